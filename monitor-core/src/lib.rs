@@ -1,0 +1,1 @@
+//! Supervision decisions as one pure state machine.
