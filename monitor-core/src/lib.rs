@@ -1,1 +1,87 @@
-//! Supervision decisions as one pure state machine.
+//! The decisions of a process supervisor as one pure, total state machine: event in, actions out.
+//!
+//! The machine knows restart policies, growing delays, stops with a grace and a kill, readiness,
+//! watchdogs, start limits and recovery after its own crash. It knows no clock, no process, no file and
+//! no randomness: time goes out as delays and comes back as fired timers, everything else as events.
+//! That is why each decision can be tested, checked in every reachable state, and replayed.
+//!
+//! # The loop
+//! Call [`Monitor::handle`] with what happened, carry out what it returns, in order:
+//!
+//! ```
+//! use monitor_core::{Action, Event, Exit, Monitor, Policy, Remains};
+//!
+//! let mut monitor = Monitor::new(Policy::DEFAULT);
+//! let mut inbox = vec![Event::StartRequested]; // in real life: a queue, timers, the kernel
+//! while let Some(event) = inbox.pop() {
+//!     monitor.handle(event).for_each(|action| match action {
+//!         Action::Persist(state) => drop(state.to_bytes()), // to disk
+//!         Action::Spawn { run } => inbox.push(Event::Exited { run, exit: Exit::Code(0) }),
+//!         Action::Signal { .. } => {}                       // kill(2)
+//!         Action::Release { run, .. } => inbox.push(Event::Released { run, remains: Remains::Nothing }),
+//!         Action::Arm { .. } | Action::Shorten { .. } | Action::Disarm { .. } => {} // timers
+//!         Action::Emit(lifecycle) => println!("{lifecycle}"),
+//!     });
+//! }
+//! assert_eq!(monitor.explain().to_string(), "stopped #1: ended with code=0, after which the policy \
+//!     asks for no restart; nothing happens until somebody starts it");
+//! ```
+//!
+//! # What a driver must do
+//! - Execute the commands of a step in the order of [`Step::for_each`], then take the next event.
+//! - Measure delays from the moment the event was observed, draw jitter uniformly, and keep one deadline
+//!   for each [`TimerSlot`]: arming replaces it, so a replaced timer cannot fire.
+//! - Deliver timers that are due before events observed at the same instant.
+//! - Answer each [`Action::Spawn`] with [`Event::Started`], [`Event::StartFailed`] or
+//!   [`Event::Exited`], and each [`Action::Release`] with [`Event::Released`].
+//! - Never lose an exit: report it until it was handled. Late and doubled reports are harmless.
+//!
+//! # Rules that the machine keeps
+//! - **Total**: every phase × event pair has a written answer; nothing panics, nothing is an error. What
+//!   does not count is answered with a [`Note`] and changes nothing.
+//! - **Intent is state**: a stop is recorded in every phase, also when nothing runs.
+//! - **A run ends in two steps**: its process exits, then what it left is released. No new run begins
+//!   and no "stopped" is said in between.
+//! - **A phase owns its timer**: entering a phase empties the slot.
+//!
+//! # Features
+//! `serde` derives `Serialize` and `Deserialize` for everything that is stored or sent. The crate needs
+//! neither `std` nor `alloc`.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod action;
+mod backoff;
+mod event;
+mod exit;
+mod explain;
+mod monitor;
+mod policy;
+mod preset;
+mod run;
+mod signal;
+mod state;
+mod step;
+mod text;
+mod time;
+mod wire;
+
+pub use action::{Action, Actions, Lifecycle, ProcessCommand, Scope, TimerCommand};
+pub use backoff::{Backoff, Curve, Factor};
+pub use event::{Event, Found, Grace, Origin, Remains, StopMode};
+pub use exit::{Exit, ExitSet, Outcome, StartFailure};
+pub use explain::{Explanation, Next};
+pub use monitor::Monitor;
+pub use policy::{
+    Counts, EarlyExit, Forgives, HealthyRule, OnLimit, Policy, PolicyBuilder, PolicyError,
+    Readiness, Restart, Retries, Rules, SaveRule, StartLimit, StartRetry, StartRule, StartsCounted,
+    StopRule, Watchdog,
+};
+pub use preset::Preset;
+pub use run::{RunId, TimerKind, TimerSlot, TimerToken};
+pub use signal::{Signal, SignalOutOfRange};
+pub use state::{Phase, Reason, State};
+pub use step::{Note, Step};
+pub use text::{ParseError, PolicyTextError};
+pub use time::{Delay, Millis};
+pub use wire::{DecodeError, VERSION};

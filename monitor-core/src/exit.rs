@@ -1,0 +1,255 @@
+//! How a run ended, kept as kind and value, and sets of endings for exit-status rules.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crate::signal::Signal;
+use crate::text::ParseError;
+
+/// How a process ended: the kind and the value, never squeezed into one number.
+///
+/// # Source
+/// `wait(2)`; invariant I6 of the bug bank (a death by signal shown as 0, an unknown status shown
+/// as 0: BB-51, BB-52, BB-55); seed.md Q9.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Exit {
+    /// It called `exit` with this status, 0 to 255.
+    Code(u8),
+    /// This signal ended it.
+    Signal(Signal),
+    /// It is gone and nobody knows how: never a success.
+    Unknown,
+}
+
+impl Exit {
+    /// The status by the shell's convention: the code, 128 + the signal, or 255 if unknown.
+    #[must_use]
+    pub const fn shell_status(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal.number(),
+            Self::Unknown => 255,
+        }
+    }
+}
+
+/// Prints `code=7`, `signal=KILL` or `unknown`.
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "code={code}"),
+            Self::Signal(signal) => write!(f, "signal={signal}"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Reads `code=7`, `signal=KILL` or `unknown`.
+///
+/// # Errors
+/// [`ParseError`] naming the value.
+impl FromStr for Exit {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text.split_once('=') {
+            Some(("code", code)) => code
+                .parse()
+                .map(Self::Code)
+                .map_err(|_| ParseError::new("code", code, "write an exit status from 0 to 255")),
+            Some(("signal", signal)) => signal.parse().map(Self::Signal),
+            None if text == "unknown" => Ok(Self::Unknown),
+            Some(_) | None => Err(ParseError::new(
+                "exit",
+                text,
+                "write code=N, signal=NAME or unknown",
+            )),
+        }
+    }
+}
+
+/// Why a start failed, as far as a policy cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum StartFailure {
+    /// It may work next time: no process slot, no memory, text file busy.
+    Transient,
+    /// It will not work until somebody mends it: no such file, not executable, bad configuration.
+    Permanent,
+}
+
+impl StartFailure {
+    /// The name in texts: `transient` or `permanent`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+        }
+    }
+}
+
+impl fmt::Display for StartFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What is known of the end of the current run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Outcome {
+    /// The run has not ended, or there was none.
+    #[default]
+    None,
+    /// The process ended.
+    Exited(Exit),
+    /// There never was a process.
+    StartFailed(StartFailure),
+}
+
+/// Prints `none`, the exit, or `start failed (permanent)`.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Exited(exit) => exit.fmt(f),
+            Self::StartFailed(failure) => write!(f, "start failed ({failure})"),
+        }
+    }
+}
+
+/// A set of exit codes and signals, for exit-status rules.
+///
+/// An unknown exit is in no set: a rule cannot match what nobody knows.
+///
+/// # Examples
+/// ```
+/// use monitor_core::{Exit, ExitSet, Signal};
+/// let set: ExitSet = "2,64-78,SIGHUP".parse()?;
+/// assert!(set.contains(Exit::Code(70)) && set.contains(Exit::Signal(Signal::HUP)));
+/// assert!(!set.contains(Exit::Unknown));
+/// assert_eq!(set.to_string(), "2,64-78,SIGHUP");
+/// # Ok::<(), monitor_core::ParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ExitSet {
+    codes: [u64; 4],
+    /// Bit n stands for signal n + 1.
+    signals: u64,
+}
+
+impl ExitSet {
+    /// No exit at all.
+    pub const EMPTY: Self = Self {
+        codes: [0; 4],
+        signals: 0,
+    };
+
+    /// This set and the exit code `code`.
+    #[must_use]
+    pub const fn with_code(mut self, code: u8) -> Self {
+        self.codes[(code >> 6) as usize] |= 1 << (code & 63);
+        self
+    }
+
+    /// This set and a death by `signal`.
+    #[must_use]
+    pub const fn with_signal(mut self, signal: Signal) -> Self {
+        self.signals |= 1 << (signal.number() - 1);
+        self
+    }
+
+    /// Whether `exit` is in the set; [`Exit::Unknown`] never is.
+    #[must_use]
+    pub const fn contains(&self, exit: Exit) -> bool {
+        match exit {
+            Exit::Code(code) => self.codes[(code >> 6) as usize] >> (code & 63) & 1 == 1,
+            Exit::Signal(signal) => self.signals >> (signal.number() - 1) & 1 == 1,
+            Exit::Unknown => false,
+        }
+    }
+
+    /// Whether nothing is in the set.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.signals == 0
+            && self.codes[0] == 0
+            && self.codes[1] == 0
+            && self.codes[2] == 0
+            && self.codes[3] == 0
+    }
+}
+
+/// Prints codes, ranges and signals, `2,64-78,SIGHUP`, or `none`.
+impl fmt::Display for ExitSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("none");
+        }
+        let mut comma = "";
+        let mut code: u16 = 0;
+        while code < 256 {
+            let first = code;
+            while code < 256 && self.contains(Exit::Code(code as u8)) {
+                code += 1;
+            }
+            match code - first {
+                0 => code += 1,
+                1 => write!(f, "{comma}{first}")?,
+                _ => write!(f, "{comma}{first}-{}", code - 1)?,
+            }
+            if code > first && self.contains(Exit::Code(first as u8)) {
+                comma = ",";
+            }
+        }
+        for signal in (1..=64).filter_map(Signal::new) {
+            if self.contains(Exit::Signal(signal)) {
+                match signal.name() {
+                    Some(name) => write!(f, "{comma}SIG{name}")?,
+                    None => write!(f, "{comma}SIG{}", signal.number())?,
+                }
+                comma = ",";
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a comma list of codes (`2`), ranges (`64-78`) and signals (`SIGHUP`, `SIG40`), or `none`.
+///
+/// # Errors
+/// [`ParseError`] naming the part that is wrong.
+impl FromStr for ExitSet {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        const FIX: &str = "write codes, ranges and signals such as 2,64-78,SIGHUP, or none";
+        if text == "none" {
+            return Ok(Self::EMPTY);
+        }
+        let mut set = Self::EMPTY;
+        for part in text.split(',') {
+            let error = || ParseError::new("exit set", part, FIX);
+            if let Some(signal) = part.strip_prefix("SIG") {
+                set = set.with_signal(signal.parse().map_err(|_| error())?);
+                continue;
+            }
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let first: u8 = first.parse().map_err(|_| error())?;
+            let last: u8 = last.parse().map_err(|_| error())?;
+            if first > last {
+                return Err(error());
+            }
+            for code in first..=last {
+                set = set.with_code(code);
+            }
+        }
+        Ok(set)
+    }
+}

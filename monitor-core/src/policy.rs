@@ -1,0 +1,593 @@
+//! The rules of supervision, parsed rather than validated: a policy that exists is sound.
+
+use core::fmt;
+
+use crate::action::Scope;
+use crate::backoff::{Backoff, Curve, Factor, STEPS_MAX};
+use crate::exit::ExitSet;
+use crate::signal::Signal;
+use crate::time::Millis;
+
+/// The rules by which one process is supervised. Cannot be built unsound: see [`PolicyBuilder::build`].
+///
+/// The text form (`Display`, `FromStr`) lists what differs from [`Policy::DEFAULT`] as `key=value`
+/// words; it is the form of case files.
+///
+/// # Examples
+/// ```
+/// use monitor_core::{Policy, Restart};
+/// let policy: Policy = "restart=always backoff=exponential:100ms*2<=30s jitter=0".parse()?;
+/// assert_eq!(policy.rules().restart, Restart::Always);
+/// assert_eq!(policy.to_string().parse(), Ok(policy));
+/// # Ok::<(), monitor_core::PolicyTextError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Rules", into = "Rules"))]
+pub struct Policy {
+    pub(crate) rules: Rules,
+}
+
+/// Every item of a policy, as plain data; [`PolicyBuilder`] turns it into a [`Policy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
+pub struct Rules {
+    /// Which ends of a run are followed by another run.
+    pub restart: Restart,
+    /// How many, in a row or in all; `None` for no bound.
+    pub retries: Option<Retries>,
+    /// Exits that count as success, beside exit code 0.
+    pub success: ExitSet,
+    /// Exits after which there is never a restart, whatever the restart rule says.
+    pub prevent: ExitSet,
+    /// Exits after which there is always a restart, unless prevented.
+    pub force: ExitSet,
+    /// What an exit before the run was healthy means.
+    pub early_exit: EarlyExit,
+    /// How long to wait before the next attempt.
+    pub backoff: Backoff,
+    /// When a run is healthy and what that forgives; `None` for never.
+    pub healthy: Option<HealthyRule>,
+    /// How many starts a window of time allows; `None` for no bound.
+    pub limit: Option<StartLimit>,
+    /// How to bring a run down.
+    pub stop: StopRule,
+    /// How to bring one up.
+    pub start: StartRule,
+    /// When silence is a fault; `None` for never.
+    pub watchdog: Option<Watchdog>,
+    /// Whether a start may happen that could not be saved.
+    pub save: SaveRule,
+}
+
+/// Which ends of a run are followed by another run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Restart {
+    /// None.
+    No,
+    /// Those that are failures: an exit that is no success, a fault, a failed start.
+    OnFailure,
+    /// All; and a process that a user stopped comes back with the next boot.
+    Always,
+    /// All; and a process that a user stopped stays down, also after a boot.
+    UnlessStopped,
+}
+
+/// A bound on automatic restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Retries {
+    /// The bound; zero for no retry at all.
+    pub max: u16,
+    /// What it bounds.
+    pub counts: Counts,
+}
+
+/// What `on-failure:3` allows three of.
+///
+/// # Source
+/// seed.md B39, D33, Q3: the seed allowed N runs, everybody since allows N restarts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Counts {
+    /// Three restarts after the first run.
+    #[default]
+    Restarts,
+    /// Three runs in all, the first included.
+    Runs,
+}
+
+/// What an exit before the run was healthy means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum EarlyExit {
+    /// What its exit status says.
+    #[default]
+    ByStatus,
+    /// A failure, also with exit code 0: supervisord's `startsecs`.
+    Failure,
+}
+
+/// When a run is healthy, and what that forgives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct HealthyRule {
+    /// How long it must have served without a break, at least 1 ms. A run of exactly this length is
+    /// healthy.
+    pub after: Millis,
+    /// What is forgotten then.
+    pub forgives: Forgives,
+}
+
+/// What a healthy run makes the monitor forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Forgives {
+    /// The growth of the delay.
+    Delay,
+    /// The growth of the delay, and the retries used.
+    All,
+}
+
+/// A bound on starts in a window of time that opens with a counted start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct StartLimit {
+    /// How many starts the window allows, 1 to 254.
+    pub burst: u8,
+    /// How long it stays open, at least 1 ms.
+    pub window: Millis,
+    /// Which starts count.
+    pub counts: StartsCounted,
+    /// What one start too many leads to.
+    pub then: OnLimit,
+}
+
+/// Which starts a start limit counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum StartsCounted {
+    /// Those that the monitor makes by itself: users cannot lock themselves out (BB-172).
+    #[default]
+    Automatic,
+    /// Those of users as well: systemd's `StartLimitBurst`.
+    All,
+}
+
+/// What reaching the start limit leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum OnLimit {
+    /// Giving up.
+    #[default]
+    Stop,
+    /// Waiting until the window ends.
+    Wait,
+}
+
+/// How to bring a run down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct StopRule {
+    /// What asks it to end.
+    pub signal: Signal,
+    /// How long it may take before the kill; `None` for ever.
+    pub grace: Option<Millis>,
+    /// How long a kill may take before it is repeated and reported, at least 1 ms.
+    pub kill_window: Millis,
+    /// Who is meant.
+    pub scope: Scope,
+}
+
+/// How to bring a run up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct StartRule {
+    /// How long it may take until the process serves; `None` for ever.
+    pub timeout: Option<Millis>,
+    /// When a process serves.
+    pub readiness: Readiness,
+    /// Which failures of the first start after a user's request are retried.
+    pub first: StartRetry,
+    /// Which failures of a later, automatic start are retried.
+    pub later: StartRetry,
+}
+
+/// When a process serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Readiness {
+    /// As soon as it exists.
+    #[default]
+    Exec,
+    /// When it says so; an exit before that is a failure.
+    Notify,
+}
+
+/// Which failed starts are treated as failed runs; the others end the supervision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum StartRetry {
+    /// None.
+    Never,
+    /// Those that may work next time.
+    Transient,
+    /// All.
+    Always,
+}
+
+/// When silence is a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Watchdog {
+    /// How long there may be no ping while the process serves, at least 1 ms.
+    pub period: Millis,
+    /// What is sent then; the stop's grace and kill follow.
+    pub signal: Signal,
+}
+
+/// Whether a start may happen that could not be saved. A stop never waits for a save.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum SaveRule {
+    /// It may.
+    #[default]
+    Optional,
+    /// It may not: the driver reports a transient start failure instead.
+    Required,
+}
+
+impl Policy {
+    /// Restart on failure, 100 ms doubling to one minute with 10 % jitter, forgiven after 10 s;
+    /// `TERM`, 10 s, kill, to the whole group; transient start failures are retried.
+    pub const DEFAULT: Self = Self {
+        rules: Rules {
+            restart: Restart::OnFailure,
+            retries: None,
+            success: ExitSet::EMPTY,
+            prevent: ExitSet::EMPTY,
+            force: ExitSet::EMPTY,
+            early_exit: EarlyExit::ByStatus,
+            backoff: Backoff {
+                curve: Curve::Exponential {
+                    initial: Millis::new(100),
+                    factor: Factor::DOUBLE,
+                    cap: Millis::from_mins(1),
+                },
+                first: None,
+                skip: 0,
+                jitter_percent: 10,
+            },
+            healthy: Some(HealthyRule {
+                after: Millis::from_secs(10),
+                forgives: Forgives::All,
+            }),
+            limit: None,
+            stop: StopRule {
+                signal: Signal::TERM,
+                grace: Some(Millis::from_secs(10)),
+                kill_window: Millis::from_secs(10),
+                scope: Scope::Group,
+            },
+            start: StartRule {
+                timeout: None,
+                readiness: Readiness::Exec,
+                first: StartRetry::Transient,
+                later: StartRetry::Transient,
+            },
+            watchdog: None,
+            save: SaveRule::Optional,
+        },
+    };
+
+    /// A builder that starts from [`Policy::DEFAULT`].
+    pub const fn builder() -> PolicyBuilder {
+        PolicyBuilder {
+            rules: Self::DEFAULT.rules,
+        }
+    }
+
+    /// A builder that starts from this policy.
+    pub const fn to_builder(self) -> PolicyBuilder {
+        PolicyBuilder { rules: self.rules }
+    }
+
+    /// The items, to read.
+    #[must_use]
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl From<Policy> for Rules {
+    fn from(policy: Policy) -> Self {
+        policy.rules
+    }
+}
+
+/// # Errors
+/// As [`PolicyBuilder::build`].
+impl TryFrom<Rules> for Policy {
+    type Error = PolicyError;
+
+    fn try_from(rules: Rules) -> Result<Self, PolicyError> {
+        PolicyBuilder { rules }.build()
+    }
+}
+
+/// Collects the items of a policy, then checks them together.
+///
+/// # Examples
+/// ```
+/// use monitor_core::{Counts, Policy, Restart, Retries};
+/// let policy = Policy::builder()
+///     .restart(Restart::OnFailure)
+///     .retries(Some(Retries { max: 3, counts: Counts::Restarts }))
+///     .build()?;
+/// # Ok::<(), monitor_core::PolicyError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct PolicyBuilder {
+    pub(crate) rules: Rules,
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty,)*) => {
+        $($(#[$doc])*
+        pub const fn $name(mut self, $name: $kind) -> Self {
+            self.rules.$name = $name;
+            self
+        })*
+    };
+}
+
+impl PolicyBuilder {
+    setters! {
+        /// Sets which ends of a run are followed by another run.
+        restart: Restart,
+        /// Sets the bound on automatic restarts.
+        retries: Option<Retries>,
+        /// Sets the exits that count as success, beside exit code 0.
+        success: ExitSet,
+        /// Sets the exits after which there is never a restart.
+        prevent: ExitSet,
+        /// Sets the exits after which there is always a restart.
+        force: ExitSet,
+        /// Sets what an exit before the run was healthy means.
+        early_exit: EarlyExit,
+        /// Sets how long to wait before the next attempt.
+        backoff: Backoff,
+        /// Sets when a run is healthy and what that forgives.
+        healthy: Option<HealthyRule>,
+        /// Sets how many starts a window of time allows.
+        limit: Option<StartLimit>,
+        /// Sets how to bring a run down.
+        stop: StopRule,
+        /// Sets how to bring one up.
+        start: StartRule,
+        /// Sets when silence is a fault.
+        watchdog: Option<Watchdog>,
+        /// Sets whether a start may happen that could not be saved.
+        save: SaveRule,
+    }
+
+    /// Sets every item at once.
+    pub const fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Checks the items and makes the policy.
+    ///
+    /// # Errors
+    /// [`PolicyError`] says which item is unsound and how to mend it. The builder is unchanged.
+    pub const fn build(self) -> Result<Policy, PolicyError> {
+        let rules = self.rules;
+        if let Err(error) = check_backoff(&rules) {
+            return Err(error);
+        }
+        if let Some(healthy) = rules.healthy
+            && healthy.after.as_u32() == 0
+        {
+            return Err(PolicyError::Zero {
+                item: "healthy-after",
+            });
+        }
+        if rules.stop.kill_window.as_u32() == 0 {
+            return Err(PolicyError::Zero {
+                item: "kill-window",
+            });
+        }
+        if let Some(watchdog) = rules.watchdog
+            && watchdog.period.as_u32() == 0
+        {
+            return Err(PolicyError::Zero { item: "watchdog" });
+        }
+        if let Some(timeout) = rules.start.timeout
+            && timeout.as_u32() == 0
+        {
+            return Err(PolicyError::Zero {
+                item: "start-timeout",
+            });
+        }
+        if let Some(limit) = rules.limit {
+            if limit.window.as_u32() == 0 {
+                return Err(PolicyError::Zero { item: "limit" });
+            }
+            if limit.burst == 0 || limit.burst > STEPS_MAX {
+                return Err(PolicyError::OutOfRange {
+                    item: "limit",
+                    value: limit.burst as u32,
+                    min: 1,
+                    max: STEPS_MAX as u32,
+                });
+            }
+        }
+        Ok(Policy { rules })
+    }
+}
+
+const fn check_backoff(rules: &Rules) -> Result<(), PolicyError> {
+    let Backoff {
+        curve,
+        skip,
+        jitter_percent,
+        ..
+    } = rules.backoff;
+    if skip > 1 {
+        return Err(PolicyError::OutOfRange {
+            item: "skip",
+            value: skip as u32,
+            min: 0,
+            max: 1,
+        });
+    }
+    if jitter_percent > 100 {
+        return Err(PolicyError::OutOfRange {
+            item: "jitter",
+            value: jitter_percent as u32,
+            min: 0,
+            max: 100,
+        });
+    }
+    match curve {
+        Curve::Constant { delay } => {
+            if delay.as_u32() == 0 && rules.retries.is_none() && rules.limit.is_none() {
+                return Err(PolicyError::HotLoop);
+            }
+            return Ok(());
+        }
+        Curve::Exponential { factor, .. } => {
+            let hundredths = factor.hundredths();
+            if hundredths < 101 || hundredths > 10_000 {
+                return Err(PolicyError::FactorOutOfRange { factor });
+            }
+        }
+        Curve::Linear { increment, .. } => {
+            if increment.as_u32() == 0 {
+                return Err(PolicyError::Zero {
+                    item: "backoff increment",
+                });
+            }
+        }
+        Curve::Geometric { steps, .. } => {
+            if steps == 0 || steps > STEPS_MAX {
+                return Err(PolicyError::OutOfRange {
+                    item: "backoff steps",
+                    value: steps as u32,
+                    min: 1,
+                    max: STEPS_MAX as u32,
+                });
+            }
+        }
+    }
+    if curve.initial().as_u32() == 0 {
+        return Err(PolicyError::Zero {
+            item: "backoff initial",
+        });
+    }
+    if curve.cap().as_u32() < curve.initial().as_u32() {
+        return Err(PolicyError::CapBelowInitial {
+            initial: curve.initial(),
+            cap: curve.cap(),
+        });
+    }
+    if curve.at(STEPS_MAX).as_u32() < curve.cap().as_u32() {
+        return Err(PolicyError::CapOutOfReach {
+            cap: curve.cap(),
+            reached: curve.at(STEPS_MAX),
+        });
+    }
+    Ok(())
+}
+
+/// Why a policy cannot be. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// A duration is zero that must not be.
+    Zero {
+        /// Which item.
+        item: &'static str,
+    },
+    /// A number is outside its bounds.
+    OutOfRange {
+        /// Which item.
+        item: &'static str,
+        /// The number given.
+        value: u32,
+        /// The smallest allowed.
+        min: u32,
+        /// The largest allowed.
+        max: u32,
+    },
+    /// A factor is outside 1.01 to 100.
+    FactorOutOfRange {
+        /// The factor given.
+        factor: Factor,
+    },
+    /// The longest delay is shorter than the first.
+    CapBelowInitial {
+        /// The first delay.
+        initial: Millis,
+        /// The longest delay.
+        cap: Millis,
+    },
+    /// The delay grows too slowly to reach its cap in 254 steps.
+    CapOutOfReach {
+        /// The cap given.
+        cap: Millis,
+        /// The delay after 254 steps.
+        reached: Millis,
+    },
+    /// No delay, no retry budget and no start limit: a crash loop at full speed.
+    HotLoop,
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zero { item } => write!(f, "{item}: 0 is not possible: give at least 1ms"),
+            Self::OutOfRange { item, value, min, max } => {
+                write!(f, "{item}: {value} is out of range: give a number from {min} to {max}")
+            }
+            Self::FactorOutOfRange { factor } => {
+                write!(f, "backoff factor: {factor} is out of range: give a number from 1.01 to 100")
+            }
+            Self::CapBelowInitial { initial, cap } => write!(
+                f,
+                "backoff: the longest delay {cap} is below the first, {initial}: raise it or lower the first"
+            ),
+            Self::CapOutOfReach { cap, reached } => write!(
+                f,
+                "backoff: after 254 steps the delay is only {reached} of {cap}: let it grow faster"
+            ),
+            Self::HotLoop => f.write_str(
+                "backoff: no delay, no retries and no limit would restart a crashing process at full speed: give one of them",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for PolicyError {}

@@ -1,0 +1,168 @@
+//! The identity of one attempt to run the process, and of the timers that belong to it.
+
+use core::fmt;
+
+/// One attempt to run the process, counted from 1; 0 means that none was made yet.
+///
+/// Every event and every timer about a process carries it, so that news of an earlier attempt is
+/// recognised and changes nothing. Compared for equality only; wraps after 4,294,967,295 attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct RunId(u32);
+
+impl RunId {
+    /// No attempt was made yet.
+    pub const NONE: Self = Self(0);
+
+    /// The attempt with this number.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number of the attempt.
+    #[must_use]
+    pub const fn as_u32(self) -> u32 {
+        self.0
+    }
+
+    /// The attempt after this one; wraps to 1, never to [`RunId::NONE`].
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self.0.wrapping_add(1) {
+            0 => Self(1),
+            number => Self(number),
+        }
+    }
+
+    pub(crate) const fn is(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+/// Prints `#3`.
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum TimerKind {
+    /// The start has taken too long.
+    StartTimeout,
+    /// The process has run long enough to be forgiven its past.
+    Healthy,
+    /// The process was asked to stop and has not.
+    StopGrace,
+    /// The process was killed and is still there.
+    KillWindow,
+    /// The wait before the next attempt is over.
+    Backoff,
+    /// No ping came in time.
+    Watchdog,
+    /// The window over which starts are counted has ended.
+    Window,
+}
+
+impl TimerKind {
+    /// All kinds, in the order of their wire numbers.
+    pub const ALL: [Self; 7] = [
+        Self::StartTimeout,
+        Self::Healthy,
+        Self::StopGrace,
+        Self::KillWindow,
+        Self::Backoff,
+        Self::Watchdog,
+        Self::Window,
+    ];
+
+    /// The slot that a timer of this kind occupies.
+    #[must_use]
+    pub const fn slot(self) -> TimerSlot {
+        match self {
+            Self::StartTimeout
+            | Self::Healthy
+            | Self::StopGrace
+            | Self::KillWindow
+            | Self::Backoff => TimerSlot::Phase,
+            Self::Watchdog => TimerSlot::Watchdog,
+            Self::Window => TimerSlot::Window,
+        }
+    }
+
+    /// The name in texts: `start-timeout`, `healthy`, `stop-grace` and so on.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StartTimeout => "start-timeout",
+            Self::Healthy => "healthy",
+            Self::StopGrace => "stop-grace",
+            Self::KillWindow => "kill-window",
+            Self::Backoff => "backoff",
+            Self::Watchdog => "watchdog",
+            Self::Window => "window",
+        }
+    }
+}
+
+impl fmt::Display for TimerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One of the three places for a timer; each holds one deadline, and arming replaces it.
+///
+/// A driver keeps three deadlines per process, so a timer that was replaced or disarmed cannot fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum TimerSlot {
+    /// The timer that the phase owns; leaving the phase disarms it.
+    Phase,
+    /// The watchdog, while the process serves.
+    Watchdog,
+    /// The window of the start limit, which outlives runs.
+    Window,
+}
+
+impl TimerSlot {
+    /// All slots, in the order in which their commands are executed.
+    pub const ALL: [Self; 3] = [Self::Phase, Self::Watchdog, Self::Window];
+}
+
+/// Prints `phase`, `watchdog` or `window`.
+impl fmt::Display for TimerSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Phase => "phase",
+            Self::Watchdog => "watchdog",
+            Self::Window => "window",
+        })
+    }
+}
+
+/// Names one armed timer: which kind, armed during which run.
+///
+/// A firing whose token is not the armed one is stale and changes nothing. The window outlives runs,
+/// so its `run` only says when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct TimerToken {
+    /// The run during which the timer was armed.
+    pub run: RunId,
+    /// What the timer is for.
+    pub kind: TimerKind,
+}
+
+/// Prints `backoff #3`.
+impl fmt::Display for TimerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.run)
+    }
+}

@@ -1,0 +1,360 @@
+//! Everything the machine remembers, in sixteen bytes.
+
+use core::fmt;
+
+use crate::exit::{Exit, Outcome};
+use crate::run::{RunId, TimerKind};
+
+/// Where the process is in its life.
+///
+/// Flat, one name per situation: every cell of the phase × event table can be read and reviewed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Phase {
+    /// Never started.
+    #[default]
+    Idle,
+    /// A spawn is in flight.
+    Starting,
+    /// A spawn is in flight and unwanted: the process is stopped as soon as it exists.
+    Cancelling,
+    /// A spawn is in flight and unwanted: the process is killed as soon as it exists.
+    Aborting,
+    /// The process lives and has not said that it serves.
+    Activating,
+    /// The process serves.
+    Running,
+    /// The process has served long enough to be forgiven its past.
+    Healthy,
+    /// The process has been sent the stop signal.
+    Stopping,
+    /// The process has been sent the kill.
+    Killing,
+    /// The process has ended; what it left is being brought down.
+    Releasing,
+    /// The process has ended; what it left has been sent the kill.
+    Purging,
+    /// Waiting for the delay before the next attempt.
+    BackingOff,
+    /// Waiting for the window of the start limit to end.
+    Throttled,
+    /// Down, and nothing is pending.
+    Stopped,
+}
+
+impl Phase {
+    /// All phases, in the order of their wire numbers.
+    pub const ALL: [Self; 14] = [
+        Self::Idle,
+        Self::Starting,
+        Self::Cancelling,
+        Self::Aborting,
+        Self::Activating,
+        Self::Running,
+        Self::Healthy,
+        Self::Stopping,
+        Self::Killing,
+        Self::Releasing,
+        Self::Purging,
+        Self::BackingOff,
+        Self::Throttled,
+        Self::Stopped,
+    ];
+
+    /// The only kind of timer that the phase's slot may hold, if any.
+    #[must_use]
+    pub const fn timer(self) -> Option<TimerKind> {
+        match self {
+            Self::Starting | Self::Activating => Some(TimerKind::StartTimeout),
+            Self::Running => Some(TimerKind::Healthy),
+            Self::Cancelling | Self::Stopping | Self::Releasing => Some(TimerKind::StopGrace),
+            Self::Killing | Self::Purging => Some(TimerKind::KillWindow),
+            Self::BackingOff => Some(TimerKind::Backoff),
+            Self::Idle | Self::Aborting | Self::Healthy | Self::Throttled | Self::Stopped => None,
+        }
+    }
+
+    /// Whether a main process may exist: from the spawn until its exit is known.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        match self {
+            Self::Starting
+            | Self::Cancelling
+            | Self::Aborting
+            | Self::Activating
+            | Self::Running
+            | Self::Healthy
+            | Self::Stopping
+            | Self::Killing => true,
+            Self::Idle
+            | Self::Releasing
+            | Self::Purging
+            | Self::BackingOff
+            | Self::Throttled
+            | Self::Stopped => false,
+        }
+    }
+
+    /// Whether nothing is pending: no process, no wait, no release.
+    #[must_use]
+    pub const fn is_down(self) -> bool {
+        matches!(self, Self::Idle | Self::Stopped)
+    }
+
+    /// The name in texts: `idle`, `backing-off` and so on.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Starting => "starting",
+            Self::Cancelling => "cancelling",
+            Self::Aborting => "aborting",
+            Self::Activating => "activating",
+            Self::Running => "running",
+            Self::Healthy => "healthy",
+            Self::Stopping => "stopping",
+            Self::Killing => "killing",
+            Self::Releasing => "releasing",
+            Self::Purging => "purging",
+            Self::BackingOff => "backing-off",
+            Self::Throttled => "throttled",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why the machine is doing what it does: the standing intent, and once down, the verdict.
+///
+/// One field for both, because a verdict exists only where no intent is left. The first fault of a
+/// run is kept (BB-54 of the bug bank); a wish of the user replaces it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Reason {
+    /// Intent: none was expressed yet.
+    #[default]
+    Created,
+    /// Intent: up.
+    Wanted,
+    /// Intent: up; this run took too long to start.
+    StartTimeout,
+    /// Intent: up; this run stopped sending pings.
+    Watchdog,
+    /// Intent: up; this run failed its health check.
+    Unhealthy,
+    /// Intent: up; this run ended before it served, or before it was healthy where that counts.
+    EarlyExit,
+    /// Intent: down and up again.
+    RestartRequested,
+    /// Intent: down, by a user.
+    StopRequested,
+    /// Intent: down with the monitor, and up with it.
+    ShutdownRequested,
+    /// Verdict: the restart rule asks for no restart.
+    Completed,
+    /// Verdict: the exit status is one after which the policy forbids a restart.
+    Prevented,
+    /// Verdict: all retries are used.
+    Exhausted,
+    /// Verdict: too many starts in the window.
+    StartLimit,
+    /// Verdict: a start failed in a way that is not retried.
+    StartFailed,
+}
+
+impl Reason {
+    /// All reasons, in the order of their wire numbers.
+    pub const ALL: [Self; 14] = [
+        Self::Created,
+        Self::Wanted,
+        Self::StartTimeout,
+        Self::Watchdog,
+        Self::Unhealthy,
+        Self::EarlyExit,
+        Self::RestartRequested,
+        Self::StopRequested,
+        Self::ShutdownRequested,
+        Self::Completed,
+        Self::Prevented,
+        Self::Exhausted,
+        Self::StartLimit,
+        Self::StartFailed,
+    ];
+
+    /// Whether the run failed for a reason of the monitor's own, whatever its exit status.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        matches!(
+            self,
+            Self::StartTimeout | Self::Watchdog | Self::Unhealthy | Self::EarlyExit
+        )
+    }
+
+    /// Whether the process is wanted down, by a user or with the monitor.
+    #[must_use]
+    pub const fn is_stop(self) -> bool {
+        matches!(self, Self::StopRequested | Self::ShutdownRequested)
+    }
+
+    /// Whether this is a verdict of the policy, reached only in [`Phase::Stopped`].
+    #[must_use]
+    pub const fn is_verdict(self) -> bool {
+        self.is_give_up() || matches!(self, Self::Completed)
+    }
+
+    /// Whether this is a verdict that somebody should look at.
+    #[must_use]
+    pub const fn is_give_up(self) -> bool {
+        matches!(
+            self,
+            Self::Prevented | Self::Exhausted | Self::StartLimit | Self::StartFailed
+        )
+    }
+
+    /// The name in texts: `stop-requested`, `watchdog` and so on.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Wanted => "wanted",
+            Self::StartTimeout => "start-timeout",
+            Self::Watchdog => "watchdog",
+            Self::Unhealthy => "unhealthy",
+            Self::EarlyExit => "early-exit",
+            Self::RestartRequested => "restart-requested",
+            Self::StopRequested => "stop-requested",
+            Self::ShutdownRequested => "shutdown-requested",
+            Self::Completed => "completed",
+            Self::Prevented => "prevented",
+            Self::Exhausted => "exhausted",
+            Self::StartLimit => "start-limit",
+            Self::StartFailed => "start-failed",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The whole memory of one supervised process: 16 bytes, `Copy`, comparable, hashable.
+///
+/// Its fields are private: only [`Policy::step`](crate::Policy::step) makes new states, and
+/// [`State::from_bytes`] refuses what it could never have made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "[u8; 20]", into = "[u8; 20]"))]
+pub struct State {
+    pub(crate) run: RunId,
+    pub(crate) restarts: u32,
+    pub(crate) strikes: u16,
+    pub(crate) outcome: Outcome,
+    pub(crate) level: u8,
+    pub(crate) starts: u8,
+    pub(crate) phase: Phase,
+    pub(crate) reason: Reason,
+}
+
+impl State {
+    /// Never started: the state of every new process.
+    pub const INITIAL: Self = Self {
+        run: RunId::NONE,
+        restarts: 0,
+        strikes: 0,
+        outcome: Outcome::None,
+        level: 0,
+        starts: 0,
+        phase: Phase::Idle,
+        reason: Reason::Created,
+    };
+
+    /// Where the process is in its life.
+    #[must_use]
+    pub const fn phase(self) -> Phase {
+        self.phase
+    }
+
+    /// Why: the intent, or the verdict once it is down.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        self.reason
+    }
+
+    /// The current run, or the last one if none is going on.
+    #[must_use]
+    pub const fn run(self) -> RunId {
+        self.run
+    }
+
+    /// How the current run ended; [`Outcome::None`] while it lives.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
+        self.outcome
+    }
+
+    /// The exit of the last process, if it is known that there was one and that it ended.
+    #[must_use]
+    pub const fn exit(self) -> Option<Exit> {
+        match self.outcome {
+            Outcome::Exited(exit) => Some(exit),
+            Outcome::None | Outcome::StartFailed(_) => None,
+        }
+    }
+
+    /// Automatic restarts since the last start by a user or the last reset; saturates at 4,294,967,295.
+    #[must_use]
+    pub const fn restarts(self) -> u32 {
+        self.restarts
+    }
+
+    /// Runs held against the retry budget; saturates at 65,535.
+    #[must_use]
+    pub const fn strikes(self) -> u16 {
+        self.strikes
+    }
+
+    /// How many steps the backoff has grown; saturates at 255.
+    #[must_use]
+    pub const fn level(self) -> u8 {
+        self.level
+    }
+
+    /// Starts counted in the open window of the start limit; saturates at 255.
+    #[must_use]
+    pub const fn starts(self) -> u8 {
+        self.starts
+    }
+
+    /// The part of the state that behaviour depends on: the run renamed to 1, restarts cut to 1.
+    ///
+    /// For model checkers: run ids and restarts count without bound, but a step asks only which run is
+    /// the current one, and whether it is the first since the start.
+    #[must_use]
+    pub const fn canonical(mut self) -> Self {
+        if self.run.as_u32() > 1 {
+            self.run = RunId::new(1);
+        }
+        if self.restarts > 1 {
+            self.restarts = 1;
+        }
+        self
+    }
+}
+
+/// Prints phase and reason, `running #3 (wanted)`.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.phase, self.run, self.reason)
+    }
+}
+
+const _: () = assert!(size_of::<State>() <= 16, "a state is at most 16 bytes");

@@ -1,0 +1,1178 @@
+//! The transition: the only place with logic. Every phase × event pair has its written answer.
+//!
+//! The file is one table, cut by event: each `const fn` below answers one event in every phase, without
+//! a wildcard. `docs/table.md` is that table printed.
+
+use crate::action::{Action, Actions, Lifecycle, ProcessCommand, Scope, TimerCommand};
+use crate::event::{Event, Found, Grace, Origin, Remains, StopMode};
+use crate::exit::{Exit, Outcome, StartFailure};
+use crate::policy::{
+    Counts, EarlyExit, Forgives, OnLimit, Policy, Readiness, Restart, Retries, StartRetry,
+    StartsCounted,
+};
+use crate::run::{RunId, TimerKind, TimerSlot, TimerToken};
+use crate::signal::Signal;
+use crate::state::{Phase, Reason, State};
+use crate::time::{Delay, Millis};
+
+/// The answer to one event: the state after it, what to do, and whether the event counted.
+///
+/// It is plain data: a driver whose save failed can execute the same step again, because each command
+/// is idempotent for its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[must_use = "the actions of a step are to be executed and its state kept"]
+pub struct Step {
+    /// The state after the event.
+    pub state: State,
+    /// What to do, one slot per kind of effect, in the order of execution.
+    pub actions: Actions,
+    /// Whether the event counted.
+    pub note: Note,
+}
+
+/// Whether an event counted. An event that did not count changed nothing and asks for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Note {
+    /// It counted.
+    Applied,
+    /// It was about another run, or about a timer that is not armed.
+    Stale,
+    /// It was about this run, and there is nothing to do for it in this phase.
+    NotApplicable,
+}
+
+impl Note {
+    /// The name in texts: `applied`, `stale`, `not-applicable`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Stale => "stale",
+            Self::NotApplicable => "not-applicable",
+        }
+    }
+}
+
+impl Step {
+    /// Calls `visit` with each command, in the order of execution.
+    pub fn for_each(self, mut visit: impl FnMut(Action)) {
+        let Self { state, actions, .. } = self;
+        if actions.persist {
+            visit(Action::Persist(state));
+        }
+        match actions.process {
+            ProcessCommand::Leave => {}
+            ProcessCommand::Spawn => visit(Action::Spawn { run: state.run }),
+            ProcessCommand::Signal { signal, scope } => {
+                visit(Action::Signal {
+                    run: state.run,
+                    signal,
+                    scope,
+                });
+            }
+            ProcessCommand::Release { signal, scope } => {
+                visit(Action::Release {
+                    run: state.run,
+                    signal,
+                    scope,
+                });
+            }
+        }
+        for (slot, command) in [
+            (TimerSlot::Phase, actions.timer),
+            (TimerSlot::Watchdog, actions.watchdog),
+            (TimerSlot::Window, actions.window),
+        ] {
+            if let Some(action) = timer_action(state, slot, command) {
+                visit(action);
+            }
+        }
+        if let Some(lifecycle) = actions.emit {
+            visit(Action::Emit(lifecycle));
+        }
+    }
+
+    /// How many commands there are, at most six.
+    #[must_use]
+    pub fn commands(self) -> usize {
+        let mut count = 0;
+        self.for_each(|_| count += 1);
+        count
+    }
+
+    const fn ignored(state: State, note: Note) -> Self {
+        Self {
+            state,
+            actions: Actions::NONE,
+            note,
+        }
+    }
+
+    /// The same phase; `state` may differ from the state before in anything else.
+    const fn stay(state: State) -> Self {
+        let mut step = Self::ignored(state, Note::Applied);
+        step.actions.persist = true;
+        step
+    }
+
+    /// The same state.
+    const fn act(state: State) -> Self {
+        Self::ignored(state, Note::Applied)
+    }
+
+    const fn because(mut self, reason: Reason) -> Self {
+        self.state.reason = reason;
+        self
+    }
+
+    const fn ended(mut self, outcome: Outcome) -> Self {
+        self.state.outcome = outcome;
+        self
+    }
+
+    const fn signal(mut self, signal: Signal, scope: Scope) -> Self {
+        self.actions.process = ProcessCommand::Signal { signal, scope };
+        self
+    }
+
+    const fn arm(mut self, delay: Millis) -> Self {
+        self.actions.timer = TimerCommand::Arm(Delay::exact(delay));
+        self
+    }
+
+    const fn arm_if(self, delay: Option<Millis>) -> Self {
+        match delay {
+            Some(delay) => self.arm(delay),
+            None => self,
+        }
+    }
+
+    const fn timer(mut self, command: TimerCommand) -> Self {
+        self.actions.timer = command;
+        self
+    }
+
+    const fn watchdog(mut self, command: TimerCommand) -> Self {
+        self.actions.watchdog = command;
+        self
+    }
+
+    const fn emit(mut self, lifecycle: Lifecycle) -> Self {
+        self.actions.emit = Some(lifecycle);
+        self
+    }
+}
+
+const fn timer_action(state: State, slot: TimerSlot, command: TimerCommand) -> Option<Action> {
+    let kind = match slot {
+        TimerSlot::Phase => state.phase.timer(),
+        TimerSlot::Watchdog => Some(TimerKind::Watchdog),
+        TimerSlot::Window => Some(TimerKind::Window),
+    };
+    match (command, kind) {
+        (TimerCommand::Keep, _) => None,
+        (TimerCommand::Disarm, _) => Some(Action::Disarm { slot }),
+        (TimerCommand::Arm(delay), Some(kind)) => Some(Action::Arm {
+            timer: TimerToken {
+                run: state.run,
+                kind,
+            },
+            delay,
+        }),
+        (TimerCommand::Shorten(delay), Some(kind)) => Some(Action::Shorten {
+            timer: TimerToken {
+                run: state.run,
+                kind,
+            },
+            delay,
+        }),
+        (TimerCommand::Arm(_) | TimerCommand::Shorten(_), None) => None,
+    }
+}
+
+/// What becomes of a process whose run is over and released.
+enum Verdict {
+    Restart,
+    Stay(Reason),
+}
+
+/// On whose initiative a run begins.
+enum Initiative {
+    User,
+    Policy,
+    /// The user asked the policy to be quick: its counters go on, its limit does not hold.
+    Retry,
+}
+
+impl Policy {
+    /// Answers one event. Pure and total: equal inputs give equal steps, every input has an answer.
+    ///
+    /// Execute the commands in the order of [`Step::for_each`], keep [`Step::state`] for the next call,
+    /// and measure delays from the moment the event was observed. If saving fails, go on with the rest
+    /// and save again later; a stop must not wait for a disk.
+    ///
+    /// # Source
+    /// DESIGN section 2; invariants I1 to I36 of the bug bank name what it upholds.
+    pub const fn step(&self, state: State, event: Event) -> Step {
+        if let Some(run) = event.run()
+            && !run.is(state.run)
+        {
+            return Step::ignored(state, Note::Stale);
+        }
+        match event {
+            Event::StartRequested => self.start_requested(state),
+            Event::StopRequested { mode, origin } => {
+                let reason = stop_reason(state.reason, origin);
+                match mode {
+                    StopMode::Graceful(grace) => self.stop_gracefully(state, reason, grace),
+                    StopMode::Kill => self.kill(state, reason),
+                    StopMode::OnNextExit => self.stop_on_next_exit(state, reason),
+                }
+            }
+            Event::RestartRequested { grace } => self.restart_requested(state, grace),
+            Event::SignalRequested { signal } => signal_requested(state, signal),
+            Event::PolicyChanged => self.policy_changed(state),
+            Event::ResetRequested => self.reset_requested(state),
+            Event::RetryRequested => self.retry_requested(state),
+            Event::Started { .. } => self.started(state),
+            Event::StartFailed { failure, .. } => self.start_failed(state, failure),
+            Event::Ready { .. } => self.ready(state),
+            Event::Ping { .. } => self.ping(state),
+            Event::Unhealthy { .. } => self.unhealthy(state),
+            Event::Exited { exit, .. } => self.exited(state, exit),
+            Event::Released { remains, .. } => self.released(state, remains),
+            Event::TimerFired { timer } => {
+                let mut step = self.timer_fired(state, timer.kind);
+                // The slot of a timer that fired is empty: there is nothing to disarm.
+                match (timer.kind.slot(), step.actions.timer, step.actions.watchdog) {
+                    (TimerSlot::Phase, TimerCommand::Disarm, _) => {
+                        step.actions.timer = TimerCommand::Keep;
+                    }
+                    (TimerSlot::Watchdog, _, TimerCommand::Disarm) => {
+                        step.actions.watchdog = TimerCommand::Keep;
+                    }
+                    (TimerSlot::Phase | TimerSlot::Watchdog | TimerSlot::Window, _, _) => {}
+                }
+                step
+            }
+            Event::Recovered { found, .. } => self.recovered(state, found),
+        }
+    }
+
+    // Wishes.
+
+    const fn start_requested(&self, state: State) -> Step {
+        match state.phase {
+            Phase::Idle | Phase::BackingOff | Phase::Throttled | Phase::Stopped => {
+                self.begin(state, Initiative::User)
+            }
+            Phase::Starting | Phase::Activating | Phase::Running | Phase::Healthy => {
+                if state.reason.is_stop() {
+                    Step::stay(state).because(Reason::Wanted)
+                } else {
+                    Step::ignored(state, Note::NotApplicable)
+                }
+            }
+            Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging => start_after_the_end(state),
+        }
+    }
+
+    const fn stop_gracefully(&self, state: State, reason: Reason, grace: Grace) -> Step {
+        let stop = self.rules.stop;
+        match state.phase {
+            Phase::Idle | Phase::BackingOff | Phase::Throttled => self.stopped(state, reason),
+            Phase::Stopped => record(state, reason),
+            Phase::Starting => self
+                .enter(state, Phase::Cancelling)
+                .because(reason)
+                .arm_if(self.grace(grace))
+                .emit(Lifecycle::Stopping),
+            Phase::Activating | Phase::Running | Phase::Healthy => self
+                .enter(state, Phase::Stopping)
+                .because(reason)
+                .signal(stop.signal, stop.scope)
+                .arm_if(self.grace(grace))
+                .emit(Lifecycle::Stopping),
+            // The escalation is under way: a second stop may hasten it, never delay or repeat it.
+            Phase::Cancelling | Phase::Stopping | Phase::Releasing => match self.grace(grace) {
+                Some(grace) => record(state, reason).timer(TimerCommand::Shorten(grace)),
+                None => record(state, reason),
+            },
+            Phase::Aborting | Phase::Killing | Phase::Purging => record(state, reason),
+        }
+    }
+
+    const fn kill(&self, state: State, reason: Reason) -> Step {
+        match state.phase {
+            Phase::Idle | Phase::BackingOff | Phase::Throttled => self.stopped(state, reason),
+            Phase::Stopped => record(state, reason),
+            Phase::Starting => self
+                .enter(state, Phase::Aborting)
+                .because(reason)
+                .emit(Lifecycle::Stopping),
+            Phase::Cancelling => self.enter(state, Phase::Aborting).because(reason),
+            Phase::Activating | Phase::Running | Phase::Healthy | Phase::Stopping => {
+                self.escalate(state, Phase::Killing).because(reason)
+            }
+            Phase::Releasing => self.escalate(state, Phase::Purging).because(reason),
+            Phase::Aborting | Phase::Killing | Phase::Purging => record(state, reason),
+        }
+    }
+
+    const fn stop_on_next_exit(&self, state: State, reason: Reason) -> Step {
+        match state.phase {
+            Phase::Idle | Phase::BackingOff | Phase::Throttled => self.stopped(state, reason),
+            Phase::Starting
+            | Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Activating
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::Stopped => record(state, reason),
+        }
+    }
+
+    const fn restart_requested(&self, state: State, grace: Grace) -> Step {
+        let stop = self.rules.stop;
+        match state.phase {
+            Phase::Idle | Phase::BackingOff | Phase::Throttled | Phase::Stopped => {
+                self.begin(state, Initiative::User)
+            }
+            Phase::Starting => self
+                .enter(state, Phase::Cancelling)
+                .because(Reason::RestartRequested)
+                .arm_if(self.grace(grace))
+                .emit(Lifecycle::Stopping),
+            Phase::Activating | Phase::Running | Phase::Healthy => self
+                .enter(state, Phase::Stopping)
+                .because(Reason::RestartRequested)
+                .signal(stop.signal, stop.scope)
+                .arm_if(self.grace(grace))
+                .emit(Lifecycle::Stopping),
+            Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging => start_after_the_end(state),
+        }
+    }
+
+    const fn policy_changed(&self, state: State) -> Step {
+        match state.phase {
+            Phase::BackingOff => match self.verdict(state) {
+                Verdict::Restart => Step::act(state),
+                Verdict::Stay(reason) => self.stopped(state, reason),
+            },
+            Phase::Throttled => match self.verdict(state) {
+                Verdict::Stay(reason) => self.stopped(state, reason),
+                Verdict::Restart if self.rules.limit.is_none() => self.back_off(state),
+                Verdict::Restart => Step::act(state),
+            },
+            Phase::Running | Phase::Healthy => {
+                Step::act(state).watchdog(match self.rules.watchdog {
+                    Some(watchdog) => TimerCommand::Shorten(watchdog.period),
+                    None => TimerCommand::Disarm,
+                })
+            }
+            Phase::Idle
+            | Phase::Starting
+            | Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Activating
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::Stopped => Step::act(state),
+        }
+    }
+
+    const fn reset_requested(&self, state: State) -> Step {
+        let mut forgiven = state;
+        forgiven.strikes = 0;
+        forgiven.starts = 0;
+        forgiven.level = self.rules.backoff.skip;
+        let mut step = match state.phase {
+            // The window was all it waited for.
+            Phase::Throttled => self.back_off(forgiven),
+            Phase::Idle
+            | Phase::Starting
+            | Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Activating
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::BackingOff
+            | Phase::Stopped => Step::stay(forgiven),
+        };
+        if state.starts > 0 {
+            step.actions.window = TimerCommand::Disarm;
+        }
+        step.actions.persist = !same(state, step.state);
+        step
+    }
+
+    const fn retry_requested(&self, state: State) -> Step {
+        match state.phase {
+            Phase::BackingOff | Phase::Throttled => self.begin(state, Initiative::Retry),
+            Phase::Idle
+            | Phase::Starting
+            | Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Activating
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::Stopped => Step::ignored(state, Note::NotApplicable),
+        }
+    }
+
+    // Facts.
+
+    const fn started(&self, state: State) -> Step {
+        let stop = self.rules.stop;
+        match state.phase {
+            Phase::Starting => match self.rules.start.readiness {
+                // Both phases own the start timeout, which goes on.
+                Readiness::Notify => self
+                    .enter(state, Phase::Activating)
+                    .timer(TimerCommand::Keep)
+                    .emit(Lifecycle::Started),
+                Readiness::Exec => self.serve(state).emit(Lifecycle::Started),
+            },
+            // The grace has run since the stop was requested.
+            Phase::Cancelling => self
+                .enter(state, Phase::Stopping)
+                .timer(TimerCommand::Keep)
+                .signal(stop.signal, stop.scope)
+                .emit(Lifecycle::Started),
+            Phase::Aborting => self
+                .enter(state, Phase::Killing)
+                .signal(Signal::KILL, stop.scope)
+                .arm(stop.kill_window)
+                .emit(Lifecycle::Started),
+            Phase::Idle
+            | Phase::Activating
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::BackingOff
+            | Phase::Throttled
+            | Phase::Stopped => Step::ignored(state, Note::NotApplicable),
+        }
+    }
+
+    const fn start_failed(&self, state: State, failure: StartFailure) -> Step {
+        match state.phase {
+            Phase::Starting | Phase::Cancelling | Phase::Aborting => {
+                let step = self.release(state, Outcome::StartFailed(failure));
+                step.emit(Lifecycle::StartFailed)
+            }
+            // An error after the process was there is its end, and no start failure (BB-132).
+            Phase::Activating
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing => self.exited(state, Exit::Unknown),
+            Phase::Idle
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::BackingOff
+            | Phase::Throttled
+            | Phase::Stopped => Step::ignored(state, Note::NotApplicable),
+        }
+    }
+
+    const fn ready(&self, state: State) -> Step {
+        match state.phase {
+            // Its word may overtake the acknowledgement of the spawn.
+            Phase::Starting | Phase::Activating => self.serve(state).emit(Lifecycle::Ready),
+            Phase::Idle
+            | Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::BackingOff
+            | Phase::Throttled
+            | Phase::Stopped => Step::ignored(state, Note::NotApplicable),
+        }
+    }
+
+    const fn ping(&self, state: State) -> Step {
+        match (state.phase, self.rules.watchdog) {
+            (Phase::Running | Phase::Healthy, Some(watchdog)) => {
+                Step::act(state).watchdog(TimerCommand::Arm(Delay::exact(watchdog.period)))
+            }
+            (
+                Phase::Idle
+                | Phase::Starting
+                | Phase::Cancelling
+                | Phase::Aborting
+                | Phase::Activating
+                | Phase::Running
+                | Phase::Healthy
+                | Phase::Stopping
+                | Phase::Killing
+                | Phase::Releasing
+                | Phase::Purging
+                | Phase::BackingOff
+                | Phase::Throttled
+                | Phase::Stopped,
+                _,
+            ) => Step::ignored(state, Note::NotApplicable),
+        }
+    }
+
+    const fn unhealthy(&self, state: State) -> Step {
+        match state.phase {
+            Phase::Activating | Phase::Running | Phase::Healthy => {
+                self.fault(state, Reason::Unhealthy, self.rules.stop.signal)
+            }
+            Phase::Idle
+            | Phase::Starting
+            | Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::BackingOff
+            | Phase::Throttled
+            | Phase::Stopped => Step::ignored(state, Note::NotApplicable),
+        }
+    }
+
+    const fn exited(&self, state: State, exit: Exit) -> Step {
+        match state.phase {
+            Phase::Starting
+            | Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Activating
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing => {
+                let mut step = self.release(state, Outcome::Exited(exit));
+                if self.is_early(state) {
+                    step.state.reason = Reason::EarlyExit;
+                }
+                step.emit(Lifecycle::Exited)
+            }
+            // The first status stands.
+            Phase::Idle
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::BackingOff
+            | Phase::Throttled
+            | Phase::Stopped => Step::ignored(state, Note::NotApplicable),
+        }
+    }
+
+    const fn released(&self, state: State, remains: Remains) -> Step {
+        match state.phase {
+            Phase::Releasing | Phase::Purging => self.decide(state, remains),
+            Phase::Idle
+            | Phase::Starting
+            | Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Activating
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::BackingOff
+            | Phase::Throttled
+            | Phase::Stopped => Step::ignored(state, Note::NotApplicable),
+        }
+    }
+
+    const fn timer_fired(&self, state: State, kind: TimerKind) -> Step {
+        match (kind, state.phase) {
+            (TimerKind::StartTimeout, Phase::Starting) => self
+                .enter(state, Phase::Cancelling)
+                .because(fault_reason(state.reason, Reason::StartTimeout))
+                .arm_if(self.rules.stop.grace)
+                .emit(Lifecycle::Stopping),
+            (TimerKind::StartTimeout, Phase::Activating) => {
+                self.fault(state, Reason::StartTimeout, self.rules.stop.signal)
+            }
+            (TimerKind::Healthy, Phase::Running) => self.healthy(state),
+            (TimerKind::StopGrace, Phase::Cancelling) => self.enter(state, Phase::Aborting),
+            (TimerKind::StopGrace, Phase::Stopping) => self.escalate(state, Phase::Killing),
+            (TimerKind::StopGrace, Phase::Releasing) => self.escalate(state, Phase::Purging),
+            (TimerKind::KillWindow, Phase::Killing) => Step::act(state)
+                .signal(Signal::KILL, self.rules.stop.scope)
+                .arm(self.rules.stop.kill_window)
+                .emit(Lifecycle::Unkillable),
+            // What survives a kill that long is given up, and said to be.
+            (TimerKind::KillWindow, Phase::Purging) => self.decide(state, Remains::Leaked),
+            (TimerKind::Backoff, Phase::BackingOff) => self.begin(state, Initiative::Policy),
+            (TimerKind::Watchdog, Phase::Running | Phase::Healthy) => match self.rules.watchdog {
+                Some(watchdog) => self.fault(state, Reason::Watchdog, watchdog.signal),
+                None => Step::ignored(state, Note::Stale),
+            },
+            (TimerKind::Window, Phase::Throttled) => {
+                let mut open = state;
+                open.starts = 0;
+                self.begin(open, Initiative::Policy)
+            }
+            (
+                TimerKind::Window,
+                Phase::Idle
+                | Phase::Starting
+                | Phase::Cancelling
+                | Phase::Aborting
+                | Phase::Activating
+                | Phase::Running
+                | Phase::Healthy
+                | Phase::Stopping
+                | Phase::Killing
+                | Phase::Releasing
+                | Phase::Purging
+                | Phase::BackingOff
+                | Phase::Stopped,
+            ) => {
+                if state.starts == 0 {
+                    return Step::ignored(state, Note::Stale);
+                }
+                let mut open = state;
+                open.starts = 0;
+                Step::stay(open)
+            }
+            (
+                TimerKind::StartTimeout
+                | TimerKind::Healthy
+                | TimerKind::StopGrace
+                | TimerKind::KillWindow
+                | TimerKind::Backoff
+                | TimerKind::Watchdog,
+                Phase::Idle
+                | Phase::Starting
+                | Phase::Cancelling
+                | Phase::Aborting
+                | Phase::Activating
+                | Phase::Running
+                | Phase::Healthy
+                | Phase::Stopping
+                | Phase::Killing
+                | Phase::Releasing
+                | Phase::Purging
+                | Phase::BackingOff
+                | Phase::Throttled
+                | Phase::Stopped,
+            ) => Step::ignored(state, Note::Stale),
+        }
+    }
+
+    const fn recovered(&self, state: State, found: Found) -> Step {
+        match found {
+            Found::Alive => self.recovered_alive(state),
+            Found::Exited(exit) => self.recovered_dead(state, exit, false),
+            Found::Gone => self.recovered_dead(state, Exit::Unknown, false),
+            Found::Rebooted => self.recovered_dead(state, Exit::Unknown, true),
+        }
+    }
+
+    const fn recovered_alive(&self, state: State) -> Step {
+        let stop = self.rules.stop;
+        match state.phase {
+            Phase::Starting | Phase::Aborting => self.started(state),
+            // Timers did not survive; each phase gets its own again, in full.
+            Phase::Cancelling => self.started(state).arm_if(stop.grace),
+            Phase::Activating => Step::act(state).arm_if(self.rules.start.timeout),
+            Phase::Running => self.serve(state),
+            Phase::Healthy => match self.rules.watchdog {
+                Some(watchdog) => {
+                    Step::act(state).watchdog(TimerCommand::Arm(Delay::exact(watchdog.period)))
+                }
+                None => Step::act(state),
+            },
+            Phase::Stopping => Step::act(state)
+                .signal(stop.signal, stop.scope)
+                .arm_if(stop.grace),
+            Phase::Killing => Step::act(state)
+                .signal(Signal::KILL, stop.scope)
+                .arm(stop.kill_window),
+            // The saved state says that it ended: whatever this is, it must not live beside a new run.
+            Phase::Releasing
+            | Phase::Purging
+            | Phase::BackingOff
+            | Phase::Throttled
+            | Phase::Stopped => self
+                .enter(state, Phase::Purging)
+                .signal(Signal::KILL, stop.scope)
+                .arm(stop.kill_window),
+            Phase::Idle => Step::ignored(state, Note::NotApplicable),
+        }
+    }
+
+    const fn recovered_dead(&self, state: State, exit: Exit, rebooted: bool) -> Step {
+        let stop = self.rules.stop;
+        match state.phase {
+            Phase::Starting
+            | Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Activating
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing => self.exited(state, exit),
+            Phase::Releasing => {
+                let mut step = Step::act(state).arm_if(stop.grace);
+                step.actions.process = self.release_command(Phase::Releasing);
+                step
+            }
+            Phase::Purging => {
+                let mut step = Step::act(state).arm(stop.kill_window);
+                step.actions.process = self.release_command(Phase::Purging);
+                step
+            }
+            Phase::BackingOff => {
+                let delay = self.rules.backoff.delay(state.level.saturating_sub(1));
+                Step::act(state).timer(TimerCommand::Arm(delay))
+            }
+            Phase::Throttled => {
+                let mut step = Step::act(state);
+                step.actions.window = match self.rules.limit {
+                    Some(limit) => TimerCommand::Arm(Delay::exact(limit.window)),
+                    None => TimerCommand::Arm(Delay::exact(Millis::ZERO)),
+                };
+                step
+            }
+            Phase::Stopped => {
+                let comes_back = match (state.reason, self.rules.restart) {
+                    (Reason::ShutdownRequested, Restart::No) => false,
+                    (Reason::ShutdownRequested, _) => true,
+                    (Reason::StopRequested, Restart::Always) => rebooted,
+                    (_, _) => false,
+                };
+                if comes_back && !state.run.is(RunId::NONE) {
+                    self.begin(state, Initiative::Retry)
+                } else {
+                    Step::act(state)
+                }
+            }
+            Phase::Idle => Step::act(state),
+        }
+    }
+
+    // Decisions.
+
+    /// What follows a run that is over and released.
+    const fn decide(&self, state: State, remains: Remains) -> Step {
+        if matches!(state.reason, Reason::RestartRequested) {
+            return self.begin(state, Initiative::User);
+        }
+        match self.verdict(state) {
+            Verdict::Restart => self.back_off(state),
+            Verdict::Stay(reason) => {
+                let step = self.enter(state, Phase::Stopped).because(reason);
+                step.emit(end(reason, remains))
+            }
+        }
+    }
+
+    /// Precedence: intent, then prevented exits, then forced ones, then the restart rule, then the
+    /// retry budget (supervisors.md 1.6, systemd's order).
+    const fn verdict(&self, state: State) -> Verdict {
+        let rules = &self.rules;
+        if state.reason.is_stop() || state.reason.is_verdict() {
+            return Verdict::Stay(state.reason);
+        }
+        match state.outcome {
+            Outcome::StartFailed(failure) => {
+                let retry = if state.restarts == 0 {
+                    rules.start.first
+                } else {
+                    rules.start.later
+                };
+                let retried =
+                    match (retry, failure) {
+                        (StartRetry::Never, _)
+                        | (StartRetry::Transient, StartFailure::Permanent) => false,
+                        (StartRetry::Transient, StartFailure::Transient)
+                        | (StartRetry::Always, _) => !matches!(rules.restart, Restart::No),
+                    };
+                if !retried {
+                    return Verdict::Stay(Reason::StartFailed);
+                }
+            }
+            Outcome::Exited(exit) => {
+                if rules.prevent.contains(exit) {
+                    return Verdict::Stay(Reason::Prevented);
+                }
+                let restart = match rules.restart {
+                    Restart::No => false,
+                    Restart::OnFailure => state.reason.is_fault() || !self.is_success(exit),
+                    Restart::Always | Restart::UnlessStopped => true,
+                };
+                if !restart && !rules.force.contains(exit) {
+                    return Verdict::Stay(Reason::Completed);
+                }
+            }
+            Outcome::None => {
+                if matches!(rules.restart, Restart::No) {
+                    return Verdict::Stay(Reason::Completed);
+                }
+            }
+        }
+        match self.rules.retries {
+            Some(retries) if exhausted(retries, state.strikes) => Verdict::Stay(Reason::Exhausted),
+            Some(_) | None => Verdict::Restart,
+        }
+    }
+
+    /// Whether `exit` is a success: code 0, or what the policy says.
+    #[must_use]
+    pub const fn is_success(&self, exit: Exit) -> bool {
+        matches!(exit, Exit::Code(0)) || self.rules.success.contains(exit)
+    }
+
+    /// Whether an exit in this state is a fault whatever its status.
+    const fn is_early(&self, state: State) -> bool {
+        if !matches!(state.reason, Reason::Wanted) {
+            return false;
+        }
+        let unready = matches!(self.rules.start.readiness, Readiness::Notify)
+            && matches!(state.phase, Phase::Starting | Phase::Activating);
+        let unhealthy = matches!(self.rules.early_exit, EarlyExit::Failure)
+            && matches!(
+                state.phase,
+                Phase::Starting | Phase::Activating | Phase::Running
+            );
+        unready || unhealthy
+    }
+
+    /// Begins a run, unless the start limit holds it up.
+    const fn begin(&self, from: State, initiative: Initiative) -> Step {
+        let mut state = from;
+        state.reason = Reason::Wanted;
+        let counted = match initiative {
+            Initiative::User => {
+                state.restarts = 0;
+                state.strikes = 0;
+                state.level = self.rules.backoff.skip;
+                match self.rules.limit {
+                    Some(limit) => matches!(limit.counts, StartsCounted::All),
+                    None => false,
+                }
+            }
+            Initiative::Policy | Initiative::Retry => {
+                state.restarts = state.restarts.saturating_add(1);
+                self.rules.limit.is_some()
+            }
+        };
+        let mut window = TimerCommand::Keep;
+        if let Some(limit) = self.rules.limit
+            && counted
+        {
+            if state.starts >= limit.burst && !matches!(initiative, Initiative::Retry) {
+                return self.limited(from, limit.then);
+            }
+            if state.starts == 0 {
+                window = TimerCommand::Arm(Delay::exact(limit.window));
+            }
+            state.starts = state.starts.saturating_add(1);
+        }
+        let mut step = self.enter(from, Phase::Starting);
+        step.state = State {
+            phase: Phase::Starting,
+            ..state
+        };
+        step.state.run = state.run.next();
+        step.state.outcome = Outcome::None;
+        step.actions.process = ProcessCommand::Spawn;
+        step.actions.window = window;
+        step.arm_if(self.rules.start.timeout)
+            .emit(Lifecycle::Starting)
+    }
+
+    const fn limited(&self, from: State, then: OnLimit) -> Step {
+        match then {
+            OnLimit::Stop => self.stopped(from, Reason::StartLimit),
+            OnLimit::Wait => {
+                let reason = if from.reason.is_fault() {
+                    from.reason
+                } else {
+                    Reason::Wanted
+                };
+                self.enter(from, Phase::Throttled)
+                    .because(reason)
+                    .emit(Lifecycle::Throttled)
+            }
+        }
+    }
+
+    const fn back_off(&self, state: State) -> Step {
+        let delay = self.rules.backoff.delay(state.level);
+        let mut step = self.enter(state, Phase::BackingOff);
+        step.state.level = state.level.saturating_add(1);
+        step.timer(TimerCommand::Arm(delay))
+            .emit(Lifecycle::BackingOff)
+    }
+
+    // Entering phases.
+
+    /// The bare change of phase: disarms what the old phase owned, and settles what leaving it means.
+    const fn enter(&self, from: State, phase: Phase) -> Step {
+        let mut step = Step::stay(State { phase, ..from });
+        if from.phase.timer().is_some() {
+            step.actions.timer = TimerCommand::Disarm;
+        }
+        let served = matches!(from.phase, Phase::Running | Phase::Healthy);
+        let serves = matches!(phase, Phase::Running | Phase::Healthy);
+        if served && !serves && self.rules.watchdog.is_some() {
+            step.actions.watchdog = TimerCommand::Disarm;
+        }
+        let was_up = served || matches!(from.phase, Phase::Starting | Phase::Activating);
+        let is_up = serves || matches!(phase, Phase::Starting | Phase::Activating);
+        if was_up && !is_up {
+            let forgiven = matches!(from.phase, Phase::Healthy) && self.forgives_retries();
+            if !forgiven {
+                step.state.strikes = from.strikes.saturating_add(1);
+            }
+        }
+        step
+    }
+
+    const fn forgives_retries(&self) -> bool {
+        match self.rules.healthy {
+            Some(healthy) => matches!(healthy.forgives, Forgives::All),
+            None => false,
+        }
+    }
+
+    /// Down at once: there is no process.
+    const fn stopped(&self, state: State, reason: Reason) -> Step {
+        let step = self.enter(state, Phase::Stopped).because(reason);
+        step.emit(end(reason, Remains::Nothing))
+    }
+
+    const fn serve(&self, state: State) -> Step {
+        let mut step = self.enter(state, Phase::Running);
+        if let Some(healthy) = self.rules.healthy {
+            step = step.arm(healthy.after);
+        }
+        if let Some(watchdog) = self.rules.watchdog {
+            step = step.watchdog(TimerCommand::Arm(Delay::exact(watchdog.period)));
+        }
+        step
+    }
+
+    const fn healthy(&self, state: State) -> Step {
+        let mut step = self.enter(state, Phase::Healthy).emit(Lifecycle::Healthy);
+        step.state.level = 0;
+        if self.forgives_retries() {
+            step.state.strikes = 0;
+        }
+        step
+    }
+
+    const fn fault(&self, state: State, fault: Reason, signal: Signal) -> Step {
+        self.enter(state, Phase::Stopping)
+            .because(fault_reason(state.reason, fault))
+            .signal(signal, self.rules.stop.scope)
+            .arm_if(self.rules.stop.grace)
+            .emit(Lifecycle::Stopping)
+    }
+
+    /// The kill: of the process ([`Phase::Killing`]) or of what it left ([`Phase::Purging`]).
+    const fn escalate(&self, state: State, phase: Phase) -> Step {
+        self.enter(state, phase)
+            .signal(Signal::KILL, self.rules.stop.scope)
+            .arm(self.rules.stop.kill_window)
+            .emit(Lifecycle::Killing)
+    }
+
+    /// The run is over; what it left is brought down by the same escalation, which goes on if it has
+    /// begun.
+    const fn release(&self, state: State, outcome: Outcome) -> Step {
+        let stop = self.rules.stop;
+        let killed = matches!(state.phase, Phase::Aborting | Phase::Killing);
+        let phase = if killed {
+            Phase::Purging
+        } else {
+            Phase::Releasing
+        };
+        let step = self.enter(state, phase);
+        let mut step = match state.phase {
+            Phase::Cancelling | Phase::Stopping | Phase::Killing => step.timer(TimerCommand::Keep),
+            Phase::Aborting => step.arm(stop.kill_window),
+            Phase::Idle
+            | Phase::Starting
+            | Phase::Activating
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::BackingOff
+            | Phase::Throttled
+            | Phase::Stopped => step.arm_if(stop.grace),
+        };
+        step.actions.process = self.release_command(state.phase);
+        step.ended(outcome)
+    }
+
+    /// What a run that ended in `phase` leaves is sent what it has not been sent yet.
+    const fn release_command(&self, phase: Phase) -> ProcessCommand {
+        let stop = self.rules.stop;
+        let signal = match (stop.scope, phase) {
+            (Scope::Process, _) | (Scope::Group, Phase::Stopping) => None,
+            (Scope::Group, Phase::Aborting | Phase::Killing | Phase::Purging) => Some(Signal::KILL),
+            (
+                Scope::Group,
+                Phase::Idle
+                | Phase::Starting
+                | Phase::Cancelling
+                | Phase::Activating
+                | Phase::Running
+                | Phase::Healthy
+                | Phase::Releasing
+                | Phase::BackingOff
+                | Phase::Throttled
+                | Phase::Stopped,
+            ) => Some(stop.signal),
+        };
+        ProcessCommand::Release {
+            signal,
+            scope: stop.scope,
+        }
+    }
+
+    const fn grace(&self, grace: Grace) -> Option<Millis> {
+        match grace {
+            Grace::Policy => self.rules.stop.grace,
+            Grace::After(delay) => Some(delay),
+            Grace::Never => None,
+        }
+    }
+}
+
+/// A user's stop stands over a shutdown; a shutdown never replaces a user's stop or a verdict.
+const fn stop_reason(standing: Reason, origin: Origin) -> Reason {
+    match origin {
+        Origin::User => Reason::StopRequested,
+        Origin::Shutdown if matches!(standing, Reason::StopRequested) || standing.is_verdict() => {
+            standing
+        }
+        Origin::Shutdown => Reason::ShutdownRequested,
+    }
+}
+
+/// The first fault is kept, and no fault replaces a wish.
+const fn fault_reason(standing: Reason, fault: Reason) -> Reason {
+    match standing {
+        Reason::Wanted => fault,
+        Reason::Created
+        | Reason::StartTimeout
+        | Reason::Watchdog
+        | Reason::Unhealthy
+        | Reason::EarlyExit
+        | Reason::RestartRequested
+        | Reason::StopRequested
+        | Reason::ShutdownRequested
+        | Reason::Completed
+        | Reason::Prevented
+        | Reason::Exhausted
+        | Reason::StartLimit
+        | Reason::StartFailed => standing,
+    }
+}
+
+/// A wish to be up while the run is on its way down: one start follows its end.
+const fn start_after_the_end(state: State) -> Step {
+    match state.reason {
+        // A shutdown is not called off (BB-29); a restart is under way already (BB-138).
+        Reason::ShutdownRequested | Reason::RestartRequested => {
+            Step::ignored(state, Note::NotApplicable)
+        }
+        Reason::Created
+        | Reason::Wanted
+        | Reason::StartTimeout
+        | Reason::Watchdog
+        | Reason::Unhealthy
+        | Reason::EarlyExit
+        | Reason::StopRequested
+        | Reason::Completed
+        | Reason::Prevented
+        | Reason::Exhausted
+        | Reason::StartLimit
+        | Reason::StartFailed => Step::stay(state).because(Reason::RestartRequested),
+    }
+}
+
+const fn signal_requested(state: State, signal: Signal) -> Step {
+    match state.phase {
+        Phase::Activating | Phase::Running | Phase::Healthy | Phase::Stopping | Phase::Killing => {
+            Step::act(state).signal(signal, Scope::Process)
+        }
+        Phase::Idle
+        | Phase::Starting
+        | Phase::Cancelling
+        | Phase::Aborting
+        | Phase::Releasing
+        | Phase::Purging
+        | Phase::BackingOff
+        | Phase::Throttled
+        | Phase::Stopped => Step::ignored(state, Note::NotApplicable),
+    }
+}
+
+/// Records an intent that asks for nothing else here.
+const fn record(state: State, reason: Reason) -> Step {
+    let mut step = Step::stay(state).because(reason);
+    step.actions.persist = !same(state, step.state);
+    step
+}
+
+const fn end(reason: Reason, remains: Remains) -> Lifecycle {
+    if reason.is_give_up() {
+        Lifecycle::GaveUp { remains }
+    } else {
+        Lifecycle::Stopped { remains }
+    }
+}
+
+const fn exhausted(retries: Retries, strikes: u16) -> bool {
+    match retries.counts {
+        Counts::Restarts => strikes > retries.max,
+        Counts::Runs => strikes >= retries.max,
+    }
+}
+
+/// Whether two states of the same phase and run are equal.
+const fn same(a: State, b: State) -> bool {
+    a.reason as u8 == b.reason as u8
+        && a.phase as u8 == b.phase as u8
+        && a.level == b.level
+        && a.strikes == b.strikes
+        && a.starts == b.starts
+}
+
+const _: () = assert!(size_of::<Step>() <= 64, "a step is at most 64 bytes");

@@ -1,0 +1,936 @@
+//! The text forms of events and policies, and the one error that all text parsers share.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crate::action::Scope;
+use crate::backoff::{Backoff, Curve, Factor};
+use crate::event::{Event, Found, Grace, Origin, Remains, StopMode};
+use crate::exit::{ExitSet, StartFailure};
+use crate::policy::{
+    Counts, EarlyExit, Forgives, HealthyRule, OnLimit, Policy, PolicyBuilder, PolicyError,
+    Readiness, Restart, Retries, Rules, SaveRule, StartLimit, StartRetry, StartsCounted, Watchdog,
+};
+use crate::preset::Preset;
+use crate::run::{RunId, TimerKind, TimerToken};
+use crate::signal::Signal;
+use crate::time::{Delay, Millis};
+
+/// A text that cannot be read: names what was being read, the value, and how to mend it.
+///
+/// Nothing was changed. The value is kept up to its 40th byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    field: &'static str,
+    value: Excerpt,
+    fix: &'static str,
+}
+
+impl ParseError {
+    pub(crate) fn new(field: &'static str, value: &str, fix: &'static str) -> Self {
+        Self {
+            field,
+            value: Excerpt::new(value),
+            fix,
+        }
+    }
+
+    /// What was being read.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// The value, cut at 40 bytes.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        self.value.as_str()
+    }
+
+    /// How to mend it.
+    #[must_use]
+    pub const fn fix(&self) -> &'static str {
+        self.fix
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cut = if self.value.cut { "..." } else { "" };
+        write!(
+            f,
+            "{}: {:?}{cut} is not understood: {}",
+            self.field,
+            self.value(),
+            self.fix
+        )
+    }
+}
+
+impl core::error::Error for ParseError {}
+
+/// The beginning of a text, kept without allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Excerpt {
+    bytes: [u8; 40],
+    len: u8,
+    cut: bool,
+}
+
+impl Excerpt {
+    fn new(text: &str) -> Self {
+        let mut bytes = [0; 40];
+        let mut len = text.len().min(bytes.len());
+        while !text.is_char_boundary(len) {
+            len -= 1;
+        }
+        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
+        Self {
+            bytes,
+            len: len as u8,
+            cut: len < text.len(),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+}
+
+// Events.
+
+/// Prints the form of case files, such as `stop grace=5s`, `exited #1 code=7`, `fired backoff #1`.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StartRequested => f.write_str("start"),
+            Self::StopRequested { mode, origin } => {
+                f.write_str(match origin {
+                    Origin::User => "stop",
+                    Origin::Shutdown => "shutdown",
+                })?;
+                match mode {
+                    StopMode::Graceful(grace) => write_grace(f, *grace),
+                    StopMode::Kill => f.write_str(" kill"),
+                    StopMode::OnNextExit => f.write_str(" on-next-exit"),
+                }
+            }
+            Self::RestartRequested { grace } => {
+                f.write_str("restart")?;
+                write_grace(f, *grace)
+            }
+            Self::SignalRequested { signal } => write!(f, "signal {signal}"),
+            Self::PolicyChanged => f.write_str("policy-changed"),
+            Self::ResetRequested => f.write_str("reset"),
+            Self::RetryRequested => f.write_str("retry"),
+            Self::Started { run } => write!(f, "started {run}"),
+            Self::StartFailed { run, failure } => write!(f, "start-failed {run} {failure}"),
+            Self::Ready { run } => write!(f, "ready {run}"),
+            Self::Ping { run } => write!(f, "ping {run}"),
+            Self::Unhealthy { run } => write!(f, "unhealthy {run}"),
+            Self::Exited { run, exit } => write!(f, "exited {run} {exit}"),
+            Self::Released {
+                run,
+                remains: Remains::Nothing,
+            } => write!(f, "released {run}"),
+            Self::Released {
+                run,
+                remains: Remains::Leaked,
+            } => write!(f, "released {run} leaked"),
+            Self::TimerFired { timer } => write!(f, "fired {timer}"),
+            Self::Recovered { run, found } => match found {
+                Found::Alive => write!(f, "recovered {run} alive"),
+                Found::Exited(exit) => write!(f, "recovered {run} {exit}"),
+                Found::Gone => write!(f, "recovered {run} gone"),
+                Found::Rebooted => write!(f, "recovered {run} rebooted"),
+            },
+        }
+    }
+}
+
+fn write_grace(f: &mut fmt::Formatter<'_>, grace: Grace) -> fmt::Result {
+    match grace {
+        Grace::Policy => Ok(()),
+        Grace::After(delay) => write!(f, " grace={delay}"),
+        Grace::Never => f.write_str(" grace=never"),
+    }
+}
+
+/// Reads what `Display` prints. Words are separated by white space.
+///
+/// # Errors
+/// [`ParseError`] naming the word that is missing or wrong.
+impl FromStr for Event {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let mut words = Words(text.split_whitespace());
+        let name = words.next("event", "write one, such as start, stop, exited #1 code=0")?;
+        let event = match name {
+            "start" => Self::StartRequested,
+            "stop" | "shutdown" => Self::StopRequested {
+                mode: match words.optional() {
+                    Some("kill") => StopMode::Kill,
+                    Some("on-next-exit") => StopMode::OnNextExit,
+                    word => StopMode::Graceful(parse_grace(word)?),
+                },
+                origin: if name == "stop" {
+                    Origin::User
+                } else {
+                    Origin::Shutdown
+                },
+            },
+            "restart" => Self::RestartRequested {
+                grace: parse_grace(words.optional())?,
+            },
+            "signal" => Self::SignalRequested {
+                signal: words
+                    .next("signal", "write a name or number after it")?
+                    .parse()?,
+            },
+            "policy-changed" => Self::PolicyChanged,
+            "reset" => Self::ResetRequested,
+            "retry" => Self::RetryRequested,
+            "started" => Self::Started { run: words.run()? },
+            "start-failed" => Self::StartFailed {
+                run: words.run()?,
+                failure: words
+                    .next("failure", "write transient or permanent")?
+                    .parse()?,
+            },
+            "ready" => Self::Ready { run: words.run()? },
+            "ping" => Self::Ping { run: words.run()? },
+            "unhealthy" => Self::Unhealthy { run: words.run()? },
+            "exited" => Self::Exited {
+                run: words.run()?,
+                exit: words
+                    .next("exit", "write code=N, signal=NAME or unknown")?
+                    .parse()?,
+            },
+            "released" => Self::Released {
+                run: words.run()?,
+                remains: match words.optional() {
+                    None => Remains::Nothing,
+                    Some("leaked") => Remains::Leaked,
+                    Some(word) => {
+                        return Err(ParseError::new(
+                            "remains",
+                            word,
+                            "write leaked or nothing at all",
+                        ));
+                    }
+                },
+            },
+            "fired" => {
+                let kind = words.next("timer", TIMER_FIX)?.parse()?;
+                Self::TimerFired {
+                    timer: TimerToken {
+                        run: words.run()?,
+                        kind,
+                    },
+                }
+            }
+            "recovered" => Self::Recovered {
+                run: words.run()?,
+                found: match words.next("found", FOUND_FIX)? {
+                    "alive" => Found::Alive,
+                    "gone" => Found::Gone,
+                    "rebooted" => Found::Rebooted,
+                    word => word
+                        .parse()
+                        .map(Found::Exited)
+                        .map_err(|_| ParseError::new("found", word, FOUND_FIX))?,
+                },
+            },
+            _ => {
+                return Err(ParseError::new(
+                    "event",
+                    name,
+                    "write start, stop, shutdown, restart, signal, policy-changed, reset, retry, started, start-failed, ready, ping, unhealthy, exited, released, fired or recovered",
+                ));
+            }
+        };
+        match words.optional() {
+            None => Ok(event),
+            Some(word) => Err(ParseError::new(
+                "event",
+                word,
+                "remove it: the event ends before it",
+            )),
+        }
+    }
+}
+
+const TIMER_FIX: &str =
+    "write start-timeout, healthy, stop-grace, kill-window, backoff, watchdog or window";
+const FOUND_FIX: &str = "write alive, gone, rebooted, code=N, signal=NAME or unknown";
+
+struct Words<'a>(core::str::SplitWhitespace<'a>);
+
+impl<'a> Words<'a> {
+    fn next(&mut self, field: &'static str, fix: &'static str) -> Result<&'a str, ParseError> {
+        self.0.next().ok_or_else(|| ParseError::new(field, "", fix))
+    }
+
+    fn optional(&mut self) -> Option<&'a str> {
+        self.0.next()
+    }
+
+    fn run(&mut self) -> Result<RunId, ParseError> {
+        self.next("run", "write the run as #1")?.parse()
+    }
+}
+
+fn parse_grace(word: Option<&str>) -> Result<Grace, ParseError> {
+    match word.map(|word| (word, word.strip_prefix("grace="))) {
+        None => Ok(Grace::Policy),
+        Some((_, Some("never"))) => Ok(Grace::Never),
+        Some((_, Some(delay))) => delay.parse().map(Grace::After),
+        Some((word, None)) => Err(ParseError::new(
+            "stop",
+            word,
+            "write grace=5s, grace=never, kill, on-next-exit or nothing",
+        )),
+    }
+}
+
+/// Reads `#3`.
+///
+/// # Errors
+/// [`ParseError`] naming the value.
+impl FromStr for RunId {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        text.strip_prefix('#')
+            .and_then(|number| number.parse().ok())
+            .map(Self::new)
+            .ok_or_else(|| ParseError::new("run", text, "write the run as #1"))
+    }
+}
+
+/// Reads a kind's name, such as `backoff`.
+///
+/// # Errors
+/// [`ParseError`] naming the value and the kinds there are.
+impl FromStr for TimerKind {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| ParseError::new("timer", text, TIMER_FIX))
+    }
+}
+
+/// Reads `transient` or `permanent`.
+///
+/// # Errors
+/// [`ParseError`] naming the value.
+impl FromStr for StartFailure {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        named(
+            &[
+                (Self::Transient, "transient"),
+                (Self::Permanent, "permanent"),
+            ],
+            text,
+        )
+        .ok_or_else(|| ParseError::new("failure", text, "write transient or permanent"))
+    }
+}
+
+/// Reads `100ms` or `100ms..110ms`.
+///
+/// # Errors
+/// [`ParseError`] naming the value.
+impl FromStr for Delay {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let (base, longest) = text.split_once("..").unwrap_or((text, text));
+        let (base, longest): (Millis, Millis) = (base.parse()?, longest.parse()?);
+        match longest.as_u32().checked_sub(base.as_u32()) {
+            Some(jitter) => Ok(Self {
+                base,
+                jitter: Millis::new(jitter),
+            }),
+            None => Err(ParseError::new(
+                "delay",
+                text,
+                "write the shorter one first: 100ms..110ms",
+            )),
+        }
+    }
+}
+
+// Policies.
+
+/// Why a policy text is no policy. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyTextError {
+    /// A word cannot be read.
+    Parse(ParseError),
+    /// The words can be read, and make no sound policy together.
+    Policy(PolicyError),
+}
+
+impl fmt::Display for PolicyTextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parse(error) => error.fmt(f),
+            Self::Policy(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for PolicyTextError {}
+
+impl From<ParseError> for PolicyTextError {
+    fn from(error: ParseError) -> Self {
+        Self::Parse(error)
+    }
+}
+
+impl From<PolicyError> for PolicyTextError {
+    fn from(error: PolicyError) -> Self {
+        Self::Policy(error)
+    }
+}
+
+/// Reads `key=value` words on top of [`Policy::DEFAULT`], or of `preset=NAME` if that comes first.
+///
+/// # Errors
+/// [`PolicyTextError`] naming the word that cannot be read, or what is unsound about them together.
+impl FromStr for Policy {
+    type Err = PolicyTextError;
+
+    fn from_str(text: &str) -> Result<Self, PolicyTextError> {
+        let mut words = text.split_whitespace().peekable();
+        let preset = words
+            .next_if(|word| word.starts_with("preset="))
+            .map(|word| word.trim_start_matches("preset=").parse::<Preset>())
+            .transpose()?;
+        let mut rules = preset.map_or(Self::DEFAULT.rules, |preset| preset.builder().rules);
+        let counts = preset.map_or(Counts::Restarts, Preset::counts);
+        for word in words {
+            set(&mut rules, counts, word)?;
+        }
+        Ok(PolicyBuilder { rules }.build()?)
+    }
+}
+
+/// Every key of the text form, in the order in which they are printed.
+const KEYS: &str = "write one of preset (first), restart, retries, success, prevent, force, early-exit, backoff, first-delay, skip, jitter, healthy-after, forgive, limit, stop-signal, stop-timeout, kill-window, scope, start-timeout, readiness, first-start, later-start, watchdog, watchdog-signal, save";
+
+fn set(rules: &mut Rules, counts: Counts, word: &str) -> Result<(), ParseError> {
+    let (key, value) = word.split_once('=').ok_or_else(|| {
+        ParseError::new(
+            "policy",
+            word,
+            "write key=value words, such as restart=always",
+        )
+    })?;
+    match key {
+        "restart" => {
+            let (rule, max) = value
+                .split_once(':')
+                .map_or((value, None), |(rule, max)| (rule, Some(max)));
+            rules.restart = choose("restart", rule, RESTARTS)?;
+            if let Some(max) = max {
+                rules.retries = parse_retries(max, counts)?;
+            }
+        }
+        "retries" => {
+            let (max, counts) = match value.strip_suffix(":runs") {
+                Some(max) => (max, Counts::Runs),
+                None => (value, Counts::Restarts),
+            };
+            rules.retries = optional(max, |max| {
+                Ok(Retries {
+                    max: number("retries", max)?,
+                    counts,
+                })
+            })?;
+        }
+        "success" => rules.success = value.parse()?,
+        "prevent" => rules.prevent = value.parse()?,
+        "force" => rules.force = value.parse()?,
+        "early-exit" => rules.early_exit = choose("early-exit", value, EARLY_EXITS)?,
+        "backoff" => rules.backoff.curve = value.parse()?,
+        "first-delay" => rules.backoff.first = optional(value, |value| value.parse())?,
+        "skip" => rules.backoff.skip = number("skip", value)?,
+        "jitter" => {
+            rules.backoff.jitter_percent =
+                number("jitter", value.strip_suffix('%').unwrap_or(value))?;
+        }
+        "healthy-after" => {
+            let forgives = rules
+                .healthy
+                .map_or(Forgives::All, |healthy| healthy.forgives);
+            rules.healthy = optional(value, |after| {
+                Ok(HealthyRule {
+                    after: after.parse()?,
+                    forgives,
+                })
+            })?;
+        }
+        "forgive" => {
+            let forgives = choose("forgive", value, FORGIVES)?;
+            match &mut rules.healthy {
+                Some(healthy) => healthy.forgives = forgives,
+                None => {
+                    return Err(ParseError::new(
+                        "forgive",
+                        value,
+                        "give healthy-after before it",
+                    ));
+                }
+            }
+        }
+        "limit" => rules.limit = optional(value, parse_limit)?,
+        "stop-signal" => rules.stop.signal = value.parse()?,
+        "stop-timeout" => {
+            rules.stop.grace = if value == "never" {
+                None
+            } else {
+                Some(value.parse()?)
+            };
+        }
+        "kill-window" => rules.stop.kill_window = value.parse()?,
+        "scope" => rules.stop.scope = choose("scope", value, SCOPES)?,
+        "start-timeout" => rules.start.timeout = optional(value, |value| value.parse())?,
+        "readiness" => rules.start.readiness = choose("readiness", value, READINESS)?,
+        "first-start" => rules.start.first = choose("first-start", value, START_RETRIES)?,
+        "later-start" => rules.start.later = choose("later-start", value, START_RETRIES)?,
+        "watchdog" => {
+            let signal = rules
+                .watchdog
+                .map_or(Signal::ABRT, |watchdog| watchdog.signal);
+            rules.watchdog = optional(value, |period| {
+                Ok(Watchdog {
+                    period: period.parse()?,
+                    signal,
+                })
+            })?;
+        }
+        "watchdog-signal" => {
+            let signal = value.parse()?;
+            match &mut rules.watchdog {
+                Some(watchdog) => watchdog.signal = signal,
+                None => {
+                    return Err(ParseError::new(
+                        "watchdog-signal",
+                        value,
+                        "give watchdog before it",
+                    ));
+                }
+            }
+        }
+        "save" => rules.save = choose("save", value, SAVES)?,
+        "preset" => {
+            return Err(ParseError::new(
+                "preset",
+                value,
+                "write it first: the rest changes it",
+            ));
+        }
+        _ => return Err(ParseError::new("policy key", key, KEYS)),
+    }
+    Ok(())
+}
+
+/// Prints what differs from [`Policy::DEFAULT`]; the default itself prints as `restart=on-failure`.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rules, base) = (&self.rules, &Self::DEFAULT.rules);
+        write!(f, "restart={}", name_of(RESTARTS, rules.restart))?;
+        if let Some(Retries { max, counts }) = rules.retries {
+            let runs = if counts == Counts::Runs { ":runs" } else { "" };
+            write!(f, " retries={max}{runs}")?;
+        }
+        let sets = [
+            ("success", rules.success),
+            ("prevent", rules.prevent),
+            ("force", rules.force),
+        ];
+        for (key, set) in sets {
+            if set != ExitSet::EMPTY {
+                write!(f, " {key}={set}")?;
+            }
+        }
+        if rules.early_exit != base.early_exit {
+            write!(f, " early-exit={}", name_of(EARLY_EXITS, rules.early_exit))?;
+        }
+        let Backoff {
+            curve,
+            first,
+            skip,
+            jitter_percent,
+        } = rules.backoff;
+        if curve != base.backoff.curve {
+            write!(f, " backoff={curve}")?;
+        }
+        if let Some(first) = first {
+            write!(f, " first-delay={first}")?;
+        }
+        if skip != base.backoff.skip {
+            write!(f, " skip={skip}")?;
+        }
+        if jitter_percent != base.backoff.jitter_percent {
+            write!(f, " jitter={jitter_percent}%")?;
+        }
+        match rules.healthy {
+            None => f.write_str(" healthy-after=none")?,
+            Some(HealthyRule { after, forgives }) if rules.healthy != base.healthy => {
+                write!(
+                    f,
+                    " healthy-after={after} forgive={}",
+                    name_of(FORGIVES, forgives)
+                )?;
+            }
+            Some(_) => {}
+        }
+        if let Some(StartLimit {
+            burst,
+            window,
+            counts,
+            then,
+        }) = rules.limit
+        {
+            write!(f, " limit={burst}/{window}:{}", name_of(ON_LIMITS, then))?;
+            if counts == StartsCounted::All {
+                f.write_str(":all")?;
+            }
+        }
+        let stop = rules.stop;
+        if stop.signal != base.stop.signal {
+            write!(f, " stop-signal={}", stop.signal)?;
+        }
+        match stop.grace {
+            None => f.write_str(" stop-timeout=never")?,
+            Some(grace) if stop.grace != base.stop.grace => write!(f, " stop-timeout={grace}")?,
+            Some(_) => {}
+        }
+        if stop.kill_window != base.stop.kill_window {
+            write!(f, " kill-window={}", stop.kill_window)?;
+        }
+        if stop.scope != base.stop.scope {
+            write!(f, " scope={}", stop.scope)?;
+        }
+        let start = rules.start;
+        if let Some(timeout) = start.timeout {
+            write!(f, " start-timeout={timeout}")?;
+        }
+        if start.readiness != base.start.readiness {
+            write!(f, " readiness={}", name_of(READINESS, start.readiness))?;
+        }
+        if start.first != base.start.first {
+            write!(f, " first-start={}", name_of(START_RETRIES, start.first))?;
+        }
+        if start.later != base.start.later {
+            write!(f, " later-start={}", name_of(START_RETRIES, start.later))?;
+        }
+        if let Some(Watchdog { period, signal }) = rules.watchdog {
+            write!(f, " watchdog={period}")?;
+            if signal != Signal::ABRT {
+                write!(f, " watchdog-signal={signal}")?;
+            }
+        }
+        if rules.save != base.save {
+            write!(f, " save={}", name_of(SAVES, rules.save))?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints `constant:1s`, `linear:1s+1s<=10s`, `exponential:100ms*2<=1m`, `geometric:100ms<=5m/10`.
+impl fmt::Display for Curve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant { delay } => write!(f, "constant:{delay}"),
+            Self::Linear {
+                initial,
+                increment,
+                cap,
+            } => {
+                write!(f, "linear:{initial}+{increment}<={cap}")
+            }
+            Self::Exponential {
+                initial,
+                factor,
+                cap,
+            } => {
+                write!(f, "exponential:{initial}*{factor}<={cap}")
+            }
+            Self::Geometric {
+                initial,
+                cap,
+                steps,
+            } => {
+                write!(f, "geometric:{initial}<={cap}/{steps}")
+            }
+        }
+    }
+}
+
+/// Reads what `Display` prints.
+///
+/// # Errors
+/// [`ParseError`] naming the value.
+impl FromStr for Curve {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let error = || {
+            ParseError::new(
+                "backoff",
+                text,
+                "write constant:1s, linear:1s+1s<=10s, exponential:100ms*2<=1m or geometric:100ms<=5m/10",
+            )
+        };
+        let (shape, rest) = text.split_once(':').ok_or_else(error)?;
+        if shape == "constant" {
+            return Ok(Self::Constant {
+                delay: rest.parse()?,
+            });
+        }
+        let (growth, cap) = rest.split_once("<=").ok_or_else(error)?;
+        match shape {
+            "linear" => {
+                let (initial, increment) = growth.split_once('+').ok_or_else(error)?;
+                Ok(Self::Linear {
+                    initial: initial.parse()?,
+                    increment: increment.parse()?,
+                    cap: cap.parse()?,
+                })
+            }
+            "exponential" => {
+                let (initial, factor) = growth.split_once('*').ok_or_else(error)?;
+                Ok(Self::Exponential {
+                    initial: initial.parse()?,
+                    factor: factor.parse()?,
+                    cap: cap.parse()?,
+                })
+            }
+            "geometric" => {
+                let (cap, steps) = cap.split_once('/').ok_or_else(error)?;
+                Ok(Self::Geometric {
+                    initial: growth.parse()?,
+                    cap: cap.parse()?,
+                    steps: number("backoff steps", steps)?,
+                })
+            }
+            _ => Err(error()),
+        }
+    }
+}
+
+/// Prints `2` or `1.5`.
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, hundredths) = (self.hundredths() / 100, self.hundredths() % 100);
+        match (hundredths, hundredths % 10) {
+            (0, _) => write!(f, "{whole}"),
+            (_, 0) => write!(f, "{whole}.{}", hundredths / 10),
+            _ => write!(f, "{whole}.{hundredths:02}"),
+        }
+    }
+}
+
+/// Reads `2`, `1.5` or `1.25`.
+///
+/// # Errors
+/// [`ParseError`] naming the value.
+impl FromStr for Factor {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let error = || ParseError::new("factor", text, "write a number such as 2, 1.5 or 1.25");
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let whole: u16 = whole.parse().map_err(|_| error())?;
+        let tenths = if fraction.len() == 1 { 10 } else { 1 };
+        let fraction: u16 = match fraction.len() {
+            1 | 2 => fraction.parse().map_err(|_| error())?,
+            _ => return Err(error()),
+        };
+        whole
+            .checked_mul(100)
+            .and_then(|hundredths| hundredths.checked_add(fraction * tenths))
+            .map(Self::from_hundredths)
+            .ok_or_else(error)
+    }
+}
+
+impl Restart {
+    /// Reads `no`, `on-failure`, `on-failure:3`, `always` or `unless-stopped`, with `counts` saying
+    /// what the number counts.
+    ///
+    /// # Errors
+    /// [`ParseError`] naming the value.
+    pub fn parse_with_retries(
+        text: &str,
+        counts: Counts,
+    ) -> Result<(Self, Option<Retries>), ParseError> {
+        match text.split_once(':') {
+            None => Ok((choose("restart", text, RESTARTS)?, None)),
+            Some((rule, max)) => Ok((
+                choose("restart", rule, RESTARTS)?,
+                parse_retries(max, counts)?,
+            )),
+        }
+    }
+}
+
+/// A bound of 0 is none, as in Docker (seed.md B39).
+fn parse_retries(max: &str, counts: Counts) -> Result<Option<Retries>, ParseError> {
+    let max = number("restart", max)?;
+    Ok((max > 0).then_some(Retries { max, counts }))
+}
+
+fn parse_limit(text: &str) -> Result<StartLimit, ParseError> {
+    let error = || ParseError::new("limit", text, "write 5/10s, 5/10s:wait or 5/10s:stop:all");
+    let mut parts = text.split(':');
+    let (burst, window) = parts
+        .next()
+        .and_then(|part| part.split_once('/'))
+        .ok_or_else(error)?;
+    let then = parts
+        .next()
+        .map_or(Ok(OnLimit::Stop), |then| choose("limit", then, ON_LIMITS))?;
+    let counts = match parts.next() {
+        None => StartsCounted::Automatic,
+        Some("all") => StartsCounted::All,
+        Some(_) => return Err(error()),
+    };
+    if parts.next().is_some() {
+        return Err(error());
+    }
+    Ok(StartLimit {
+        burst: number("limit", burst)?,
+        window: window.parse()?,
+        counts,
+        then,
+    })
+}
+
+fn optional<T>(
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, ParseError>,
+) -> Result<Option<T>, ParseError> {
+    if text == "none" {
+        Ok(None)
+    } else {
+        parse(text).map(Some)
+    }
+}
+
+fn number<T: FromStr>(field: &'static str, text: &str) -> Result<T, ParseError> {
+    text.parse()
+        .map_err(|_| ParseError::new(field, text, "write a whole number that is not too large"))
+}
+
+/// Values with their names; the last member says how to mend another name.
+type Names<T, const N: usize> = ([(T, &'static str); N], &'static str);
+
+fn named<T: Copy>(names: &[(T, &str)], text: &str) -> Option<T> {
+    names
+        .iter()
+        .find(|(_, name)| *name == text)
+        .map(|(value, _)| *value)
+}
+
+fn choose<T: Copy, const N: usize>(
+    field: &str,
+    text: &str,
+    (names, fix): Names<T, N>,
+) -> Result<T, ParseError> {
+    let field = KEYS
+        .split(", ")
+        .find(|key| *key == field)
+        .unwrap_or("policy");
+    named(&names, text).ok_or_else(|| ParseError::new(field, text, fix))
+}
+
+fn name_of<T: Copy + PartialEq, const N: usize>((names, _): Names<T, N>, value: T) -> &'static str {
+    names
+        .iter()
+        .find(|(other, _)| *other == value)
+        .map_or("", |(_, name)| name)
+}
+
+const RESTARTS: Names<Restart, 4> = (
+    [
+        (Restart::No, "no"),
+        (Restart::OnFailure, "on-failure"),
+        (Restart::Always, "always"),
+        (Restart::UnlessStopped, "unless-stopped"),
+    ],
+    "write no, on-failure, on-failure:3, always or unless-stopped",
+);
+const EARLY_EXITS: Names<EarlyExit, 2> = (
+    [
+        (EarlyExit::ByStatus, "by-status"),
+        (EarlyExit::Failure, "failure"),
+    ],
+    "write by-status or failure",
+);
+const FORGIVES: Names<Forgives, 2> = (
+    [(Forgives::Delay, "delay"), (Forgives::All, "all")],
+    "write delay or all",
+);
+const ON_LIMITS: Names<OnLimit, 2> = (
+    [(OnLimit::Stop, "stop"), (OnLimit::Wait, "wait")],
+    "write stop or wait",
+);
+const SCOPES: Names<Scope, 2> = (
+    [(Scope::Process, "process"), (Scope::Group, "group")],
+    "write process or group",
+);
+const READINESS: Names<Readiness, 2> = (
+    [(Readiness::Exec, "exec"), (Readiness::Notify, "notify")],
+    "write exec or notify",
+);
+const START_RETRIES: Names<StartRetry, 3> = (
+    [
+        (StartRetry::Never, "never"),
+        (StartRetry::Transient, "transient"),
+        (StartRetry::Always, "always"),
+    ],
+    "write never, transient or always",
+);
+const SAVES: Names<SaveRule, 2> = (
+    [
+        (SaveRule::Optional, "optional"),
+        (SaveRule::Required, "required"),
+    ],
+    "write optional or required",
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_field_value_and_fix() {
+        let Err(error) = "restart=sometimes".parse::<Policy>() else {
+            panic!("there is no such rule");
+        };
+        assert_eq!(
+            error.to_string(),
+            "restart: \"sometimes\" is not understood: write no, on-failure, on-failure:3, always or unless-stopped"
+        );
+    }
+
+    #[test]
+    fn presets_survive_their_text_form() {
+        for preset in Preset::ALL {
+            let policy = preset.builder().build().unwrap();
+            assert_eq!(policy.to_string().parse(), Ok(policy), "{preset}: {policy}");
+        }
+        assert_eq!(Policy::DEFAULT.to_string(), "restart=on-failure");
+    }
+}

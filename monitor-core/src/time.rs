@@ -1,0 +1,166 @@
+//! Durations as the machine knows them: relative, whole milliseconds, saturating.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crate::text::ParseError;
+
+/// A relative duration in whole milliseconds, 0 to 4,294,967,295 (49.7 days); arithmetic saturates.
+///
+/// The machine never sees a point in time: delays leave it, timer firings come back.
+///
+/// # Source
+/// seed.md D1 to D3 and Q12: delay arithmetic that wraps turns a backoff into a hot loop.
+///
+/// # Examples
+/// ```
+/// use monitor_core::Millis;
+/// assert_eq!("1m30s".parse(), Ok(Millis::from_secs(90)));
+/// assert_eq!(Millis::new(1_500).to_string(), "1s500ms");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct Millis(u32);
+
+impl Millis {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+    /// The longest duration, 4,294,967,295 ms.
+    pub const MAX: Self = Self(u32::MAX);
+
+    /// `ms` milliseconds.
+    #[must_use]
+    pub const fn new(ms: u32) -> Self {
+        Self(ms)
+    }
+
+    /// `secs` seconds; saturates at [`Millis::MAX`].
+    #[must_use]
+    pub const fn from_secs(secs: u32) -> Self {
+        Self(secs.saturating_mul(1_000))
+    }
+
+    /// `mins` minutes; saturates at [`Millis::MAX`].
+    #[must_use]
+    pub const fn from_mins(mins: u32) -> Self {
+        Self(mins.saturating_mul(60_000))
+    }
+
+    /// The number of milliseconds.
+    #[must_use]
+    pub const fn as_u32(self) -> u32 {
+        self.0
+    }
+
+    /// The sum; saturates at [`Millis::MAX`].
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+/// Prints the largest units first, `1h`, `1m30s`, `1s500ms`, `0ms`: the form that parses back.
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("0ms");
+        }
+        let mut rest = self.0;
+        for (ms, unit) in UNITS {
+            let count = rest / ms;
+            rest %= ms;
+            if count > 0 {
+                write!(f, "{count}{unit}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads `100ms`, `10s`, `1m30s`, `2h`, `1d`; every number needs its unit.
+///
+/// # Errors
+/// [`ParseError`] naming the value, when a unit is missing or unknown, or the sum exceeds 49.7 days.
+impl FromStr for Millis {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        const FIX: &str =
+            "write a whole number and its unit, such as 100ms, 10s, 1m30s, 2h (at most 49d)";
+        let error = || ParseError::new("duration", text, FIX);
+        let mut total: u32 = 0;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
+            let (number, tail) = rest.split_at(digits);
+            let end = tail
+                .find(|c: char| c.is_ascii_digit())
+                .unwrap_or(tail.len());
+            let (unit, next) = tail.split_at(end);
+            let number: u32 = number.parse().map_err(|_| error())?;
+            let (ms, _) = UNITS
+                .iter()
+                .find(|(_, name)| *name == unit)
+                .ok_or_else(error)?;
+            total = number
+                .checked_mul(*ms)
+                .and_then(|part| total.checked_add(part))
+                .ok_or_else(error)?;
+            rest = next;
+        }
+        if text.is_empty() {
+            Err(error())
+        } else {
+            Ok(Self(total))
+        }
+    }
+}
+
+/// A delay for the driver to draw: uniformly from `base` to `base + jitter`, both included.
+///
+/// Jitter leaves the machine as a range, so the machine needs no randomness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Delay {
+    /// The shortest delay.
+    pub base: Millis,
+    /// How much longer it may be; zero for an exact delay.
+    pub jitter: Millis,
+}
+
+impl Delay {
+    /// A delay of exactly `base`.
+    #[must_use]
+    pub const fn exact(base: Millis) -> Self {
+        Self {
+            base,
+            jitter: Millis::ZERO,
+        }
+    }
+
+    /// The longest delay that may be drawn; saturates at [`Millis::MAX`].
+    #[must_use]
+    pub const fn longest(self) -> Millis {
+        self.base.saturating_add(self.jitter)
+    }
+}
+
+/// Prints `100ms`, or `100ms..110ms` with jitter.
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.base.fmt(f)?;
+        if self.jitter > Millis::ZERO {
+            write!(f, "..{}", self.longest())?;
+        }
+        Ok(())
+    }
+}
+
+const UNITS: [(u32, &str); 5] = [
+    (86_400_000, "d"),
+    (3_600_000, "h"),
+    (60_000, "m"),
+    (1_000, "s"),
+    (1, "ms"),
+];

@@ -1,0 +1,488 @@
+//! The fixed-width byte form of states and events: for stores, journals, other languages and fuzzing.
+//!
+//! Little-endian; the first byte is [`VERSION`]. A value that [`Policy::step`](crate::Policy::step)
+//! could never have made is refused.
+
+use core::fmt;
+
+use crate::event::{Event, Found, Grace, Origin, Remains, StopMode};
+use crate::exit::{Exit, Outcome, StartFailure};
+use crate::run::{RunId, TimerKind, TimerToken};
+use crate::signal::Signal;
+use crate::state::{Phase, Reason, State};
+use crate::time::Millis;
+
+/// The version of both forms. A change of either is a new version; it is part of the crate's contract.
+pub const VERSION: u8 = 1;
+
+/// Why bytes are no state or no event. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes are too few or too many.
+    Length {
+        /// How many there are.
+        found: usize,
+        /// How many there must be.
+        expected: usize,
+    },
+    /// They were written by another version.
+    Version {
+        /// The version found; this crate reads [`VERSION`].
+        found: u8,
+    },
+    /// One byte has no meaning at its place.
+    Byte {
+        /// Which field.
+        field: &'static str,
+        /// Its position, from 0.
+        position: usize,
+        /// Its value.
+        found: u8,
+    },
+    /// Each field is possible, but not all of them together.
+    Inconsistent {
+        /// The phase found.
+        phase: Phase,
+        /// The reason found.
+        reason: Reason,
+    },
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { found, expected } => {
+                write!(
+                    f,
+                    "length: {found} bytes are not possible: give exactly {expected}"
+                )
+            }
+            Self::Version { found } => write!(
+                f,
+                "version: {found} is not readable here: use the release that wrote it, or start afresh (this one reads {VERSION})"
+            ),
+            Self::Byte {
+                field,
+                position,
+                found,
+            } => write!(
+                f,
+                "{field}: byte {position} is {found:#04x}, which means nothing there: the record is damaged"
+            ),
+            Self::Inconsistent { phase, reason } => write!(
+                f,
+                "state: phase {phase} cannot go with reason {reason} and the rest: the record is damaged"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+impl State {
+    /// The length of a state's byte form.
+    pub const WIRE_LEN: usize = 20;
+
+    /// The byte form: version, phase, reason, level, starts, outcome (kind, value), 0, run, restarts,
+    /// strikes, 0, 0.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; Self::WIRE_LEN] {
+        let [kind, value] = match self.outcome {
+            Outcome::None => [0, 0],
+            Outcome::Exited(Exit::Code(code)) => [1, code],
+            Outcome::Exited(Exit::Signal(signal)) => [2, signal.number()],
+            Outcome::Exited(Exit::Unknown) => [3, 0],
+            Outcome::StartFailed(StartFailure::Transient) => [4, 0],
+            Outcome::StartFailed(StartFailure::Permanent) => [5, 0],
+        };
+        let [r0, r1, r2, r3] = self.run.as_u32().to_le_bytes();
+        let [n0, n1, n2, n3] = self.restarts.to_le_bytes();
+        let [s0, s1] = self.strikes.to_le_bytes();
+        let (phase, reason) = (self.phase as u8, self.reason as u8);
+        [
+            VERSION,
+            phase,
+            reason,
+            self.level,
+            self.starts,
+            kind,
+            value,
+            0,
+            r0,
+            r1,
+            r2,
+            r3,
+            n0,
+            n1,
+            n2,
+            n3,
+            s0,
+            s1,
+            0,
+            0,
+        ]
+    }
+
+    /// Reads the byte form.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for another length or version, a byte without meaning, and fields that no run of
+    /// the machine brings together.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let bytes: &[u8; Self::WIRE_LEN] = bytes.try_into().map_err(|_| DecodeError::Length {
+            found: bytes.len(),
+            expected: Self::WIRE_LEN,
+        })?;
+        let &[
+            version,
+            phase,
+            reason,
+            level,
+            starts,
+            kind,
+            value,
+            z0,
+            r0,
+            r1,
+            r2,
+            r3,
+            n0,
+            n1,
+            n2,
+            n3,
+            s0,
+            s1,
+            z1,
+            z2,
+        ] = bytes;
+        check_version(version)?;
+        let byte = |field, position| DecodeError::Byte {
+            field,
+            position,
+            found: bytes[position],
+        };
+        let state = Self {
+            phase: *Phase::ALL
+                .get(usize::from(phase))
+                .ok_or_else(|| byte("phase", 1))?,
+            reason: *Reason::ALL
+                .get(usize::from(reason))
+                .ok_or_else(|| byte("reason", 2))?,
+            level,
+            starts,
+            outcome: match (kind, value) {
+                (0, 0) => Outcome::None,
+                (1, code) => Outcome::Exited(Exit::Code(code)),
+                (2, signal) => Outcome::Exited(Exit::Signal(
+                    Signal::new(signal).ok_or_else(|| byte("outcome value", 6))?,
+                )),
+                (3, 0) => Outcome::Exited(Exit::Unknown),
+                (4, 0) => Outcome::StartFailed(StartFailure::Transient),
+                (5, 0) => Outcome::StartFailed(StartFailure::Permanent),
+                (0 | 3 | 4 | 5, _) => return Err(byte("outcome value", 6)),
+                (_, _) => return Err(byte("outcome kind", 5)),
+            },
+            run: RunId::new(u32::from_le_bytes([r0, r1, r2, r3])),
+            restarts: u32::from_le_bytes([n0, n1, n2, n3]),
+            strikes: u16::from_le_bytes([s0, s1]),
+        };
+        for (position, padding) in [(7, z0), (18, z1), (19, z2)] {
+            if padding != 0 {
+                return Err(byte("padding", position));
+            }
+        }
+        if state.is_consistent() {
+            Ok(state)
+        } else {
+            Err(DecodeError::Inconsistent {
+                phase: state.phase,
+                reason: state.reason,
+            })
+        }
+    }
+
+    /// Whether some run of the machine could have made this state.
+    #[must_use]
+    pub const fn is_consistent(self) -> bool {
+        let ran = self.run.as_u32() > 0;
+        let ended = !matches!(self.outcome, Outcome::None);
+        let reason = self.reason;
+        match self.phase {
+            Phase::Idle => matches!(reason, Reason::Created) && !ran && !ended,
+            Phase::Starting => {
+                ran && !ended && (matches!(reason, Reason::Wanted) || reason.is_stop())
+            }
+            Phase::Activating | Phase::Running | Phase::Healthy => {
+                ran && !ended && (matches!(reason, Reason::Wanted) || reason.is_stop())
+            }
+            Phase::Cancelling | Phase::Aborting | Phase::Stopping | Phase::Killing => {
+                ran && !ended && !matches!(reason, Reason::Created) && !reason.is_verdict()
+            }
+            Phase::Releasing => {
+                ran && ended && !matches!(reason, Reason::Created) && !reason.is_verdict()
+            }
+            // A verdict stays when a run that was thought to be over is found alive.
+            Phase::Purging => ran && ended && !matches!(reason, Reason::Created),
+            Phase::BackingOff | Phase::Throttled => {
+                ran && ended && (matches!(reason, Reason::Wanted) || reason.is_fault())
+            }
+            Phase::Stopped => {
+                (reason.is_stop() && ran == ended) || (reason.is_verdict() && ran && ended)
+            }
+        }
+    }
+}
+
+impl From<State> for [u8; State::WIRE_LEN] {
+    fn from(state: State) -> Self {
+        state.to_bytes()
+    }
+}
+
+/// # Errors
+/// As [`State::from_bytes`].
+impl TryFrom<[u8; Self::WIRE_LEN]> for State {
+    type Error = DecodeError;
+
+    fn try_from(bytes: [u8; Self::WIRE_LEN]) -> Result<Self, DecodeError> {
+        Self::from_bytes(&bytes)
+    }
+}
+
+impl Event {
+    /// The length of an event's byte form.
+    pub const WIRE_LEN: usize = 12;
+
+    /// The byte form: version, event, two small values, the run, a duration.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; Self::WIRE_LEN] {
+        let none = RunId::NONE;
+        let (tag, a, b, run, millis) = match self {
+            Self::StartRequested => (0, 0, 0, none, 0),
+            Self::StopRequested { mode, origin } => {
+                let (mode, millis) = match mode {
+                    StopMode::Graceful(grace) => grace_bytes(grace),
+                    StopMode::Kill => (3, 0),
+                    StopMode::OnNextExit => (4, 0),
+                };
+                (1, mode, origin as u8, none, millis)
+            }
+            Self::RestartRequested { grace } => {
+                let (grace, millis) = grace_bytes(grace);
+                (2, grace, 0, none, millis)
+            }
+            Self::SignalRequested { signal } => (3, signal.number(), 0, none, 0),
+            Self::PolicyChanged => (4, 0, 0, none, 0),
+            Self::ResetRequested => (5, 0, 0, none, 0),
+            Self::RetryRequested => (6, 0, 0, none, 0),
+            Self::Started { run } => (7, 0, 0, run, 0),
+            Self::StartFailed { run, failure } => (8, failure as u8, 0, run, 0),
+            Self::Ready { run } => (9, 0, 0, run, 0),
+            Self::Ping { run } => (10, 0, 0, run, 0),
+            Self::Unhealthy { run } => (11, 0, 0, run, 0),
+            Self::Exited { run, exit } => {
+                let (kind, value) = exit_bytes(exit);
+                (12, kind, value, run, 0)
+            }
+            Self::Released { run, remains } => (13, remains as u8, 0, run, 0),
+            Self::TimerFired { timer } => (14, timer.kind as u8, 0, timer.run, 0),
+            Self::Recovered { run, found } => {
+                let (kind, value) = match found {
+                    Found::Exited(exit) => exit_bytes(exit),
+                    Found::Alive => (3, 0),
+                    Found::Gone => (4, 0),
+                    Found::Rebooted => (5, 0),
+                };
+                (15, kind, value, run, 0)
+            }
+        };
+        let [r0, r1, r2, r3] = run.as_u32().to_le_bytes();
+        let [m0, m1, m2, m3] = u32::to_le_bytes(millis);
+        [VERSION, tag, a, b, r0, r1, r2, r3, m0, m1, m2, m3]
+    }
+
+    /// Reads the byte form.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for another length or version, and for a byte without meaning.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let bytes: &[u8; Self::WIRE_LEN] = bytes.try_into().map_err(|_| DecodeError::Length {
+            found: bytes.len(),
+            expected: Self::WIRE_LEN,
+        })?;
+        let &[version, tag, a, b, r0, r1, r2, r3, m0, m1, m2, m3] = bytes;
+        check_version(version)?;
+        let byte = |field, position| DecodeError::Byte {
+            field,
+            position,
+            found: bytes[position],
+        };
+        let run = RunId::new(u32::from_le_bytes([r0, r1, r2, r3]));
+        let millis = u32::from_le_bytes([m0, m1, m2, m3]);
+        let event = match tag {
+            0 => Self::StartRequested,
+            1 => Self::StopRequested {
+                mode: match a {
+                    3 => StopMode::Kill,
+                    4 => StopMode::OnNextExit,
+                    _ => StopMode::Graceful(grace_from(a, millis).ok_or_else(|| byte("mode", 2))?),
+                },
+                origin: match b {
+                    0 => Origin::User,
+                    1 => Origin::Shutdown,
+                    _ => return Err(byte("origin", 3)),
+                },
+            },
+            2 => Self::RestartRequested {
+                grace: grace_from(a, millis).ok_or_else(|| byte("grace", 2))?,
+            },
+            3 => Self::SignalRequested {
+                signal: Signal::new(a).ok_or_else(|| byte("signal", 2))?,
+            },
+            4 => Self::PolicyChanged,
+            5 => Self::ResetRequested,
+            6 => Self::RetryRequested,
+            7 => Self::Started { run },
+            8 => Self::StartFailed {
+                run,
+                failure: match a {
+                    0 => StartFailure::Transient,
+                    1 => StartFailure::Permanent,
+                    _ => return Err(byte("failure", 2)),
+                },
+            },
+            9 => Self::Ready { run },
+            10 => Self::Ping { run },
+            11 => Self::Unhealthy { run },
+            12 => Self::Exited {
+                run,
+                exit: exit_from(a, b).ok_or_else(|| byte("exit", 2))?,
+            },
+            13 => Self::Released {
+                run,
+                remains: match a {
+                    0 => Remains::Nothing,
+                    1 => Remains::Leaked,
+                    _ => return Err(byte("remains", 2)),
+                },
+            },
+            14 => Self::TimerFired {
+                timer: TimerToken {
+                    run,
+                    kind: *TimerKind::ALL
+                        .get(usize::from(a))
+                        .ok_or_else(|| byte("timer kind", 2))?,
+                },
+            },
+            15 => Self::Recovered {
+                run,
+                found: match a {
+                    3 => Found::Alive,
+                    4 => Found::Gone,
+                    5 => Found::Rebooted,
+                    _ => Found::Exited(exit_from(a, b).ok_or_else(|| byte("found", 2))?),
+                },
+            },
+            _ => return Err(byte("event", 1)),
+        };
+        // One form per value: what the event does not use must be zero.
+        let canonical = event.to_bytes();
+        match (0..Self::WIRE_LEN).find(|&position| bytes[position] != canonical[position]) {
+            Some(position) => Err(byte("padding", position)),
+            None => Ok(event),
+        }
+    }
+}
+
+const fn check_version(found: u8) -> Result<(), DecodeError> {
+    if found == VERSION {
+        Ok(())
+    } else {
+        Err(DecodeError::Version { found })
+    }
+}
+
+const fn grace_bytes(grace: Grace) -> (u8, u32) {
+    match grace {
+        Grace::Policy => (0, 0),
+        Grace::After(delay) => (1, delay.as_u32()),
+        Grace::Never => (2, 0),
+    }
+}
+
+const fn grace_from(kind: u8, millis: u32) -> Option<Grace> {
+    match kind {
+        0 => Some(Grace::Policy),
+        1 => Some(Grace::After(Millis::new(millis))),
+        2 => Some(Grace::Never),
+        _ => None,
+    }
+}
+
+const fn exit_bytes(exit: Exit) -> (u8, u8) {
+    match exit {
+        Exit::Code(code) => (0, code),
+        Exit::Signal(signal) => (1, signal.number()),
+        Exit::Unknown => (2, 0),
+    }
+}
+
+fn exit_from(kind: u8, value: u8) -> Option<Exit> {
+    match kind {
+        0 => Some(Exit::Code(value)),
+        1 => Signal::new(value).map(Exit::Signal),
+        2 => Some(Exit::Unknown),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_phases_reasons_and_timers_are_their_places() {
+        for (place, phase) in Phase::ALL.into_iter().enumerate() {
+            assert_eq!(phase as usize, place);
+        }
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
+        }
+        for (place, kind) in TimerKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+        }
+    }
+
+    #[test]
+    fn the_initial_state_survives_the_wire() {
+        assert_eq!(
+            State::from_bytes(&State::INITIAL.to_bytes()),
+            Ok(State::INITIAL)
+        );
+    }
+
+    #[test]
+    fn damage_is_named_with_its_place() {
+        let mut bytes = State::INITIAL.to_bytes();
+        bytes[1] = 99;
+        let error = DecodeError::Byte {
+            field: "phase",
+            position: 1,
+            found: 99,
+        };
+        assert_eq!(State::from_bytes(&bytes), Err(error));
+        assert_eq!(
+            State::from_bytes(&bytes[..3]),
+            Err(DecodeError::Length {
+                found: 3,
+                expected: 20
+            })
+        );
+        bytes[0] = 7;
+        assert_eq!(
+            State::from_bytes(&bytes),
+            Err(DecodeError::Version { found: 7 })
+        );
+    }
+}
