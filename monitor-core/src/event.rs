@@ -142,36 +142,25 @@ impl Event {
     /// A graceful stop by the policy's own stop rule, on behalf of a user.
     #[must_use]
     pub const fn stop() -> Self {
-        Self::StopRequested {
-            mode: StopMode::Graceful(Grace::Policy),
-            origin: Origin::User,
-        }
+        Self::StopRequested { mode: StopMode::Graceful(Grace::Policy), origin: Origin::User }
     }
 
     /// A kill, on behalf of a user.
     #[must_use]
     pub const fn kill() -> Self {
-        Self::StopRequested {
-            mode: StopMode::Kill,
-            origin: Origin::User,
-        }
+        Self::StopRequested { mode: StopMode::Kill, origin: Origin::User }
     }
 
     /// A graceful stop because the monitor itself is going down: the process stays wanted.
     #[must_use]
     pub const fn shutdown() -> Self {
-        Self::StopRequested {
-            mode: StopMode::Graceful(Grace::Policy),
-            origin: Origin::Shutdown,
-        }
+        Self::StopRequested { mode: StopMode::Graceful(Grace::Policy), origin: Origin::Shutdown }
     }
 
     /// A restart by the policy's own stop rule.
     #[must_use]
     pub const fn restart() -> Self {
-        Self::RestartRequested {
-            grace: Grace::Policy,
-        }
+        Self::RestartRequested { grace: Grace::Policy }
     }
 }
 

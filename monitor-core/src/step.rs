@@ -66,18 +66,10 @@ impl Step {
             ProcessCommand::Leave => {}
             ProcessCommand::Spawn => visit(Action::Spawn { run: state.run }),
             ProcessCommand::Signal { signal, scope } => {
-                visit(Action::Signal {
-                    run: state.run,
-                    signal,
-                    scope,
-                });
+                visit(Action::Signal { run: state.run, signal, scope });
             }
             ProcessCommand::Release { signal, scope } => {
-                visit(Action::Release {
-                    run: state.run,
-                    signal,
-                    scope,
-                });
+                visit(Action::Release { run: state.run, signal, scope });
             }
         }
         for (slot, command) in [
@@ -103,22 +95,11 @@ impl Step {
     }
 
     const fn ignored(state: State, note: Note) -> Self {
-        Self {
-            state,
-            actions: Actions::NONE,
-            note,
-        }
+        Self { state, actions: Actions::NONE, note }
     }
 
-    /// The same phase; `state` may differ from the state before in anything else.
-    const fn stay(state: State) -> Self {
-        let mut step = Self::ignored(state, Note::Applied);
-        step.actions.persist = true;
-        step
-    }
-
-    /// The same state.
-    const fn act(state: State) -> Self {
+    /// An event that counts, with nothing to do yet.
+    const fn to(state: State) -> Self {
         Self::ignored(state, Note::Applied)
     }
 
@@ -174,20 +155,12 @@ const fn timer_action(state: State, slot: TimerSlot, command: TimerCommand) -> O
     match (command, kind) {
         (TimerCommand::Keep, _) => None,
         (TimerCommand::Disarm, _) => Some(Action::Disarm { slot }),
-        (TimerCommand::Arm(delay), Some(kind)) => Some(Action::Arm {
-            timer: TimerToken {
-                run: state.run,
-                kind,
-            },
-            delay,
-        }),
-        (TimerCommand::Shorten(delay), Some(kind)) => Some(Action::Shorten {
-            timer: TimerToken {
-                run: state.run,
-                kind,
-            },
-            delay,
-        }),
+        (TimerCommand::Arm(delay), Some(kind)) => {
+            Some(Action::Arm { timer: TimerToken { run: state.run, kind }, delay })
+        }
+        (TimerCommand::Shorten(delay), Some(kind)) => {
+            Some(Action::Shorten { timer: TimerToken { run: state.run, kind }, delay })
+        }
         (TimerCommand::Arm(_) | TimerCommand::Shorten(_), None) => None,
     }
 }
@@ -221,6 +194,12 @@ impl Policy {
         {
             return Step::ignored(state, Note::Stale);
         }
+        let mut step = self.answer(state, event);
+        step.actions.persist = !same(state, step.state);
+        step
+    }
+
+    const fn answer(&self, state: State, event: Event) -> Step {
         match event {
             Event::StartRequested => self.start_requested(state),
             Event::StopRequested { mode, origin } => {
@@ -270,7 +249,7 @@ impl Policy {
             }
             Phase::Starting | Phase::Activating | Phase::Running | Phase::Healthy => {
                 if state.reason.is_stop() {
-                    Step::stay(state).because(Reason::Wanted)
+                    Step::to(state).because(Reason::Wanted)
                 } else {
                     Step::ignored(state, Note::NotApplicable)
                 }
@@ -313,15 +292,14 @@ impl Policy {
         match state.phase {
             Phase::Idle | Phase::BackingOff | Phase::Throttled => self.stopped(state, reason),
             Phase::Stopped => record(state, reason),
-            Phase::Starting => self
-                .enter(state, Phase::Aborting)
-                .because(reason)
-                .emit(Lifecycle::Stopping),
+            Phase::Starting => {
+                self.enter(state, Phase::Aborting).because(reason).emit(Lifecycle::Stopping)
+            }
             Phase::Cancelling => self.enter(state, Phase::Aborting).because(reason),
             Phase::Activating | Phase::Running | Phase::Healthy | Phase::Stopping => {
-                self.escalate(state, Phase::Killing).because(reason)
+                self.escalate(state).because(reason)
             }
-            Phase::Releasing => self.escalate(state, Phase::Purging).because(reason),
+            Phase::Releasing => self.purge(state).because(reason),
             Phase::Aborting | Phase::Killing | Phase::Purging => record(state, reason),
         }
     }
@@ -372,16 +350,16 @@ impl Policy {
     const fn policy_changed(&self, state: State) -> Step {
         match state.phase {
             Phase::BackingOff => match self.verdict(state) {
-                Verdict::Restart => Step::act(state),
+                Verdict::Restart => Step::to(state),
                 Verdict::Stay(reason) => self.stopped(state, reason),
             },
             Phase::Throttled => match self.verdict(state) {
                 Verdict::Stay(reason) => self.stopped(state, reason),
                 Verdict::Restart if self.rules.limit.is_none() => self.back_off(state),
-                Verdict::Restart => Step::act(state),
+                Verdict::Restart => Step::to(state),
             },
             Phase::Running | Phase::Healthy => {
-                Step::act(state).watchdog(match self.rules.watchdog {
+                Step::to(state).watchdog(match self.rules.watchdog {
                     Some(watchdog) => TimerCommand::Shorten(watchdog.period),
                     None => TimerCommand::Disarm,
                 })
@@ -395,7 +373,7 @@ impl Policy {
             | Phase::Killing
             | Phase::Releasing
             | Phase::Purging
-            | Phase::Stopped => Step::act(state),
+            | Phase::Stopped => Step::to(state),
         }
     }
 
@@ -419,12 +397,11 @@ impl Policy {
             | Phase::Releasing
             | Phase::Purging
             | Phase::BackingOff
-            | Phase::Stopped => Step::stay(forgiven),
+            | Phase::Stopped => Step::to(forgiven),
         };
         if state.starts > 0 {
             step.actions.window = TimerCommand::Disarm;
         }
-        step.actions.persist = !same(state, step.state);
         step
     }
 
@@ -526,9 +503,7 @@ impl Policy {
 
     const fn ping(&self, state: State) -> Step {
         match (state.phase, self.rules.watchdog) {
-            (Phase::Running | Phase::Healthy, Some(watchdog)) => {
-                Step::act(state).watchdog(TimerCommand::Arm(Delay::exact(watchdog.period)))
-            }
+            (Phase::Running | Phase::Healthy, Some(_)) => self.arm_watchdog(Step::to(state)),
             (
                 Phase::Idle
                 | Phase::Starting
@@ -624,9 +599,9 @@ impl Policy {
             }
             (TimerKind::Healthy, Phase::Running) => self.healthy(state),
             (TimerKind::StopGrace, Phase::Cancelling) => self.enter(state, Phase::Aborting),
-            (TimerKind::StopGrace, Phase::Stopping) => self.escalate(state, Phase::Killing),
-            (TimerKind::StopGrace, Phase::Releasing) => self.escalate(state, Phase::Purging),
-            (TimerKind::KillWindow, Phase::Killing) => Step::act(state)
+            (TimerKind::StopGrace, Phase::Stopping) => self.escalate(state),
+            (TimerKind::StopGrace, Phase::Releasing) => self.purge(state),
+            (TimerKind::KillWindow, Phase::Killing) => Step::to(state)
                 .signal(Signal::KILL, self.rules.stop.scope)
                 .arm(self.rules.stop.kill_window)
                 .emit(Lifecycle::Unkillable),
@@ -663,7 +638,7 @@ impl Policy {
                 }
                 let mut open = state;
                 open.starts = 0;
-                Step::stay(open)
+                Step::to(open)
             }
             (
                 TimerKind::StartTimeout
@@ -705,20 +680,13 @@ impl Policy {
             Phase::Starting | Phase::Aborting => self.started(state),
             // Timers did not survive; each phase gets its own again, in full.
             Phase::Cancelling => self.started(state).arm_if(stop.grace),
-            Phase::Activating => Step::act(state).arm_if(self.rules.start.timeout),
-            Phase::Running => self.serve(state),
-            Phase::Healthy => match self.rules.watchdog {
-                Some(watchdog) => {
-                    Step::act(state).watchdog(TimerCommand::Arm(Delay::exact(watchdog.period)))
-                }
-                None => Step::act(state),
-            },
-            Phase::Stopping => Step::act(state)
-                .signal(stop.signal, stop.scope)
-                .arm_if(stop.grace),
-            Phase::Killing => Step::act(state)
-                .signal(Signal::KILL, stop.scope)
-                .arm(stop.kill_window),
+            Phase::Activating => Step::to(state).arm_if(self.rules.start.timeout),
+            Phase::Running => self.arm_serving(Step::to(state)),
+            Phase::Healthy => self.arm_watchdog(Step::to(state)),
+            Phase::Stopping => Step::to(state).signal(stop.signal, stop.scope).arm_if(stop.grace),
+            Phase::Killing => {
+                Step::to(state).signal(Signal::KILL, stop.scope).arm(stop.kill_window)
+            }
             // The saved state says that it ended: whatever this is, it must not live beside a new run.
             Phase::Releasing
             | Phase::Purging
@@ -736,29 +704,29 @@ impl Policy {
         let stop = self.rules.stop;
         match state.phase {
             Phase::Starting
-            | Phase::Cancelling
             | Phase::Aborting
             | Phase::Activating
             | Phase::Running
-            | Phase::Healthy
-            | Phase::Stopping
-            | Phase::Killing => self.exited(state, exit),
+            | Phase::Healthy => self.exited(state, exit),
+            // The escalation goes on, but its timer did not survive.
+            Phase::Cancelling | Phase::Stopping => self.exited(state, exit).arm_if(stop.grace),
+            Phase::Killing => self.exited(state, exit).arm(stop.kill_window),
             Phase::Releasing => {
-                let mut step = Step::act(state).arm_if(stop.grace);
+                let mut step = Step::to(state).arm_if(stop.grace);
                 step.actions.process = self.release_command(Phase::Releasing);
                 step
             }
             Phase::Purging => {
-                let mut step = Step::act(state).arm(stop.kill_window);
+                let mut step = Step::to(state).arm(stop.kill_window);
                 step.actions.process = self.release_command(Phase::Purging);
                 step
             }
             Phase::BackingOff => {
                 let delay = self.rules.backoff.delay(state.level.saturating_sub(1));
-                Step::act(state).timer(TimerCommand::Arm(delay))
+                Step::to(state).timer(TimerCommand::Arm(delay))
             }
             Phase::Throttled => {
-                let mut step = Step::act(state);
+                let mut step = Step::to(state);
                 step.actions.window = match self.rules.limit {
                     Some(limit) => TimerCommand::Arm(Delay::exact(limit.window)),
                     None => TimerCommand::Arm(Delay::exact(Millis::ZERO)),
@@ -775,10 +743,10 @@ impl Policy {
                 if comes_back && !state.run.is(RunId::NONE) {
                     self.begin(state, Initiative::Retry)
                 } else {
-                    Step::act(state)
+                    Step::to(state)
                 }
             }
-            Phase::Idle => Step::act(state),
+            Phase::Idle => Step::to(state),
         }
     }
 
@@ -807,11 +775,7 @@ impl Policy {
         }
         match state.outcome {
             Outcome::StartFailed(failure) => {
-                let retry = if state.restarts == 0 {
-                    rules.start.first
-                } else {
-                    rules.start.later
-                };
+                let retry = if state.restarts == 0 { rules.start.first } else { rules.start.later };
                 let retried =
                     match (retry, failure) {
                         (StartRetry::Never, _)
@@ -862,10 +826,7 @@ impl Policy {
         let unready = matches!(self.rules.start.readiness, Readiness::Notify)
             && matches!(state.phase, Phase::Starting | Phase::Activating);
         let unhealthy = matches!(self.rules.early_exit, EarlyExit::Failure)
-            && matches!(
-                state.phase,
-                Phase::Starting | Phase::Activating | Phase::Running
-            );
+            && matches!(state.phase, Phase::Starting | Phase::Activating | Phase::Running);
         unready || unhealthy
     }
 
@@ -901,30 +862,20 @@ impl Policy {
             state.starts = state.starts.saturating_add(1);
         }
         let mut step = self.enter(from, Phase::Starting);
-        step.state = State {
-            phase: Phase::Starting,
-            ..state
-        };
+        step.state = State { phase: Phase::Starting, ..state };
         step.state.run = state.run.next();
         step.state.outcome = Outcome::None;
         step.actions.process = ProcessCommand::Spawn;
         step.actions.window = window;
-        step.arm_if(self.rules.start.timeout)
-            .emit(Lifecycle::Starting)
+        step.arm_if(self.rules.start.timeout).emit(Lifecycle::Starting)
     }
 
     const fn limited(&self, from: State, then: OnLimit) -> Step {
         match then {
             OnLimit::Stop => self.stopped(from, Reason::StartLimit),
             OnLimit::Wait => {
-                let reason = if from.reason.is_fault() {
-                    from.reason
-                } else {
-                    Reason::Wanted
-                };
-                self.enter(from, Phase::Throttled)
-                    .because(reason)
-                    .emit(Lifecycle::Throttled)
+                let reason = if from.reason.is_fault() { from.reason } else { Reason::Wanted };
+                self.enter(from, Phase::Throttled).because(reason).emit(Lifecycle::Throttled)
             }
         }
     }
@@ -933,15 +884,14 @@ impl Policy {
         let delay = self.rules.backoff.delay(state.level);
         let mut step = self.enter(state, Phase::BackingOff);
         step.state.level = state.level.saturating_add(1);
-        step.timer(TimerCommand::Arm(delay))
-            .emit(Lifecycle::BackingOff)
+        step.timer(TimerCommand::Arm(delay)).emit(Lifecycle::BackingOff)
     }
 
     // Entering phases.
 
     /// The bare change of phase: disarms what the old phase owned, and settles what leaving it means.
     const fn enter(&self, from: State, phase: Phase) -> Step {
-        let mut step = Step::stay(State { phase, ..from });
+        let mut step = Step::to(State { phase, ..from });
         if from.phase.timer().is_some() {
             step.actions.timer = TimerCommand::Disarm;
         }
@@ -975,14 +925,22 @@ impl Policy {
     }
 
     const fn serve(&self, state: State) -> Step {
-        let mut step = self.enter(state, Phase::Running);
+        self.arm_serving(self.enter(state, Phase::Running))
+    }
+
+    /// Arms the timers of a process that begins to serve.
+    const fn arm_serving(&self, mut step: Step) -> Step {
         if let Some(healthy) = self.rules.healthy {
             step = step.arm(healthy.after);
         }
-        if let Some(watchdog) = self.rules.watchdog {
-            step = step.watchdog(TimerCommand::Arm(Delay::exact(watchdog.period)));
+        self.arm_watchdog(step)
+    }
+
+    const fn arm_watchdog(&self, step: Step) -> Step {
+        match self.rules.watchdog {
+            Some(watchdog) => step.watchdog(TimerCommand::Arm(Delay::exact(watchdog.period))),
+            None => step,
         }
-        step
     }
 
     const fn healthy(&self, state: State) -> Step {
@@ -1002,12 +960,20 @@ impl Policy {
             .emit(Lifecycle::Stopping)
     }
 
-    /// The kill: of the process ([`Phase::Killing`]) or of what it left ([`Phase::Purging`]).
-    const fn escalate(&self, state: State, phase: Phase) -> Step {
-        self.enter(state, phase)
+    const fn escalate(&self, state: State) -> Step {
+        self.enter(state, Phase::Killing)
             .signal(Signal::KILL, self.rules.stop.scope)
             .arm(self.rules.stop.kill_window)
             .emit(Lifecycle::Killing)
+    }
+
+    /// The kill of what the run left. Where only the process was meant, nobody is left to be signalled.
+    const fn purge(&self, state: State) -> Step {
+        let step = self.enter(state, Phase::Purging).arm(self.rules.stop.kill_window);
+        match self.rules.stop.scope {
+            Scope::Group => step.signal(Signal::KILL, Scope::Group).emit(Lifecycle::Killing),
+            Scope::Process => step,
+        }
     }
 
     /// The run is over; what it left is brought down by the same escalation, which goes on if it has
@@ -1015,11 +981,7 @@ impl Policy {
     const fn release(&self, state: State, outcome: Outcome) -> Step {
         let stop = self.rules.stop;
         let killed = matches!(state.phase, Phase::Aborting | Phase::Killing);
-        let phase = if killed {
-            Phase::Purging
-        } else {
-            Phase::Releasing
-        };
+        let phase = if killed { Phase::Purging } else { Phase::Releasing };
         let step = self.enter(state, phase);
         let mut step = match state.phase {
             Phase::Cancelling | Phase::Stopping | Phase::Killing => step.timer(TimerCommand::Keep),
@@ -1059,10 +1021,7 @@ impl Policy {
                 | Phase::Stopped,
             ) => Some(stop.signal),
         };
-        ProcessCommand::Release {
-            signal,
-            scope: stop.scope,
-        }
+        ProcessCommand::Release { signal, scope: stop.scope }
     }
 
     const fn grace(&self, grace: Grace) -> Option<Millis> {
@@ -1123,14 +1082,14 @@ const fn start_after_the_end(state: State) -> Step {
         | Reason::Prevented
         | Reason::Exhausted
         | Reason::StartLimit
-        | Reason::StartFailed => Step::stay(state).because(Reason::RestartRequested),
+        | Reason::StartFailed => Step::to(state).because(Reason::RestartRequested),
     }
 }
 
 const fn signal_requested(state: State, signal: Signal) -> Step {
     match state.phase {
         Phase::Activating | Phase::Running | Phase::Healthy | Phase::Stopping | Phase::Killing => {
-            Step::act(state).signal(signal, Scope::Process)
+            Step::to(state).signal(signal, Scope::Process)
         }
         Phase::Idle
         | Phase::Starting
@@ -1146,17 +1105,11 @@ const fn signal_requested(state: State, signal: Signal) -> Step {
 
 /// Records an intent that asks for nothing else here.
 const fn record(state: State, reason: Reason) -> Step {
-    let mut step = Step::stay(state).because(reason);
-    step.actions.persist = !same(state, step.state);
-    step
+    Step::to(state).because(reason)
 }
 
 const fn end(reason: Reason, remains: Remains) -> Lifecycle {
-    if reason.is_give_up() {
-        Lifecycle::GaveUp { remains }
-    } else {
-        Lifecycle::Stopped { remains }
-    }
+    if reason.is_give_up() { Lifecycle::GaveUp { remains } } else { Lifecycle::Stopped { remains } }
 }
 
 const fn exhausted(retries: Retries, strikes: u16) -> bool {
@@ -1166,7 +1119,7 @@ const fn exhausted(retries: Retries, strikes: u16) -> bool {
     }
 }
 
-/// Whether two states of the same phase and run are equal.
+/// Whether nothing has changed. A new run, its outcome and its restart come with a change of phase.
 const fn same(a: State, b: State) -> bool {
     a.reason as u8 == b.reason as u8
         && a.phase as u8 == b.phase as u8

@@ -41,10 +41,7 @@ impl Moment {
     /// The point `delay` later; saturates.
     #[must_use]
     pub const fn after(self, delay: Millis) -> Self {
-        Self(
-            self.0
-                .saturating_add(delay.as_u32() as u64 * NANOS_PER_MILLI),
-        )
+        Self(self.0.saturating_add(delay.as_u32() as u64 * NANOS_PER_MILLI))
     }
 
     /// Nanoseconds from `earlier` to this point, or 0 if it is not earlier.
