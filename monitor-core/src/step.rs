@@ -353,10 +353,15 @@ impl Policy {
                 Verdict::Restart => Step::to(state),
                 Verdict::Stay(reason) => self.stopped(state, reason),
             },
-            Phase::Throttled => match self.verdict(state) {
-                Verdict::Stay(reason) => self.stopped(state, reason),
-                Verdict::Restart if self.rules.limit.is_none() => self.back_off(state),
-                Verdict::Restart => Step::to(state),
+            Phase::Throttled => match (state.reason, self.verdict(state)) {
+                (Reason::RestartRequested, _) | (_, Verdict::Restart) => {
+                    let mut step = Step::to(state);
+                    if self.rules.limit.is_none() {
+                        step.actions.window = TimerCommand::Shorten(Millis::ZERO);
+                    }
+                    step
+                }
+                (_, Verdict::Stay(reason)) => self.stopped(state, reason),
             },
             Phase::Running | Phase::Healthy => {
                 Step::to(state).watchdog(match self.rules.watchdog {
@@ -382,24 +387,11 @@ impl Policy {
         forgiven.strikes = 0;
         forgiven.starts = 0;
         forgiven.level = self.rules.backoff.skip;
-        let mut step = match state.phase {
+        let mut step = Step::to(forgiven);
+        if matches!(state.phase, Phase::Throttled) {
             // The window was all it waited for.
-            Phase::Throttled => self.back_off(forgiven),
-            Phase::Idle
-            | Phase::Starting
-            | Phase::Cancelling
-            | Phase::Aborting
-            | Phase::Activating
-            | Phase::Running
-            | Phase::Healthy
-            | Phase::Stopping
-            | Phase::Killing
-            | Phase::Releasing
-            | Phase::Purging
-            | Phase::BackingOff
-            | Phase::Stopped => Step::to(forgiven),
-        };
-        if state.starts > 0 {
+            step.actions.window = TimerCommand::Shorten(Millis::ZERO);
+        } else if state.starts > 0 {
             step.actions.window = TimerCommand::Disarm;
         }
         step
@@ -615,7 +607,8 @@ impl Policy {
             (TimerKind::Window, Phase::Throttled) => {
                 let mut open = state;
                 open.starts = 0;
-                self.begin(open, Initiative::Policy)
+                let asked = matches!(state.reason, Reason::RestartRequested);
+                self.begin(open, if asked { Initiative::User } else { Initiative::Policy })
             }
             (
                 TimerKind::Window,
@@ -854,7 +847,7 @@ impl Policy {
             && counted
         {
             if state.starts >= limit.burst && !matches!(initiative, Initiative::Retry) {
-                return self.limited(from, limit.then);
+                return self.limited(from, initiative, limit.then);
             }
             if state.starts == 0 {
                 window = TimerCommand::Arm(Delay::exact(limit.window));
@@ -870,12 +863,16 @@ impl Policy {
         step.arm_if(self.rules.start.timeout).emit(Lifecycle::Starting)
     }
 
-    const fn limited(&self, from: State, then: OnLimit) -> Step {
-        match then {
-            OnLimit::Stop => self.stopped(from, Reason::StartLimit),
-            OnLimit::Wait => {
-                let reason = if from.reason.is_fault() { from.reason } else { Reason::Wanted };
-                self.enter(from, Phase::Throttled).because(reason).emit(Lifecycle::Throttled)
+    const fn limited(&self, from: State, initiative: Initiative, then: OnLimit) -> Step {
+        match (then, initiative) {
+            (OnLimit::Stop, _) => self.stopped(from, Reason::StartLimit),
+            // The user's wish outlasts the wait, whatever the policy would do by itself.
+            (OnLimit::Wait, Initiative::User) => self
+                .enter(from, Phase::Throttled)
+                .because(Reason::RestartRequested)
+                .emit(Lifecycle::Throttled),
+            (OnLimit::Wait, Initiative::Policy | Initiative::Retry) => {
+                self.enter(from, Phase::Throttled).emit(Lifecycle::Throttled)
             }
         }
     }

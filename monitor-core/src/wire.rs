@@ -205,8 +205,12 @@ impl State {
             }
             // A verdict stays when a run that was thought to be over is found alive.
             Phase::Purging => ran && ended && !matches!(reason, Reason::Created),
-            Phase::BackingOff | Phase::Throttled => {
+            Phase::BackingOff => {
                 ran && ended && (matches!(reason, Reason::Wanted) || reason.is_fault())
+            }
+            Phase::Throttled => {
+                let asked = matches!(reason, Reason::Wanted | Reason::RestartRequested);
+                ran && ended && (asked || reason.is_fault())
             }
             Phase::Stopped => {
                 (reason.is_stop() && ran == ended) || (reason.is_verdict() && ran && ended)

@@ -1,35 +1,58 @@
 //! Runs the driver of `monitor-os` on a virtual clock and kernel, and hunts the races of lifecycles.
 
+pub mod choices;
+pub mod generate;
+pub mod hunt;
 pub mod model;
+pub mod race;
+pub mod saboteur;
+pub mod schedule;
+pub mod screen;
 pub mod watch;
+pub mod world;
 
 #[cfg(test)]
 mod smoke {
-    use monitor_core::{Policy, Preset};
     use monitor_os::Core;
 
+    use crate::hunt;
+    use crate::race::Race;
+    use crate::saboteur::Saboteur;
+    use crate::screen::Table;
+
     #[test]
-    fn explore_presets() {
-        for preset in Preset::ALL {
-            let policy = preset.builder().build().unwrap();
-            let found = crate::model::explore(&[policy], &Core);
+    fn hunts() {
+        for race in Race::ALL.into_iter().map(Some).chain([None]) {
+            let hunt = hunt::hunt(race, 0..20_000, Core, || {});
             println!(
-                "{preset}: nodes {} transitions {} states {}",
-                found.nodes,
-                found.transitions,
-                found.states.len()
+                "{race:?} {} schedules {} steps {} occurred",
+                hunt.schedules, hunt.steps, hunt.occurred
             );
-            if let Some(example) = found.counterexample {
-                println!("VIOLATED {}", example.property);
-                for (_, event, before, step) in crate::model::walk(&[policy], &Core, &example.path)
-                {
-                    print!("  {event:<28} {before} -> {} :", step.state);
-                    step.for_each(|action| print!(" {action};"));
-                    println!(" {:?}", step.note);
-                }
+            if let Some(failure) = hunt.failure {
+                println!(
+                    "{} seed {}\n{}{}",
+                    failure.property,
+                    failure.seed,
+                    failure.schedule,
+                    Table { trace: &failure.trace, marked: true }
+                );
                 panic!();
             }
         }
-        let _ = Policy::DEFAULT;
+        for saboteur in Saboteur::ALL {
+            for race in [Some(saboteur.race()), None] {
+                let hunt = hunt::hunt(race, 0..50_000, saboteur, || {});
+                match hunt.failure {
+                    Some(failure) => println!(
+                        "{saboteur} found by {race:?} after {}: {} \n{}{}",
+                        hunt.schedules,
+                        failure.property,
+                        failure.schedule,
+                        Table { trace: &failure.trace, marked: true }
+                    ),
+                    None => println!("{saboteur} NOT FOUND by {race:?}"),
+                }
+            }
+        }
     }
 }

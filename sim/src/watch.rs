@@ -628,7 +628,11 @@ impl Watch {
             );
             require(!served, Property::StopSticks)?;
         }
-        // A start limit may refuse a restart, but openly.
+        // A start limit may hold up what a user asked for, but not forget it.
+        if event == Event::StartRequested && phase == Phase::Throttled {
+            self.intent = Intent::Restart;
+        }
+        // Or refuse it, but openly.
         if self.is_restarting() && phase == Phase::Stopped {
             require(state.reason() == Reason::StartLimit, Property::RestartIsOneIntent)?;
             self.intent = Intent::None;
