@@ -401,6 +401,7 @@ impl Policy {
 
     const fn reset_requested(&self, state: State) -> Step {
         let mut forgiven = state;
+        forgiven.restarts = 0;
         forgiven.strikes = 0;
         forgiven.starts = 0;
         forgiven.level = self.rules.backoff.skip;
@@ -706,7 +707,11 @@ impl Policy {
             // Timers did not survive; each phase gets its own again, in full.
             Phase::Cancelling => self.started(state).arm_if(stop.grace),
             Phase::Activating => Step::act(state).arm_if(self.rules.start.timeout),
-            Phase::Running => self.serve(state),
+            Phase::Running => {
+                let mut step = self.serve(state);
+                step.actions.persist = false;
+                step
+            }
             Phase::Healthy => match self.rules.watchdog {
                 Some(watchdog) => {
                     Step::act(state).watchdog(TimerCommand::Arm(Delay::exact(watchdog.period)))
@@ -724,10 +729,15 @@ impl Policy {
             | Phase::Purging
             | Phase::BackingOff
             | Phase::Throttled
-            | Phase::Stopped => self
-                .enter(state, Phase::Purging)
-                .signal(Signal::KILL, stop.scope)
-                .arm(stop.kill_window),
+            | Phase::Stopped => {
+                // Stopped before it was ever started: there is no run that could live.
+                if state.run.is(RunId::NONE) {
+                    return Step::ignored(state, Note::NotApplicable);
+                }
+                let mut step = self.enter(state, Phase::Purging);
+                step.actions.persist = !same(state, step.state);
+                step.signal(Signal::KILL, stop.scope).arm(stop.kill_window)
+            }
             Phase::Idle => Step::ignored(state, Note::NotApplicable),
         }
     }
@@ -922,9 +932,9 @@ impl Policy {
                 } else {
                     Reason::Wanted
                 };
-                self.enter(from, Phase::Throttled)
-                    .because(reason)
-                    .emit(Lifecycle::Throttled)
+                let mut step = self.enter(from, Phase::Throttled).because(reason);
+                step.actions.persist = !same(from, step.state);
+                step.emit(Lifecycle::Throttled)
             }
         }
     }
@@ -970,7 +980,8 @@ impl Policy {
 
     /// Down at once: there is no process.
     const fn stopped(&self, state: State, reason: Reason) -> Step {
-        let step = self.enter(state, Phase::Stopped).because(reason);
+        let mut step = self.enter(state, Phase::Stopped).because(reason);
+        step.actions.persist = !same(state, step.state);
         step.emit(end(reason, Remains::Nothing))
     }
 
@@ -1171,6 +1182,7 @@ const fn same(a: State, b: State) -> bool {
     a.reason as u8 == b.reason as u8
         && a.phase as u8 == b.phase as u8
         && a.level == b.level
+        && a.restarts == b.restarts
         && a.strikes == b.strikes
         && a.starts == b.starts
 }
