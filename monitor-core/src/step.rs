@@ -692,19 +692,34 @@ impl Policy {
     }
 
     const fn recovered(&self, state: State, found: Found) -> Step {
-        match found {
+        let mut step = match found {
             Found::Alive => self.recovered_alive(state),
             Found::Exited(exit) => self.recovered_dead(state, exit, false),
             Found::Gone => self.recovered_dead(state, Exit::Unknown, false),
             Found::Rebooted => self.recovered_dead(state, Exit::Unknown, true),
+        };
+        // Timers did not survive: an open window that nobody closes would hold up starts for ever.
+        if let (Some(limit), TimerCommand::Keep) = (self.rules.limit, step.actions.window)
+            && step.state.starts > 0
+        {
+            step.actions.window = TimerCommand::Arm(Delay::exact(limit.window));
         }
+        step
     }
 
     const fn recovered_alive(&self, state: State) -> Step {
         let stop = self.rules.stop;
         match state.phase {
-            Phase::Starting | Phase::Aborting => self.started(state),
             // Timers did not survive; each phase gets its own again, in full.
+            Phase::Starting => {
+                let step = self.started(state);
+                if matches!(step.state.phase, Phase::Activating) {
+                    step.arm_if(self.rules.start.timeout)
+                } else {
+                    step
+                }
+            }
+            Phase::Aborting => self.started(state),
             Phase::Cancelling => self.started(state).arm_if(stop.grace),
             Phase::Activating => Step::act(state).arm_if(self.rules.start.timeout),
             Phase::Running => {

@@ -17,7 +17,7 @@
 //!   `not-applicable` if the event did not count.
 //! - Times never go back. The three timer slots are simulated: an armed timer must be written as
 //!   `fired KIND #RUN` when it is due, before other inputs at that instant, and not otherwise. One with
-//!   jitter fires anywhere in its range.
+//!   jitter fires anywhere in its range. No timer survives until `recovered`.
 
 use std::fmt;
 
@@ -160,6 +160,9 @@ impl World {
             } else {
                 None
             };
+            if matches!(event, Event::Recovered { .. }) {
+                self.slots = [None; 3];
+            }
             self.advance(at, fired)?;
             self.monitor.handle(event)
         };
