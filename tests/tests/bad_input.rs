@@ -132,42 +132,29 @@ fn records(len: usize) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A record of a state whose padding is right, so that most of it is judged as a whole.
+/// A record of a state whose padding is right, so that most of it is judged as a whole. Counts are often
+/// at their ends.
 fn state_records() -> impl Strategy<Value = [u8; State::WIRE_LEN]> {
-    (
-        0..14_u8,
-        0..14_u8,
-        any::<u8>(),
-        any::<u8>(),
-        0..6_u8,
-        any::<u8>(),
-        0..3_u8,
-        any::<u16>(),
+    let kinds = (0..14_u8, 0..14_u8, 0..6_u8, any::<u8>());
+    let small = || prop_oneof![0..4_u8, 254..=u8::MAX, any::<u8>()];
+    let large = || prop_oneof![0..3_u32, u32::MAX - 1..=u32::MAX];
+    let strikes = prop_oneof![0..8_u16, u16::MAX - 1..=u16::MAX];
+    (kinds, small(), small(), large(), large(), strikes).prop_map(
+        |((phase, reason, kind, value), level, starts, run, restarts, strikes)| {
+            let value = match kind {
+                1 => value,
+                2 => value % 64 + 1,
+                _ => 0,
+            };
+            let mut bytes = [0; State::WIRE_LEN];
+            let version = monitor_core::VERSION;
+            bytes[..7].copy_from_slice(&[version, phase, reason, level, starts, kind, value]);
+            bytes[8..12].copy_from_slice(&run.to_le_bytes());
+            bytes[12..16].copy_from_slice(&restarts.to_le_bytes());
+            bytes[16..18].copy_from_slice(&strikes.to_le_bytes());
+            bytes
+        },
     )
-        .prop_map(
-            |(phase, reason, level, starts, kind, value, run, strikes)| {
-                let value = match kind {
-                    1 => value,
-                    2 => value % 64 + 1,
-                    _ => 0,
-                };
-                let mut bytes = [0; State::WIRE_LEN];
-                bytes[..9].copy_from_slice(&[
-                    monitor_core::VERSION,
-                    phase,
-                    reason,
-                    level,
-                    starts,
-                    kind,
-                    value,
-                    0,
-                    run,
-                ]);
-                bytes[12] = run / 2;
-                bytes[16..18].copy_from_slice(&strikes.to_le_bytes());
-                bytes
-            },
-        )
 }
 
 /// Makes most events about the current run, which random numbers would rarely meet.
