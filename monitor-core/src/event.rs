@@ -45,7 +45,8 @@ pub enum Event {
     /// It is in force at the next decision, ends a wait that it would not have begun, resets nothing
     /// and starts nothing.
     PolicyChanged,
-    /// Somebody wants earlier failures forgotten: delay, retries, start limit, restart count.
+    /// Somebody wants earlier failures forgotten: the growth of the delay, the retries used, the starts
+    /// counted. The count of restarts is history and stays.
     ResetRequested,
     /// Somebody does not want to wait for the end of a backoff or of a full window.
     RetryRequested,

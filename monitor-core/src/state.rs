@@ -304,7 +304,7 @@ impl State {
         }
     }
 
-    /// Automatic restarts since the last start by a user or the last reset; saturates at 4,294,967,295.
+    /// Automatic restarts since the last start by a user; saturates at 4,294,967,295.
     #[must_use]
     pub const fn restarts(self) -> u32 {
         self.restarts

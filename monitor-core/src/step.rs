@@ -177,6 +177,8 @@ enum Initiative {
     Policy,
     /// The user asked the policy to be quick: its counters go on, its limit does not hold.
     Retry,
+    /// The monitor is back, and so is what went down with it: nothing is counted.
+    Comeback,
 }
 
 impl Policy {
@@ -338,12 +340,16 @@ impl Policy {
                 .signal(stop.signal, stop.scope)
                 .arm_if(self.grace(grace))
                 .emit(Lifecycle::Stopping),
-            Phase::Cancelling
-            | Phase::Aborting
-            | Phase::Stopping
-            | Phase::Killing
-            | Phase::Releasing
-            | Phase::Purging => start_after_the_end(state),
+            // The stop half is under way: it may be hastened, and is never repeated.
+            Phase::Cancelling | Phase::Stopping | Phase::Releasing => {
+                let step = start_after_the_end(state);
+                match (self.grace(grace), state.reason) {
+                    (None, _) | (_, Reason::ShutdownRequested) => step,
+                    (Some(grace), _) => record(step.state, Reason::RestartRequested)
+                        .timer(TimerCommand::Shorten(grace)),
+                }
+            }
+            Phase::Aborting | Phase::Killing | Phase::Purging => start_after_the_end(state),
         }
     }
 
@@ -582,7 +588,7 @@ impl Policy {
     const fn timer_fired(&self, state: State, kind: TimerKind) -> Step {
         match (kind, state.phase) {
             (TimerKind::StartTimeout, Phase::Starting) => self
-                .enter(state, Phase::Cancelling)
+                .strike(state, self.enter(state, Phase::Cancelling))
                 .because(fault_reason(state.reason, Reason::StartTimeout))
                 .arm_if(self.rules.stop.grace)
                 .emit(Lifecycle::Stopping),
@@ -659,19 +665,34 @@ impl Policy {
     }
 
     const fn recovered(&self, state: State, found: Found) -> Step {
-        match found {
+        let mut step = match found {
             Found::Alive => self.recovered_alive(state),
             Found::Exited(exit) => self.recovered_dead(state, exit, false),
             Found::Gone => self.recovered_dead(state, Exit::Unknown, false),
             Found::Rebooted => self.recovered_dead(state, Exit::Unknown, true),
+        };
+        // Timers did not survive: an open window that nobody closes would hold up starts for ever.
+        if let (Some(limit), TimerCommand::Keep) = (self.rules.limit, step.actions.window)
+            && step.state.starts > 0
+        {
+            step.actions.window = TimerCommand::Arm(Delay::exact(limit.window));
         }
+        step
     }
 
     const fn recovered_alive(&self, state: State) -> Step {
         let stop = self.rules.stop;
         match state.phase {
-            Phase::Starting | Phase::Aborting => self.started(state),
             // Timers did not survive; each phase gets its own again, in full.
+            Phase::Starting => {
+                let step = self.started(state);
+                if matches!(step.state.phase, Phase::Activating) {
+                    step.arm_if(self.rules.start.timeout)
+                } else {
+                    step
+                }
+            }
+            Phase::Aborting => self.started(state),
             Phase::Cancelling => self.started(state).arm_if(stop.grace),
             Phase::Activating => Step::to(state).arm_if(self.rules.start.timeout),
             Phase::Running => self.arm_serving(Step::to(state)),
@@ -685,10 +706,15 @@ impl Policy {
             | Phase::Purging
             | Phase::BackingOff
             | Phase::Throttled
-            | Phase::Stopped => self
-                .enter(state, Phase::Purging)
-                .signal(Signal::KILL, stop.scope)
-                .arm(stop.kill_window),
+            | Phase::Stopped => {
+                // Stopped before it was ever started: there is no run that could live.
+                if state.run.is(RunId::NONE) {
+                    return Step::ignored(state, Note::NotApplicable);
+                }
+                let mut step = self.enter(state, Phase::Purging);
+                step.actions.persist = !same(state, step.state);
+                step.signal(Signal::KILL, stop.scope).arm(stop.kill_window)
+            }
             Phase::Idle => Step::ignored(state, Note::NotApplicable),
         }
     }
@@ -734,7 +760,7 @@ impl Policy {
                     (_, _) => false,
                 };
                 if comes_back && !state.run.is(RunId::NONE) {
-                    self.begin(state, Initiative::Retry)
+                    self.begin(state, Initiative::Comeback)
                 } else {
                     Step::to(state)
                 }
@@ -841,6 +867,7 @@ impl Policy {
                 state.restarts = state.restarts.saturating_add(1);
                 self.rules.limit.is_some()
             }
+            Initiative::Comeback => false,
         };
         let mut window = TimerCommand::Keep;
         if let Some(limit) = self.rules.limit
@@ -871,7 +898,7 @@ impl Policy {
                 .enter(from, Phase::Throttled)
                 .because(Reason::RestartRequested)
                 .emit(Lifecycle::Throttled),
-            (OnLimit::Wait, Initiative::Policy | Initiative::Retry) => {
+            (OnLimit::Wait, Initiative::Policy | Initiative::Retry | Initiative::Comeback) => {
                 self.enter(from, Phase::Throttled).emit(Lifecycle::Throttled)
             }
         }
@@ -886,7 +913,7 @@ impl Policy {
 
     // Entering phases.
 
-    /// The bare change of phase: disarms what the old phase owned, and settles what leaving it means.
+    /// The bare change of phase: disarms what the old phase owned.
     const fn enter(&self, from: State, phase: Phase) -> Step {
         let mut step = Step::to(State { phase, ..from });
         if from.phase.timer().is_some() {
@@ -897,13 +924,19 @@ impl Policy {
         if served && !serves && self.rules.watchdog.is_some() {
             step.actions.watchdog = TimerCommand::Disarm;
         }
-        let was_up = served || matches!(from.phase, Phase::Starting | Phase::Activating);
-        let is_up = serves || matches!(phase, Phase::Starting | Phase::Activating);
-        if was_up && !is_up {
-            let forgiven = matches!(from.phase, Phase::Healthy) && self.forgives_retries();
-            if !forgiven {
-                step.state.strikes = from.strikes.saturating_add(1);
-            }
+        step
+    }
+
+    /// Holds the run in `from` against the retry budget: it ended by itself or by a fault, and was not
+    /// healthy where that is forgiven. A run that was stopped on request is never held against it.
+    const fn strike(&self, from: State, mut step: Step) -> Step {
+        let up = matches!(
+            from.phase,
+            Phase::Starting | Phase::Activating | Phase::Running | Phase::Healthy
+        );
+        let forgiven = matches!(from.phase, Phase::Healthy) && self.forgives_retries();
+        if up && !forgiven && !from.reason.is_stop() {
+            step.state.strikes = from.strikes.saturating_add(1);
         }
         step
     }
@@ -917,7 +950,8 @@ impl Policy {
 
     /// Down at once: there is no process.
     const fn stopped(&self, state: State, reason: Reason) -> Step {
-        let step = self.enter(state, Phase::Stopped).because(reason);
+        let mut step = self.enter(state, Phase::Stopped).because(reason);
+        step.actions.persist = !same(state, step.state);
         step.emit(end(reason, Remains::Nothing))
     }
 
@@ -950,7 +984,7 @@ impl Policy {
     }
 
     const fn fault(&self, state: State, fault: Reason, signal: Signal) -> Step {
-        self.enter(state, Phase::Stopping)
+        self.strike(state, self.enter(state, Phase::Stopping))
             .because(fault_reason(state.reason, fault))
             .signal(signal, self.rules.stop.scope)
             .arm_if(self.rules.stop.grace)
@@ -979,7 +1013,7 @@ impl Policy {
         let stop = self.rules.stop;
         let killed = matches!(state.phase, Phase::Aborting | Phase::Killing);
         let phase = if killed { Phase::Purging } else { Phase::Releasing };
-        let step = self.enter(state, phase);
+        let step = self.strike(state, self.enter(state, phase));
         let mut step = match state.phase {
             Phase::Cancelling | Phase::Stopping | Phase::Killing => step.timer(TimerCommand::Keep),
             Phase::Aborting => step.arm(stop.kill_window),
@@ -1121,6 +1155,7 @@ const fn same(a: State, b: State) -> bool {
     a.reason as u8 == b.reason as u8
         && a.phase as u8 == b.phase as u8
         && a.level == b.level
+        && a.restarts == b.restarts
         && a.strikes == b.strikes
         && a.starts == b.starts
 }

@@ -189,6 +189,9 @@ impl State {
         let ran = self.run.as_u32() > 0;
         let ended = !matches!(self.outcome, Outcome::None);
         let reason = self.reason;
+        if !ran && (self.starts > 0 || self.strikes > 0 || self.restarts > 0) {
+            return false;
+        }
         match self.phase {
             Phase::Idle => matches!(reason, Reason::Created) && !ran && !ended,
             Phase::Starting => {

@@ -266,7 +266,7 @@ impl<'a> World<'a> {
 
 impl Kernel for World<'_> {
     fn spawn(&mut self, at: Moment, _unit: UnitId, run: RunId) -> Spawned {
-        if self.process.is_some_and(|old| old.ended.is_none() || (old.leftover && !old.released)) {
+        if self.process.is_some_and(|old| old.ended.is_none()) {
             self.violate(Property::OneIncarnation);
         }
         let script = self.schedule.script(self.spawned);
@@ -381,14 +381,6 @@ impl Kernel for World<'_> {
             step: report.step,
             policy: self.policy,
         });
-        if report.before.phase() == Phase::Purging
-            && report.step.state.phase() != Phase::Purging
-            && let Some(process) = &mut self.process
-            && process.run == report.before.run()
-        {
-            // Told to be gone, or given up as leaked: from now on the world is silent about it.
-            process.released = true;
-        }
         let judged = self.watch.observe(report.policy, report.before, report.event, report.step);
         if let Err(property) = judged {
             self.violate(property);
