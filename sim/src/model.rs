@@ -54,7 +54,7 @@ pub struct Exploration {
     pub nodes: usize,
     /// Transitions between them, those that change nothing included.
     pub transitions: usize,
-    /// Pairs of inputs that were both possible in one situation, in both orders.
+    /// Ordered pairs of different inputs that both change something in one situation: the races.
     pub race_pairs: usize,
     /// Which machine states were reached.
     pub states: BTreeSet<State>,
@@ -82,7 +82,7 @@ struct Search<'a, M> {
 }
 
 impl<'a, M: Machine> Search<'a, M> {
-    fn new(policies: &'a [Policy], machine: &'a M) -> Self {
+    const fn new(policies: &'a [Policy], machine: &'a M) -> Self {
         Self {
             policies,
             machine,
@@ -122,9 +122,9 @@ impl<'a, M: Machine> Search<'a, M> {
     fn expand(&mut self, id: usize) -> Result<(), (Property, Input)> {
         let node = self.nodes[id];
         let inputs = inputs(&node, self.policies.len());
-        let mut effective = 0;
+        let mut effective: usize = 0;
         for &input in &inputs {
-            let (next, step) = self.follow(node, input).map_err(|property| (property, input))?;
+            let next = self.follow(node, input).map_err(|property| (property, input))?;
             self.found.transitions += 1;
             if next == node {
                 continue;
@@ -135,15 +135,15 @@ impl<'a, M: Machine> Search<'a, M> {
                 self.found.phase_changes.entry(change).or_default().insert(input_name(input));
             }
             let next_id = self.intern(next, Some((id, input)));
-            if is_progress(&self.policies[node.policy], &node, input, step) {
+            if is_progress(&self.policies[node.policy], &node, input) {
                 self.progress[id].push(next_id);
             }
         }
-        self.found.race_pairs += effective * usize::from(effective > 1) * (effective.max(1) - 1);
+        self.found.race_pairs += effective * effective.saturating_sub(1);
         Ok(())
     }
 
-    fn follow(&self, node: Node, input: Input) -> Result<(Node, Step), Property> {
+    fn follow(&self, node: Node, input: Input) -> Result<Node, Property> {
         let mut next = node;
         let event = match input {
             Input::Tell(event) => event,
@@ -160,7 +160,7 @@ impl<'a, M: Machine> Search<'a, M> {
         let step = self.machine.step(policy, node.state, event);
         next.watch.observe(policy, node.state, event, step)?;
         next.state = fold(self.policies, step.state);
-        Ok((next, step))
+        Ok(next)
     }
 
     fn intern(&mut self, node: Node, parent: Option<(usize, Input)>) -> usize {
@@ -294,7 +294,7 @@ const EXITS: [Exit; 4] = [Exit::Code(0), Exit::Code(1), Exit::Signal(Signal::KIL
 
 /// Whether an input is the world going on by itself: no wish, no accident, no process that is kind
 /// enough to end without having to.
-fn is_progress(policy: &Policy, node: &Node, input: Input, _step: Step) -> bool {
+fn is_progress(policy: &Policy, node: &Node, input: Input) -> bool {
     let Input::Tell(event) = input else {
         return false;
     };
@@ -352,7 +352,7 @@ fn level_folded(policy: &Policy, level: u8) -> u8 {
 
 /// The name of an input without its details, for the arrows of a diagram.
 #[must_use]
-pub fn input_name(input: Input) -> &'static str {
+pub const fn input_name(input: Input) -> &'static str {
     match input {
         Input::Amend(_) => "policy-changed",
         Input::Crash(_) => "recovered",

@@ -46,7 +46,6 @@ pub struct TimedInput {
 
 /// What can be put into a run from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a schedule has a handful of them")]
 pub enum What {
     /// An event: a wish, or a fact told late, twice or about a run that is over.
     Tell(Event),
@@ -297,7 +296,8 @@ impl FromStr for Schedule {
             read_line(&mut schedule, line)
                 .map_err(|kind| ScheduleError { line: index + 1, kind })?;
         }
-        schedule.ok_or(ScheduleError { line: lines.max(1), kind: ScheduleErrorKind::NoPolicy })
+        schedule
+            .ok_or_else(|| ScheduleError { line: lines.max(1), kind: ScheduleErrorKind::NoPolicy })
     }
 }
 

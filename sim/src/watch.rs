@@ -411,7 +411,7 @@ impl Watch {
             self.run = Run::Ended;
             // An error after the process was there is an end that nobody saw.
             let started = self.told >= Told::Started && self.told != Told::StoppingUnstarted;
-            self.status = exit.or(started.then_some(Exit::Unknown));
+            self.status = exit.or_else(|| started.then_some(Exit::Unknown));
         }
     }
 
@@ -535,55 +535,39 @@ impl Watch {
     }
 
     fn tell(&mut self, lifecycle: Lifecycle, step: Step) -> Result<(), Property> {
-        let next = match lifecycle {
-            Lifecycle::Starting => {
-                require(matches!(self.told, Told::Nothing | Told::Ended), Property::ToldInOrder)?;
-                Told::Starting
-            }
-            Lifecycle::Started => match self.told {
-                Told::Starting => Told::Started,
-                Told::StoppingUnstarted => Told::Stopping,
-                _ => return Err(Property::ToldInOrder),
-            },
-            Lifecycle::Ready => {
-                require(
-                    matches!(self.told, Told::Starting | Told::Started),
-                    Property::ToldInOrder,
-                )?;
-                Told::Ready
-            }
-            Lifecycle::Healthy => {
-                require(matches!(self.told, Told::Started | Told::Ready), Property::ToldInOrder)?;
+        use Told::{
+            Ended, Healthy, Killing, Nothing, Ready, Started, Starting, Stopping, StoppingUnstarted,
+        };
+        let down = matches!(lifecycle, Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. });
+        if down {
+            let gone = self.run == Run::None || lifecycle.remains() == Remains::Leaked;
+            let ran = step.state.outcome() != Outcome::None;
+            require(gone, Property::StoppedMeansGone)?;
+            require(ran || lifecycle.remains() == Remains::Nothing, Property::StoppedMeansGone)?;
+        }
+        let next = match (lifecycle, self.told) {
+            (Lifecycle::Starting, Nothing | Ended) => Starting,
+            (Lifecycle::Started, Starting) => Started,
+            (Lifecycle::Started, StoppingUnstarted) => Stopping,
+            (Lifecycle::Ready, Starting | Started) => Ready,
+            (Lifecycle::Healthy, Started | Ready) => {
                 self.automatic = 0;
-                Told::Healthy
+                Healthy
             }
-            Lifecycle::Stopping => match self.told {
-                Told::Starting => Told::StoppingUnstarted,
-                Told::Started | Told::Ready | Told::Healthy => Told::Stopping,
-                _ => return Err(Property::ToldInOrder),
-            },
-            Lifecycle::Killing | Lifecycle::Unkillable => match self.told {
-                Told::Nothing | Told::Starting => return Err(Property::ToldInOrder),
-                Told::Ended => Told::Ended,
-                _ => Told::Killing,
-            },
-            Lifecycle::Exited | Lifecycle::StartFailed => {
-                require(!matches!(self.told, Told::Nothing | Told::Ended), Property::ToldInOrder)?;
-                Told::Ended
-            }
-            Lifecycle::BackingOff | Lifecycle::Throttled => {
-                require(self.told == Told::Ended, Property::ToldInOrder)?;
-                Told::Ended
-            }
-            Lifecycle::Stopped { remains } | Lifecycle::GaveUp { remains } => {
-                require(matches!(self.told, Told::Nothing | Told::Ended), Property::ToldInOrder)?;
-                require(self.run == Run::None, Property::StoppedMeansGone)?;
-                require(
-                    remains == Remains::Nothing || step.state.outcome() != Outcome::None,
-                    Property::StoppedMeansGone,
-                )?;
-                Told::Ended
-            }
+            (Lifecycle::Stopping, Starting) => StoppingUnstarted,
+            (Lifecycle::Stopping, Started | Ready | Healthy) => Stopping,
+            (Lifecycle::Killing | Lifecycle::Unkillable, Ended) => Ended,
+            (
+                Lifecycle::Killing | Lifecycle::Unkillable,
+                Started | Ready | Healthy | Stopping | StoppingUnstarted | Killing,
+            ) => Killing,
+            (
+                Lifecycle::Exited | Lifecycle::StartFailed,
+                Starting | Started | Ready | Healthy | Stopping | StoppingUnstarted | Killing,
+            ) => Ended,
+            (Lifecycle::BackingOff | Lifecycle::Throttled, Ended) => Ended,
+            (Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }, Nothing | Ended) => Ended,
+            _ => return Err(Property::ToldInOrder),
         };
         self.told = next;
         Ok(())

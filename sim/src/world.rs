@@ -136,7 +136,7 @@ impl<'a> World<'a> {
         self.process.as_mut().filter(|process| process.run == run && !process.released)
     }
 
-    fn occur(&mut self, at: Moment, happening: Happening) -> Occurrence {
+    const fn occur(&mut self, at: Moment, happening: Happening) -> Occurrence {
         self.now = at;
         Occurrence { at, happening }
     }
