@@ -1,1 +1,4 @@
 //! The Linux backend.
+
+#[cfg(feature = "linux")]
+pub mod linux;
