@@ -16,19 +16,6 @@ pub(crate) fn monotonic_nanos() -> u64 {
         .saturating_add(whole(now.tv_nsec))
 }
 
-/// Reads the wall clock, in milliseconds since 1970-01-01 UTC; 0 if it is set before that.
-///
-/// For stamps in logs and records only: it jumps when somebody sets it, so it decides nothing.
-///
-/// # Source
-/// `clock_gettime(2)`, `CLOCK_REALTIME`.
-pub(crate) fn wall_millis() -> u64 {
-    let now = clock_gettime(ClockId::Realtime);
-    whole(now.tv_sec)
-        .saturating_mul(MILLIS_PER_SECOND)
-        .saturating_add(whole(now.tv_nsec) / NANOS_PER_MILLI)
-}
-
 /// Turns a deadline on the monotonic clock, in nanoseconds, into the kernel's form.
 pub(super) fn timespec(nanos: u64) -> Timespec {
     // Neither conversion can fail: a u64 of nanoseconds is 585 years, and a remainder is below 1e9.
@@ -44,8 +31,6 @@ fn whole(field: i64) -> u64 {
 }
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
-const NANOS_PER_MILLI: u64 = 1_000_000;
-const MILLIS_PER_SECOND: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -59,12 +44,6 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
-    }
-
-    #[test]
-    fn wall_is_in_milliseconds() {
-        // Between 2020 and 2286: a wrong unit is off by three orders of magnitude.
-        assert!((1_577_836_800_000..10_000_000_000_000).contains(&wall_millis()));
     }
 
     #[test]

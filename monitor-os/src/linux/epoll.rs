@@ -40,27 +40,6 @@ impl Epoll {
         )?)
     }
 
-    /// Makes `source` report again, after its one report or with another key.
-    ///
-    /// # Errors
-    /// `source` is not in the set (`epoll_ctl(2)`); nothing changed.
-    pub(crate) fn rearm(&self, source: impl AsFd, key: u64, trigger: Trigger) -> io::Result<()> {
-        Ok(epoll::modify(
-            &self.fd,
-            source,
-            EventData::new_u64(key),
-            trigger.flags(),
-        )?)
-    }
-
-    /// Takes `source` out of the set.
-    ///
-    /// # Errors
-    /// `source` is not in the set (`epoll_ctl(2)`); nothing changed.
-    pub(crate) fn remove(&self, source: impl AsFd) -> io::Result<()> {
-        Ok(epoll::delete(&self.fd, source)?)
-    }
-
     /// Blocks until something is readable and puts the keys in place of what `keys` held.
     ///
     /// At most 64 keys a turn, and none if a signal handler ran. There is no timeout: a deadline is a
@@ -87,7 +66,7 @@ impl Epoll {
 pub(crate) enum Trigger {
     /// At every wait while it is readable: for what the caller drains.
     Level,
-    /// Once, then not before [`Epoll::rearm`]: for pidfds, which stay readable for ever and can be
+    /// Once, then never again: for pidfds, which stay readable for ever and can be
     /// readable while there is nothing to reap yet (a tracer holds the zombie).
     Once,
 }
@@ -123,16 +102,12 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(keys_of(&epoll), [1]);
         }
-        epoll.remove(&level).unwrap();
-        epoll.rearm(&once, 3, Trigger::Once).unwrap();
-        assert_eq!(keys_of(&epoll), [3]);
     }
 
     #[test]
-    fn adding_twice_and_removing_nothing_are_told() {
+    fn adding_twice_is_told() {
         let epoll = Epoll::new().unwrap();
         let timer = Timer::new().unwrap();
-        assert!(epoll.remove(&timer).is_err());
         epoll.add(&timer, 1, Trigger::Level).unwrap();
         assert_eq!(
             epoll.add(&timer, 1, Trigger::Level).unwrap_err().kind(),
