@@ -1,15 +1,54 @@
 //! Starts, watches, restarts and stops real processes by the decisions of `monitor-core`.
 //!
-//! Three layers, each usable alone:
+//! # The main loop
+#![cfg_attr(feature = "linux", doc = "```")]
+#![cfg_attr(not(feature = "linux"), doc = "```ignore")]
+//! use monitor_core::{Exit, Policy};
+//! use monitor_os::{Command, StopResult, Supervisor, block_on};
+//!
+//! let supervisor = Supervisor::new()?;
+//! let command = Command::new("/bin/sh", ["-c", "exit 7"])?;
+//! let unit = supervisor.add("demo", command, "restart=on-failure retries=1".parse::<Policy>()?);
+//!
+//! unit.start();
+//! let status = block_on(unit.wait_until(|status| status.is_down()))?;
+//!
+//! assert_eq!(status.exit(), Some(Exit::Code(7)));
+//! println!("{}", status.explain()); // stopped #2: all 1 retries are used, last code=7; nothing ...
+//! assert_eq!(block_on(unit.stop()), StopResult::NotRunning);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Nothing here needs an async runtime: a `Unit` is told what is wanted by calls that do not block, and
+//! what is waited for is a future, for any runtime or for `block_on`.
+//!
+//! # Layers
+//! Three, each usable alone:
 //! - [`Driver`] over a [`Kernel`]: executes what the machine asks for. Synchronous, deterministic, the
 //!   same code over Linux and over the simulator's virtual kernel.
+//! - `Supervisor` and `Unit` (feature `linux`): that driver over Linux, on a thread of its own that waits
+//!   for processes by their pidfds, with handles for any other thread or task.
+//! - the program `monitor` (feature `cli`): one supervised command, for people and scripts.
+//!
+//! # Features
+//! `linux` and `cli` are on by default. `record` is the format in which a supervision is written down and
+//! read again; it needs neither of them.
 
 mod driver;
 mod kernel;
 #[cfg(feature = "linux")]
 pub mod linux;
+#[cfg(feature = "record")]
+pub mod record;
+#[cfg(feature = "linux")]
+mod telemetry;
 
 pub use driver::{Core, Driver, Machine};
 pub use kernel::{
     Happening, Kernel, Moment, Occurrence, Report, SaveFailed, Signalled, Spawned, UnitId,
+};
+#[cfg(feature = "linux")]
+pub use linux::{
+    Command, CommandError, Ended, Events, Notice, SpawnError, Status, StopResult, StopSignals,
+    Stopping, Supervisor, SupervisorError, SupervisorGone, Unit, block_on,
 };

@@ -1,0 +1,224 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit};
+
+/// Keeps a command running: starts it, watches it, restarts it by a policy, and stops it cleanly.
+#[derive(Debug, Parser)]
+#[command(name = "monitor", version, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Run a command under supervision until it is down for good
+    Run(Box<RunArgs>),
+}
+
+/// Runs a command under supervision until it is down for good.
+///
+/// The command has the standard input, output and error of the monitor and a session of its own. Without
+/// options it is restarted when it fails, after 100ms, 200ms and so on up to 1m (each up to 10% longer),
+/// for ever; ten seconds of service forgive all earlier failures.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct RunArgs {
+    /// After which ends to restart: no, on-failure, on-failure:N (at most N restarts in a row), always,
+    /// unless-stopped [default: on-failure]
+    #[arg(long, value_name = "RULE", help_heading = "Restarts")]
+    pub(crate) restart: Option<String>,
+
+    /// Begin with the rules of a well-known system; other options change them
+    #[arg(long, value_name = "NAME", help_heading = "Restarts", value_parser = preset_names())]
+    pub(crate) preset: Option<String>,
+
+    /// Rules in the text form, such as "restart=always limit=5/10s:wait"; the other options come after
+    #[arg(long, value_name = "RULES", help_heading = "Restarts")]
+    pub(crate) policy: Option<String>,
+
+    /// The first delay before a restart [default: 100ms]
+    #[arg(long, value_name = "TIME", help_heading = "Restarts")]
+    pub(crate) backoff_initial: Option<Millis>,
+
+    /// The longest delay before a restart [default: 1m]
+    #[arg(long, value_name = "TIME", help_heading = "Restarts")]
+    pub(crate) backoff_max: Option<Millis>,
+
+    /// By how much each delay is longer than the one before, 1.01 to 100 [default: 2]
+    #[arg(long, value_name = "FACTOR", help_heading = "Restarts")]
+    pub(crate) backoff_factor: Option<Factor>,
+
+    /// How much longer a delay may be by chance, 0 to 100 percent of it [default: 10%]
+    #[arg(long, value_name = "PERCENT", help_heading = "Restarts", value_parser = percent)]
+    pub(crate) jitter: Option<u8>,
+
+    /// How long it must run for its earlier failures to be forgiven; "none" for never [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "Restarts", value_parser = time_or_none)]
+    pub(crate) healthy_after: Option<OrNever>,
+
+    /// How many restarts a time allows, such as 5/10s; with ":wait" it waits instead of giving up
+    #[arg(long, value_name = "N/TIME", help_heading = "Restarts", value_parser = limit)]
+    pub(crate) start_limit: Option<StartLimit>,
+
+    /// Exits that are a success, beside 0: codes, ranges and signals, such as 2,64-78,SIGHUP
+    #[arg(long, value_name = "EXITS", help_heading = "Exit statuses")]
+    pub(crate) success: Option<ExitSet>,
+
+    /// Exits after which there is never a restart
+    #[arg(long, value_name = "EXITS", help_heading = "Exit statuses")]
+    pub(crate) prevent: Option<ExitSet>,
+
+    /// Exits after which there is always a restart
+    #[arg(long, value_name = "EXITS", help_heading = "Exit statuses")]
+    pub(crate) force: Option<ExitSet>,
+
+    /// How long a start may take; "none" for ever [default: none]
+    #[arg(long, value_name = "TIME", help_heading = "Start and stop", value_parser = time_or_none)]
+    pub(crate) start_timeout: Option<OrNever>,
+
+    /// The signal that asks it to end, by name or number [default: TERM]
+    #[arg(long, value_name = "SIGNAL", help_heading = "Start and stop")]
+    pub(crate) stop_signal: Option<Signal>,
+
+    /// How long it may take to end before it is killed; "never" for no kill [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "Start and stop", value_parser = time_or_never)]
+    pub(crate) stop_timeout: Option<OrNever>,
+
+    /// How often a kill that does not work is repeated and reported [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "Start and stop")]
+    pub(crate) kill_window: Option<Millis>,
+
+    /// Who is stopped: the process alone, or with it everything that it started [default: group]
+    #[arg(long, value_name = "WHO", help_heading = "Start and stop", value_enum)]
+    pub(crate) scope: Option<Whom>,
+
+    /// How lifecycle lines are written to standard error
+    #[arg(
+        long,
+        value_name = "FORM",
+        help_heading = "Output",
+        value_enum,
+        default_value = "text"
+    )]
+    pub(crate) events: Form,
+
+    /// Write no lifecycle lines, only errors
+    #[arg(long, short, help_heading = "Output", action = ArgAction::SetTrue)]
+    pub(crate) quiet: bool,
+
+    /// Write every event and every decision to a file, one JSON object a line
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// The command to run, and its arguments
+    #[arg(
+        required = true,
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// How lifecycle lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Who is meant by a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Whom {
+    /// The process alone
+    Process,
+    /// The process and everything that it started and that has not left its group
+    Group,
+}
+
+impl From<Whom> for Scope {
+    fn from(whom: Whom) -> Self {
+        match whom {
+            Whom::Process => Self::Process,
+            Whom::Group => Self::Group,
+        }
+    }
+}
+
+/// A duration, or none at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OrNever(pub(crate) Option<Millis>);
+
+fn time_or_none(text: &str) -> Result<OrNever, String> {
+    time_or("none", text)
+}
+
+fn time_or_never(text: &str) -> Result<OrNever, String> {
+    time_or("never", text)
+}
+
+fn time_or(word: &str, text: &str) -> Result<OrNever, String> {
+    if text == word {
+        return Ok(OrNever(None));
+    }
+    match text.parse() {
+        Ok(time) => Ok(OrNever(Some(time))),
+        Err(error) => Err(format!("{error}, or {word}")),
+    }
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    match text.strip_suffix('%').unwrap_or(text).parse() {
+        Ok(percent @ 0..=100) => Ok(percent),
+        Ok(_) | Err(_) => Err("write a number from 0 to 100".into()),
+    }
+}
+
+fn limit(text: &str) -> Result<StartLimit, String> {
+    let policy: monitor_core::Policy = format!("limit={text}")
+        .parse()
+        .map_err(|error: monitor_core::PolicyTextError| error.to_string())?;
+    policy
+        .rules()
+        .limit
+        .ok_or_else(|| "write 5/10s or 5/10s:wait, or leave it out for no limit".into())
+}
+
+fn preset_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(Preset::ALL.map(Preset::name))
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  monitor run -- ./server --port 80           restart it when it fails, for ever
+  monitor run --restart on-failure:3 -- job   at most 3 restarts in a row, then give up
+  monitor run --restart always --backoff-initial 1s --backoff-max 5m -- worker
+  monitor run --preset systemd --restart always -- daemon
+  monitor run --stop-signal INT --stop-timeout 30s --record run.jsonl -- db
+
+Times: 100ms, 10s, 1m30s, 2h.
+
+Signals to the monitor:
+  TERM, INT, HUP   stop the command (stop signal, grace, kill), then exit; a second INT kills it at once
+  Terminal keys reach the monitor only, because the command has a session of its own.
+
+Exit status: that of the command's last run, also after a stop by a signal to the monitor:
+  0-255  its exit code
+  128+N  signal N ended it (143 for TERM, 137 for KILL)
+  255    nobody knows how it ended
+  127    the command was not found
+  126    it was found and cannot be run
+  125    the monitor itself failed, or a limit of the machine was reached
+  2      the options are wrong
+
+Environment:
+  NO_COLOR      no colours, which are used on a terminal only
+  MONITOR_LOG   diagnostics on standard error, such as monitor_os=debug";

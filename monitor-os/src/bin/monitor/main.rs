@@ -1,0 +1,25 @@
+//! `monitor`: keeps one command running by a restart policy, and says in plain lines what it does.
+
+mod args;
+mod json;
+mod lines;
+mod policy;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Args, Task};
+
+fn main() -> ExitCode {
+    let Args {
+        task: Task::Run(args),
+    } = Args::parse();
+    match policy::policy(&args) {
+        Ok(policy) => run::run(args, policy),
+        Err(error) => Args::command()
+            .error(clap::error::ErrorKind::ValueValidation, error)
+            .exit(),
+    }
+}

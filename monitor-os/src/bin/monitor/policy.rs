@@ -1,0 +1,135 @@
+//! From the options to a policy: preset, then rules in text form, then single options.
+
+use std::fmt;
+
+use monitor_core::{
+    Curve, Factor, Forgives, HealthyRule, Millis, Policy, PolicyError, PolicyTextError, Preset,
+    Restart, Rules,
+};
+
+use crate::args::{OrNever, RunArgs};
+
+/// Why the options give no policy. Names the option, and how to mend it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OptionsError {
+    /// The text of `--policy` cannot be read.
+    Policy(PolicyTextError),
+    /// The value of `--restart` cannot be read.
+    Restart(monitor_core::ParseError),
+    /// Each option is good, and they contradict each other.
+    Together(PolicyError),
+}
+
+impl fmt::Display for OptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy(error) => write!(f, "--policy: {error}"),
+            Self::Restart(error) => write!(f, "--{error}"),
+            Self::Together(error) => write!(f, "the options do not fit together: {error}"),
+        }
+    }
+}
+
+/// The policy that the options ask for.
+pub(crate) fn policy(args: &RunArgs) -> Result<Policy, OptionsError> {
+    let preset = args
+        .preset
+        .as_deref()
+        .and_then(|name| name.parse::<Preset>().ok());
+    let mut words = String::new();
+    if let Some(preset) = preset {
+        words = format!("preset={preset} ");
+    }
+    words.push_str(args.policy.as_deref().unwrap_or_default());
+    let base = if words.is_empty() {
+        Policy::DEFAULT
+    } else {
+        words.parse().map_err(OptionsError::Policy)?
+    };
+    let mut rules = *base.rules();
+    if let Some(restart) = &args.restart {
+        let counts = preset.map(Preset::counts).unwrap_or_default();
+        let (restart, retries) =
+            Restart::parse_with_retries(restart, counts).map_err(OptionsError::Restart)?;
+        rules.restart = restart;
+        rules.retries = retries.or(rules.retries);
+    }
+    change_backoff(&mut rules, args);
+    change_rest(&mut rules, args);
+    rules.try_into().map_err(OptionsError::Together)
+}
+
+const fn change_backoff(rules: &mut Rules, args: &RunArgs) {
+    let curve = &mut rules.backoff.curve;
+    if let Some(first) = args.backoff_initial {
+        match curve {
+            Curve::Constant { delay } => *delay = first,
+            Curve::Linear { initial, .. }
+            | Curve::Exponential { initial, .. }
+            | Curve::Geometric { initial, .. } => *initial = first,
+        }
+    }
+    if let Some(longest) = args.backoff_max {
+        match curve {
+            Curve::Constant { delay } => *curve = doubling(*delay, longest),
+            Curve::Linear { cap, .. }
+            | Curve::Exponential { cap, .. }
+            | Curve::Geometric { cap, .. } => *cap = longest,
+        }
+    }
+    if let Some(by) = args.backoff_factor {
+        let initial = curve.at(0);
+        let cap = match *curve {
+            Curve::Constant { delay } => delay,
+            Curve::Linear { cap, .. }
+            | Curve::Exponential { cap, .. }
+            | Curve::Geometric { cap, .. } => cap,
+        };
+        *curve = Curve::Exponential {
+            initial,
+            factor: by,
+            cap,
+        };
+    }
+    if let Some(percent) = args.jitter {
+        rules.backoff.jitter_percent = percent;
+    }
+}
+
+const fn doubling(initial: Millis, cap: Millis) -> Curve {
+    Curve::Exponential {
+        initial,
+        factor: Factor::DOUBLE,
+        cap,
+    }
+}
+
+fn change_rest(rules: &mut Rules, args: &RunArgs) {
+    if let Some(OrNever(after)) = args.healthy_after {
+        let forgives = rules
+            .healthy
+            .map_or(Forgives::All, |healthy| healthy.forgives);
+        rules.healthy = after.map(|after| HealthyRule { after, forgives });
+    }
+    if let Some(limit) = args.start_limit {
+        rules.limit = Some(limit);
+    }
+    if let Some(OrNever(timeout)) = args.start_timeout {
+        rules.start.timeout = timeout;
+    }
+    if let Some(OrNever(grace)) = args.stop_timeout {
+        rules.stop.grace = grace;
+    }
+    set(&mut rules.stop.signal, args.stop_signal);
+    set(&mut rules.stop.kill_window, args.kill_window);
+    set(&mut rules.stop.scope, args.scope.map(Into::into));
+    set(&mut rules.success, args.success);
+    set(&mut rules.prevent, args.prevent);
+    set(&mut rules.force, args.force);
+}
+
+fn set<T>(item: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *item = value;
+    }
+}

@@ -1,0 +1,165 @@
+//! `monitor run`.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::thread;
+
+use anstream::AutoStream;
+use monitor_core::{Exit, Grace, Origin, Policy, Signal, StopMode};
+use monitor_os::record::Recorder;
+use monitor_os::{Command, Events, Status, StopSignals, Supervisor, Unit};
+
+use crate::args::{Form, RunArgs};
+use crate::json::Objects;
+use crate::lines::Lines;
+
+/// Supervises the command until it is down, and gives its exit status on.
+pub(crate) fn run(args: Box<RunArgs>, policy: Policy) -> ExitCode {
+    init_log();
+    match supervise(*args, policy) {
+        Ok(status) => ExitCode::from(exit_status(&status)),
+        Err(error) => {
+            say(&format_args!("monitor: {error}"));
+            ExitCode::from(MONITOR_FAILED)
+        }
+    }
+}
+
+fn supervise(args: RunArgs, policy: Policy) -> Result<Status, Box<dyn std::error::Error>> {
+    // Before any other thread is started, so that all of them block these signals.
+    let signals = StopSignals::new()?;
+    let mut words = args.command.into_iter();
+    let program = words.next().unwrap_or_default();
+    let name = program.to_string_lossy().into_owned();
+    let command = Command::new(program, words)?;
+    let mut sinks = Sinks {
+        form: if args.quiet {
+            Output::Quiet
+        } else {
+            match args.events {
+                Form::Text => Output::Text(Lines::default()),
+                Form::Json => Output::Json(Objects::default()),
+            }
+        },
+        recorder: match args.record {
+            Some(path) => Some(Recorder::new(File::create(&path).map_err(|error| {
+                format!("--record: cannot write {}: {error}", path.display())
+            })?)),
+            None => None,
+        },
+    };
+    let supervisor = Supervisor::new()?;
+    let unit = supervisor.add(name, command, policy);
+    let mut events = unit.events();
+    unit.start();
+    let stopped = unit.clone();
+    // Ends with the program: it has nothing to clean up.
+    thread::Builder::new()
+        .name("monitor-signals".into())
+        .spawn(move || obey(&signals, &stopped))?;
+    sinks.follow(&mut events);
+    Ok(unit.state())
+}
+
+/// Carries out what signals to the monitor ask for.
+fn obey(signals: &StopSignals, unit: &Unit) {
+    let mut interrupts = 0_u32;
+    while let Ok(arrived) = signals.wait() {
+        for signal in arrived {
+            interrupts += u32::from(signal == Signal::INT);
+            let mode = if interrupts >= 2 {
+                StopMode::Kill
+            } else {
+                StopMode::Graceful(Grace::Policy)
+            };
+            // The answer comes with the events.
+            drop(unit.stop_with(mode, Origin::Shutdown));
+        }
+    }
+}
+
+/// Where what happens is written to.
+#[derive(Debug)]
+struct Sinks {
+    form: Output,
+    recorder: Option<Recorder<File>>,
+}
+
+#[derive(Debug)]
+enum Output {
+    Quiet,
+    Text(Lines),
+    Json(Objects),
+}
+
+impl Sinks {
+    /// Writes down what happens until the unit is down.
+    fn follow(&mut self, events: &mut Events) {
+        while let Some(notice) = events.blocking_next() {
+            if let Some(recorder) = &mut self.recorder
+                && let Err(error) = recorder.record(&notice.name, &notice.report())
+            {
+                say(&format_args!(
+                    "monitor: --record: {error}; the record ends here, the supervision goes on"
+                ));
+            }
+            let line = match &mut self.form {
+                Output::Quiet => None,
+                Output::Text(lines) => lines.line(&notice),
+                Output::Json(objects) => objects.line(&notice),
+            };
+            if let Some(line) = line {
+                say(&line);
+            }
+            if notice.status.is_down() {
+                if matches!(self.form, Output::Quiet)
+                    && let Some(error) = notice.status.start_error()
+                {
+                    say(&format_args!("monitor: cannot start: {error}"));
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Writes a line to standard error. If that is closed or full, nobody can be told, and nothing else may
+/// suffer from it.
+fn say(line: &dyn fmt::Display) {
+    let mut stderr = AutoStream::auto(io::stderr());
+    // One write, so that lines of the command do not get in between.
+    let text = format!("{line}\n");
+    stderr.write_all(text.as_bytes()).ok();
+}
+
+/// The status by the shell's convention.
+fn exit_status(status: &Status) -> u8 {
+    match (status.exit(), status.start_error()) {
+        (_, Some(error)) => error.exit_code(),
+        (Some(exit), None) => exit.shell_status(),
+        (None, None) => status
+            .ended()
+            .map_or(Exit::Unknown.shell_status(), |ended| {
+                Exit::from(ended).shell_status()
+            }),
+    }
+}
+
+/// Shows diagnostics if `MONITOR_LOG` asks for them.
+fn init_log() {
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("MONITOR_LOG") else {
+        return;
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // Its own complaint about a closed standard error would be a panic.
+        .log_internal_errors(false)
+        .finish();
+    // It can be set once, and nobody has done it before.
+    tracing::subscriber::set_global_default(subscriber).ok();
+}
+
+const MONITOR_FAILED: u8 = 125;

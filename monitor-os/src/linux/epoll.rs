@@ -1,0 +1,143 @@
+//! Waiting for many descriptors at once.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+
+/// A set of descriptors, each with a key of the caller's, that one thread waits for.
+///
+/// A descriptor that is closed leaves the set by itself, unless it was duplicated.
+#[derive(Debug)]
+pub(crate) struct Epoll {
+    fd: OwnedFd,
+}
+
+impl Epoll {
+    /// Creates an empty set.
+    ///
+    /// # Errors
+    /// No descriptor left, or no memory (`epoll_create1(2)`); nothing changed.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            fd: epoll::create(CreateFlags::CLOEXEC)?,
+        })
+    }
+
+    /// Adds `source`, whose readiness to be read is reported as `key`.
+    ///
+    /// # Errors
+    /// `source` is in the set already, the user's limit of watches is reached, or no memory
+    /// (`epoll_ctl(2)`); nothing changed.
+    pub(crate) fn add(&self, source: impl AsFd, key: u64, trigger: Trigger) -> io::Result<()> {
+        Ok(epoll::add(
+            &self.fd,
+            source,
+            EventData::new_u64(key),
+            trigger.flags(),
+        )?)
+    }
+
+    /// Blocks until something is readable and puts the keys in place of what `keys` held.
+    ///
+    /// At most 64 keys a turn, and none if a signal handler ran. There is no timeout: a deadline is a
+    /// [`Timer`](super::timer::Timer) in the set.
+    ///
+    /// # Errors
+    /// None is known for an own descriptor (`epoll_wait(2)`).
+    pub(crate) fn wait(&self, keys: &mut Vec<u64>) -> io::Result<()> {
+        keys.clear();
+        let mut buffer = [MaybeUninit::<Event>::uninit(); EVENTS_PER_WAIT];
+        match epoll::wait(&self.fd, &mut buffer, None) {
+            Ok((ready, _)) => {
+                keys.extend(ready.iter().map(|event| event.data.u64()));
+                Ok(())
+            }
+            Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+/// How often a readable descriptor is reported.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Trigger {
+    /// At every wait while it is readable: for what the caller drains.
+    Level,
+    /// Once, then never again: for pidfds, which stay readable for ever and can be
+    /// readable while there is nothing to reap yet (a tracer holds the zombie).
+    Once,
+}
+
+impl Trigger {
+    fn flags(self) -> EventFlags {
+        match self {
+            Self::Level => EventFlags::IN,
+            Self::Once => EventFlags::IN | EventFlags::ONESHOT,
+        }
+    }
+}
+
+/// Bounds one turn of the loop, so that a storm of exits cannot keep timers waiting.
+const EVENTS_PER_WAIT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::timer::Timer;
+    use crate::linux::wake::Wake;
+
+    #[test]
+    fn level_repeats_once_does_not() {
+        let epoll = Epoll::new().unwrap();
+        let (level, notifier) = Wake::new().unwrap();
+        let mut once = Timer::new().unwrap();
+        once.set(Some(0)).unwrap();
+        epoll.add(&once, 2, Trigger::Once).unwrap();
+        assert_eq!(keys_of(&epoll), [2]);
+        notifier.notify();
+        epoll.add(&level, 1, Trigger::Level).unwrap();
+        for _ in 0..3 {
+            assert_eq!(keys_of(&epoll), [1]);
+        }
+    }
+
+    #[test]
+    fn adding_twice_is_told() {
+        let epoll = Epoll::new().unwrap();
+        let timer = Timer::new().unwrap();
+        epoll.add(&timer, 1, Trigger::Level).unwrap();
+        assert_eq!(
+            epoll.add(&timer, 1, Trigger::Level).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+    }
+
+    #[test]
+    fn turn_is_bounded_and_nothing_is_lost() {
+        let epoll = Epoll::new().unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut timers: Vec<_> = (0..EVENTS_PER_WAIT + 6)
+            .map(|_| Timer::new().unwrap())
+            .collect();
+        for (key, timer) in (0_u64..).zip(&mut timers) {
+            timer.set(Some(0)).unwrap();
+            epoll.add(&*timer, key, Trigger::Once).unwrap();
+        }
+        while seen.len() < timers.len() {
+            let keys = keys_of(&epoll);
+            assert!(keys.len() <= EVENTS_PER_WAIT);
+            for key in keys {
+                assert!(seen.insert(key), "{key} was reported twice");
+            }
+        }
+    }
+
+    fn keys_of(epoll: &Epoll) -> Vec<u64> {
+        let mut keys = vec![99];
+        epoll.wait(&mut keys).unwrap();
+        keys
+    }
+}

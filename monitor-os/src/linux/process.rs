@@ -1,0 +1,425 @@
+//! An own child, from its start to the moment it is reaped.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_send_signal, waitid,
+};
+
+use super::group::{LeaderPid, ReapedGroup};
+
+/// A child that was not reaped yet: running, stopped, or a zombie.
+///
+/// It leads a session and a process group that bear its number. As long as this value lives, the number
+/// belongs to it, which is what makes [`Process::signal_group`] safe; [`Process::reap`] ends both. A value
+/// that is dropped leaves the process alone, and its zombie stays until the monitor ends.
+#[derive(Debug)]
+#[must_use = "a child that is not reaped stays a zombie"]
+pub(crate) struct Process {
+    pid: LeaderPid,
+    pidfd: OwnedFd,
+}
+
+impl Process {
+    /// Takes over a child; `pidfd` must have been opened for `pid` before anybody could reap it.
+    pub(super) const fn new(pid: LeaderPid, pidfd: OwnedFd) -> Self {
+        Self { pid, pidfd }
+    }
+
+    /// The process id, for logs and records.
+    pub(crate) const fn pid(&self) -> LeaderPid {
+        self.pid
+    }
+
+    /// Sends `signal` to this process alone.
+    ///
+    /// # Errors
+    /// See [`SignalError`]; nothing was sent. A zombie takes every signal without an error.
+    ///
+    /// # Source
+    /// `pidfd_send_signal(2)`: a pidfd cannot hit a stranger that got the same number.
+    pub(crate) fn signal(&self, signal: u8) -> Result<(), SignalError> {
+        send(&self.pidfd, named(signal)?)
+    }
+
+    /// Sends `signal` to the process group: this process and what it started and has not detached.
+    ///
+    /// # Errors
+    /// See [`SignalError`]; nothing was sent. It is enough that one member could be signalled.
+    ///
+    /// # Source
+    /// `killpg(3)`. A group's number can be given to a stranger only after the leader was reaped, and
+    /// then there is no `Process` to call this on. The exception is a leader that somebody else reaped
+    /// ([`Ended::Lost`]): call [`Process::reap`] when [`Process::peek`] says so.
+    pub(crate) fn signal_group(&self, signal: u8) -> Result<(), SignalError> {
+        let signal = named(signal)?;
+        kill_process_group(self.pid.into(), signal).map_err(|e| SignalError::new(e, signal))
+    }
+
+    /// Asks the process group to end: sends `signal`, then SIGCONT.
+    ///
+    /// A stopped process keeps the signal pending until it is continued, and would sit out its grace
+    /// period. SIGKILL needs no SIGCONT, so it is not followed by one.
+    ///
+    /// # Errors
+    /// See [`SignalError`]; nothing was sent.
+    pub(crate) fn stop_group(&self, signal: u8) -> Result<(), SignalError> {
+        self.signal_group(signal)?;
+        if continue_follows(signal) {
+            kill_process_group(self.pid.into(), Signal::CONT)
+                .map_err(|e| SignalError::new(e, Signal::CONT))?;
+        }
+        Ok(())
+    }
+
+    /// Looks whether the process has ended, and leaves the zombie, which holds its numbers.
+    ///
+    /// `None` can be the answer for a readable pidfd: a tracer holds the zombie. Ask again later, by a
+    /// timer, not at once.
+    ///
+    /// # Source
+    /// `waitid(2)` with `WNOWAIT`.
+    pub(crate) fn peek(&self) -> Option<Ended> {
+        self.wait(WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
+    }
+
+    /// Frees the zombie and its number, and says how the process ended.
+    ///
+    /// # Errors
+    /// The process itself, if it has not ended; nothing changed.
+    pub(crate) fn reap(self) -> Result<Reaped, Self> {
+        match self.wait(WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Some(ended) => Ok(Reaped {
+                ended,
+                group: ReapedGroup::new(self.pid),
+            }),
+            None => Err(self),
+        }
+    }
+
+    fn wait(&self, options: WaitIdOptions) -> Option<Ended> {
+        loop {
+            match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+                Ok(status) => return status.map(|status| Ended::from_status(&status)),
+                Err(Errno::INTR) => {}
+                // ECHILD. No other error is possible: the descriptor is a pidfd and the options are ours.
+                Err(_) => return Some(Ended::Lost),
+            }
+        }
+    }
+}
+
+impl AsFd for Process {
+    /// The pidfd: readable when the process has ended, all its threads included.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// What is left of a [`Process`] that was reaped.
+#[derive(Debug)]
+pub(crate) struct Reaped {
+    /// How it ended.
+    pub(crate) ended: Ended,
+    /// Its group, in which others may still run.
+    pub(crate) group: ReapedGroup,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ended {
+    /// It exited with this code, 0 to 255. 128 and above are codes like any other, not signals.
+    Exited(u8),
+    /// A signal killed it.
+    Signaled {
+        /// The number of the signal.
+        signal: u8,
+        /// Whether the kernel says that it wrote a core file.
+        core_dumped: bool,
+    },
+    /// It is gone and nobody can tell how: other code in this process waited for it, or SIGCHLD is ignored
+    /// (see [`ChildrenUnwaitable`](super::ChildrenUnwaitable)).
+    Lost,
+}
+
+impl Ended {
+    fn from_status(status: &WaitIdStatus) -> Self {
+        if let Some(Ok(code)) = status.exit_status().map(u8::try_from) {
+            Self::Exited(code)
+        } else if let Some(Ok(signal)) = status.terminating_signal().map(u8::try_from) {
+            Self::Signaled {
+                signal,
+                core_dumped: status.dumped(),
+            }
+        } else {
+            // Only stops and continuations are left, and they were not asked for.
+            Self::Lost
+        }
+    }
+}
+
+/// Why a signal was not sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SignalError {
+    /// The receiver has ended and was reaped; there is nothing to do.
+    Gone,
+    /// The receiver runs as another user (EPERM); give the monitor the right to signal it
+    /// (`CAP_KILL`), or stop the receiver by hand.
+    Forbidden {
+        /// The number of the signal.
+        signal: u8,
+    },
+    /// It is not the number of a named signal of this machine, 1 to 31; choose one of them.
+    ///
+    /// Real-time signals count as unknown: they are queued and can fail for want of room.
+    Unknown {
+        /// The number that was asked for.
+        signal: u8,
+    },
+    /// The kernel refused for another reason, which `pidfd_send_signal(2)` and `kill(2)` do not know.
+    Refused {
+        /// The error number.
+        errno: i32,
+    },
+}
+
+impl SignalError {
+    pub(super) fn new(errno: Errno, signal: Signal) -> Self {
+        match errno {
+            Errno::SRCH => Self::Gone,
+            Errno::PERM => Self::Forbidden {
+                signal: number(signal),
+            },
+            other => Self::Refused {
+                errno: other.raw_os_error(),
+            },
+        }
+    }
+}
+
+impl fmt::Display for SignalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("the process is gone"),
+            Self::Forbidden { signal } => write!(
+                f,
+                "not allowed to send signal {signal}: the process runs as another user; \
+                 give the monitor CAP_KILL or stop the process by hand"
+            ),
+            Self::Unknown { signal } => {
+                write!(
+                    f,
+                    "{signal} is not the number of a signal; choose one from 1 to 31"
+                )
+            }
+            Self::Refused { errno } => {
+                write!(
+                    f,
+                    "signal not sent: {}",
+                    io::Error::from_raw_os_error(*errno)
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for SignalError {}
+
+/// Sends `signal` to the process behind `pidfd`.
+pub(super) fn send(pidfd: impl AsFd, signal: Signal) -> Result<(), SignalError> {
+    pidfd_send_signal(pidfd, signal).map_err(|errno| SignalError::new(errno, signal))
+}
+
+/// Looks up the signal with this number.
+pub(super) fn named(signal: u8) -> Result<Signal, SignalError> {
+    Signal::from_named_raw(i32::from(signal)).ok_or(SignalError::Unknown { signal })
+}
+
+/// Whether SIGCONT goes after a signal that asks to end.
+pub(super) fn continue_follows(signal: u8) -> bool {
+    i32::from(signal) != Signal::KILL.as_raw()
+}
+
+fn number(signal: Signal) -> u8 {
+    // Named signals are 1 to 31 (or 127 on the oddest architecture), so this is exact.
+    u8::try_from(signal.as_raw()).unwrap_or(u8::MAX)
+}
+
+impl From<LeaderPid> for Pid {
+    fn from(pid: LeaderPid) -> Self {
+        pid.to_pid()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{WaitOptions, waitpid};
+
+    use super::*;
+    use crate::linux::testing::{Fifo, finish, shell, sleeper, wait_readable};
+
+    const HUP: u8 = 1;
+    const INT: u8 = 2;
+    const KILL: u8 = 9;
+    const SEGV: u8 = 11;
+    const TERM: u8 = 15;
+
+    #[test]
+    fn exit_codes_are_kept() {
+        for code in [
+            0, 1, 2, 7, 64, 125, 126, 127, 128, 129, 137, 139, 143, 254, 255,
+        ] {
+            assert_eq!(finish(shell(&format!("exit {code}"))), Ended::Exited(code));
+        }
+    }
+
+    #[test]
+    fn killing_signals_are_kept() {
+        for signal in [HUP, INT, KILL, TERM] {
+            let process = sleeper();
+            process.signal_group(signal).unwrap();
+            assert_eq!(
+                finish(process),
+                Ended::Signaled {
+                    signal,
+                    core_dumped: false
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn real_time_and_core_signals_are_kept() {
+        for signal in [SEGV, 34, 64] {
+            match finish(shell(&format!("ulimit -c 0; kill -{signal} $$"))) {
+                Ended::Signaled { signal: seen, .. } => assert_eq!(seen, signal),
+                other @ (Ended::Exited(_) | Ended::Lost) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn exit_139_is_not_a_signal() {
+        assert_eq!(
+            finish(shell("sh -c 'kill -SEGV $$' 2>/dev/null")),
+            Ended::Exited(139)
+        );
+    }
+
+    #[test]
+    fn signal_reaches_the_process_alone() {
+        let fifo = Fifo::new();
+        let path = fifo.path();
+        let process = shell(&format!(
+            "trap 'exit 3' USR1; echo up > {}; while :; do sleep 0.01; done",
+            path.display()
+        ));
+        fifo.wait();
+        process.signal(10).unwrap();
+        assert_eq!(finish(process), Ended::Exited(3));
+    }
+
+    #[test]
+    fn numbers_that_are_no_signals_are_refused() {
+        let process = sleeper();
+        for signal in [0, 32, 34, 64, 65, 255] {
+            assert_eq!(process.signal(signal), Err(SignalError::Unknown { signal }));
+            assert_eq!(
+                process.stop_group(signal),
+                Err(SignalError::Unknown { signal })
+            );
+        }
+        assert_eq!(process.peek(), None);
+        process.stop_group(KILL).unwrap();
+        assert_eq!(
+            finish(process),
+            Ended::Signaled {
+                signal: KILL,
+                core_dumped: false
+            }
+        );
+    }
+
+    #[test]
+    fn peek_keeps_the_zombie_and_reap_frees_it() {
+        let process = shell("exit 5");
+        let pidfd = process.as_fd().try_clone_to_owned().unwrap();
+        wait_readable(&process);
+        for _ in 0..3 {
+            assert_eq!(process.peek(), Some(Ended::Exited(5)));
+            process.signal(TERM).unwrap();
+            process.signal_group(TERM).unwrap();
+        }
+        let reaped = process.reap().unwrap();
+        assert_eq!(reaped.ended, Ended::Exited(5));
+        assert_eq!(send(&pidfd, Signal::TERM), Err(SignalError::Gone));
+    }
+
+    #[test]
+    fn live_process_is_not_reaped() {
+        let process = sleeper();
+        let process = process.reap().unwrap_err();
+        process.stop_group(KILL).unwrap();
+        assert_eq!(
+            finish(process),
+            Ended::Signaled {
+                signal: KILL,
+                core_dumped: false
+            }
+        );
+    }
+
+    #[test]
+    fn stopped_process_ends_by_stop_group() {
+        let process = shell("kill -STOP $$; sleep 100");
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::PidFd(process.as_fd()), stopped)
+            .unwrap()
+            .unwrap();
+        assert!(status.stopped());
+        assert_eq!(process.peek(), None);
+        process.stop_group(TERM).unwrap();
+        assert_eq!(
+            finish(process),
+            Ended::Signaled {
+                signal: TERM,
+                core_dumped: false
+            }
+        );
+    }
+
+    #[test]
+    fn stolen_status_is_lost() {
+        let process = shell("exit 5");
+        wait_readable(&process);
+        waitpid(Some(process.pid().into()), WaitOptions::empty())
+            .unwrap()
+            .unwrap();
+        assert_eq!(process.peek(), Some(Ended::Lost));
+        assert_eq!(process.signal(TERM), Err(SignalError::Gone));
+        assert_eq!(process.reap().unwrap().ended, Ended::Lost);
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        assert_eq!(
+            SignalError::new(Errno::PERM, Signal::TERM),
+            SignalError::Forbidden { signal: TERM }
+        );
+        assert!(
+            SignalError::Forbidden { signal: TERM }
+                .to_string()
+                .contains("CAP_KILL")
+        );
+        let refused = SignalError::new(Errno::INVAL, Signal::TERM);
+        assert!(
+            refused
+                .to_string()
+                .starts_with("signal not sent: Invalid argument")
+        );
+    }
+}

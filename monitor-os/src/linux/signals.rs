@@ -1,0 +1,195 @@
+//! The signals that the monitor itself receives.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// SIGTERM, SIGINT and SIGHUP, read from a descriptor instead of handled.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    fd: SignalFd,
+}
+
+impl Signals {
+    /// Blocks the three signals in the calling thread and opens the descriptor.
+    ///
+    /// Call it in the first thread before any other is started: threads inherit the blocking, and a signal
+    /// to the process kills it if one thread does not block it. They stay blocked when the value is
+    /// dropped. Children are not concerned: they start with nothing blocked.
+    ///
+    /// # Errors
+    /// No descriptor left, or no memory (`signalfd(2)`); the signals are blocked all the same.
+    pub(crate) fn new() -> io::Result<Self> {
+        let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+        signals.thread_block()?;
+        let fd = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self { fd })
+    }
+
+    /// Takes the signals that came, as numbers; several of one kind can be one.
+    ///
+    /// # Errors
+    /// None is known for an own descriptor (`read(2)`).
+    pub(crate) fn drain(&self) -> io::Result<Vec<u8>> {
+        let mut numbers = Vec::new();
+        while let Some(info) = self.fd.read_signal()? {
+            numbers.extend(u8::try_from(info.ssi_signo));
+        }
+        Ok(numbers)
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Checks that the kernel keeps the status of children until it is asked for.
+///
+/// If SIGCHLD is ignored, the kernel reaps every child at once: no status can be had, and a process id can
+/// belong to a stranger before a pidfd is opened. The ignoring is inherited through `exec`. It is not
+/// put right here, because setting a disposition is not safe in a program that may have handlers; it is
+/// looked up. Not seen is `SA_NOCLDWAIT`, which `exec` clears and which other code in this process would
+/// have to set; its effect is [`Ended::Lost`](super::Ended::Lost).
+///
+/// # Errors
+/// See [`ChildrenUnwaitable`]; nothing is changed in either case.
+///
+/// # Source
+/// `sigaction(2)`, on a SIGCHLD that is ignored; `proc_pid_status(5)`, `SigIgn`.
+pub(crate) fn ensure_children_waitable() -> Result<(), ChildrenUnwaitable> {
+    let status = fs::read("/proc/self/status").map_err(ChildrenUnwaitable::Unknown)?;
+    match ignored_signals(&status) {
+        Some(ignored) if ignored & CHLD_BIT != 0 => Err(ChildrenUnwaitable::Ignored),
+        Some(_) => Ok(()),
+        None => Err(ChildrenUnwaitable::Unknown(
+            io::ErrorKind::InvalidData.into(),
+        )),
+    }
+}
+
+/// Why the end of a child could go unseen.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ChildrenUnwaitable {
+    /// SIGCHLD is ignored; start the monitor with the default disposition, or do not ignore it.
+    Ignored,
+    /// `/proc/self/status` could not be read or understood; mount `/proc`.
+    Unknown(io::Error),
+}
+
+impl fmt::Display for ChildrenUnwaitable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ignored => f.write_str(
+                "SIGCHLD is ignored, so the kernel throws away how a child ended; \
+                 start the program by `env --default-signal=CHLD ...`, \
+                 or correct what starts it (the disposition is inherited)",
+            ),
+            Self::Unknown(_) => f.write_str(
+                "cannot see whether SIGCHLD is ignored: /proc/self/status is not readable; mount /proc",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ChildrenUnwaitable {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Ignored => None,
+            Self::Unknown(error) => Some(error),
+        }
+    }
+}
+
+/// Reads the set of ignored signals, the bit n - 1 for the signal n.
+fn ignored_signals(status: &[u8]) -> Option<u64> {
+    // By bytes: the name of the process is in the text and need not be UTF-8.
+    let line = status
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"SigIgn:"))?;
+    u64::from_str_radix(str::from_utf8(line).ok()?.trim(), 16).ok()
+}
+
+const CHLD_BIT: u64 = 1 << (Signal::SIGCHLD as u32 - 1);
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::raise;
+
+    use super::*;
+    use crate::linux::command::Command;
+    use crate::linux::process::Ended;
+    use crate::linux::spawn::spawn;
+    use crate::linux::testing::{finish, is_readable, sleeper, wait_readable};
+
+    #[test]
+    fn signals_are_read_as_numbers() {
+        // The raised signals go to this thread alone, so the other tests are not concerned.
+        let signals = Signals::new().unwrap();
+        assert!(signals.drain().unwrap().is_empty());
+        for signal in [
+            Signal::SIGTERM,
+            Signal::SIGINT,
+            Signal::SIGHUP,
+            Signal::SIGTERM,
+        ] {
+            raise(signal).unwrap();
+        }
+        wait_readable(&signals);
+        let mut seen = signals.drain().unwrap();
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2, 15]);
+        assert!(!is_readable(&signals));
+    }
+
+    #[test]
+    fn children_are_waitable_by_default() {
+        ensure_children_waitable().unwrap();
+    }
+
+    #[test]
+    fn ignored_set_is_read_among_odd_bytes() {
+        let status =
+            b"Name:\tSigIgn\xff\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000011000\nX:\n";
+        assert_eq!(ignored_signals(status), Some(0x11000));
+        assert_ne!(0x11000 & CHLD_BIT, 0);
+        assert_eq!(ignored_signals(b"Name:\tsh\n"), None);
+        assert_eq!(ignored_signals(b"SigIgn:\tx\n"), None);
+    }
+
+    /// Goal: an ignored SIGCHLD is told before it does harm, and what it does is told as `Lost`. Method: the
+    /// disposition cannot be set here without harm to the other tests, so this binary is started again under
+    /// `env --ignore-signal` with the test below, which is ignored otherwise.
+    #[test]
+    fn ignored_sigchld_is_told() {
+        let test = std::env::current_exe().unwrap();
+        let command = Command::new(
+            "env",
+            [
+                "--ignore-signal=CHLD".as_ref(),
+                test.as_os_str(),
+                "--ignored".as_ref(),
+                "--exact".as_ref(),
+                "linux::signals::tests::under_ignored_sigchld".as_ref(),
+            ],
+        )
+        .unwrap();
+        assert_eq!(finish(spawn(&command).unwrap()), Ended::Exited(0));
+    }
+
+    #[test]
+    #[ignore = "started by ignored_sigchld_is_told"]
+    fn under_ignored_sigchld() {
+        let error = ensure_children_waitable().unwrap_err();
+        assert!(error.to_string().contains("--default-signal=CHLD"));
+        let process = sleeper();
+        process.stop_group(9).unwrap();
+        assert_eq!(finish(process), Ended::Lost);
+    }
+}

@@ -1,0 +1,371 @@
+//! Starting a program without copying the monitor.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::SigSet;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
+
+use super::command::Command;
+use super::group::LeaderPid;
+use super::process::Process;
+
+/// Starts `command` as the leader of a new session and process group.
+///
+/// The program has the monitor's standard input, output and error, no signal blocked and all dispositions
+/// at their default. It has no other descriptor, provided that everybody in this process opens theirs
+/// close-on-exec, as this crate does. The memory of the monitor is not copied (`CLONE_VM`), so the cost does not
+/// grow with it; the calling thread stands still until the program is loaded.
+///
+/// # Errors
+/// See [`SpawnError`]. No child is left behind in any case.
+///
+/// # Source
+/// `posix_spawn(3)`; `execvp(3)` for the search, without its turn to a shell for a file that is no program.
+pub(crate) fn spawn(command: &Command) -> Result<Process, SpawnError> {
+    // The pidfd can be opened only when the child exists, and must not fail then for want of a descriptor:
+    // one is taken before and given back at the last moment.
+    let spare = eventfd(0, EventfdFlags::CLOEXEC)
+        .map_err(|errno| SpawnError::from_errno(command.program().into(), errno))?;
+    let environment = command.environment();
+    let (pid, path) = start(command, &environment)?;
+    drop(spare);
+    take_over(pid, path)
+}
+
+/// Why a program was not started.
+///
+/// No child exists after any of them, and trying again changes nothing unless
+/// [`SpawnError::is_transient`] says that it may.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// There is no such file; correct the path, or install the program.
+    NotFound {
+        /// The program as it was given.
+        program: PathBuf,
+        /// The search path, if the program has no slash.
+        searched: Option<OsString>,
+        /// ENOENT or ENOTDIR.
+        errno: i32,
+    },
+    /// The file is there, but the interpreter in its first line or its dynamic loader is not; install that.
+    ///
+    /// The kernel says ENOENT for both, which sends people looking for the wrong file.
+    InterpreterMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file may not be executed (EACCES, EPERM); set its mode, or look at the mount options
+    /// and the directories above it.
+    NotExecutable {
+        /// The file.
+        path: PathBuf,
+        /// EACCES or EPERM.
+        errno: i32,
+    },
+    /// The file is no program for this machine (ENOEXEC): a script without a `#!` line, or built for another
+    /// architecture. No shell is tried in its place.
+    NotAProgram {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Arguments and environment are too large for the kernel (E2BIG): together, or one of 128 KiB and more;
+    /// shorten them.
+    ArgumentsTooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Somebody has the file open for writing (ETXTBSY), maybe only a child that is just being started; it
+    /// passes.
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A limit is reached or memory is short (EAGAIN, ENOMEM, EMFILE, ENFILE); it may pass, else raise the
+    /// limit.
+    ResourcesExhausted {
+        /// The file.
+        path: PathBuf,
+        /// Which of the four.
+        errno: i32,
+    },
+    /// The program was started but no pidfd could be had for it, so it was killed and reaped again.
+    ///
+    /// With ENOSYS the kernel is older than Linux 5.3; with ESRCH the child was gone already because SIGCHLD
+    /// is ignored.
+    Unwatchable {
+        /// The file.
+        path: PathBuf,
+        /// The error of `pidfd_open(2)`.
+        errno: i32,
+    },
+    /// The kernel refused for another reason; see `execve(2)`.
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        errno: i32,
+    },
+}
+
+impl SpawnError {
+    /// The error number of the system call that failed.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        match self {
+            Self::NotFound { errno, .. }
+            | Self::NotExecutable { errno, .. }
+            | Self::ResourcesExhausted { errno, .. }
+            | Self::Unwatchable { errno, .. }
+            | Self::Refused { errno, .. } => *errno,
+            Self::InterpreterMissing { .. } => Errno::NOENT.raw_os_error(),
+            Self::NotAProgram { .. } => Errno::NOEXEC.raw_os_error(),
+            Self::ArgumentsTooLong { .. } => Errno::TOOBIG.raw_os_error(),
+            Self::Busy { .. } => Errno::TXTBSY.raw_os_error(),
+        }
+    }
+
+    /// Whether the same command may succeed later though nobody has corrected anything.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        is_exhaustion(Errno::from_raw_os_error(self.errno())) || matches!(self, Self::Busy { .. })
+    }
+
+    /// The exit code that tells this error by the convention of shells and of `env(1)`.
+    ///
+    /// 127: not found. 126: found, but it cannot be run. 125: the monitor itself failed.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotFound { .. } | Self::InterpreterMissing { .. } => 127,
+            Self::NotExecutable { .. }
+            | Self::NotAProgram { .. }
+            | Self::ArgumentsTooLong { .. }
+            | Self::Busy { .. }
+            | Self::Refused { .. } => 126,
+            Self::ResourcesExhausted { .. } | Self::Unwatchable { .. } => 125,
+        }
+    }
+
+    fn from_errno(path: PathBuf, errno: Errno) -> Self {
+        let raw = errno.raw_os_error();
+        match errno {
+            Errno::NOENT if path.exists() => Self::InterpreterMissing { path },
+            Errno::NOENT | Errno::NOTDIR => Self::NotFound {
+                program: path,
+                searched: None,
+                errno: raw,
+            },
+            Errno::ACCESS | Errno::PERM => Self::NotExecutable { path, errno: raw },
+            Errno::NOEXEC => Self::NotAProgram { path },
+            Errno::TOOBIG => Self::ArgumentsTooLong { path },
+            Errno::TXTBSY => Self::Busy { path },
+            exhausted if is_exhaustion(exhausted) => Self::ResourcesExhausted { path, errno: raw },
+            _ => Self::Refused { path, errno: raw },
+        }
+    }
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = io::Error::from_raw_os_error(self.errno());
+        match self {
+            Self::NotFound {
+                program,
+                searched: Some(searched),
+                ..
+            } => write!(
+                f,
+                "no program `{}` in {}; install it, or give its full path",
+                program.display(),
+                searched.display()
+            ),
+            Self::NotFound {
+                program,
+                searched: None,
+                ..
+            } => {
+                write!(
+                    f,
+                    "no program at `{}`: {reason}; correct the path",
+                    program.display()
+                )
+            }
+            Self::InterpreterMissing { path } => write!(
+                f,
+                "`{}` is there, but the interpreter in its first line or its loader is not; install that",
+                path.display()
+            ),
+            Self::NotExecutable { path, .. } => write!(
+                f,
+                "`{}` may not be executed: {reason}; set its mode (chmod +x), \
+                 or look at its directories and mount options",
+                path.display()
+            ),
+            Self::NotAProgram { path } => write!(
+                f,
+                "`{}` is not a program for this machine: {reason}; \
+                 give a script a `#!` line, or install the build for this architecture",
+                path.display()
+            ),
+            Self::ArgumentsTooLong { path } => write!(
+                f,
+                "arguments and environment of `{}` are too large: {reason}; shorten them",
+                path.display()
+            ),
+            Self::Busy { path } => write!(
+                f,
+                "`{}` is open for writing: {reason}; try again when it is written",
+                path.display()
+            ),
+            Self::ResourcesExhausted { path, .. } => write!(
+                f,
+                "cannot start `{}` at the moment: {reason}; \
+                 if it does not pass, raise the limits on processes, descriptors or memory",
+                path.display()
+            ),
+            Self::Unwatchable { path, .. } => write!(
+                f,
+                "`{}` was started and killed again because it could not be watched: {reason}",
+                path.display()
+            ),
+            Self::Refused { path, .. } => write!(f, "cannot run `{}`: {reason}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+/// Finds the program and starts it; says which file it was.
+fn start(command: &Command, environment: &[CString]) -> Result<(i32, PathBuf), SpawnError> {
+    let program = command.program();
+    if program.as_os_str().as_bytes().contains(&b'/') {
+        return attempt(program.into(), command, environment);
+    }
+    let searched = search_path(environment);
+    let mut remembered = None;
+    for directory in searched.as_bytes().split(|&byte| byte == b':') {
+        // An empty entry is the current directory, and joining to it leaves the bare name.
+        let path = Path::new(OsStr::from_bytes(directory)).join(program);
+        match attempt(path, command, environment) {
+            Err(SpawnError::NotFound { .. }) => {}
+            Err(error) if goes_on(&error) => remembered = remembered.or(Some(error)),
+            outcome => return outcome,
+        }
+    }
+    Err(remembered.unwrap_or_else(|| SpawnError::NotFound {
+        program: program.into(),
+        searched: Some(searched.to_os_string()),
+        errno: Errno::NOENT.raw_os_error(),
+    }))
+}
+
+/// Whether the search looks further after this error, as `execvp(3)` does.
+const fn goes_on(error: &SpawnError) -> bool {
+    matches!(
+        Errno::from_raw_os_error(error.errno()),
+        Errno::NOENT | Errno::ACCESS | Errno::STALE | Errno::NODEV | Errno::TIMEDOUT
+    )
+}
+
+fn search_path(environment: &[CString]) -> &OsStr {
+    environment
+        .iter()
+        .find_map(|variable| variable.as_bytes().strip_prefix(b"PATH="))
+        .map_or_else(|| OsStr::new(DEFAULT_PATH), OsStr::from_bytes)
+}
+
+fn attempt(
+    path: PathBuf,
+    command: &Command,
+    environment: &[CString],
+) -> Result<(i32, PathBuf), SpawnError> {
+    let started = attributes().and_then(|attributes| {
+        let actions = PosixSpawnFileActions::init()?;
+        posix_spawn(
+            path.as_path(),
+            &actions,
+            &attributes,
+            &command.argv(),
+            environment,
+        )
+    });
+    match started {
+        Ok(pid) => Ok((pid.as_raw(), path)),
+        Err(errno) => Err(SpawnError::from_errno(
+            path,
+            Errno::from_raw_os_error(errno as i32),
+        )),
+    }
+}
+
+/// A new session, nothing blocked, and every disposition that can be reset at its default.
+///
+/// Without the last two the program would inherit what the monitor, or whoever started it, blocks and
+/// ignores: Rust ignores SIGPIPE. The C library ignores its internal signals 32 and 33 in every child.
+fn attributes() -> nix::Result<PosixSpawnAttr> {
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_flags(
+        PosixSpawnFlags::from_bits_retain(POSIX_SPAWN_SETSID)
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
+    )?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    attributes.set_sigdefault(&SigSet::all())?;
+    Ok(attributes)
+}
+
+/// Opens the pidfd of a child that was just started; nobody has reaped it, so the number is its own.
+fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
+    let Some(pid) = LeaderPid::new(raw) else {
+        return Err(SpawnError::Unwatchable {
+            path,
+            errno: Errno::SRCH.raw_os_error(),
+        });
+    };
+    match pidfd_open(pid.to_pid(), PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Process::new(pid, pidfd)),
+        Err(errno) => {
+            // ESRCH: the kernel has reaped it, and the number may be a stranger's.
+            if errno != Errno::SRCH {
+                put_down(pid.to_pid());
+            }
+            Err(SpawnError::Unwatchable {
+                path,
+                errno: errno.raw_os_error(),
+            })
+        }
+    }
+}
+
+/// Kills an own unreaped child, whose numbers are therefore its own, with its group, and reaps it.
+fn put_down(pid: Pid) {
+    // An own child can be killed, and an error of the wait means that it is gone: nothing to tell.
+    kill_process_group(pid, Signal::KILL).ok();
+    while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).err() == Some(Errno::INTR) {}
+}
+
+const fn is_exhaustion(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE
+    )
+}
+
+/// `POSIX_SPAWN_SETSID` of `<spawn.h>`, which glibc has since 2.26 and musl since 1.1.22.
+const POSIX_SPAWN_SETSID: i32 = 0x80;
+
+/// What `execvp(3)` searches without a `PATH` (`confstr(_CS_PATH)`).
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! What the handles show of a unit.
+
+use std::sync::Arc;
+
+use monitor_core::{
+    Event, Exit, Explanation, Lifecycle, Millis, Phase, Policy, RunId, Signal, State, Step,
+};
+
+use super::process::Ended;
+use super::spawn::SpawnError;
+use crate::kernel::{Moment, Report, UnitId};
+
+/// A unit as it is: a snapshot, consistent in itself.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub(super) state: State,
+    pub(super) policy: Policy,
+    pub(super) facts: Facts,
+    pub(super) since: Moment,
+    pub(super) saved: bool,
+    /// How many wishes about this unit were handled by then.
+    pub(super) wishes: u64,
+}
+
+/// What the kernel knows of a unit and the machine does not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) pid: Option<u32>,
+    pub(super) start_error: Option<Arc<SpawnError>>,
+    pub(super) ended: Option<(RunId, Ended)>,
+}
+
+impl Status {
+    pub(super) fn new(policy: Policy, since: Moment) -> Self {
+        Self {
+            state: State::INITIAL,
+            policy,
+            facts: Facts::default(),
+            since,
+            saved: true,
+            wishes: 0,
+        }
+    }
+
+    /// What the machine remembers: phase, reason, run, counters.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Where the process is in its life.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.state.phase()
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Why it is as it is and what comes next; prints as one sentence.
+    #[must_use]
+    pub const fn explain(&self) -> Explanation {
+        self.policy.explain(self.state)
+    }
+
+    /// The process id of the main process, from its start until it is reaped.
+    ///
+    /// To show it, not to signal it: by the time it is used it may be another's.
+    #[must_use]
+    pub const fn pid(&self) -> Option<u32> {
+        self.facts.pid
+    }
+
+    /// Why the last start failed; `None` if it did not.
+    #[must_use]
+    pub fn start_error(&self) -> Option<&SpawnError> {
+        self.facts.start_error.as_deref()
+    }
+
+    /// How the last process ended, with the mark of a core dump; `None` if none has ended.
+    #[must_use]
+    pub const fn ended(&self) -> Option<Ended> {
+        match self.facts.ended {
+            Some((_, ended)) => Some(ended),
+            None => None,
+        }
+    }
+
+    /// The exit of the current run, or of the last one if none is going on; `None` while it lives.
+    #[must_use]
+    pub const fn exit(&self) -> Option<Exit> {
+        self.state.exit()
+    }
+
+    /// When it entered its phase, on the monotonic clock.
+    #[must_use]
+    pub const fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// Whether its last state is saved.
+    #[must_use]
+    pub const fn is_saved(&self) -> bool {
+        self.saved
+    }
+
+    /// Whether it is down and nothing is pending.
+    #[must_use]
+    pub const fn is_down(&self) -> bool {
+        self.state.phase().is_down()
+    }
+
+    /// Whether the process serves.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        matches!(self.state.phase(), Phase::Running | Phase::Healthy)
+    }
+}
+
+/// Forgets the mark of a core dump.
+impl From<Ended> for Exit {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Exited(code) => Self::Code(code),
+            Ended::Signaled { signal, .. } => {
+                Signal::new(signal).map_or(Self::Unknown, Self::Signal)
+            }
+            Ended::Lost => Self::Unknown,
+        }
+    }
+}
+
+/// One event of a unit and everything that came of it.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// When the event was observed, on the monotonic clock.
+    pub at: Moment,
+    /// The unit.
+    pub unit: UnitId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The state before the event.
+    pub before: State,
+    /// The event.
+    pub event: Event,
+    /// The machine's answer, executed by now.
+    pub step: Step,
+    /// The delay that was drawn, if the step armed the phase's timer.
+    pub delay: Option<Millis>,
+    /// The unit after it.
+    pub status: Status,
+}
+
+impl Notice {
+    /// What observers are told, if it is a step in the life of the process.
+    #[must_use]
+    pub const fn lifecycle(&self) -> Option<Lifecycle> {
+        self.step.actions.emit
+    }
+
+    /// The same as the driver reports it.
+    #[must_use]
+    pub const fn report(&self) -> Report<'_> {
+        Report {
+            at: self.at,
+            unit: self.unit,
+            policy: &self.status.policy,
+            before: self.before,
+            event: self.event,
+            step: self.step,
+            delay: self.delay,
+            saved: self.status.saved,
+        }
+    }
+}
+
+/// What has become of a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopResult {
+    /// The run ended without a kill, and nothing of it is left.
+    Graceful,
+    /// The run, or something that it had started, was sent the kill, and nothing of it is left.
+    Killed,
+    /// The main process ended, and something that it had started was left alone, or survived the kill.
+    Leaked,
+    /// There was no process to stop. A wait for the next attempt, if there was one, is over.
+    NotRunning,
+    /// The supervisor has ended and answers nobody.
+    ///
+    /// Its end brings everything down, so nothing runs, unless it ended by an error, which it logged.
+    SupervisorGone,
+}

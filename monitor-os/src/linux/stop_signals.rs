@@ -1,0 +1,43 @@
+//! The signals by which the monitor itself is asked to end, for programs that have nothing else for it.
+
+use std::io;
+
+use monitor_core::Signal;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use super::signals::Signals;
+
+/// `TERM`, `INT` and `HUP` to this process, waited for instead of handled.
+///
+/// Make it in the first thread before any other is started, so that all of them block the signals, and
+/// wait on a thread that has nothing else to do.
+#[derive(Debug)]
+pub struct StopSignals {
+    signals: Signals,
+}
+
+impl StopSignals {
+    /// Blocks the signals in the calling thread and in those that it starts later.
+    ///
+    /// # Errors
+    /// No descriptor left, or no memory (`signalfd(2)`); the signals are blocked all the same.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            signals: Signals::new()?,
+        })
+    }
+
+    /// Blocks the calling thread until signals have come; several of one kind can be one.
+    ///
+    /// # Errors
+    /// None is known for an own descriptor (`poll(2)`, `read(2)`).
+    pub fn wait(&self) -> io::Result<Vec<Signal>> {
+        match poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let numbers = self.signals.drain()?;
+        Ok(numbers.into_iter().filter_map(Signal::new).collect())
+    }
+}

@@ -1,0 +1,392 @@
+//! The handles: what a program holds of the reactor's thread.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::{self, JoinHandle};
+
+use monitor_core::{Event, Grace, Origin, Policy, Signal, StopMode};
+use nix::sys::signal::SigSet;
+use tokio::sync::{mpsc as unbounded, oneshot, watch};
+
+use super::block_on::block_on;
+use super::clock::monotonic_nanos;
+use super::command::Command;
+use super::inbox::{Message, Wish};
+use super::reactor::LinuxKernel;
+use super::signals::{ChildrenUnwaitable, ensure_children_waitable};
+use super::status::{Notice, Status, StopResult};
+use super::wake::{Notifier, Wake};
+use crate::driver::Driver;
+use crate::kernel::{Moment, UnitId};
+
+/// Supervises any number of processes from one thread of its own.
+///
+/// Clones are handles of the same supervisor. None of its methods needs an async runtime; the futures
+/// work in any of them, and in [`block_on`] without one.
+///
+/// # Drop
+/// Dropping the last clone brings all units down as their policies say, then ends and joins the thread.
+/// That blocks for as long as the stops take; with a policy that never kills, maybe for ever. Use
+/// [`Supervisor::shutdown`] to wait in async code, and [`Unit::kill`] before it not to wait for graces.
+/// A [`Unit`] does not keep its supervisor alive.
+///
+/// # Examples
+/// See the [front page](crate).
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    thread: Arc<Thread>,
+}
+
+/// The reactor's thread, which ends with this value.
+#[derive(Debug)]
+struct Thread {
+    port: Arc<Port>,
+    next_unit: Mutex<u32>,
+    handle: Mutex<Option<JoinHandle<()>>>,
+    /// Closed when the thread has ended.
+    ended: watch::Receiver<()>,
+}
+
+/// Where messages for the reactor go in.
+#[derive(Debug)]
+struct Port {
+    inbox: mpsc::Sender<Message>,
+    notifier: Notifier,
+}
+
+impl Port {
+    /// Never blocks. A reactor that has ended hears nothing, and needs to hear nothing.
+    fn send(&self, message: Message) {
+        if self.inbox.send(message).is_ok() {
+            self.notifier.notify();
+        }
+    }
+}
+
+impl Supervisor {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// See [`SupervisorError`]; nothing was started.
+    pub fn new() -> Result<Self, SupervisorError> {
+        ensure_children_waitable().map_err(SupervisorError::ChildrenUnwaitable)?;
+        let (wake, notifier) = Wake::new().map_err(SupervisorError::NoResources)?;
+        let (inbox, messages) = mpsc::channel();
+        let mut kernel = LinuxKernel::new(messages, wake, notifier.clone())
+            .map_err(SupervisorError::NoResources)?;
+        let (ends, ended) = watch::channel(());
+        let handle = thread::Builder::new()
+            .name("monitor-reactor".into())
+            .spawn(move || {
+                // Handlers of the program must not run here; children start with nothing blocked. The
+                // call fails for a wrong argument only, and then the handlers run here too.
+                SigSet::all().thread_block().ok();
+                Driver::new().run(&mut kernel);
+                drop(kernel);
+                drop(ends);
+            })
+            .map_err(SupervisorError::NoResources)?;
+        Ok(Self {
+            thread: Arc::new(Thread {
+                port: Arc::new(Port { inbox, notifier }),
+                next_unit: Mutex::new(0),
+                handle: Mutex::new(Some(handle)),
+                ended,
+            }),
+        })
+    }
+
+    /// Adds a unit: a command that is supervised by a policy, and that nobody has started yet.
+    ///
+    /// It is there until the supervisor ends. The name is for people; two units may have the same.
+    #[must_use = "the unit is started by its handle"]
+    pub fn add(&self, name: impl Into<Arc<str>>, command: Command, policy: Policy) -> Unit {
+        let name = name.into();
+        let mut next = locked(&self.thread.next_unit);
+        let id = UnitId::new(*next);
+        *next = next.wrapping_add(1);
+        drop(next);
+        let since = Moment::from_nanos(monotonic_nanos());
+        let (status, shown) = watch::channel(Status::new(policy, since));
+        let port = Arc::clone(&self.thread.port);
+        port.send(Message::Join {
+            unit: id,
+            name: Arc::clone(&name),
+            command,
+            policy,
+            status,
+        });
+        Unit {
+            shared: Arc::new(Shared {
+                id,
+                name,
+                port,
+                status: shown,
+                wishes: Mutex::new(0),
+            }),
+        }
+    }
+
+    /// Brings all units down as their policies say, and completes when the thread has nothing to do any
+    /// more. From the call on, no wish to bring a unit up is heard.
+    pub fn shutdown(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.thread.port.send(Message::ShutDown);
+        let mut ended = self.thread.ended.clone();
+        async move { while ended.changed().await.is_ok() {} }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.port.send(Message::ShutDown);
+        if let Some(handle) = locked(&self.handle).take() {
+            // An error is a panic of the thread, which has been printed.
+            drop(handle.join());
+        }
+    }
+}
+
+/// Why a supervisor could not be started. Nothing was started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SupervisorError {
+    /// The end of a child would go unseen; see the source for what to do.
+    ChildrenUnwaitable(ChildrenUnwaitable),
+    /// No descriptor, thread or memory is left; raise the limit, or close some.
+    NoResources(io::Error),
+}
+
+impl fmt::Display for SupervisorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ChildrenUnwaitable(error) => error.fmt(f),
+            Self::NoResources(error) => write!(
+                f,
+                "cannot start the supervisor: {error}; raise the limits on descriptors, threads or memory"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SupervisorError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::ChildrenUnwaitable(error) => std::error::Error::source(error),
+            Self::NoResources(error) => Some(error),
+        }
+    }
+}
+
+/// One supervised process: a handle to wish something of it and to see how it is.
+///
+/// Wishes never block and never fail: the supervisor's thread hears them in the order in which they were
+/// made. They say what is wanted, in any state, and are recorded as such: a stop during a backoff ends the
+/// backoff, a start during a stop follows the stop.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    id: UnitId,
+    name: Arc<str>,
+    port: Arc<Port>,
+    status: watch::Receiver<Status>,
+    /// How many wishes were sent. Locked while sending, so that they are heard in the order of counting.
+    wishes: Mutex<u64>,
+}
+
+impl Unit {
+    /// Its number among the units of its supervisor.
+    #[must_use]
+    pub fn id(&self) -> UnitId {
+        self.shared.id
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Wishes it up. Forgets earlier failures, unless it is up already.
+    pub fn start(&self) {
+        self.tell(Event::StartRequested);
+    }
+
+    /// Wishes it down: the stop signal, the policy's grace, then the kill.
+    ///
+    /// The wish is made by the call. Await the answer, or do not.
+    #[expect(clippy::must_use_candidate, reason = "the wish is made by the call")]
+    pub fn stop(&self) -> Stopping {
+        self.stop_with(StopMode::Graceful(Grace::Policy), Origin::User)
+    }
+
+    /// Wishes it killed.
+    #[expect(clippy::must_use_candidate, reason = "the wish is made by the call")]
+    pub fn kill(&self) -> Stopping {
+        self.stop_with(StopMode::Kill, Origin::User)
+    }
+
+    /// Wishes it down in the given way.
+    #[expect(clippy::must_use_candidate, reason = "the wish is made by the call")]
+    pub fn stop_with(&self, mode: StopMode, origin: Origin) -> Stopping {
+        let (reply, answer) = oneshot::channel();
+        self.wish(
+            Wish::Event(Event::StopRequested { mode, origin }),
+            Some(reply),
+        );
+        Stopping { answer }
+    }
+
+    /// Wishes it down and up again, as one wish: a stop in between calls it off.
+    pub fn restart(&self) {
+        self.tell(Event::restart());
+    }
+
+    /// Wishes a signal sent to its main process, if there is one. Changes no intent.
+    ///
+    /// Signals 1 to 31; a real-time signal is refused and logged.
+    pub fn signal(&self, signal: Signal) {
+        self.tell(Event::SignalRequested { signal });
+    }
+
+    /// Puts another policy in force, from the next decision on.
+    pub fn set_policy(&self, policy: Policy) {
+        self.wish(Wish::Policy(policy), None);
+    }
+
+    /// Wishes earlier failures forgotten: delay, retries, start limit, restart count.
+    pub fn reset(&self) {
+        self.tell(Event::ResetRequested);
+    }
+
+    /// Wishes the wait for the next attempt, if there is one, to end.
+    pub fn retry(&self) {
+        self.tell(Event::RetryRequested);
+    }
+
+    /// How it is. A wish that was just made may not show yet; [`Unit::wait_until`] waits for that too.
+    #[must_use]
+    pub fn state(&self) -> Status {
+        self.shared.status.borrow().clone()
+    }
+
+    /// Waits until all wishes made so far by any clone of this handle were heard, and `condition` holds.
+    ///
+    /// The condition is asked of states, not of changes: one that holds already is enough, and a state
+    /// that has passed by meanwhile may go unseen. Use [`Unit::events`] to see each of them.
+    ///
+    /// # Errors
+    /// [`SupervisorGone`] if the supervisor ended before; with it comes the last status.
+    pub async fn wait_until(
+        &self,
+        mut condition: impl FnMut(&Status) -> bool,
+    ) -> Result<Status, SupervisorGone> {
+        let wishes = *locked(&self.shared.wishes);
+        let mut status = self.shared.status.clone();
+        let met = status
+            .wait_for(|status| status.wishes >= wishes && condition(status))
+            .await
+            .map(|status| status.clone());
+        met.map_err(|_| SupervisorGone {
+            last: Box::new(self.state()),
+        })
+    }
+
+    /// Everything that happens to it from now on, in order and without loss.
+    ///
+    /// What is not read is kept in memory: drop the stream when it is not read any more.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        let (listener, notices) = unbounded::unbounded_channel();
+        self.shared.port.send(Message::Listen {
+            unit: self.shared.id,
+            listener,
+        });
+        Events { notices }
+    }
+
+    fn tell(&self, event: Event) {
+        self.wish(Wish::Event(event), None);
+    }
+
+    fn wish(&self, wish: Wish, reply: Option<oneshot::Sender<StopResult>>) {
+        let mut wishes = locked(&self.shared.wishes);
+        *wishes += 1;
+        self.shared.port.send(Message::Wish {
+            unit: self.shared.id,
+            wish,
+            reply,
+        });
+    }
+}
+
+/// The answer to a stop, when it is there. Dropping it changes nothing about the stop.
+///
+/// Each caller gets an own answer about the run that was going on when the stop was heard, also if it is
+/// followed by another run, because somebody has wished a start meanwhile.
+#[derive(Debug)]
+pub struct Stopping {
+    answer: oneshot::Receiver<StopResult>,
+}
+
+impl Future for Stopping {
+    type Output = StopResult;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<StopResult> {
+        Pin::new(&mut self.answer)
+            .poll(context)
+            .map(|answer| answer.unwrap_or(StopResult::SupervisorGone))
+    }
+}
+
+/// A stream of what happens to a unit; made by [`Unit::events`].
+#[derive(Debug)]
+pub struct Events {
+    notices: unbounded::UnboundedReceiver<Notice>,
+}
+
+impl Events {
+    /// The next one; `None` when the supervisor has ended. Cancelling the wait loses nothing.
+    pub async fn next(&mut self) -> Option<Notice> {
+        self.notices.recv().await
+    }
+
+    /// The same for a thread outside of async code.
+    pub fn blocking_next(&mut self) -> Option<Notice> {
+        block_on(self.next())
+    }
+}
+
+/// The supervisor has ended, so that nothing will change any more.
+#[derive(Clone, Debug)]
+pub struct SupervisorGone {
+    last: Box<Status>,
+}
+
+impl SupervisorGone {
+    /// The unit as it was at the end.
+    #[must_use]
+    pub fn last(&self) -> &Status {
+        &self.last
+    }
+}
+
+impl fmt::Display for SupervisorGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the supervisor has ended; keep it for as long as its units are waited for")
+    }
+}
+
+impl std::error::Error for SupervisorGone {}
+
+/// A panic elsewhere leaves these counters whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,85 @@
+//! How another thread wakes the one that waits in epoll.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::event::{EventfdFlags, eventfd};
+
+/// The waiting half: its descriptor is readable from a [`Notifier::notify`] to the next [`Wake::drain`].
+#[derive(Debug)]
+pub(crate) struct Wake {
+    fd: Arc<OwnedFd>,
+}
+
+impl Wake {
+    /// Creates both halves.
+    ///
+    /// # Errors
+    /// No descriptor left, or no memory (`eventfd(2)`); nothing changed.
+    pub(crate) fn new() -> io::Result<(Self, Notifier)> {
+        let fd = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        Ok((
+            Self {
+                fd: Arc::clone(&fd),
+            },
+            Notifier { fd },
+        ))
+    }
+
+    /// Takes all wake-ups so far; none pending is fine.
+    ///
+    /// Look at what the other threads left *after* this call, never before it, or a wake-up is lost.
+    pub(crate) fn drain(&self) {
+        // The one possible outcome besides success is "nothing pending", and that is what was wanted.
+        rustix::io::read(&self.fd, &mut [0_u8; 8]).ok();
+    }
+}
+
+impl AsFd for Wake {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The waking half, for any number of threads.
+#[derive(Clone, Debug)]
+pub(crate) struct Notifier {
+    fd: Arc<OwnedFd>,
+}
+
+impl Notifier {
+    /// Wakes the waiting thread; several calls before it looks are one wake-up.
+    ///
+    /// Never blocks, and works when the other half is gone.
+    pub(crate) fn notify(&self) {
+        // A full counter is the one possible failure, and a full counter is readable.
+        rustix::io::write(&self.fd, &1_u64.to_ne_bytes()).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::testing::{is_readable, wait_readable};
+
+    #[test]
+    fn notifications_coalesce_until_drained() {
+        let (wake, notifier) = Wake::new().unwrap();
+        assert!(!is_readable(&wake));
+        let other = notifier.clone();
+        std::thread::spawn(move || other.notify()).join().unwrap();
+        notifier.notify();
+        wait_readable(&wake);
+        wake.drain();
+        assert!(!is_readable(&wake));
+        wake.drain();
+    }
+
+    #[test]
+    fn notifying_nobody_is_harmless() {
+        let (wake, notifier) = Wake::new().unwrap();
+        drop(wake);
+        notifier.notify();
+    }
+}

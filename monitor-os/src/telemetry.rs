@@ -1,0 +1,117 @@
+//! What is told to `tracing`: events with fields, in one place so that their names stay the same.
+//!
+//! TRACE: every event and command. DEBUG: events that did not count. INFO: the life of a process. WARN:
+//! what somebody should look at. ERROR: the monitor itself cannot go on. What children print, their
+//! arguments and their environment are never logged.
+
+use std::io;
+
+use monitor_core::{Lifecycle, Note, Outcome, Signal};
+use tracing::{debug, error, info, info_span, trace, warn};
+
+use crate::kernel::Report;
+use crate::linux::{SignalError, Status};
+
+/// Tells one event of a unit and what came of it.
+pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
+    let span = info_span!("unit", unit, number = report.unit.as_u32());
+    let _entered = span.enter();
+    let (before, after) = (report.before, report.step.state);
+    trace!(
+        event = %report.event,
+        run = after.run().as_u32(),
+        phase_from = before.phase().name(),
+        phase_to = after.phase().name(),
+        note = report.step.note.name(),
+        "event"
+    );
+    report
+        .step
+        .for_each(|action| trace!(action = %action, "action"));
+    match report.step.note {
+        Note::Applied => {}
+        note @ (Note::Stale | Note::NotApplicable) => {
+            debug!(event = %report.event, note = note.name(), "event did not count");
+        }
+    }
+    if let Some(lifecycle) = report.step.actions.emit {
+        lifecycle_told(lifecycle, report, status);
+    }
+}
+
+fn lifecycle_told(lifecycle: Lifecycle, report: &Report<'_>, status: &Status) {
+    let after = report.step.state;
+    let run = after.run().as_u32();
+    let cause = after.reason().name();
+    match lifecycle {
+        Lifecycle::Starting => info!(run, restarts = after.restarts(), "starting"),
+        Lifecycle::Started => info!(run, pid = status.pid(), "started"),
+        Lifecycle::Ready => info!(run, "ready"),
+        Lifecycle::Healthy => info!(run, "healthy"),
+        Lifecycle::Stopping => info!(run, cause, "stopping"),
+        Lifecycle::Killing => warn!(run, cause, "killing"),
+        Lifecycle::Unkillable => warn!(run, cause, "survived the kill, which was repeated"),
+        Lifecycle::Exited => match after.outcome() {
+            Outcome::Exited(monitor_core::Exit::Code(code)) => {
+                info!(run, exit_code = code, "exited");
+            }
+            Outcome::Exited(monitor_core::Exit::Signal(signal)) => {
+                info!(run, signal = %signal, "exited");
+            }
+            Outcome::Exited(monitor_core::Exit::Unknown)
+            | Outcome::None
+            | Outcome::StartFailed(_) => info!(run, "exited, and nobody knows how"),
+        },
+        Lifecycle::StartFailed => {
+            if let Some(error) = status.start_error() {
+                warn!(run, errno = error.errno(), %error, "start failed");
+            } else {
+                warn!(run, "start failed");
+            }
+        }
+        Lifecycle::BackingOff => info!(
+            run,
+            cause,
+            failures = after.strikes(),
+            delay_ms = report.delay.map(monitor_core::Millis::as_u32),
+            "backing off"
+        ),
+        Lifecycle::Throttled => info!(run, starts = after.starts(), "start limit reached"),
+        Lifecycle::Stopped { .. } => info!(run, cause, "stopped"),
+        Lifecycle::GaveUp { .. } => warn!(run, cause, failures = after.strikes(), "gave up"),
+    }
+}
+
+/// The kernel refused a signal.
+pub(crate) fn not_signalled(signal: Signal, error: &SignalError) {
+    warn!(signal = %signal, %error, "signal not sent");
+}
+
+/// The kernel refused a signal for what an ended run left.
+pub(crate) fn leftover_not_signalled(error: &SignalError) {
+    warn!(%error, "signal for what the run left not sent");
+}
+
+/// The members of a group could not be listed; it is tried again.
+pub(crate) fn group_unseen(error: &io::Error) {
+    warn!(
+        errno = error.raw_os_error(),
+        "cannot see what the run left; looking again"
+    );
+}
+
+/// No watch could be had for a process; a timer asks for its end instead.
+pub(crate) fn unwatched(error: &io::Error) {
+    warn!(
+        errno = error.raw_os_error(),
+        "no watch for a process; asking by a timer"
+    );
+}
+
+/// The reactor ends; what runs goes on without a monitor.
+pub(crate) fn cannot_go_on(error: &io::Error) {
+    error!(
+        errno = error.raw_os_error(),
+        "cannot wait for events; the monitor ends, its processes run on"
+    );
+}

@@ -1,0 +1,337 @@
+//! The program `monitor`, from outside.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Output, Stdio};
+
+use monitor_os::record::{Line, Record};
+
+fn monitor(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    monitor(&[&["run"], args].concat()).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A monitor that is read line by line.
+struct Running {
+    child: Child,
+    lines: BufReader<std::process::ChildStderr>,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child = monitor(&[&["run"], args].concat())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// Reads up to a line that contains `word`.
+    fn wait_for(&mut self, word: &str) -> String {
+        let mut line = String::new();
+        while !line.contains(word) {
+            line.clear();
+            let read = self.lines.read_line(&mut line).unwrap();
+            assert!(read > 0, "ended without {word:?}");
+        }
+        line
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    fn finish(mut self) -> (i32, String) {
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code().unwrap(), rest)
+    }
+}
+
+#[test]
+fn exit_status_is_that_of_the_child() {
+    for (script, status) in [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("exit 255", 255),
+        ("kill -TERM $$", 143),
+        ("kill -KILL $$", 137),
+    ] {
+        let output = run(&["--restart", "no", "--", "sh", "-c", script]);
+        assert_eq!(code(&output), status, "{script}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn start_errors_have_the_shells_statuses_and_one_line() {
+    for (command, status) in [("monitor-no-such-program", 127), ("/etc/passwd", 126)] {
+        let output = run(&["--", command]);
+        assert_eq!(code(&output), status);
+        let text = stderr(&output);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            text.contains("cannot start") && text.contains(command),
+            "{text}"
+        );
+        let quiet = run(&["--quiet", "--", command]);
+        assert_eq!(code(&quiet), status);
+        assert!(stderr(&quiet).contains(command));
+    }
+    let output = run(&["--record", "/no/such/directory/record", "--", "true"]);
+    assert_eq!(code(&output), 125);
+    assert!(stderr(&output).contains("--record"));
+}
+
+#[test]
+fn retries_are_told_in_lines() {
+    let output = run(&[
+        "--restart",
+        "on-failure:3",
+        "--backoff-initial",
+        "1ms",
+        "--",
+        "sh",
+        "-c",
+        "echo out; exit 7",
+    ]);
+    assert_eq!(code(&output), 7);
+    assert_eq!(output.stdout, b"out\nout\nout\nout\n");
+    let text = stderr(&output);
+    assert_eq!(text.matches(" started #").count(), 4, "{text}");
+    assert!(text.contains("then attempt #2 (2 retries left)"), "{text}");
+    assert!(text.contains("then attempt #4 (0 retries left)"), "{text}");
+    assert!(
+        text.contains("gave up: all 3 retries are used, last code=7"),
+        "{text}"
+    );
+    assert!(!text.contains('\x1b'), "colours where there is no terminal");
+}
+
+#[test]
+fn quiet_says_nothing() {
+    let output = run(&["-q", "--restart", "no", "--", "sh", "-c", "exit 3"]);
+    assert_eq!(code(&output), 3);
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn json_lines_are_objects() {
+    let output = run(&[
+        "--events",
+        "json",
+        "--restart",
+        "no",
+        "--",
+        "sh",
+        "-c",
+        "exit 3",
+    ]);
+    assert_eq!(code(&output), 3);
+    let events: Vec<serde_json::Value> = stderr(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<_> = events
+        .iter()
+        .map(|event| event["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["starting", "started", "exited", "stopped"]);
+    assert!(events[1]["pid"].is_u64());
+    assert_eq!(events[2]["outcome"], "code=3");
+}
+
+#[test]
+fn record_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("record");
+    let output = run(&[
+        "--record",
+        path.to_str().unwrap(),
+        "--restart",
+        "on-failure:1",
+        "--backoff-initial",
+        "1ms",
+        "--",
+        "sh",
+        "-c",
+        "exit 7",
+    ]);
+    assert_eq!(code(&output), 7);
+    let record = Record::parse(fs::read_to_string(path).unwrap().lines()).unwrap();
+    assert!(matches!(&record.lines[0], Line::Head { name, .. } if name == "sh"));
+    let exits = record
+        .lines
+        .iter()
+        .filter(
+            |line| matches!(line, Line::Step(step) if step.event.to_string().ends_with("code=7")),
+        )
+        .count();
+    assert_eq!(exits, 2);
+}
+
+#[test]
+fn term_during_a_backoff_ends_the_monitor() {
+    let mut running = Running::start(&[
+        "--restart",
+        "always",
+        "--backoff-initial",
+        "1m",
+        "--",
+        "sh",
+        "-c",
+        "exit 3",
+    ]);
+    running.wait_for("backing off");
+    running.signal("TERM");
+    let (code, rest) = running.finish();
+    assert_eq!(code, 3);
+    assert!(
+        rest.contains("stopped: the monitor is going down"),
+        "{rest}"
+    );
+}
+
+#[test]
+fn stop_signals_bring_the_child_down() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let mut running = Running::start(&["--restart", "always", "--", "sleep", "1000"]);
+        running.wait_for("started");
+        running.signal(signal);
+        let (code, rest) = running.finish();
+        assert_eq!(code, 143, "{rest}");
+    }
+}
+
+#[test]
+fn deaf_child_is_killed_after_the_grace_or_by_a_second_interrupt() {
+    let directory = tempfile::tempdir().unwrap();
+    for (grace, interrupts) in [("20ms", 1), ("never", 2)] {
+        let up = directory.path().join(grace);
+        let script = format!(
+            "trap '' TERM; echo > {}; while :; do sleep 1000; done",
+            up.display()
+        );
+        let mut running = Running::start(&["--stop-timeout", grace, "--", "sh", "-c", &script]);
+        for _ in 0..60_000 {
+            if up.exists() {
+                break;
+            }
+            std::thread::park_timeout(std::time::Duration::from_millis(1));
+        }
+        for _ in 0..interrupts {
+            running.signal("INT");
+            if interrupts == 2 {
+                running.wait_for("ing #1");
+            }
+        }
+        let (code, rest) = running.finish();
+        assert_eq!(code, 137, "{rest}");
+    }
+}
+
+#[test]
+fn closed_standard_error_disturbs_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("runs");
+    let script = format!("echo run >> {}; exit 7", runs.display());
+    let mut child = monitor(&[
+        "run",
+        "--restart",
+        "on-failure:3",
+        "--backoff-initial",
+        "1ms",
+    ])
+    .args(["--", "sh", "-c", &script])
+    .env("MONITOR_LOG", "trace")
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    assert_eq!(fs::read_to_string(runs).unwrap().lines().count(), 4);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let status = monitor(&[
+        "run",
+        "--restart",
+        "no",
+        "--record",
+        "/dev/full",
+        "--",
+        "sh",
+    ])
+    .args(["-c", "exit 4"])
+    .stderr(full)
+    .status();
+    assert_eq!(status.unwrap().code(), Some(4));
+}
+
+#[test]
+fn wrong_options_name_option_value_and_fix() {
+    for (args, words) in [
+        (
+            vec!["--restart", "sometimes"],
+            vec!["--restart", "sometimes", "on-failure:3"],
+        ),
+        (
+            vec!["--stop-timeout", "10"],
+            vec!["--stop-timeout", "\"10\"", "such as 100ms", "never"],
+        ),
+        (
+            vec!["--preset", "upstart"],
+            vec!["upstart", "systemd", "kubelet"],
+        ),
+        (
+            vec!["--policy", "colour=red"],
+            vec!["--policy", "colour", "restart"],
+        ),
+        (
+            vec!["--backoff-initial", "2m"],
+            vec!["2m", "1m", "raise it or lower the first"],
+        ),
+        (vec!["--jitter", "101"], vec!["--jitter", "101", "0 to 100"]),
+    ] {
+        let output = run(&[&args[..], &["--", "true"]].concat());
+        assert_eq!(code(&output), 2);
+        let text = stderr(&output);
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in {text}");
+        }
+    }
+    assert_eq!(code(&run(&[])), 2);
+}
+
+#[test]
+fn help_teaches() {
+    let output = run(&["--help"]);
+    assert_eq!(code(&output), 0);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for word in [
+        "Examples:",
+        "Exit status:",
+        "127",
+        "docker-2014",
+        "[default: 10s]",
+        "NO_COLOR",
+    ] {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
+}

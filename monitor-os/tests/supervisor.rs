@@ -1,0 +1,494 @@
+//! The handles over the real kernel. Every test waits for conditions, and none for time.
+#![cfg(feature = "linux")]
+#![expect(
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and says why"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use monitor_core::{Exit, Lifecycle, Origin, Phase, Policy, Reason, Signal, StopMode};
+use monitor_os::{
+    Command, Ended, Events, SpawnError, Status, StopResult, Supervisor, Unit, block_on,
+};
+use tempfile::TempDir;
+
+/// A supervisor with one unit, and a directory in which its command leaves marks.
+struct Scene {
+    // Dropped in this order: what runs in the directory ends before it.
+    supervisor: Supervisor,
+    unit: Unit,
+    directory: TempDir,
+}
+
+impl Scene {
+    /// `script` is run by `sh` in the directory of the scene.
+    fn new(policy: &str, script: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let script = format!("cd {} && {{ {script}\n}}", directory.path().display());
+        let command = Command::new("/bin/sh", ["-c", &script]).unwrap();
+        let supervisor = Supervisor::new().unwrap();
+        let unit = supervisor.add("test", command, policy.parse::<Policy>().unwrap());
+        Self {
+            directory,
+            supervisor,
+            unit,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Waits until the script has written a whole line to `name`, and returns it.
+    fn line(&self, name: &str) -> String {
+        line(&self.path(name))
+    }
+}
+
+/// Waits for a whole line in a file.
+fn line(path: &Path) -> String {
+    let whole = || fs::read_to_string(path).is_ok_and(|text| text.ends_with('\n'));
+    until(whole);
+    fs::read_to_string(path).unwrap().trim().to_owned()
+}
+
+/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
+fn until(condition: impl Fn() -> bool) {
+    for _ in 0..60_000 {
+        if condition() {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    panic!("the condition does not come true");
+}
+
+/// Waits for a future. Only a hang takes a minute, and it ends the tests.
+fn wait<F: Future>(future: F) -> F::Output {
+    let (done, over) = mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if over.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("a future that never completes");
+            std::process::abort();
+        }
+    });
+    let output = block_on(future);
+    drop(done);
+    watch.join().unwrap();
+    output
+}
+
+/// Whether a process of that number runs; a zombie that init has not reaped yet does not.
+fn runs(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        !matches!(state, Some(b'Z' | b'X'))
+    })
+}
+
+fn wait_down(unit: &Unit) -> Status {
+    wait(unit.wait_until(Status::is_down)).unwrap()
+}
+
+fn wait_up(unit: &Unit) -> Status {
+    wait(unit.wait_until(Status::is_up)).unwrap()
+}
+
+/// The lifecycle up to a phase.
+fn lifecycle(events: &mut Events, until: Phase) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Some(notice) = wait(events.next()) {
+        names.extend(notice.lifecycle().map(|lifecycle| lifecycle.to_string()));
+        if notice.status.phase() == until {
+            break;
+        }
+    }
+    names
+}
+
+const FAST: &str = "restart=on-failure backoff=constant:1ms jitter=0";
+
+#[test]
+fn retries_are_counted_and_the_last_exit_is_kept() {
+    let scene = Scene::new(&format!("{FAST} retries=3"), "echo run >> runs; exit 7");
+    let mut events = scene.unit.events();
+    scene.unit.start();
+    let status = wait_down(&scene.unit);
+    assert_eq!(status.state().reason(), Reason::Exhausted);
+    assert_eq!(status.exit(), Some(Exit::Code(7)));
+    assert_eq!(status.ended(), Some(Ended::Exited(7)));
+    assert_eq!(status.pid(), None);
+    assert_eq!(status.state().run().as_u32(), 4);
+    let runs = fs::read_to_string(scene.path("runs")).unwrap();
+    assert_eq!(runs.lines().count(), 4);
+    assert!(status.explain().to_string().contains("all 3 retries"));
+    let mut expected = ["starting", "started", "exited", "backing-off"].repeat(4);
+    expected[15] = "gave-up";
+    assert_eq!(lifecycle(&mut events, Phase::Stopped), expected);
+}
+
+#[test]
+fn missing_command_is_final_and_named() {
+    let supervisor = Supervisor::new().unwrap();
+    let command = Command::new("monitor-no-such-program", [""; 0]).unwrap();
+    let unit = supervisor.add("missing", command, Policy::DEFAULT);
+    unit.start();
+    let status = wait_down(&unit);
+    assert_eq!(status.state().reason(), Reason::StartFailed);
+    assert_eq!(status.state().run().as_u32(), 1);
+    let error = status.start_error().unwrap();
+    assert!(matches!(error, SpawnError::NotFound { .. }));
+    assert_eq!(error.exit_code(), 127);
+    assert!(error.to_string().contains("monitor-no-such-program"));
+    assert_eq!(wait(unit.stop()), StopResult::NotRunning);
+}
+
+#[test]
+fn deaf_child_is_killed_after_the_grace() {
+    let scene = Scene::new(
+        "restart=always stop-timeout=50ms",
+        "trap '' TERM; echo $$ > pid; while :; do sleep 1000; done",
+    );
+    scene.unit.start();
+    let pid = scene.line("pid");
+    assert_eq!(wait(scene.unit.stop()), StopResult::Killed);
+    assert!(!runs(&pid));
+    let status = scene.unit.state();
+    assert_eq!(status.exit(), Some(Exit::Signal(Signal::KILL)));
+    assert_eq!(status.state().reason(), Reason::StopRequested);
+}
+
+#[test]
+fn grandchild_ends_with_a_stop() {
+    let scene = Scene::new(
+        "restart=always",
+        "sh -c 'echo $$ > grandchild; exec sleep 1000' & wait",
+    );
+    scene.unit.start();
+    let grandchild = scene.line("grandchild");
+    assert_eq!(wait(scene.unit.stop()), StopResult::Graceful);
+    assert!(!runs(&grandchild));
+}
+
+#[test]
+fn grandchild_left_by_an_exit_is_ended_before_the_next_run() {
+    let scene = Scene::new(
+        &format!("{FAST} retries=1"),
+        "sh -c 'echo $$ >> grandchildren; exec sleep 1000' &
+         until grep -q $! grandchildren; do :; done; exit 3",
+    );
+    scene.unit.start();
+    let status = wait_down(&scene.unit);
+    assert_eq!(status.exit(), Some(Exit::Code(3)));
+    let grandchildren = fs::read_to_string(scene.path("grandchildren")).unwrap();
+    assert_eq!(grandchildren.lines().count(), 2);
+    assert!(!grandchildren.lines().any(runs));
+}
+
+#[test]
+fn deaf_grandchild_is_killed_after_the_grace() {
+    let scene = Scene::new(
+        "restart=no stop-timeout=50ms",
+        "(trap '' TERM; echo up > deaf; while :; do sleep 1000; done) &
+         echo $! > grandchild; until test -e deaf; do :; done; exit 0",
+    );
+    scene.unit.start();
+    let status = wait_down(&scene.unit);
+    assert_eq!(status.state().reason(), Reason::Completed);
+    assert!(!runs(&scene.line("grandchild")));
+}
+
+#[test]
+fn scope_process_leaves_the_grandchild_and_says_so() {
+    let scene = Scene::new(
+        "restart=no scope=process",
+        "sh -c 'echo $$ > grandchild; exec sleep 1000' & wait",
+    );
+    scene.unit.start();
+    let grandchild = scene.line("grandchild");
+    assert_eq!(wait(scene.unit.stop()), StopResult::Leaked);
+    assert!(runs(&grandchild));
+    std::process::Command::new("kill")
+        .arg(&grandchild)
+        .status()
+        .unwrap();
+    until(|| !runs(&grandchild));
+}
+
+#[test]
+fn stopped_child_ends_by_a_stop_without_a_kill() {
+    for scope in ["process", "group"] {
+        let scene = Scene::new(
+            &format!("restart=no scope={scope} stop-timeout=never"),
+            "echo $$ > pid; exec sleep 1000",
+        );
+        scene.unit.start();
+        let pid = scene.line("pid");
+        scene.unit.signal("STOP".parse().unwrap());
+        let stat = format!("/proc/{pid}/stat");
+        until(|| fs::read_to_string(&stat).unwrap().contains(") T "));
+        assert_eq!(wait(scene.unit.stop()), StopResult::Graceful);
+        let exit = scene.unit.state().exit();
+        assert_eq!(exit, Some(Exit::Signal(Signal::TERM)));
+    }
+}
+
+#[test]
+fn stop_during_backoff_ends_it() {
+    let scene = Scene::new(
+        "restart=always backoff=constant:1h jitter=0",
+        "echo run >> runs; exit 1",
+    );
+    scene.unit.start();
+    let waiting = |status: &Status| status.phase() == Phase::BackingOff;
+    wait(scene.unit.wait_until(waiting)).unwrap();
+    assert_eq!(wait(scene.unit.stop()), StopResult::NotRunning);
+    let status = scene.unit.state();
+    assert_eq!(status.phase(), Phase::Stopped);
+    assert_eq!(status.exit(), Some(Exit::Code(1)));
+    // Another start is a new one, and the only other.
+    scene.unit.start();
+    wait(scene.unit.wait_until(waiting)).unwrap();
+    let runs = fs::read_to_string(scene.path("runs")).unwrap();
+    assert_eq!(runs.lines().count(), 2);
+}
+
+#[test]
+fn retry_ends_the_wait_for_the_next_attempt() {
+    let scene = Scene::new(
+        "restart=on-failure backoff=constant:1h jitter=0",
+        "test -e fixed || exit 1",
+    );
+    scene.unit.start();
+    let waiting = |status: &Status| status.phase() == Phase::BackingOff;
+    wait(scene.unit.wait_until(waiting)).unwrap();
+    fs::write(scene.path("fixed"), "").unwrap();
+    scene.unit.retry();
+    let status = wait_down(&scene.unit);
+    assert_eq!(status.state().reason(), Reason::Completed);
+    assert_eq!(status.state().run().as_u32(), 2);
+}
+
+#[test]
+fn every_stop_gets_an_answer() {
+    let scene = Scene::new("restart=always", "echo $$ > pid; exec sleep 1000");
+    scene.unit.start();
+    scene.line("pid");
+    let other = scene.unit.clone();
+    let first = scene.unit.stop();
+    let second = std::thread::spawn(move || wait(other.stop()));
+    assert_eq!(wait(first), StopResult::Graceful);
+    let second = second.join().unwrap();
+    assert!(
+        matches!(second, StopResult::Graceful | StopResult::NotRunning),
+        "{second:?}"
+    );
+    assert_eq!(wait(scene.unit.stop()), StopResult::NotRunning);
+    assert_eq!(wait(scene.unit.kill()), StopResult::NotRunning);
+}
+
+#[test]
+fn two_stops_of_one_run_get_the_same_answer() {
+    let scene = Scene::new(
+        "restart=always stop-timeout=never",
+        "trap '' TERM; echo $$ > pid; while :; do sleep 1000; done",
+    );
+    scene.unit.start();
+    scene.line("pid");
+    // The first waits for ever, were it not for the second.
+    let first = scene.unit.stop();
+    let second = scene.unit.kill();
+    assert_eq!(wait(second), StopResult::Killed);
+    assert_eq!(wait(first), StopResult::Killed);
+}
+
+#[test]
+fn start_after_a_stop_follows_it() {
+    let scene = Scene::new("restart=no", "echo $$ >> pids; exec sleep 1000");
+    scene.unit.start();
+    let first = scene.line("pids");
+    let stopping = scene.unit.stop();
+    scene.unit.start();
+    assert_eq!(wait(stopping), StopResult::Graceful);
+    let status = wait_up(&scene.unit);
+    assert_eq!(status.state().run().as_u32(), 2);
+    assert!(!runs(&first));
+}
+
+#[test]
+fn storm_of_wishes_ends_as_the_last_one_says() {
+    let scene = Scene::new(
+        "restart=always backoff=constant:1ms jitter=0",
+        "exec sleep 1000",
+    );
+    let mut stops = Vec::new();
+    for _ in 0..100 {
+        scene.unit.start();
+        scene.unit.restart();
+        stops.push(scene.unit.stop());
+    }
+    let status = wait_down(&scene.unit);
+    assert_eq!(status.state().reason(), Reason::StopRequested);
+    for stop in stops {
+        assert_ne!(wait(stop), StopResult::SupervisorGone);
+    }
+    assert_eq!(scene.unit.state().pid(), None);
+    scene.unit.start();
+    assert!(wait_up(&scene.unit).pid().is_some());
+}
+
+#[test]
+fn killed_child_comes_back() {
+    let scene = Scene::new(FAST, "echo $$ >> pids; exec sleep 1000");
+    scene.unit.start();
+    let pid = scene.line("pids");
+    std::process::Command::new("kill")
+        .args(["-KILL", &pid])
+        .status()
+        .unwrap();
+    let second = |status: &Status| status.is_up() && status.state().run().as_u32() == 2;
+    let status = wait(scene.unit.wait_until(second)).unwrap();
+    assert_eq!(
+        status.ended(),
+        Some(Ended::Signaled {
+            signal: 9,
+            core_dumped: false
+        })
+    );
+    assert_eq!(status.state().restarts(), 1);
+    assert_ne!(status.pid().map(|pid| pid.to_string()), Some(pid));
+}
+
+#[test]
+fn signal_reaches_the_process_and_changes_no_intent() {
+    let scene = Scene::new(
+        "restart=no",
+        "trap 'echo got > got' USR1; echo up > up; while :; do sleep 0.01; done",
+    );
+    scene.unit.start();
+    scene.line("up");
+    scene.unit.signal("USR1".parse().unwrap());
+    assert_eq!(scene.line("got"), "got");
+    assert_eq!(scene.unit.state().state().reason(), Reason::Wanted);
+}
+
+#[test]
+fn policy_change_is_in_force_at_the_next_decision() {
+    let scene = Scene::new("restart=always", "echo $$ > pid; exec sleep 1000");
+    scene.unit.start();
+    let pid = scene.line("pid");
+    scene.unit.set_policy("restart=no".parse().unwrap());
+    let heard = wait(scene.unit.wait_until(|_| true)).unwrap();
+    assert_eq!(heard.policy().to_string(), "restart=no");
+    std::process::Command::new("kill")
+        .arg(&pid)
+        .status()
+        .unwrap();
+    assert_eq!(wait_down(&scene.unit).state().reason(), Reason::Completed);
+}
+
+#[test]
+fn stop_on_next_exit_lets_the_run_finish() {
+    let scene = Scene::new(
+        "restart=always",
+        "echo up > up; until test -e go; do sleep 0.01; done; exit 5",
+    );
+    scene.unit.start();
+    scene.line("up");
+    let stopping = scene.unit.stop_with(StopMode::OnNextExit, Origin::User);
+    fs::write(scene.path("go"), "").unwrap();
+    assert_eq!(wait(stopping), StopResult::Graceful);
+    assert_eq!(scene.unit.state().exit(), Some(Exit::Code(5)));
+}
+
+#[test]
+fn dropping_the_supervisor_stops_everything() {
+    let scene = Scene::new("restart=always", "echo $$ > pid; exec sleep 1000");
+    scene.unit.start();
+    let pid = scene.line("pid");
+    let Scene {
+        supervisor, unit, ..
+    } = scene;
+    drop(supervisor);
+    assert!(!runs(&pid));
+    let status = unit.state();
+    assert_eq!(status.phase(), Phase::Stopped);
+    assert_eq!(status.state().reason(), Reason::ShutdownRequested);
+    // What is wished of it is answered all the same.
+    unit.start();
+    assert_eq!(wait(unit.stop()), StopResult::SupervisorGone);
+    let gone = wait(unit.wait_until(Status::is_up)).unwrap_err();
+    assert_eq!(gone.last().phase(), Phase::Stopped);
+}
+
+#[test]
+fn shutdown_hears_no_start() {
+    let scene = Scene::new("restart=always", "echo $$ >> pids; exec sleep 1000");
+    scene.unit.start();
+    let pid = scene.line("pids");
+    let ended = scene.supervisor.shutdown();
+    scene.unit.start();
+    scene.unit.restart();
+    wait(ended);
+    assert!(!runs(&pid));
+    assert_eq!(
+        fs::read_to_string(scene.path("pids"))
+            .unwrap()
+            .lines()
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn start_that_is_wished_is_seen_by_a_wait() {
+    // Without it, the wait would be content with the state before the start.
+    let scene = Scene::new("restart=no", "exit 0");
+    for run in 1..20 {
+        scene.unit.start();
+        assert_eq!(wait_down(&scene.unit).state().run().as_u32(), run);
+    }
+}
+
+#[test]
+fn many_units_share_one_thread() {
+    let supervisor = Supervisor::new().unwrap();
+    let policy: Policy = format!("{FAST} retries=2").parse().unwrap();
+    let units: Vec<_> = (0..40)
+        .map(|code| {
+            let command = Command::new("/bin/sh", ["-c", &format!("exit {code}")]).unwrap();
+            supervisor.add(format!("unit {code}"), command, policy)
+        })
+        .collect();
+    units.iter().for_each(Unit::start);
+    for (code, unit) in (0..).zip(&units) {
+        let status = wait_down(unit);
+        assert_eq!(status.exit(), Some(Exit::Code(code)));
+        let runs = if code == 0 { 1 } else { 3 };
+        assert_eq!(status.state().run().as_u32(), runs);
+    }
+}
+
+#[test]
+fn works_in_tokio_too() {
+    let scene = Scene::new("restart=always", "exec sleep 1000");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut events = scene.unit.events();
+        scene.unit.start();
+        let status = scene.unit.wait_until(Status::is_up).await.unwrap();
+        assert!(status.pid().is_some());
+        assert_eq!(scene.unit.stop().await, StopResult::Graceful);
+        let first = events.next().await.unwrap();
+        assert_eq!(first.lifecycle(), Some(Lifecycle::Starting));
+        scene.supervisor.shutdown().await;
+    });
+}
