@@ -671,11 +671,15 @@ impl Policy {
             Found::Gone => self.recovered_dead(state, Exit::Unknown, false),
             Found::Rebooted => self.recovered_dead(state, Exit::Unknown, true),
         };
-        // Timers did not survive: an open window that nobody closes would hold up starts for ever.
-        if let (Some(limit), TimerCommand::Keep) = (self.rules.limit, step.actions.window)
-            && step.state.starts > 0
-        {
-            step.actions.window = TimerCommand::Arm(Delay::exact(limit.window));
+        // Timers did not survive. An open window that nobody closes would hold up starts for ever.
+        if step.state.starts > 0 {
+            match self.rules.limit {
+                Some(limit) if matches!(step.actions.window, TimerCommand::Keep) => {
+                    step.actions.window = TimerCommand::Arm(Delay::exact(limit.window));
+                }
+                Some(_) => {}
+                None => step.state.starts = 0,
+            }
         }
         step
     }

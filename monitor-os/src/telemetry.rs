@@ -25,9 +25,7 @@ pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
         note = report.step.note.name(),
         "event"
     );
-    report
-        .step
-        .for_each(|action| trace!(action = %action, "action"));
+    report.step.for_each(|action| trace!(action = %action, "action"));
     match report.step.note {
         Note::Applied => {}
         note @ (Note::Stale | Note::NotApplicable) => {
@@ -94,18 +92,12 @@ pub(crate) fn leftover_not_signalled(error: &SignalError) {
 
 /// The members of a group could not be listed; it is tried again.
 pub(crate) fn group_unseen(error: &io::Error) {
-    warn!(
-        errno = error.raw_os_error(),
-        "cannot see what the run left; looking again"
-    );
+    warn!(errno = error.raw_os_error(), "cannot see what the run left; looking again");
 }
 
 /// No watch could be had for a process; a timer asks for its end instead.
 pub(crate) fn unwatched(error: &io::Error) {
-    warn!(
-        errno = error.raw_os_error(),
-        "no watch for a process; asking by a timer"
-    );
+    warn!(errno = error.raw_os_error(), "no watch for a process; asking by a timer");
 }
 
 /// The reactor ends; what runs goes on without a monitor.

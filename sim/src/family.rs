@@ -1,9 +1,8 @@
 //! The policies that `check` explores: every preset, and a covering set of options.
 
 use monitor_core::{
-    Counts, Curve, EarlyExit, Millis, OnLimit, Policy, Preset,
-    Readiness, Restart, Retries, Rules, Scope, Signal, StartLimit, StartRetry, StartRule,
-    StartsCounted, StopRule, Watchdog,
+    Counts, Curve, EarlyExit, Millis, OnLimit, Policy, Preset, Readiness, Restart, Retries, Rules,
+    Scope, Signal, StartLimit, StartRetry, StartRule, StartsCounted, StopRule, Watchdog,
 };
 
 /// Policies that are explored together: the first is in force at the beginning, and each may replace
@@ -21,14 +20,15 @@ pub struct Member {
 pub fn family() -> Vec<Member> {
     let mut members: Vec<Member> = Preset::ALL
         .into_iter()
-        .map(|preset| member(preset.name(), &[*preset.builder().build().unwrap_or_default().rules()]))
+        .map(|preset| {
+            member(preset.name(), &[*preset.builder().build().unwrap_or_default().rules()])
+        })
         .collect();
     let plain = *Policy::DEFAULT.rules();
     let always = Rules { restart: Restart::Always, ..plain };
     let retries = |counts| Some(Retries { max: 2, counts });
-    let limit = |counts, then| {
-        Some(StartLimit { burst: 2, window: Millis::from_secs(10), counts, then })
-    };
+    let limit =
+        |counts, then| Some(StartLimit { burst: 2, window: Millis::from_secs(10), counts, then });
     let everything = Rules {
         retries: retries(Counts::Restarts),
         early_exit: EarlyExit::Failure,

@@ -37,7 +37,11 @@ pub fn draw(exploration: &Exploration, format: Format) -> String {
 
 type Arrows = BTreeMap<(Phase, Phase), String>;
 
-fn mermaid(text: &mut String, arrows: &Arrows, reached: impl Fn(Phase) -> bool) -> std::fmt::Result {
+fn mermaid(
+    text: &mut String,
+    arrows: &Arrows,
+    reached: impl Fn(Phase) -> bool,
+) -> std::fmt::Result {
     // Mermaid takes no hyphens in identifiers.
     let id = |phase: Phase| phase.name().replace('-', "_");
     writeln!(text, "stateDiagram-v2")?;

@@ -334,9 +334,8 @@ fn fold(policies: &[Policy], state: State) -> State {
     let [low, high] = state.strikes().min(strikes_max).to_le_bytes();
     (bytes[16], bytes[17]) = (low, high);
     bytes[3] = policies.iter().map(|policy| level_folded(policy, state.level())).max().unwrap_or(0);
-    if policies.iter().all(|policy| policy.rules().limit.is_none()) {
-        bytes[4] = 0;
-    }
+    let bursts = policies.iter().filter_map(|policy| policy.rules().limit);
+    bytes[4] = state.starts().min(bursts.map(|limit| limit.burst).max().unwrap_or(0));
     State::from_bytes(&bytes).unwrap_or(state)
 }
 

@@ -103,6 +103,9 @@ impl Race {
                 schedule.scripts[0].lives = Some(Millis::new(choices.below(acknowledged)));
                 let at = generate::delay(choices);
                 push(&mut schedule, at, generate::wish(choices));
+                // What was told early may be told again, and otherwise.
+                let again = at.saturating_add(generate::delay(choices));
+                push(&mut schedule, again, generate::echo(choices));
             }
             Self::StaleTimers => {
                 let mut at = Millis::ZERO;

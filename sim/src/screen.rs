@@ -2,8 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use monitor_core::{Event, Note, State, Step};
+use monitor_core::{Event, Note, Policy, State, Step};
+use monitor_os::Machine;
 
+use crate::hunt::Failure;
+use crate::model::{self, Counterexample};
 use crate::world::TraceLine;
 
 /// A trace as a table: time, input, phase and actions, one line a step.
@@ -60,4 +63,52 @@ pub fn actions(step: Step) -> String {
 #[must_use]
 pub fn untimed(event: Event, before: State, step: Step) -> String {
     format!("{:<32}  {:<24} {}", event.to_string(), phases(before, step), actions(step))
+}
+
+/// Everything about one failure that fits on a screen.
+#[derive(Clone, Copy, Debug)]
+pub struct FailureScreen<'a> {
+    /// The failure.
+    pub failure: &'a Failure,
+    /// The command that shows it again.
+    pub replay: &'a str,
+}
+
+impl fmt::Display for FailureScreen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { seed, property, schedule, trace } = self.failure;
+        writeln!(f, "FAIL {property} ({}): {}", property.source(), property.sentence())?;
+        writeln!(f, "seed {seed}, shrunk to this schedule:")?;
+        for line in schedule.to_string().lines() {
+            writeln!(f, "    {line}")?;
+        }
+        write!(f, "{}", Table { trace, marked: true })?;
+        write!(f, "replay    {}", self.replay)
+    }
+}
+
+/// A shortest path to a violation, as the exhaustive engine found it.
+#[must_use]
+pub fn counterexample(
+    policies: &[Policy],
+    machine: &impl Machine,
+    example: &Counterexample,
+) -> String {
+    let property = example.property;
+    let mut text = format!(
+        "FAIL {property} ({}): {}\nby exhaustive search: no shorter case exists ({} inputs)\n",
+        property.source(),
+        property.sentence(),
+        example.path.len()
+    );
+    // Writing to a string cannot fail.
+    for policy in policies {
+        let _unfailing = writeln!(text, "    policy {policy}");
+    }
+    let steps = model::walk(policies, machine, &example.path);
+    for (index, (_, event, before, step)) in steps.iter().enumerate() {
+        let mark = if index + 1 == steps.len() { '>' } else { ' ' };
+        let _unfailing = writeln!(text, "{mark} {}", untimed(*event, *before, *step));
+    }
+    text
 }

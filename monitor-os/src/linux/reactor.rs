@@ -173,13 +173,7 @@ impl LinuxKernel {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Join {
-                unit,
-                name,
-                command,
-                policy,
-                status,
-            } => {
+            Message::Join { unit, name, command, policy, status } => {
                 let joined = Unit {
                     name,
                     command,
@@ -200,8 +194,7 @@ impl LinuxKernel {
                     }
                     return;
                 }
-                self.queue
-                    .push_back(Queued::Wished(Wished { unit, wish, reply }));
+                self.queue.push_back(Queued::Wished(Wished { unit, wish, reply }));
             }
             Message::Listen { unit, listener } => {
                 if let Some(unit) = self.units.get_mut(&unit) {
@@ -349,16 +342,11 @@ impl LinuxKernel {
     }
 
     fn is_down(&self) -> bool {
-        self.units
-            .values()
-            .all(|unit| unit.status.borrow().is_down())
+        self.units.values().all(|unit| unit.status.borrow().is_down())
     }
 
     const fn occurrence(&self, happening: Happening) -> Occurrence {
-        Occurrence {
-            at: self.observed,
-            happening,
-        }
+        Occurrence { at: self.observed, happening }
     }
 }
 
@@ -409,10 +397,7 @@ impl Kernel for LinuxKernel {
         signal: Signal,
         scope: Scope,
     ) -> Signalled {
-        let Some(found) = self
-            .current(unit, run)
-            .and_then(|key| self.runs.get_mut(&key))
-        else {
+        let Some(found) = self.current(unit, run).and_then(|key| self.runs.get_mut(&key)) else {
             return Signalled::Gone(Exit::Unknown);
         };
         let sent = found.signal(signal, scope);
@@ -446,9 +431,8 @@ impl Kernel for LinuxKernel {
         signal: Option<Signal>,
         scope: Scope,
     ) -> Option<Remains> {
-        let Some((key, mut entry)) = self
-            .current(unit, run)
-            .and_then(|key| Some((key, self.take_run(key)?)))
+        let Some((key, mut entry)) =
+            self.current(unit, run).and_then(|key| Some((key, self.take_run(key)?)))
         else {
             return Some(Remains::Nothing);
         };
@@ -552,8 +536,7 @@ impl Unit {
             delay: report.delay,
             status,
         };
-        self.listeners
-            .retain(|listener| listener.send(notice.clone()).is_ok());
+        self.listeners.retain(|listener| listener.send(notice.clone()).is_ok());
     }
 
     /// Answers those who wait for the end of a run that is over.
@@ -562,11 +545,7 @@ impl Unit {
         // By a timer, a run ends only if the machine gives up on what survived the kill.
         let leaked = matches!(
             report.event,
-            Event::TimerFired { .. }
-                | Event::Released {
-                    remains: Remains::Leaked,
-                    ..
-                }
+            Event::TimerFired { .. } | Event::Released { remains: Remains::Leaked, .. }
         );
         let result = match (leaked, before.exit(), self.killed) {
             (true, ..) => StopResult::Leaked,

@@ -67,9 +67,7 @@ pub(crate) fn ensure_children_waitable() -> Result<(), ChildrenUnwaitable> {
     match ignored_signals(&status) {
         Some(ignored) if ignored & CHLD_BIT != 0 => Err(ChildrenUnwaitable::Ignored),
         Some(_) => Ok(()),
-        None => Err(ChildrenUnwaitable::Unknown(
-            io::ErrorKind::InvalidData.into(),
-        )),
+        None => Err(ChildrenUnwaitable::Unknown(io::ErrorKind::InvalidData.into())),
     }
 }
 
@@ -110,9 +108,8 @@ impl std::error::Error for ChildrenUnwaitable {
 /// Reads the set of ignored signals, the bit n - 1 for the signal n.
 fn ignored_signals(status: &[u8]) -> Option<u64> {
     // By bytes: the name of the process is in the text and need not be UTF-8.
-    let line = status
-        .split(|&byte| byte == b'\n')
-        .find_map(|line| line.strip_prefix(b"SigIgn:"))?;
+    let line =
+        status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:"))?;
     u64::from_str_radix(str::from_utf8(line).ok()?.trim(), 16).ok()
 }
 
@@ -133,12 +130,7 @@ mod tests {
         // The raised signals go to this thread alone, so the other tests are not concerned.
         let signals = Signals::new().unwrap();
         assert!(signals.drain().unwrap().is_empty());
-        for signal in [
-            Signal::SIGTERM,
-            Signal::SIGINT,
-            Signal::SIGHUP,
-            Signal::SIGTERM,
-        ] {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGTERM] {
             raise(signal).unwrap();
         }
         wait_readable(&signals);

@@ -23,9 +23,7 @@ impl StopSignals {
     /// # Errors
     /// No descriptor left, or no memory (`signalfd(2)`); the signals are blocked all the same.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            signals: Signals::new()?,
-        })
+        Ok(Self { signals: Signals::new()? })
     }
 
     /// Blocks the calling thread until signals have come; several of one kind can be one.
