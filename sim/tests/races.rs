@@ -21,13 +21,14 @@ fn judge(schedule: &Schedule) -> Result<Vec<world::TraceLine>, TestCaseError> {
     let Some(property) = verdict.violated else { return Ok(verdict.trace) };
     let failure = hunt::shrink(schedule.seed, schedule.clone(), property, Core);
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{property}.txt"));
-    fs::write(&path, failure.schedule.to_string()).expect("the target folder can be written");
+    fs::write(&path, failure.schedule.to_string())
+        .map_err(|error| TestCaseError::fail(format!("{}: {error}", path.display())))?;
     let replay = format!("cargo run -p monitor-sim -- replay {}", path.display());
     Err(TestCaseError::fail(FailureScreen { failure: &failure, replay: &replay }.to_string()))
 }
 
 /// Judges schedules that aim at `race`, and demands that it took place in enough of them.
-fn holds(race: Race, also: fn(&[world::TraceLine]) -> Result<(), String>) {
+fn holds(race: Race, also: impl Fn(&[world::TraceLine]) -> Result<(), String>) {
     let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let occurred = std::cell::Cell::new(0);
@@ -36,14 +37,12 @@ fn holds(race: Race, also: fn(&[world::TraceLine]) -> Result<(), String>) {
         occurred.set(occurred.get() + u32::from(race.occurred(&trace)));
         also(&trace).map_err(|why| TestCaseError::fail(format!("{why}\n{schedule}")))
     });
-    if let Err(error) = result {
-        panic!("{error}");
-    }
+    assert!(
+        result.is_ok(),
+        "{}",
+        result.map_or_else(|error| error.to_string(), |()| String::new())
+    );
     assert!(occurred.get() > 50, "{race} took place in {} of 2000 schedules only", occurred.get());
-}
-
-const fn nothing_more(_trace: &[world::TraceLine]) -> Result<(), String> {
-    Ok(())
 }
 
 /// Whatever comes later, at the moment of such a stop the process is down.
@@ -62,7 +61,7 @@ fn down_at_once(trace: &[world::TraceLine]) -> Result<(), String> {
 
 #[test]
 fn double_stop() {
-    holds(Race::DoubleStop, nothing_more);
+    holds(Race::DoubleStop, |_| Ok(()));
 }
 
 #[test]
@@ -72,12 +71,12 @@ fn stop_during_backoff() {
 
 #[test]
 fn stop_while_starting() {
-    holds(Race::StopWhileStarting, nothing_more);
+    holds(Race::StopWhileStarting, |_| Ok(()));
 }
 
 #[test]
 fn exit_before_started() {
-    holds(Race::ExitBeforeStarted, nothing_more);
+    holds(Race::ExitBeforeStarted, |_| Ok(()));
 }
 
 #[test]
@@ -102,7 +101,7 @@ fn restart_during_backoff() {
 
 #[test]
 fn stale_timers() {
-    holds(Race::StaleTimers, nothing_more);
+    holds(Race::StaleTimers, |_| Ok(()));
 }
 
 proptest! {
