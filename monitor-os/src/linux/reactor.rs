@@ -453,15 +453,22 @@ impl Kernel for LinuxKernel {
             return Some(Remains::Nothing);
         };
         entry.hurry();
-        if let Some(signal) = signal {
-            // The zombie leader pins the number of the group.
-            run::log(entry.signal(signal, Scope::Group));
-        }
+        // The zombie leader pins the number of the group, unless somebody else has reaped it.
+        let sent = signal.map(|signal| entry.signal(signal, Scope::Group));
         if let Some(unit) = self.units.get_mut(&unit) {
             unit.facts.pid = None;
             unit.killed = entry.killed;
         }
-        match (self.bring_down(key, entry), scope) {
+        let brought = self.bring_down(key, entry);
+        match (sent, signal, self.runs.get_mut(&key)) {
+            // Whoever is left is known by now, one by one.
+            (Some(Err(SignalError::Gone)), Some(signal), Some(left)) => {
+                run::log(left.signal(signal, Scope::Group));
+            }
+            (Some(sent), ..) => run::log(sent),
+            (None, ..) => {}
+        }
+        match (brought, scope) {
             (Brought::Down, _) => Some(Remains::Nothing),
             (Brought::NotYet, Scope::Group) => None,
             (Brought::NotYet, Scope::Process) => {
