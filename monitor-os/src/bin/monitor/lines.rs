@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use monitor_core::{Exit, Lifecycle, Millis, ProcessCommand, Reason, Remains};
+use monitor_core::{Exit, Lifecycle, Millis, ProcessCommand, Reason, Remains, StartLimit};
 use monitor_os::{Ended, Moment, Notice};
 
 /// Turns notices into lines; remembers when the run began.
@@ -109,7 +109,14 @@ impl Lines {
                 left(line, notice)
             }
             Lifecycle::Throttled => {
-                write!(line, "waiting: {}", status.explain())
+                let next = run.next();
+                match status.policy().rules().limit {
+                    Some(StartLimit { burst, window, .. }) => write!(
+                        line,
+                        "waiting: {burst} starts within {window} are reached, attempt {next} follows when that time is over"
+                    ),
+                    None => write!(line, "waiting, then attempt {next}"),
+                }
             }
             Lifecycle::Stopped { remains } => {
                 write!(line, "stopped: {}", reason(notice))?;
