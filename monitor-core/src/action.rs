@@ -255,18 +255,10 @@ impl fmt::Display for Action {
             Self::Persist(_) => f.write_str("save"),
             Self::Spawn { run } => write!(f, "spawn {run}"),
             Self::Signal { run, signal, scope } => write!(f, "signal {run} {signal} {scope}"),
-            Self::Release {
-                run,
-                signal: Some(signal),
-                scope,
-            } => {
+            Self::Release { run, signal: Some(signal), scope } => {
                 write!(f, "release {run} {signal} {scope}")
             }
-            Self::Release {
-                run,
-                signal: None,
-                scope,
-            } => write!(f, "release {run} - {scope}"),
+            Self::Release { run, signal: None, scope } => write!(f, "release {run} - {scope}"),
             Self::Disarm { slot } => write!(f, "disarm {slot}"),
             Self::Arm { timer, delay } => write!(f, "arm {timer} {delay}"),
             Self::Shorten { timer, delay } => write!(f, "shorten {timer} {delay}"),

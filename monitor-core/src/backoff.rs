@@ -76,36 +76,20 @@ impl Curve {
     pub const fn at(self, step: u8) -> Millis {
         let (initial, cap, grown) = match self {
             Self::Constant { delay } => return delay,
-            Self::Linear {
-                initial,
-                increment,
-                cap,
-            } => {
+            Self::Linear { initial, increment, cap } => {
                 let added = increment.as_u32() as u64 * step as u64;
                 (initial, cap, initial.as_u32() as u64 + added)
             }
-            Self::Exponential {
-                initial,
-                factor,
-                cap,
-            } => {
+            Self::Exponential { initial, factor, cap } => {
                 let ratio = ((factor.0 as u64) << 32) / 100;
                 // A factor with a fraction is rounded down to 2^-32; halves are exact.
                 (initial, cap, scale(initial, power(ratio, step)))
             }
-            Self::Geometric {
-                initial,
-                cap,
-                steps,
-            } => {
+            Self::Geometric { initial, cap, steps } => {
                 if step >= steps {
                     return cap;
                 }
-                (
-                    initial,
-                    cap,
-                    scale(initial, power(root(initial, cap, steps), step)),
-                )
+                (initial, cap, scale(initial, power(root(initial, cap, steps), step)))
             }
         };
         if grown >= cap.as_u32() as u64 {
@@ -167,14 +151,7 @@ impl Backoff {
             None => self.curve.at(level),
         };
         let jitter = base.as_u32() as u64 * self.jitter_percent as u64 / 100;
-        Delay {
-            base,
-            jitter: Millis::new(if jitter > MS_MAX {
-                u32::MAX
-            } else {
-                jitter as u32
-            }),
-        }
+        Delay { base, jitter: Millis::new(if jitter > MS_MAX { u32::MAX } else { jitter as u32 }) }
     }
 }
 
@@ -200,11 +177,7 @@ const fn power(ratio: u64, exponent: u8) -> u64 {
 
 const fn times(a: u64, b: u64) -> u64 {
     let product = (a as u128 * b as u128) >> 32;
-    if product > u64::MAX as u128 {
-        u64::MAX
-    } else {
-        product as u64
-    }
+    if product > u64::MAX as u128 { u64::MAX } else { product as u64 }
 }
 
 const fn scale(base: Millis, ratio: u64) -> u64 {
@@ -236,11 +209,8 @@ mod tests {
 
     #[test]
     fn exponential_doubles_and_stays_at_its_cap() {
-        let curve = Curve::Exponential {
-            initial: Millis::new(100),
-            factor: Factor::DOUBLE,
-            cap: SECOND,
-        };
+        let curve =
+            Curve::Exponential { initial: Millis::new(100), factor: Factor::DOUBLE, cap: SECOND };
         let delays: [u32; 6] = core::array::from_fn(|k| curve.at(k as u8).as_u32());
         assert_eq!(delays, [100, 200, 400, 800, 1_000, 1_000]);
         assert_eq!(curve.at(u8::MAX), SECOND);
@@ -263,19 +233,13 @@ mod tests {
 
     #[test]
     fn geometric_meets_both_ends_and_the_formula_between() {
-        let curve = Curve::Geometric {
-            initial: Millis::new(100),
-            cap: Millis::from_mins(5),
-            steps: 10,
-        };
+        let curve =
+            Curve::Geometric { initial: Millis::new(100), cap: Millis::from_mins(5), steps: 10 };
         assert_eq!(curve.at(0).as_u32(), 100);
         assert_eq!(curve.at(10), Millis::from_mins(5));
         for step in 0..10_u8 {
             let exact = 100.0 * 3_000_f64.powf(f64::from(step) / 10.0);
-            assert!(
-                (f64::from(curve.at(step).as_u32()) - exact).abs() <= 1.0,
-                "step {step}"
-            );
+            assert!((f64::from(curve.at(step).as_u32()) - exact).abs() <= 1.0, "step {step}");
         }
     }
 

@@ -45,7 +45,8 @@ pub enum Event {
     /// It is in force at the next decision, ends a wait that it would not have begun, resets nothing
     /// and starts nothing.
     PolicyChanged,
-    /// Somebody wants earlier failures forgotten: delay, retries, start limit, restart count.
+    /// Somebody wants earlier failures forgotten: the growth of the delay, the retries used, the starts
+    /// counted. The count of restarts is history and stays.
     ResetRequested,
     /// Somebody does not want to wait for the end of a backoff or of a full window.
     RetryRequested,
@@ -142,36 +143,25 @@ impl Event {
     /// A graceful stop by the policy's own stop rule, on behalf of a user.
     #[must_use]
     pub const fn stop() -> Self {
-        Self::StopRequested {
-            mode: StopMode::Graceful(Grace::Policy),
-            origin: Origin::User,
-        }
+        Self::StopRequested { mode: StopMode::Graceful(Grace::Policy), origin: Origin::User }
     }
 
     /// A kill, on behalf of a user.
     #[must_use]
     pub const fn kill() -> Self {
-        Self::StopRequested {
-            mode: StopMode::Kill,
-            origin: Origin::User,
-        }
+        Self::StopRequested { mode: StopMode::Kill, origin: Origin::User }
     }
 
     /// A graceful stop because the monitor itself is going down: the process stays wanted.
     #[must_use]
     pub const fn shutdown() -> Self {
-        Self::StopRequested {
-            mode: StopMode::Graceful(Grace::Policy),
-            origin: Origin::Shutdown,
-        }
+        Self::StopRequested { mode: StopMode::Graceful(Grace::Policy), origin: Origin::Shutdown }
     }
 
     /// A restart by the policy's own stop rule.
     #[must_use]
     pub const fn restart() -> Self {
-        Self::RestartRequested {
-            grace: Grace::Policy,
-        }
+        Self::RestartRequested { grace: Grace::Policy }
     }
 }
 

@@ -61,11 +61,9 @@ impl FromStr for Exit {
                 .map_err(|_| ParseError::new("code", code, "write an exit status from 0 to 255")),
             Some(("signal", signal)) => signal.parse().map(Self::Signal),
             None if text == "unknown" => Ok(Self::Unknown),
-            Some(_) | None => Err(ParseError::new(
-                "exit",
-                text,
-                "write code=N, signal=NAME or unknown",
-            )),
+            Some(_) | None => {
+                Err(ParseError::new("exit", text, "write code=N, signal=NAME or unknown"))
+            }
         }
     }
 }
@@ -146,10 +144,7 @@ pub struct ExitSet {
 
 impl ExitSet {
     /// No exit at all.
-    pub const EMPTY: Self = Self {
-        codes: [0; 4],
-        signals: 0,
-    };
+    pub const EMPTY: Self = Self { codes: [0; 4], signals: 0 };
 
     /// This set and the exit code `code`.
     #[must_use]

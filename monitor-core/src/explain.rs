@@ -99,13 +99,7 @@ impl Policy {
             Some(limit) => Some(limit.burst.saturating_sub(state.starts)),
             None => None,
         };
-        Explanation {
-            state,
-            next,
-            retries_left,
-            starts_left,
-            rules,
-        }
+        Explanation { state, next, retries_left, starts_left, rules }
     }
 }
 
@@ -124,11 +118,7 @@ impl fmt::Display for Explanation {
             return Ok(());
         }
         if let Some(left) = self.retries_left {
-            write!(
-                f,
-                "; {left} {} left",
-                if left == 1 { "retry" } else { "retries" }
-            )?;
+            write!(f, "; {left} {} left", if left == 1 { "retry" } else { "retries" })?;
         }
         if let Some(left) = self.starts_left {
             let starts = if left == 1 { "start" } else { "starts" };
@@ -153,16 +143,10 @@ impl Explanation {
             Reason::StopRequested => f.write_str("a stop was requested"),
             Reason::ShutdownRequested => f.write_str("the monitor is going down"),
             Reason::Completed => {
-                write!(
-                    f,
-                    "ended with {outcome}, after which the policy asks for no restart"
-                )
+                write!(f, "ended with {outcome}, after which the policy asks for no restart")
             }
             Reason::Prevented => {
-                write!(
-                    f,
-                    "ended with {outcome}, after which the policy forbids a restart"
-                )
+                write!(f, "ended with {outcome}, after which the policy forbids a restart")
             }
             Reason::Exhausted => match self.rules.retries {
                 Some(retries) => write!(

@@ -44,6 +44,8 @@
 //!   and no "stopped" is said in between.
 //! - **A phase owns its timer**: entering a phase empties the slot.
 //!
+//! Every answer is printed in [`manual::table`], every change of phase in [`manual::states`].
+//!
 //! # Features
 //! `serde` derives `Serialize` and `Deserialize` for everything that is stored or sent. The crate needs
 //! neither `std` nor `alloc`.
@@ -55,6 +57,7 @@ mod backoff;
 mod event;
 mod exit;
 mod explain;
+pub mod manual;
 mod monitor;
 mod policy;
 mod preset;

@@ -28,20 +28,14 @@ impl Monitor {
     /// A process that was never started.
     #[must_use]
     pub const fn new(policy: Policy) -> Self {
-        Self {
-            policy,
-            state: State::INITIAL,
-        }
+        Self { policy, state: State::INITIAL }
     }
 
     /// A process whose state was saved. Tell it what became of its run with
     /// [`Event::Recovered`] before anything else.
     #[must_use]
     pub const fn restore(policy: Policy, saved: State) -> Self {
-        Self {
-            policy,
-            state: saved,
-        }
+        Self { policy, state: saved }
     }
 
     /// Answers one event and keeps the new state.

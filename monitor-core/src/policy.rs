@@ -31,10 +31,7 @@ pub struct Policy {
 /// Every item of a policy, as plain data; [`PolicyBuilder`] turns it into a [`Policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "serde",
-    serde(rename_all = "kebab-case", deny_unknown_fields)
-)]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case", deny_unknown_fields))]
 pub struct Rules {
     /// Which ends of a run are followed by another run.
     pub restart: Restart,
@@ -272,10 +269,7 @@ impl Policy {
                 skip: 0,
                 jitter_percent: 10,
             },
-            healthy: Some(HealthyRule {
-                after: Millis::from_secs(10),
-                forgives: Forgives::All,
-            }),
+            healthy: Some(HealthyRule { after: Millis::from_secs(10), forgives: Forgives::All }),
             limit: None,
             stop: StopRule {
                 signal: Signal::TERM,
@@ -296,9 +290,7 @@ impl Policy {
 
     /// A builder that starts from [`Policy::DEFAULT`].
     pub const fn builder() -> PolicyBuilder {
-        PolicyBuilder {
-            rules: Self::DEFAULT.rules,
-        }
+        PolicyBuilder { rules: Self::DEFAULT.rules }
     }
 
     /// A builder that starts from this policy.
@@ -410,14 +402,10 @@ impl PolicyBuilder {
         if let Some(healthy) = rules.healthy
             && healthy.after.as_u32() == 0
         {
-            return Err(PolicyError::Zero {
-                item: "healthy-after",
-            });
+            return Err(PolicyError::Zero { item: "healthy-after" });
         }
         if rules.stop.kill_window.as_u32() == 0 {
-            return Err(PolicyError::Zero {
-                item: "kill-window",
-            });
+            return Err(PolicyError::Zero { item: "kill-window" });
         }
         if let Some(watchdog) = rules.watchdog
             && watchdog.period.as_u32() == 0
@@ -427,9 +415,7 @@ impl PolicyBuilder {
         if let Some(timeout) = rules.start.timeout
             && timeout.as_u32() == 0
         {
-            return Err(PolicyError::Zero {
-                item: "start-timeout",
-            });
+            return Err(PolicyError::Zero { item: "start-timeout" });
         }
         if let Some(limit) = rules.limit {
             if limit.window.as_u32() == 0 {
@@ -449,19 +435,9 @@ impl PolicyBuilder {
 }
 
 const fn check_backoff(rules: &Rules) -> Result<(), PolicyError> {
-    let Backoff {
-        curve,
-        skip,
-        jitter_percent,
-        ..
-    } = rules.backoff;
+    let Backoff { curve, skip, jitter_percent, .. } = rules.backoff;
     if skip > 1 {
-        return Err(PolicyError::OutOfRange {
-            item: "skip",
-            value: skip as u32,
-            min: 0,
-            max: 1,
-        });
+        return Err(PolicyError::OutOfRange { item: "skip", value: skip as u32, min: 0, max: 1 });
     }
     if jitter_percent > 100 {
         return Err(PolicyError::OutOfRange {
@@ -486,9 +462,7 @@ const fn check_backoff(rules: &Rules) -> Result<(), PolicyError> {
         }
         Curve::Linear { increment, .. } => {
             if increment.as_u32() == 0 {
-                return Err(PolicyError::Zero {
-                    item: "backoff increment",
-                });
+                return Err(PolicyError::Zero { item: "backoff increment" });
             }
         }
         Curve::Geometric { steps, .. } => {
@@ -503,21 +477,13 @@ const fn check_backoff(rules: &Rules) -> Result<(), PolicyError> {
         }
     }
     if curve.initial().as_u32() == 0 {
-        return Err(PolicyError::Zero {
-            item: "backoff initial",
-        });
+        return Err(PolicyError::Zero { item: "backoff initial" });
     }
     if curve.cap().as_u32() < curve.initial().as_u32() {
-        return Err(PolicyError::CapBelowInitial {
-            initial: curve.initial(),
-            cap: curve.cap(),
-        });
+        return Err(PolicyError::CapBelowInitial { initial: curve.initial(), cap: curve.cap() });
     }
     if curve.at(STEPS_MAX).as_u32() < curve.cap().as_u32() {
-        return Err(PolicyError::CapOutOfReach {
-            cap: curve.cap(),
-            reached: curve.at(STEPS_MAX),
-        });
+        return Err(PolicyError::CapOutOfReach { cap: curve.cap(), reached: curve.at(STEPS_MAX) });
     }
     Ok(())
 }

@@ -83,9 +83,7 @@ impl Preset {
 
     /// A builder with the preset's rules, to be changed or built as it is.
     pub const fn builder(self) -> PolicyBuilder {
-        PolicyBuilder {
-            rules: self.rules(),
-        }
+        PolicyBuilder { rules: self.rules() }
     }
 
     /// How this system reads the N of `on-failure:N`.
@@ -110,10 +108,7 @@ impl Preset {
         match self {
             Self::Docker2014 => Rules {
                 restart: Restart::No,
-                backoff: Backoff {
-                    skip: 1,
-                    ..doubling(Millis::new(100), Millis::MAX)
-                },
+                backoff: Backoff { skip: 1, ..doubling(Millis::new(100), Millis::MAX) },
                 // Strictly more than 10 s, in whole milliseconds (seed.md B33, Q2).
                 healthy: Some(HealthyRule {
                     after: Millis::new(10_001),
@@ -125,10 +120,7 @@ impl Preset {
             Self::Docker => Rules {
                 restart: Restart::No,
                 backoff: doubling(Millis::new(100), Millis::from_mins(1)),
-                healthy: Some(HealthyRule {
-                    after: TEN_SECONDS,
-                    forgives: Forgives::Delay,
-                }),
+                healthy: Some(HealthyRule { after: TEN_SECONDS, forgives: Forgives::Delay }),
                 start: starts(StartRetry::Never, StartRetry::Never),
                 ..BASE
             },
@@ -148,10 +140,7 @@ impl Preset {
                     after: Millis::from_mins(10),
                     forgives: Forgives::Delay,
                 }),
-                stop: StopRule {
-                    grace: Some(Millis::from_secs(30)),
-                    ..BASE.stop
-                },
+                stop: StopRule { grace: Some(Millis::from_secs(30)), ..BASE.stop },
                 start: starts(StartRetry::Always, StartRetry::Always),
                 ..BASE
             },
@@ -183,29 +172,15 @@ impl Preset {
             Self::S6 => Rules {
                 restart: Restart::Always,
                 prevent: ExitSet::EMPTY.with_code(125),
-                backoff: Backoff {
-                    first: Some(Millis::ZERO),
-                    skip: 1,
-                    ..constant(SECOND)
-                },
-                healthy: Some(HealthyRule {
-                    after: SECOND,
-                    forgives: Forgives::Delay,
-                }),
-                stop: StopRule {
-                    grace: None,
-                    scope: Scope::Process,
-                    ..BASE.stop
-                },
+                backoff: Backoff { first: Some(Millis::ZERO), skip: 1, ..constant(SECOND) },
+                healthy: Some(HealthyRule { after: SECOND, forgives: Forgives::Delay }),
+                stop: StopRule { grace: None, scope: Scope::Process, ..BASE.stop },
                 start: starts(StartRetry::Always, StartRetry::Always),
                 ..BASE
             },
             Self::Supervisord => Rules {
                 restart: Restart::OnFailure,
-                retries: Some(Retries {
-                    max: 3,
-                    counts: Counts::Restarts,
-                }),
+                retries: Some(Retries { max: 3, counts: Counts::Restarts }),
                 early_exit: EarlyExit::Failure,
                 backoff: Backoff {
                     curve: Curve::Linear {
@@ -217,47 +192,29 @@ impl Preset {
                     skip: 1,
                     jitter_percent: 0,
                 },
-                healthy: Some(HealthyRule {
-                    after: SECOND,
-                    forgives: Forgives::All,
-                }),
-                stop: StopRule {
-                    scope: Scope::Process,
-                    ..BASE.stop
-                },
+                healthy: Some(HealthyRule { after: SECOND, forgives: Forgives::All }),
+                stop: StopRule { scope: Scope::Process, ..BASE.stop },
                 start: starts(StartRetry::Always, StartRetry::Always),
                 ..BASE
             },
             Self::Nomad => Rules {
                 restart: Restart::Always,
-                backoff: Backoff {
-                    jitter_percent: 25,
-                    ..constant(Millis::from_secs(15))
-                },
+                backoff: Backoff { jitter_percent: 25, ..constant(Millis::from_secs(15)) },
                 limit: Some(StartLimit {
                     burst: 2,
                     window: Millis::from_mins(30),
                     counts: StartsCounted::Automatic,
                     then: OnLimit::Stop,
                 }),
-                stop: StopRule {
-                    grace: Some(Millis::from_secs(5)),
-                    ..BASE.stop
-                },
+                stop: StopRule { grace: Some(Millis::from_secs(5)), ..BASE.stop },
                 start: starts(StartRetry::Transient, StartRetry::Transient),
                 ..BASE
             },
             Self::Pm2 => Rules {
                 restart: Restart::Always,
-                retries: Some(Retries {
-                    max: 16,
-                    counts: Counts::Runs,
-                }),
+                retries: Some(Retries { max: 16, counts: Counts::Runs }),
                 backoff: constant(Millis::ZERO),
-                healthy: Some(HealthyRule {
-                    after: SECOND,
-                    forgives: Forgives::All,
-                }),
+                healthy: Some(HealthyRule { after: SECOND, forgives: Forgives::All }),
                 stop: StopRule {
                     signal: Signal::INT,
                     grace: Some(Millis::new(1_600)),
@@ -305,21 +262,12 @@ const BASE: Rules = Rules {
 };
 
 const fn constant(delay: Millis) -> Backoff {
-    Backoff {
-        curve: Curve::Constant { delay },
-        first: None,
-        skip: 0,
-        jitter_percent: 0,
-    }
+    Backoff { curve: Curve::Constant { delay }, first: None, skip: 0, jitter_percent: 0 }
 }
 
 const fn doubling(initial: Millis, cap: Millis) -> Backoff {
     Backoff {
-        curve: Curve::Exponential {
-            initial,
-            factor: Factor::DOUBLE,
-            cap,
-        },
+        curve: Curve::Exponential { initial, factor: Factor::DOUBLE, cap },
         first: None,
         skip: 0,
         jitter_percent: 0,
@@ -327,22 +275,14 @@ const fn doubling(initial: Millis, cap: Millis) -> Backoff {
 }
 
 const fn starts(first: StartRetry, later: StartRetry) -> StartRule {
-    StartRule {
-        timeout: None,
-        readiness: Readiness::Exec,
-        first,
-        later,
-    }
+    StartRule { timeout: None, readiness: Readiness::Exec, first, later }
 }
 
 // A preset that cannot be built does not compile.
 const _: () = {
     let mut i = 0;
     while i < Preset::ALL.len() {
-        assert!(
-            Preset::ALL[i].builder().build().is_ok(),
-            "every preset is sound"
-        );
+        assert!(Preset::ALL[i].builder().build().is_ok(), "every preset is sound");
         i += 1;
     }
 };

@@ -136,11 +136,7 @@ pub struct SignalOutOfRange {
 
 impl fmt::Display for SignalOutOfRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "signal: {} is no signal: give a number from 1 to 64",
-            self.number
-        )
+        write!(f, "signal: {} is no signal: give a number from 1 to 64", self.number)
     }
 }
 

@@ -191,10 +191,7 @@ impl Reason {
     /// Whether the run failed for a reason of the monitor's own, whatever its exit status.
     #[must_use]
     pub const fn is_fault(self) -> bool {
-        matches!(
-            self,
-            Self::StartTimeout | Self::Watchdog | Self::Unhealthy | Self::EarlyExit
-        )
+        matches!(self, Self::StartTimeout | Self::Watchdog | Self::Unhealthy | Self::EarlyExit)
     }
 
     /// Whether the process is wanted down, by a user or with the monitor.
@@ -212,10 +209,7 @@ impl Reason {
     /// Whether this is a verdict that somebody should look at.
     #[must_use]
     pub const fn is_give_up(self) -> bool {
-        matches!(
-            self,
-            Self::Prevented | Self::Exhausted | Self::StartLimit | Self::StartFailed
-        )
+        matches!(self, Self::Prevented | Self::Exhausted | Self::StartLimit | Self::StartFailed)
     }
 
     /// The name in texts: `stop-requested`, `watchdog` and so on.
@@ -310,7 +304,7 @@ impl State {
         }
     }
 
-    /// Automatic restarts since the last start by a user or the last reset; saturates at 4,294,967,295.
+    /// Automatic restarts since the last start by a user; saturates at 4,294,967,295.
     #[must_use]
     pub const fn restarts(self) -> u32 {
         self.restarts

@@ -66,18 +66,10 @@ impl Step {
             ProcessCommand::Leave => {}
             ProcessCommand::Spawn => visit(Action::Spawn { run: state.run }),
             ProcessCommand::Signal { signal, scope } => {
-                visit(Action::Signal {
-                    run: state.run,
-                    signal,
-                    scope,
-                });
+                visit(Action::Signal { run: state.run, signal, scope });
             }
             ProcessCommand::Release { signal, scope } => {
-                visit(Action::Release {
-                    run: state.run,
-                    signal,
-                    scope,
-                });
+                visit(Action::Release { run: state.run, signal, scope });
             }
         }
         for (slot, command) in [
@@ -103,22 +95,11 @@ impl Step {
     }
 
     const fn ignored(state: State, note: Note) -> Self {
-        Self {
-            state,
-            actions: Actions::NONE,
-            note,
-        }
+        Self { state, actions: Actions::NONE, note }
     }
 
-    /// The same phase; `state` may differ from the state before in anything else.
-    const fn stay(state: State) -> Self {
-        let mut step = Self::ignored(state, Note::Applied);
-        step.actions.persist = true;
-        step
-    }
-
-    /// The same state.
-    const fn act(state: State) -> Self {
+    /// An event that counts, with nothing to do yet.
+    const fn to(state: State) -> Self {
         Self::ignored(state, Note::Applied)
     }
 
@@ -174,20 +155,12 @@ const fn timer_action(state: State, slot: TimerSlot, command: TimerCommand) -> O
     match (command, kind) {
         (TimerCommand::Keep, _) => None,
         (TimerCommand::Disarm, _) => Some(Action::Disarm { slot }),
-        (TimerCommand::Arm(delay), Some(kind)) => Some(Action::Arm {
-            timer: TimerToken {
-                run: state.run,
-                kind,
-            },
-            delay,
-        }),
-        (TimerCommand::Shorten(delay), Some(kind)) => Some(Action::Shorten {
-            timer: TimerToken {
-                run: state.run,
-                kind,
-            },
-            delay,
-        }),
+        (TimerCommand::Arm(delay), Some(kind)) => {
+            Some(Action::Arm { timer: TimerToken { run: state.run, kind }, delay })
+        }
+        (TimerCommand::Shorten(delay), Some(kind)) => {
+            Some(Action::Shorten { timer: TimerToken { run: state.run, kind }, delay })
+        }
         (TimerCommand::Arm(_) | TimerCommand::Shorten(_), None) => None,
     }
 }
@@ -204,6 +177,8 @@ enum Initiative {
     Policy,
     /// The user asked the policy to be quick: its counters go on, its limit does not hold.
     Retry,
+    /// The monitor is back, and so is what went down with it: nothing is counted.
+    Comeback,
 }
 
 impl Policy {
@@ -221,6 +196,12 @@ impl Policy {
         {
             return Step::ignored(state, Note::Stale);
         }
+        let mut step = self.answer(state, event);
+        step.actions.persist = !same(state, step.state);
+        step
+    }
+
+    const fn answer(&self, state: State, event: Event) -> Step {
         match event {
             Event::StartRequested => self.start_requested(state),
             Event::StopRequested { mode, origin } => {
@@ -270,7 +251,7 @@ impl Policy {
             }
             Phase::Starting | Phase::Activating | Phase::Running | Phase::Healthy => {
                 if state.reason.is_stop() {
-                    Step::stay(state).because(Reason::Wanted)
+                    Step::to(state).because(Reason::Wanted)
                 } else {
                     Step::ignored(state, Note::NotApplicable)
                 }
@@ -313,15 +294,14 @@ impl Policy {
         match state.phase {
             Phase::Idle | Phase::BackingOff | Phase::Throttled => self.stopped(state, reason),
             Phase::Stopped => record(state, reason),
-            Phase::Starting => self
-                .enter(state, Phase::Aborting)
-                .because(reason)
-                .emit(Lifecycle::Stopping),
+            Phase::Starting => {
+                self.enter(state, Phase::Aborting).because(reason).emit(Lifecycle::Stopping)
+            }
             Phase::Cancelling => self.enter(state, Phase::Aborting).because(reason),
             Phase::Activating | Phase::Running | Phase::Healthy | Phase::Stopping => {
-                self.escalate(state, Phase::Killing).because(reason)
+                self.escalate(state).because(reason)
             }
-            Phase::Releasing => self.escalate(state, Phase::Purging).because(reason),
+            Phase::Releasing => self.purge(state).because(reason),
             Phase::Aborting | Phase::Killing | Phase::Purging => record(state, reason),
         }
     }
@@ -360,28 +340,37 @@ impl Policy {
                 .signal(stop.signal, stop.scope)
                 .arm_if(self.grace(grace))
                 .emit(Lifecycle::Stopping),
-            Phase::Cancelling
-            | Phase::Aborting
-            | Phase::Stopping
-            | Phase::Killing
-            | Phase::Releasing
-            | Phase::Purging => start_after_the_end(state),
+            // The stop half is under way: it may be hastened, and is never repeated.
+            Phase::Cancelling | Phase::Stopping | Phase::Releasing => {
+                let step = start_after_the_end(state);
+                match (self.grace(grace), state.reason) {
+                    (None, _) | (_, Reason::ShutdownRequested) => step,
+                    (Some(grace), _) => record(step.state, Reason::RestartRequested)
+                        .timer(TimerCommand::Shorten(grace)),
+                }
+            }
+            Phase::Aborting | Phase::Killing | Phase::Purging => start_after_the_end(state),
         }
     }
 
     const fn policy_changed(&self, state: State) -> Step {
         match state.phase {
             Phase::BackingOff => match self.verdict(state) {
-                Verdict::Restart => Step::act(state),
+                Verdict::Restart => Step::to(state),
                 Verdict::Stay(reason) => self.stopped(state, reason),
             },
-            Phase::Throttled => match self.verdict(state) {
-                Verdict::Stay(reason) => self.stopped(state, reason),
-                Verdict::Restart if self.rules.limit.is_none() => self.back_off(state),
-                Verdict::Restart => Step::act(state),
+            Phase::Throttled => match (state.reason, self.verdict(state)) {
+                (Reason::RestartRequested, _) | (_, Verdict::Restart) => {
+                    let mut step = Step::to(state);
+                    if self.rules.limit.is_none() {
+                        step.actions.window = TimerCommand::Shorten(Millis::ZERO);
+                    }
+                    step
+                }
+                (_, Verdict::Stay(reason)) => self.stopped(state, reason),
             },
             Phase::Running | Phase::Healthy => {
-                Step::act(state).watchdog(match self.rules.watchdog {
+                Step::to(state).watchdog(match self.rules.watchdog {
                     Some(watchdog) => TimerCommand::Shorten(watchdog.period),
                     None => TimerCommand::Disarm,
                 })
@@ -395,7 +384,7 @@ impl Policy {
             | Phase::Killing
             | Phase::Releasing
             | Phase::Purging
-            | Phase::Stopped => Step::act(state),
+            | Phase::Stopped => Step::to(state),
         }
     }
 
@@ -404,27 +393,13 @@ impl Policy {
         forgiven.strikes = 0;
         forgiven.starts = 0;
         forgiven.level = self.rules.backoff.skip;
-        let mut step = match state.phase {
+        let mut step = Step::to(forgiven);
+        if matches!(state.phase, Phase::Throttled) {
             // The window was all it waited for.
-            Phase::Throttled => self.back_off(forgiven),
-            Phase::Idle
-            | Phase::Starting
-            | Phase::Cancelling
-            | Phase::Aborting
-            | Phase::Activating
-            | Phase::Running
-            | Phase::Healthy
-            | Phase::Stopping
-            | Phase::Killing
-            | Phase::Releasing
-            | Phase::Purging
-            | Phase::BackingOff
-            | Phase::Stopped => Step::stay(forgiven),
-        };
-        if state.starts > 0 {
+            step.actions.window = TimerCommand::Shorten(Millis::ZERO);
+        } else if state.starts > 0 {
             step.actions.window = TimerCommand::Disarm;
         }
-        step.actions.persist = !same(state, step.state);
         step
     }
 
@@ -526,9 +501,7 @@ impl Policy {
 
     const fn ping(&self, state: State) -> Step {
         match (state.phase, self.rules.watchdog) {
-            (Phase::Running | Phase::Healthy, Some(watchdog)) => {
-                Step::act(state).watchdog(TimerCommand::Arm(Delay::exact(watchdog.period)))
-            }
+            (Phase::Running | Phase::Healthy, Some(_)) => self.arm_watchdog(Step::to(state)),
             (
                 Phase::Idle
                 | Phase::Starting
@@ -615,7 +588,7 @@ impl Policy {
     const fn timer_fired(&self, state: State, kind: TimerKind) -> Step {
         match (kind, state.phase) {
             (TimerKind::StartTimeout, Phase::Starting) => self
-                .enter(state, Phase::Cancelling)
+                .strike(state, self.enter(state, Phase::Cancelling))
                 .because(fault_reason(state.reason, Reason::StartTimeout))
                 .arm_if(self.rules.stop.grace)
                 .emit(Lifecycle::Stopping),
@@ -624,9 +597,9 @@ impl Policy {
             }
             (TimerKind::Healthy, Phase::Running) => self.healthy(state),
             (TimerKind::StopGrace, Phase::Cancelling) => self.enter(state, Phase::Aborting),
-            (TimerKind::StopGrace, Phase::Stopping) => self.escalate(state, Phase::Killing),
-            (TimerKind::StopGrace, Phase::Releasing) => self.escalate(state, Phase::Purging),
-            (TimerKind::KillWindow, Phase::Killing) => Step::act(state)
+            (TimerKind::StopGrace, Phase::Stopping) => self.escalate(state),
+            (TimerKind::StopGrace, Phase::Releasing) => self.purge(state),
+            (TimerKind::KillWindow, Phase::Killing) => Step::to(state)
                 .signal(Signal::KILL, self.rules.stop.scope)
                 .arm(self.rules.stop.kill_window)
                 .emit(Lifecycle::Unkillable),
@@ -640,7 +613,8 @@ impl Policy {
             (TimerKind::Window, Phase::Throttled) => {
                 let mut open = state;
                 open.starts = 0;
-                self.begin(open, Initiative::Policy)
+                let asked = matches!(state.reason, Reason::RestartRequested);
+                self.begin(open, if asked { Initiative::User } else { Initiative::Policy })
             }
             (
                 TimerKind::Window,
@@ -663,7 +637,7 @@ impl Policy {
                 }
                 let mut open = state;
                 open.starts = 0;
-                Step::stay(open)
+                Step::to(open)
             }
             (
                 TimerKind::StartTimeout
@@ -691,43 +665,60 @@ impl Policy {
     }
 
     const fn recovered(&self, state: State, found: Found) -> Step {
-        match found {
+        let mut step = match found {
             Found::Alive => self.recovered_alive(state),
             Found::Exited(exit) => self.recovered_dead(state, exit, false),
             Found::Gone => self.recovered_dead(state, Exit::Unknown, false),
             Found::Rebooted => self.recovered_dead(state, Exit::Unknown, true),
+        };
+        // Timers did not survive. An open window that nobody closes would hold up starts for ever.
+        if step.state.starts > 0 {
+            match self.rules.limit {
+                Some(limit) if matches!(step.actions.window, TimerCommand::Keep) => {
+                    step.actions.window = TimerCommand::Arm(Delay::exact(limit.window));
+                }
+                Some(_) => {}
+                None => step.state.starts = 0,
+            }
         }
+        step
     }
 
     const fn recovered_alive(&self, state: State) -> Step {
         let stop = self.rules.stop;
         match state.phase {
-            Phase::Starting | Phase::Aborting => self.started(state),
             // Timers did not survive; each phase gets its own again, in full.
-            Phase::Cancelling => self.started(state).arm_if(stop.grace),
-            Phase::Activating => Step::act(state).arm_if(self.rules.start.timeout),
-            Phase::Running => self.serve(state),
-            Phase::Healthy => match self.rules.watchdog {
-                Some(watchdog) => {
-                    Step::act(state).watchdog(TimerCommand::Arm(Delay::exact(watchdog.period)))
+            Phase::Starting => {
+                let step = self.started(state);
+                if matches!(step.state.phase, Phase::Activating) {
+                    step.arm_if(self.rules.start.timeout)
+                } else {
+                    step
                 }
-                None => Step::act(state),
-            },
-            Phase::Stopping => Step::act(state)
-                .signal(stop.signal, stop.scope)
-                .arm_if(stop.grace),
-            Phase::Killing => Step::act(state)
-                .signal(Signal::KILL, stop.scope)
-                .arm(stop.kill_window),
+            }
+            Phase::Aborting => self.started(state),
+            Phase::Cancelling => self.started(state).arm_if(stop.grace),
+            Phase::Activating => Step::to(state).arm_if(self.rules.start.timeout),
+            Phase::Running => self.arm_serving(Step::to(state)),
+            Phase::Healthy => self.arm_watchdog(Step::to(state)),
+            Phase::Stopping => Step::to(state).signal(stop.signal, stop.scope).arm_if(stop.grace),
+            Phase::Killing => {
+                Step::to(state).signal(Signal::KILL, stop.scope).arm(stop.kill_window)
+            }
             // The saved state says that it ended: whatever this is, it must not live beside a new run.
             Phase::Releasing
             | Phase::Purging
             | Phase::BackingOff
             | Phase::Throttled
-            | Phase::Stopped => self
-                .enter(state, Phase::Purging)
-                .signal(Signal::KILL, stop.scope)
-                .arm(stop.kill_window),
+            | Phase::Stopped => {
+                // Stopped before it was ever started: there is no run that could live.
+                if state.run.is(RunId::NONE) {
+                    return Step::ignored(state, Note::NotApplicable);
+                }
+                let mut step = self.enter(state, Phase::Purging);
+                step.actions.persist = !same(state, step.state);
+                step.signal(Signal::KILL, stop.scope).arm(stop.kill_window)
+            }
             Phase::Idle => Step::ignored(state, Note::NotApplicable),
         }
     }
@@ -736,29 +727,29 @@ impl Policy {
         let stop = self.rules.stop;
         match state.phase {
             Phase::Starting
-            | Phase::Cancelling
             | Phase::Aborting
             | Phase::Activating
             | Phase::Running
-            | Phase::Healthy
-            | Phase::Stopping
-            | Phase::Killing => self.exited(state, exit),
+            | Phase::Healthy => self.exited(state, exit),
+            // The escalation goes on, but its timer did not survive.
+            Phase::Cancelling | Phase::Stopping => self.exited(state, exit).arm_if(stop.grace),
+            Phase::Killing => self.exited(state, exit).arm(stop.kill_window),
             Phase::Releasing => {
-                let mut step = Step::act(state).arm_if(stop.grace);
+                let mut step = Step::to(state).arm_if(stop.grace);
                 step.actions.process = self.release_command(Phase::Releasing);
                 step
             }
             Phase::Purging => {
-                let mut step = Step::act(state).arm(stop.kill_window);
+                let mut step = Step::to(state).arm(stop.kill_window);
                 step.actions.process = self.release_command(Phase::Purging);
                 step
             }
             Phase::BackingOff => {
                 let delay = self.rules.backoff.delay(state.level.saturating_sub(1));
-                Step::act(state).timer(TimerCommand::Arm(delay))
+                Step::to(state).timer(TimerCommand::Arm(delay))
             }
             Phase::Throttled => {
-                let mut step = Step::act(state);
+                let mut step = Step::to(state);
                 step.actions.window = match self.rules.limit {
                     Some(limit) => TimerCommand::Arm(Delay::exact(limit.window)),
                     None => TimerCommand::Arm(Delay::exact(Millis::ZERO)),
@@ -773,12 +764,12 @@ impl Policy {
                     (_, _) => false,
                 };
                 if comes_back && !state.run.is(RunId::NONE) {
-                    self.begin(state, Initiative::Retry)
+                    self.begin(state, Initiative::Comeback)
                 } else {
-                    Step::act(state)
+                    Step::to(state)
                 }
             }
-            Phase::Idle => Step::act(state),
+            Phase::Idle => Step::to(state),
         }
     }
 
@@ -807,11 +798,7 @@ impl Policy {
         }
         match state.outcome {
             Outcome::StartFailed(failure) => {
-                let retry = if state.restarts == 0 {
-                    rules.start.first
-                } else {
-                    rules.start.later
-                };
+                let retry = if state.restarts == 0 { rules.start.first } else { rules.start.later };
                 let retried =
                     match (retry, failure) {
                         (StartRetry::Never, _)
@@ -862,10 +849,7 @@ impl Policy {
         let unready = matches!(self.rules.start.readiness, Readiness::Notify)
             && matches!(state.phase, Phase::Starting | Phase::Activating);
         let unhealthy = matches!(self.rules.early_exit, EarlyExit::Failure)
-            && matches!(
-                state.phase,
-                Phase::Starting | Phase::Activating | Phase::Running
-            );
+            && matches!(state.phase, Phase::Starting | Phase::Activating | Phase::Running);
         unready || unhealthy
     }
 
@@ -887,13 +871,14 @@ impl Policy {
                 state.restarts = state.restarts.saturating_add(1);
                 self.rules.limit.is_some()
             }
+            Initiative::Comeback => false,
         };
         let mut window = TimerCommand::Keep;
         if let Some(limit) = self.rules.limit
             && counted
         {
             if state.starts >= limit.burst && !matches!(initiative, Initiative::Retry) {
-                return self.limited(from, limit.then);
+                return self.limited(from, initiative, limit.then);
             }
             if state.starts == 0 {
                 window = TimerCommand::Arm(Delay::exact(limit.window));
@@ -901,30 +886,24 @@ impl Policy {
             state.starts = state.starts.saturating_add(1);
         }
         let mut step = self.enter(from, Phase::Starting);
-        step.state = State {
-            phase: Phase::Starting,
-            ..state
-        };
+        step.state = State { phase: Phase::Starting, ..state };
         step.state.run = state.run.next();
         step.state.outcome = Outcome::None;
         step.actions.process = ProcessCommand::Spawn;
         step.actions.window = window;
-        step.arm_if(self.rules.start.timeout)
-            .emit(Lifecycle::Starting)
+        step.arm_if(self.rules.start.timeout).emit(Lifecycle::Starting)
     }
 
-    const fn limited(&self, from: State, then: OnLimit) -> Step {
-        match then {
-            OnLimit::Stop => self.stopped(from, Reason::StartLimit),
-            OnLimit::Wait => {
-                let reason = if from.reason.is_fault() {
-                    from.reason
-                } else {
-                    Reason::Wanted
-                };
-                self.enter(from, Phase::Throttled)
-                    .because(reason)
-                    .emit(Lifecycle::Throttled)
+    const fn limited(&self, from: State, initiative: Initiative, then: OnLimit) -> Step {
+        match (then, initiative) {
+            (OnLimit::Stop, _) => self.stopped(from, Reason::StartLimit),
+            // The user's wish outlasts the wait, whatever the policy would do by itself.
+            (OnLimit::Wait, Initiative::User) => self
+                .enter(from, Phase::Throttled)
+                .because(Reason::RestartRequested)
+                .emit(Lifecycle::Throttled),
+            (OnLimit::Wait, Initiative::Policy | Initiative::Retry | Initiative::Comeback) => {
+                self.enter(from, Phase::Throttled).emit(Lifecycle::Throttled)
             }
         }
     }
@@ -933,15 +912,14 @@ impl Policy {
         let delay = self.rules.backoff.delay(state.level);
         let mut step = self.enter(state, Phase::BackingOff);
         step.state.level = state.level.saturating_add(1);
-        step.timer(TimerCommand::Arm(delay))
-            .emit(Lifecycle::BackingOff)
+        step.timer(TimerCommand::Arm(delay)).emit(Lifecycle::BackingOff)
     }
 
     // Entering phases.
 
-    /// The bare change of phase: disarms what the old phase owned, and settles what leaving it means.
+    /// The bare change of phase: disarms what the old phase owned.
     const fn enter(&self, from: State, phase: Phase) -> Step {
-        let mut step = Step::stay(State { phase, ..from });
+        let mut step = Step::to(State { phase, ..from });
         if from.phase.timer().is_some() {
             step.actions.timer = TimerCommand::Disarm;
         }
@@ -950,13 +928,19 @@ impl Policy {
         if served && !serves && self.rules.watchdog.is_some() {
             step.actions.watchdog = TimerCommand::Disarm;
         }
-        let was_up = served || matches!(from.phase, Phase::Starting | Phase::Activating);
-        let is_up = serves || matches!(phase, Phase::Starting | Phase::Activating);
-        if was_up && !is_up {
-            let forgiven = matches!(from.phase, Phase::Healthy) && self.forgives_retries();
-            if !forgiven {
-                step.state.strikes = from.strikes.saturating_add(1);
-            }
+        step
+    }
+
+    /// Holds the run in `from` against the retry budget: it ended by itself or by a fault, and was not
+    /// healthy where that is forgiven. A run that was stopped on request is never held against it.
+    const fn strike(&self, from: State, mut step: Step) -> Step {
+        let up = matches!(
+            from.phase,
+            Phase::Starting | Phase::Activating | Phase::Running | Phase::Healthy
+        );
+        let forgiven = matches!(from.phase, Phase::Healthy) && self.forgives_retries();
+        if up && !forgiven && !from.reason.is_stop() {
+            step.state.strikes = from.strikes.saturating_add(1);
         }
         step
     }
@@ -970,19 +954,28 @@ impl Policy {
 
     /// Down at once: there is no process.
     const fn stopped(&self, state: State, reason: Reason) -> Step {
-        let step = self.enter(state, Phase::Stopped).because(reason);
+        let mut step = self.enter(state, Phase::Stopped).because(reason);
+        step.actions.persist = !same(state, step.state);
         step.emit(end(reason, Remains::Nothing))
     }
 
     const fn serve(&self, state: State) -> Step {
-        let mut step = self.enter(state, Phase::Running);
+        self.arm_serving(self.enter(state, Phase::Running))
+    }
+
+    /// Arms the timers of a process that begins to serve.
+    const fn arm_serving(&self, mut step: Step) -> Step {
         if let Some(healthy) = self.rules.healthy {
             step = step.arm(healthy.after);
         }
-        if let Some(watchdog) = self.rules.watchdog {
-            step = step.watchdog(TimerCommand::Arm(Delay::exact(watchdog.period)));
+        self.arm_watchdog(step)
+    }
+
+    const fn arm_watchdog(&self, step: Step) -> Step {
+        match self.rules.watchdog {
+            Some(watchdog) => step.watchdog(TimerCommand::Arm(Delay::exact(watchdog.period))),
+            None => step,
         }
-        step
     }
 
     const fn healthy(&self, state: State) -> Step {
@@ -995,19 +988,27 @@ impl Policy {
     }
 
     const fn fault(&self, state: State, fault: Reason, signal: Signal) -> Step {
-        self.enter(state, Phase::Stopping)
+        self.strike(state, self.enter(state, Phase::Stopping))
             .because(fault_reason(state.reason, fault))
             .signal(signal, self.rules.stop.scope)
             .arm_if(self.rules.stop.grace)
             .emit(Lifecycle::Stopping)
     }
 
-    /// The kill: of the process ([`Phase::Killing`]) or of what it left ([`Phase::Purging`]).
-    const fn escalate(&self, state: State, phase: Phase) -> Step {
-        self.enter(state, phase)
+    const fn escalate(&self, state: State) -> Step {
+        self.enter(state, Phase::Killing)
             .signal(Signal::KILL, self.rules.stop.scope)
             .arm(self.rules.stop.kill_window)
             .emit(Lifecycle::Killing)
+    }
+
+    /// The kill of what the run left. Where only the process was meant, nobody is left to be signalled.
+    const fn purge(&self, state: State) -> Step {
+        let step = self.enter(state, Phase::Purging).arm(self.rules.stop.kill_window);
+        match self.rules.stop.scope {
+            Scope::Group => step.signal(Signal::KILL, Scope::Group).emit(Lifecycle::Killing),
+            Scope::Process => step,
+        }
     }
 
     /// The run is over; what it left is brought down by the same escalation, which goes on if it has
@@ -1015,12 +1016,8 @@ impl Policy {
     const fn release(&self, state: State, outcome: Outcome) -> Step {
         let stop = self.rules.stop;
         let killed = matches!(state.phase, Phase::Aborting | Phase::Killing);
-        let phase = if killed {
-            Phase::Purging
-        } else {
-            Phase::Releasing
-        };
-        let step = self.enter(state, phase);
+        let phase = if killed { Phase::Purging } else { Phase::Releasing };
+        let step = self.strike(state, self.enter(state, phase));
         let mut step = match state.phase {
             Phase::Cancelling | Phase::Stopping | Phase::Killing => step.timer(TimerCommand::Keep),
             Phase::Aborting => step.arm(stop.kill_window),
@@ -1059,10 +1056,7 @@ impl Policy {
                 | Phase::Stopped,
             ) => Some(stop.signal),
         };
-        ProcessCommand::Release {
-            signal,
-            scope: stop.scope,
-        }
+        ProcessCommand::Release { signal, scope: stop.scope }
     }
 
     const fn grace(&self, grace: Grace) -> Option<Millis> {
@@ -1123,14 +1117,14 @@ const fn start_after_the_end(state: State) -> Step {
         | Reason::Prevented
         | Reason::Exhausted
         | Reason::StartLimit
-        | Reason::StartFailed => Step::stay(state).because(Reason::RestartRequested),
+        | Reason::StartFailed => Step::to(state).because(Reason::RestartRequested),
     }
 }
 
 const fn signal_requested(state: State, signal: Signal) -> Step {
     match state.phase {
         Phase::Activating | Phase::Running | Phase::Healthy | Phase::Stopping | Phase::Killing => {
-            Step::act(state).signal(signal, Scope::Process)
+            Step::to(state).signal(signal, Scope::Process)
         }
         Phase::Idle
         | Phase::Starting
@@ -1146,17 +1140,11 @@ const fn signal_requested(state: State, signal: Signal) -> Step {
 
 /// Records an intent that asks for nothing else here.
 const fn record(state: State, reason: Reason) -> Step {
-    let mut step = Step::stay(state).because(reason);
-    step.actions.persist = !same(state, step.state);
-    step
+    Step::to(state).because(reason)
 }
 
 const fn end(reason: Reason, remains: Remains) -> Lifecycle {
-    if reason.is_give_up() {
-        Lifecycle::GaveUp { remains }
-    } else {
-        Lifecycle::Stopped { remains }
-    }
+    if reason.is_give_up() { Lifecycle::GaveUp { remains } } else { Lifecycle::Stopped { remains } }
 }
 
 const fn exhausted(retries: Retries, strikes: u16) -> bool {
@@ -1166,11 +1154,12 @@ const fn exhausted(retries: Retries, strikes: u16) -> bool {
     }
 }
 
-/// Whether two states of the same phase and run are equal.
+/// Whether nothing has changed. A new run, its outcome and its restart come with a change of phase.
 const fn same(a: State, b: State) -> bool {
     a.reason as u8 == b.reason as u8
         && a.phase as u8 == b.phase as u8
         && a.level == b.level
+        && a.restarts == b.restarts
         && a.strikes == b.strikes
         && a.starts == b.starts
 }

@@ -28,11 +28,7 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) fn new(field: &'static str, value: &str, fix: &'static str) -> Self {
-        Self {
-            field,
-            value: Excerpt::new(value),
-            fix,
-        }
+        Self { field, value: Excerpt::new(value), fix }
     }
 
     /// What was being read.
@@ -57,13 +53,7 @@ impl ParseError {
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cut = if self.value.cut { "..." } else { "" };
-        write!(
-            f,
-            "{}: {:?}{cut} is not understood: {}",
-            self.field,
-            self.value(),
-            self.fix
-        )
+        write!(f, "{}: {:?}{cut} is not understood: {}", self.field, self.value(), self.fix)
     }
 }
 
@@ -85,11 +75,7 @@ impl Excerpt {
             len -= 1;
         }
         bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
-        Self {
-            bytes,
-            len: len as u8,
-            cut: len < text.len(),
-        }
+        Self { bytes, len: len as u8, cut: len < text.len() }
     }
 
     fn as_str(&self) -> &str {
@@ -129,14 +115,8 @@ impl fmt::Display for Event {
             Self::Ping { run } => write!(f, "ping {run}"),
             Self::Unhealthy { run } => write!(f, "unhealthy {run}"),
             Self::Exited { run, exit } => write!(f, "exited {run} {exit}"),
-            Self::Released {
-                run,
-                remains: Remains::Nothing,
-            } => write!(f, "released {run}"),
-            Self::Released {
-                run,
-                remains: Remains::Leaked,
-            } => write!(f, "released {run} leaked"),
+            Self::Released { run, remains: Remains::Nothing } => write!(f, "released {run}"),
+            Self::Released { run, remains: Remains::Leaked } => write!(f, "released {run} leaked"),
             Self::TimerFired { timer } => write!(f, "fired {timer}"),
             Self::Recovered { run, found } => match found {
                 Found::Alive => write!(f, "recovered {run} alive"),
@@ -174,19 +154,11 @@ impl FromStr for Event {
                     Some("on-next-exit") => StopMode::OnNextExit,
                     word => StopMode::Graceful(parse_grace(word)?),
                 },
-                origin: if name == "stop" {
-                    Origin::User
-                } else {
-                    Origin::Shutdown
-                },
+                origin: if name == "stop" { Origin::User } else { Origin::Shutdown },
             },
-            "restart" => Self::RestartRequested {
-                grace: parse_grace(words.optional())?,
-            },
+            "restart" => Self::RestartRequested { grace: parse_grace(words.optional())? },
             "signal" => Self::SignalRequested {
-                signal: words
-                    .next("signal", "write a name or number after it")?
-                    .parse()?,
+                signal: words.next("signal", "write a name or number after it")?.parse()?,
             },
             "policy-changed" => Self::PolicyChanged,
             "reset" => Self::ResetRequested,
@@ -194,18 +166,14 @@ impl FromStr for Event {
             "started" => Self::Started { run: words.run()? },
             "start-failed" => Self::StartFailed {
                 run: words.run()?,
-                failure: words
-                    .next("failure", "write transient or permanent")?
-                    .parse()?,
+                failure: words.next("failure", "write transient or permanent")?.parse()?,
             },
             "ready" => Self::Ready { run: words.run()? },
             "ping" => Self::Ping { run: words.run()? },
             "unhealthy" => Self::Unhealthy { run: words.run()? },
             "exited" => Self::Exited {
                 run: words.run()?,
-                exit: words
-                    .next("exit", "write code=N, signal=NAME or unknown")?
-                    .parse()?,
+                exit: words.next("exit", "write code=N, signal=NAME or unknown")?.parse()?,
             },
             "released" => Self::Released {
                 run: words.run()?,
@@ -223,12 +191,7 @@ impl FromStr for Event {
             },
             "fired" => {
                 let kind = words.next("timer", TIMER_FIX)?.parse()?;
-                Self::TimerFired {
-                    timer: TimerToken {
-                        run: words.run()?,
-                        kind,
-                    },
-                }
+                Self::TimerFired { timer: TimerToken { run: words.run()?, kind } }
             }
             "recovered" => Self::Recovered {
                 run: words.run()?,
@@ -252,11 +215,9 @@ impl FromStr for Event {
         };
         match words.optional() {
             None => Ok(event),
-            Some(word) => Err(ParseError::new(
-                "event",
-                word,
-                "remove it: the event ends before it",
-            )),
+            Some(word) => {
+                Err(ParseError::new("event", word, "remove it: the event ends before it"))
+            }
         }
     }
 }
@@ -332,14 +293,8 @@ impl FromStr for StartFailure {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        named(
-            &[
-                (Self::Transient, "transient"),
-                (Self::Permanent, "permanent"),
-            ],
-            text,
-        )
-        .ok_or_else(|| ParseError::new("failure", text, "write transient or permanent"))
+        named(&[(Self::Transient, "transient"), (Self::Permanent, "permanent")], text)
+            .ok_or_else(|| ParseError::new("failure", text, "write transient or permanent"))
     }
 }
 
@@ -354,15 +309,10 @@ impl FromStr for Delay {
         let (base, longest) = text.split_once("..").unwrap_or((text, text));
         let (base, longest): (Millis, Millis) = (base.parse()?, longest.parse()?);
         match longest.as_u32().checked_sub(base.as_u32()) {
-            Some(jitter) => Ok(Self {
-                base,
-                jitter: Millis::new(jitter),
-            }),
-            None => Err(ParseError::new(
-                "delay",
-                text,
-                "write the shorter one first: 100ms..110ms",
-            )),
+            Some(jitter) => Ok(Self { base, jitter: Millis::new(jitter) }),
+            None => {
+                Err(ParseError::new("delay", text, "write the shorter one first: 100ms..110ms"))
+            }
         }
     }
 }
@@ -428,17 +378,12 @@ const KEYS: &str = "write one of preset (first), restart, retries, success, prev
 
 fn set(rules: &mut Rules, counts: Counts, word: &str) -> Result<(), ParseError> {
     let (key, value) = word.split_once('=').ok_or_else(|| {
-        ParseError::new(
-            "policy",
-            word,
-            "write key=value words, such as restart=always",
-        )
+        ParseError::new("policy", word, "write key=value words, such as restart=always")
     })?;
     match key {
         "restart" => {
-            let (rule, max) = value
-                .split_once(':')
-                .map_or((value, None), |(rule, max)| (rule, Some(max)));
+            let (rule, max) =
+                value.split_once(':').map_or((value, None), |(rule, max)| (rule, Some(max)));
             rules.restart = choose("restart", rule, RESTARTS)?;
             if let Some(max) = max {
                 rules.retries = parse_retries(max, counts)?;
@@ -449,12 +394,8 @@ fn set(rules: &mut Rules, counts: Counts, word: &str) -> Result<(), ParseError> 
                 Some(max) => (max, Counts::Runs),
                 None => (value, Counts::Restarts),
             };
-            rules.retries = optional(max, |max| {
-                Ok(Retries {
-                    max: number("retries", max)?,
-                    counts,
-                })
-            })?;
+            rules.retries =
+                optional(max, |max| Ok(Retries { max: number("retries", max)?, counts }))?;
         }
         "success" => rules.success = value.parse()?,
         "prevent" => rules.prevent = value.parse()?,
@@ -468,37 +409,23 @@ fn set(rules: &mut Rules, counts: Counts, word: &str) -> Result<(), ParseError> 
                 number("jitter", value.strip_suffix('%').unwrap_or(value))?;
         }
         "healthy-after" => {
-            let forgives = rules
-                .healthy
-                .map_or(Forgives::All, |healthy| healthy.forgives);
-            rules.healthy = optional(value, |after| {
-                Ok(HealthyRule {
-                    after: after.parse()?,
-                    forgives,
-                })
-            })?;
+            let forgives = rules.healthy.map_or(Forgives::All, |healthy| healthy.forgives);
+            rules.healthy =
+                optional(value, |after| Ok(HealthyRule { after: after.parse()?, forgives }))?;
         }
         "forgive" => {
             let forgives = choose("forgive", value, FORGIVES)?;
             match &mut rules.healthy {
                 Some(healthy) => healthy.forgives = forgives,
                 None => {
-                    return Err(ParseError::new(
-                        "forgive",
-                        value,
-                        "give healthy-after before it",
-                    ));
+                    return Err(ParseError::new("forgive", value, "give healthy-after before it"));
                 }
             }
         }
         "limit" => rules.limit = optional(value, parse_limit)?,
         "stop-signal" => rules.stop.signal = value.parse()?,
         "stop-timeout" => {
-            rules.stop.grace = if value == "never" {
-                None
-            } else {
-                Some(value.parse()?)
-            };
+            rules.stop.grace = if value == "never" { None } else { Some(value.parse()?) };
         }
         "kill-window" => rules.stop.kill_window = value.parse()?,
         "scope" => rules.stop.scope = choose("scope", value, SCOPES)?,
@@ -507,15 +434,9 @@ fn set(rules: &mut Rules, counts: Counts, word: &str) -> Result<(), ParseError> 
         "first-start" => rules.start.first = choose("first-start", value, START_RETRIES)?,
         "later-start" => rules.start.later = choose("later-start", value, START_RETRIES)?,
         "watchdog" => {
-            let signal = rules
-                .watchdog
-                .map_or(Signal::ABRT, |watchdog| watchdog.signal);
-            rules.watchdog = optional(value, |period| {
-                Ok(Watchdog {
-                    period: period.parse()?,
-                    signal,
-                })
-            })?;
+            let signal = rules.watchdog.map_or(Signal::ABRT, |watchdog| watchdog.signal);
+            rules.watchdog =
+                optional(value, |period| Ok(Watchdog { period: period.parse()?, signal }))?;
         }
         "watchdog-signal" => {
             let signal = value.parse()?;
@@ -532,11 +453,7 @@ fn set(rules: &mut Rules, counts: Counts, word: &str) -> Result<(), ParseError> 
         }
         "save" => rules.save = choose("save", value, SAVES)?,
         "preset" => {
-            return Err(ParseError::new(
-                "preset",
-                value,
-                "write it first: the rest changes it",
-            ));
+            return Err(ParseError::new("preset", value, "write it first: the rest changes it"));
         }
         _ => return Err(ParseError::new("policy key", key, KEYS)),
     }
@@ -552,11 +469,7 @@ impl fmt::Display for Policy {
             let runs = if counts == Counts::Runs { ":runs" } else { "" };
             write!(f, " retries={max}{runs}")?;
         }
-        let sets = [
-            ("success", rules.success),
-            ("prevent", rules.prevent),
-            ("force", rules.force),
-        ];
+        let sets = [("success", rules.success), ("prevent", rules.prevent), ("force", rules.force)];
         for (key, set) in sets {
             if set != ExitSet::EMPTY {
                 write!(f, " {key}={set}")?;
@@ -565,12 +478,7 @@ impl fmt::Display for Policy {
         if rules.early_exit != base.early_exit {
             write!(f, " early-exit={}", name_of(EARLY_EXITS, rules.early_exit))?;
         }
-        let Backoff {
-            curve,
-            first,
-            skip,
-            jitter_percent,
-        } = rules.backoff;
+        let Backoff { curve, first, skip, jitter_percent } = rules.backoff;
         if curve != base.backoff.curve {
             write!(f, " backoff={curve}")?;
         }
@@ -586,21 +494,11 @@ impl fmt::Display for Policy {
         match rules.healthy {
             None => f.write_str(" healthy-after=none")?,
             Some(HealthyRule { after, forgives }) if rules.healthy != base.healthy => {
-                write!(
-                    f,
-                    " healthy-after={after} forgive={}",
-                    name_of(FORGIVES, forgives)
-                )?;
+                write!(f, " healthy-after={after} forgive={}", name_of(FORGIVES, forgives))?;
             }
             Some(_) => {}
         }
-        if let Some(StartLimit {
-            burst,
-            window,
-            counts,
-            then,
-        }) = rules.limit
-        {
+        if let Some(StartLimit { burst, window, counts, then }) = rules.limit {
             write!(f, " limit={burst}/{window}:{}", name_of(ON_LIMITS, then))?;
             if counts == StartsCounted::All {
                 f.write_str(":all")?;
@@ -652,25 +550,13 @@ impl fmt::Display for Curve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Constant { delay } => write!(f, "constant:{delay}"),
-            Self::Linear {
-                initial,
-                increment,
-                cap,
-            } => {
+            Self::Linear { initial, increment, cap } => {
                 write!(f, "linear:{initial}+{increment}<={cap}")
             }
-            Self::Exponential {
-                initial,
-                factor,
-                cap,
-            } => {
+            Self::Exponential { initial, factor, cap } => {
                 write!(f, "exponential:{initial}*{factor}<={cap}")
             }
-            Self::Geometric {
-                initial,
-                cap,
-                steps,
-            } => {
+            Self::Geometric { initial, cap, steps } => {
                 write!(f, "geometric:{initial}<={cap}/{steps}")
             }
         }
@@ -694,9 +580,7 @@ impl FromStr for Curve {
         };
         let (shape, rest) = text.split_once(':').ok_or_else(error)?;
         if shape == "constant" {
-            return Ok(Self::Constant {
-                delay: rest.parse()?,
-            });
+            return Ok(Self::Constant { delay: rest.parse()? });
         }
         let (growth, cap) = rest.split_once("<=").ok_or_else(error)?;
         match shape {
@@ -777,10 +661,9 @@ impl Restart {
     ) -> Result<(Self, Option<Retries>), ParseError> {
         match text.split_once(':') {
             None => Ok((choose("restart", text, RESTARTS)?, None)),
-            Some((rule, max)) => Ok((
-                choose("restart", rule, RESTARTS)?,
-                parse_retries(max, counts)?,
-            )),
+            Some((rule, max)) => {
+                Ok((choose("restart", rule, RESTARTS)?, parse_retries(max, counts)?))
+            }
         }
     }
 }
@@ -794,13 +677,8 @@ fn parse_retries(max: &str, counts: Counts) -> Result<Option<Retries>, ParseErro
 fn parse_limit(text: &str) -> Result<StartLimit, ParseError> {
     let error = || ParseError::new("limit", text, "write 5/10s, 5/10s:wait or 5/10s:stop:all");
     let mut parts = text.split(':');
-    let (burst, window) = parts
-        .next()
-        .and_then(|part| part.split_once('/'))
-        .ok_or_else(error)?;
-    let then = parts
-        .next()
-        .map_or(Ok(OnLimit::Stop), |then| choose("limit", then, ON_LIMITS))?;
+    let (burst, window) = parts.next().and_then(|part| part.split_once('/')).ok_or_else(error)?;
+    let then = parts.next().map_or(Ok(OnLimit::Stop), |then| choose("limit", then, ON_LIMITS))?;
     let counts = match parts.next() {
         None => StartsCounted::Automatic,
         Some("all") => StartsCounted::All,
@@ -809,23 +687,14 @@ fn parse_limit(text: &str) -> Result<StartLimit, ParseError> {
     if parts.next().is_some() {
         return Err(error());
     }
-    Ok(StartLimit {
-        burst: number("limit", burst)?,
-        window: window.parse()?,
-        counts,
-        then,
-    })
+    Ok(StartLimit { burst: number("limit", burst)?, window: window.parse()?, counts, then })
 }
 
 fn optional<T>(
     text: &str,
     parse: impl FnOnce(&str) -> Result<T, ParseError>,
 ) -> Result<Option<T>, ParseError> {
-    if text == "none" {
-        Ok(None)
-    } else {
-        parse(text).map(Some)
-    }
+    if text == "none" { Ok(None) } else { parse(text).map(Some) }
 }
 
 fn number<T: FromStr>(field: &'static str, text: &str) -> Result<T, ParseError> {
@@ -837,10 +706,7 @@ fn number<T: FromStr>(field: &'static str, text: &str) -> Result<T, ParseError> 
 type Names<T, const N: usize> = ([(T, &'static str); N], &'static str);
 
 fn named<T: Copy>(names: &[(T, &str)], text: &str) -> Option<T> {
-    names
-        .iter()
-        .find(|(_, name)| *name == text)
-        .map(|(value, _)| *value)
+    names.iter().find(|(_, name)| *name == text).map(|(value, _)| *value)
 }
 
 fn choose<T: Copy, const N: usize>(
@@ -848,18 +714,12 @@ fn choose<T: Copy, const N: usize>(
     text: &str,
     (names, fix): Names<T, N>,
 ) -> Result<T, ParseError> {
-    let field = KEYS
-        .split(", ")
-        .find(|key| *key == field)
-        .unwrap_or("policy");
+    let field = KEYS.split(", ").find(|key| *key == field).unwrap_or("policy");
     named(&names, text).ok_or_else(|| ParseError::new(field, text, fix))
 }
 
 fn name_of<T: Copy + PartialEq, const N: usize>((names, _): Names<T, N>, value: T) -> &'static str {
-    names
-        .iter()
-        .find(|(other, _)| *other == value)
-        .map_or("", |(_, name)| name)
+    names.iter().find(|(other, _)| *other == value).map_or("", |(_, name)| name)
 }
 
 const RESTARTS: Names<Restart, 4> = (
@@ -872,28 +732,17 @@ const RESTARTS: Names<Restart, 4> = (
     "write no, on-failure, on-failure:3, always or unless-stopped",
 );
 const EARLY_EXITS: Names<EarlyExit, 2> = (
-    [
-        (EarlyExit::ByStatus, "by-status"),
-        (EarlyExit::Failure, "failure"),
-    ],
+    [(EarlyExit::ByStatus, "by-status"), (EarlyExit::Failure, "failure")],
     "write by-status or failure",
 );
-const FORGIVES: Names<Forgives, 2> = (
-    [(Forgives::Delay, "delay"), (Forgives::All, "all")],
-    "write delay or all",
-);
-const ON_LIMITS: Names<OnLimit, 2> = (
-    [(OnLimit::Stop, "stop"), (OnLimit::Wait, "wait")],
-    "write stop or wait",
-);
-const SCOPES: Names<Scope, 2> = (
-    [(Scope::Process, "process"), (Scope::Group, "group")],
-    "write process or group",
-);
-const READINESS: Names<Readiness, 2> = (
-    [(Readiness::Exec, "exec"), (Readiness::Notify, "notify")],
-    "write exec or notify",
-);
+const FORGIVES: Names<Forgives, 2> =
+    ([(Forgives::Delay, "delay"), (Forgives::All, "all")], "write delay or all");
+const ON_LIMITS: Names<OnLimit, 2> =
+    ([(OnLimit::Stop, "stop"), (OnLimit::Wait, "wait")], "write stop or wait");
+const SCOPES: Names<Scope, 2> =
+    ([(Scope::Process, "process"), (Scope::Group, "group")], "write process or group");
+const READINESS: Names<Readiness, 2> =
+    ([(Readiness::Exec, "exec"), (Readiness::Notify, "notify")], "write exec or notify");
 const START_RETRIES: Names<StartRetry, 3> = (
     [
         (StartRetry::Never, "never"),
@@ -903,10 +752,7 @@ const START_RETRIES: Names<StartRetry, 3> = (
     "write never, transient or always",
 );
 const SAVES: Names<SaveRule, 2> = (
-    [
-        (SaveRule::Optional, "optional"),
-        (SaveRule::Required, "required"),
-    ],
+    [(SaveRule::Optional, "optional"), (SaveRule::Required, "required")],
     "write optional or required",
 );
 

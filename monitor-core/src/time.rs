@@ -94,26 +94,17 @@ impl FromStr for Millis {
         while !rest.is_empty() {
             let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
             let (number, tail) = rest.split_at(digits);
-            let end = tail
-                .find(|c: char| c.is_ascii_digit())
-                .unwrap_or(tail.len());
+            let end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
             let (unit, next) = tail.split_at(end);
             let number: u32 = number.parse().map_err(|_| error())?;
-            let (ms, _) = UNITS
-                .iter()
-                .find(|(_, name)| *name == unit)
-                .ok_or_else(error)?;
+            let (ms, _) = UNITS.iter().find(|(_, name)| *name == unit).ok_or_else(error)?;
             total = number
                 .checked_mul(*ms)
                 .and_then(|part| total.checked_add(part))
                 .ok_or_else(error)?;
             rest = next;
         }
-        if text.is_empty() {
-            Err(error())
-        } else {
-            Ok(Self(total))
-        }
+        if text.is_empty() { Err(error()) } else { Ok(Self(total)) }
     }
 }
 
@@ -133,10 +124,7 @@ impl Delay {
     /// A delay of exactly `base`.
     #[must_use]
     pub const fn exact(base: Millis) -> Self {
-        Self {
-            base,
-            jitter: Millis::ZERO,
-        }
+        Self { base, jitter: Millis::ZERO }
     }
 
     /// The longest delay that may be drawn; saturates at [`Millis::MAX`].
@@ -157,10 +145,5 @@ impl fmt::Display for Delay {
     }
 }
 
-const UNITS: [(u32, &str); 5] = [
-    (86_400_000, "d"),
-    (3_600_000, "h"),
-    (60_000, "m"),
-    (1_000, "s"),
-    (1, "ms"),
-];
+const UNITS: [(u32, &str); 5] =
+    [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];

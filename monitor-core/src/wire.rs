@@ -53,20 +53,13 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length { found, expected } => {
-                write!(
-                    f,
-                    "length: {found} bytes are not possible: give exactly {expected}"
-                )
+                write!(f, "length: {found} bytes are not possible: give exactly {expected}")
             }
             Self::Version { found } => write!(
                 f,
                 "version: {found} is not readable here: use the release that wrote it, or start afresh (this one reads {VERSION})"
             ),
-            Self::Byte {
-                field,
-                position,
-                found,
-            } => write!(
+            Self::Byte { field, position, found } => write!(
                 f,
                 "{field}: byte {position} is {found:#04x}, which means nothing there: the record is damaged"
             ),
@@ -130,10 +123,9 @@ impl State {
     /// [`DecodeError`] for another length or version, a byte without meaning, and fields that no run of
     /// the machine brings together.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let bytes: &[u8; Self::WIRE_LEN] = bytes.try_into().map_err(|_| DecodeError::Length {
-            found: bytes.len(),
-            expected: Self::WIRE_LEN,
-        })?;
+        let bytes: &[u8; Self::WIRE_LEN] = bytes
+            .try_into()
+            .map_err(|_| DecodeError::Length { found: bytes.len(), expected: Self::WIRE_LEN })?;
         let &[
             version,
             phase,
@@ -157,18 +149,10 @@ impl State {
             z2,
         ] = bytes;
         check_version(version)?;
-        let byte = |field, position| DecodeError::Byte {
-            field,
-            position,
-            found: bytes[position],
-        };
+        let byte = |field, position| DecodeError::Byte { field, position, found: bytes[position] };
         let state = Self {
-            phase: *Phase::ALL
-                .get(usize::from(phase))
-                .ok_or_else(|| byte("phase", 1))?,
-            reason: *Reason::ALL
-                .get(usize::from(reason))
-                .ok_or_else(|| byte("reason", 2))?,
+            phase: *Phase::ALL.get(usize::from(phase)).ok_or_else(|| byte("phase", 1))?,
+            reason: *Reason::ALL.get(usize::from(reason)).ok_or_else(|| byte("reason", 2))?,
             level,
             starts,
             outcome: match (kind, value) {
@@ -195,10 +179,7 @@ impl State {
         if state.is_consistent() {
             Ok(state)
         } else {
-            Err(DecodeError::Inconsistent {
-                phase: state.phase,
-                reason: state.reason,
-            })
+            Err(DecodeError::Inconsistent { phase: state.phase, reason: state.reason })
         }
     }
 
@@ -208,6 +189,9 @@ impl State {
         let ran = self.run.as_u32() > 0;
         let ended = !matches!(self.outcome, Outcome::None);
         let reason = self.reason;
+        if !ran && (self.starts > 0 || self.strikes > 0 || self.restarts > 0) {
+            return false;
+        }
         match self.phase {
             Phase::Idle => matches!(reason, Reason::Created) && !ran && !ended,
             Phase::Starting => {
@@ -224,8 +208,12 @@ impl State {
             }
             // A verdict stays when a run that was thought to be over is found alive.
             Phase::Purging => ran && ended && !matches!(reason, Reason::Created),
-            Phase::BackingOff | Phase::Throttled => {
+            Phase::BackingOff => {
                 ran && ended && (matches!(reason, Reason::Wanted) || reason.is_fault())
+            }
+            Phase::Throttled => {
+                let asked = matches!(reason, Reason::Wanted | Reason::RestartRequested);
+                ran && ended && (asked || reason.is_fault())
             }
             Phase::Stopped => {
                 (reason.is_stop() && ran == ended) || (reason.is_verdict() && ran && ended)
@@ -307,17 +295,12 @@ impl Event {
     /// # Errors
     /// [`DecodeError`] for another length or version, and for a byte without meaning.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let bytes: &[u8; Self::WIRE_LEN] = bytes.try_into().map_err(|_| DecodeError::Length {
-            found: bytes.len(),
-            expected: Self::WIRE_LEN,
-        })?;
+        let bytes: &[u8; Self::WIRE_LEN] = bytes
+            .try_into()
+            .map_err(|_| DecodeError::Length { found: bytes.len(), expected: Self::WIRE_LEN })?;
         let &[version, tag, a, b, r0, r1, r2, r3, m0, m1, m2, m3] = bytes;
         check_version(version)?;
-        let byte = |field, position| DecodeError::Byte {
-            field,
-            position,
-            found: bytes[position],
-        };
+        let byte = |field, position| DecodeError::Byte { field, position, found: bytes[position] };
         let run = RunId::new(u32::from_le_bytes([r0, r1, r2, r3]));
         let millis = u32::from_le_bytes([m0, m1, m2, m3]);
         let event = match tag {
@@ -337,9 +320,7 @@ impl Event {
             2 => Self::RestartRequested {
                 grace: grace_from(a, millis).ok_or_else(|| byte("grace", 2))?,
             },
-            3 => Self::SignalRequested {
-                signal: Signal::new(a).ok_or_else(|| byte("signal", 2))?,
-            },
+            3 => Self::SignalRequested { signal: Signal::new(a).ok_or_else(|| byte("signal", 2))? },
             4 => Self::PolicyChanged,
             5 => Self::ResetRequested,
             6 => Self::RetryRequested,
@@ -355,10 +336,7 @@ impl Event {
             9 => Self::Ready { run },
             10 => Self::Ping { run },
             11 => Self::Unhealthy { run },
-            12 => Self::Exited {
-                run,
-                exit: exit_from(a, b).ok_or_else(|| byte("exit", 2))?,
-            },
+            12 => Self::Exited { run, exit: exit_from(a, b).ok_or_else(|| byte("exit", 2))? },
             13 => Self::Released {
                 run,
                 remains: match a {
@@ -396,11 +374,7 @@ impl Event {
 }
 
 const fn check_version(found: u8) -> Result<(), DecodeError> {
-    if found == VERSION {
-        Ok(())
-    } else {
-        Err(DecodeError::Version { found })
-    }
+    if found == VERSION { Ok(()) } else { Err(DecodeError::Version { found }) }
 }
 
 const fn grace_bytes(grace: Grace) -> (u8, u32) {
@@ -456,33 +430,20 @@ mod tests {
 
     #[test]
     fn the_initial_state_survives_the_wire() {
-        assert_eq!(
-            State::from_bytes(&State::INITIAL.to_bytes()),
-            Ok(State::INITIAL)
-        );
+        assert_eq!(State::from_bytes(&State::INITIAL.to_bytes()), Ok(State::INITIAL));
     }
 
     #[test]
     fn damage_is_named_with_its_place() {
         let mut bytes = State::INITIAL.to_bytes();
         bytes[1] = 99;
-        let error = DecodeError::Byte {
-            field: "phase",
-            position: 1,
-            found: 99,
-        };
+        let error = DecodeError::Byte { field: "phase", position: 1, found: 99 };
         assert_eq!(State::from_bytes(&bytes), Err(error));
         assert_eq!(
             State::from_bytes(&bytes[..3]),
-            Err(DecodeError::Length {
-                found: 3,
-                expected: 20
-            })
+            Err(DecodeError::Length { found: 3, expected: 20 })
         );
         bytes[0] = 7;
-        assert_eq!(
-            State::from_bytes(&bytes),
-            Err(DecodeError::Version { found: 7 })
-        );
+        assert_eq!(State::from_bytes(&bytes), Err(DecodeError::Version { found: 7 }));
     }
 }

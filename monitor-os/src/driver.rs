@@ -134,24 +134,12 @@ impl<M: Machine> Driver<M> {
     /// The timers of a unit that are armed, with their deadlines, in the order of their slots.
     pub fn armed(&self, unit: UnitId) -> impl Iterator<Item = (TimerToken, Moment)> + '_ {
         let timers = self.units.get(&unit).map(|unit| unit.timers);
-        timers
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|armed| (armed.token, armed.at))
+        timers.into_iter().flatten().flatten().map(|armed| (armed.token, armed.at))
     }
 
     fn join(&mut self, unit: UnitId, policy: Policy, state: State) {
         self.leave(unit);
-        self.units.insert(
-            unit,
-            Unit {
-                policy,
-                state,
-                timers: [None; 3],
-                save_again: None,
-            },
-        );
+        self.units.insert(unit, Unit { policy, state, timers: [None; 3], save_again: None });
     }
 
     fn leave(&mut self, unit: UnitId) {
@@ -251,21 +239,12 @@ impl<M: Machine> Driver<M> {
                 if timer.kind.slot() == TimerSlot::Phase {
                     drawn = Some(delay);
                 }
-                let armed = Armed {
-                    at: at.after(delay),
-                    token: timer,
-                };
+                let armed = Armed { at: at.after(delay), token: timer };
                 self.set_timer(unit, timer.kind.slot(), Some(armed));
             }
             Action::Shorten { timer, delay } => {
-                let armed = Armed {
-                    at: at.after(delay),
-                    token: timer,
-                };
-                if self
-                    .deadline(unit, timer.kind)
-                    .is_none_or(|earlier| armed.at < earlier)
-                {
+                let armed = Armed { at: at.after(delay), token: timer };
+                if self.deadline(unit, timer.kind).is_none_or(|earlier| armed.at < earlier) {
                     self.set_timer(unit, timer.kind.slot(), Some(armed));
                 }
             }

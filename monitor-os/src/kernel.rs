@@ -41,10 +41,7 @@ impl Moment {
     /// The point `delay` later; saturates.
     #[must_use]
     pub const fn after(self, delay: Millis) -> Self {
-        Self(
-            self.0
-                .saturating_add(delay.as_u32() as u64 * NANOS_PER_MILLI),
-        )
+        Self(self.0.saturating_add(delay.as_u32() as u64 * NANOS_PER_MILLI))
     }
 
     /// Nanoseconds from `earlier` to this point, or 0 if it is not earlier.
@@ -111,7 +108,8 @@ pub trait Kernel {
     /// Brings down what an ended run left, drains its output, and reaps it.
     ///
     /// Returns what remains, or `None` if [`Event::Released`] comes later. With [`Scope::Process`]
-    /// nothing is waited for. Doing it twice for one run is harmless.
+    /// nothing is waited for. Doing it twice for one run is harmless, and of a run that was never
+    /// spawned, because it could not be saved, there remains nothing.
     fn release(
         &mut self,
         at: Moment,

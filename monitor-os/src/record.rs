@@ -59,12 +59,7 @@ enum Health {
 impl<W: Write> Recorder<W> {
     /// A record that is written to `out`, a whole line at a time.
     pub const fn new(out: W) -> Self {
-        Self {
-            out,
-            origin: None,
-            policies: BTreeMap::new(),
-            health: Health::Good,
-        }
+        Self { out, origin: None, policies: BTreeMap::new(), health: Health::Good }
     }
 
     /// Writes what a driver reported about the unit called `name`.
@@ -91,29 +86,12 @@ impl<W: Write> Recorder<W> {
         let policy = || report.policy.to_string();
         match self.policies.get(&report.unit) {
             Some(known) if known == report.policy => {}
-            Some(_) => line(
-                &mut text,
-                &Amendment {
-                    at_us,
-                    unit,
-                    policy: policy(),
-                },
-            )?,
-            None => line(
-                &mut text,
-                &Head {
-                    record: VERSION,
-                    unit,
-                    name,
-                    policy: policy(),
-                },
-            )?,
+            Some(_) => line(&mut text, &Amendment { at_us, unit, policy: policy() })?,
+            None => line(&mut text, &Head { record: VERSION, unit, name, policy: policy() })?,
         }
         self.policies.insert(report.unit, *report.policy);
         let mut actions = Vec::new();
-        report
-            .step
-            .for_each(|action| actions.push(action.to_string()));
+        report.step.for_each(|action| actions.push(action.to_string()));
         line(
             &mut text,
             &Entry {
@@ -277,12 +255,7 @@ impl RecordError {
 
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            line,
-            field,
-            value,
-            fix,
-        } = self;
+        let Self { line, field, value, fix } = self;
         if value.is_empty() {
             write!(f, "line {line}: {field} is missing: {fix}")
         } else {
@@ -331,11 +304,7 @@ impl Fields {
         let at_us = self.number("at_us")?;
         if self.fields.contains_key("policy") {
             let policy = self.parsed("policy")?;
-            return Ok(Line::Amended {
-                at_us,
-                unit,
-                policy,
-            });
+            return Ok(Line::Amended { at_us, unit, policy });
         }
         let phase = self.text("phase")?;
         let phase = Phase::ALL
@@ -376,9 +345,7 @@ impl Fields {
         &self,
         field: &'static str,
     ) -> Result<T, RecordError> {
-        self.text(field)?
-            .parse()
-            .map_err(|error: T::Err| self.error(field, &error.to_string()))
+        self.text(field)?.parse().map_err(|error: T::Err| self.error(field, &error.to_string()))
     }
 
     fn text(&self, field: &'static str) -> Result<&str, RecordError> {
@@ -461,11 +428,7 @@ mod tests {
         assert_eq!(record.lines.len(), 6, "{text}");
         assert_eq!(
             record.lines[0],
-            Line::Head {
-                unit,
-                name: "web".into(),
-                policy: Policy::DEFAULT
-            }
+            Line::Head { unit, name: "web".into(), policy: Policy::DEFAULT }
         );
         let Line::Step(exited) = &record.lines[3] else {
             panic!("{text}");
@@ -474,10 +437,7 @@ mod tests {
         assert_eq!(exited.phase, Phase::Releasing);
         assert_eq!(exited.event.to_string(), "exited #1 code=7");
         assert_eq!(exited.actions[1], "release #1 TERM group");
-        assert!(matches!(
-            record.lines[4],
-            Line::Amended { at_us: 3_000, .. }
-        ));
+        assert!(matches!(record.lines[4], Line::Amended { at_us: 3_000, .. }));
     }
 
     #[test]
@@ -512,31 +472,13 @@ mod tests {
             ("[]", "line"),
             ("{\"at_us\":", "line"),
             ("{}", "unit"),
-            (
-                r#"{"record":2,"unit":0,"name":"web","policy":"restart=no"}"#,
-                "record",
-            ),
+            (r#"{"record":2,"unit":0,"name":"web","policy":"restart=no"}"#, "record"),
             (r#"{"record":1,"unit":0,"policy":"restart=no"}"#, "name"),
-            (
-                r#"{"record":1,"unit":0,"name":"web","policy":"restart=so"}"#,
-                "policy",
-            ),
-            (
-                r#"{"at_us":0,"unit":1,"event":"start","phase":"starting","actions":[]}"#,
-                "unit",
-            ),
-            (
-                r#"{"unit":0,"event":"start","phase":"starting","actions":[]}"#,
-                "at_us",
-            ),
-            (
-                r#"{"at_us":0,"unit":0,"event":"start","phase":"up","actions":[]}"#,
-                "phase",
-            ),
-            (
-                r#"{"at_us":0,"unit":0,"event":"start","phase":"starting","actions":[1]}"#,
-                "actions",
-            ),
+            (r#"{"record":1,"unit":0,"name":"web","policy":"restart=so"}"#, "policy"),
+            (r#"{"at_us":0,"unit":1,"event":"start","phase":"starting","actions":[]}"#, "unit"),
+            (r#"{"unit":0,"event":"start","phase":"starting","actions":[]}"#, "at_us"),
+            (r#"{"at_us":0,"unit":0,"event":"start","phase":"up","actions":[]}"#, "phase"),
+            (r#"{"at_us":0,"unit":0,"event":"start","phase":"starting","actions":[1]}"#, "actions"),
         ] {
             let error = Record::parse([HEAD, line]).unwrap_err();
             assert_eq!((error.line(), error.field()), (2, field), "{error}");

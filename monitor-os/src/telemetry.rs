@@ -94,18 +94,12 @@ pub(crate) fn leftover_not_signalled(error: &SignalError) {
 
 /// The members of a group could not be listed; it is tried again.
 pub(crate) fn group_unseen(error: &io::Error) {
-    warn!(
-        errno = error.raw_os_error(),
-        "cannot see what the run left; looking again"
-    );
+    warn!(errno = error.raw_os_error(), "cannot see what the run left; looking again");
 }
 
 /// No watch could be had for a process; a timer asks for its end instead.
 pub(crate) fn unwatched(error: &io::Error) {
-    warn!(
-        errno = error.raw_os_error(),
-        "no watch for a process; asking by a timer"
-    );
+    warn!(errno = error.raw_os_error(), "no watch for a process; asking by a timer");
 }
 
 /// The reactor ends; what runs goes on without a monitor.

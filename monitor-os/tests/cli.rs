@@ -88,10 +88,7 @@ fn start_errors_have_the_shells_statuses_and_one_line() {
         assert_eq!(code(&output), status);
         let text = stderr(&output);
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(
-            text.contains("cannot start") && text.contains(command),
-            "{text}"
-        );
+        assert!(text.contains("cannot start") && text.contains(command), "{text}");
         let quiet = run(&["--quiet", "--", command]);
         assert_eq!(code(&quiet), status);
         assert!(stderr(&quiet).contains(command));
@@ -119,10 +116,7 @@ fn retries_are_told_in_lines() {
     assert_eq!(text.matches(" started #").count(), 4, "{text}");
     assert!(text.contains("then attempt #2 (2 retries left)"), "{text}");
     assert!(text.contains("then attempt #4 (0 retries left)"), "{text}");
-    assert!(
-        text.contains("gave up: all 3 retries are used, last code=7"),
-        "{text}"
-    );
+    assert!(text.contains("gave up: all 3 retries are used, last code=7"), "{text}");
     assert!(!text.contains('\x1b'), "colours where there is no terminal");
 }
 
@@ -135,25 +129,11 @@ fn quiet_says_nothing() {
 
 #[test]
 fn json_lines_are_objects() {
-    let output = run(&[
-        "--events",
-        "json",
-        "--restart",
-        "no",
-        "--",
-        "sh",
-        "-c",
-        "exit 3",
-    ]);
+    let output = run(&["--events", "json", "--restart", "no", "--", "sh", "-c", "exit 3"]);
     assert_eq!(code(&output), 3);
-    let events: Vec<serde_json::Value> = stderr(&output)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let names: Vec<_> = events
-        .iter()
-        .map(|event| event["event"].as_str().unwrap())
-        .collect();
+    let events: Vec<serde_json::Value> =
+        stderr(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(names, ["starting", "started", "exited", "stopped"]);
     assert!(events[1]["pid"].is_u64());
     assert_eq!(events[2]["outcome"], "code=3");
@@ -204,10 +184,7 @@ fn term_during_a_backoff_ends_the_monitor() {
     running.signal("TERM");
     let (code, rest) = running.finish();
     assert_eq!(code, 3);
-    assert!(
-        rest.contains("stopped: the monitor is going down"),
-        "{rest}"
-    );
+    assert!(rest.contains("stopped: the monitor is going down"), "{rest}");
 }
 
 #[test]
@@ -247,10 +224,7 @@ fn deaf_child_is_killed_after_the_grace_or_by_a_second_interrupt() {
     let directory = tempfile::tempdir().unwrap();
     for (grace, interrupts) in [("20ms", 1), ("never", 2)] {
         let up = directory.path().join(grace);
-        let script = format!(
-            "trap '' TERM; echo > {}; while :; do sleep 1000; done",
-            up.display()
-        );
+        let script = format!("trap '' TERM; echo > {}; while :; do sleep 1000; done", up.display());
         let mut running = Running::start(&["--stop-timeout", grace, "--", "sh", "-c", &script]);
         for _ in 0..60_000 {
             if up.exists() {
@@ -274,60 +248,31 @@ fn closed_standard_error_disturbs_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let runs = directory.path().join("runs");
     let script = format!("echo run >> {}; exit 7", runs.display());
-    let mut child = monitor(&[
-        "run",
-        "--restart",
-        "on-failure:3",
-        "--backoff-initial",
-        "1ms",
-    ])
-    .args(["--", "sh", "-c", &script])
-    .env("MONITOR_LOG", "trace")
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
+    let mut child = monitor(&["run", "--restart", "on-failure:3", "--backoff-initial", "1ms"])
+        .args(["--", "sh", "-c", &script])
+        .env("MONITOR_LOG", "trace")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stderr.take());
     assert_eq!(child.wait().unwrap().code(), Some(7));
     assert_eq!(fs::read_to_string(runs).unwrap().lines().count(), 4);
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let status = monitor(&[
-        "run",
-        "--restart",
-        "no",
-        "--record",
-        "/dev/full",
-        "--",
-        "sh",
-    ])
-    .args(["-c", "exit 4"])
-    .stderr(full)
-    .status();
+    let status = monitor(&["run", "--restart", "no", "--record", "/dev/full", "--", "sh"])
+        .args(["-c", "exit 4"])
+        .stderr(full)
+        .status();
     assert_eq!(status.unwrap().code(), Some(4));
 }
 
 #[test]
 fn wrong_options_name_option_value_and_fix() {
     for (args, words) in [
-        (
-            vec!["--restart", "sometimes"],
-            vec!["--restart", "sometimes", "on-failure:3"],
-        ),
-        (
-            vec!["--stop-timeout", "10"],
-            vec!["--stop-timeout", "\"10\"", "such as 100ms", "never"],
-        ),
-        (
-            vec!["--preset", "upstart"],
-            vec!["upstart", "systemd", "kubelet"],
-        ),
-        (
-            vec!["--policy", "colour=red"],
-            vec!["--policy", "colour", "restart"],
-        ),
-        (
-            vec!["--backoff-initial", "2m"],
-            vec!["2m", "1m", "raise it or lower the first"],
-        ),
+        (vec!["--restart", "sometimes"], vec!["--restart", "sometimes", "on-failure:3"]),
+        (vec!["--stop-timeout", "10"], vec!["--stop-timeout", "\"10\"", "such as 100ms", "never"]),
+        (vec!["--preset", "upstart"], vec!["upstart", "systemd", "kubelet"]),
+        (vec!["--policy", "colour=red"], vec!["--policy", "colour", "restart"]),
+        (vec!["--backoff-initial", "2m"], vec!["2m", "1m", "raise it or lower the first"]),
         (vec!["--jitter", "101"], vec!["--jitter", "101", "0 to 100"]),
     ] {
         let output = run(&[&args[..], &["--", "true"]].concat());
@@ -345,14 +290,7 @@ fn help_teaches() {
     let output = run(&["--help"]);
     assert_eq!(code(&output), 0);
     let text = String::from_utf8(output.stdout).unwrap();
-    for word in [
-        "Examples:",
-        "Exit status:",
-        "127",
-        "docker-2014",
-        "[default: 10s]",
-        "NO_COLOR",
-    ] {
+    for word in ["Examples:", "Exit status:", "127", "docker-2014", "[default: 10s]", "NO_COLOR"] {
         assert!(text.contains(word), "{word:?} is not in {text}");
     }
 }

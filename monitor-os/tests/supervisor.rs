@@ -34,11 +34,7 @@ impl Scene {
         let command = Command::new("/bin/sh", ["-c", &script]).unwrap();
         let supervisor = Supervisor::new().unwrap();
         let unit = supervisor.add("test", command, policy.parse::<Policy>().unwrap());
-        Self {
-            directory,
-            supervisor,
-            unit,
-        }
+        Self { directory, supervisor, unit }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -166,10 +162,8 @@ fn deaf_child_is_killed_after_the_grace() {
 
 #[test]
 fn grandchild_ends_with_a_stop() {
-    let scene = Scene::new(
-        "restart=always",
-        "sh -c 'echo $$ > grandchild; exec sleep 1000' & wait",
-    );
+    let scene =
+        Scene::new("restart=always", "sh -c 'echo $$ > grandchild; exec sleep 1000' & wait");
     scene.unit.start();
     let grandchild = scene.line("grandchild");
     assert_eq!(wait(scene.unit.stop()), StopResult::Graceful);
@@ -214,10 +208,7 @@ fn scope_process_leaves_the_grandchild_and_says_so() {
     let grandchild = scene.line("grandchild");
     assert_eq!(wait(scene.unit.stop()), StopResult::Leaked);
     assert!(runs(&grandchild));
-    std::process::Command::new("kill")
-        .arg(&grandchild)
-        .status()
-        .unwrap();
+    std::process::Command::new("kill").arg(&grandchild).status().unwrap();
     until(|| !runs(&grandchild));
 }
 
@@ -241,10 +232,8 @@ fn stopped_child_ends_by_a_stop_without_a_kill() {
 
 #[test]
 fn stop_during_backoff_ends_it() {
-    let scene = Scene::new(
-        "restart=always backoff=constant:1h jitter=0",
-        "echo run >> runs; exit 1",
-    );
+    let scene =
+        Scene::new("restart=always backoff=constant:1h jitter=0", "echo run >> runs; exit 1");
     scene.unit.start();
     let waiting = |status: &Status| status.phase() == Phase::BackingOff;
     wait(scene.unit.wait_until(waiting)).unwrap();
@@ -261,10 +250,8 @@ fn stop_during_backoff_ends_it() {
 
 #[test]
 fn retry_ends_the_wait_for_the_next_attempt() {
-    let scene = Scene::new(
-        "restart=on-failure backoff=constant:1h jitter=0",
-        "test -e fixed || exit 1",
-    );
+    let scene =
+        Scene::new("restart=on-failure backoff=constant:1h jitter=0", "test -e fixed || exit 1");
     scene.unit.start();
     let waiting = |status: &Status| status.phase() == Phase::BackingOff;
     wait(scene.unit.wait_until(waiting)).unwrap();
@@ -285,10 +272,7 @@ fn every_stop_gets_an_answer() {
     let second = std::thread::spawn(move || wait(other.stop()));
     assert_eq!(wait(first), StopResult::Graceful);
     let second = second.join().unwrap();
-    assert!(
-        matches!(second, StopResult::Graceful | StopResult::NotRunning),
-        "{second:?}"
-    );
+    assert!(matches!(second, StopResult::Graceful | StopResult::NotRunning), "{second:?}");
     assert_eq!(wait(scene.unit.stop()), StopResult::NotRunning);
     assert_eq!(wait(scene.unit.kill()), StopResult::NotRunning);
 }
@@ -323,10 +307,7 @@ fn start_after_a_stop_follows_it() {
 
 #[test]
 fn storm_of_wishes_ends_as_the_last_one_says() {
-    let scene = Scene::new(
-        "restart=always backoff=constant:1ms jitter=0",
-        "exec sleep 1000",
-    );
+    let scene = Scene::new("restart=always backoff=constant:1ms jitter=0", "exec sleep 1000");
     let mut stops = Vec::new();
     for _ in 0..100 {
         scene.unit.start();
@@ -348,19 +329,10 @@ fn killed_child_comes_back() {
     let scene = Scene::new(FAST, "echo $$ >> pids; exec sleep 1000");
     scene.unit.start();
     let pid = scene.line("pids");
-    std::process::Command::new("kill")
-        .args(["-KILL", &pid])
-        .status()
-        .unwrap();
+    std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap();
     let second = |status: &Status| status.is_up() && status.state().run().as_u32() == 2;
     let status = wait(scene.unit.wait_until(second)).unwrap();
-    assert_eq!(
-        status.ended(),
-        Some(Ended::Signaled {
-            signal: 9,
-            core_dumped: false
-        })
-    );
+    assert_eq!(status.ended(), Some(Ended::Signaled { signal: 9, core_dumped: false }));
     assert_eq!(status.state().restarts(), 1);
     assert_ne!(status.pid().map(|pid| pid.to_string()), Some(pid));
 }
@@ -386,19 +358,14 @@ fn policy_change_is_in_force_at_the_next_decision() {
     scene.unit.set_policy("restart=no".parse().unwrap());
     let heard = wait(scene.unit.wait_until(|_| true)).unwrap();
     assert_eq!(heard.policy().to_string(), "restart=no");
-    std::process::Command::new("kill")
-        .arg(&pid)
-        .status()
-        .unwrap();
+    std::process::Command::new("kill").arg(&pid).status().unwrap();
     assert_eq!(wait_down(&scene.unit).state().reason(), Reason::Completed);
 }
 
 #[test]
 fn stop_on_next_exit_lets_the_run_finish() {
-    let scene = Scene::new(
-        "restart=always",
-        "echo up > up; until test -e go; do sleep 0.01; done; exit 5",
-    );
+    let scene =
+        Scene::new("restart=always", "echo up > up; until test -e go; do sleep 0.01; done; exit 5");
     scene.unit.start();
     scene.line("up");
     let stopping = scene.unit.stop_with(StopMode::OnNextExit, Origin::User);
@@ -412,9 +379,7 @@ fn dropping_the_supervisor_stops_everything() {
     let scene = Scene::new("restart=always", "echo $$ > pid; exec sleep 1000");
     scene.unit.start();
     let pid = scene.line("pid");
-    let Scene {
-        supervisor, unit, ..
-    } = scene;
+    let Scene { supervisor, unit, .. } = scene;
     drop(supervisor);
     assert!(!runs(&pid));
     let status = unit.state();
@@ -437,13 +402,7 @@ fn shutdown_hears_no_start() {
     scene.unit.restart();
     wait(ended);
     assert!(!runs(&pid));
-    assert_eq!(
-        fs::read_to_string(scene.path("pids"))
-            .unwrap()
-            .lines()
-            .count(),
-        1
-    );
+    assert_eq!(fs::read_to_string(scene.path("pids")).unwrap().lines().count(), 1);
 }
 
 #[test]
@@ -478,9 +437,7 @@ fn many_units_share_one_thread() {
 #[test]
 fn works_in_tokio_too() {
     let scene = Scene::new("restart=always", "exec sleep 1000");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let mut events = scene.unit.events();
         scene.unit.start();

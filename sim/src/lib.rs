@@ -1,1 +1,45 @@
-//! The simulator.
+//! Runs the driver of `monitor-os` on a virtual clock and kernel, and hunts the races of lifecycles.
+//!
+//! Everything that can go wrong between a stop, an exit, a timer and a restart is a question of order,
+//! and here order is an input. Four layers:
+//! - [`watch`]: the oracles. They judge every step of every trace from events and actions alone.
+//! - [`model`]: the exhaustive engine. Every reachable state of the machine in an environment that may do
+//!   anything; the first violation it reports is a shortest one.
+//! - [`world`]: the virtual kernel under the driver that ships, with processes that follow scripts.
+//!   [`hunt`] draws schedules for it from seeds, aimed at a [`race`] or at nothing, and shrinks what fails.
+//! - [`saboteur`]: bugs put in on purpose. A harness that cannot find them is not believed.
+//!
+//! # The loop
+//! ```
+//! use monitor_core::{Event, Preset};
+//! use monitor_os::Core;
+//! use monitor_sim::schedule::Schedule;
+//! use monitor_sim::world;
+//!
+//! let schedule: Schedule = "
+//!     policy preset=docker restart=always
+//!     process rest lives=1s exits=code=1
+//!     0ms start
+//!     1s50ms stop
+//! ".parse()?;
+//! let verdict = world::run(&schedule, Core, 100);
+//! assert_eq!(verdict.violated, None);
+//! assert_eq!(verdict.trace.last().unwrap().at.as_millis(), 1_050, "a stop in the backoff returns at once");
+//! # Ok::<(), monitor_sim::schedule::ScheduleError>(())
+//! ```
+
+pub mod check;
+pub mod choices;
+pub mod family;
+pub mod generate;
+pub mod graph;
+pub mod hunt;
+pub mod model;
+pub mod race;
+pub mod replay;
+pub mod saboteur;
+pub mod schedule;
+pub mod screen;
+pub mod strategy;
+pub mod watch;
+pub mod world;

@@ -1,1 +1,5 @@
 //! What the integration tests share.
+
+pub mod arbitrary;
+pub mod table;
+pub mod timeline;

@@ -11,9 +11,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 /// `clock_gettime(2)`, `CLOCK_MONOTONIC`.
 pub(crate) fn monotonic_nanos() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
-    whole(now.tv_sec)
-        .saturating_mul(NANOS_PER_SECOND)
-        .saturating_add(whole(now.tv_nsec))
+    whole(now.tv_sec).saturating_mul(NANOS_PER_SECOND).saturating_add(whole(now.tv_nsec))
 }
 
 /// Turns a deadline on the monotonic clock, in nanoseconds, into the kernel's form.
@@ -48,13 +46,7 @@ mod tests {
 
     #[test]
     fn timespec_splits_seconds_and_nanos() {
-        assert_eq!(
-            timespec(2_000_000_003),
-            Timespec {
-                tv_sec: 2,
-                tv_nsec: 3
-            }
-        );
+        assert_eq!(timespec(2_000_000_003), Timespec { tv_sec: 2, tv_nsec: 3 });
         assert_eq!(timespec(u64::MAX).tv_sec, 18_446_744_073);
     }
 }

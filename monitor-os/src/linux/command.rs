@@ -38,11 +38,7 @@ impl Command {
             .zip(args)
             .map(|(index, arg)| c_string(arg.into()).ok_or(CommandError::NulInArgument { index }))
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            program,
-            args,
-            environment: None,
-        })
+        Ok(Self { program, args, environment: None })
     }
 
     /// Gives the program exactly these variables and none of the monitor's.
@@ -82,9 +78,7 @@ impl Command {
     pub(super) fn environment(&self) -> Cow<'_, [CString]> {
         match &self.environment {
             Some(variables) => Cow::Borrowed(variables),
-            None => env::vars_os()
-                .filter_map(|(name, value)| variable(&name, &value))
-                .collect(),
+            None => env::vars_os().filter_map(|(name, value)| variable(&name, &value)).collect(),
         }
     }
 }
@@ -129,10 +123,7 @@ impl fmt::Display for CommandError {
                 )
             }
             Self::NulInEnvironment { name } => {
-                write!(
-                    f,
-                    "the environment variable {name:?} contains a NUL byte; remove it"
-                )
+                write!(f, "the environment variable {name:?} contains a NUL byte; remove it")
             }
         }
     }
@@ -158,10 +149,7 @@ mod tests {
     #[test]
     fn commands_are_checked() {
         assert_eq!(Command::new("", [""; 0]), Err(CommandError::ProgramEmpty));
-        assert_eq!(
-            Command::new("a\0b", [""; 0]),
-            Err(CommandError::NulInProgram)
-        );
+        assert_eq!(Command::new("a\0b", [""; 0]), Err(CommandError::NulInProgram));
         let error = Command::new("a", ["", "b\0"]).unwrap_err();
         assert_eq!(error, CommandError::NulInArgument { index: 1 });
         assert!(error.to_string().contains("argument 1"));

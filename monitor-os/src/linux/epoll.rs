@@ -21,9 +21,7 @@ impl Epoll {
     /// # Errors
     /// No descriptor left, or no memory (`epoll_create1(2)`); nothing changed.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            fd: epoll::create(CreateFlags::CLOEXEC)?,
-        })
+        Ok(Self { fd: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
     /// Adds `source`, whose readiness to be read is reported as `key`.
@@ -32,12 +30,7 @@ impl Epoll {
     /// `source` is in the set already, the user's limit of watches is reached, or no memory
     /// (`epoll_ctl(2)`); nothing changed.
     pub(crate) fn add(&self, source: impl AsFd, key: u64, trigger: Trigger) -> io::Result<()> {
-        Ok(epoll::add(
-            &self.fd,
-            source,
-            EventData::new_u64(key),
-            trigger.flags(),
-        )?)
+        Ok(epoll::add(&self.fd, source, EventData::new_u64(key), trigger.flags())?)
     }
 
     /// Blocks until something is readable and puts the keys in place of what `keys` held.
@@ -119,9 +112,7 @@ mod tests {
     fn turn_is_bounded_and_nothing_is_lost() {
         let epoll = Epoll::new().unwrap();
         let mut seen = std::collections::BTreeSet::new();
-        let mut timers: Vec<_> = (0..EVENTS_PER_WAIT + 6)
-            .map(|_| Timer::new().unwrap())
-            .collect();
+        let mut timers: Vec<_> = (0..EVENTS_PER_WAIT + 6).map(|_| Timer::new().unwrap()).collect();
         for (key, timer) in (0_u64..).zip(&mut timers) {
             timer.set(Some(0)).unwrap();
             epoll.add(&*timer, key, Trigger::Once).unwrap();

@@ -51,10 +51,7 @@ impl ReapedGroup {
     /// `/proc` cannot be read, or no descriptor is left for a member; members may run. Nothing changed, and
     /// the group comes back to be asked again.
     pub(crate) fn remainder(self) -> Result<Remainder, (Self, io::Error)> {
-        let mut remainder = Remainder {
-            leader: self.0,
-            members: Vec::new(),
-        };
+        let mut remainder = Remainder { leader: self.0, members: Vec::new() };
         match remainder.rescan() {
             Ok(()) => Ok(remainder),
             Err(error) => Err((self, error)),
@@ -151,10 +148,7 @@ fn pids_in_group(leader: LeaderPid) -> io::Result<Vec<Pid>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
-        let pid = name
-            .to_str()
-            .and_then(|name| name.parse().ok())
-            .and_then(Pid::from_raw);
+        let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid
             && is_member(pid, leader)
         {
@@ -190,9 +184,7 @@ fn is_member(pid: Pid, leader: LeaderPid) -> bool {
 /// are no text included, so the fields are counted from the last closing one.
 fn group_and_session(stat: &[u8]) -> Option<(i32, i32)> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = str::from_utf8(stat.get(name_end + 1..)?)
-        .ok()?
-        .split_ascii_whitespace();
+    let mut fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
     // After the name come the state, the parent, the group and the session.
     let group = fields.nth(2)?.parse().ok()?;
     let session = fields.next()?.parse().ok()?;
@@ -201,16 +193,7 @@ fn group_and_session(stat: &[u8]) -> Option<(i32, i32)> {
 
 fn has_ended(pidfd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-    matches!(
-        poll(
-            &mut fds,
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: 0
-            })
-        ),
-        Ok(1..)
-    )
+    matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
 }
 
 #[cfg(test)]
@@ -235,10 +218,7 @@ mod tests {
             assert_eq!(LeaderPid::new(raw), None);
         }
         assert_eq!(LeaderPid::new(2).unwrap().as_raw(), 2);
-        assert_eq!(
-            LeaderPid::new(2).unwrap().to_pid(),
-            Pid::from_raw(2).unwrap()
-        );
+        assert_eq!(LeaderPid::new(2).unwrap().to_pid(), Pid::from_raw(2).unwrap());
     }
 
     #[test]
@@ -326,10 +306,7 @@ mod tests {
     #[test]
     fn stat_is_read_after_the_last_parenthesis() {
         assert_eq!(group_and_session(b"7 (sh) S 1 5 6 0 -1"), Some((5, 6)));
-        assert_eq!(
-            group_and_session(b"7 (a) S 1 2 (b) R 1 5 6 0"),
-            Some((5, 6))
-        );
+        assert_eq!(group_and_session(b"7 (a) S 1 2 (b) R 1 5 6 0"), Some((5, 6)));
         assert_eq!(group_and_session(b"7 (\xff\xfe) S 1 5 6 0"), Some((5, 6)));
         assert_eq!(group_and_session(b"7 (sh"), None);
         assert_eq!(group_and_session(b"7 (sh) S 1"), None);

@@ -21,16 +21,9 @@ pub(super) enum Message {
         status: watch::Sender<Status>,
     },
     /// Somebody wishes something of a unit.
-    Wish {
-        unit: UnitId,
-        wish: Wish,
-        reply: Option<oneshot::Sender<StopResult>>,
-    },
+    Wish { unit: UnitId, wish: Wish, reply: Option<oneshot::Sender<StopResult>> },
     /// Somebody wants to be told what happens to a unit.
-    Listen {
-        unit: UnitId,
-        listener: mpsc::UnboundedSender<Notice>,
-    },
+    Listen { unit: UnitId, listener: mpsc::UnboundedSender<Notice> },
     /// Everything is to be brought down, and the thread to end.
     ShutDown,
 }

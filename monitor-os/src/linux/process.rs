@@ -92,10 +92,7 @@ impl Process {
     /// The process itself, if it has not ended; nothing changed.
     pub(crate) fn reap(self) -> Result<Reaped, Self> {
         match self.wait(WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
-            Some(ended) => Ok(Reaped {
-                ended,
-                group: ReapedGroup::new(self.pid),
-            }),
+            Some(ended) => Ok(Reaped { ended, group: ReapedGroup::new(self.pid) }),
             None => Err(self),
         }
     }
@@ -150,10 +147,7 @@ impl Ended {
         if let Some(Ok(code)) = status.exit_status().map(u8::try_from) {
             Self::Exited(code)
         } else if let Some(Ok(signal)) = status.terminating_signal().map(u8::try_from) {
-            Self::Signaled {
-                signal,
-                core_dumped: status.dumped(),
-            }
+            Self::Signaled { signal, core_dumped: status.dumped() }
         } else {
             // Only stops and continuations are left, and they were not asked for.
             Self::Lost
@@ -191,12 +185,8 @@ impl SignalError {
     pub(super) fn new(errno: Errno, signal: Signal) -> Self {
         match errno {
             Errno::SRCH => Self::Gone,
-            Errno::PERM => Self::Forbidden {
-                signal: number(signal),
-            },
-            other => Self::Refused {
-                errno: other.raw_os_error(),
-            },
+            Errno::PERM => Self::Forbidden { signal: number(signal) },
+            other => Self::Refused { errno: other.raw_os_error() },
         }
     }
 }
@@ -211,17 +201,10 @@ impl fmt::Display for SignalError {
                  give the monitor CAP_KILL or stop the process by hand"
             ),
             Self::Unknown { signal } => {
-                write!(
-                    f,
-                    "{signal} is not the number of a signal; choose one from 1 to 31"
-                )
+                write!(f, "{signal} is not the number of a signal; choose one from 1 to 31")
             }
             Self::Refused { errno } => {
-                write!(
-                    f,
-                    "signal not sent: {}",
-                    io::Error::from_raw_os_error(*errno)
-                )
+                write!(f, "signal not sent: {}", io::Error::from_raw_os_error(*errno))
             }
         }
     }
@@ -270,9 +253,7 @@ mod tests {
 
     #[test]
     fn exit_codes_are_kept() {
-        for code in [
-            0, 1, 2, 7, 64, 125, 126, 127, 128, 129, 137, 139, 143, 254, 255,
-        ] {
+        for code in [0, 1, 2, 7, 64, 125, 126, 127, 128, 129, 137, 139, 143, 254, 255] {
             assert_eq!(finish(shell(&format!("exit {code}"))), Ended::Exited(code));
         }
     }
@@ -282,13 +263,7 @@ mod tests {
         for signal in [HUP, INT, KILL, TERM] {
             let process = sleeper();
             process.signal_group(signal).unwrap();
-            assert_eq!(
-                finish(process),
-                Ended::Signaled {
-                    signal,
-                    core_dumped: false
-                }
-            );
+            assert_eq!(finish(process), Ended::Signaled { signal, core_dumped: false });
         }
     }
 
@@ -304,10 +279,7 @@ mod tests {
 
     #[test]
     fn exit_139_is_not_a_signal() {
-        assert_eq!(
-            finish(shell("sh -c 'kill -SEGV $$' 2>/dev/null")),
-            Ended::Exited(139)
-        );
+        assert_eq!(finish(shell("sh -c 'kill -SEGV $$' 2>/dev/null")), Ended::Exited(139));
     }
 
     #[test]
@@ -328,20 +300,11 @@ mod tests {
         let process = sleeper();
         for signal in [0, 32, 34, 64, 65, 255] {
             assert_eq!(process.signal(signal), Err(SignalError::Unknown { signal }));
-            assert_eq!(
-                process.stop_group(signal),
-                Err(SignalError::Unknown { signal })
-            );
+            assert_eq!(process.stop_group(signal), Err(SignalError::Unknown { signal }));
         }
         assert_eq!(process.peek(), None);
         process.stop_group(KILL).unwrap();
-        assert_eq!(
-            finish(process),
-            Ended::Signaled {
-                signal: KILL,
-                core_dumped: false
-            }
-        );
+        assert_eq!(finish(process), Ended::Signaled { signal: KILL, core_dumped: false });
     }
 
     #[test]
@@ -364,41 +327,25 @@ mod tests {
         let process = sleeper();
         let process = process.reap().unwrap_err();
         process.stop_group(KILL).unwrap();
-        assert_eq!(
-            finish(process),
-            Ended::Signaled {
-                signal: KILL,
-                core_dumped: false
-            }
-        );
+        assert_eq!(finish(process), Ended::Signaled { signal: KILL, core_dumped: false });
     }
 
     #[test]
     fn stopped_process_ends_by_stop_group() {
         let process = shell("kill -STOP $$; sleep 100");
         let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let status = waitid(WaitId::PidFd(process.as_fd()), stopped)
-            .unwrap()
-            .unwrap();
+        let status = waitid(WaitId::PidFd(process.as_fd()), stopped).unwrap().unwrap();
         assert!(status.stopped());
         assert_eq!(process.peek(), None);
         process.stop_group(TERM).unwrap();
-        assert_eq!(
-            finish(process),
-            Ended::Signaled {
-                signal: TERM,
-                core_dumped: false
-            }
-        );
+        assert_eq!(finish(process), Ended::Signaled { signal: TERM, core_dumped: false });
     }
 
     #[test]
     fn stolen_status_is_lost() {
         let process = shell("exit 5");
         wait_readable(&process);
-        waitpid(Some(process.pid().into()), WaitOptions::empty())
-            .unwrap()
-            .unwrap();
+        waitpid(Some(process.pid().into()), WaitOptions::empty()).unwrap().unwrap();
         assert_eq!(process.peek(), Some(Ended::Lost));
         assert_eq!(process.signal(TERM), Err(SignalError::Gone));
         assert_eq!(process.reap().unwrap().ended, Ended::Lost);
@@ -410,16 +357,8 @@ mod tests {
             SignalError::new(Errno::PERM, Signal::TERM),
             SignalError::Forbidden { signal: TERM }
         );
-        assert!(
-            SignalError::Forbidden { signal: TERM }
-                .to_string()
-                .contains("CAP_KILL")
-        );
+        assert!(SignalError::Forbidden { signal: TERM }.to_string().contains("CAP_KILL"));
         let refused = SignalError::new(Errno::INVAL, Signal::TERM);
-        assert!(
-            refused
-                .to_string()
-                .starts_with("signal not sent: Invalid argument")
-        );
+        assert!(refused.to_string().starts_with("signal not sent: Invalid argument"));
     }
 }

@@ -173,8 +173,7 @@ impl LinuxKernel {
                     }
                     return;
                 }
-                self.queue
-                    .push_back(Queued::Wished(Wished { unit, wish, reply }));
+                self.queue.push_back(Queued::Wished(Wished { unit, wish, reply }));
             }
             Message::Listen { unit, listener } => {
                 if let Some(unit) = self.units.get_mut(&unit) {
@@ -322,10 +321,7 @@ impl LinuxKernel {
     }
 
     const fn occurrence(&self, happening: Happening) -> Occurrence {
-        Occurrence {
-            at: self.observed,
-            happening,
-        }
+        Occurrence { at: self.observed, happening }
     }
 }
 
@@ -376,10 +372,7 @@ impl Kernel for LinuxKernel {
         signal: Signal,
         scope: Scope,
     ) -> Signalled {
-        let Some(found) = self
-            .current(unit, run)
-            .and_then(|key| self.runs.get_mut(&key))
-        else {
+        let Some(found) = self.current(unit, run).and_then(|key| self.runs.get_mut(&key)) else {
             return Signalled::Gone(Exit::Unknown);
         };
         let sent = found.signal(signal, scope);
@@ -413,9 +406,8 @@ impl Kernel for LinuxKernel {
         signal: Option<Signal>,
         scope: Scope,
     ) -> Option<Remains> {
-        let Some((key, mut entry)) = self
-            .current(unit, run)
-            .and_then(|key| Some((key, self.take_run(key)?)))
+        let Some((key, mut entry)) =
+            self.current(unit, run).and_then(|key| Some((key, self.take_run(key)?)))
         else {
             return Some(Remains::Nothing);
         };

@@ -172,10 +172,7 @@ pub(super) fn log(sent: Result<(), SignalError>) {
 }
 
 const fn asks_to_end(signal: Signal) -> bool {
-    matches!(
-        signal,
-        Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT | Signal::ABRT
-    )
+    matches!(signal, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT | Signal::ABRT)
 }
 
 const PAUSE_MIN: Millis = Millis::new(1);

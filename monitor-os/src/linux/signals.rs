@@ -116,9 +116,8 @@ impl std::error::Error for ChildrenUnwaitable {
 /// Reads the set of ignored signals, the bit n - 1 for the signal n.
 fn ignored_signals(status: &[u8]) -> Option<u64> {
     // By bytes: the name of the process is in the text and need not be UTF-8.
-    let line = status
-        .split(|&byte| byte == b'\n')
-        .find_map(|line| line.strip_prefix(b"SigIgn:"))?;
+    let line =
+        status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:"))?;
     u64::from_str_radix(str::from_utf8(line).ok()?.trim(), 16).ok()
 }
 
@@ -139,12 +138,7 @@ mod tests {
         // The raised signals go to this thread alone, so the other tests are not concerned.
         let signals = Signals::new().unwrap();
         assert!(signals.drain().unwrap().is_empty());
-        for signal in [
-            Signal::SIGTERM,
-            Signal::SIGINT,
-            Signal::SIGHUP,
-            Signal::SIGTERM,
-        ] {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGTERM] {
             raise(signal).unwrap();
         }
         wait_readable(&signals);

@@ -160,11 +160,9 @@ impl SpawnError {
         let raw = errno.raw_os_error();
         match errno {
             Errno::NOENT if path.exists() => Self::InterpreterMissing { path },
-            Errno::NOENT | Errno::NOTDIR => Self::NotFound {
-                program: path,
-                searched: None,
-                errno: raw,
-            },
+            Errno::NOENT | Errno::NOTDIR => {
+                Self::NotFound { program: path, searched: None, errno: raw }
+            }
             Errno::ACCESS | Errno::PERM => Self::NotExecutable { path, errno: raw },
             Errno::NOEXEC => Self::NotAProgram { path },
             Errno::TOOBIG => Self::ArgumentsTooLong { path },
@@ -179,26 +177,14 @@ impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = io::Error::from_raw_os_error(self.errno());
         match self {
-            Self::NotFound {
-                program,
-                searched: Some(searched),
-                ..
-            } => write!(
+            Self::NotFound { program, searched: Some(searched), .. } => write!(
                 f,
                 "no program `{}` in {}; install it, or give its full path",
                 program.display(),
                 searched.display()
             ),
-            Self::NotFound {
-                program,
-                searched: None,
-                ..
-            } => {
-                write!(
-                    f,
-                    "no program at `{}`: {reason}; correct the path",
-                    program.display()
-                )
+            Self::NotFound { program, searched: None, .. } => {
+                write!(f, "no program at `{}`: {reason}; correct the path", program.display())
             }
             Self::InterpreterMissing { path } => write!(
                 f,
@@ -291,20 +277,11 @@ fn attempt(
 ) -> Result<(i32, PathBuf), SpawnError> {
     let started = attributes().and_then(|attributes| {
         let actions = PosixSpawnFileActions::init()?;
-        posix_spawn(
-            path.as_path(),
-            &actions,
-            &attributes,
-            &command.argv(),
-            environment,
-        )
+        posix_spawn(path.as_path(), &actions, &attributes, &command.argv(), environment)
     });
     match started {
         Ok(pid) => Ok((pid.as_raw(), path)),
-        Err(errno) => Err(SpawnError::from_errno(
-            path,
-            Errno::from_raw_os_error(errno as i32),
-        )),
+        Err(errno) => Err(SpawnError::from_errno(path, Errno::from_raw_os_error(errno as i32))),
     }
 }
 
@@ -327,10 +304,7 @@ fn attributes() -> nix::Result<PosixSpawnAttr> {
 /// Opens the pidfd of a child that was just started; nobody has reaped it, so the number is its own.
 fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
     let Some(pid) = LeaderPid::new(raw) else {
-        return Err(SpawnError::Unwatchable {
-            path,
-            errno: Errno::SRCH.raw_os_error(),
-        });
+        return Err(SpawnError::Unwatchable { path, errno: Errno::SRCH.raw_os_error() });
     };
     match pidfd_open(pid.to_pid(), PidfdFlags::empty()) {
         Ok(pidfd) => Ok(Process::new(pid, pidfd)),
@@ -339,10 +313,7 @@ fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
             if errno != Errno::SRCH {
                 put_down(pid.to_pid());
             }
-            Err(SpawnError::Unwatchable {
-                path,
-                errno: errno.raw_os_error(),
-            })
+            Err(SpawnError::Unwatchable { path, errno: errno.raw_os_error() })
         }
     }
 }
@@ -355,10 +326,7 @@ fn put_down(pid: Pid) {
 }
 
 const fn is_exhaustion(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE
-    )
+    matches!(errno, Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE)
 }
 
 /// `POSIX_SPAWN_SETSID` of `<spawn.h>`, which glibc has since 2.26 and musl since 1.1.22.

@@ -113,22 +113,8 @@ impl Supervisor {
         let since = Moment::from_nanos(monotonic_nanos());
         let (status, shown) = watch::channel(Status::new(policy, since));
         let port = Arc::clone(&self.thread.port);
-        port.send(Message::Join {
-            unit: id,
-            name: Arc::clone(&name),
-            command,
-            policy,
-            status,
-        });
-        Unit {
-            shared: Arc::new(Shared {
-                id,
-                name,
-                port,
-                status: shown,
-                wishes: Mutex::new(0),
-            }),
-        }
+        port.send(Message::Join { unit: id, name: Arc::clone(&name), command, policy, status });
+        Unit { shared: Arc::new(Shared { id, name, port, status: shown, wishes: Mutex::new(0) }) }
     }
 
     /// Brings all units down as their policies say, and completes when the thread has nothing to do any
@@ -237,10 +223,7 @@ impl Unit {
     #[expect(clippy::must_use_candidate, reason = "the wish is made by the call")]
     pub fn stop_with(&self, mode: StopMode, origin: Origin) -> Stopping {
         let (reply, answer) = oneshot::channel();
-        self.wish(
-            Wish::Event(Event::StopRequested { mode, origin }),
-            Some(reply),
-        );
+        self.wish(Wish::Event(Event::StopRequested { mode, origin }), Some(reply));
         Stopping { answer }
     }
 
@@ -310,10 +293,7 @@ impl Unit {
     #[must_use]
     pub fn events(&self) -> Events {
         let (listener, notices) = unbounded::unbounded_channel();
-        self.shared.port.send(Message::Listen {
-            unit: self.shared.id,
-            listener,
-        });
+        self.shared.port.send(Message::Listen { unit: self.shared.id, listener });
         Events { notices }
     }
 
@@ -324,11 +304,7 @@ impl Unit {
     fn wish(&self, wish: Wish, reply: Option<oneshot::Sender<StopResult>>) {
         let mut wishes = locked(&self.shared.wishes);
         *wishes += 1;
-        self.shared.port.send(Message::Wish {
-            unit: self.shared.id,
-            wish,
-            reply,
-        });
+        self.shared.port.send(Message::Wish { unit: self.shared.id, wish, reply });
     }
 }
 

@@ -74,25 +74,14 @@ impl Fifo {
 /// Writes `content` as an executable file.
 pub(crate) fn executable(path: &Path, content: &[u8]) {
     use std::io::Write;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o755)
-        .open(path)
-        .unwrap();
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(path).unwrap();
     file.write_all(content).unwrap();
 }
 
 fn readable_within(fd: impl AsFd, seconds: i64) -> bool {
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     loop {
-        match poll(
-            &mut fds,
-            Some(&Timespec {
-                tv_sec: seconds,
-                tv_nsec: 0,
-            }),
-        ) {
+        match poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })) {
             Ok(ready) => return ready > 0,
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => panic!("poll: {errno}"),

@@ -44,10 +44,7 @@ impl Timer {
         }
         // To the kernel the value zero means "disarm", so the deadline 0 is moved by a nanosecond.
         let value = deadline.map_or(DISARMED, |nanos| timespec(nanos.max(1)));
-        let spec = Itimerspec {
-            it_interval: DISARMED,
-            it_value: value,
-        };
+        let spec = Itimerspec { it_interval: DISARMED, it_value: value };
         timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &spec)?;
         self.armed = deadline;
         Ok(())
@@ -87,10 +84,7 @@ pub(crate) enum Expiry {
     Pending,
 }
 
-const DISARMED: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 0,
-};
+const DISARMED: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 #[cfg(test)]
 mod tests {

@@ -19,12 +19,7 @@ impl Wake {
     /// No descriptor left, or no memory (`eventfd(2)`); nothing changed.
     pub(crate) fn new() -> io::Result<(Self, Notifier)> {
         let fd = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        Ok((
-            Self {
-                fd: Arc::clone(&fd),
-            },
-            Notifier { fd },
-        ))
+        Ok((Self { fd: Arc::clone(&fd) }, Notifier { fd }))
     }
 
     /// Takes all wake-ups so far; none pending is fine.

@@ -99,13 +99,7 @@ pub(crate) struct RunArgs {
     pub(crate) scope: Option<Whom>,
 
     /// How lifecycle lines are written to standard error
-    #[arg(
-        long,
-        value_name = "FORM",
-        help_heading = "Output",
-        value_enum,
-        default_value = "text"
-    )]
+    #[arg(long, value_name = "FORM", help_heading = "Output", value_enum, default_value = "text")]
     pub(crate) events: Form,
 
     /// Write no lifecycle lines, only errors

@@ -25,9 +25,11 @@ impl Lines {
                 return None;
             }
             // The line about the failed start has said it.
-            Lifecycle::GaveUp {
-                remains: Remains::Nothing,
-            } if notice.step.state.reason() == Reason::StartFailed => return None,
+            Lifecycle::GaveUp { remains: Remains::Nothing }
+                if notice.step.state.reason() == Reason::StartFailed =>
+            {
+                return None;
+            }
             Lifecycle::Started
             | Lifecycle::Ready
             | Lifecycle::Healthy
@@ -59,9 +61,7 @@ impl Lines {
             Lifecycle::Starting => Ok(()),
             Lifecycle::Started => {
                 write!(line, "started {run}")?;
-                status
-                    .pid()
-                    .map_or(Ok(()), |pid| write!(line, " pid {pid}"))
+                status.pid().map_or(Ok(()), |pid| write!(line, " pid {pid}"))
             }
             Lifecycle::Ready => write!(line, "ready {run}"),
             Lifecycle::Healthy => {

@@ -13,9 +13,7 @@ use clap::{CommandFactory, Parser};
 use crate::args::{Args, Task};
 
 fn main() -> ExitCode {
-    let Args {
-        task: Task::Run(args),
-    } = Args::parse();
+    let Args { task: Task::Run(args) } = Args::parse();
     match policy::policy(&args) {
         Ok(policy) => run::run(args, policy),
         Err(error) => {

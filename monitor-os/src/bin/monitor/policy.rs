@@ -32,10 +32,7 @@ impl fmt::Display for OptionsError {
 
 /// The policy that the options ask for.
 pub(crate) fn policy(args: &RunArgs) -> Result<Policy, OptionsError> {
-    let preset = args
-        .preset
-        .as_deref()
-        .and_then(|name| name.parse::<Preset>().ok());
+    let preset = args.preset.as_deref().and_then(|name| name.parse::<Preset>().ok());
     let mut words = String::new();
     if let Some(preset) = preset {
         words = format!("preset={preset} ");
@@ -85,11 +82,7 @@ const fn change_backoff(rules: &mut Rules, args: &RunArgs) {
             | Curve::Exponential { cap, .. }
             | Curve::Geometric { cap, .. } => cap,
         };
-        *curve = Curve::Exponential {
-            initial,
-            factor: by,
-            cap,
-        };
+        *curve = Curve::Exponential { initial, factor: by, cap };
     }
     if let Some(percent) = args.jitter {
         rules.backoff.jitter_percent = percent;
@@ -97,18 +90,12 @@ const fn change_backoff(rules: &mut Rules, args: &RunArgs) {
 }
 
 const fn doubling(initial: Millis, cap: Millis) -> Curve {
-    Curve::Exponential {
-        initial,
-        factor: Factor::DOUBLE,
-        cap,
-    }
+    Curve::Exponential { initial, factor: Factor::DOUBLE, cap }
 }
 
 fn change_rest(rules: &mut Rules, args: &RunArgs) {
     if let Some(OrNever(after)) = args.healthy_after {
-        let forgives = rules
-            .healthy
-            .map_or(Forgives::All, |healthy| healthy.forgives);
+        let forgives = rules.healthy.map_or(Forgives::All, |healthy| healthy.forgives);
         rules.healthy = after.map(|after| HealthyRule { after, forgives });
     }
     if let Some(limit) = args.start_limit {

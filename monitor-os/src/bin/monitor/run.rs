@@ -34,22 +34,23 @@ fn supervise(args: RunArgs, policy: Policy) -> Result<Status, Box<dyn std::error
     let program = words.next().unwrap_or_default();
     let name = program.to_string_lossy().into_owned();
     let command = Command::new(program, words)?;
-    let mut sinks = Sinks {
-        form: if args.quiet {
-            Output::Quiet
-        } else {
-            match args.events {
-                Form::Text => Output::Text(Lines::default()),
-                Form::Json => Output::Json(Objects::default()),
-            }
-        },
-        recorder: match args.record {
-            Some(path) => Some(Recorder::new(File::create(&path).map_err(|error| {
-                format!("--record: cannot write {}: {error}", path.display())
-            })?)),
-            None => None,
-        },
-    };
+    let mut sinks =
+        Sinks {
+            form: if args.quiet {
+                Output::Quiet
+            } else {
+                match args.events {
+                    Form::Text => Output::Text(Lines::default()),
+                    Form::Json => Output::Json(Objects::default()),
+                }
+            },
+            recorder: match args.record {
+                Some(path) => Some(Recorder::new(File::create(&path).map_err(|error| {
+                    format!("--record: cannot write {}: {error}", path.display())
+                })?)),
+                None => None,
+            },
+        };
     let supervisor = Supervisor::new()?;
     let unit = supervisor.add(name, command, policy);
     let mut events = unit.events();
@@ -69,11 +70,8 @@ fn obey(signals: &StopSignals, unit: &Unit) {
     while let Ok(arrived) = signals.wait() {
         for signal in arrived {
             interrupts += u32::from(signal == Signal::INT);
-            let mode = if interrupts >= 2 {
-                StopMode::Kill
-            } else {
-                StopMode::Graceful(Grace::Policy)
-            };
+            let mode =
+                if interrupts >= 2 { StopMode::Kill } else { StopMode::Graceful(Grace::Policy) };
             // The answer comes with the events.
             drop(unit.stop_with(mode, Origin::Shutdown));
         }
@@ -141,9 +139,7 @@ fn exit_status(status: &Status) -> u8 {
         (Some(exit), None) => exit.shell_status(),
         (None, None) => status
             .ended()
-            .map_or(Exit::Unknown.shell_status(), |ended| {
-                Exit::from(ended).shell_status()
-            }),
+            .map_or(Exit::Unknown.shell_status(), |ended| Exit::from(ended).shell_status()),
     }
 }
 

@@ -24,10 +24,8 @@ fn refused(program: &Path) -> SpawnError {
 fn arguments_and_environment_arrive() {
     let directory = tempdir().unwrap();
     let out = directory.path().join("out");
-    let script = format!(
-        "printf '%s|' \"$#\" \"$@\" \"$A\" \"${{HOME-none}}\" > {}",
-        out.display()
-    );
+    let script =
+        format!("printf '%s|' \"$#\" \"$@\" \"$A\" \"${{HOME-none}}\" > {}", out.display());
     let command = Command::new("/bin/sh", ["-c", &script, "sh", "", "a b"]).unwrap();
     let command = command.with_environment([("A", "1=2")]).unwrap();
     assert_eq!(finish(spawn(&command).unwrap()), Ended::Exited(0));
@@ -38,10 +36,7 @@ fn arguments_and_environment_arrive() {
 fn environment_is_inherited_by_default() {
     let name = "CARGO_MANIFEST_DIR";
     let value = env::var(name).unwrap_or_default();
-    assert_eq!(
-        finish(shell(&format!("[ \"${name}\" = '{value}' ]"))),
-        Ended::Exited(0)
-    );
+    assert_eq!(finish(shell(&format!("[ \"${name}\" = '{value}' ]"))), Ended::Exited(0));
 }
 
 #[test]
@@ -49,22 +44,13 @@ fn missing_program_is_named() {
     let error = refused(Path::new("/nonexistent/prog"));
     assert_eq!(
         error,
-        SpawnError::NotFound {
-            program: "/nonexistent/prog".into(),
-            searched: None,
-            errno: 2
-        }
+        SpawnError::NotFound { program: "/nonexistent/prog".into(), searched: None, errno: 2 }
     );
     assert!(error.to_string().contains("/nonexistent/prog"));
     assert_eq!((error.exit_code(), error.is_transient()), (127, false));
 
     let error = in_path("no-such-program", "/bin:/usr/bin").unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("`no-such-program` in /bin:/usr/bin"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("`no-such-program` in /bin:/usr/bin"), "{error}");
     assert_eq!((error.errno(), error.exit_code()), (2, 127));
 
     let error = refused(Path::new("/bin/sh/prog"));
@@ -88,10 +74,7 @@ fn search_follows_execvp() {
     let error = in_path("prog", &format!("{denied}:/nonexistent")).unwrap_err();
     assert_eq!(
         error,
-        SpawnError::NotExecutable {
-            path: format!("{denied}/prog").into(),
-            errno: 13
-        }
+        SpawnError::NotExecutable { path: format!("{denied}/prog").into(), errno: 13 }
     );
     assert_eq!((error.exit_code(), error.is_transient()), (126, false));
 
@@ -103,13 +86,7 @@ fn search_follows_execvp() {
 #[test]
 fn directory_is_not_executable() {
     let error = refused(Path::new("/tmp"));
-    assert_eq!(
-        error,
-        SpawnError::NotExecutable {
-            path: "/tmp".into(),
-            errno: 13
-        }
-    );
+    assert_eq!(error, SpawnError::NotExecutable { path: "/tmp".into(), errno: 13 });
     assert!(error.to_string().contains("chmod"));
 }
 
@@ -156,10 +133,7 @@ fn program_being_written_is_transient() {
     let writer = fs::OpenOptions::new().append(true).open(&path).unwrap();
     let error = refused(&path);
     assert_eq!(error, SpawnError::Busy { path });
-    assert_eq!(
-        (error.errno(), error.exit_code(), error.is_transient()),
-        (26, 126, true)
-    );
+    assert_eq!((error.errno(), error.exit_code(), error.is_transient()), (26, 126, true));
     drop(writer);
 }
 
@@ -167,11 +141,7 @@ fn program_being_written_is_transient() {
 fn resource_errors_are_transient_and_ours() {
     for errno in [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE] {
         let error = SpawnError::from_errno("/bin/true".into(), errno);
-        assert_eq!(
-            (error.exit_code(), error.is_transient()),
-            (125, true),
-            "{error}"
-        );
+        assert_eq!((error.exit_code(), error.is_transient()), (125, true), "{error}");
         assert_eq!(error.errno(), errno.raw_os_error());
     }
     let error = SpawnError::from_errno("/bin/true".into(), Errno::IO);
@@ -182,13 +152,7 @@ fn resource_errors_are_transient_and_ours() {
 fn unwatchable_keeps_the_errno() {
     // A number that is no child: the pidfd cannot be opened, and nothing is signalled.
     let error = take_over(1, "/bin/true".into()).unwrap_err();
-    assert_eq!(
-        error,
-        SpawnError::Unwatchable {
-            path: "/bin/true".into(),
-            errno: 3
-        }
-    );
+    assert_eq!(error, SpawnError::Unwatchable { path: "/bin/true".into(), errno: 3 });
     assert_eq!(error.exit_code(), 125);
     assert!(error.to_string().contains("killed again"));
 }
@@ -212,10 +176,7 @@ fn child_starts_with_default_signals() {
     assert_eq!(finish(process), Ended::Exited(0));
     let status = fs::read_to_string(out).unwrap();
     let set = |name: &str| {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         u64::from_str_radix(line.trim(), 16).unwrap()
     };
     assert_eq!(set("SigBlk:"), 0);
@@ -246,10 +207,7 @@ fn no_descriptor_leaks() {
         .filter_map(|entry| {
             let entry = entry.unwrap();
             let info = fs::read_to_string(entry.path()).ok()?;
-            let flags = info
-                .lines()
-                .find_map(|line| line.strip_prefix("flags:"))?
-                .trim();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim();
             let flags = i32::from_str_radix(flags, 8).unwrap();
             let cloexec = nix::fcntl::OFlag::O_CLOEXEC.bits();
             (flags & cloexec == 0).then(|| entry.file_name().into_string().unwrap())

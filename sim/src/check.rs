@@ -1,0 +1,99 @@
+//! Everything that can be verified in one go, as numbers: what the program `monitor-sim check` prints.
+
+use std::collections::BTreeSet;
+
+use monitor_core::State;
+use monitor_os::Machine;
+
+use crate::family::{Member, family};
+use crate::hunt::{self, Failure, Hunt};
+use crate::model::{self, Counterexample};
+use crate::race::Race;
+use crate::saboteur::Saboteur;
+
+/// The exhaustive search of one member of the family.
+#[derive(Clone, Debug)]
+pub struct Explored {
+    /// The member.
+    pub member: Member,
+    /// Reachable situations: machine and oracles together.
+    pub situations: usize,
+    /// Distinct states of the machine among them.
+    pub states: usize,
+    /// Transitions, each judged by every oracle.
+    pub transitions: usize,
+    /// Ordered pairs of inputs that both matter in one situation.
+    pub race_pairs: usize,
+    /// A shortest way to a violation, if there is one.
+    pub counterexample: Option<Counterexample>,
+}
+
+/// Explores every member of the family with `machine`, calling `progress` after each.
+pub fn explore_family(machine: &impl Machine, mut progress: impl FnMut()) -> Vec<Explored> {
+    family()
+        .into_iter()
+        .map(|member| {
+            let found = model::explore(&member.policies, machine);
+            progress();
+            let states: BTreeSet<State> = found.states;
+            Explored {
+                situations: found.nodes,
+                states: states.len(),
+                transitions: found.transitions,
+                race_pairs: found.race_pairs,
+                counterexample: found.counterexample,
+                member,
+            }
+        })
+        .collect()
+}
+
+/// The hunt for one race, or for anything at all.
+#[derive(Clone, Debug)]
+pub struct Hunted {
+    /// The race that was aimed at; `None` for the general hunt.
+    pub race: Option<Race>,
+    /// What was seen.
+    pub hunt: Hunt,
+}
+
+/// Hunts each race, and then anything, with schedules from `seeds`.
+pub fn hunt_races(
+    seeds: std::ops::Range<u64>,
+    machine: impl Machine + Copy,
+    mut progress: impl FnMut(),
+) -> Vec<Hunted> {
+    let races = Race::ALL.into_iter().map(Some).chain([None]);
+    races
+        .map(|race| Hunted { race, hunt: hunt::hunt(race, seeds.clone(), machine, &mut progress) })
+        .collect()
+}
+
+/// Whether the harness finds a bug that was put in on purpose.
+#[derive(Clone, Debug)]
+pub struct SelfTest {
+    /// The bug.
+    pub saboteur: Saboteur,
+    /// How the hunt of its race found it, and after how many schedules.
+    pub hunted: Option<(Failure, u64)>,
+    /// A shortest case, by exhaustive search.
+    pub exhausted: Option<(Counterexample, Member)>,
+}
+
+/// Puts every saboteur in the place of the machine and looks for it with both engines.
+pub fn self_test(schedules_max: u64, mut progress: impl FnMut()) -> Vec<SelfTest> {
+    Saboteur::ALL
+        .into_iter()
+        .map(|saboteur| {
+            let hunt = hunt::hunt(Some(saboteur.race()), 0..schedules_max, saboteur, || {});
+            let schedules = hunt.schedules;
+            let exhausted = family().into_iter().find_map(|member| {
+                let found = model::explore(&member.policies, &saboteur);
+                found.counterexample.map(|example| (example, member))
+            });
+            progress();
+            let hunted = hunt.failure.map(|failure| (failure, schedules));
+            SelfTest { saboteur, hunted, exhausted }
+        })
+        .collect()
+}

@@ -1,0 +1,363 @@
+//! The `monitor-sim` program: what can be verified, replayed and drawn from a command line.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anstream::{eprintln, print, println};
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use monitor_core::{Policy, Preset};
+use monitor_os::record::Record;
+use monitor_os::{Core, Machine};
+use monitor_sim::check::{self, Explored, Hunted, SelfTest};
+use monitor_sim::family;
+use monitor_sim::graph::{self, Format};
+use monitor_sim::hunt::{Failure, STEPS_MAX};
+use monitor_sim::model;
+use monitor_sim::race::Race;
+use monitor_sim::replay;
+use monitor_sim::saboteur::Saboteur;
+use monitor_sim::schedule::Schedule;
+use monitor_sim::screen::{self, FailureScreen, Table};
+use monitor_sim::watch::Property;
+use monitor_sim::world;
+
+/// Verifies the decisions of a process supervisor: exhaustively, by random races, and against records.
+#[derive(Parser)]
+#[command(name = "monitor-sim", version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 all is well, 10 a property is violated or a record disagrees, 12 the harness did not find
+a bug that was put in on purpose, 64 the input is not understood, 70 a file cannot be read or written.
+
+Examples:
+  monitor-sim check                        verify everything, print a summary
+  monitor-sim check --sabotage repeats-stop-signal
+                                           put a known bug in and see it found
+  monitor-sim replay web.jsonl             does a record of `monitor run --record` agree?
+  monitor-sim replay case.txt              run a schedule in the virtual world, print every step
+  monitor-sim graph --preset docker > states.mmd";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Verify everything that can be verified, and print a summary.
+    Check(CheckArguments),
+    /// Replay a record of a real supervision, or a schedule, and judge every step.
+    Replay(ReplayArguments),
+    /// Draw the state diagram of a policy, as the exhaustive search has seen it.
+    Graph(GraphArguments),
+}
+
+#[derive(Args)]
+struct CheckArguments {
+    /// How many schedules to run for each race.
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    schedules: u64,
+    /// The first seed; each schedule takes the next one.
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    seed: u64,
+    /// Put this bug in the place of the machine: the check must fail, and shows how.
+    #[arg(long, value_name = "NAME", value_parser = parse_saboteur)]
+    sabotage: Option<Saboteur>,
+    /// Where failing schedules are kept.
+    #[arg(long, default_value = "monitor-sim-failures", value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct ReplayArguments {
+    /// A record (JSON lines) or a schedule (text); `-` reads the standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Run the schedule with this bug in the place of the machine.
+    #[arg(long, value_name = "NAME", value_parser = parse_saboteur)]
+    sabotage: Option<Saboteur>,
+}
+
+#[derive(Args)]
+struct GraphArguments {
+    /// The policy of a well-known system.
+    #[arg(long, value_name = "NAME", conflicts_with = "policy")]
+    preset: Option<Preset>,
+    /// A policy as `key=value` words, such as 'restart=always retries=2'.
+    #[arg(long, value_name = "WORDS")]
+    policy: Option<Policy>,
+    /// The language of the diagram.
+    #[arg(long, value_enum, default_value_t = Format::Mermaid)]
+    format: Format,
+}
+
+fn parse_saboteur(name: &str) -> Result<Saboteur, String> {
+    let known = || Saboteur::ALL.map(Saboteur::name).join(", ");
+    Saboteur::ALL
+        .into_iter()
+        .find(|saboteur| saboteur.name() == name)
+        .ok_or_else(|| format!("there is no such bug: give one of {}", known()))
+}
+
+const VIOLATED: u8 = 10;
+const BLIND: u8 = 12;
+const USAGE: u8 = 64;
+const INTERNAL: u8 = 70;
+
+fn main() -> ExitCode {
+    let code = match Arguments::parse().command {
+        Command::Check(arguments) => match arguments.sabotage {
+            Some(saboteur) => check_sabotaged(&arguments, saboteur),
+            None => check(&arguments),
+        },
+        Command::Replay(arguments) => replay(&arguments),
+        Command::Graph(arguments) => draw(&arguments),
+    };
+    ExitCode::from(code)
+}
+
+fn bar(length: u64, message: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(length).with_message(message);
+    if let Ok(style) = ProgressStyle::with_template(
+        "{msg:<22} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left",
+    ) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn check(arguments: &CheckArguments) -> u8 {
+    let progress = bar(family::family().len() as u64, "exhaustive search");
+    let explored = check::explore_family(&Core, || progress.inc(1));
+    progress.finish_and_clear();
+    print_explored(&explored);
+    if let Some((found, example)) = explored
+        .iter()
+        .find_map(|found| found.counterexample.as_ref().map(|example| (found, example)))
+    {
+        println!("\n{}", screen::counterexample(&found.member.policies, &Core, example));
+        return VIOLATED;
+    }
+
+    let last = arguments.seed.saturating_add(arguments.schedules);
+    let progress = bar(arguments.schedules.saturating_mul(8), "races");
+    let hunted = check::hunt_races(arguments.seed..last, Core, || progress.inc(1));
+    progress.finish_and_clear();
+    print_hunted(&hunted);
+    if let Some(failure) = hunted.iter().find_map(|found| found.hunt.failure.as_ref()) {
+        show(failure, &arguments.out, None);
+        return VIOLATED;
+    }
+    let vacuous = hunted.iter().filter(|found| found.hunt.occurred == 0).count();
+
+    let progress = bar(Saboteur::ALL.len() as u64, "bugs put in");
+    let tested = check::self_test(arguments.schedules.max(1_000), || progress.inc(1));
+    progress.finish_and_clear();
+    print_self_test(&tested);
+    print_properties();
+    let blind =
+        tested.iter().filter(|test| test.hunted.is_none() || test.exhausted.is_none()).count();
+    print_summary(&explored, &hunted, blind, vacuous);
+    if blind + vacuous > 0 { BLIND } else { 0 }
+}
+
+fn print_explored(explored: &[Explored]) {
+    println!("Exhaustive: every reachable state, every input in each, every oracle at each step\n");
+    println!(
+        "  {:<52} {:>9} {:>10} {:>12} {:>12}",
+        "policy", "states", "situations", "transitions", "race pairs"
+    );
+    for found in explored {
+        let verdict = if found.counterexample.is_some() { "  VIOLATED" } else { "" };
+        println!(
+            "  {:<52} {:>9} {:>10} {:>12} {:>12}{verdict}",
+            found.member.name, found.states, found.situations, found.transitions, found.race_pairs
+        );
+    }
+}
+
+fn print_hunted(hunted: &[Hunted]) {
+    println!("\nRandom: the driver on a virtual clock and kernel\n");
+    println!("  {:<30} {:>10} {:>12} {:>14}", "race", "schedules", "steps", "took place in");
+    for found in hunted {
+        let name = found.race.map_or("anything", Race::name);
+        let verdict = match (&found.hunt.failure, found.hunt.occurred) {
+            (Some(failure), _) => format!("  VIOLATED {}", failure.property),
+            (None, 0) => "  NEVER TOOK PLACE".to_owned(),
+            (None, _) => String::new(),
+        };
+        println!(
+            "  {name:<30} {:>10} {:>12} {:>14}{verdict}",
+            found.hunt.schedules, found.hunt.steps, found.hunt.occurred
+        );
+    }
+}
+
+fn print_self_test(tested: &[SelfTest]) {
+    println!("\nSelf-test: known bugs put in the place of the machine\n");
+    println!(
+        "  {:<26} {:>15} {:>13} {:>12}  found as",
+        "bug", "schedules to it", "shrunk inputs", "shortest"
+    );
+    for test in tested {
+        let (schedules, inputs, property) = match &test.hunted {
+            Some((failure, schedules)) => (
+                schedules.to_string(),
+                failure.schedule.inputs.len().to_string(),
+                failure.property.name(),
+            ),
+            None => ("NOT FOUND".to_owned(), "-".to_owned(), "-"),
+        };
+        let shortest = match &test.exhausted {
+            Some((example, _)) => example.path.len().to_string(),
+            None => "NOT FOUND".to_owned(),
+        };
+        println!(
+            "  {:<26} {schedules:>15} {inputs:>13} {shortest:>12}  {property}",
+            test.saboteur.name()
+        );
+    }
+}
+
+fn print_properties() {
+    println!("\nWhat was judged at every step (I: invariant of the bug bank)\n");
+    for property in Property::ALL {
+        println!("  {:<26} {:<6} {}", property.name(), property.source(), property.sentence());
+    }
+}
+
+fn print_summary(explored: &[Explored], hunted: &[Hunted], blind: usize, vacuous: usize) {
+    let transitions: usize = explored.iter().map(|found| found.transitions).sum();
+    let schedules: u64 = hunted.iter().map(|found| found.hunt.schedules).sum();
+    let steps: u64 = hunted.iter().map(|found| found.hunt.steps).sum();
+    println!(
+        "\n{} policies explored, {transitions} transitions; {schedules} schedules, {steps} steps; {} of {} bugs found; no violation",
+        explored.len(),
+        Saboteur::ALL.len() - blind,
+        Saboteur::ALL.len(),
+    );
+    if blind > 0 {
+        println!("FAIL the harness is blind to {blind} known bugs, marked NOT FOUND above");
+    }
+    if vacuous > 0 {
+        println!("FAIL {vacuous} races never took place: give more --schedules");
+    }
+}
+
+fn check_sabotaged(arguments: &CheckArguments, saboteur: Saboteur) -> u8 {
+    let example = family::family().into_iter().find_map(|member| {
+        let found = model::explore(&member.policies, &saboteur);
+        found.counterexample.map(|example| (member, example))
+    });
+    if let Some((member, example)) = &example {
+        println!("{}", screen::counterexample(&member.policies, &saboteur, example));
+    }
+    let last = arguments.seed.saturating_add(arguments.schedules);
+    let progress = bar(arguments.schedules, "race");
+    let race = Some(saboteur.race());
+    let hunt = monitor_sim::hunt::hunt(race, arguments.seed..last, saboteur, || progress.inc(1));
+    progress.finish_and_clear();
+    if let Some(failure) = &hunt.failure {
+        println!("found by the race {} after {} schedules", saboteur.race(), hunt.schedules);
+        show(failure, &arguments.out, Some(saboteur));
+    }
+    if example.is_none() || hunt.failure.is_none() {
+        println!("FAIL {saboteur} was not found by both engines");
+        return BLIND;
+    }
+    VIOLATED
+}
+
+/// Keeps the failing schedule as a file and prints the failure with the command that shows it again.
+fn show(failure: &Failure, out: &Path, saboteur: Option<Saboteur>) {
+    let path = out.join(format!("{}-{}.txt", failure.property, failure.seed));
+    let kept = fs::create_dir_all(out)
+        .and_then(|()| fs::write(&path, failure.schedule.to_string()))
+        .map_err(|error| {
+            eprintln!("monitor-sim: {}: {error}: the schedule is printed only", path.display())
+        });
+    let sabotage = saboteur.map_or(String::new(), |saboteur| format!(" --sabotage {saboteur}"));
+    let replay = match kept {
+        Ok(()) => format!("monitor-sim replay {}{sabotage}", path.display()),
+        Err(()) => format!("monitor-sim replay -{sabotage}, with the schedule above as its input"),
+    };
+    println!("{}", FailureScreen { failure, replay: &replay });
+}
+
+fn replay(arguments: &ReplayArguments) -> u8 {
+    let name = arguments.file.display();
+    let text = match read(&arguments.file) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("monitor-sim: {name}: {error}: give a file that can be read as text");
+            return INTERNAL;
+        }
+    };
+    if text.trim_start().starts_with('{') {
+        return match Record::parse(text.lines()) {
+            Ok(record) => replay_record(&record),
+            Err(error) => {
+                eprintln!("monitor-sim: {name}: {error}");
+                USAGE
+            }
+        };
+    }
+    match text.parse::<Schedule>() {
+        Ok(schedule) => match arguments.sabotage {
+            Some(saboteur) => replay_schedule(&schedule, saboteur),
+            None => replay_schedule(&schedule, Core),
+        },
+        Err(error) => {
+            eprintln!("monitor-sim: {name}: {error}");
+            USAGE
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
+}
+
+fn replay_record(record: &Record) -> u8 {
+    let agreement = replay::replay(record);
+    let replay::Agreement { units, steps, actions, dispute } = &agreement;
+    match dispute {
+        None => {
+            println!(
+                "all {actions} actions of {steps} steps agree ({units} units), and no property is violated"
+            );
+            0
+        }
+        Some(dispute) => {
+            println!("{steps} steps agree, the next one does not\n{dispute}");
+            VIOLATED
+        }
+    }
+}
+
+fn replay_schedule(schedule: &Schedule, machine: impl Machine) -> u8 {
+    let verdict = world::run(schedule, machine, STEPS_MAX);
+    let marked = verdict.violated.is_some();
+    print!("{schedule}{}", Table { trace: &verdict.trace, marked });
+    match verdict.violated {
+        Some(property) => {
+            println!("FAIL {property} ({}): {}", property.source(), property.sentence());
+            VIOLATED
+        }
+        None => {
+            let cut = if verdict.trace.len() >= STEPS_MAX { ", cut there" } else { "" };
+            println!("{} steps{cut}; no property is violated", verdict.trace.len());
+            0
+        }
+    }
+}
+
+fn draw(arguments: &GraphArguments) -> u8 {
+    let preset = arguments.preset.map(|preset| preset.builder().build().unwrap_or_default());
+    let policy = arguments.policy.or(preset).unwrap_or_default();
+    let exploration = model::explore(&[policy], &Core);
+    print!("{}", graph::draw(&exploration, arguments.format));
+    0
+}

@@ -1,0 +1,195 @@
+//! The races that the project is named for, each as a family of schedules that aim at it.
+
+use std::fmt;
+
+use monitor_core::{
+    Backoff, Curve, Event, Exit, Factor, Millis, Phase, Policy, Restart, RunId, TimerKind,
+    TimerToken,
+};
+
+use crate::choices::Choices;
+use crate::generate;
+use crate::schedule::{Schedule, Script, Start, TimedInput, What};
+use crate::world::TraceLine;
+
+/// One race: two things that may happen in either order, of which one order was forgotten somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Race {
+    /// Two stops, of any kind, at any distance.
+    DoubleStop,
+    /// A stop in the wait between two attempts.
+    StopDuringBackoff,
+    /// A stop while the spawn is in flight.
+    StopWhileStarting,
+    /// The process is dead before its start is acknowledged.
+    ExitBeforeStarted,
+    /// A stop at the very moment when the wait ends, before or just after the next spawn.
+    StopBetweenTimerAndSpawn,
+    /// A restart in the wait between two attempts.
+    RestartDuringBackoff,
+    /// Timers of phases and runs that are over fire all the same.
+    StaleTimers,
+}
+
+impl Race {
+    /// All races.
+    pub const ALL: [Self; 7] = [
+        Self::DoubleStop,
+        Self::StopDuringBackoff,
+        Self::StopWhileStarting,
+        Self::ExitBeforeStarted,
+        Self::StopBetweenTimerAndSpawn,
+        Self::RestartDuringBackoff,
+        Self::StaleTimers,
+    ];
+
+    /// The name, as printed and as given on command lines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DoubleStop => "double-stop",
+            Self::StopDuringBackoff => "stop-during-backoff",
+            Self::StopWhileStarting => "stop-while-starting",
+            Self::ExitBeforeStarted => "exit-before-started",
+            Self::StopBetweenTimerAndSpawn => "stop-between-timer-and-spawn",
+            Self::RestartDuringBackoff => "restart-during-backoff",
+            Self::StaleTimers => "stale-timers",
+        }
+    }
+
+    /// Draws a schedule that aims at the race.
+    pub fn schedule(self, choices: &mut impl Choices) -> Schedule {
+        let mut schedule = Schedule::new(generate::policy(choices));
+        schedule.scripts = (0..=choices.below(3)).map(|_| generate::script(choices)).collect();
+        schedule.timers_late = choices.pick(&[Millis::ZERO, Millis::new(3)]);
+        schedule = schedule.tell(0, Event::StartRequested);
+        match self {
+            Self::DoubleStop => {
+                let first = generate::delay(choices);
+                let second = first.saturating_add(generate::delay(choices));
+                push(&mut schedule, first, generate::stop(choices));
+                push(&mut schedule, second, generate::stop(choices));
+            }
+            Self::StopDuringBackoff => {
+                let dies = crash_loop(&mut schedule, choices);
+                let into = Millis::new(choices.below(100));
+                push(&mut schedule, dies.saturating_add(into), generate::stop(choices));
+            }
+            Self::RestartDuringBackoff => {
+                let dies = crash_loop(&mut schedule, choices);
+                let into = Millis::new(choices.below(100));
+                let grace = generate::grace(choices);
+                push(&mut schedule, dies.saturating_add(into), Event::RestartRequested { grace });
+            }
+            Self::StopBetweenTimerAndSpawn => {
+                let dies = crash_loop(&mut schedule, choices);
+                // The wait is 100 ms; the second start takes its time.
+                let second = Script {
+                    start: Start::After(Millis::new(choices.below(30))),
+                    ..generate::script(choices)
+                };
+                schedule.scripts.insert(1, second);
+                let into = Millis::new(99 + choices.below(20));
+                push(&mut schedule, dies.saturating_add(into), generate::stop(choices));
+            }
+            Self::StopWhileStarting => {
+                schedule.scripts[0].start = Start::After(Millis::new(1 + choices.below(200)));
+                let at = Millis::new(choices.below(200));
+                push(&mut schedule, at, generate::stop(choices));
+            }
+            Self::ExitBeforeStarted => {
+                let acknowledged = 1 + choices.below(200);
+                schedule.scripts[0].start = Start::After(Millis::new(acknowledged));
+                schedule.scripts[0].lives = Some(Millis::new(choices.below(acknowledged)));
+                let at = generate::delay(choices);
+                push(&mut schedule, at, generate::wish(choices));
+                // What was told early may be told again, and otherwise.
+                let again = at.saturating_add(generate::delay(choices));
+                push(&mut schedule, again, generate::echo(choices));
+            }
+            Self::StaleTimers => {
+                let mut at = Millis::ZERO;
+                for _ in 0..=choices.below(5) {
+                    at = at.saturating_add(generate::delay(choices));
+                    let event = if choices.below(2) == 0 {
+                        generate::wish(choices)
+                    } else {
+                        let run = RunId::new(1 + choices.below(3));
+                        let kind = choices.pick(&TimerKind::ALL);
+                        Event::TimerFired { timer: TimerToken { run, kind } }
+                    };
+                    push(&mut schedule, at, event);
+                }
+            }
+        }
+        schedule
+    }
+
+    /// Whether the race really took place in this trace.
+    #[must_use]
+    pub fn occurred(self, trace: &[TraceLine]) -> bool {
+        let stop = |line: &TraceLine| matches!(line.event, Event::StopRequested { .. });
+        match self {
+            Self::DoubleStop => trace.iter().filter(|line| stop(line)).count() > 1,
+            Self::StopDuringBackoff => {
+                trace.iter().any(|line| stop(line) && line.before.phase() == Phase::BackingOff)
+            }
+            Self::StopWhileStarting => {
+                trace.iter().any(|line| stop(line) && line.before.phase() == Phase::Starting)
+            }
+            Self::ExitBeforeStarted => trace.iter().any(|line| {
+                matches!(line.event, Event::Exited { .. })
+                    && matches!(
+                        line.before.phase(),
+                        Phase::Starting | Phase::Cancelling | Phase::Aborting
+                    )
+            }),
+            Self::StopBetweenTimerAndSpawn => trace.iter().any(|line| {
+                stop(line)
+                    && line.before.restarts() > 0
+                    && matches!(line.before.phase(), Phase::Starting)
+            }),
+            Self::RestartDuringBackoff => trace.iter().any(|line| {
+                matches!(line.event, Event::RestartRequested { .. })
+                    && line.before.phase() == Phase::BackingOff
+            }),
+            Self::StaleTimers => trace.iter().any(|line| {
+                matches!(line.event, Event::TimerFired { .. })
+                    && line.step.note == monitor_core::Note::Stale
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Race {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Makes the first process die within 20 ms and be followed by a wait of 100 ms; returns when it dies.
+fn crash_loop(schedule: &mut Schedule, choices: &mut impl Choices) -> Millis {
+    let mut rules = *schedule.policy.rules();
+    rules.restart = choices.pick(&[Restart::Always, Restart::OnFailure, Restart::UnlessStopped]);
+    rules.retries = None;
+    rules.limit = None;
+    rules.backoff = Backoff {
+        curve: Curve::Exponential {
+            initial: Millis::new(100),
+            factor: Factor::DOUBLE,
+            cap: Millis::from_mins(1),
+        },
+        first: None,
+        skip: 0,
+        jitter_percent: 0,
+    };
+    schedule.policy = Policy::try_from(rules).unwrap_or_default();
+    let dies = Millis::new(choices.below(20));
+    schedule.scripts[0] = Script { lives: Some(dies), exits: Exit::Code(1), ..Script::OBEDIENT };
+    schedule.scripts.push(generate::script(choices));
+    dies
+}
+
+fn push(schedule: &mut Schedule, at: Millis, event: Event) {
+    schedule.inputs.push(TimedInput { at, what: What::Tell(event) });
+}

@@ -1,0 +1,118 @@
+//! Feeds the record of a real supervision to the machine, and says whether every action agrees.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use monitor_core::{Event, Phase, Policy, State};
+use monitor_os::record::{Line, Record, RecordedStep};
+use monitor_os::{Core, Machine as _, UnitId};
+
+use crate::screen;
+use crate::watch::{Property, Watch};
+
+/// What a replay has shown.
+#[derive(Clone, Debug, Default)]
+pub struct Agreement {
+    /// Units in the record.
+    pub units: usize,
+    /// Steps that were compared, and agreed.
+    pub steps: usize,
+    /// Commands in them.
+    pub actions: usize,
+    /// The first thing that does not agree.
+    pub dispute: Option<Dispute>,
+}
+
+/// Where a record and the machine part ways.
+#[derive(Clone, Debug)]
+pub struct Dispute {
+    /// The recorded step, counted from 1.
+    pub step: usize,
+    /// What was recorded.
+    pub recorded: RecordedStep,
+    /// What is wrong with it.
+    pub complaint: Complaint,
+}
+
+/// What is wrong with a recorded step.
+#[derive(Clone, Debug)]
+pub enum Complaint {
+    /// The machine gives other commands, or goes to another phase.
+    Differs {
+        /// The phase that the machine goes to.
+        phase: Phase,
+        /// The commands that the machine gives.
+        actions: String,
+    },
+    /// The machine does the same, and it violates a property.
+    Violates(Property),
+}
+
+impl fmt::Display for Dispute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RecordedStep { at_us, event, phase, actions, .. } = &self.recorded;
+        writeln!(f, "step {} at {} us: {event}", self.step, at_us)?;
+        writeln!(f, "  recorded  {phase}: {}", actions.join("; "))?;
+        match &self.complaint {
+            Complaint::Differs { phase, actions } => write!(f, "  machine   {phase}: {actions}"),
+            Complaint::Violates(property) => {
+                write!(f, "  violates  {property}: {}", property.sentence())
+            }
+        }
+    }
+}
+
+struct Unit {
+    policy: Policy,
+    state: State,
+    watch: Watch,
+}
+
+/// Replays every unit of a record. Stops at the first step that does not agree.
+#[must_use]
+pub fn replay(record: &Record) -> Agreement {
+    let mut units: BTreeMap<UnitId, Unit> = BTreeMap::new();
+    let mut agreement = Agreement::default();
+    for line in &record.lines {
+        match line {
+            Line::Head { unit, policy, .. } => {
+                let fresh =
+                    Unit { policy: *policy, state: State::INITIAL, watch: Watch::default() };
+                units.insert(*unit, fresh);
+                agreement.units = units.len();
+            }
+            Line::Amended { unit, policy, .. } => {
+                if let Some(unit) = units.get_mut(unit) {
+                    unit.policy = *policy;
+                }
+            }
+            Line::Step(step) => {
+                let Some(unit) = units.get_mut(&step.unit) else { continue };
+                if let Err(complaint) = unit.follow(step) {
+                    let step = (agreement.steps + 1, step.clone());
+                    agreement.dispute = Some(Dispute { step: step.0, recorded: step.1, complaint });
+                    break;
+                }
+                agreement.steps += 1;
+                agreement.actions += step.actions.len();
+            }
+        }
+    }
+    agreement
+}
+
+impl Unit {
+    fn follow(&mut self, recorded: &RecordedStep) -> Result<(), Complaint> {
+        let event: Event = recorded.event;
+        let before = self.state;
+        let step = Core.step(&self.policy, before, event);
+        let mut actions = Vec::new();
+        step.for_each(|action| actions.push(action.to_string()));
+        self.state = step.state;
+        let phase = step.state.phase();
+        if actions != recorded.actions || phase != recorded.phase {
+            return Err(Complaint::Differs { phase, actions: screen::actions(step) });
+        }
+        self.watch.observe(&self.policy, before, event, step).map_err(Complaint::Violates)
+    }
+}

@@ -1,0 +1,419 @@
+//! The schedule: a policy, what each process does, and what is asked when. The artifact of the search.
+//!
+//! The text form is made to be read, edited and kept:
+//!
+//! ```text
+//! policy restart=always jitter=0%
+//! process #1 starts=5ms lives=1s exits=code=1 term=ignored
+//! process rest lives=forever
+//! saves fail-until=500ms
+//! timers late=3ms
+//! 0ms start
+//! 1s50ms stop grace=5s
+//! 2s policy restart=no
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use monitor_core::{Event, Exit, Millis, ParseError, Policy, PolicyTextError, StartFailure};
+
+/// Everything that a run of the driver in the virtual world depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The policy in force at the beginning.
+    pub policy: Policy,
+    /// What the processes do, by run; the last entry serves all later runs. Never empty.
+    pub scripts: Vec<Script>,
+    /// How late every timer fires.
+    pub timers_late: Millis,
+    /// Saving fails before this time.
+    pub saves_fail_until: Millis,
+    /// What draws the jitter.
+    pub seed: u64,
+    /// What is asked, in the order of time.
+    pub inputs: Vec<TimedInput>,
+}
+
+/// One thing that is asked or injected at its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedInput {
+    /// When, from the beginning.
+    pub at: Millis,
+    /// What.
+    pub what: What,
+}
+
+/// What can be put into a run from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An event: a wish, or a fact told late, twice or about a run that is over.
+    Tell(Event),
+    /// Another policy.
+    Amend(Policy),
+}
+
+/// What one process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// How its start goes.
+    pub start: Start,
+    /// How long it lives if nobody interferes; `None` for ever.
+    pub lives: Option<Millis>,
+    /// How it ends then.
+    pub exits: Exit,
+    /// What it does when asked to stop.
+    pub on_stop: OnStop,
+    /// Whether it leaves something that outlives it, and what that does when asked to stop.
+    pub leaves: Option<OnStop>,
+    /// When it says that it serves, from its spawn; `None` never.
+    pub ready: Option<Millis>,
+    /// How often it sends a ping; `None` never.
+    pub pings: Option<Millis>,
+    /// When a health check fails, from its spawn; `None` never.
+    pub unhealthy: Option<Millis>,
+}
+
+/// How a start goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The process exists, and it is acknowledged so much later; it may be dead by then.
+    After(Millis),
+    /// There is no process, which is known so much later.
+    Fails(Millis, StartFailure),
+}
+
+/// What a process does when it is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// Dies of the signal so much later.
+    Dies(Millis),
+    /// Nothing.
+    Ignores,
+}
+
+impl Script {
+    /// Starts at once, lives for ever, dies of the stop signal at once.
+    pub const OBEDIENT: Self = Self {
+        start: Start::After(Millis::ZERO),
+        lives: None,
+        exits: Exit::Code(0),
+        on_stop: OnStop::Dies(Millis::ZERO),
+        leaves: None,
+        ready: None,
+        pings: None,
+        unhealthy: None,
+    };
+}
+
+impl Schedule {
+    /// A schedule in which nothing is asked and every process is obedient.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            scripts: vec![Script::OBEDIENT],
+            timers_late: Millis::ZERO,
+            saves_fail_until: Millis::ZERO,
+            seed: 0,
+            inputs: Vec::new(),
+        }
+    }
+
+    /// The same with another input, which must not be earlier than the last.
+    #[must_use]
+    pub fn tell(mut self, at_ms: u32, event: Event) -> Self {
+        self.inputs.push(TimedInput { at: Millis::new(at_ms), what: What::Tell(event) });
+        self
+    }
+
+    /// The script of the `nth` run, from 0.
+    #[must_use]
+    pub fn script(&self, nth: usize) -> Script {
+        let last = self.scripts.len().saturating_sub(1);
+        self.scripts.get(nth.min(last)).copied().unwrap_or(Script::OBEDIENT)
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "policy {}", self.policy)?;
+        let last = self.scripts.len().saturating_sub(1);
+        for (nth, script) in self.scripts.iter().enumerate() {
+            if nth == last {
+                writeln!(f, "process rest{script}")?;
+            } else {
+                writeln!(f, "process #{}{script}", nth + 1)?;
+            }
+        }
+        if self.timers_late > Millis::ZERO {
+            writeln!(f, "timers late={}", self.timers_late)?;
+        }
+        if self.saves_fail_until > Millis::ZERO {
+            writeln!(f, "saves fail-until={}", self.saves_fail_until)?;
+        }
+        if self.seed > 0 {
+            writeln!(f, "seed {}", self.seed)?;
+        }
+        for input in &self.inputs {
+            match input.what {
+                What::Tell(event) => writeln!(f, "{} {event}", input.at)?,
+                What::Amend(policy) => writeln!(f, "{} policy {policy}", input.at)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Prints what differs from [`Script::OBEDIENT`], each word with a space before it.
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.start {
+            Start::After(Millis::ZERO) => {}
+            Start::After(delay) => write!(f, " starts={delay}")?,
+            Start::Fails(delay, failure) => write!(f, " fails={failure}:{delay}")?,
+        }
+        if let Some(lives) = self.lives {
+            write!(f, " lives={lives}")?;
+        }
+        if self.exits != Self::OBEDIENT.exits {
+            write!(f, " exits={}", self.exits)?;
+        }
+        if self.on_stop != Self::OBEDIENT.on_stop {
+            write!(f, " term={}", self.on_stop)?;
+        }
+        if let Some(leaves) = self.leaves {
+            write!(f, " leaves={leaves}")?;
+        }
+        for (key, value) in
+            [("ready", self.ready), ("pings", self.pings), ("unhealthy", self.unhealthy)]
+        {
+            if let Some(value) = value {
+                write!(f, " {key}={value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for OnStop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dies(delay) => delay.fmt(f),
+            Self::Ignores => f.write_str("ignored"),
+        }
+    }
+}
+
+/// Why a text is no schedule. Nothing was run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub kind: ScheduleErrorKind,
+}
+
+/// What is wrong with a line of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScheduleErrorKind {
+    /// A word cannot be read.
+    Word(ParseError),
+    /// The policy is unsound.
+    Policy(PolicyTextError),
+    /// The line begins with something else than a time, `policy`, `process`, `timers`, `saves`, `seed`.
+    Line(String),
+    /// A key is not known.
+    Key(String),
+    /// The time is earlier than that of the line before.
+    Backwards {
+        /// The time of the line.
+        at: Millis,
+        /// The time of the line before.
+        before: Millis,
+    },
+    /// There is no `policy` line before the first input.
+    NoPolicy,
+}
+
+impl fmt::Display for ScheduleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        match &self.kind {
+            ScheduleErrorKind::Word(error) => error.fmt(f),
+            ScheduleErrorKind::Policy(error) => error.fmt(f),
+            ScheduleErrorKind::Line(word) => write!(
+                f,
+                "{word:?} begins no line: write policy, process, timers, saves, seed, or a time such as 50ms and what is asked then"
+            ),
+            ScheduleErrorKind::Key(word) => write!(
+                f,
+                "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, unhealthy (process), late (timers), fail-until (saves)"
+            ),
+            ScheduleErrorKind::Backwards { at, before } => {
+                write!(
+                    f,
+                    "{at} is before {before}, the time of the line above: order the lines by time"
+                )
+            }
+            ScheduleErrorKind::NoPolicy => f.write_str(
+                "there is no policy yet: begin with a line such as `policy restart=always`",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ScheduleError {}
+
+impl From<ParseError> for ScheduleErrorKind {
+    fn from(error: ParseError) -> Self {
+        Self::Word(error)
+    }
+}
+
+impl From<PolicyTextError> for ScheduleErrorKind {
+    fn from(error: PolicyTextError) -> Self {
+        Self::Policy(error)
+    }
+}
+
+/// Reads what `Display` prints; empty lines and lines that begin with `#` are passed over.
+///
+/// # Errors
+/// [`ScheduleError`] naming the line and what is wrong with it.
+impl FromStr for Schedule {
+    type Err = ScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
+        let mut schedule: Option<Self> = None;
+        let mut lines = 0;
+        for (index, line) in text.lines().enumerate() {
+            lines = index + 1;
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            read_line(&mut schedule, line)
+                .map_err(|kind| ScheduleError { line: index + 1, kind })?;
+        }
+        schedule
+            .ok_or_else(|| ScheduleError { line: lines.max(1), kind: ScheduleErrorKind::NoPolicy })
+    }
+}
+
+fn read_line(schedule: &mut Option<Schedule>, line: &str) -> Result<(), ScheduleErrorKind> {
+    let (head, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    if head == "policy" {
+        let policy = rest.parse()?;
+        match schedule {
+            Some(schedule) => schedule.policy = policy,
+            None => *schedule = Some(Schedule { scripts: Vec::new(), ..Schedule::new(policy) }),
+        }
+        return Ok(());
+    }
+    let schedule = schedule.as_mut().ok_or(ScheduleErrorKind::NoPolicy)?;
+    match head {
+        "process" => schedule.scripts.push(read_script(rest)?),
+        "timers" => schedule.timers_late = read_key(rest, "late")?.parse()?,
+        "saves" => schedule.saves_fail_until = read_key(rest, "fail-until")?.parse()?,
+        "seed" => {
+            schedule.seed = rest.parse().map_err(|_| ScheduleErrorKind::Line(line.to_owned()))?;
+        }
+        _ => {
+            if !head.starts_with(|c: char| c.is_ascii_digit()) {
+                return Err(ScheduleErrorKind::Line(head.to_owned()));
+            }
+            let at: Millis = head.parse()?;
+            let before = schedule.inputs.last().map_or(Millis::ZERO, |input| input.at);
+            if at < before {
+                return Err(ScheduleErrorKind::Backwards { at, before });
+            }
+            let rest = rest.trim();
+            let what = match rest.strip_prefix("policy ") {
+                Some(policy) => What::Amend(policy.parse()?),
+                None => What::Tell(rest.parse()?),
+            };
+            schedule.inputs.push(TimedInput { at, what });
+        }
+    }
+    Ok(())
+}
+
+fn read_key<'a>(rest: &'a str, key: &str) -> Result<&'a str, ScheduleErrorKind> {
+    rest.trim()
+        .split_once('=')
+        .filter(|(found, _)| *found == key)
+        .map(|(_, value)| value)
+        .ok_or_else(|| ScheduleErrorKind::Key(rest.to_owned()))
+}
+
+fn read_script(rest: &str) -> Result<Script, ScheduleErrorKind> {
+    let mut script = Script::OBEDIENT;
+    // The first word names the run; its number is its place among the lines.
+    for word in rest.split_whitespace().skip(1) {
+        let (key, value) =
+            word.split_once('=').ok_or_else(|| ScheduleErrorKind::Key(word.to_owned()))?;
+        match key {
+            "starts" => script.start = Start::After(value.parse()?),
+            "fails" => {
+                let (failure, delay) = value.split_once(':').unwrap_or((value, "0ms"));
+                script.start = Start::Fails(delay.parse()?, failure.parse()?);
+            }
+            "lives" => script.lives = never_or(value, "forever")?,
+            "exits" => script.exits = value.parse()?,
+            "term" => script.on_stop = read_on_stop(value)?,
+            "leaves" => script.leaves = Some(read_on_stop(value)?),
+            "ready" => script.ready = never_or(value, "never")?,
+            "pings" => script.pings = never_or(value, "never")?,
+            "unhealthy" => script.unhealthy = never_or(value, "never")?,
+            _ => return Err(ScheduleErrorKind::Key(word.to_owned())),
+        }
+    }
+    Ok(script)
+}
+
+fn read_on_stop(value: &str) -> Result<OnStop, ParseError> {
+    if value == "ignored" { Ok(OnStop::Ignores) } else { value.parse().map(OnStop::Dies) }
+}
+
+fn never_or(value: &str, never: &str) -> Result<Option<Millis>, ParseError> {
+    if value == never { Ok(None) } else { value.parse().map(Some) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+policy restart=always jitter=0%
+process #1 starts=5ms lives=1s exits=code=1 term=ignored leaves=2s
+process rest fails=permanent:0ms
+timers late=3ms
+saves fail-until=500ms
+seed 7
+0ms start
+1s50ms stop grace=5s
+2s policy restart=no
+";
+
+    #[test]
+    fn a_schedule_survives_its_text_form() {
+        let schedule: Schedule = TEXT.parse().unwrap();
+        assert_eq!(schedule.to_string(), TEXT);
+    }
+
+    #[test]
+    fn errors_name_line_value_and_fix() {
+        for (text, expected) in [
+            ("0ms start", "line 1: there is no policy yet"),
+            ("policy restart=always\n5ms start\n1ms stop", "line 3: 1ms is before 5ms"),
+            ("policy restart=always\nhello", "line 2: \"hello\" begins no line"),
+            ("policy restart=always\nprocess #1 eats=1s", "line 2: \"eats=1s\" is no word"),
+            ("policy restart=always\n5ms leap", "line 2: event: \"leap\""),
+            ("", "line 1: there is no policy yet"),
+        ] {
+            let error = text.parse::<Schedule>().unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The races that the project is named for, as properties: whatever the policy, the processes and the
+//! times, no oracle speaks. A failure prints its schedule, its trace and the command that replays it.
+
+use std::fs;
+use std::path::Path;
+
+use monitor_core::{Event, Exit, Monitor, Phase, Remains, RunId};
+use monitor_os::Core;
+use monitor_sim::hunt::{self, STEPS_MAX};
+use monitor_sim::race::Race;
+use monitor_sim::saboteur::Saboteur;
+use monitor_sim::schedule::Schedule;
+use monitor_sim::screen::FailureScreen;
+use monitor_sim::{strategy, world};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+/// Runs one schedule; a violation is shrunk, kept as a file, and shown.
+fn judge(schedule: &Schedule) -> Result<Vec<world::TraceLine>, TestCaseError> {
+    let verdict = world::run(schedule, Core, STEPS_MAX);
+    let Some(property) = verdict.violated else { return Ok(verdict.trace) };
+    let failure = hunt::shrink(schedule.seed, schedule.clone(), property, Core);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{property}.txt"));
+    fs::write(&path, failure.schedule.to_string())
+        .map_err(|error| TestCaseError::fail(format!("{}: {error}", path.display())))?;
+    let replay = format!("cargo run -p monitor-sim -- replay {}", path.display());
+    Err(TestCaseError::fail(FailureScreen { failure: &failure, replay: &replay }.to_string()))
+}
+
+/// Judges schedules that aim at `race`, and demands that it took place in enough of them.
+fn holds(race: Race, also: impl Fn(&[world::TraceLine]) -> Result<(), String>) {
+    let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new(config);
+    let occurred = std::cell::Cell::new(0);
+    let result = runner.run(&strategy::races(race), |schedule| {
+        let trace = judge(&schedule)?;
+        occurred.set(occurred.get() + u32::from(race.occurred(&trace)));
+        also(&trace).map_err(|why| TestCaseError::fail(format!("{why}\n{schedule}")))
+    });
+    assert!(
+        result.is_ok(),
+        "{}",
+        result.map_or_else(|error| error.to_string(), |()| String::new())
+    );
+    assert!(occurred.get() > 50, "{race} took place in {} of 2000 schedules only", occurred.get());
+}
+
+/// Whatever comes later, at the moment of such a stop the process is down.
+fn down_at_once(trace: &[world::TraceLine]) -> Result<(), String> {
+    let stopped = trace.iter().find(|line| {
+        matches!(line.event, Event::StopRequested { .. })
+            && line.before.phase() == Phase::BackingOff
+    });
+    match stopped {
+        Some(line) if line.step.state.phase() != Phase::Stopped => {
+            Err(format!("a stop in the backoff leads to {}", line.step.state))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn double_stop() {
+    holds(Race::DoubleStop, |_| Ok(()));
+}
+
+#[test]
+fn stop_during_backoff() {
+    holds(Race::StopDuringBackoff, down_at_once);
+}
+
+#[test]
+fn stop_while_starting() {
+    holds(Race::StopWhileStarting, |_| Ok(()));
+}
+
+#[test]
+fn exit_before_started() {
+    holds(Race::ExitBeforeStarted, |_| Ok(()));
+}
+
+#[test]
+fn stop_between_timer_and_spawn() {
+    holds(Race::StopBetweenTimerAndSpawn, down_at_once);
+}
+
+#[test]
+fn restart_during_backoff() {
+    holds(Race::RestartDuringBackoff, |trace| {
+        let restarted = trace.iter().position(|line| {
+            matches!(line.event, Event::RestartRequested { .. })
+                && line.before.phase() == Phase::BackingOff
+        });
+        let spawned = |at: usize| trace[at].step.state.phase() == Phase::Starting;
+        match restarted {
+            Some(at) if !spawned(at) => Err("a restart in the backoff did not spawn".to_owned()),
+            _ => Ok(()),
+        }
+    });
+}
+
+#[test]
+fn stale_timers() {
+    holds(Race::StaleTimers, |_| Ok(()));
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 4_000, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn anything_at_all(schedule in strategy::schedules()) {
+        judge(&schedule)?;
+    }
+
+    #[test]
+    fn a_schedule_survives_its_text(schedule in strategy::schedules()) {
+        prop_assert_eq!(schedule.to_string().parse(), Ok(schedule));
+    }
+
+    #[test]
+    fn equal_schedules_have_equal_traces(schedule in strategy::schedules()) {
+        let first = world::run(&schedule, Core, STEPS_MAX);
+        let second = world::run(&schedule, Core, STEPS_MAX);
+        prop_assert_eq!(first.trace, second.trace);
+    }
+
+    /// I19: which of the two notices comes first makes no difference to where a run ends.
+    #[test]
+    fn an_exit_before_started_ends_like_one_after(policy in strategy::policies(), code: u8) {
+        let run = RunId::new(1);
+        let (started, exited) = (Event::Started { run }, Event::Exited { run, exit: Exit::Code(code) });
+        let end = |events: [Event; 2]| {
+            let mut monitor = Monitor::new(policy);
+            let released = Event::Released { run, remains: Remains::Nothing };
+            for event in [Event::StartRequested].into_iter().chain(events).chain([released]) {
+                let _judged_elsewhere = monitor.handle(event);
+            }
+            monitor.state()
+        };
+        prop_assert_eq!(end([started, exited]), end([exited, started]));
+    }
+
+    #[test]
+    fn any_text_is_a_schedule_or_an_error(text in "\\PC*") {
+        if let Err(error) = text.parse::<Schedule>() {
+            prop_assert!(error.to_string().starts_with("line "));
+        }
+    }
+}
+
+#[test]
+fn every_bug_put_in_is_found_and_shrunk() {
+    for saboteur in Saboteur::ALL {
+        let hunt = hunt::hunt(Some(saboteur.race()), 0..20_000, saboteur, || {});
+        let failure = hunt.failure.unwrap_or_else(|| panic!("{saboteur} was not found"));
+        assert!(failure.schedule.inputs.len() <= 4, "{saboteur}: {}", failure.schedule);
+        let again = world::run(&failure.schedule, saboteur, STEPS_MAX);
+        assert_eq!(again.violated, Some(failure.property), "{saboteur}: the replay agrees");
+        let honest = world::run(&failure.schedule, Core, STEPS_MAX);
+        assert_eq!(honest.violated, None, "{saboteur}: the machine that ships does not fail there");
+    }
+}
