@@ -25,9 +25,7 @@ pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
         note = report.step.note.name(),
         "event"
     );
-    report
-        .step
-        .for_each(|action| trace!(action = %action, "command"));
+    report.step.for_each(|action| trace!(action = %action, "command"));
     match report.step.note {
         Note::Applied => {}
         note @ (Note::Stale | Note::NotApplicable) => {

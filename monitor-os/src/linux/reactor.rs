@@ -155,13 +155,7 @@ impl LinuxKernel {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Join {
-                unit,
-                name,
-                command,
-                policy,
-                status,
-            } => {
+            Message::Join { unit, name, command, policy, status } => {
                 let joined = Unit::new(name, command, status);
                 self.units.insert(unit, joined);
                 self.enqueue(Happening::Joined(unit, policy, State::INITIAL));

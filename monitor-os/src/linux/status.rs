@@ -32,24 +32,13 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) const fn new() -> Self {
-        Self {
-            pid: None,
-            start_error: None,
-            ended: None,
-        }
+        Self { pid: None, start_error: None, ended: None }
     }
 }
 
 impl Status {
     pub(super) const fn new(policy: Policy, since: Moment) -> Self {
-        Self {
-            state: State::INITIAL,
-            policy,
-            facts: Facts::new(),
-            since,
-            saved: true,
-            wishes: 0,
-        }
+        Self { state: State::INITIAL, policy, facts: Facts::new(), since, saved: true, wishes: 0 }
     }
 
     /// What the machine remembers: phase, reason, run, counters.

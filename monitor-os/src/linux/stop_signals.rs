@@ -27,10 +27,7 @@ impl StopSignals {
     /// No descriptor left, no memory (`signalfd(2)`), or no `/proc`; the signals may be blocked all the
     /// same.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            ignored: ignored()?,
-            signals: Signals::new()?,
-        })
+        Ok(Self { ignored: ignored()?, signals: Signals::new()? })
     }
 
     /// Blocks the calling thread until signals have come; several of one kind can be one, and of those that
@@ -45,8 +42,6 @@ impl StopSignals {
         }
         let numbers = self.signals.drain()?;
         let heard = numbers.into_iter().filter_map(Signal::new);
-        Ok(heard
-            .filter(|signal| self.ignored >> (signal.number() - 1) & 1 == 0)
-            .collect())
+        Ok(heard.filter(|signal| self.ignored >> (signal.number() - 1) & 1 == 0).collect())
     }
 }

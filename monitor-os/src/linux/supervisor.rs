@@ -281,9 +281,7 @@ impl Unit {
                 .wait_for(|status| status.wishes >= wishes && condition(status))
                 .await
                 .map(|status| status.clone());
-            met.map_err(|_| SupervisorGone {
-                last: Box::new(status.borrow().clone()),
-            })
+            met.map_err(|_| SupervisorGone { last: Box::new(status.borrow().clone()) })
         }
     }
 

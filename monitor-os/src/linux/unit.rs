@@ -82,8 +82,7 @@ impl Unit {
             delay: report.delay,
             status,
         };
-        self.listeners
-            .retain(|listener| listener.send(notice.clone()).is_ok());
+        self.listeners.retain(|listener| listener.send(notice.clone()).is_ok());
     }
 
     /// Takes note of who stopped the unit in the state `before`, to be answered when that run is over.
@@ -101,11 +100,7 @@ impl Unit {
         // By a timer, a run ends only if the machine gives up on what survived the kill.
         let leaked = matches!(
             report.event,
-            Event::TimerFired { .. }
-                | Event::Released {
-                    remains: Remains::Leaked,
-                    ..
-                }
+            Event::TimerFired { .. } | Event::Released { remains: Remains::Leaked, .. }
         );
         let result = match (leaked, before.exit(), self.killed) {
             (true, ..) => StopResult::Leaked,

@@ -114,12 +114,9 @@ impl Lines {
         let (state, status) = (notice.step.state, &notice.status);
         let run = state.run();
         let (what, core) = match (state.exit(), status.ended()) {
-            (
-                Some(exit),
-                Some(Ended::Signaled {
-                    core_dumped: true, ..
-                }),
-            ) => (exit, " (core dumped)"),
+            (Some(exit), Some(Ended::Signaled { core_dumped: true, .. })) => {
+                (exit, " (core dumped)")
+            }
             (exit, _) => (exit.unwrap_or(Exit::Unknown), ""),
         };
         match what {
