@@ -7,7 +7,7 @@
 use std::io;
 
 use monitor_core::{Lifecycle, Note, Outcome, Signal};
-use tracing::{debug, error, info, info_span, trace, warn};
+use tracing::{debug, error, info, info_span, trace, trace_span, warn};
 
 use crate::kernel::Report;
 use crate::linux::{SignalError, Status};
@@ -17,15 +17,15 @@ pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
     let span = info_span!("unit", unit, number = report.unit.as_u32());
     let _entered = span.enter();
     let (before, after) = (report.before, report.step.state);
+    let step = trace_span!("step", event = %report.event, run = after.run().as_u32());
+    let _stepping = step.enter();
     trace!(
-        event = %report.event,
-        run = after.run().as_u32(),
         phase_from = before.phase().name(),
         phase_to = after.phase().name(),
         note = report.step.note.name(),
         "event"
     );
-    report.step.for_each(|action| trace!(action = %action, "action"));
+    report.step.for_each(|action| trace!(action = %action, "command"));
     match report.step.note {
         Note::Applied => {}
         note @ (Note::Stale | Note::NotApplicable) => {

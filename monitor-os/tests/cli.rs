@@ -199,6 +199,27 @@ fn stop_signals_bring_the_child_down() {
 }
 
 #[test]
+fn hang_up_that_is_ignored_from_the_start_stays_ignored() {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_monitor"))
+        .args(["run", "--backoff-initial", "1ms", "--", "sleep", "1000"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap());
+    let mut running = Running { child, lines };
+    let started = running.wait_for("started #1 pid ");
+    running.signal("HUP");
+    let (_, pid) = started.trim().rsplit_once(' ').unwrap();
+    let killed = Command::new("kill").args(["-KILL", pid]).status();
+    assert!(killed.unwrap().success());
+    running.wait_for("started #2");
+    running.signal("TERM");
+    assert_eq!(running.finish().0, 143);
+}
+
+#[test]
 fn deaf_child_is_killed_after_the_grace_or_by_a_second_interrupt() {
     let directory = tempfile::tempdir().unwrap();
     for (grace, interrupts) in [("20ms", 1), ("never", 2)] {

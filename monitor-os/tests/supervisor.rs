@@ -449,3 +449,53 @@ fn works_in_tokio_too() {
         scene.supervisor.shutdown().await;
     });
 }
+
+/// Goal: a zombie that a tracer holds is waited for, without being taken for alive for ever. Method: the
+/// tracer is this binary, started again with the test below; its end hands the zombie to its parent.
+#[test]
+fn end_of_a_traced_child_is_seen_when_the_tracer_lets_go() {
+    let scene = Scene::new("restart=no", "echo $$ > pid; exec sleep 1000");
+    scene.unit.start();
+    let pid = scene.line("pid");
+    let mut tracer = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "tracer", "--nocapture"])
+        .env("TRACED", &pid)
+        .current_dir(scene.directory.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    scene.line("traced");
+    let stopping = scene.unit.kill();
+    // The zombie is there, and only the tracer may have it.
+    until(|| !runs(&pid));
+    assert_eq!(scene.unit.state().exit(), None);
+    fs::write(scene.path("go"), "").unwrap();
+    assert!(tracer.wait().unwrap().success());
+    assert_eq!(wait(stopping), StopResult::Killed);
+    let exit = scene.unit.state().exit();
+    assert_eq!(exit, Some(Exit::Signal(Signal::KILL)));
+}
+
+#[test]
+#[ignore = "started by end_of_a_traced_child_is_seen_when_the_tracer_lets_go"]
+fn tracer() {
+    let pid = std::env::var("TRACED").unwrap().parse().unwrap();
+    let pid = nix::unistd::Pid::from_raw(pid);
+    nix::sys::ptrace::seize(pid, nix::sys::ptrace::Options::empty()).unwrap();
+    fs::write("traced", "yes\n").unwrap();
+    until(|| Path::new("go").exists());
+}
+
+#[test]
+fn exit_that_other_code_took_is_an_end_all_the_same() {
+    let scene = Scene::new("restart=no", "echo $$ > pid; exec sleep 1000");
+    scene.unit.start();
+    let pid = nix::unistd::Pid::from_raw(scene.line("pid").parse().unwrap());
+    let thief = std::thread::spawn(move || nix::sys::wait::waitpid(pid, None));
+    let stopped = wait(scene.unit.stop());
+    assert_eq!(stopped, StopResult::Graceful);
+    // Who was first is not ours to say.
+    let exit = scene.unit.state().exit().unwrap();
+    assert!(matches!(exit, Exit::Unknown | Exit::Signal(Signal::TERM)));
+    thief.join().unwrap().ok();
+}

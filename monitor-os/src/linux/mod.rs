@@ -23,6 +23,7 @@ mod supervisor;
 #[cfg(test)]
 mod testing;
 mod timer;
+mod unit;
 mod wake;
 
 pub use block_on::block_on;

@@ -6,20 +6,18 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use monitor_core::{
-    Event, Exit, Millis, Phase, Remains, RunId, Scope, Signal, StartFailure, State,
-};
-use tokio::sync::{mpsc, oneshot, watch};
+use monitor_core::{Event, Exit, Millis, Remains, RunId, Scope, Signal, StartFailure, State};
+use tokio::sync::oneshot;
 
 use super::clock::monotonic_nanos;
-use super::command::Command;
 use super::epoll::{Epoll, Trigger};
 use super::inbox::{Message, Wish};
 use super::process::{Ended, SignalError};
 use super::run::{self, Progress, Run};
 use super::spawn::spawn;
-use super::status::{Facts, Notice, Status, StopResult};
+use super::status::StopResult;
 use super::timer::Timer;
+use super::unit::{Unit, is_going_on};
 use super::wake::{Notifier, Wake};
 use crate::kernel::{
     Happening, Kernel, Moment, Occurrence, Report, SaveFailed, Signalled, Spawned, UnitId,
@@ -68,22 +66,6 @@ struct Wished {
     unit: UnitId,
     wish: Wish,
     reply: Option<oneshot::Sender<StopResult>>,
-}
-
-#[derive(Debug)]
-struct Unit {
-    name: Arc<str>,
-    command: Command,
-    /// The key of the run that is not released.
-    run: Option<u64>,
-    /// Whether the last run was sent the kill.
-    killed: bool,
-    /// What is shown with the next step.
-    facts: Facts,
-    status: watch::Sender<Status>,
-    listeners: Vec<mpsc::UnboundedSender<Notice>>,
-    /// Who waits for the end of which run.
-    stoppers: Vec<(RunId, oneshot::Sender<StopResult>)>,
 }
 
 /// How far [`LinuxKernel::bring_down`] came.
@@ -174,16 +156,7 @@ impl LinuxKernel {
     fn take(&mut self, message: Message) {
         match message {
             Message::Join { unit, name, command, policy, status } => {
-                let joined = Unit {
-                    name,
-                    command,
-                    run: None,
-                    killed: false,
-                    facts: Facts::default(),
-                    status,
-                    listeners: Vec::new(),
-                    stoppers: Vec::new(),
-                };
+                let joined = Unit::new(name, command, status);
                 self.units.insert(unit, joined);
                 self.enqueue(Happening::Joined(unit, policy, State::INITIAL));
             }
@@ -333,16 +306,12 @@ impl LinuxKernel {
         };
         unit.count_wish();
         if let Some(reply) = wished.reply {
-            if is_going_on(report.before) {
-                unit.stoppers.push((report.before.run(), reply));
-            } else {
-                answer(reply, StopResult::NotRunning);
-            }
+            unit.take_stopper(report.before, reply);
         }
     }
 
     fn is_down(&self) -> bool {
-        self.units.values().all(|unit| unit.status.borrow().is_down())
+        self.units.values().all(Unit::is_down)
     }
 
     const fn occurrence(&self, happening: Happening) -> Occurrence {
@@ -437,15 +406,22 @@ impl Kernel for LinuxKernel {
             return Some(Remains::Nothing);
         };
         entry.hurry();
-        if let Some(signal) = signal {
-            // The zombie leader pins the number of the group.
-            run::log(entry.signal(signal, Scope::Group));
-        }
+        // The zombie leader pins the number of the group, unless somebody else has reaped it.
+        let sent = signal.map(|signal| entry.signal(signal, Scope::Group));
         if let Some(unit) = self.units.get_mut(&unit) {
             unit.facts.pid = None;
             unit.killed = entry.killed;
         }
-        match (self.bring_down(key, entry), scope) {
+        let brought = self.bring_down(key, entry);
+        match (sent, signal, self.runs.get_mut(&key)) {
+            // Whoever is left is known by now, one by one.
+            (Some(Err(SignalError::Gone)), Some(signal), Some(left)) => {
+                run::log(left.signal(signal, Scope::Group));
+            }
+            (Some(sent), ..) => run::log(sent),
+            (None, ..) => {}
+        }
+        match (brought, scope) {
             (Brought::Down, _) => Some(Remains::Nothing),
             (Brought::NotYet, Scope::Group) => None,
             (Brought::NotYet, Scope::Process) => {
@@ -502,75 +478,6 @@ impl Kernel for LinuxKernel {
             }
         }
     }
-}
-
-impl Unit {
-    fn count_wish(&self) {
-        self.status.send_modify(|status| status.wishes += 1);
-    }
-
-    /// Shows the state after a step, and tells those who listen.
-    fn show(&mut self, report: &Report<'_>) {
-        let after = report.step.state;
-        self.status.send_modify(|status| {
-            if status.state.phase() != after.phase() || status.state.run() != after.run() {
-                status.since = report.at;
-            }
-            status.state = after;
-            status.facts = self.facts.clone();
-            status.policy = *report.policy;
-            status.saved = report.saved;
-        });
-        let status = self.status.borrow().clone();
-        telemetry::told(&self.name, report, &status);
-        if self.listeners.is_empty() {
-            return;
-        }
-        let notice = Notice {
-            at: report.at,
-            unit: report.unit,
-            name: Arc::clone(&self.name),
-            before: report.before,
-            event: report.event,
-            step: report.step,
-            delay: report.delay,
-            status,
-        };
-        self.listeners.retain(|listener| listener.send(notice.clone()).is_ok());
-    }
-
-    /// Answers those who wait for the end of a run that is over.
-    fn answer_stoppers(&mut self, report: &Report<'_>) {
-        let (before, after) = (report.before, report.step.state);
-        // By a timer, a run ends only if the machine gives up on what survived the kill.
-        let leaked = matches!(
-            report.event,
-            Event::TimerFired { .. } | Event::Released { remains: Remains::Leaked, .. }
-        );
-        let result = match (leaked, before.exit(), self.killed) {
-            (true, ..) => StopResult::Leaked,
-            (false, None, _) => StopResult::NotRunning,
-            (false, Some(_), true) => StopResult::Killed,
-            (false, Some(_), false) => StopResult::Graceful,
-        };
-        for (run, reply) in std::mem::take(&mut self.stoppers) {
-            if run == after.run() && is_going_on(after) {
-                self.stoppers.push((run, reply));
-            } else {
-                answer(reply, result);
-            }
-        }
-    }
-}
-
-/// Whether a process, or what it left, is there or being made.
-const fn is_going_on(state: State) -> bool {
-    state.phase().is_live() || matches!(state.phase(), Phase::Releasing | Phase::Purging)
-}
-
-/// Nobody listens any more: that is the asker's choice.
-fn answer(reply: oneshot::Sender<StopResult>, result: StopResult) {
-    reply.send(result).ok();
 }
 
 fn now() -> Moment {

@@ -80,7 +80,13 @@ impl Run {
             (
                 Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process),
                 Scope::Group,
-            ) => process.stop_group(number),
+            ) => {
+                // Reaped by somebody else: the number of the group may be a stranger's.
+                if process.peek() == Some(Ended::Lost) {
+                    return Err(SignalError::Gone);
+                }
+                process.stop_group(number)
+            }
             (Progress::Leftover(remainder), Scope::Group) => {
                 rescan(remainder);
                 remainder.stop(number)

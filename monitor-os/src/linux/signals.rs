@@ -63,12 +63,20 @@ impl AsFd for Signals {
 /// # Source
 /// `sigaction(2)`, on a SIGCHLD that is ignored; `proc_pid_status(5)`, `SigIgn`.
 pub(crate) fn ensure_children_waitable() -> Result<(), ChildrenUnwaitable> {
-    let status = fs::read("/proc/self/status").map_err(ChildrenUnwaitable::Unknown)?;
-    match ignored_signals(&status) {
-        Some(ignored) if ignored & CHLD_BIT != 0 => Err(ChildrenUnwaitable::Ignored),
-        Some(_) => Ok(()),
-        None => Err(ChildrenUnwaitable::Unknown(io::ErrorKind::InvalidData.into())),
+    match ignored() {
+        Ok(ignored) if ignored & CHLD_BIT != 0 => Err(ChildrenUnwaitable::Ignored),
+        Ok(_) => Ok(()),
+        Err(error) => Err(ChildrenUnwaitable::Unknown(error)),
     }
+}
+
+/// The signals that this process ignores, the bit n - 1 for the signal n.
+///
+/// # Errors
+/// `/proc/self/status` cannot be read or understood.
+pub(super) fn ignored() -> io::Result<u64> {
+    let status = fs::read("/proc/self/status")?;
+    ignored_signals(&status).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Why the end of a child could go unseen.

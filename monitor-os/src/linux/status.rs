@@ -23,23 +23,22 @@ pub struct Status {
 }
 
 /// What the kernel knows of a unit and the machine does not.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) pid: Option<u32>,
     pub(super) start_error: Option<Arc<SpawnError>>,
     pub(super) ended: Option<(RunId, Ended)>,
 }
 
+impl Facts {
+    pub(super) const fn new() -> Self {
+        Self { pid: None, start_error: None, ended: None }
+    }
+}
+
 impl Status {
-    pub(super) fn new(policy: Policy, since: Moment) -> Self {
-        Self {
-            state: State::INITIAL,
-            policy,
-            facts: Facts::default(),
-            since,
-            saved: true,
-            wishes: 0,
-        }
+    pub(super) const fn new(policy: Policy, since: Moment) -> Self {
+        Self { state: State::INITIAL, policy, facts: Facts::new(), since, saved: true, wishes: 0 }
     }
 
     /// What the machine remembers: phase, reason, run, counters.

@@ -6,27 +6,32 @@ use monitor_core::Signal;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::signals::Signals;
+use super::signals::{Signals, ignored};
 
 /// `TERM`, `INT` and `HUP` to this process, waited for instead of handled.
 ///
 /// Make it in the first thread before any other is started, so that all of them block the signals, and
-/// wait on a thread that has nothing else to do.
+/// wait on a thread that has nothing else to do. A signal that was ignored when the program was started
+/// stays ignored: that is what `nohup` is for.
 #[derive(Debug)]
 pub struct StopSignals {
     signals: Signals,
+    /// The bit n - 1 for the signal n.
+    ignored: u64,
 }
 
 impl StopSignals {
     /// Blocks the signals in the calling thread and in those that it starts later.
     ///
     /// # Errors
-    /// No descriptor left, or no memory (`signalfd(2)`); the signals are blocked all the same.
+    /// No descriptor left, no memory (`signalfd(2)`), or no `/proc`; the signals may be blocked all the
+    /// same.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { signals: Signals::new()? })
+        Ok(Self { ignored: ignored()?, signals: Signals::new()? })
     }
 
-    /// Blocks the calling thread until signals have come; several of one kind can be one.
+    /// Blocks the calling thread until signals have come; several of one kind can be one, and of those that
+    /// are ignored the list may be empty.
     ///
     /// # Errors
     /// None is known for an own descriptor (`poll(2)`, `read(2)`).
@@ -36,6 +41,7 @@ impl StopSignals {
             Err(errno) => return Err(errno.into()),
         }
         let numbers = self.signals.drain()?;
-        Ok(numbers.into_iter().filter_map(Signal::new).collect())
+        let heard = numbers.into_iter().filter_map(Signal::new);
+        Ok(heard.filter(|signal| self.ignored >> (signal.number() - 1) & 1 == 0).collect())
     }
 }

@@ -267,17 +267,22 @@ impl Unit {
     ///
     /// # Errors
     /// [`SupervisorGone`] if the supervisor ended before; with it comes the last status.
-    pub async fn wait_until(
+    pub fn wait_until<C>(
         &self,
-        mut condition: impl FnMut(&Status) -> bool,
-    ) -> Result<Status, SupervisorGone> {
+        mut condition: C,
+    ) -> impl Future<Output = Result<Status, SupervisorGone>> + Send + use<C>
+    where
+        C: FnMut(&Status) -> bool + Send,
+    {
         let wishes = *locked(&self.shared.wishes);
         let mut status = self.shared.status.clone();
-        let met = status
-            .wait_for(|status| status.wishes >= wishes && condition(status))
-            .await
-            .map(|status| status.clone());
-        met.map_err(|_| SupervisorGone { last: Box::new(self.state()) })
+        async move {
+            let met = status
+                .wait_for(|status| status.wishes >= wishes && condition(status))
+                .await
+                .map(|status| status.clone());
+            met.map_err(|_| SupervisorGone { last: Box::new(status.borrow().clone()) })
+        }
     }
 
     /// Everything that happens to it from now on, in order and without loss.

@@ -198,11 +198,14 @@ Examples:
   monitor run --preset systemd --restart always -- daemon
   monitor run --stop-signal INT --stop-timeout 30s --record run.jsonl -- db
 
+A preset has defaults of its own in place of those shown above.
+
 Times: 100ms, 10s, 1m30s, 2h.
 
 Signals to the monitor:
-  TERM, INT, HUP   stop the command (stop signal, grace, kill), then exit; a second INT kills it at once
-  Terminal keys reach the monitor only, because the command has a session of its own.
+  TERM, INT, HUP   stop the command (stop signal, grace, kill), then exit
+  a second INT     kill the command at once
+  Keys such as Ctrl-C reach the monitor only: the command has a session of its own.
 
 Exit status: that of the command's last run, also after a stop by a signal to the monitor:
   0-255  its exit code

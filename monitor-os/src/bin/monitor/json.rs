@@ -1,6 +1,6 @@
 //! Lifecycle steps as JSON, one object a line.
 
-use monitor_core::{Millis, Outcome, Remains};
+use monitor_core::{Lifecycle, Millis, Outcome, Remains};
 use monitor_os::{Moment, Notice};
 use serde::Serialize;
 
@@ -54,9 +54,13 @@ impl Objects {
             phase: state.phase().name(),
             reason: state.reason().name(),
             restarts: state.restarts(),
-            pid: status.pid(),
+            pid: status.pid().filter(|_| lifecycle != Lifecycle::Starting),
             outcome,
-            delay_ms: notice.delay.map(Millis::as_u32),
+            // In other steps it is the time that the phase has, which the policy says as well.
+            delay_ms: notice
+                .delay
+                .filter(|_| lifecycle == Lifecycle::BackingOff)
+                .map(Millis::as_u32),
             error: error.map(ToString::to_string),
             errno: error.map(monitor_os::SpawnError::errno),
             leaked: (lifecycle.remains() == Remains::Leaked).then_some(true),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use monitor_core::{Exit, Lifecycle, Millis, ProcessCommand, Reason, Remains};
+use monitor_core::{Exit, Lifecycle, Millis, ProcessCommand, Reason, Remains, StartLimit};
 use monitor_os::{Ended, Moment, Notice};
 
 /// Turns notices into lines; remembers when the run began.
@@ -79,23 +79,7 @@ impl Lines {
             }
             Lifecycle::Killing => write!(line, "killing {run}"),
             Lifecycle::Unkillable => write!(line, "{run} survived the kill, which is repeated"),
-            Lifecycle::Exited => {
-                let (what, core) = match (state.exit(), status.ended()) {
-                    (Some(exit), Some(Ended::Signaled { core_dumped: true, .. })) => {
-                        (exit, " (core dumped)")
-                    }
-                    (exit, _) => (exit.unwrap_or(Exit::Unknown), ""),
-                };
-                match what {
-                    Exit::Code(code) => write!(line, "exited {run} code {code}")?,
-                    Exit::Signal(signal) => write!(line, "exited {run} by signal {signal}{core}")?,
-                    Exit::Unknown => write!(line, "exited {run}, nobody knows how")?,
-                }
-                match self.started {
-                    Some(started) => write!(line, " after {}", lasted(started, notice.at)),
-                    None => Ok(()),
-                }
-            }
+            Lifecycle::Exited => self.say_exit(line, notice),
             Lifecycle::StartFailed => match status.start_error() {
                 Some(error) => write!(line, "cannot start: {error}"),
                 None => write!(line, "cannot start"),
@@ -106,7 +90,14 @@ impl Lines {
                 left(line, notice)
             }
             Lifecycle::Throttled => {
-                write!(line, "waiting: {}", status.explain())
+                let next = run.next();
+                match status.policy().rules().limit {
+                    Some(StartLimit { burst, window, .. }) => write!(
+                        line,
+                        "waiting: {burst} starts within {window} are reached, attempt {next} follows when that time is over"
+                    ),
+                    None => write!(line, "waiting, then attempt {next}"),
+                }
             }
             Lifecycle::Stopped { remains } => {
                 write!(line, "stopped: {}", reason(notice))?;
@@ -116,6 +107,26 @@ impl Lines {
                 write!(line, "gave up: {}", reason(notice))?;
                 leak(line, remains)
             }
+        }
+    }
+
+    fn say_exit(&self, line: &mut String, notice: &Notice) -> fmt::Result {
+        let (state, status) = (notice.step.state, &notice.status);
+        let run = state.run();
+        let (what, core) = match (state.exit(), status.ended()) {
+            (Some(exit), Some(Ended::Signaled { core_dumped: true, .. })) => {
+                (exit, " (core dumped)")
+            }
+            (exit, _) => (exit.unwrap_or(Exit::Unknown), ""),
+        };
+        match what {
+            Exit::Code(code) => write!(line, "exited {run} code {code}")?,
+            Exit::Signal(signal) => write!(line, "exited {run} by signal {signal}{core}")?,
+            Exit::Unknown => write!(line, "exited {run}, nobody knows how")?,
+        }
+        match self.started {
+            Some(started) => write!(line, " after {}", lasted(started, notice.at)),
+            None => Ok(()),
         }
     }
 }

@@ -16,6 +16,14 @@ fn main() -> ExitCode {
     let Args { task: Task::Run(args) } = Args::parse();
     match policy::policy(&args) {
         Ok(policy) => run::run(args, policy),
-        Err(error) => Args::command().error(clap::error::ErrorKind::ValueValidation, error).exit(),
+        Err(error) => {
+            let mut program = Args::command();
+            program.build();
+            let kind = clap::error::ErrorKind::ValueValidation;
+            match program.find_subcommand_mut("run") {
+                Some(command) => command.error(kind, error).exit(),
+                None => program.error(kind, error).exit(),
+            }
+        }
     }
 }
