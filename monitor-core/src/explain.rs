@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::policy::{Counts, Policy, Rules};
+use crate::policy::{Counts, Policy, Retries, Rules};
 use crate::state::{Phase, Reason, State};
 use crate::time::{Delay, Millis};
 
@@ -86,13 +86,7 @@ impl Policy {
             },
         };
         let retries_left = match rules.retries {
-            Some(retries) => {
-                let allowed = match retries.counts {
-                    Counts::Restarts => retries.max,
-                    Counts::Runs => retries.max.saturating_sub(1),
-                };
-                Some(allowed.saturating_sub(state.strikes))
-            }
+            Some(retries) => Some(allowed(retries).saturating_sub(state.strikes)),
             None => None,
         };
         let starts_left = match rules.limit {
@@ -103,6 +97,18 @@ impl Policy {
     }
 }
 
+impl Explanation {
+    /// The reason alone: the part of the sentence between the phase and what comes next.
+    #[must_use]
+    pub const fn why(self) -> Why {
+        Why(self)
+    }
+}
+
+/// The reason of a state, printed as a clause: made by [`Explanation::why`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Why(Explanation);
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state;
@@ -110,9 +116,7 @@ impl fmt::Display for Explanation {
         if state.run.as_u32() > 0 {
             write!(f, " {}", state.run)?;
         }
-        f.write_str(": ")?;
-        self.why(f)?;
-        f.write_str("; ")?;
+        write!(f, ": {}; ", self.why())?;
         self.what_next(f)?;
         if state.phase.is_down() {
             return Ok(());
@@ -121,19 +125,19 @@ impl fmt::Display for Explanation {
             write!(f, "; {left} {} left", if left == 1 { "retry" } else { "retries" })?;
         }
         if let Some(left) = self.starts_left {
-            let starts = if left == 1 { "start" } else { "starts" };
-            write!(f, "; {left} {starts} left in this window")?;
+            write!(f, "; {} left in this window", Starts(left))?;
         }
         Ok(())
     }
 }
 
-impl Explanation {
-    fn why(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let outcome = self.state.outcome;
-        match self.state.reason {
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Explanation { state, rules, .. } = &self.0;
+        let outcome = state.outcome;
+        match state.reason {
             Reason::Created => f.write_str("never started"),
-            Reason::Wanted if self.state.phase.is_live() => f.write_str("wanted up"),
+            Reason::Wanted if state.phase.is_live() => f.write_str("wanted up"),
             Reason::Wanted => write!(f, "wanted up, and ended with {outcome}"),
             Reason::StartTimeout => f.write_str("took too long to start"),
             Reason::Watchdog => f.write_str("sent no ping in time"),
@@ -148,31 +152,43 @@ impl Explanation {
             Reason::Prevented => {
                 write!(f, "ended with {outcome}, after which the policy forbids a restart")
             }
-            Reason::Exhausted => match self.rules.retries {
-                Some(retries) => write!(
-                    f,
-                    "all {} retries are used, last {outcome}",
-                    match retries.counts {
-                        Counts::Restarts => retries.max,
-                        Counts::Runs => retries.max.saturating_sub(1),
-                    }
-                ),
-                None => write!(f, "all retries are used, last {outcome}"),
+            Reason::Exhausted => match rules.retries.map_or(0, allowed) {
+                0 => write!(f, "no retry is allowed, last {outcome}"),
+                1 => write!(f, "the only retry is used, last {outcome}"),
+                max => write!(f, "all {max} retries are used, last {outcome}"),
             },
-            Reason::StartLimit => match self.rules.limit {
-                Some(limit) => {
-                    write!(
-                        f,
-                        "more than {} starts within {}, last {outcome}",
-                        limit.burst, limit.window
-                    )
-                }
-                None => write!(f, "too many starts, last {outcome}"),
+            Reason::StartLimit => match rules.limit {
+                Some(limit) => write!(
+                    f,
+                    "the limit of {} within {} is reached, last {outcome}",
+                    Starts(limit.burst),
+                    limit.window
+                ),
+                None => write!(f, "the limit of starts is reached, last {outcome}"),
             },
             Reason::StartFailed => write!(f, "{outcome}, which is not retried"),
         }
     }
+}
 
+struct Starts(u8);
+
+impl fmt::Display for Starts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let starts = if self.0 == 1 { "start" } else { "starts" };
+        write!(f, "{} {starts}", self.0)
+    }
+}
+
+/// How many restarts a budget allows.
+const fn allowed(retries: Retries) -> u16 {
+    match retries.counts {
+        Counts::Restarts => retries.max,
+        Counts::Runs => retries.max.saturating_sub(1),
+    }
+}
+
+impl Explanation {
     fn what_next(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.next {
             Next::Nothing => f.write_str("nothing happens until somebody starts it"),

@@ -73,7 +73,7 @@ pub use action::{Action, Actions, Lifecycle, ProcessCommand, Scope, TimerCommand
 pub use backoff::{Backoff, Curve, Factor};
 pub use event::{Event, Found, Grace, Origin, Remains, StopMode};
 pub use exit::{Exit, ExitSet, Outcome, StartFailure};
-pub use explain::{Explanation, Next};
+pub use explain::{Explanation, Next, Why};
 pub use monitor::Monitor;
 pub use policy::{
     Counts, EarlyExit, Forgives, HealthyRule, OnLimit, Policy, PolicyBuilder, PolicyError,

@@ -57,7 +57,7 @@ pub struct Hunted {
     pub hunt: Hunt,
 }
 
-/// Hunts each race, and then anything, with schedules from `seeds`.
+/// Hunts each race, and then anything, with cases from `seeds`.
 pub fn hunt_races(
     seeds: std::ops::Range<u64>,
     machine: impl Machine + Copy,
@@ -74,25 +74,25 @@ pub fn hunt_races(
 pub struct SelfTest {
     /// The bug.
     pub saboteur: Saboteur,
-    /// How the hunt of its race found it, and after how many schedules.
+    /// How the hunt of its race found it, and after how many cases.
     pub hunted: Option<(Failure, u64)>,
     /// A shortest case, by exhaustive search.
     pub exhausted: Option<(Counterexample, Member)>,
 }
 
 /// Puts every saboteur in the place of the machine and looks for it with both engines.
-pub fn self_test(schedules_max: u64, mut progress: impl FnMut()) -> Vec<SelfTest> {
+pub fn self_test(cases_max: u64, mut progress: impl FnMut()) -> Vec<SelfTest> {
     Saboteur::ALL
         .into_iter()
         .map(|saboteur| {
-            let hunt = hunt::hunt(Some(saboteur.race()), 0..schedules_max, saboteur, || {});
-            let schedules = hunt.schedules;
+            let hunt = hunt::hunt(Some(saboteur.race()), 0..cases_max, saboteur, || {});
+            let cases = hunt.cases;
             let exhausted = family().into_iter().find_map(|member| {
                 let found = model::explore(&member.policies, &saboteur);
                 found.counterexample.map(|example| (example, member))
             });
             progress();
-            let hunted = hunt.failure.map(|failure| (failure, schedules));
+            let hunted = hunt.failure.map(|failure| (failure, cases));
             SelfTest { saboteur, hunted, exhausted }
         })
         .collect()

@@ -1,4 +1,4 @@
-//! Draws policies, scripts and schedules from choices.
+//! Draws policies, scripts and cases from choices.
 
 use monitor_core::{
     Backoff, Counts, Curve, EarlyExit, Event, Exit, Factor, Forgives, Grace, HealthyRule, Millis,
@@ -7,8 +7,8 @@ use monitor_core::{
     TimerToken, Watchdog,
 };
 
+use crate::case::{Case, OnStop, Script, Start, TimedInput, What};
 use crate::choices::Choices;
-use crate::schedule::{OnStop, Schedule, Script, Start, TimedInput, What};
 
 /// A sound policy. All choices zero is [`Policy::DEFAULT`] with `always` and without jitter.
 pub fn policy(choices: &mut impl Choices) -> Policy {
@@ -179,15 +179,15 @@ pub fn echo(choices: &mut impl Choices) -> Event {
     }
 }
 
-/// A whole schedule: a start, then wishes, echoes and other policies at times that are likely to meet
+/// A whole case: a start, then wishes, echoes and other policies at times that are likely to meet
 /// something.
-pub fn schedule(choices: &mut impl Choices) -> Schedule {
-    let mut schedule = Schedule::new(policy(choices));
-    schedule.scripts = (0..=choices.below(4)).map(|_| script(choices)).collect();
-    schedule.timers_late = choices.pick(&[Millis::ZERO, Millis::ZERO, Millis::new(3)]);
-    schedule.saves_fail_until = Millis::new(choices.pick(&[0, 0, 0, 150]));
-    schedule.seed = u64::from(choices.below(256));
-    schedule = schedule.tell(0, Event::StartRequested);
+pub fn case(choices: &mut impl Choices) -> Case {
+    let mut case = Case::new(policy(choices));
+    case.scripts = (0..=choices.below(4)).map(|_| script(choices)).collect();
+    case.timers_late = choices.pick(&[Millis::ZERO, Millis::ZERO, Millis::new(3)]);
+    case.saves_fail_until = Millis::new(choices.pick(&[0, 0, 0, 150]));
+    case.seed = u64::from(choices.below(256));
+    case = case.tell(0, Event::StartRequested);
     let mut at = Millis::ZERO;
     for _ in 0..choices.below(9) {
         at = at.saturating_add(delay(choices));
@@ -196,7 +196,7 @@ pub fn schedule(choices: &mut impl Choices) -> Schedule {
             5 | 6 => What::Tell(echo(choices)),
             _ => What::Amend(policy(choices)),
         };
-        schedule.inputs.push(TimedInput { at, what });
+        case.inputs.push(TimedInput { at, what });
     }
-    schedule
+    case
 }

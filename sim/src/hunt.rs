@@ -1,27 +1,27 @@
-//! The random engine: runs schedules drawn from seeds, and shrinks what fails.
+//! The random engine: runs cases drawn from seeds, and shrinks what fails.
 
 use monitor_core::{Millis, Policy};
 use monitor_os::Machine;
 
+use crate::case::{Case, Script};
 use crate::choices::Seeded;
 use crate::generate;
 use crate::race::Race;
-use crate::schedule::{Schedule, Script};
 use crate::watch::Property;
 use crate::world::{self, TraceLine, Verdict};
 
-/// How many steps a schedule may take; enough for every lawful stop, too few for an endless loop to hurt.
+/// How many steps a case may take; enough for every lawful stop, too few for an endless loop to hurt.
 pub const STEPS_MAX: usize = 400;
 
-/// A schedule that violates a property, and where it came from.
+/// A case that violates a property, and where it came from.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// The seed that the unshrunk schedule was drawn from.
+    /// The seed that the unshrunk case was drawn from.
     pub seed: u64,
     /// The property.
     pub property: Property,
-    /// The shrunk schedule.
-    pub schedule: Schedule,
+    /// The shrunk case.
+    pub case: Case,
     /// Its trace.
     pub trace: Vec<TraceLine>,
 }
@@ -29,19 +29,19 @@ pub struct Failure {
 /// What a hunt has seen.
 #[derive(Clone, Debug, Default)]
 pub struct Hunt {
-    /// Schedules run.
-    pub schedules: u64,
+    /// Cases run.
+    pub cases: u64,
     /// Steps taken in all of them.
     pub steps: u64,
-    /// Schedules in which the race really took place.
+    /// Cases in which the race really took place.
     pub occurred: u64,
     /// The first failure.
     pub failure: Option<Failure>,
 }
 
-/// Runs the schedules of `seeds`, aimed at `race` or at nothing, until one fails.
+/// Runs the cases of `seeds`, aimed at `race` or at nothing, until one fails.
 ///
-/// `progress` is called after each schedule.
+/// `progress` is called after each case.
 pub fn hunt(
     race: Option<Race>,
     seeds: std::ops::Range<u64>,
@@ -51,35 +51,30 @@ pub fn hunt(
     let mut hunt = Hunt::default();
     for seed in seeds {
         let mut choices = Seeded::new(seed);
-        let schedule = match race {
-            Some(race) => race.schedule(&mut choices),
-            None => generate::schedule(&mut choices),
+        let case = match race {
+            Some(race) => race.case(&mut choices),
+            None => generate::case(&mut choices),
         };
-        let verdict = world::run(&schedule, machine, STEPS_MAX);
-        hunt.schedules += 1;
+        let verdict = world::run(&case, machine, STEPS_MAX);
+        hunt.cases += 1;
         hunt.steps += verdict.trace.len() as u64;
         hunt.occurred += u64::from(race.is_none_or(|race| race.occurred(&verdict.trace)));
         progress();
         if let Some(property) = verdict.violated {
-            hunt.failure = Some(shrink(seed, schedule, property, machine));
+            hunt.failure = Some(shrink(seed, case, property, machine));
             break;
         }
     }
     hunt
 }
 
-/// Makes a failing schedule simpler as long as it violates the same property.
-pub fn shrink(
-    seed: u64,
-    schedule: Schedule,
-    property: Property,
-    machine: impl Machine + Copy,
-) -> Failure {
-    let fails = |candidate: &Schedule| {
+/// Makes a failing case simpler as long as it violates the same property.
+pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Machine + Copy) -> Failure {
+    let fails = |candidate: &Case| {
         let verdict = world::run(candidate, machine, STEPS_MAX);
         (verdict.violated == Some(property)).then_some(verdict)
     };
-    let mut best = schedule;
+    let mut best = case;
     let mut verdict = fails(&best).unwrap_or(Verdict { trace: Vec::new(), violated: None });
     loop {
         let simpler = simplifications(&best)
@@ -87,44 +82,43 @@ pub fn shrink(
         let Some((simpler, found)) = simpler else { break };
         (best, verdict) = (simpler, found);
     }
-    Failure { seed, property, schedule: best, trace: verdict.trace }
+    Failure { seed, property, case: best, trace: verdict.trace }
 }
 
-/// Schedules that are simpler in one respect, the boldest first. Each is strictly simpler, so that
+/// Cases that are simpler in one respect, the boldest first. Each is strictly simpler, so that
 /// shrinking ends.
-fn simplifications(schedule: &Schedule) -> impl Iterator<Item = Schedule> + '_ {
-    let change = move |change: &dyn Fn(&mut Schedule)| {
-        let mut simpler = schedule.clone();
+fn simplifications(case: &Case) -> impl Iterator<Item = Case> + '_ {
+    let change = move |change: &dyn Fn(&mut Case)| {
+        let mut simpler = case.clone();
         change(&mut simpler);
         simpler
     };
-    let inputs = (0..schedule.inputs.len()).map(move |index| {
+    let inputs = (0..case.inputs.len()).map(move |index| {
         change(&|simpler| {
             simpler.inputs.remove(index);
         })
     });
-    let scripts =
-        (0..schedule.scripts.len()).filter(|_| schedule.scripts.len() > 1).map(move |index| {
-            change(&|simpler| {
-                simpler.scripts.remove(index);
-            })
-        });
+    let scripts = (0..case.scripts.len()).filter(|_| case.scripts.len() > 1).map(move |index| {
+        change(&|simpler| {
+            simpler.scripts.remove(index);
+        })
+    });
     let whole = [
         change(&|simpler| simpler.timers_late = Millis::ZERO),
         change(&|simpler| simpler.saves_fail_until = Millis::ZERO),
         change(&|simpler| simpler.seed = 0),
     ];
-    let policies = simpler_policies(schedule.policy)
+    let policies = simpler_policies(case.policy)
         .into_iter()
         .map(move |policy| change(&|simpler| simpler.policy = policy));
-    let words = (0..schedule.scripts.len()).flat_map(move |index| {
-        simpler_scripts(schedule.scripts[index])
+    let words = (0..case.scripts.len()).flat_map(move |index| {
+        simpler_scripts(case.scripts[index])
             .into_iter()
             .map(move |script| change(&|simpler| simpler.scripts[index] = script))
     });
-    let times = (0..schedule.inputs.len()).flat_map(move |index| {
-        let at = schedule.inputs[index].at.as_u32();
-        let before = index.checked_sub(1).map_or(0, |before| schedule.inputs[before].at.as_u32());
+    let times = (0..case.inputs.len()).flat_map(move |index| {
+        let at = case.inputs[index].at.as_u32();
+        let before = index.checked_sub(1).map_or(0, |before| case.inputs[before].at.as_u32());
         [before, before + (at - before) / 2, at.saturating_sub(1).max(before)]
             .into_iter()
             .map(move |earlier| change(&|simpler| simpler.inputs[index].at = Millis::new(earlier)))
@@ -135,7 +129,7 @@ fn simplifications(schedule: &Schedule) -> impl Iterator<Item = Schedule> + '_ {
         .chain(policies)
         .chain(words)
         .chain(times)
-        .filter(move |simpler| simpler != schedule)
+        .filter(move |simpler| simpler != case)
 }
 
 /// The policy with one item each as in the simplest one.

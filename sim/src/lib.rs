@@ -6,28 +6,29 @@
 //! - [`model`]: the exhaustive engine. Every reachable state of the machine in an environment that may do
 //!   anything; the first violation it reports is a shortest one.
 //! - [`world`]: the virtual kernel under the driver that ships, with processes that follow scripts.
-//!   [`hunt`] draws schedules for it from seeds, aimed at a [`race`] or at nothing, and shrinks what fails.
+//!   [`hunt`] draws cases for it from seeds, aimed at a [`race`] or at nothing, and shrinks what fails.
 //! - [`saboteur`]: bugs put in on purpose. A harness that cannot find them is not believed.
 //!
 //! # The loop
 //! ```
 //! use monitor_core::{Event, Preset};
 //! use monitor_os::Core;
-//! use monitor_sim::schedule::Schedule;
+//! use monitor_sim::case::Case;
 //! use monitor_sim::world;
 //!
-//! let schedule: Schedule = "
+//! let case: Case = "
 //!     policy preset=docker restart=always
 //!     process rest lives=1s exits=code=1
 //!     0ms start
 //!     1s50ms stop
 //! ".parse()?;
-//! let verdict = world::run(&schedule, Core, 100);
+//! let verdict = world::run(&case, Core, 100);
 //! assert_eq!(verdict.violated, None);
 //! assert_eq!(verdict.trace.last().unwrap().at.as_millis(), 1_050, "a stop in the backoff returns at once");
-//! # Ok::<(), monitor_sim::schedule::ScheduleError>(())
+//! # Ok::<(), monitor_sim::case::CaseError>(())
 //! ```
 
+pub mod case;
 pub mod check;
 pub mod choices;
 pub mod family;
@@ -38,7 +39,6 @@ pub mod model;
 pub mod race;
 pub mod replay;
 pub mod saboteur;
-pub mod schedule;
 pub mod screen;
 pub mod strategy;
 pub mod watch;

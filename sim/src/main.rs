@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use monitor_core::{Policy, Preset};
 use monitor_os::record::Record;
 use monitor_os::{Core, Machine};
+use monitor_sim::case::Case;
 use monitor_sim::check::{self, Explored, Hunted, SelfTest};
 use monitor_sim::family;
 use monitor_sim::graph::{self, Format};
@@ -19,7 +20,6 @@ use monitor_sim::model;
 use monitor_sim::race::Race;
 use monitor_sim::replay;
 use monitor_sim::saboteur::Saboteur;
-use monitor_sim::schedule::Schedule;
 use monitor_sim::screen::{self, FailureScreen, Table};
 use monitor_sim::watch::Property;
 use monitor_sim::world;
@@ -41,14 +41,14 @@ Examples:
   monitor-sim check --sabotage repeats-stop-signal
                                            put a known bug in and see it found
   monitor-sim replay web.jsonl             does a record of `monitor run --record` agree?
-  monitor-sim replay case.txt              run a schedule in the virtual world, print every step
+  monitor-sim replay case.txt              run a case in the virtual world, print every step
   monitor-sim graph --preset docker > states.mmd";
 
 #[derive(Subcommand)]
 enum Command {
     /// Verify everything that can be verified, and print a summary.
     Check(CheckArguments),
-    /// Replay a record of a real supervision, or a schedule, and judge every step.
+    /// Replay a record of a real supervision, or a case, and judge every step.
     Replay(ReplayArguments),
     /// Draw the state diagram of a policy, as the exhaustive search has seen it.
     Graph(GraphArguments),
@@ -56,26 +56,26 @@ enum Command {
 
 #[derive(Args)]
 struct CheckArguments {
-    /// How many schedules to run for each race.
+    /// How many cases to run for each race.
     #[arg(long, default_value_t = 20_000, value_name = "N")]
-    schedules: u64,
-    /// The first seed; each schedule takes the next one.
+    cases: u64,
+    /// The first seed; each case takes the next one.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
     /// Put this bug in the place of the machine: the check must fail, and shows how.
     #[arg(long, value_name = "NAME", value_parser = parse_saboteur)]
     sabotage: Option<Saboteur>,
-    /// Where failing schedules are kept.
+    /// Where failing cases are kept.
     #[arg(long, default_value = "monitor-sim-failures", value_name = "DIR")]
     out: PathBuf,
 }
 
 #[derive(Args)]
 struct ReplayArguments {
-    /// A record (JSON lines) or a schedule (text); `-` reads the standard input.
+    /// A record (JSON lines) or a case (text); `-` reads the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Run the schedule with this bug in the place of the machine.
+    /// Run the case with this bug in the place of the machine.
     #[arg(long, value_name = "NAME", value_parser = parse_saboteur)]
     sabotage: Option<Saboteur>,
 }
@@ -141,8 +141,8 @@ fn check(arguments: &CheckArguments) -> u8 {
         return VIOLATED;
     }
 
-    let last = arguments.seed.saturating_add(arguments.schedules);
-    let progress = bar(arguments.schedules.saturating_mul(8), "races");
+    let last = arguments.seed.saturating_add(arguments.cases);
+    let progress = bar(arguments.cases.saturating_mul(8), "races");
     let hunted = check::hunt_races(arguments.seed..last, Core, || progress.inc(1));
     progress.finish_and_clear();
     print_hunted(&hunted);
@@ -153,7 +153,7 @@ fn check(arguments: &CheckArguments) -> u8 {
     let vacuous = hunted.iter().filter(|found| found.hunt.occurred == 0).count();
 
     let progress = bar(Saboteur::ALL.len() as u64, "bugs put in");
-    let tested = check::self_test(arguments.schedules.max(1_000), || progress.inc(1));
+    let tested = check::self_test(arguments.cases.max(1_000), || progress.inc(1));
     progress.finish_and_clear();
     print_self_test(&tested);
     print_properties();
@@ -180,7 +180,7 @@ fn print_explored(explored: &[Explored]) {
 
 fn print_hunted(hunted: &[Hunted]) {
     println!("\nRandom: the driver on a virtual clock and kernel\n");
-    println!("  {:<30} {:>10} {:>12} {:>14}", "race", "schedules", "steps", "took place in");
+    println!("  {:<30} {:>10} {:>12} {:>14}", "race", "cases", "steps", "took place in");
     for found in hunted {
         let name = found.race.map_or("anything", Race::name);
         let verdict = match (&found.hunt.failure, found.hunt.occurred) {
@@ -190,7 +190,7 @@ fn print_hunted(hunted: &[Hunted]) {
         };
         println!(
             "  {name:<30} {:>10} {:>12} {:>14}{verdict}",
-            found.hunt.schedules, found.hunt.steps, found.hunt.occurred
+            found.hunt.cases, found.hunt.steps, found.hunt.occurred
         );
     }
 }
@@ -199,15 +199,13 @@ fn print_self_test(tested: &[SelfTest]) {
     println!("\nSelf-test: known bugs put in the place of the machine\n");
     println!(
         "  {:<26} {:>15} {:>13} {:>12}  found as",
-        "bug", "schedules to it", "shrunk inputs", "shortest"
+        "bug", "cases to it", "shrunk inputs", "shortest"
     );
     for test in tested {
-        let (schedules, inputs, property) = match &test.hunted {
-            Some((failure, schedules)) => (
-                schedules.to_string(),
-                failure.schedule.inputs.len().to_string(),
-                failure.property.name(),
-            ),
+        let (cases, inputs, property) = match &test.hunted {
+            Some((failure, cases)) => {
+                (cases.to_string(), failure.case.inputs.len().to_string(), failure.property.name())
+            }
             None => ("NOT FOUND".to_owned(), "-".to_owned(), "-"),
         };
         let shortest = match &test.exhausted {
@@ -215,7 +213,7 @@ fn print_self_test(tested: &[SelfTest]) {
             None => "NOT FOUND".to_owned(),
         };
         println!(
-            "  {:<26} {schedules:>15} {inputs:>13} {shortest:>12}  {property}",
+            "  {:<26} {cases:>15} {inputs:>13} {shortest:>12}  {property}",
             test.saboteur.name()
         );
     }
@@ -230,10 +228,10 @@ fn print_properties() {
 
 fn print_summary(explored: &[Explored], hunted: &[Hunted], blind: usize, vacuous: usize) {
     let transitions: usize = explored.iter().map(|found| found.transitions).sum();
-    let schedules: u64 = hunted.iter().map(|found| found.hunt.schedules).sum();
+    let cases: u64 = hunted.iter().map(|found| found.hunt.cases).sum();
     let steps: u64 = hunted.iter().map(|found| found.hunt.steps).sum();
     println!(
-        "\n{} policies explored, {transitions} transitions; {schedules} schedules, {steps} steps; {} of {} bugs found; no violation",
+        "\n{} policies explored, {transitions} transitions; {cases} cases, {steps} steps; {} of {} bugs found; no violation",
         explored.len(),
         Saboteur::ALL.len() - blind,
         Saboteur::ALL.len(),
@@ -242,7 +240,7 @@ fn print_summary(explored: &[Explored], hunted: &[Hunted], blind: usize, vacuous
         println!("FAIL the harness is blind to {blind} known bugs, marked NOT FOUND above");
     }
     if vacuous > 0 {
-        println!("FAIL {vacuous} races never took place: give more --schedules");
+        println!("FAIL {vacuous} races never took place: give more --cases");
     }
 }
 
@@ -254,13 +252,13 @@ fn check_sabotaged(arguments: &CheckArguments, saboteur: Saboteur) -> u8 {
     if let Some((member, example)) = &example {
         println!("{}", screen::counterexample(&member.policies, &saboteur, example));
     }
-    let last = arguments.seed.saturating_add(arguments.schedules);
-    let progress = bar(arguments.schedules, "race");
+    let last = arguments.seed.saturating_add(arguments.cases);
+    let progress = bar(arguments.cases, "race");
     let race = Some(saboteur.race());
     let hunt = monitor_sim::hunt::hunt(race, arguments.seed..last, saboteur, || progress.inc(1));
     progress.finish_and_clear();
     if let Some(failure) = &hunt.failure {
-        println!("found by the race {} after {} schedules", saboteur.race(), hunt.schedules);
+        println!("found by the race {} after {} cases", saboteur.race(), hunt.cases);
         show(failure, &arguments.out, Some(saboteur));
     }
     if example.is_none() || hunt.failure.is_none() {
@@ -270,18 +268,17 @@ fn check_sabotaged(arguments: &CheckArguments, saboteur: Saboteur) -> u8 {
     VIOLATED
 }
 
-/// Keeps the failing schedule as a file and prints the failure with the command that shows it again.
+/// Keeps the failing case as a file and prints the failure with the command that shows it again.
 fn show(failure: &Failure, out: &Path, saboteur: Option<Saboteur>) {
     let path = out.join(format!("{}-{}.txt", failure.property, failure.seed));
-    let kept = fs::create_dir_all(out)
-        .and_then(|()| fs::write(&path, failure.schedule.to_string()))
-        .map_err(|error| {
-            eprintln!("monitor-sim: {}: {error}: the schedule is printed only", path.display())
-        });
+    let kept =
+        fs::create_dir_all(out).and_then(|()| fs::write(&path, failure.case.to_string())).map_err(
+            |error| eprintln!("monitor-sim: {}: {error}: the case is printed only", path.display()),
+        );
     let sabotage = saboteur.map_or(String::new(), |saboteur| format!(" --sabotage {saboteur}"));
     let replay = match kept {
         Ok(()) => format!("monitor-sim replay {}{sabotage}", path.display()),
-        Err(()) => format!("monitor-sim replay -{sabotage}, with the schedule above as its input"),
+        Err(()) => format!("monitor-sim replay -{sabotage}, with the case above as its input"),
     };
     println!("{}", FailureScreen { failure, replay: &replay });
 }
@@ -304,10 +301,10 @@ fn replay(arguments: &ReplayArguments) -> u8 {
             }
         };
     }
-    match text.parse::<Schedule>() {
-        Ok(schedule) => match arguments.sabotage {
-            Some(saboteur) => replay_schedule(&schedule, saboteur),
-            None => replay_schedule(&schedule, Core),
+    match text.parse::<Case>() {
+        Ok(case) => match arguments.sabotage {
+            Some(saboteur) => replay_case(&case, saboteur),
+            None => replay_case(&case, Core),
         },
         Err(error) => {
             eprintln!("monitor-sim: {name}: {error}");
@@ -337,10 +334,10 @@ fn replay_record(record: &Record) -> u8 {
     }
 }
 
-fn replay_schedule(schedule: &Schedule, machine: impl Machine) -> u8 {
-    let verdict = world::run(schedule, machine, STEPS_MAX);
+fn replay_case(case: &Case, machine: impl Machine) -> u8 {
+    let verdict = world::run(case, machine, STEPS_MAX);
     let marked = verdict.violated.is_some();
-    print!("{schedule}{}", Table { trace: &verdict.trace, marked });
+    print!("{case}{}", Table { trace: &verdict.trace, marked });
     match verdict.violated {
         Some(property) => {
             println!("FAIL {property} ({}): {}", property.source(), property.sentence());

@@ -1,4 +1,4 @@
-//! The races that the project is named for, each as a family of schedules that aim at it.
+//! The races that the project is named for, each as a family of cases that aim at it.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use monitor_core::{
     TimerToken,
 };
 
+use crate::case::{Case, Script, Start, TimedInput, What};
 use crate::choices::Choices;
 use crate::generate;
-use crate::schedule::{Schedule, Script, Start, TimedInput, What};
 use crate::world::TraceLine;
 
 /// One race: two things that may happen in either order, of which one order was forgotten somewhere.
@@ -57,55 +57,55 @@ impl Race {
         }
     }
 
-    /// Draws a schedule that aims at the race.
-    pub fn schedule(self, choices: &mut impl Choices) -> Schedule {
-        let mut schedule = Schedule::new(generate::policy(choices));
-        schedule.scripts = (0..=choices.below(3)).map(|_| generate::script(choices)).collect();
-        schedule.timers_late = choices.pick(&[Millis::ZERO, Millis::new(3)]);
-        schedule = schedule.tell(0, Event::StartRequested);
+    /// Draws a case that aims at the race.
+    pub fn case(self, choices: &mut impl Choices) -> Case {
+        let mut case = Case::new(generate::policy(choices));
+        case.scripts = (0..=choices.below(3)).map(|_| generate::script(choices)).collect();
+        case.timers_late = choices.pick(&[Millis::ZERO, Millis::new(3)]);
+        case = case.tell(0, Event::StartRequested);
         match self {
             Self::DoubleStop => {
                 let first = generate::delay(choices);
                 let second = first.saturating_add(generate::delay(choices));
-                push(&mut schedule, first, generate::stop(choices));
-                push(&mut schedule, second, generate::stop(choices));
+                push(&mut case, first, generate::stop(choices));
+                push(&mut case, second, generate::stop(choices));
             }
             Self::StopDuringBackoff => {
-                let dies = crash_loop(&mut schedule, choices);
+                let dies = crash_loop(&mut case, choices);
                 let into = Millis::new(choices.below(100));
-                push(&mut schedule, dies.saturating_add(into), generate::stop(choices));
+                push(&mut case, dies.saturating_add(into), generate::stop(choices));
             }
             Self::RestartDuringBackoff => {
-                let dies = crash_loop(&mut schedule, choices);
+                let dies = crash_loop(&mut case, choices);
                 let into = Millis::new(choices.below(100));
                 let grace = generate::grace(choices);
-                push(&mut schedule, dies.saturating_add(into), Event::RestartRequested { grace });
+                push(&mut case, dies.saturating_add(into), Event::RestartRequested { grace });
             }
             Self::StopBetweenTimerAndSpawn => {
-                let dies = crash_loop(&mut schedule, choices);
+                let dies = crash_loop(&mut case, choices);
                 // The wait is 100 ms; the second start takes its time.
                 let second = Script {
                     start: Start::After(Millis::new(choices.below(30))),
                     ..generate::script(choices)
                 };
-                schedule.scripts.insert(1, second);
+                case.scripts.insert(1, second);
                 let into = Millis::new(99 + choices.below(20));
-                push(&mut schedule, dies.saturating_add(into), generate::stop(choices));
+                push(&mut case, dies.saturating_add(into), generate::stop(choices));
             }
             Self::StopWhileStarting => {
-                schedule.scripts[0].start = Start::After(Millis::new(1 + choices.below(200)));
+                case.scripts[0].start = Start::After(Millis::new(1 + choices.below(200)));
                 let at = Millis::new(choices.below(200));
-                push(&mut schedule, at, generate::stop(choices));
+                push(&mut case, at, generate::stop(choices));
             }
             Self::ExitBeforeStarted => {
                 let acknowledged = 1 + choices.below(200);
-                schedule.scripts[0].start = Start::After(Millis::new(acknowledged));
-                schedule.scripts[0].lives = Some(Millis::new(choices.below(acknowledged)));
+                case.scripts[0].start = Start::After(Millis::new(acknowledged));
+                case.scripts[0].lives = Some(Millis::new(choices.below(acknowledged)));
                 let at = generate::delay(choices);
-                push(&mut schedule, at, generate::wish(choices));
+                push(&mut case, at, generate::wish(choices));
                 // What was told early may be told again, and otherwise.
                 let again = at.saturating_add(generate::delay(choices));
-                push(&mut schedule, again, generate::echo(choices));
+                push(&mut case, again, generate::echo(choices));
             }
             Self::StaleTimers => {
                 let mut at = Millis::ZERO;
@@ -118,11 +118,11 @@ impl Race {
                         let kind = choices.pick(&TimerKind::ALL);
                         Event::TimerFired { timer: TimerToken { run, kind } }
                     };
-                    push(&mut schedule, at, event);
+                    push(&mut case, at, event);
                 }
             }
         }
-        schedule
+        case
     }
 
     /// Whether the race really took place in this trace.
@@ -168,8 +168,8 @@ impl fmt::Display for Race {
 }
 
 /// Makes the first process die within 20 ms and be followed by a wait of 100 ms; returns when it dies.
-fn crash_loop(schedule: &mut Schedule, choices: &mut impl Choices) -> Millis {
-    let mut rules = *schedule.policy.rules();
+fn crash_loop(case: &mut Case, choices: &mut impl Choices) -> Millis {
+    let mut rules = *case.policy.rules();
     rules.restart = choices.pick(&[Restart::Always, Restart::OnFailure, Restart::UnlessStopped]);
     rules.retries = None;
     rules.limit = None;
@@ -183,13 +183,13 @@ fn crash_loop(schedule: &mut Schedule, choices: &mut impl Choices) -> Millis {
         skip: 0,
         jitter_percent: 0,
     };
-    schedule.policy = Policy::try_from(rules).unwrap_or_default();
+    case.policy = Policy::try_from(rules).unwrap_or_default();
     let dies = Millis::new(choices.below(20));
-    schedule.scripts[0] = Script { lives: Some(dies), exits: Exit::Code(1), ..Script::OBEDIENT };
-    schedule.scripts.push(generate::script(choices));
+    case.scripts[0] = Script { lives: Some(dies), exits: Exit::Code(1), ..Script::OBEDIENT };
+    case.scripts.push(generate::script(choices));
     dies
 }
 
-fn push(schedule: &mut Schedule, at: Millis, event: Event) {
-    schedule.inputs.push(TimedInput { at, what: What::Tell(event) });
+fn push(case: &mut Case, at: Millis, event: Event) {
+    case.inputs.push(TimedInput { at, what: What::Tell(event) });
 }

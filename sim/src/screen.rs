@@ -76,10 +76,10 @@ pub struct FailureScreen<'a> {
 
 impl fmt::Display for FailureScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { seed, property, schedule, trace } = self.failure;
+        let Failure { seed, property, case, trace } = self.failure;
         writeln!(f, "FAIL {property} ({}): {}", property.source(), property.sentence())?;
-        writeln!(f, "seed {seed}, shrunk to this schedule:")?;
-        for line in schedule.to_string().lines() {
+        writeln!(f, "seed {seed}, shrunk to this case:")?;
+        for line in case.to_string().lines() {
             writeln!(f, "    {line}")?;
         }
         write!(f, "{}", Table { trace, marked: true })?;

@@ -13,7 +13,7 @@ use monitor_os::{
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use crate::schedule::{OnStop, Schedule, Script, Start, What};
+use crate::case::{Case, OnStop, Script, Start, What};
 use crate::watch::{Property, Watch};
 
 /// One step of a trace: what was told when, and what came of it.
@@ -31,7 +31,7 @@ pub struct TraceLine {
     pub policy: Policy,
 }
 
-/// What a run of a schedule has shown.
+/// What a run of a case has shown.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     /// Every step, in order.
@@ -40,11 +40,11 @@ pub struct Verdict {
     pub violated: Option<Property>,
 }
 
-/// Runs a schedule through `machine` under the driver, until nothing more can happen, or for
+/// Runs a case through `machine` under the driver, until nothing more can happen, or for
 /// `steps_max` steps.
-pub fn run(schedule: &Schedule, machine: impl Machine, steps_max: usize) -> Verdict {
+pub fn run(case: &Case, machine: impl Machine, steps_max: usize) -> Verdict {
     let mut driver = Driver::with_machine(machine);
-    let mut world = World::new(schedule, steps_max);
+    let mut world = World::new(case, steps_max);
     driver.run(&mut world);
     if world.violated.is_none() && world.trace.len() < steps_max {
         world.violated = world.judge_the_end(driver.state(UNIT).unwrap_or_default());
@@ -52,7 +52,7 @@ pub fn run(schedule: &Schedule, machine: impl Machine, steps_max: usize) -> Verd
     Verdict { trace: world.trace, violated: world.violated }
 }
 
-/// The only unit of a schedule.
+/// The only unit of a case.
 const UNIT: UnitId = UnitId::new(0);
 
 /// A time by which every lawful stop is over and every loop has shown itself.
@@ -60,7 +60,7 @@ const HORIZON: Moment = Moment::from_millis(100 * 24 * 3_600_000);
 
 #[derive(Debug)]
 struct World<'a> {
-    schedule: &'a Schedule,
+    case: &'a Case,
     now: Moment,
     /// What is going to happen, in order; the number breaks ties by age.
     agenda: BTreeSet<(Moment, u64, Turn)>,
@@ -103,9 +103,9 @@ struct Process {
 }
 
 impl<'a> World<'a> {
-    fn new(schedule: &'a Schedule, steps_max: usize) -> Self {
+    fn new(case: &'a Case, steps_max: usize) -> Self {
         Self {
-            schedule,
+            case,
             now: Moment::ORIGIN,
             agenda: BTreeSet::new(),
             age: 0,
@@ -113,9 +113,9 @@ impl<'a> World<'a> {
             joined: false,
             spawned: 0,
             process: None,
-            rng: Pcg64Mcg::seed_from_u64(schedule.seed),
+            rng: Pcg64Mcg::seed_from_u64(case.seed),
             watch: Watch::default(),
-            policy: schedule.policy,
+            policy: case.policy,
             trace: Vec::new(),
             violated: None,
             steps_max,
@@ -253,8 +253,8 @@ impl<'a> World<'a> {
     /// keeps the grace with which it began.
     fn may_wait_for_ever(&self) -> bool {
         let endless = |policy: &Policy| policy.rules().stop.grace.is_none();
-        endless(&self.schedule.policy)
-            || self.schedule.inputs.iter().any(|input| match input.what {
+        endless(&self.case.policy)
+            || self.case.inputs.iter().any(|input| match input.what {
                 What::Amend(policy) => endless(&policy),
                 What::Tell(Event::StopRequested { mode, .. }) => {
                     mode == StopMode::Graceful(Grace::Never)
@@ -269,7 +269,7 @@ impl Kernel for World<'_> {
         if self.process.is_some_and(|old| old.ended.is_none()) {
             self.violate(Property::OneIncarnation);
         }
-        let script = self.schedule.script(self.spawned);
+        let script = self.case.script(self.spawned);
         self.spawned += 1;
         let fails = matches!(script.start, Start::Fails(..));
         self.process = Some(Process {
@@ -358,11 +358,7 @@ impl Kernel for World<'_> {
     }
 
     fn save(&mut self, at: Moment, _unit: UnitId, _state: State) -> Result<(), SaveFailed> {
-        if at < Moment::ORIGIN.after(self.schedule.saves_fail_until) {
-            Err(SaveFailed)
-        } else {
-            Ok(())
-        }
+        if at < Moment::ORIGIN.after(self.case.saves_fail_until) { Err(SaveFailed) } else { Ok(()) }
     }
 
     fn draw(&mut self, jitter: Millis) -> Millis {
@@ -399,14 +395,14 @@ impl Kernel for World<'_> {
         }
         if !self.joined {
             self.joined = true;
-            let joined = Happening::Joined(UNIT, self.schedule.policy, State::INITIAL);
+            let joined = Happening::Joined(UNIT, self.case.policy, State::INITIAL);
             return self.occur(self.now, joined);
         }
-        let late = self.schedule.timers_late;
+        let late = self.case.timers_late;
         loop {
             let due = deadline.map(|at| at.after(late).max(self.now));
             let turn = self.agenda.first().map(|&(at, _, _)| at);
-            let input = self.schedule.inputs.get(self.next_input);
+            let input = self.case.inputs.get(self.next_input);
             let asked = input.map(|input| Moment::ORIGIN.after(input.at).max(self.now));
             let Some(next) = [due, turn, asked].into_iter().flatten().min() else {
                 return self.occur(self.now, Happening::Quit);

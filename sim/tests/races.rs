@@ -1,48 +1,48 @@
 //! The races that the project is named for, as properties: whatever the policy, the processes and the
-//! times, no oracle speaks. A failure prints its schedule, its trace and the command that replays it.
+//! times, no oracle speaks. A failure prints its case, its trace and the command that replays it.
 
 use std::fs;
 use std::path::Path;
 
 use monitor_core::{Event, Exit, Monitor, Phase, Remains, RunId};
 use monitor_os::Core;
+use monitor_sim::case::Case;
 use monitor_sim::hunt::{self, STEPS_MAX};
 use monitor_sim::race::Race;
 use monitor_sim::saboteur::Saboteur;
-use monitor_sim::schedule::Schedule;
 use monitor_sim::screen::FailureScreen;
 use monitor_sim::{strategy, world};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// Runs one schedule; a violation is shrunk, kept as a file, and shown.
-fn judge(schedule: &Schedule) -> Result<Vec<world::TraceLine>, TestCaseError> {
-    let verdict = world::run(schedule, Core, STEPS_MAX);
+/// Runs one case; a violation is shrunk, kept as a file, and shown.
+fn judge(case: &Case) -> Result<Vec<world::TraceLine>, TestCaseError> {
+    let verdict = world::run(case, Core, STEPS_MAX);
     let Some(property) = verdict.violated else { return Ok(verdict.trace) };
-    let failure = hunt::shrink(schedule.seed, schedule.clone(), property, Core);
+    let failure = hunt::shrink(case.seed, case.clone(), property, Core);
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{property}.txt"));
-    fs::write(&path, failure.schedule.to_string())
+    fs::write(&path, failure.case.to_string())
         .map_err(|error| TestCaseError::fail(format!("{}: {error}", path.display())))?;
     let replay = format!("cargo run -p monitor-sim -- replay {}", path.display());
     Err(TestCaseError::fail(FailureScreen { failure: &failure, replay: &replay }.to_string()))
 }
 
-/// Judges schedules that aim at `race`, and demands that it took place in enough of them.
+/// Judges cases that aim at `race`, and demands that it took place in enough of them.
 fn holds(race: Race, also: impl Fn(&[world::TraceLine]) -> Result<(), String>) {
     let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let occurred = std::cell::Cell::new(0);
-    let result = runner.run(&strategy::races(race), |schedule| {
-        let trace = judge(&schedule)?;
+    let result = runner.run(&strategy::races(race), |case| {
+        let trace = judge(&case)?;
         occurred.set(occurred.get() + u32::from(race.occurred(&trace)));
-        also(&trace).map_err(|why| TestCaseError::fail(format!("{why}\n{schedule}")))
+        also(&trace).map_err(|why| TestCaseError::fail(format!("{why}\n{case}")))
     });
     assert!(
         result.is_ok(),
         "{}",
         result.map_or_else(|error| error.to_string(), |()| String::new())
     );
-    assert!(occurred.get() > 50, "{race} took place in {} of 2000 schedules only", occurred.get());
+    assert!(occurred.get() > 50, "{race} took place in {} of 2000 cases only", occurred.get());
 }
 
 /// Whatever comes later, at the moment of such a stop the process is down.
@@ -108,19 +108,19 @@ proptest! {
     #![proptest_config(Config { cases: 4_000, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn anything_at_all(schedule in strategy::schedules()) {
-        judge(&schedule)?;
+    fn anything_at_all(case in strategy::cases()) {
+        judge(&case)?;
     }
 
     #[test]
-    fn a_schedule_survives_its_text(schedule in strategy::schedules()) {
-        prop_assert_eq!(schedule.to_string().parse(), Ok(schedule));
+    fn a_case_survives_its_text(case in strategy::cases()) {
+        prop_assert_eq!(case.to_string().parse(), Ok(case));
     }
 
     #[test]
-    fn equal_schedules_have_equal_traces(schedule in strategy::schedules()) {
-        let first = world::run(&schedule, Core, STEPS_MAX);
-        let second = world::run(&schedule, Core, STEPS_MAX);
+    fn equal_cases_have_equal_traces(case in strategy::cases()) {
+        let first = world::run(&case, Core, STEPS_MAX);
+        let second = world::run(&case, Core, STEPS_MAX);
         prop_assert_eq!(first.trace, second.trace);
     }
 
@@ -141,8 +141,8 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_schedule_or_an_error(text in "\\PC*") {
-        if let Err(error) = text.parse::<Schedule>() {
+    fn any_text_is_a_case_or_an_error(text in "\\PC*") {
+        if let Err(error) = text.parse::<Case>() {
             prop_assert!(error.to_string().starts_with("line "));
         }
     }
@@ -153,10 +153,10 @@ fn every_bug_put_in_is_found_and_shrunk() {
     for saboteur in Saboteur::ALL {
         let hunt = hunt::hunt(Some(saboteur.race()), 0..20_000, saboteur, || {});
         let failure = hunt.failure.unwrap_or_else(|| panic!("{saboteur} was not found"));
-        assert!(failure.schedule.inputs.len() <= 4, "{saboteur}: {}", failure.schedule);
-        let again = world::run(&failure.schedule, saboteur, STEPS_MAX);
+        assert!(failure.case.inputs.len() <= 4, "{saboteur}: {}", failure.case);
+        let again = world::run(&failure.case, saboteur, STEPS_MAX);
         assert_eq!(again.violated, Some(failure.property), "{saboteur}: the replay agrees");
-        let honest = world::run(&failure.schedule, Core, STEPS_MAX);
+        let honest = world::run(&failure.case, Core, STEPS_MAX);
         assert_eq!(honest.violated, None, "{saboteur}: the machine that ships does not fail there");
     }
 }

@@ -68,7 +68,7 @@ impl Lines {
                 write!(line, "healthy {run}: earlier failures are forgiven")
             }
             Lifecycle::Stopping => {
-                write!(line, "stopping {run}: {}", reason(notice))?;
+                write!(line, "stopping {run}: {}", notice.status.explain().why())?;
                 if let ProcessCommand::Signal { signal, .. } = notice.step.actions.process {
                     write!(line, ", sent {signal}")?;
                 }
@@ -94,17 +94,17 @@ impl Lines {
                 match status.policy().rules().limit {
                     Some(StartLimit { burst, window, .. }) => write!(
                         line,
-                        "waiting: {burst} starts within {window} are reached, attempt {next} follows when that time is over"
+                        "waiting: the limit of {burst} starts within {window} is reached, attempt {next} follows when that time is over"
                     ),
                     None => write!(line, "waiting, then attempt {next}"),
                 }
             }
             Lifecycle::Stopped { remains } => {
-                write!(line, "stopped: {}", reason(notice))?;
+                write!(line, "stopped: {}", notice.status.explain().why())?;
                 leak(line, remains)
             }
             Lifecycle::GaveUp { remains } => {
-                write!(line, "gave up: {}", reason(notice))?;
+                write!(line, "gave up: {}", notice.status.explain().why())?;
                 leak(line, remains)
             }
         }
@@ -129,14 +129,6 @@ impl Lines {
             None => Ok(()),
         }
     }
-}
-
-/// The reason of the state, out of its explanation: what stands between the phase and what comes next.
-fn reason(notice: &Notice) -> String {
-    let whole = notice.status.explain().to_string();
-    let why = whole.split_once(": ").map_or("", |(_, why)| why);
-    let end = why.find("; ").unwrap_or(why.len());
-    why[..end].to_owned()
 }
 
 fn left(line: &mut String, notice: &Notice) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! The schedule: a policy, what each process does, and what is asked when. The artifact of the search.
+//! The case: a policy, what each process does, and what is asked when. The artifact of the search.
 //!
 //! The text form is made to be read, edited and kept:
 //!
@@ -20,7 +20,7 @@ use monitor_core::{Event, Exit, Millis, ParseError, Policy, PolicyTextError, Sta
 
 /// Everything that a run of the driver in the virtual world depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schedule {
+pub struct Case {
     /// The policy in force at the beginning.
     pub policy: Policy,
     /// What the processes do, by run; the last entry serves all later runs. Never empty.
@@ -106,8 +106,8 @@ impl Script {
     };
 }
 
-impl Schedule {
-    /// A schedule in which nothing is asked and every process is obedient.
+impl Case {
+    /// A case in which nothing is asked and every process is obedient.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
@@ -135,7 +135,7 @@ impl Schedule {
     }
 }
 
-impl fmt::Display for Schedule {
+impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "policy {}", self.policy)?;
         let last = self.scripts.len().saturating_sub(1);
@@ -205,18 +205,18 @@ impl fmt::Display for OnStop {
     }
 }
 
-/// Why a text is no schedule. Nothing was run.
+/// Why a text is no case. Nothing was run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScheduleError {
+pub struct CaseError {
     /// The line, from 1.
     pub line: usize,
     /// What is wrong there.
-    pub kind: ScheduleErrorKind,
+    pub kind: CaseErrorKind,
 }
 
-/// What is wrong with a line of a schedule.
+/// What is wrong with a line of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ScheduleErrorKind {
+pub enum CaseErrorKind {
     /// A word cannot be read.
     Word(ParseError),
     /// The policy is unsound.
@@ -236,42 +236,42 @@ pub enum ScheduleErrorKind {
     NoPolicy,
 }
 
-impl fmt::Display for ScheduleError {
+impl fmt::Display for CaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: ", self.line)?;
         match &self.kind {
-            ScheduleErrorKind::Word(error) => error.fmt(f),
-            ScheduleErrorKind::Policy(error) => error.fmt(f),
-            ScheduleErrorKind::Line(word) => write!(
+            CaseErrorKind::Word(error) => error.fmt(f),
+            CaseErrorKind::Policy(error) => error.fmt(f),
+            CaseErrorKind::Line(word) => write!(
                 f,
                 "{word:?} begins no line: write policy, process, timers, saves, seed, or a time such as 50ms and what is asked then"
             ),
-            ScheduleErrorKind::Key(word) => write!(
+            CaseErrorKind::Key(word) => write!(
                 f,
                 "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, unhealthy (process), late (timers), fail-until (saves)"
             ),
-            ScheduleErrorKind::Backwards { at, before } => {
+            CaseErrorKind::Backwards { at, before } => {
                 write!(
                     f,
                     "{at} is before {before}, the time of the line above: order the lines by time"
                 )
             }
-            ScheduleErrorKind::NoPolicy => f.write_str(
+            CaseErrorKind::NoPolicy => f.write_str(
                 "there is no policy yet: begin with a line such as `policy restart=always`",
             ),
         }
     }
 }
 
-impl std::error::Error for ScheduleError {}
+impl std::error::Error for CaseError {}
 
-impl From<ParseError> for ScheduleErrorKind {
+impl From<ParseError> for CaseErrorKind {
     fn from(error: ParseError) -> Self {
         Self::Word(error)
     }
 }
 
-impl From<PolicyTextError> for ScheduleErrorKind {
+impl From<PolicyTextError> for CaseErrorKind {
     fn from(error: PolicyTextError) -> Self {
         Self::Policy(error)
     }
@@ -280,12 +280,12 @@ impl From<PolicyTextError> for ScheduleErrorKind {
 /// Reads what `Display` prints; empty lines and lines that begin with `#` are passed over.
 ///
 /// # Errors
-/// [`ScheduleError`] naming the line and what is wrong with it.
-impl FromStr for Schedule {
-    type Err = ScheduleError;
+/// [`CaseError`] naming the line and what is wrong with it.
+impl FromStr for Case {
+    type Err = CaseError;
 
-    fn from_str(text: &str) -> Result<Self, ScheduleError> {
-        let mut schedule: Option<Self> = None;
+    fn from_str(text: &str) -> Result<Self, CaseError> {
+        let mut case: Option<Self> = None;
         let mut lines = 0;
         for (index, line) in text.lines().enumerate() {
             lines = index + 1;
@@ -293,66 +293,64 @@ impl FromStr for Schedule {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            read_line(&mut schedule, line)
-                .map_err(|kind| ScheduleError { line: index + 1, kind })?;
+            read_line(&mut case, line).map_err(|kind| CaseError { line: index + 1, kind })?;
         }
-        schedule
-            .ok_or_else(|| ScheduleError { line: lines.max(1), kind: ScheduleErrorKind::NoPolicy })
+        case.ok_or_else(|| CaseError { line: lines.max(1), kind: CaseErrorKind::NoPolicy })
     }
 }
 
-fn read_line(schedule: &mut Option<Schedule>, line: &str) -> Result<(), ScheduleErrorKind> {
+fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
     let (head, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     if head == "policy" {
         let policy = rest.parse()?;
-        match schedule {
-            Some(schedule) => schedule.policy = policy,
-            None => *schedule = Some(Schedule { scripts: Vec::new(), ..Schedule::new(policy) }),
+        match case {
+            Some(case) => case.policy = policy,
+            None => *case = Some(Case { scripts: Vec::new(), ..Case::new(policy) }),
         }
         return Ok(());
     }
-    let schedule = schedule.as_mut().ok_or(ScheduleErrorKind::NoPolicy)?;
+    let case = case.as_mut().ok_or(CaseErrorKind::NoPolicy)?;
     match head {
-        "process" => schedule.scripts.push(read_script(rest)?),
-        "timers" => schedule.timers_late = read_key(rest, "late")?.parse()?,
-        "saves" => schedule.saves_fail_until = read_key(rest, "fail-until")?.parse()?,
+        "process" => case.scripts.push(read_script(rest)?),
+        "timers" => case.timers_late = read_key(rest, "late")?.parse()?,
+        "saves" => case.saves_fail_until = read_key(rest, "fail-until")?.parse()?,
         "seed" => {
-            schedule.seed = rest.parse().map_err(|_| ScheduleErrorKind::Line(line.to_owned()))?;
+            case.seed = rest.parse().map_err(|_| CaseErrorKind::Line(line.to_owned()))?;
         }
         _ => {
             if !head.starts_with(|c: char| c.is_ascii_digit()) {
-                return Err(ScheduleErrorKind::Line(head.to_owned()));
+                return Err(CaseErrorKind::Line(head.to_owned()));
             }
             let at: Millis = head.parse()?;
-            let before = schedule.inputs.last().map_or(Millis::ZERO, |input| input.at);
+            let before = case.inputs.last().map_or(Millis::ZERO, |input| input.at);
             if at < before {
-                return Err(ScheduleErrorKind::Backwards { at, before });
+                return Err(CaseErrorKind::Backwards { at, before });
             }
             let rest = rest.trim();
             let what = match rest.strip_prefix("policy ") {
                 Some(policy) => What::Amend(policy.parse()?),
                 None => What::Tell(rest.parse()?),
             };
-            schedule.inputs.push(TimedInput { at, what });
+            case.inputs.push(TimedInput { at, what });
         }
     }
     Ok(())
 }
 
-fn read_key<'a>(rest: &'a str, key: &str) -> Result<&'a str, ScheduleErrorKind> {
+fn read_key<'a>(rest: &'a str, key: &str) -> Result<&'a str, CaseErrorKind> {
     rest.trim()
         .split_once('=')
         .filter(|(found, _)| *found == key)
         .map(|(_, value)| value)
-        .ok_or_else(|| ScheduleErrorKind::Key(rest.to_owned()))
+        .ok_or_else(|| CaseErrorKind::Key(rest.to_owned()))
 }
 
-fn read_script(rest: &str) -> Result<Script, ScheduleErrorKind> {
+fn read_script(rest: &str) -> Result<Script, CaseErrorKind> {
     let mut script = Script::OBEDIENT;
     // The first word names the run; its number is its place among the lines.
     for word in rest.split_whitespace().skip(1) {
         let (key, value) =
-            word.split_once('=').ok_or_else(|| ScheduleErrorKind::Key(word.to_owned()))?;
+            word.split_once('=').ok_or_else(|| CaseErrorKind::Key(word.to_owned()))?;
         match key {
             "starts" => script.start = Start::After(value.parse()?),
             "fails" => {
@@ -366,7 +364,7 @@ fn read_script(rest: &str) -> Result<Script, ScheduleErrorKind> {
             "ready" => script.ready = never_or(value, "never")?,
             "pings" => script.pings = never_or(value, "never")?,
             "unhealthy" => script.unhealthy = never_or(value, "never")?,
-            _ => return Err(ScheduleErrorKind::Key(word.to_owned())),
+            _ => return Err(CaseErrorKind::Key(word.to_owned())),
         }
     }
     Ok(script)
@@ -397,9 +395,9 @@ seed 7
 ";
 
     #[test]
-    fn a_schedule_survives_its_text_form() {
-        let schedule: Schedule = TEXT.parse().unwrap();
-        assert_eq!(schedule.to_string(), TEXT);
+    fn a_case_survives_its_text_form() {
+        let case: Case = TEXT.parse().unwrap();
+        assert_eq!(case.to_string(), TEXT);
     }
 
     #[test]
@@ -412,7 +410,7 @@ seed 7
             ("policy restart=always\n5ms leap", "line 2: event: \"leap\""),
             ("", "line 1: there is no policy yet"),
         ] {
-            let error = text.parse::<Schedule>().unwrap_err().to_string();
+            let error = text.parse::<Case>().unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         }
     }
