@@ -28,6 +28,7 @@
 //! # Ok::<(), monitor_sim::case::CaseError>(())
 //! ```
 
+pub mod campaign;
 pub mod case;
 pub mod check;
 pub mod choices;

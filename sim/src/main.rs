@@ -1,5 +1,7 @@
 //! The `monitor-sim` program: what can be verified, replayed and drawn from a command line.
 
+mod cli;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::process::ExitCode;
 
 use anstream::{eprintln, print, println};
 use clap::{Args, Parser, Subcommand};
+use cli::campaign::{MergeArguments, RunArguments};
+use cli::{BLIND, INTERNAL, USAGE, VIOLATED};
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_core::{Policy, Preset};
 use monitor_os::record::Record;
@@ -33,8 +37,9 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 all is well, 10 a property is violated or a record disagrees, 12 the harness did not find
-a bug that was put in on purpose, 64 the input is not understood, 70 a file cannot be read or written.
+Exit status: 0 all is well, 10 a property is violated or a record disagrees, 11 a case was not the same
+when run again, 12 the harness did not find a bug that was put in on purpose, 64 the input is not
+understood, 70 a file cannot be read or written, 75 interrupted: the same command goes on.
 
 Examples:
   monitor-sim check                        verify everything, print a summary
@@ -42,6 +47,8 @@ Examples:
                                            put a known bug in and see it found
   monitor-sim replay web.jsonl             does a record of `monitor run --record` agree?
   monitor-sim replay case.txt              run a case in the virtual world, print every step
+  monitor-sim run --campaign nightly --cases 10000000
+                                           hunt for hours; resume, shard and merge
   monitor-sim graph --preset docker > states.mmd";
 
 #[derive(Subcommand)]
@@ -50,6 +57,10 @@ enum Command {
     Check(CheckArguments),
     /// Replay a record of a real supervision, or a case, and judge every step.
     Replay(ReplayArguments),
+    /// Run a campaign of random cases on all cores: resumable, sharded, the same everywhere.
+    Run(RunArguments),
+    /// Add up the reports of shards.
+    Merge(MergeArguments),
     /// Draw the state diagram of a policy, as the exhaustive search has seen it.
     Graph(GraphArguments),
 }
@@ -101,11 +112,6 @@ fn parse_saboteur(name: &str) -> Result<Saboteur, String> {
         .ok_or_else(|| format!("there is no such bug: give one of {}", known()))
 }
 
-const VIOLATED: u8 = 10;
-const BLIND: u8 = 12;
-const USAGE: u8 = 64;
-const INTERNAL: u8 = 70;
-
 fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Check(arguments) => match arguments.sabotage {
@@ -113,6 +119,8 @@ fn main() -> ExitCode {
             None => check(&arguments),
         },
         Command::Replay(arguments) => replay(&arguments),
+        Command::Run(arguments) => cli::campaign::run(&arguments),
+        Command::Merge(arguments) => cli::campaign::merge(&arguments),
         Command::Graph(arguments) => draw(&arguments),
     };
     ExitCode::from(code)

@@ -1,0 +1,486 @@
+//! Campaigns: many cases, split over threads and machines, with a report that adds up.
+//!
+//! A case depends on nothing but the campaign's name and its index. Reports of disjoint ranges add up in
+//! any order to the report of the whole, so the result does not depend on the number of jobs or shards.
+//!
+//! # Examples
+//! ```
+//! use monitor_os::Core;
+//! use monitor_sim::campaign::{Plan, Report};
+//!
+//! let plan = Plan::new("nightly");
+//! let whole = plan.run(0..200, Core);
+//! let mut halves = plan.run(100..200, Core);
+//! halves.add(plan.run(0..100, Core));
+//! assert_eq!(whole, halves);
+//! assert!(whole.failures.is_empty());
+//! # let _: Report = whole;
+//! ```
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use monitor_core::Phase;
+use monitor_os::Machine;
+use serde::{Deserialize, Serialize};
+
+use crate::case::Case;
+use crate::choices::Seeded;
+use crate::generate;
+use crate::hunt::{self, STEPS_MAX};
+use crate::model::event_name;
+use crate::race::Race;
+use crate::world::{self, Verdict};
+
+/// Which cases a campaign consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    name: String,
+    key: u64,
+}
+
+impl Plan {
+    /// The campaign with this name. Another name is another set of cases.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), key: Digest::default().with(name.as_bytes()).0 }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The case of an index: every eighth aims at nothing, the others at one race each.
+    #[must_use]
+    pub fn case(&self, index: u64) -> Case {
+        let mut choices = Seeded::new(self.seed(index));
+        let kinds = Race::ALL.len() as u64 + 1;
+        match Race::ALL.get(usize::try_from(index % kinds).unwrap_or(usize::MAX)) {
+            Some(race) => race.case(&mut choices),
+            None => generate::case(&mut choices),
+        }
+    }
+
+    /// The seed of an index.
+    #[must_use]
+    pub const fn seed(&self, index: u64) -> u64 {
+        mix(self.key ^ mix(index))
+    }
+
+    /// Runs the cases of a range; every twentieth twice, to see whether it does the same again.
+    pub fn run(&self, range: Range<u64>, machine: impl Machine + Copy) -> Report {
+        let mut report = Report::default();
+        let mut cells: BTreeMap<(Phase, &'static str), u64> = BTreeMap::new();
+        for index in range {
+            let case = self.case(index);
+            let verdict = world::run(&case, machine, STEPS_MAX);
+            let digest = digest(&verdict);
+            if index.is_multiple_of(DOUBLED_EVERY) {
+                report.doubled += 1;
+                let again = world::run(&case, machine, STEPS_MAX);
+                report.unequal += u64::from(self::digest(&again) != digest);
+            }
+            report.cases += 1;
+            report.steps += verdict.trace.len() as u64;
+            report.digest = report.digest.wrapping_add(mix(digest ^ index));
+            for line in &verdict.trace {
+                *cells.entry((line.before.phase(), event_name(line.event))).or_default() += 1;
+            }
+            if let Some(property) = verdict.violated {
+                let failure = hunt::shrink(self.seed(index), case, property, machine);
+                report.add_failure(FailureNote {
+                    property: property.name().to_owned(),
+                    index,
+                    inputs: failure.case.inputs.len(),
+                    case: failure.case.to_string(),
+                });
+            }
+        }
+        report.cells = cells
+            .into_iter()
+            .map(|((phase, event), count)| (format!("{phase} × {event}"), count))
+            .collect();
+        report
+    }
+}
+
+/// One case in so many is run twice.
+const DOUBLED_EVERY: u64 = 20;
+
+/// What the cases of a range have shown. Adding is associative and commutative.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Cases run.
+    pub cases: u64,
+    /// Steps taken in them.
+    pub steps: u64,
+    /// Cases that were run twice.
+    pub doubled: u64,
+    /// Of those, the ones that were not the same again: nondeterminism.
+    pub unequal: u64,
+    /// The sum of the hashes of all traces: equal for equal sets of cases.
+    pub digest: u64,
+    /// How often each event was told in each phase.
+    pub cells: BTreeMap<String, u64>,
+    /// What failed, by property: the shortest cases, at most three each.
+    pub failures: BTreeMap<String, Vec<FailureNote>>,
+}
+
+/// One failing case, shrunk.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailureNote {
+    /// How many inputs the case has.
+    pub inputs: usize,
+    /// The index that it was drawn from.
+    pub index: u64,
+    /// The property that is violated.
+    pub property: String,
+    /// The case, as text.
+    pub case: String,
+}
+
+/// How many failing cases of one property are kept.
+const KEPT: usize = 3;
+
+impl Report {
+    /// Adds the report of another range.
+    pub fn add(&mut self, other: Self) {
+        self.cases += other.cases;
+        self.steps += other.steps;
+        self.doubled += other.doubled;
+        self.unequal += other.unequal;
+        self.digest = self.digest.wrapping_add(other.digest);
+        for (cell, count) in other.cells {
+            *self.cells.entry(cell).or_default() += count;
+        }
+        for failure in other.failures.into_values().flatten() {
+            self.add_failure(failure);
+        }
+    }
+
+    fn add_failure(&mut self, failure: FailureNote) {
+        let kept = self.failures.entry(failure.property.clone()).or_default();
+        kept.push(failure);
+        kept.sort();
+        kept.dedup_by(|later, earlier| later.case == earlier.case);
+        kept.truncate(KEPT);
+    }
+}
+
+/// The report of one shard, as it is kept in a file: what was done, and how far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardFile {
+    /// The version of the crate that ran it: cases are the same only within one.
+    pub version: String,
+    /// The campaign's name.
+    pub campaign: String,
+    /// Which shard of how many.
+    pub shard: Shard,
+    /// How many cases the whole campaign has.
+    pub total: u64,
+    /// The index that comes next; everything from the shard's first index up to it is in the report.
+    pub next: u64,
+    /// What the cases have shown.
+    pub report: Report,
+}
+
+impl ShardFile {
+    /// A shard of which nothing was run yet.
+    #[must_use]
+    pub fn new(plan: &Plan, shard: Shard, total: u64) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            campaign: plan.name.clone(),
+            shard,
+            total,
+            next: shard.range(total).start,
+            report: Report::default(),
+        }
+    }
+
+    /// Whether every case of the shard was run.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.next == self.shard.range(self.total).end
+    }
+
+    /// The indices that are in the report.
+    #[must_use]
+    pub fn done(&self) -> Range<u64> {
+        self.shard.range(self.total).start..self.next
+    }
+
+    /// Whether two files are about the same cases, so that they may be merged or resumed.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        (&self.version, &self.campaign, self.total)
+            == (&other.version, &other.campaign, other.total)
+    }
+}
+
+/// One part of a campaign: the `index`th of `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shard {
+    /// Which part, from 0.
+    pub index: u64,
+    /// Of how many.
+    pub count: u64,
+}
+
+impl Shard {
+    /// The whole.
+    pub const WHOLE: Self = Self { index: 0, count: 1 };
+
+    /// The indices that belong to the part, of `total`. Parts are disjoint and cover everything.
+    #[must_use]
+    pub fn range(self, total: u64) -> Range<u64> {
+        let edge = |part: u64| {
+            let wide = u128::from(total) * u128::from(part) / u128::from(self.count.max(1));
+            u64::try_from(wide).unwrap_or(total)
+        };
+        edge(self.index)..edge(self.index + 1)
+    }
+}
+
+/// Reads `K/N`, with K from 0.
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (index, count) = text.split_once('/').unwrap_or((text, ""));
+        match (index.parse(), count.parse()) {
+            (Ok(index), Ok(count)) if index < count => Ok(Self { index, count }),
+            _ => Err(format!("{text:?} is no shard: write K/N with K from 0 to N-1, such as 0/4")),
+        }
+    }
+}
+
+/// What several shards add up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The sum.
+    pub report: Report,
+    /// How many cases the campaign has.
+    pub total: u64,
+    /// Indices that no shard has run.
+    pub gaps: Vec<Range<u64>>,
+    /// How many files were copies of others.
+    pub duplicates: usize,
+}
+
+/// Why files do not add up. Nothing was merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MergeError {
+    /// There is no file.
+    Nothing,
+    /// Two files are of different campaigns, sizes or versions.
+    Foreign {
+        /// The campaign, version and size of the first file.
+        first: String,
+        /// Those of the other.
+        other: String,
+    },
+    /// Two files have run some of the same cases, without one being the other's beginning.
+    Overlap {
+        /// The ranges.
+        ranges: [Range<u64>; 2],
+    },
+}
+
+impl std::fmt::Display for MergeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("no shard files: give the folders that `run --out` wrote"),
+            Self::Foreign { first, other } => {
+                write!(f, "{other} does not belong to {first}: merge each campaign by itself")
+            }
+            Self::Overlap { ranges: [first, other] } => write!(
+                f,
+                "two shards have run some of the same cases, {first:?} and {other:?}: use one number of shards"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for MergeError {}
+
+/// Adds shard files up. Of files about the same shard the one that has come furthest counts.
+///
+/// # Errors
+/// [`MergeError`] if they are not of one campaign.
+pub fn merge(files: impl IntoIterator<Item = ShardFile>) -> Result<Merged, MergeError> {
+    let mut shards: BTreeMap<Shard, ShardFile> = BTreeMap::new();
+    let mut duplicates = 0;
+    for file in files {
+        if let Some(first) = shards.values().next()
+            && !first.is_of(&file)
+        {
+            let name = |file: &ShardFile| {
+                format!(
+                    "campaign {:?} of {} cases, version {}",
+                    file.campaign, file.total, file.version
+                )
+            };
+            return Err(MergeError::Foreign { first: name(first), other: name(&file) });
+        }
+        match shards.get_mut(&file.shard) {
+            Some(known) => {
+                duplicates += 1;
+                if file.next > known.next {
+                    *known = file;
+                }
+            }
+            None => {
+                shards.insert(file.shard, file);
+            }
+        }
+    }
+    let mut files: Vec<ShardFile> = shards.into_values().collect();
+    files.sort_by_key(|file| file.done().start);
+    let total = files.first().ok_or(MergeError::Nothing)?.total;
+    let mut merged = Merged { report: Report::default(), total, gaps: Vec::new(), duplicates };
+    let mut reached = 0;
+    let mut before = 0..0;
+    for file in files {
+        let done = file.done();
+        if done.start < reached {
+            return Err(MergeError::Overlap { ranges: [before, done] });
+        }
+        if done.start > reached {
+            merged.gaps.push(reached..done.start);
+        }
+        reached = done.end;
+        before = done;
+        merged.report.add(file.report);
+    }
+    if reached < total {
+        merged.gaps.push(reached..total);
+    }
+    Ok(merged)
+}
+
+/// The hash of everything that a run has shown.
+#[must_use]
+pub fn digest(verdict: &Verdict) -> u64 {
+    let mut digest = Digest::default();
+    for line in &verdict.trace {
+        digest = digest
+            .with(&line.at.as_nanos().to_le_bytes())
+            .with(&line.event.to_bytes())
+            .with(&line.step.state.to_bytes());
+        line.step.for_each(|action| digest = digest.with(&[action_byte(action)]));
+    }
+    digest.with(verdict.violated.map_or("", crate::watch::Property::name).as_bytes()).0
+}
+
+const fn action_byte(action: monitor_core::Action) -> u8 {
+    use monitor_core::Action;
+    match action {
+        Action::Persist(_) => 0,
+        Action::Spawn { .. } => 1,
+        Action::Signal { signal, .. } => 64 + signal.number(),
+        Action::Release { .. } => 2,
+        Action::Disarm { .. } => 3,
+        Action::Arm { .. } => 4,
+        Action::Shorten { .. } => 5,
+        Action::Emit(_) => 6,
+    }
+}
+
+/// FNV-1a, 64 bits, finished by [`mix`]: the same on every machine and in every release.
+#[derive(Clone, Copy, Debug)]
+struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Digest {
+    fn with(self, bytes: &[u8]) -> Self {
+        let step =
+            |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        Self(bytes.iter().fold(self.0, step))
+    }
+}
+
+/// The finaliser of `SplitMix64`: spreads every bit over all of them.
+const fn mix(mut value: u64) -> u64 {
+    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_os::Core;
+
+    use super::*;
+    use crate::saboteur::Saboteur;
+
+    #[test]
+    fn shards_cover_everything_once() {
+        for (total, count) in [(10, 3), (7, 7), (5, 8), (1_000_003, 64)] {
+            let mut next = 0;
+            for index in 0..count {
+                let range = Shard { index, count }.range(total);
+                assert_eq!(range.start, next);
+                next = range.end;
+            }
+            assert_eq!(next, total);
+        }
+    }
+
+    fn shard_file(index: u64, count: u64) -> ShardFile {
+        let plan = Plan::new("test");
+        let shard = Shard { index, count };
+        let mut file = ShardFile::new(&plan, shard, 300);
+        file.report = plan.run(shard.range(300), Core);
+        file.next = shard.range(300).end;
+        file
+    }
+
+    #[test]
+    fn shards_merged_in_any_order_equal_one_run() {
+        let whole = merge([shard_file(0, 1)]).unwrap();
+        let parts = merge([shard_file(2, 3), shard_file(0, 3), shard_file(1, 3)]).unwrap();
+        assert_eq!(whole, parts);
+        assert_eq!(whole.gaps, []);
+        assert_eq!(whole.report.cases, 300);
+    }
+
+    #[test]
+    fn a_copy_counts_once_and_a_missing_shard_is_named() {
+        let merged = merge([shard_file(0, 3), shard_file(2, 3), shard_file(0, 3)]).unwrap();
+        assert_eq!(merged.duplicates, 1);
+        assert_eq!(merged.gaps, vec![Range { start: 100, end: 200 }]);
+        assert_eq!(merged.report.cases, 200);
+    }
+
+    #[test]
+    fn strangers_are_refused() {
+        let stranger = ShardFile { campaign: "other".to_owned(), ..shard_file(1, 3) };
+        assert!(matches!(merge([shard_file(0, 3), stranger]), Err(MergeError::Foreign { .. })));
+        assert!(matches!(
+            merge([shard_file(0, 3), shard_file(0, 2)]),
+            Err(MergeError::Overlap { .. })
+        ));
+        assert_eq!(merge([]), Err(MergeError::Nothing));
+    }
+
+    #[test]
+    fn failures_are_kept_shrunk_and_the_shortest_first() {
+        let report = Plan::new("canary").run(0..400, Saboteur::RepeatsStopSignal);
+        let kept = &report.failures["stops-compose"];
+        assert!(kept.len() <= KEPT && kept.is_sorted());
+        assert!(kept[0].case.parse::<Case>().is_ok());
+    }
+}
