@@ -147,7 +147,7 @@ fn work(
     let next_block = AtomicU64::new(file.next);
     let halt = AtomicBool::new(false);
     let (sender, reports) = mpsc::channel::<(u64, Report)>();
-    let mut saved_at = bar.elapsed();
+    let (begun_at, mut saved_at) = (file.report.cases, bar.elapsed());
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             let sender = sender.clone();
@@ -191,13 +191,12 @@ fn work(
     })?;
     bar.finish_and_clear();
     save(path, file)?;
+    let (cases, seconds) = (file.report.cases - begun_at, bar.elapsed().as_secs_f64());
     println!(
-        "{} cases, {} steps in {:.1} s: {:.0} cases/s here",
-        file.report.cases,
-        file.report.steps,
-        bar.elapsed().as_secs_f64(),
-        bar.per_sec()
+        "{cases} cases in {seconds:.1} s on {jobs} threads: {:.0} a second",
+        cases as f64 / seconds
     );
+    println!("{} cases and {} steps in the report", file.report.cases, file.report.steps);
     Ok(stop.load(Ordering::Relaxed))
 }
 

@@ -1,0 +1,85 @@
+//! Campaigns as a user runs them: interrupted, resumed, sharded, merged, and wrong command lines.
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn sim(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_monitor-sim"));
+    for name in ["JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID", "CI_NODE_INDEX", "CI_NODE_TOTAL"] {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(environment.iter().copied()).output().expect("the program runs")
+}
+
+fn run(out: &Path, more: &[&str], environment: &[(&str, &str)]) -> Output {
+    let out = out.to_str().expect("a readable path");
+    let fixed = ["run", "--campaign", "test", "--cases", "6000", "--out", out];
+    sim(&[&fixed[..], more].concat(), environment)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn jobs_shards_and_resumption_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two, parts) =
+        (dir.path().join("one"), dir.path().join("two"), dir.path().join("parts"));
+    assert_eq!(run(&one, &["--jobs", "1"], &[]).status.code(), Some(0));
+    // A budget that is used at once, then the rest.
+    let early = run(&two, &["--jobs", "2", "--budget", "0ms"], &[]);
+    assert_eq!(early.status.code(), Some(0), "{}", text(&early.stderr));
+    assert!(text(&early.stdout).contains("the budget is used"), "{}", text(&early.stdout));
+    assert_eq!(run(&two, &["--jobs", "2"], &[]).status.code(), Some(0));
+    for index in ["0", "1", "2"] {
+        let shard = run(&parts, &["--shards", "3"], &[("JOB_COMPLETION_INDEX", index)]);
+        assert_eq!(shard.status.code(), Some(0), "{}", text(&shard.stderr));
+    }
+    let merged = |dir: &Path| {
+        let output = sim(&["merge", "--json", dir.to_str().unwrap()], &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert_eq!(merged(&one), merged(&two));
+    assert_eq!(merged(&one), merged(&parts));
+    let file = |dir: &Path| fs::read(dir.join("shard-0-of-1.json")).unwrap();
+    assert_eq!(file(&one), file(&two), "the files are equal to the byte");
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_mend() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path();
+    for (more, environment, expected) in [
+        (&["--shard", "4/4"][..], &[][..], "write K/N with K from 0 to N-1"),
+        (&["--shards", "3"], &[], "set it, or give --shard K/3"),
+        (&["--shards", "3"], &[("SLURM_ARRAY_TASK_ID", "3")], "number the jobs from 0"),
+        (&[], &[("JOB_COMPLETION_INDEX", "3")], "give --shards N"),
+    ] {
+        let output = run(out, more, environment);
+        assert!(!output.status.success());
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+    }
+    fs::write(out.join("shard-0-of-1.json"), "{}").unwrap();
+    let output = run(out, &[], &[]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("is damaged; remove it"), "{}", text(&output.stderr));
+    let empty = tempfile::tempdir().unwrap();
+    let output = sim(&["merge", empty.path().to_str().unwrap()], &[]);
+    assert_eq!(output.status.code(), Some(64));
+}
+
+#[test]
+fn gnu_parallel_adds_up_to_one_run() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/campaign/parallel.sh");
+    let output =
+        Command::new("sh").args([script, env!("CARGO_BIN_EXE_monitor-sim")]).output().unwrap();
+    match output.status.code() {
+        Some(0) => {}
+        Some(77) => println!("skipped: GNU parallel is not installed (Debian: parallel)"),
+        _ => panic!("{}", text(&output.stderr)),
+    }
+}
