@@ -42,5 +42,6 @@ pub mod replay;
 pub mod saboteur;
 pub mod screen;
 pub mod strategy;
+pub mod timeline;
 pub mod watch;
 pub mod world;

@@ -3,13 +3,13 @@
 mod cli;
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstream::{eprintln, print, println};
 use clap::{Args, Parser, Subcommand};
 use cli::campaign::{MergeArguments, RunArguments};
+use cli::timeline::TimelineArguments;
 use cli::{BLIND, INTERNAL, USAGE, VIOLATED};
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_core::{Policy, Preset};
@@ -49,6 +49,8 @@ Examples:
   monitor-sim replay case.txt              run a case in the virtual world, print every step
   monitor-sim run --campaign nightly --cases 10000000
                                            hunt for hours; resume, shard and merge
+  monitor-sim timeline web.jsonl --format html --out web.html
+                                           look at it in a browser
   monitor-sim graph --preset docker > states.mmd";
 
 #[derive(Subcommand)]
@@ -61,6 +63,8 @@ enum Command {
     Run(RunArguments),
     /// Add up the reports of shards.
     Merge(MergeArguments),
+    /// Draw a case or a real record as lanes over time.
+    Timeline(TimelineArguments),
     /// Draw the state diagram of a policy, as the exhaustive search has seen it.
     Graph(GraphArguments),
 }
@@ -121,6 +125,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay(&arguments),
         Command::Run(arguments) => cli::campaign::run(&arguments),
         Command::Merge(arguments) => cli::campaign::merge(&arguments),
+        Command::Timeline(arguments) => cli::timeline::timeline(&arguments),
         Command::Graph(arguments) => draw(&arguments),
     };
     ExitCode::from(code)
@@ -293,7 +298,7 @@ fn show(failure: &Failure, out: &Path, saboteur: Option<Saboteur>) {
 
 fn replay(arguments: &ReplayArguments) -> u8 {
     let name = arguments.file.display();
-    let text = match read(&arguments.file) {
+    let text = match cli::read(&arguments.file) {
         Ok(text) => text,
         Err(error) => {
             eprintln!("monitor-sim: {name}: {error}: give a file that can be read as text");
@@ -319,10 +324,6 @@ fn replay(arguments: &ReplayArguments) -> u8 {
             USAGE
         }
     }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
 }
 
 fn replay_record(record: &Record) -> u8 {

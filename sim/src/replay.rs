@@ -5,10 +5,11 @@ use std::fmt;
 
 use monitor_core::{Event, Phase, Policy, State};
 use monitor_os::record::{Line, Record, RecordedStep};
-use monitor_os::{Core, Machine as _, UnitId};
+use monitor_os::{Core, Machine as _, Moment, UnitId};
 
 use crate::screen;
 use crate::watch::{Property, Watch};
+use crate::world::TraceLine;
 
 /// What a replay has shown.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +100,32 @@ pub fn replay(record: &Record) -> Agreement {
         }
     }
     agreement
+}
+
+/// The trace of the first unit of a record, as the machine explains it.
+#[must_use]
+pub fn trace(record: &Record) -> Vec<TraceLine> {
+    let mut trace = Vec::new();
+    let mut first: Option<(UnitId, Policy, State)> = None;
+    for line in &record.lines {
+        match (line, &mut first) {
+            (Line::Head { unit, policy, .. }, None) => {
+                first = Some((*unit, *policy, State::INITIAL))
+            }
+            (Line::Amended { unit, policy, .. }, Some(known)) if *unit == known.0 => {
+                known.1 = *policy;
+            }
+            (Line::Step(recorded), Some((unit, policy, state))) if recorded.unit == *unit => {
+                let (before, event) = (*state, recorded.event);
+                let step = Core.step(policy, before, event);
+                *state = step.state;
+                let at = Moment::from_nanos(recorded.at_us.saturating_mul(1_000));
+                trace.push(TraceLine { at, event, before, step, policy: *policy });
+            }
+            (Line::Head { .. } | Line::Amended { .. } | Line::Step(_), _) => {}
+        }
+    }
+    trace
 }
 
 impl Unit {

@@ -1,6 +1,16 @@
 //! The subcommands of `monitor-sim`, one file each, and the exit statuses that they share.
 
 pub(crate) mod campaign;
+pub(crate) mod timeline;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Reads a file, or the standard input for `-`.
+pub(crate) fn read(path: &Path) -> io::Result<String> {
+    if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
+}
 
 /// Exit status: a property is violated, or a record disagrees.
 pub(crate) const VIOLATED: u8 = 10;

@@ -1,0 +1,448 @@
+//! A trace as lanes over time: what was asked, the phases, the runs, the timers.
+//!
+//! One layout, drawn as SVG, as a self-contained HTML page, and as a trace for Perfetto and Chrome. Gaps
+//! between steps are compressed, so that milliseconds and hours fit on one line.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use html_escape::encode_text;
+use monitor_core::{Action, Event, Phase, RunId, TimerSlot};
+use monitor_os::Moment;
+use serde::Serialize;
+
+use crate::screen;
+use crate::world::TraceLine;
+
+/// A trace laid out in lanes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// Every moment at which something happened, in order, each once.
+    pub moments: Vec<Moment>,
+    /// What lasts.
+    pub spans: Vec<Span>,
+    /// What happens at a moment.
+    pub marks: Vec<Mark>,
+}
+
+/// Something that lasts, in one lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where it is drawn.
+    pub lane: Lane,
+    /// When it begins.
+    pub from: Moment,
+    /// When it ends; the end of the trace if it does not.
+    pub to: Moment,
+    /// What is written on it.
+    pub label: String,
+    /// What hovering shows.
+    pub detail: String,
+    /// What its colour says.
+    pub tone: Tone,
+}
+
+/// Something that happens at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// When.
+    pub at: Moment,
+    /// What is written at it.
+    pub label: String,
+    /// What hovering shows: the step.
+    pub detail: String,
+}
+
+/// One row of the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lane {
+    /// What was asked.
+    Wishes,
+    /// The phase of the machine.
+    Phase,
+    /// The process, from its spawn to its exit, and what it leaves until it is released.
+    Process,
+    /// The phase's timer.
+    Timer,
+    /// The watchdog.
+    Watchdog,
+    /// The window of the start limit.
+    Window,
+}
+
+impl Lane {
+    /// All lanes, from top to bottom.
+    pub const ALL: [Self; 6] =
+        [Self::Wishes, Self::Phase, Self::Process, Self::Timer, Self::Watchdog, Self::Window];
+
+    /// The name beside the row.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wishes => "wishes",
+            Self::Phase => "phase",
+            Self::Process => "process",
+            Self::Timer => "timer",
+            Self::Watchdog => "watchdog",
+            Self::Window => "window",
+        }
+    }
+}
+
+/// What the colour of a span says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// It serves.
+    Good,
+    /// Something is awaited.
+    Waiting,
+    /// It is being brought down.
+    Ending,
+    /// It is down.
+    Down,
+}
+
+impl Tone {
+    const fn colour(self) -> &'static str {
+        match self {
+            Self::Good => "#9ad29a",
+            Self::Waiting => "#f3d27a",
+            Self::Ending => "#f0a08c",
+            Self::Down => "#d4d8dd",
+        }
+    }
+
+    const fn of(phase: Phase) -> Self {
+        match phase {
+            Phase::Activating | Phase::Running | Phase::Healthy => Self::Good,
+            Phase::Starting | Phase::BackingOff | Phase::Throttled => Self::Waiting,
+            Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging => Self::Ending,
+            Phase::Idle | Phase::Stopped => Self::Down,
+        }
+    }
+}
+
+impl Timeline {
+    /// Lays a trace out.
+    #[must_use]
+    pub fn new(trace: &[TraceLine]) -> Self {
+        let mut layout = Layout::default();
+        for line in trace {
+            layout.step(line);
+        }
+        layout.finish()
+    }
+}
+
+#[derive(Default)]
+struct Layout {
+    now: Moment,
+    moments: Vec<Moment>,
+    spans: Vec<Span>,
+    marks: Vec<Mark>,
+    open: BTreeMap<Lane, Span>,
+    phase: Phase,
+}
+
+impl Layout {
+    fn step(&mut self, line: &TraceLine) {
+        self.now = line.at;
+        if self.moments.last() != Some(&line.at) {
+            self.moments.push(line.at);
+        }
+        let state = line.step.state;
+        let detail = format!("{}\n{state}\n{}", line.event, screen::actions(line.step));
+        if line.event.run().is_none() && !matches!(line.event, Event::TimerFired { .. }) {
+            self.marks.push(Mark {
+                at: line.at,
+                label: line.event.to_string(),
+                detail: detail.clone(),
+            });
+        }
+        if let Event::TimerFired { timer } = line.event {
+            self.close(lane_of(timer.kind.slot()));
+        }
+        if let Event::Exited { .. } | Event::StartFailed { .. } = line.event
+            && state.outcome() != line.before.outcome()
+        {
+            self.close(Lane::Process);
+            let label = format!("{} {}", state.run(), state.outcome());
+            self.begin(Lane::Process, label, detail.clone(), Tone::Ending);
+        }
+        line.step.for_each(|action| match action {
+            Action::Spawn { run } => self.begin_run(run, &detail),
+            Action::Arm { timer, delay } => {
+                let label = format!("{} {delay}", timer.kind);
+                self.begin(lane_of(timer.kind.slot()), label, detail.clone(), Tone::Waiting);
+            }
+            Action::Shorten { timer, delay } => {
+                let label = format!("{} at most {delay}", timer.kind);
+                self.begin(lane_of(timer.kind.slot()), label, detail.clone(), Tone::Waiting);
+            }
+            Action::Disarm { slot } => self.close(lane_of(slot)),
+            Action::Persist(_)
+            | Action::Signal { .. }
+            | Action::Release { .. }
+            | Action::Emit(_) => {}
+        });
+        let released = !matches!(state.phase(), Phase::Releasing | Phase::Purging);
+        if !state.phase().is_live() && released {
+            self.close(Lane::Process);
+        }
+        if state.phase() != self.phase || self.open.is_empty() {
+            self.phase = state.phase();
+            let label = state.phase().to_string();
+            self.begin(Lane::Phase, label, detail, Tone::of(state.phase()));
+        }
+    }
+
+    fn begin_run(&mut self, run: RunId, detail: &str) {
+        self.begin(Lane::Process, format!("run {run}"), detail.to_owned(), Tone::Good);
+    }
+
+    fn begin(&mut self, lane: Lane, label: String, detail: String, tone: Tone) {
+        self.close(lane);
+        let span = Span { lane, from: self.now, to: self.now, label, detail, tone };
+        self.open.insert(lane, span);
+    }
+
+    fn close(&mut self, lane: Lane) {
+        if let Some(mut span) = self.open.remove(&lane) {
+            span.to = self.now;
+            self.spans.push(span);
+        }
+    }
+
+    fn finish(mut self) -> Timeline {
+        for lane in Lane::ALL {
+            self.close(lane);
+        }
+        self.spans.sort_by_key(|span| (span.lane, span.from));
+        Timeline { moments: self.moments, spans: self.spans, marks: self.marks }
+    }
+}
+
+const fn lane_of(slot: TimerSlot) -> Lane {
+    match slot {
+        TimerSlot::Phase => Lane::Timer,
+        TimerSlot::Watchdog => Lane::Watchdog,
+        TimerSlot::Window => Lane::Window,
+    }
+}
+
+const LEFT: f64 = 90.0;
+const ROW: f64 = 34.0;
+const TOP: f64 = 34.0;
+
+/// The horizontal place of each moment: a gap takes a fixed width and the logarithm of its length.
+fn places(timeline: &Timeline) -> BTreeMap<Moment, f64> {
+    let mut x = LEFT;
+    let mut before: Option<Moment> = None;
+    let mut places = BTreeMap::new();
+    for &at in &timeline.moments {
+        if let Some(before) = before {
+            let gap_ms = at.nanos_since(before) as f64 / 1e6;
+            x += 70.0 + 30.0 * (1.0 + gap_ms).log10();
+        }
+        places.insert(at, x);
+        before = Some(at);
+    }
+    places
+}
+
+/// Draws the timeline as an SVG image.
+#[must_use]
+pub fn svg(timeline: &Timeline) -> String {
+    let places = places(timeline);
+    let end = places.values().last().copied().unwrap_or(LEFT) + 110.0;
+    let place = |at: Moment| places.get(&at).copied().unwrap_or(LEFT);
+    let height = TOP + ROW * Lane::ALL.len() as f64 + 12.0;
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _unfailing = draw(&mut text, timeline, place, end, height);
+    text
+}
+
+fn draw(
+    text: &mut String,
+    timeline: &Timeline,
+    place: impl Fn(Moment) -> f64,
+    end: f64,
+    height: f64,
+) -> std::fmt::Result {
+    writeln!(
+        text,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{end:.0}" height="{height:.0}" viewBox="0 0 {end:.0} {height:.0}" font-family="system-ui, sans-serif" font-size="11">"#
+    )?;
+    writeln!(text, r#"<rect width="100%" height="100%" fill="white"/>"#)?;
+    for (row, lane) in Lane::ALL.into_iter().enumerate() {
+        let y = TOP + ROW * row as f64;
+        writeln!(text, r##"<text x="6" y="{:.0}" fill="#555">{}</text>"##, y + 20.0, lane.name())?;
+        let line = y + ROW;
+        writeln!(
+            text,
+            r##"<line x1="0" x2="{end:.0}" y1="{line:.0}" y2="{line:.0}" stroke="#eee"/>"##
+        )?;
+    }
+    let bottom = height - 12.0;
+    for &at in &timeline.moments {
+        let x = place(at);
+        writeln!(
+            text,
+            r##"<line x1="{x:.0}" x2="{x:.0}" y1="22" y2="{bottom:.0}" stroke="#e6e6e6"/><text x="{x:.0}" y="16" fill="#777">{at}</text>"##
+        )?;
+    }
+    for span in &timeline.spans {
+        let row = Lane::ALL.iter().position(|&lane| lane == span.lane).unwrap_or(0);
+        let (x, y) = (place(span.from), TOP + ROW * row as f64 + 5.0);
+        let ends = span.to == timeline.moments.last().copied().unwrap_or_default();
+        let width = if ends { end - 8.0 - x } else { (place(span.to) - x).max(3.0) };
+        writeln!(
+            text,
+            r##"<g><title>{}</title><rect x="{x:.0}" y="{y:.0}" width="{width:.0}" height="24" rx="3" fill="{}" stroke="#888" stroke-width="0.5"/>"##,
+            encode_text(&span.detail),
+            span.tone.colour()
+        )?;
+        let fits = ((width - 6.0) / 6.2).max(0.0) as usize;
+        if fits >= 3 {
+            let label: String = span.label.chars().take(fits).collect();
+            writeln!(
+                text,
+                r#"<text x="{:.0}" y="{:.0}">{}</text>"#,
+                x + 4.0,
+                y + 16.0,
+                encode_text(&label)
+            )?;
+        }
+        writeln!(text, "</g>")?;
+    }
+    for mark in &timeline.marks {
+        let x = place(mark.at);
+        writeln!(
+            text,
+            r##"<g><title>{}</title><path d="M {x:.0} {TOP} l 6 10 l -12 0 z" fill="#3267c8"/><text x="{:.0}" y="{:.0}" fill="#1d448c">{}</text></g>"##,
+            encode_text(&mark.detail),
+            x + 8.0,
+            TOP + 24.0,
+            encode_text(&mark.label)
+        )?;
+    }
+    writeln!(text, "</svg>")
+}
+
+/// A page without anything from elsewhere: the picture, and the table of steps under it.
+#[must_use]
+pub fn html(timeline: &Timeline, title: &str, trace: &[TraceLine]) -> String {
+    let mut rows = String::new();
+    for line in trace {
+        // Writing to a string cannot fail.
+        let _unfailing = writeln!(
+            rows,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            line.at,
+            encode_text(&line.event.to_string()),
+            encode_text(&screen::phases(line.before, line.step)),
+            encode_text(&screen::actions(line.step))
+        );
+    }
+    format!(
+        r#"<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 14px system-ui, sans-serif; margin: 1.5rem; color: #222 }}
+.picture {{ overflow-x: auto; border: 1px solid #ddd }}
+.picture g:hover rect {{ stroke-width: 2; stroke: #333 }}
+table {{ border-collapse: collapse; margin-top: 1.5rem; font: 12px ui-monospace, monospace }}
+td, th {{ text-align: left; padding: 3px 12px 3px 0; border-bottom: 1px solid #eee; white-space: pre }}
+</style></head><body>
+<h1>{title}</h1>
+<p>Gaps between steps are compressed. Hover over a bar or a mark for the step behind it.</p>
+<div class="picture">
+{picture}</div>
+<table><thead><tr><th>time</th><th>input</th><th>phase</th><th>actions</th></tr></thead><tbody>
+{rows}</tbody></table>
+</body></html>
+"#,
+        title = encode_text(title),
+        picture = svg(timeline)
+    )
+}
+
+/// The trace format of Chrome, which Perfetto reads as well: a track a lane, times as they were.
+#[must_use]
+pub fn perfetto(timeline: &Timeline) -> String {
+    let track = |lane: Lane| Lane::ALL.iter().position(|&other| other == lane).unwrap_or(0);
+    let micros = |at: Moment| at.as_nanos() / 1_000;
+    let named = Lane::ALL.into_iter().map(|lane| {
+        serde_json::json!({
+            "name": "thread_name", "ph": "M", "pid": 1, "tid": track(lane),
+            "args": { "name": lane.name() },
+        })
+    });
+    let spans = timeline.spans.iter().map(|span| {
+        serde_json::json!({
+            "name": span.label, "cat": span.lane, "ph": "X", "pid": 1, "tid": track(span.lane),
+            "ts": micros(span.from), "dur": micros(span.to).saturating_sub(micros(span.from)),
+            "args": { "step": span.detail },
+        })
+    });
+    let marks = timeline.marks.iter().map(|mark| {
+        serde_json::json!({
+            "name": mark.label, "cat": Lane::Wishes, "ph": "i", "s": "p", "pid": 1,
+            "tid": track(Lane::Wishes), "ts": micros(mark.at), "args": { "step": mark.detail },
+        })
+    });
+    let events: Vec<_> = named.chain(spans).chain(marks).collect();
+    serde_json::json!({ "traceEvents": events, "displayTimeUnit": "ms" }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_os::Core;
+
+    use super::*;
+    use crate::case::Case;
+    use crate::world;
+
+    fn trace() -> Vec<TraceLine> {
+        let case: Case = "
+            policy restart=always jitter=0
+            process rest lives=1s exits=code=1
+            0ms start
+            1s50ms stop"
+            .parse()
+            .unwrap();
+        world::run(&case, Core, 100).trace
+    }
+
+    #[test]
+    fn a_crash_and_a_stop_in_the_wait_have_their_spans() {
+        let timeline = Timeline::new(&trace());
+        let process: Vec<_> =
+            timeline.spans.iter().filter(|span| span.lane == Lane::Process).collect();
+        assert_eq!(process[0].label, "run #1");
+        assert_eq!((process[0].from.as_millis(), process[0].to.as_millis()), (0, 1_000));
+        let wait = timeline.spans.iter().find(|span| span.label == "backoff 100ms").unwrap();
+        assert_eq!((wait.from.as_millis(), wait.to.as_millis()), (1_000, 1_050));
+        let wishes: Vec<_> = timeline.marks.iter().map(|mark| mark.label.as_str()).collect();
+        assert_eq!(wishes, ["start", "stop"]);
+    }
+
+    #[test]
+    fn pictures_are_well_formed_and_escaped() {
+        let trace = trace();
+        let timeline = Timeline::new(&trace);
+        let page = html(&timeline, "a < b", &trace);
+        assert!(page.contains("<title>a &lt; b</title>") && page.contains("</svg>"));
+        assert_eq!(page.matches("<g>").count(), page.matches("</g>").count());
+        let json: serde_json::Value = serde_json::from_str(&perfetto(&timeline)).unwrap();
+        let events = json["traceEvents"].as_array().unwrap();
+        assert_eq!(events.len(), Lane::ALL.len() + timeline.spans.len() + timeline.marks.len());
+    }
+}
