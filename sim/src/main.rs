@@ -93,6 +93,9 @@ struct ReplayArguments {
     /// Run the case with this bug in the place of the machine.
     #[arg(long, value_name = "NAME", value_parser = parse_saboteur)]
     sabotage: Option<Saboteur>,
+    /// Do not run the case: print it as a complete Rust test.
+    #[arg(long)]
+    emit_rust: bool,
 }
 
 #[derive(Args)]
@@ -315,6 +318,10 @@ fn replay(arguments: &ReplayArguments) -> u8 {
         };
     }
     match text.parse::<Case>() {
+        Ok(case) if arguments.emit_rust => {
+            print!("{}", screen::rust_test(&case));
+            0
+        }
         Ok(case) => match arguments.sabotage {
             Some(saboteur) => replay_case(&case, saboteur),
             None => replay_case(&case, Core),

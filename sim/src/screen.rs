@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use monitor_core::{Event, Note, Policy, State, Step};
 use monitor_os::Machine;
 
+use crate::case::Case;
 use crate::hunt::Failure;
 use crate::model::{self, Counterexample};
 use crate::world::TraceLine;
@@ -111,4 +112,33 @@ pub fn counterexample(
         let _unfailing = writeln!(text, "{mark} {}", untimed(*event, *before, *step));
     }
     text
+}
+
+/// The case as a complete Rust test, to be kept in any crate that depends on `monitor-sim`.
+#[must_use]
+pub fn rust_test(case: &Case) -> String {
+    let mut text = String::from("#[test]\nfn this_case_violates_nothing() {\n");
+    text.push_str("    let case: monitor_sim::case::Case = \"\n");
+    for line in case.to_string().lines() {
+        // Writing to a string cannot fail.
+        let _unfailing = writeln!(text, "        {line}");
+    }
+    text.push_str("    \"\n    .parse()\n    .unwrap();\n");
+    text.push_str("    let verdict = monitor_sim::world::run(&case, monitor_os::Core, 400);\n");
+    text.push_str("    assert_eq!(verdict.violated, None);\n}\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emitted_test_holds_the_case() {
+        let text = "policy restart=always\n0ms start\n5ms stop\n";
+        let case: Case = text.parse().unwrap();
+        let test = rust_test(&case);
+        let quoted = test.split('"').nth(1).unwrap();
+        assert_eq!(quoted.parse(), Ok(case), "{test}");
+    }
 }

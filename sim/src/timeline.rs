@@ -32,8 +32,8 @@ pub struct Span {
     pub lane: Lane,
     /// When it begins.
     pub from: Moment,
-    /// When it ends; the end of the trace if it does not.
-    pub to: Moment,
+    /// When it ends, if the trace shows it.
+    pub to: Option<Moment>,
     /// What is written on it.
     pub label: String,
     /// What hovering shows.
@@ -208,21 +208,19 @@ impl Layout {
 
     fn begin(&mut self, lane: Lane, label: String, detail: String, tone: Tone) {
         self.close(lane);
-        let span = Span { lane, from: self.now, to: self.now, label, detail, tone };
+        let span = Span { lane, from: self.now, to: None, label, detail, tone };
         self.open.insert(lane, span);
     }
 
     fn close(&mut self, lane: Lane) {
         if let Some(mut span) = self.open.remove(&lane) {
-            span.to = self.now;
+            span.to = Some(self.now);
             self.spans.push(span);
         }
     }
 
     fn finish(mut self) -> Timeline {
-        for lane in Lane::ALL {
-            self.close(lane);
-        }
+        self.spans.extend(self.open.into_values());
         self.spans.sort_by_key(|span| (span.lane, span.from));
         Timeline { moments: self.moments, spans: self.spans, marks: self.marks }
     }
@@ -301,8 +299,8 @@ fn draw(
     for span in &timeline.spans {
         let row = Lane::ALL.iter().position(|&lane| lane == span.lane).unwrap_or(0);
         let (x, y) = (place(span.from), TOP + ROW * row as f64 + 5.0);
-        let ends = span.to == timeline.moments.last().copied().unwrap_or_default();
-        let width = if ends { end - 8.0 - x } else { (place(span.to) - x).max(3.0) };
+        let width = span.to.map_or(end - 8.0, &place) - x;
+        let width = width.max(3.0);
         writeln!(
             text,
             r##"<g><title>{}</title><rect x="{x:.0}" y="{y:.0}" width="{width:.0}" height="24" rx="3" fill="{}" stroke="#888" stroke-width="0.5"/>"##,
@@ -379,6 +377,7 @@ td, th {{ text-align: left; padding: 3px 12px 3px 0; border-bottom: 1px solid #e
 pub fn perfetto(timeline: &Timeline) -> String {
     let track = |lane: Lane| Lane::ALL.iter().position(|&other| other == lane).unwrap_or(0);
     let micros = |at: Moment| at.as_nanos() / 1_000;
+    let end = timeline.moments.last().copied().unwrap_or_default();
     let named = Lane::ALL.into_iter().map(|lane| {
         serde_json::json!({
             "name": "thread_name", "ph": "M", "pid": 1, "tid": track(lane),
@@ -388,7 +387,7 @@ pub fn perfetto(timeline: &Timeline) -> String {
     let spans = timeline.spans.iter().map(|span| {
         serde_json::json!({
             "name": span.label, "cat": span.lane, "ph": "X", "pid": 1, "tid": track(span.lane),
-            "ts": micros(span.from), "dur": micros(span.to).saturating_sub(micros(span.from)),
+            "ts": micros(span.from), "dur": micros(span.to.unwrap_or(end)) - micros(span.from),
             "args": { "step": span.detail },
         })
     });
@@ -427,9 +426,12 @@ mod tests {
         let process: Vec<_> =
             timeline.spans.iter().filter(|span| span.lane == Lane::Process).collect();
         assert_eq!(process[0].label, "run #1");
-        assert_eq!((process[0].from.as_millis(), process[0].to.as_millis()), (0, 1_000));
+        assert_eq!(
+            (process[0].from.as_millis(), process[0].to),
+            (0, Some(Moment::from_millis(1_000)))
+        );
         let wait = timeline.spans.iter().find(|span| span.label == "backoff 100ms").unwrap();
-        assert_eq!((wait.from.as_millis(), wait.to.as_millis()), (1_000, 1_050));
+        assert_eq!((wait.from.as_millis(), wait.to), (1_000, Some(Moment::from_millis(1_050))));
         let wishes: Vec<_> = timeline.marks.iter().map(|mark| mark.label.as_str()).collect();
         assert_eq!(wishes, ["start", "stop"]);
     }
