@@ -61,7 +61,11 @@ fn supervise(args: RunArgs, policy: Policy) -> Result<Status, Box<dyn std::error
         .name("monitor-signals".into())
         .spawn(move || obey(&signals, &stopped))?;
     sinks.follow(&mut events);
-    Ok(unit.state())
+    let status = unit.state();
+    if !status.is_down() {
+        return Err("the supervisor ended before the command; MONITOR_LOG=error tells why".into());
+    }
+    Ok(status)
 }
 
 /// Carries out what signals to the monitor ask for.
