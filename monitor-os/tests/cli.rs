@@ -132,6 +132,17 @@ fn quiet_says_nothing() {
 }
 
 #[test]
+fn wrong_log_filter_is_told_and_stops_nothing() {
+    let output = monitor(&["run", "-q", "--restart", "no", "--", "sh", "-c", "exit 3"])
+        .env("MONITOR_LOG", "monitor_os=loud")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 3);
+    let text = stderr(&output);
+    assert!(text.contains("MONITOR_LOG: \"monitor_os=loud\"") && text.contains("debug"), "{text}");
+}
+
+#[test]
 fn json_lines_are_objects() {
     let output = run(&["--events", "json", "--restart", "no", "--", "sh", "-c", "exit 3"]);
     assert_eq!(code(&output), 3);
