@@ -189,7 +189,7 @@ impl Policy {
     /// and save again later; a stop must not wait for a disk.
     ///
     /// # Source
-    /// DESIGN section 2; invariants I1 to I36 of the bug bank name what it upholds.
+    /// `docs/ARCHITECTURE.md`; invariants I1 to I36 of the bug bank name what it upholds.
     pub const fn step(&self, state: State, event: Event) -> Step {
         if let Some(run) = event.run()
             && !run.is(state.run)
@@ -715,9 +715,9 @@ impl Policy {
                 if state.run.is(RunId::NONE) {
                     return Step::ignored(state, Note::NotApplicable);
                 }
-                let mut step = self.enter(state, Phase::Purging);
-                step.actions.persist = !same(state, step.state);
-                step.signal(Signal::KILL, stop.scope).arm(stop.kill_window)
+                self.enter(state, Phase::Purging)
+                    .signal(Signal::KILL, stop.scope)
+                    .arm(stop.kill_window)
             }
             Phase::Idle => Step::ignored(state, Note::NotApplicable),
         }
@@ -778,7 +778,12 @@ impl Policy {
     /// What follows a run that is over and released.
     const fn decide(&self, state: State, remains: Remains) -> Step {
         if matches!(state.reason, Reason::RestartRequested) {
-            return self.begin(state, Initiative::User);
+            let mut step = self.begin(state, Initiative::User);
+            // The start limit may end it here, and what is left is told all the same.
+            if let Some(Lifecycle::GaveUp { .. }) = step.actions.emit {
+                step.actions.emit = Some(Lifecycle::GaveUp { remains });
+            }
+            return step;
         }
         match self.verdict(state) {
             Verdict::Restart => self.back_off(state),
@@ -954,9 +959,7 @@ impl Policy {
 
     /// Down at once: there is no process.
     const fn stopped(&self, state: State, reason: Reason) -> Step {
-        let mut step = self.enter(state, Phase::Stopped).because(reason);
-        step.actions.persist = !same(state, step.state);
-        step.emit(end(reason, Remains::Nothing))
+        self.enter(state, Phase::Stopped).because(reason).emit(end(reason, Remains::Nothing))
     }
 
     const fn serve(&self, state: State) -> Step {
