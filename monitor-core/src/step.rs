@@ -94,35 +94,50 @@ impl Step {
         count
     }
 
+    #[inline(always)]
     const fn ignored(state: State, note: Note) -> Self {
         Self { state, actions: Actions::NONE, note }
     }
 
+    /// An event that changes the state, which is to be saved.
+    #[inline(always)]
+    const fn changed(state: State) -> Self {
+        let mut step = Self::to(state);
+        step.actions.persist = true;
+        step
+    }
+
     /// An event that counts, with nothing to do yet.
+    #[inline(always)]
     const fn to(state: State) -> Self {
         Self::ignored(state, Note::Applied)
     }
 
+    #[inline(always)]
     const fn because(mut self, reason: Reason) -> Self {
         self.state.reason = reason;
         self
     }
 
+    #[inline(always)]
     const fn ended(mut self, outcome: Outcome) -> Self {
         self.state.outcome = outcome;
         self
     }
 
+    #[inline(always)]
     const fn signal(mut self, signal: Signal, scope: Scope) -> Self {
         self.actions.process = ProcessCommand::Signal { signal, scope };
         self
     }
 
+    #[inline(always)]
     const fn arm(mut self, delay: Millis) -> Self {
         self.actions.timer = TimerCommand::Arm(Delay::exact(delay));
         self
     }
 
+    #[inline(always)]
     const fn arm_if(self, delay: Option<Millis>) -> Self {
         match delay {
             Some(delay) => self.arm(delay),
@@ -130,16 +145,19 @@ impl Step {
         }
     }
 
+    #[inline(always)]
     const fn timer(mut self, command: TimerCommand) -> Self {
         self.actions.timer = command;
         self
     }
 
+    #[inline(always)]
     const fn watchdog(mut self, command: TimerCommand) -> Self {
         self.actions.watchdog = command;
         self
     }
 
+    #[inline(always)]
     const fn emit(mut self, lifecycle: Lifecycle) -> Self {
         self.actions.emit = Some(lifecycle);
         self
@@ -191,19 +209,6 @@ impl Policy {
     /// # Source
     /// `docs/ARCHITECTURE.md`; invariants I1 to I36 of the bug bank name what it upholds.
     pub const fn step(&self, state: State, event: Event) -> Step {
-        if let Some(run) = event.run()
-            && !run.is(state.run)
-        {
-            return Step::ignored(state, Note::Stale);
-        }
-        let mut step = self.answer(state, event);
-        step.actions.persist = !same(state, step.state);
-        step
-    }
-
-    // `step` is the only caller; a call of its own would add nearly a tenth to each step.
-    #[inline(always)]
-    const fn answer(&self, state: State, event: Event) -> Step {
         match event {
             Event::StartRequested => self.start_requested(state),
             Event::StopRequested { mode, origin } => {
@@ -219,14 +224,18 @@ impl Policy {
             Event::PolicyChanged => self.policy_changed(state),
             Event::ResetRequested => self.reset_requested(state),
             Event::RetryRequested => self.retry_requested(state),
-            Event::Started { .. } => self.started(state),
-            Event::StartFailed { failure, .. } => self.start_failed(state, failure),
-            Event::Ready { .. } => self.ready(state),
-            Event::Ping { .. } => self.ping(state),
-            Event::Unhealthy { .. } => self.unhealthy(state),
-            Event::Exited { exit, .. } => self.exited(state, exit),
-            Event::Released { remains, .. } => self.released(state, remains),
-            Event::TimerFired { timer } => {
+            Event::Started { run } if run.is(state.run) => self.started(state),
+            Event::StartFailed { failure, run } if run.is(state.run) => {
+                self.start_failed(state, failure)
+            }
+            Event::Ready { run } if run.is(state.run) => self.ready(state),
+            Event::Ping { run } if run.is(state.run) => self.ping(state),
+            Event::Unhealthy { run } if run.is(state.run) => self.unhealthy(state),
+            Event::Exited { exit, run } if run.is(state.run) => self.exited(state, exit),
+            Event::Released { remains, run } if run.is(state.run) => self.released(state, remains),
+            Event::TimerFired { timer }
+                if timer.run.is(state.run) || matches!(timer.kind, TimerKind::Window) =>
+            {
                 let mut step = self.timer_fired(state, timer.kind);
                 // The slot of a timer that fired is empty: there is nothing to disarm.
                 match (timer.kind.slot(), step.actions.timer, step.actions.watchdog) {
@@ -240,7 +249,17 @@ impl Policy {
                 }
                 step
             }
-            Event::Recovered { found, .. } => self.recovered(state, found),
+            Event::Recovered { found, run } if run.is(state.run) => self.recovered(state, found),
+            // News of another run.
+            Event::Started { .. }
+            | Event::StartFailed { .. }
+            | Event::Ready { .. }
+            | Event::Ping { .. }
+            | Event::Unhealthy { .. }
+            | Event::Exited { .. }
+            | Event::Released { .. }
+            | Event::TimerFired { .. }
+            | Event::Recovered { .. } => Step::ignored(state, Note::Stale),
         }
     }
 
@@ -253,7 +272,7 @@ impl Policy {
             }
             Phase::Starting | Phase::Activating | Phase::Running | Phase::Healthy => {
                 if state.reason.is_stop() {
-                    Step::to(state).because(Reason::Wanted)
+                    Step::changed(state).because(Reason::Wanted)
                 } else {
                     Step::ignored(state, Note::NotApplicable)
                 }
@@ -347,8 +366,9 @@ impl Policy {
                 let step = start_after_the_end(state);
                 match (self.grace(grace), state.reason) {
                     (None, _) | (_, Reason::ShutdownRequested) => step,
-                    (Some(grace), _) => record(step.state, Reason::RestartRequested)
-                        .timer(TimerCommand::Shorten(grace)),
+                    (Some(grace), _) => {
+                        record(state, Reason::RestartRequested).timer(TimerCommand::Shorten(grace))
+                    }
                 }
             }
             Phase::Aborting | Phase::Killing | Phase::Purging => start_after_the_end(state),
@@ -402,7 +422,7 @@ impl Policy {
         } else if state.starts > 0 {
             step.actions.window = TimerCommand::Disarm;
         }
-        step
+        saved_if_changed(state, step)
     }
 
     const fn retry_requested(&self, state: State) -> Step {
@@ -425,6 +445,7 @@ impl Policy {
 
     // Facts.
 
+    #[inline(always)]
     const fn started(&self, state: State) -> Step {
         let stop = self.rules.stop;
         match state.phase {
@@ -543,6 +564,7 @@ impl Policy {
         }
     }
 
+    #[inline(always)]
     const fn exited(&self, state: State, exit: Exit) -> Step {
         match state.phase {
             Phase::Starting
@@ -569,6 +591,7 @@ impl Policy {
         }
     }
 
+    #[inline(always)]
     const fn released(&self, state: State, remains: Remains) -> Step {
         match state.phase {
             Phase::Releasing | Phase::Purging => self.decide(state, remains),
@@ -587,6 +610,7 @@ impl Policy {
         }
     }
 
+    #[inline(always)]
     const fn timer_fired(&self, state: State, kind: TimerKind) -> Step {
         match (kind, state.phase) {
             (TimerKind::StartTimeout, Phase::Starting) => self
@@ -639,7 +663,7 @@ impl Policy {
                 }
                 let mut open = state;
                 open.starts = 0;
-                Step::to(open)
+                Step::changed(open)
             }
             (
                 TimerKind::StartTimeout
@@ -683,7 +707,7 @@ impl Policy {
                 None => step.state.starts = 0,
             }
         }
-        step
+        saved_if_changed(state, step)
     }
 
     const fn recovered_alive(&self, state: State) -> Step {
@@ -778,6 +802,7 @@ impl Policy {
     // Decisions.
 
     /// What follows a run that is over and released.
+    #[inline(always)]
     const fn decide(&self, state: State, remains: Remains) -> Step {
         if matches!(state.reason, Reason::RestartRequested) {
             let mut step = self.begin(state, Initiative::User);
@@ -798,6 +823,7 @@ impl Policy {
 
     /// Precedence: intent, then prevented exits, then forced ones, then the restart rule, then the
     /// retry budget (supervisors.md 1.6, systemd's order).
+    #[inline(always)]
     const fn verdict(&self, state: State) -> Verdict {
         let rules = &self.rules;
         if state.reason.is_stop() || state.reason.is_verdict() {
@@ -849,6 +875,7 @@ impl Policy {
     }
 
     /// Whether an exit in this state is a fault whatever its status.
+    #[inline(always)]
     const fn is_early(&self, state: State) -> bool {
         if !matches!(state.reason, Reason::Wanted) {
             return false;
@@ -902,7 +929,7 @@ impl Policy {
     }
 
     const fn limited(&self, from: State, initiative: Initiative, then: OnLimit) -> Step {
-        match (then, initiative) {
+        let step = match (then, initiative) {
             (OnLimit::Stop, _) => self.stopped(from, Reason::StartLimit),
             // The user's wish outlasts the wait, whatever the policy would do by itself.
             (OnLimit::Wait, Initiative::User) => self
@@ -912,9 +939,11 @@ impl Policy {
             (OnLimit::Wait, Initiative::Policy | Initiative::Retry | Initiative::Comeback) => {
                 self.enter(from, Phase::Throttled).emit(Lifecycle::Throttled)
             }
-        }
+        };
+        saved_if_changed(from, step)
     }
 
+    #[inline(always)]
     const fn back_off(&self, state: State) -> Step {
         let delay = self.rules.backoff.delay(state.level);
         let mut step = self.enter(state, Phase::BackingOff);
@@ -925,8 +954,9 @@ impl Policy {
     // Entering phases.
 
     /// The bare change of phase: disarms what the old phase owned.
+    #[inline(always)]
     const fn enter(&self, from: State, phase: Phase) -> Step {
-        let mut step = Step::to(State { phase, ..from });
+        let mut step = Step::changed(State { phase, ..from });
         if from.phase.timer().is_some() {
             step.actions.timer = TimerCommand::Disarm;
         }
@@ -940,6 +970,7 @@ impl Policy {
 
     /// Holds the run in `from` against the retry budget: it ended by itself or by a fault, and was not
     /// healthy where that is forgiven. A run that was stopped on request is never held against it.
+    #[inline(always)]
     const fn strike(&self, from: State, mut step: Step) -> Step {
         let up = matches!(
             from.phase,
@@ -952,6 +983,7 @@ impl Policy {
         step
     }
 
+    #[inline(always)]
     const fn forgives_retries(&self) -> bool {
         match self.rules.healthy {
             Some(healthy) => matches!(healthy.forgives, Forgives::All),
@@ -964,11 +996,13 @@ impl Policy {
         self.enter(state, Phase::Stopped).because(reason).emit(end(reason, Remains::Nothing))
     }
 
+    #[inline(always)]
     const fn serve(&self, state: State) -> Step {
         self.arm_serving(self.enter(state, Phase::Running))
     }
 
     /// Arms the timers of a process that begins to serve.
+    #[inline(always)]
     const fn arm_serving(&self, mut step: Step) -> Step {
         if let Some(healthy) = self.rules.healthy {
             step = step.arm(healthy.after);
@@ -976,6 +1010,7 @@ impl Policy {
         self.arm_watchdog(step)
     }
 
+    #[inline(always)]
     const fn arm_watchdog(&self, step: Step) -> Step {
         match self.rules.watchdog {
             Some(watchdog) => step.watchdog(TimerCommand::Arm(Delay::exact(watchdog.period))),
@@ -1018,6 +1053,7 @@ impl Policy {
 
     /// The run is over; what it left is brought down by the same escalation, which goes on if it has
     /// begun.
+    #[inline(always)]
     const fn release(&self, state: State, outcome: Outcome) -> Step {
         let stop = self.rules.stop;
         let killed = matches!(state.phase, Phase::Aborting | Phase::Killing);
@@ -1042,6 +1078,7 @@ impl Policy {
     }
 
     /// What a run that ended in `phase` leaves is sent what it has not been sent yet.
+    #[inline(always)]
     const fn release_command(&self, phase: Phase) -> ProcessCommand {
         let stop = self.rules.stop;
         let signal = match (stop.scope, phase) {
@@ -1122,7 +1159,7 @@ const fn start_after_the_end(state: State) -> Step {
         | Reason::Prevented
         | Reason::Exhausted
         | Reason::StartLimit
-        | Reason::StartFailed => Step::to(state).because(Reason::RestartRequested),
+        | Reason::StartFailed => Step::changed(state).because(Reason::RestartRequested),
     }
 }
 
@@ -1145,7 +1182,13 @@ const fn signal_requested(state: State, signal: Signal) -> Step {
 
 /// Records an intent that asks for nothing else here.
 const fn record(state: State, reason: Reason) -> Step {
-    Step::to(state).because(reason)
+    saved_if_changed(state, Step::to(state).because(reason))
+}
+
+/// For the few answers that may leave everything as it was.
+const fn saved_if_changed(before: State, mut step: Step) -> Step {
+    step.actions.persist = !same(before, step.state);
+    step
 }
 
 const fn end(reason: Reason, remains: Remains) -> Lifecycle {
