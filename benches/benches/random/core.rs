@@ -4,7 +4,6 @@
 //! a kept trace and a rolling hash of the states. Not equal: proptest-state-machine needs a reference
 //! state to know what may come next, which is the model once more, and builds a tree for shrinking.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::hint::black_box;
 
 use monitor_core::{Policy, State};
@@ -73,7 +72,7 @@ pub(crate) fn compare() {
 /// Buffers that are used again for each schedule.
 #[derive(Default)]
 struct Walker {
-    inputs: Vec<Input>,
+    sometimes: Vec<Input>,
     trace: Vec<(Input, State)>,
 }
 
@@ -84,8 +83,13 @@ impl Walker {
         self.trace.clear();
         let mut node = model.initial();
         for _ in 0..INPUTS {
-            model.inputs(&node, &mut self.inputs);
-            let input = self.inputs[rng.random_range(..self.inputs.len())];
+            let always = model.always(&node);
+            model.sometimes(&node, &mut self.sometimes);
+            let index = rng.random_range(..always.len() + self.sometimes.len());
+            let input = match index.checked_sub(always.len()) {
+                None => always[index],
+                Some(index) => self.sometimes[index],
+            };
             let Ok(next) = model.follow(&node, input) else { break };
             node = next;
             self.trace.push((input, node.state));
@@ -95,11 +99,17 @@ impl Walker {
     }
 }
 
+/// A hash of all states so far, from their stored form.
 fn rolled(hash: u64, state: State) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (hash, state).hash(&mut hasher);
-    hasher.finish()
+    let eights = state.to_bytes();
+    let (eights, rest) = eights.as_chunks::<8>();
+    let rest = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    let words = eights.iter().map(|eight| u64::from_le_bytes(*eight)).chain([rest]);
+    words.fold(hash, |hash, word| (hash ^ word).wrapping_mul(GOLDEN).rotate_left(29))
 }
+
+/// An odd number without structure: the fraction of the golden ratio.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 #[derive(Debug)]
 struct Reference;

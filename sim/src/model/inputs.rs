@@ -48,13 +48,24 @@ impl<'a, M: Machine> Model<'a, M> {
         Node { state: State::INITIAL, watch: Watch::default(), policy: 0 }
     }
 
-    /// Everything the environment may do in a situation, always in the same order. Replaces what is in
-    /// `inputs`.
+    /// Everything the environment may do in a situation, always in the same order: first
+    /// [`Model::always`], then [`Model::sometimes`]. Replaces what is in `inputs`.
     pub fn inputs(&self, node: &Node, inputs: &mut Vec<Input>) {
+        self.sometimes(node, inputs);
+        inputs.splice(..0, self.always(node).iter().copied());
+    }
+
+    /// What may be told whatever has happened: wishes, and facts early, late, twice or of another run.
+    #[must_use]
+    pub fn always(&self, node: &Node) -> &[Input] {
+        &self.always[usize::from(node.state.run() != RunId::NONE)]
+    }
+
+    /// What may happen only in this situation: timers, other policies, crashes. Replaces what is in
+    /// `inputs`.
+    pub fn sometimes(&self, node: &Node, inputs: &mut Vec<Input>) {
         let run = node.state.run();
-        let has_begun = run != RunId::NONE;
         inputs.clear();
-        inputs.extend_from_slice(&self.always[usize::from(has_begun)]);
         for kind in TimerKind::ALL {
             // A driver keeps one deadline per slot, so what is not armed can fire only as news from a
             // phase or a run before; the window's timer belongs to neither.
@@ -69,7 +80,7 @@ impl<'a, M: Machine> Model<'a, M> {
                 inputs.push(Input::Amend(policy));
             }
         }
-        if has_begun {
+        if run != RunId::NONE {
             if node.watch.has_run() {
                 inputs.push(Input::Crash(Found::Alive));
                 inputs.push(Input::Crash(Found::Exited(Exit::Code(1))));

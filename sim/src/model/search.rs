@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use monitor_core::{Phase, State};
+use monitor_core::{Note, Phase, State};
 use monitor_os::Machine;
 
 use super::liveness::{Edge, Graph};
@@ -64,7 +64,7 @@ impl<'a, M: Machine> Search<'a, M> {
         let mut id = 0;
         while id < self.nodes.len() {
             let node = self.nodes.get(id);
-            self.model.inputs(&node, &mut inputs);
+            self.model.sometimes(&node, &mut inputs);
             if let Err((property, input)) = self.expand(id as u32, &node, &inputs) {
                 let mut path = self.path_to(id as u32);
                 path.push(input);
@@ -75,14 +75,25 @@ impl<'a, M: Machine> Search<'a, M> {
         None
     }
 
-    fn expand(&mut self, id: u32, node: &Node, inputs: &[Input]) -> Result<(), (Property, Input)> {
+    fn expand(
+        &mut self,
+        id: u32,
+        node: &Node,
+        sometimes: &[Input],
+    ) -> Result<(), (Property, Input)> {
         let mut effective: usize = 0;
-        for (index, &input) in (0_u16..).zip(inputs) {
+        let always = self.model.always(node).len();
+        for index in 0..always + sometimes.len() {
+            let input = match index.checked_sub(always) {
+                None => self.model.always(node)[index],
+                Some(index) => sometimes[index],
+            };
+            let index = index as u16;
             let (next, step) =
                 self.model.advance(node, input).map_err(|property| (property, input))?;
             let to = if next == *node {
-                // A lap of one edge counts only if the machine did something in it.
-                if step.commands() == 0 {
+                // A lap of one edge counts only if the machine took the input for something.
+                if step.note != Note::Applied {
                     continue;
                 }
                 id
@@ -96,7 +107,7 @@ impl<'a, M: Machine> Search<'a, M> {
             }
         }
         self.world.close_row();
-        self.transitions += inputs.len();
+        self.transitions += always + sometimes.len();
         self.effective += effective;
         self.race_pairs += effective * effective.saturating_sub(1);
         Ok(())
