@@ -1,1 +1,7 @@
-//! Inputs that the benchmarks share.
+//! The input that the benchmarks share: a recorded log of events, and the loops that replay it.
+
+mod mix;
+mod replay;
+
+pub use mix::{EVENTS, Mix, recorded_mix};
+pub use replay::{Transition, deliver, empty, replay, stand_still};

@@ -139,7 +139,10 @@ impl<M: Machine> Driver<M> {
 
     fn join(&mut self, unit: UnitId, policy: Policy, state: State) {
         self.leave(unit);
-        self.units.insert(unit, Unit { policy, state, timers: [None; 3], save_again: None });
+        self.units.insert(
+            unit,
+            Unit { policy, state, timers: [None; TimerSlot::ALL.len()], save_again: None },
+        );
     }
 
     fn leave(&mut self, unit: UnitId) {

@@ -33,8 +33,12 @@ struct Running {
 }
 
 impl Running {
+    /// The monitor obeys signals also where whoever runs the tests ignores them.
     fn start(args: &[&str]) -> Self {
-        let mut child = monitor(&[&["run"], args].concat())
+        let mut child = Command::new("env")
+            .args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_monitor"), "run"])
+            .args(args)
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -125,6 +129,17 @@ fn quiet_says_nothing() {
     let output = run(&["-q", "--restart", "no", "--", "sh", "-c", "exit 3"]);
     assert_eq!(code(&output), 3);
     assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn wrong_log_filter_is_told_and_stops_nothing() {
+    let output = monitor(&["run", "-q", "--restart", "no", "--", "sh", "-c", "exit 3"])
+        .env("MONITOR_LOG", "monitor_os=loud")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 3);
+    let text = stderr(&output);
+    assert!(text.contains("MONITOR_LOG: \"monitor_os=loud\"") && text.contains("debug"), "{text}");
 }
 
 #[test]
@@ -274,6 +289,7 @@ fn wrong_options_name_option_value_and_fix() {
         (vec!["--policy", "colour=red"], vec!["--policy", "colour", "restart"]),
         (vec!["--backoff-initial", "2m"], vec!["2m", "1m", "raise it or lower the first"]),
         (vec!["--jitter", "101"], vec!["--jitter", "101", "0 to 100"]),
+        (vec!["--kill-window", "0s"], vec!["kill-window", "0", "at least 1ms"]),
     ] {
         let output = run(&[&args[..], &["--", "true"]].concat());
         assert_eq!(code(&output), 2);
@@ -283,6 +299,11 @@ fn wrong_options_name_option_value_and_fix() {
         }
     }
     assert_eq!(code(&run(&[])), 2);
+    // A misspelled option is no command; those of the command are its own.
+    let output = run(&["--restrat", "always", "--", "true"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("--restart"), "{}", stderr(&output));
+    assert_eq!(code(&run(&["--restart", "no", "sh", "-c", "exit 6", "--quiet"])), 6);
 }
 
 #[test]

@@ -212,6 +212,23 @@ fn scope_process_leaves_the_grandchild_and_says_so() {
     until(|| !runs(&grandchild));
 }
 
+/// Goal: a kill that somebody sends to the main process is no kill of what it started, which has the stop
+/// signal and its grace. Method: a grandchild that needs its grace to leave a mark.
+#[test]
+fn kill_of_the_process_leaves_the_grandchild_its_grace() {
+    let scene = Scene::new(
+        "restart=no stop-timeout=1m",
+        "sh -c 'trap \"sleep 0.1; echo done > mark; exit\" TERM; echo up > grandchild; \
+         while :; do sleep 0.01; done' & wait",
+    );
+    scene.unit.start();
+    scene.line("grandchild");
+    scene.unit.signal(Signal::KILL);
+    let status = wait_down(&scene.unit);
+    assert_eq!(status.exit(), Some(Exit::Signal(Signal::KILL)));
+    assert_eq!(scene.line("mark"), "done");
+}
+
 #[test]
 fn stopped_child_ends_by_a_stop_without_a_kill() {
     for scope in ["process", "group"] {

@@ -205,6 +205,18 @@ impl fmt::Display for OnStop {
     }
 }
 
+/// Reads what `Display` prints.
+///
+/// # Errors
+/// [`CaseErrorKind`] naming the word.
+impl FromStr for Script {
+    type Err = CaseErrorKind;
+
+    fn from_str(words: &str) -> Result<Self, CaseErrorKind> {
+        read_script(words)
+    }
+}
+
 /// Why a text is no case. Nothing was run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseError {
@@ -238,25 +250,32 @@ pub enum CaseErrorKind {
 
 impl fmt::Display for CaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
-        match &self.kind {
-            CaseErrorKind::Word(error) => error.fmt(f),
-            CaseErrorKind::Policy(error) => error.fmt(f),
-            CaseErrorKind::Line(word) => write!(
+        write!(f, "line {}: {}", self.line, self.kind)
+    }
+}
+
+impl std::error::Error for CaseErrorKind {}
+
+impl fmt::Display for CaseErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(error) => error.fmt(f),
+            Self::Policy(error) => error.fmt(f),
+            Self::Line(word) => write!(
                 f,
                 "{word:?} begins no line: write policy, process, timers, saves, seed, or a time such as 50ms and what is asked then"
             ),
-            CaseErrorKind::Key(word) => write!(
+            Self::Key(word) => write!(
                 f,
                 "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, unhealthy (process), late (timers), fail-until (saves)"
             ),
-            CaseErrorKind::Backwards { at, before } => {
+            Self::Backwards { at, before } => {
                 write!(
                     f,
                     "{at} is before {before}, the time of the line above: order the lines by time"
                 )
             }
-            CaseErrorKind::NoPolicy => f.write_str(
+            Self::NoPolicy => f.write_str(
                 "there is no policy yet: begin with a line such as `policy restart=always`",
             ),
         }
@@ -311,7 +330,11 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
     }
     let case = case.as_mut().ok_or(CaseErrorKind::NoPolicy)?;
     match head {
-        "process" => case.scripts.push(read_script(rest)?),
+        // The first word names the run; its number is its place among the lines.
+        "process" => {
+            let words = rest.trim_start().split_once(char::is_whitespace);
+            case.scripts.push(words.map_or("", |(_, words)| words).parse()?);
+        }
         "timers" => case.timers_late = read_key(rest, "late")?.parse()?,
         "saves" => case.saves_fail_until = read_key(rest, "fail-until")?.parse()?,
         "seed" => {
@@ -347,8 +370,7 @@ fn read_key<'a>(rest: &'a str, key: &str) -> Result<&'a str, CaseErrorKind> {
 
 fn read_script(rest: &str) -> Result<Script, CaseErrorKind> {
     let mut script = Script::OBEDIENT;
-    // The first word names the run; its number is its place among the lines.
-    for word in rest.split_whitespace().skip(1) {
+    for word in rest.split_whitespace() {
         let (key, value) =
             word.split_once('=').ok_or_else(|| CaseErrorKind::Key(word.to_owned()))?;
         match key {

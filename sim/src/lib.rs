@@ -30,6 +30,7 @@
 
 pub mod campaign;
 pub mod case;
+pub mod case_json;
 pub mod check;
 pub mod choices;
 pub mod family;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstream::{eprintln, print, println};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use cli::campaign::{MergeArguments, RunArguments};
 use cli::timeline::TimelineArguments;
-use cli::{BLIND, INTERNAL, USAGE, VIOLATED};
+use cli::{Artifact, BLIND, VIOLATED};
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_core::{Policy, Preset};
 use monitor_os::record::Record;
@@ -87,15 +87,25 @@ struct CheckArguments {
 
 #[derive(Args)]
 struct ReplayArguments {
-    /// A record (JSON lines) or a case (text); `-` reads the standard input.
+    /// A record (JSON lines) or a case (text or JSON); `-` reads the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Run the case with this bug in the place of the machine.
     #[arg(long, value_name = "NAME", value_parser = parse_saboteur)]
     sabotage: Option<Saboteur>,
-    /// Do not run the case: print it as a complete Rust test.
-    #[arg(long)]
-    emit_rust: bool,
+    /// Do not run the case: print it in another form.
+    #[arg(long, value_enum, value_name = "FORM")]
+    emit: Option<Form>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    /// As a complete Rust test.
+    Rust,
+    /// As JSON, under docs/case.schema.json.
+    Json,
+    /// As text, tidied.
+    Text,
 }
 
 #[derive(Args)]
@@ -300,37 +310,19 @@ fn show(failure: &Failure, out: &Path, saboteur: Option<Saboteur>) {
 }
 
 fn replay(arguments: &ReplayArguments) -> u8 {
-    let name = arguments.file.display();
-    let text = match cli::read(&arguments.file) {
-        Ok(text) => text,
-        Err(error) => {
-            eprintln!("monitor-sim: {name}: {error}: give a file that can be read as text");
-            return INTERNAL;
-        }
+    let case = match cli::artifact(&arguments.file) {
+        Ok(Artifact::Case(case)) => case,
+        Ok(Artifact::Record(record)) => return replay_record(&record),
+        Err(code) => return code,
     };
-    if text.trim_start().starts_with('{') {
-        return match Record::parse(text.lines()) {
-            Ok(record) => replay_record(&record),
-            Err(error) => {
-                eprintln!("monitor-sim: {name}: {error}");
-                USAGE
-            }
-        };
+    match (arguments.emit, arguments.sabotage) {
+        (Some(Form::Rust), _) => print!("{}", screen::rust_test(&case)),
+        (Some(Form::Json), _) => println!("{}", case.to_json()),
+        (Some(Form::Text), _) => print!("{case}"),
+        (None, Some(saboteur)) => return replay_case(&case, saboteur),
+        (None, None) => return replay_case(&case, Core),
     }
-    match text.parse::<Case>() {
-        Ok(case) if arguments.emit_rust => {
-            print!("{}", screen::rust_test(&case));
-            0
-        }
-        Ok(case) => match arguments.sabotage {
-            Some(saboteur) => replay_case(&case, saboteur),
-            None => replay_case(&case, Core),
-        },
-        Err(error) => {
-            eprintln!("monitor-sim: {name}: {error}");
-            USAGE
-        }
-    }
+    0
 }
 
 fn replay_record(record: &Record) -> u8 {

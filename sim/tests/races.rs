@@ -113,7 +113,8 @@ proptest! {
     }
 
     #[test]
-    fn a_case_survives_its_text(case in strategy::cases()) {
+    fn a_case_survives_its_text_and_its_json(case in strategy::cases()) {
+        prop_assert_eq!(Case::from_json(&case.to_json()), Ok(case.clone()));
         prop_assert_eq!(case.to_string().parse(), Ok(case));
     }
 

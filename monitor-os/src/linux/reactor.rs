@@ -370,7 +370,7 @@ impl Kernel for LinuxKernel {
             return Signalled::Gone(Exit::Unknown);
         };
         let sent = found.signal(signal, scope);
-        let killed = found.killed;
+        let killed = found.killed.is_some();
         if let Some(unit) = self.units.get_mut(&unit) {
             unit.killed = killed;
         }
@@ -410,7 +410,7 @@ impl Kernel for LinuxKernel {
         let sent = signal.map(|signal| entry.signal(signal, Scope::Group));
         if let Some(unit) = self.units.get_mut(&unit) {
             unit.facts.pid = None;
-            unit.killed = entry.killed;
+            unit.killed = entry.killed.is_some();
         }
         let brought = self.bring_down(key, entry);
         match (sent, signal, self.runs.get_mut(&key)) {

@@ -16,8 +16,8 @@ pub(super) struct Run {
     pub(super) unit: UnitId,
     pub(super) id: RunId,
     pub(super) progress: Progress,
-    /// Whether it was sent the kill.
-    pub(super) killed: bool,
+    /// To whom the kill was sent, if it was.
+    pub(super) killed: Option<Scope>,
     /// When it is looked at next without being asked to.
     pub(super) poll: Option<Moment>,
     /// How long after that it is looked at again.
@@ -45,7 +45,7 @@ impl Run {
             unit,
             id,
             progress: Progress::Live(process),
-            killed: false,
+            killed: None,
             poll: None,
             pause: PAUSE_MIN,
         }
@@ -66,7 +66,9 @@ impl Run {
     /// # Errors
     /// See [`SignalError`]. Who is gone already counts as an error only if it is the process.
     pub(super) fn signal(&mut self, signal: Signal, scope: Scope) -> Result<(), SignalError> {
-        self.killed |= signal == Signal::KILL;
+        if signal == Signal::KILL {
+            self.killed = self.killed.max(Some(scope));
+        }
         let number = signal.number();
         match (&mut self.progress, scope) {
             (Progress::Live(process) | Progress::Ended(process), Scope::Process) => {
@@ -121,9 +123,9 @@ impl Run {
         let Some(progress) = progress else {
             return (None, ended);
         };
-        // A member that was forked after the kill has not had it.
+        // A member that was forked after the kill of the group has not had it.
         if let Progress::Leftover(remainder) = &progress
-            && self.killed
+            && self.killed == Some(Scope::Group)
         {
             log(remainder.stop(Signal::KILL.number()));
         }

@@ -244,7 +244,7 @@ impl Unit {
         self.wish(Wish::Policy(policy), None);
     }
 
-    /// Wishes earlier failures forgotten: delay, retries, start limit, restart count.
+    /// Wishes earlier failures forgotten: the growth of the delay, the retries used, the starts counted.
     pub fn reset(&self) {
         self.tell(Event::ResetRequested);
     }

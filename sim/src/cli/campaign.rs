@@ -145,7 +145,7 @@ fn work(
         late || stop.load(Ordering::Relaxed)
     };
     let next_block = AtomicU64::new(file.next);
-    let halt = AtomicBool::new(false);
+    let halt = AtomicBool::new(over());
     let (sender, reports) = mpsc::channel::<(u64, Report)>();
     let (begun_at, mut saved_at) = (file.report.cases, bar.elapsed());
     thread::scope(|scope| {

@@ -7,19 +7,17 @@ use std::path::PathBuf;
 use anstream::eprintln;
 use clap::{Args, ValueEnum};
 use monitor_os::Core;
-use monitor_os::record::Record;
-use monitor_sim::case::Case;
 use monitor_sim::hunt::STEPS_MAX;
 use monitor_sim::replay;
 use monitor_sim::screen::Table;
 use monitor_sim::timeline::{self, Timeline};
-use monitor_sim::world::{self, TraceLine};
+use monitor_sim::world;
 
-use super::{INTERNAL, USAGE};
+use super::{Artifact, INTERNAL};
 
 #[derive(Args)]
 pub(crate) struct TimelineArguments {
-    /// A record (JSON lines) or a case (text); `-` reads the standard input.
+    /// A record (JSON lines) or a case (text or JSON); `-` reads the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// How to draw it.
@@ -44,16 +42,10 @@ enum Format {
 
 pub(crate) fn timeline(arguments: &TimelineArguments) -> u8 {
     let name = arguments.file.display().to_string();
-    let trace = match super::read(&arguments.file).map(|text| trace(&text)) {
-        Ok(Ok(trace)) => trace,
-        Ok(Err(message)) => {
-            eprintln!("monitor-sim: {name}: {message}");
-            return USAGE;
-        }
-        Err(error) => {
-            eprintln!("monitor-sim: {name}: {error}: give a file that can be read as text");
-            return INTERNAL;
-        }
+    let trace = match super::artifact(&arguments.file) {
+        Ok(Artifact::Record(record)) => replay::trace(&record),
+        Ok(Artifact::Case(case)) => world::run(&case, Core, STEPS_MAX).trace,
+        Err(code) => return code,
     };
     let lanes = Timeline::new(&trace);
     let text = match arguments.format {
@@ -76,14 +68,4 @@ pub(crate) fn timeline(arguments: &TimelineArguments) -> u8 {
             INTERNAL
         }
     }
-}
-
-fn trace(text: &str) -> Result<Vec<TraceLine>, String> {
-    if text.trim_start().starts_with('{') {
-        let record = Record::parse(text.lines()).map_err(|error| error.to_string())?;
-        return Ok(replay::trace(&record));
-    }
-    let case: Case =
-        text.parse().map_err(|error: monitor_sim::case::CaseError| error.to_string())?;
-    Ok(world::run(&case, Core, STEPS_MAX).trace)
 }

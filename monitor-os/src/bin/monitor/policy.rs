@@ -16,8 +16,8 @@ pub(crate) enum OptionsError {
     Policy(PolicyTextError),
     /// The value of `--restart` cannot be read.
     Restart(monitor_core::ParseError),
-    /// Each option is good, and they contradict each other.
-    Together(PolicyError),
+    /// Each option can be read, and no policy has such rules.
+    Rules(PolicyError),
 }
 
 impl fmt::Display for OptionsError {
@@ -25,7 +25,7 @@ impl fmt::Display for OptionsError {
         match self {
             Self::Policy(error) => write!(f, "--policy: {error}"),
             Self::Restart(error) => write!(f, "--{error}"),
-            Self::Together(error) => write!(f, "the options do not fit together: {error}"),
+            Self::Rules(error) => write!(f, "no policy has these rules: {error}"),
         }
     }
 }
@@ -53,7 +53,7 @@ pub(crate) fn policy(args: &RunArgs) -> Result<Policy, OptionsError> {
     }
     change_backoff(&mut rules, args);
     change_rest(&mut rules, args);
-    rules.try_into().map_err(OptionsError::Together)
+    rules.try_into().map_err(OptionsError::Rules)
 }
 
 const fn change_backoff(rules: &mut Rules, args: &RunArgs) {

@@ -1,5 +1,6 @@
 //! `monitor run`.
 
+use std::env;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -10,6 +11,7 @@ use anstream::AutoStream;
 use monitor_core::{Exit, Grace, Origin, Policy, Signal, StopMode};
 use monitor_os::record::Recorder;
 use monitor_os::{Command, Events, Status, StopSignals, Supervisor, Unit};
+use tracing_subscriber::EnvFilter;
 
 use crate::args::{Form, RunArgs};
 use crate::json::Objects;
@@ -61,7 +63,11 @@ fn supervise(args: RunArgs, policy: Policy) -> Result<Status, Box<dyn std::error
         .name("monitor-signals".into())
         .spawn(move || obey(&signals, &stopped))?;
     sinks.follow(&mut events);
-    Ok(unit.state())
+    let status = unit.state();
+    if !status.is_down() {
+        return Err("the supervisor ended before the command; MONITOR_LOG=error tells why".into());
+    }
+    Ok(status)
 }
 
 /// Carries out what signals to the monitor ask for.
@@ -143,10 +149,19 @@ fn exit_status(status: &Status) -> u8 {
     }
 }
 
-/// Shows diagnostics if `MONITOR_LOG` asks for them.
+/// Shows diagnostics if `MONITOR_LOG` asks for them. A wrong filter is told, and stops nothing.
 fn init_log() {
-    let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("MONITOR_LOG") else {
+    let Ok(words) = env::var("MONITOR_LOG") else {
         return;
+    };
+    let filter = match EnvFilter::try_new(&words) {
+        Ok(filter) => filter,
+        Err(error) => {
+            say(&format_args!(
+                "monitor: MONITOR_LOG: {words:?} is not understood: {error}; write such as monitor_os=debug"
+            ));
+            return;
+        }
     };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,0 +1,206 @@
+//! The JSON form of a case, for programs: the same words as the text form, under names.
+//!
+//! Published as JSON Schema in `docs/case.schema.json`.
+
+use monitor_core::{Event, Millis, Policy};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::case::{Case, Script, TimedInput, What};
+
+/// A case as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaseJson {
+    /// The policy in force at the beginning, as `key=value` words.
+    pub policy: String,
+    /// What the processes do, by run; the last entry serves all later runs. The words of a `process` line.
+    #[serde(default)]
+    pub processes: Vec<String>,
+    /// How late every timer fires, in milliseconds.
+    #[serde(default)]
+    pub timers_late_ms: u32,
+    /// Saving fails before this time, in milliseconds.
+    #[serde(default)]
+    pub saves_fail_until_ms: u32,
+    /// What draws the jitter.
+    #[serde(default)]
+    pub seed: u64,
+    /// What is asked, in the order of time.
+    pub inputs: Vec<InputJson>,
+}
+
+/// One thing that is asked at its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum InputJson {
+    /// An event.
+    Event {
+        /// When, in milliseconds from the beginning.
+        at_ms: u32,
+        /// The event, such as `start`, `stop grace=5s`, `exited #1 code=7`.
+        event: String,
+    },
+    /// Another policy.
+    Policy {
+        /// When, in milliseconds from the beginning.
+        at_ms: u32,
+        /// The policy, as `key=value` words.
+        policy: String,
+    },
+}
+
+impl From<&Case> for CaseJson {
+    fn from(case: &Case) -> Self {
+        let inputs = case.inputs.iter().map(|&TimedInput { at, what }| match what {
+            What::Tell(event) => InputJson::Event { at_ms: at.as_u32(), event: event.to_string() },
+            What::Amend(policy) => {
+                InputJson::Policy { at_ms: at.as_u32(), policy: policy.to_string() }
+            }
+        });
+        Self {
+            policy: case.policy.to_string(),
+            processes: case.scripts.iter().map(|script| script.to_string().trim().into()).collect(),
+            timers_late_ms: case.timers_late.as_u32(),
+            saves_fail_until_ms: case.saves_fail_until.as_u32(),
+            seed: case.seed,
+            inputs: inputs.collect(),
+        }
+    }
+}
+
+/// Why JSON is no case: the place as a JSON pointer, and what is wrong there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseJsonError {
+    /// Where, such as `/inputs/2/event`; empty for the whole.
+    pub pointer: String,
+    /// What is wrong, and how to mend it.
+    pub message: String,
+}
+
+impl std::fmt::Display for CaseJsonError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let place = if self.pointer.is_empty() { "case" } else { &self.pointer };
+        write!(f, "{place}: {}", self.message)
+    }
+}
+
+impl std::error::Error for CaseJsonError {}
+
+impl Case {
+    /// Reads the JSON form.
+    ///
+    /// # Errors
+    /// [`CaseJsonError`] naming the place, the value and the mend.
+    pub fn from_json(text: &str) -> Result<Self, CaseJsonError> {
+        let json: CaseJson = serde_json::from_str(text)
+            .map_err(|error| at("", &format!("{error}: see docs/case.schema.json")))?;
+        Self::try_from(json)
+    }
+
+    /// Prints the JSON form.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // The form has nothing but texts and numbers, which cannot fail to be printed.
+        serde_json::to_string_pretty(&CaseJson::from(self)).unwrap_or_default()
+    }
+}
+
+/// # Errors
+/// As [`Case::from_json`].
+impl TryFrom<CaseJson> for Case {
+    type Error = CaseJsonError;
+
+    fn try_from(json: CaseJson) -> Result<Self, CaseJsonError> {
+        let mut case = Self::new(policy("/policy", &json.policy)?);
+        for (index, words) in json.processes.iter().enumerate() {
+            let script: Script =
+                words.parse().map_err(|error| at(&format!("/processes/{index}"), &error))?;
+            if index == 0 {
+                case.scripts.clear();
+            }
+            case.scripts.push(script);
+        }
+        case.timers_late = Millis::new(json.timers_late_ms);
+        case.saves_fail_until = Millis::new(json.saves_fail_until_ms);
+        case.seed = json.seed;
+        let mut before = 0;
+        for (index, input) in json.inputs.iter().enumerate() {
+            let (at_ms, what) = match input {
+                InputJson::Event { at_ms, event } => {
+                    let place = format!("/inputs/{index}/event");
+                    (
+                        *at_ms,
+                        What::Tell(event.parse::<Event>().map_err(|error| at(&place, &error))?),
+                    )
+                }
+                InputJson::Policy { at_ms, policy: words } => {
+                    (*at_ms, What::Amend(policy(&format!("/inputs/{index}/policy"), words)?))
+                }
+            };
+            if at_ms < before {
+                let message =
+                    format!("{at_ms} is before {before}, the input above: order them by time");
+                return Err(at(&format!("/inputs/{index}/at_ms"), &message));
+            }
+            before = at_ms;
+            case.inputs.push(TimedInput { at: Millis::new(at_ms), what });
+        }
+        Ok(case)
+    }
+}
+
+fn policy(pointer: &str, words: &str) -> Result<Policy, CaseJsonError> {
+    words.parse().map_err(|error: monitor_core::PolicyTextError| at(pointer, &error))
+}
+
+fn at(pointer: &str, message: &dyn std::fmt::Display) -> CaseJsonError {
+    CaseJsonError { pointer: pointer.to_owned(), message: message.to_string() }
+}
+
+/// The JSON Schema of the form, as it is published.
+#[must_use]
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(CaseJson);
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_point_at_the_place() {
+        for (json, expected) in [
+            (r#"{"policy":"restart=often","inputs":[]}"#, "/policy: restart: \"often\""),
+            (
+                r#"{"policy":"restart=no","processes":["eats=1s"],"inputs":[]}"#,
+                "/processes/0: \"eats=1s\" is no word",
+            ),
+            (
+                r#"{"policy":"restart=no","inputs":[{"at_ms":5,"event":"start"},{"at_ms":1,"event":"stop"}]}"#,
+                "/inputs/1/at_ms: 1 is before 5",
+            ),
+            (
+                r#"{"policy":"restart=no","inputs":[{"at_ms":5,"event":"leap"}]}"#,
+                "/inputs/0/event: event: \"leap\"",
+            ),
+            (r#"{"policy":"restart=no"}"#, "case: missing field `inputs`"),
+        ] {
+            let error = Case::from_json(json).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_published_schema_is_the_one_of_the_code() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/case.schema.json");
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(path, schema()).unwrap();
+        }
+        let published = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(published, schema(), "accept with UPDATE_SCHEMA=1 cargo test -p monitor-sim");
+    }
+}
