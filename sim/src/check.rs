@@ -1,13 +1,14 @@
 //! Everything that can be verified in one go, as numbers: what the program `monitor-sim check` prints.
 
-use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
-use monitor_core::State;
 use monitor_os::Machine;
 
 use crate::family::{Member, family};
 use crate::hunt::{self, Failure, Hunt};
-use crate::model::{self, Counterexample};
+use crate::model::{self, Counterexample, Exploration};
 use crate::race::Race;
 use crate::saboteur::Saboteur;
 
@@ -22,30 +23,65 @@ pub struct Explored {
     pub states: usize,
     /// Transitions, each judged by every oracle.
     pub transitions: usize,
+    /// Transitions that change something.
+    pub effective: usize,
     /// Ordered pairs of inputs that both matter in one situation.
     pub race_pairs: usize,
     /// A shortest way to a violation, if there is one.
     pub counterexample: Option<Counterexample>,
 }
 
-/// Explores every member of the family with `machine`, calling `progress` after each.
-pub fn explore_family(machine: &impl Machine, mut progress: impl FnMut()) -> Vec<Explored> {
-    family()
-        .into_iter()
-        .map(|member| {
-            let found = model::explore(&member.policies, machine);
-            progress();
-            let states: BTreeSet<State> = found.states;
-            Explored {
-                situations: found.nodes,
-                states: states.len(),
-                transitions: found.transitions,
-                race_pairs: found.race_pairs,
-                counterexample: found.counterexample,
-                member,
-            }
-        })
-        .collect()
+impl Explored {
+    fn new(member: Member, found: Exploration) -> Self {
+        Self {
+            member,
+            situations: found.nodes,
+            states: found.states.len(),
+            transitions: found.transitions,
+            effective: found.effective,
+            race_pairs: found.race_pairs,
+            counterexample: found.counterexample,
+        }
+    }
+}
+
+/// Explores every member of the family with `machine` on all processors, calling `progress` after each.
+pub fn explore_family(machine: &(impl Machine + Sync), progress: impl FnMut()) -> Vec<Explored> {
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    explore_family_on(threads, machine, progress)
+}
+
+/// Explores every member of the family with `machine` on so many threads, at least one.
+///
+/// The result is in the order of the family and does not depend on `threads`.
+pub fn explore_family_on(
+    threads: usize,
+    machine: &(impl Machine + Sync),
+    mut progress: impl FnMut(),
+) -> Vec<Explored> {
+    let mut members: Vec<(usize, Member)> = family().into_iter().enumerate().collect();
+    // The largest searches first, so that no thread begins one when the others are done.
+    members.sort_by_key(|(place, member)| (std::cmp::Reverse(member.policies.len()), *place));
+    let next = AtomicUsize::new(0);
+    let (sender, results) = mpsc::channel();
+    let mut explored: Vec<(usize, Explored)> = thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            let (sender, members, next) = (sender.clone(), &members, &next);
+            scope.spawn(move || {
+                while let Some((place, member)) = members.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let found = model::explore(&member.policies, machine);
+                    if sender.send((*place, Explored::new(member.clone(), found))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        results.iter().inspect(|_| progress()).collect()
+    });
+    explored.sort_by_key(|(place, _)| *place);
+    explored.into_iter().map(|(_, explored)| explored).collect()
 }
 
 /// The hunt for one race, or for anything at all.

@@ -106,9 +106,16 @@ pub fn counterexample(
     for policy in policies {
         let _unfailing = writeln!(text, "    policy {policy}");
     }
+    if example.lap > 0 {
+        let _unfailing = writeln!(
+            text,
+            "the last {} inputs can be repeated for ever, marked below",
+            example.lap
+        );
+    }
     let steps = model::walk(policies, machine, &example.path);
     for (index, (_, event, before, step)) in steps.iter().enumerate() {
-        let mark = if index + 1 == steps.len() { '>' } else { ' ' };
+        let mark = if index + example.lap.max(1) >= steps.len() { '>' } else { ' ' };
         let _unfailing = writeln!(text, "{mark} {}", untimed(*event, *before, *step));
     }
     text

@@ -1,0 +1,80 @@
+//! The exhaustive engine against the breadth-first search of stateright: the same situations, inputs,
+//! machine and oracles, on one thread each.
+//!
+//! Equal: both call `Model::inputs` and `Model::follow`; both judge every step; both must arrive at the
+//! same number of situations, or the benchmark ends. Not equal: ours also follows every input that
+//! changes nothing as a transition, keeps the world's edges, and answers the questions of liveness on
+//! the finished graph; stateright is given its easier reading, in which such an input is no transition,
+//! and its literal one, in which it is.
+
+mod contest;
+
+use monitor_core::Policy;
+use monitor_os::Core;
+use monitor_sim::family::family;
+use monitor_sim::model::{self, Input, Model, Node};
+use stateright::{Checker as _, Model as _};
+
+use contest::{Contestant, contest};
+
+const ROUNDS: usize = 7;
+
+/// The model as stateright wants it.
+struct Peer {
+    model: Model<'static, Core>,
+    /// Whether an input that changes nothing is a transition.
+    literal: bool,
+}
+
+impl stateright::Model for Peer {
+    type State = Node;
+    type Action = Input;
+
+    fn init_states(&self) -> Vec<Node> {
+        vec![self.model.initial()]
+    }
+
+    fn actions(&self, node: &Node, inputs: &mut Vec<Input>) {
+        self.model.inputs(node, inputs);
+    }
+
+    fn next_state(&self, node: &Node, input: Input) -> Option<Node> {
+        let next = self.model.follow(node, input).ok()?;
+        (self.literal || next != *node).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<stateright::Property<Self>> {
+        // The oracles have spoken in `next_state`; without any property it would not search.
+        vec![stateright::Property::always("judged", |_, _| true)]
+    }
+}
+
+fn stateright(policies: &'static [Policy], literal: bool) -> u64 {
+    let peer = Peer { model: Model::new(policies, &Core), literal };
+    peer.checker().threads(1).spawn_bfs().join().unique_state_count() as u64
+}
+
+fn main() {
+    for name in ["default", "everything", "unless-stopped, then no, then always with everything"] {
+        let Some(member) = family().into_iter().find(|member| member.name == name) else {
+            continue;
+        };
+        let policies: &'static [Policy] = Vec::leak(member.policies);
+        let situations = model::explore(policies, &Core).nodes as u64;
+        assert_eq!(stateright(policies, false), situations, "both search the same graph");
+        contest(
+            &format!("{name}: {situations} situations"),
+            "situations",
+            if situations > 100_000 { 3 } else { ROUNDS },
+            &mut [
+                Contestant::new("monitor-sim, with liveness", || {
+                    model::explore(policies, &Core).nodes as u64
+                }),
+                Contestant::new("stateright, only inputs that change something", || {
+                    stateright(policies, false)
+                }),
+                Contestant::new("stateright, every input", || stateright(policies, true)),
+            ],
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! The life of one supervised process: it runs for a second, fails, and is started again after 100 ms,
+//! twenty times; then a user stops it in the middle of the wait.
+//!
+//! Equal: machine, policy, schedule, every oracle at every step, and the trace, which is compared once.
+//! Not equal: ours runs the driver that ships over its virtual kernel; the peers run the shortest
+//! supervisor that can be written for them: a task each for supervisor, process and user, one channel,
+//! their own clock and timers. turmoil moves in ticks: its default of 1 ms, and 50 ms, the largest tick
+//! at which this schedule keeps its order.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use monitor_core::{
+    Action, Backoff, Curve, Event, Exit, Millis, Policy, Remains, Restart, State, TimerToken,
+};
+use monitor_os::Core;
+use monitor_sim::case::{Case, OnStop, Script, Start};
+use monitor_sim::watch::Watch;
+use monitor_sim::world;
+use tokio::sync::mpsc;
+
+use crate::contest::{Contestant, contest};
+
+const RUNS: u64 = 20;
+const LIFE: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_millis(100);
+const STEPS_MAX: usize = 1_000;
+
+pub(crate) fn compare() {
+    let case = case();
+    let verdict = world::run(&case, Core, STEPS_MAX);
+    let ours: Vec<Seen> = verdict.trace.iter().map(|line| (line.event, line.step.state)).collect();
+    assert_eq!(verdict.violated, None);
+    assert_eq!(in_turmoil(Duration::from_millis(50)), ours, "turmoil runs the same schedule");
+    #[cfg(madsim)]
+    assert_eq!(in_madsim(0), ours, "madsim runs the same schedule");
+    #[cfg(madsim)]
+    let mut seed = 0;
+    contest(
+        &format!("a supervised life: {RUNS} runs of a process, {} steps", ours.len()),
+        "lives",
+        9,
+        &mut [
+            Contestant::new("monitor-sim, the driver that ships", || {
+                for _ in 0..1_000 {
+                    assert_eq!(world::run(&case, Core, STEPS_MAX).trace.len(), ours.len());
+                }
+                1_000
+            }),
+            #[cfg(madsim)]
+            Contestant::new("madsim, one runtime per seed", || {
+                for _ in 0..100 {
+                    seed += 1;
+                    assert_eq!(in_madsim(seed).len(), ours.len());
+                }
+                100
+            }),
+            Contestant::new("turmoil, ticks of 50 ms", || {
+                for _ in 0..20 {
+                    assert_eq!(in_turmoil(Duration::from_millis(50)).len(), ours.len());
+                }
+                20
+            }),
+            Contestant::new("turmoil, ticks of 1 ms, its default", || {
+                assert_eq!(in_turmoil(Duration::from_millis(1)).len(), ours.len());
+                1
+            }),
+        ],
+    );
+}
+
+/// One step of a life: what was told, and the state after it.
+type Seen = (Event, State);
+
+fn policy() -> Policy {
+    let curve = Curve::Constant { delay: Millis::new(WAIT.as_millis() as u32) };
+    Policy::builder()
+        .restart(Restart::Always)
+        .backoff(Backoff { curve, first: None, skip: 0, jitter_percent: 0 })
+        .healthy(None)
+        .build()
+        .unwrap_or_default()
+}
+
+fn stop_at() -> Duration {
+    (LIFE + WAIT) * RUNS as u32 - WAIT / 2
+}
+
+fn case() -> Case {
+    let mut case = Case::new(policy());
+    case.scripts = vec![Script {
+        start: Start::After(Millis::ZERO),
+        lives: Some(Millis::new(LIFE.as_millis() as u32)),
+        exits: Exit::Code(1),
+        on_stop: OnStop::Dies(Millis::ZERO),
+        leaves: None,
+        ready: None,
+        pings: None,
+        unhealthy: None,
+    }];
+    case.tell(0, Event::StartRequested).tell(stop_at().as_millis() as u32, Event::stop())
+}
+
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the life needs of a simulator.
+trait Simulator: 'static {
+    fn sleep(time: Duration) -> Sleep;
+    fn spawn(task: impl Future<Output = ()> + Send + 'static);
+}
+
+struct Turmoil;
+
+impl Simulator for Turmoil {
+    fn sleep(time: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(time))
+    }
+
+    fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        drop(tokio::spawn(task));
+    }
+}
+
+fn in_turmoil(tick: Duration) -> Vec<Seen> {
+    let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let told = std::rc::Rc::clone(&seen);
+    let mut simulation = turmoil::Builder::new()
+        .tick_duration(tick)
+        .simulation_duration(Duration::from_secs(3_600))
+        .build();
+    simulation.client("supervisor", async move {
+        *told.borrow_mut() = live::<Turmoil>().await;
+        Ok(())
+    });
+    assert!(simulation.run().is_ok(), "the simulation ends");
+    seen.take()
+}
+
+#[cfg(madsim)]
+struct Madsim;
+
+#[cfg(madsim)]
+impl Simulator for Madsim {
+    fn sleep(time: Duration) -> Sleep {
+        Box::pin(madsim::time::sleep(time))
+    }
+
+    fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        drop(madsim::task::spawn(task));
+    }
+}
+
+#[cfg(madsim)]
+fn in_madsim(seed: u64) -> Vec<Seen> {
+    let runtime = madsim::runtime::Runtime::with_seed_and_config(seed, madsim::Config::default());
+    runtime.block_on(live::<Madsim>())
+}
+
+/// The supervisor with its process and its user, as tasks.
+async fn live<S: Simulator>() -> Vec<Seen> {
+    let policy = policy();
+    let (tell, mut inbox) = mpsc::unbounded_channel();
+    let (mut state, mut watch, mut seen) = (State::INITIAL, Watch::default(), Vec::new());
+    let mut timer: Option<(TimerToken, Sleep)> = None;
+    let user = tell.clone();
+    S::spawn(async move {
+        let _the_supervisor_lives = user.send(Event::StartRequested);
+        S::sleep(stop_at()).await;
+        let _the_supervisor_lives = user.send(Event::stop());
+    });
+    loop {
+        let event = poll_fn(|context| {
+            if let Some((token, sleep)) = &mut timer
+                && sleep.as_mut().poll(context).is_ready()
+            {
+                return Poll::Ready(Some(Event::TimerFired { timer: *token }));
+            }
+            inbox.poll_recv(context)
+        });
+        let Some(event) = event.await else { break };
+        if matches!(event, Event::TimerFired { .. }) {
+            timer = None;
+        }
+        let step = policy.step(state, event);
+        assert_eq!(watch.observe(&policy, state, event, step), Ok(()));
+        state = step.state;
+        seen.push((event, state));
+        step.for_each(|action| match action {
+            Action::Spawn { run } => {
+                let tell = tell.clone();
+                S::spawn(async move {
+                    let _the_supervisor_lives = tell.send(Event::Started { run });
+                    S::sleep(LIFE).await;
+                    let exit = Exit::Code(1);
+                    let _the_supervisor_lives = tell.send(Event::Exited { run, exit });
+                });
+            }
+            Action::Release { run, .. } => {
+                let released = Event::Released { run, remains: Remains::Nothing };
+                let _the_supervisor_lives = tell.send(released);
+            }
+            Action::Arm { timer: token, delay } => {
+                let delay = Duration::from_millis(u64::from(delay.base.as_u32()));
+                timer = Some((token, S::sleep(delay)));
+            }
+            Action::Disarm { .. } => timer = None,
+            Action::Persist(_)
+            | Action::Signal { .. }
+            | Action::Shorten { .. }
+            | Action::Emit(_) => {}
+        });
+        if matches!(event, Event::StopRequested { .. }) {
+            break;
+        }
+    }
+    seen
+}

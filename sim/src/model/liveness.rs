@@ -1,0 +1,358 @@
+//! What must come to its end: dead ends, fair cycles and hot loops in a finished graph.
+//!
+//! Only edges of the world going on by itself count here: no wish, no other policy, no crash. Three
+//! questions are asked of them:
+//! - **Dead end**: is there a situation with a wish pending from which no path fulfils it?
+//! - **Fair cycle**: can a wish stay pending for ever although the world keeps its [`Obligation`]s? The
+//!   fairness is weak: what the world owes in every situation of a cycle, it does somewhere in it. So a
+//!   kill that is repeated for ever because the process will not die is no counterexample, and a
+//!   grace that begins again and again without a kill is one.
+//! - **Hot loop**: can one run after the other begin without any time having passed?
+//!
+//! The component of a fair cycle is reported, not the smallest cycle in it: with weak fairness a whole
+//! strongly connected component is fair if any part of it is, so looking at components alone is exact.
+
+use std::collections::VecDeque;
+
+/// What the world owes: what is owed continuously is paid in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obligation {
+    /// A spawn is answered.
+    Answer,
+    /// A process that was killed dies; under a policy that never kills, every process that is asked to.
+    Death,
+    /// What such a process has left goes.
+    Release,
+    /// An armed timer fires.
+    PhaseTimer,
+    /// An armed timer fires.
+    WatchdogTimer,
+    /// An armed timer fires.
+    WindowTimer,
+}
+
+impl Obligation {
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// One way in which the world can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Edge {
+    /// The situation after it.
+    pub(super) to: u32,
+    /// Which of the situation's inputs it is.
+    pub(super) input: u16,
+    /// What the world pays with it; `None` where it is free not to.
+    pub(super) obligation: Option<Obligation>,
+    /// Whether it can happen without any time having passed.
+    pub(super) instant: bool,
+    /// Whether a run begins with it.
+    pub(super) spawns: bool,
+}
+
+/// Edges by their origin, one row after the other.
+#[derive(Debug)]
+pub(super) struct Graph {
+    /// Where the row of each node begins, and where the last one ends.
+    rows: Vec<u32>,
+    edges: Vec<Edge>,
+}
+
+impl Graph {
+    pub(super) fn new() -> Self {
+        Self { rows: vec![0], edges: Vec::new() }
+    }
+
+    /// Adds an edge to the row that is open.
+    pub(super) fn push(&mut self, edge: Edge) {
+        self.edges.push(edge);
+    }
+
+    /// Closes the row of a node and opens that of the next.
+    pub(super) fn close_row(&mut self) {
+        self.rows.push(self.edges.len() as u32);
+    }
+
+    const fn len(&self) -> usize {
+        self.rows.len() - 1
+    }
+
+    fn row(&self, node: u32) -> &[Edge] {
+        let node = node as usize;
+        &self.edges[self.rows[node] as usize..self.rows[node + 1] as usize]
+    }
+
+    /// The first pending node from which no path of owed edges leads to one that is not pending.
+    pub(super) fn dead_end(&self, pending: &[bool]) -> Option<u32> {
+        let owed = || {
+            (0..self.len() as u32).flat_map(|from| {
+                let owed = self.row(from).iter().filter(|edge| edge.obligation.is_some());
+                owed.map(move |edge| (from, edge.to))
+            })
+        };
+        let mut rows = vec![0_u32; self.len() + 1];
+        owed().for_each(|(_, to)| rows[to as usize + 1] += 1);
+        (0..self.len()).for_each(|node| rows[node + 1] += rows[node]);
+        let mut ends = rows.clone();
+        let mut origins = vec![0_u32; owed().count()];
+        for (from, to) in owed() {
+            let end = &mut ends[to as usize];
+            origins[*end as usize] = from;
+            *end += 1;
+        }
+        let mut reaches: Vec<bool> = pending.iter().map(|&pending| !pending).collect();
+        let mut work: Vec<usize> = (0..self.len()).filter(|&node| reaches[node]).collect();
+        while let Some(node) = work.pop() {
+            for &from in &origins[rows[node] as usize..rows[node + 1] as usize] {
+                if !reaches[from as usize] {
+                    reaches[from as usize] = true;
+                    work.push(from as usize);
+                }
+            }
+        }
+        reaches.iter().position(|&reaches| !reaches).map(|node| node as u32)
+    }
+
+    /// A lap in which every node is pending and the world keeps its obligations: the component's first
+    /// node, and the inputs from it back to it.
+    pub(super) fn fair_cycle(&self, pending: &[bool]) -> Option<(u32, Vec<(u32, u16)>)> {
+        let within = |from: u32, edge: &Edge| {
+            edge.obligation.is_some() && pending[from as usize] && pending[edge.to as usize]
+        };
+        let components = self.components(within);
+        let none = vec![(u8::MAX, 0_u8, false); components.count as usize];
+        // For each component: what is owed everywhere in it, what is paid in it, whether it has a cycle.
+        let mut owed_paid = none;
+        for from in (0..self.len() as u32).filter(|&from| pending[from as usize]) {
+            let component = components.of[from as usize];
+            let (owed, paid, cyclic) = &mut owed_paid[component as usize];
+            let mut owed_here = 0;
+            for edge in self.row(from) {
+                let bit = edge.obligation.map_or(0, Obligation::bit);
+                owed_here |= bit;
+                if within(from, edge) && components.of[edge.to as usize] == component {
+                    *paid |= bit;
+                    *cyclic = true;
+                }
+            }
+            *owed &= owed_here;
+        }
+        let fair = |component: u32| {
+            let (owed, paid, cyclic) = owed_paid[component as usize];
+            cyclic && owed & !paid == 0
+        };
+        let first = (0..self.len() as u32)
+            .find(|&node| pending[node as usize] && fair(components.of[node as usize]))?;
+        Some((first, self.lap(first, &components, within, |_| true)))
+    }
+
+    /// A lap of edges that take no time, one of which begins a run.
+    pub(super) fn hot_loop(&self) -> Option<(u32, Vec<(u32, u16)>)> {
+        let within = |_, edge: &Edge| edge.instant;
+        let components = self.components(within);
+        let first = (0..self.len() as u32).find(|&from| {
+            let of = components.of[from as usize];
+            let spawns =
+                |edge: &Edge| edge.instant && edge.spawns && components.of[edge.to as usize] == of;
+            self.row(from).iter().any(spawns)
+        })?;
+        Some((first, self.lap(first, &components, within, |edge| edge.spawns)))
+    }
+
+    /// A shortest way from a node back to it within its component, as nodes with the inputs taken in
+    /// them; its first edge has the quality.
+    fn lap(
+        &self,
+        start: u32,
+        components: &Components,
+        within: impl Fn(u32, &Edge) -> bool,
+        quality: impl Fn(&Edge) -> bool,
+    ) -> Vec<(u32, u16)> {
+        let inside = |from: u32, edge: &Edge| {
+            within(from, edge) && components.of[edge.to as usize] == components.of[start as usize]
+        };
+        let mut parents: Vec<Option<(u32, u16)>> = vec![None; self.len()];
+        let mut queue = VecDeque::new();
+        for edge in self.row(start).iter().filter(|edge| inside(start, edge) && quality(edge)) {
+            if parents[edge.to as usize].is_none() {
+                parents[edge.to as usize] = Some((start, edge.input));
+                queue.push_back(edge.to);
+            }
+        }
+        while let Some(from) = queue.pop_front().filter(|_| parents[start as usize].is_none()) {
+            for edge in self.row(from).iter().filter(|edge| inside(from, edge)) {
+                if parents[edge.to as usize].is_none() {
+                    parents[edge.to as usize] = Some((from, edge.input));
+                    queue.push_back(edge.to);
+                }
+            }
+        }
+        let mut lap = Vec::new();
+        let mut at = start;
+        while let Some((from, input)) = parents[at as usize] {
+            lap.push((from, input));
+            at = from;
+            if at == start {
+                break;
+            }
+        }
+        lap.reverse();
+        lap
+    }
+
+    /// The strongly connected components over some of the edges: Tarjan, without recursion.
+    fn components(&self, within: impl Fn(u32, &Edge) -> bool) -> Components {
+        const UNSEEN: u32 = u32::MAX;
+        let mut order = vec![UNSEEN; self.len()];
+        let mut low = vec![0_u32; self.len()];
+        let mut of = vec![UNSEEN; self.len()];
+        let (mut seen, mut count) = (0, 0);
+        let mut open: Vec<u32> = Vec::new();
+        let mut calls: Vec<(u32, usize)> = Vec::new();
+        for root in 0..self.len() as u32 {
+            if order[root as usize] != UNSEEN {
+                continue;
+            }
+            calls.push((root, 0));
+            while let Some((node, next)) = calls.pop() {
+                let at = node as usize;
+                if next == 0 {
+                    (order[at], low[at]) = (seen, seen);
+                    seen += 1;
+                    open.push(node);
+                } else {
+                    let child = self.row(node)[next - 1].to as usize;
+                    low[at] = low[at].min(low[child]);
+                }
+                let mut child = None;
+                for (index, edge) in self.row(node).iter().enumerate().skip(next) {
+                    let to = edge.to as usize;
+                    if !within(node, edge) {
+                        continue;
+                    }
+                    if order[to] == UNSEEN {
+                        child = Some((index, edge.to));
+                        break;
+                    }
+                    if of[to] == UNSEEN {
+                        low[at] = low[at].min(order[to]);
+                    }
+                }
+                if let Some((index, to)) = child {
+                    calls.push((node, index + 1));
+                    calls.push((to, 0));
+                } else if low[at] == order[at] {
+                    while let Some(member) = open.pop() {
+                        of[member as usize] = count;
+                        if member == node {
+                            break;
+                        }
+                    }
+                    count += 1;
+                }
+            }
+        }
+        Components { of, count }
+    }
+}
+
+#[derive(Debug)]
+struct Components {
+    /// The component of each node.
+    of: Vec<u32>,
+    count: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `(from, to, obligation)`; the input is the place in the row.
+    fn graph(nodes: u32, edges: &[(u32, u32, Option<Obligation>)]) -> Graph {
+        let mut graph = Graph::new();
+        for node in 0..nodes {
+            let row = edges.iter().filter(|&&(from, ..)| from == node);
+            for (input, &(_, to, obligation)) in (0..).zip(row) {
+                graph.push(Edge { to, input, obligation, instant: true, spawns: false });
+            }
+            graph.close_row();
+        }
+        graph
+    }
+
+    use Obligation::{Answer, Death, PhaseTimer};
+
+    #[test]
+    fn what_reaches_its_end_is_alive() {
+        let line = graph(3, &[(0, 1, Some(PhaseTimer)), (1, 2, Some(Death))]);
+        let pending = [true, true, false];
+        assert_eq!(line.dead_end(&pending), None);
+        assert_eq!(line.fair_cycle(&pending), None);
+    }
+
+    #[test]
+    fn a_situation_without_a_way_out_is_a_dead_end() {
+        let broken = graph(3, &[(0, 1, Some(PhaseTimer)), (1, 2, None)]);
+        assert_eq!(broken.dead_end(&[true, true, false]), Some(0));
+    }
+
+    #[test]
+    fn a_cycle_that_pays_all_it_owes_is_a_livelock_though_there_is_a_way_out() {
+        // The way out is owed in one of the two situations only.
+        let planted =
+            graph(3, &[(0, 1, Some(PhaseTimer)), (1, 0, Some(PhaseTimer)), (1, 2, Some(Death))]);
+        let pending = [true, true, false];
+        assert_eq!(planted.dead_end(&pending), None);
+        assert_eq!(planted.fair_cycle(&pending), Some((0, vec![(0, 0), (1, 0)])));
+    }
+
+    #[test]
+    fn a_cycle_that_owes_a_death_all_along_is_not_fair() {
+        // The honest loop of the unkillable: the window fires and the kill is sent again.
+        let honest = graph(2, &[(0, 0, Some(PhaseTimer)), (0, 1, Some(Death))]);
+        assert_eq!(honest.fair_cycle(&[true, false]), None);
+        // Without the debt the same loop is a livelock.
+        let planted = graph(2, &[(0, 0, Some(PhaseTimer)), (0, 1, None)]);
+        assert_eq!(planted.fair_cycle(&[true, false]), Some((0, vec![(0, 0)])));
+    }
+
+    #[test]
+    fn a_livelock_is_found_behind_a_tail_and_beside_honest_cycles() {
+        let planted = graph(
+            6,
+            &[
+                (0, 1, Some(Answer)),
+                (1, 1, Some(PhaseTimer)), // honest: the death is owed
+                (1, 5, Some(Death)),
+                (1, 2, Some(PhaseTimer)),
+                (2, 3, Some(PhaseTimer)),
+                (3, 4, Some(Answer)),
+                (4, 2, Some(PhaseTimer)),
+                (4, 5, Some(Death)),
+            ],
+        );
+        let pending = [true, true, true, true, true, false];
+        assert_eq!(planted.fair_cycle(&pending), Some((2, vec![(2, 0), (3, 0), (4, 0)])));
+        let elsewhere = [true, true, true, false, true, false];
+        assert_eq!(planted.fair_cycle(&elsewhere), None, "the cycle leaves what is pending");
+    }
+
+    #[test]
+    fn a_hot_loop_begins_runs_and_takes_no_time() {
+        let edge = |to, instant, spawns| Edge { to, input: 0, obligation: None, instant, spawns };
+        let two = |first: Edge, second: Edge| {
+            let mut graph = Graph::new();
+            for edge in [first, second] {
+                graph.push(edge);
+                graph.close_row();
+            }
+            graph
+        };
+        let hot = two(edge(1, true, false), edge(0, true, true));
+        assert_eq!(hot.hot_loop(), Some((1, vec![(1, 0), (0, 0)])));
+        assert_eq!(two(edge(1, true, false), edge(0, false, true)).hot_loop(), None, "it waits");
+        assert_eq!(two(edge(1, true, false), edge(0, true, false)).hot_loop(), None, "one run");
+    }
+}

@@ -1,0 +1,155 @@
+//! The exhaustive engine: every reachable state of the machine in an adversarial environment.
+//!
+//! The environment may do anything a driver could pass on: every wish at any time, every fact about the
+//! current run early, late or twice, news of other runs, any armed timer (and, to be refused, any other),
+//! another policy, and a crash of the monitor followed by its recovery. Durations are abstracted: an
+//! armed timer may fire at any time, which covers every real order. A save that fails is an input as
+//! well: where the policy requires it, a driver turns it into a start that fails transiently, and
+//! elsewhere it changes nothing that the machine sees.
+//!
+//! Breadth first, so the first violation found is a shortest one. What holds only in the long run is
+//! asked of the finished graph: every stop and every restart ends, and no run follows the other without
+//! any time having passed.
+
+mod inputs;
+mod liveness;
+mod search;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use monitor_core::{Event, Found, Phase, Policy, State, Step, StopMode, TimerKind};
+use monitor_os::Machine;
+
+use crate::watch::{Property, Watch};
+
+pub use inputs::Model;
+
+/// One thing that the environment may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Input {
+    /// Tell the machine.
+    Tell(Event),
+    /// Put the policy of this index in force.
+    Amend(u16),
+    /// Crash the monitor, start it again from what it saved, and tell it what became of the run.
+    Crash(Found),
+}
+
+/// One reachable situation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Node {
+    /// What the machine remembers, with its counters cut where they cease to matter.
+    pub state: State,
+    /// What the oracles remember.
+    pub watch: Watch,
+    /// Which policy is in force, by its index.
+    pub policy: u16,
+}
+
+/// A violation and a shortest way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counterexample {
+    /// What is violated.
+    pub property: Property,
+    /// The inputs from the initial state; the last one violates, leads into a dead end, or closes a lap
+    /// that may be repeated for ever.
+    pub path: Vec<Input>,
+    /// How many of the last inputs are that lap; zero for a violation or a dead end.
+    pub lap: usize,
+}
+
+/// What an exhaustive search has found. Every count is exact: if there is no counterexample, every
+/// input was followed in every situation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exploration {
+    /// Reachable situations.
+    pub nodes: usize,
+    /// Transitions between them, those that change nothing included.
+    pub transitions: usize,
+    /// Transitions that change something.
+    pub effective: usize,
+    /// Ordered pairs of different inputs that both change something in one situation: the races. Both
+    /// orders are counted, and both were followed.
+    pub race_pairs: usize,
+    /// Which machine states were reached, in their order.
+    pub states: Vec<State>,
+    /// Changes of phase, with the names of the events that cause them.
+    pub phase_changes: BTreeMap<(Phase, Phase), BTreeSet<&'static str>>,
+    /// The first violation, if there is one.
+    pub counterexample: Option<Counterexample>,
+}
+
+/// Explores everything reachable under `policies`, of which the first is in force at the beginning.
+pub fn explore(policies: &[Policy], machine: &impl Machine) -> Exploration {
+    search::Search::new(Model::new(policies, machine)).run()
+}
+
+/// The name of an input without its details, for the arrows of a diagram.
+#[must_use]
+pub const fn input_name(input: Input) -> &'static str {
+    match input {
+        Input::Amend(_) => "policy-changed",
+        Input::Crash(_) => "recovered",
+        Input::Tell(event) => event_name(event),
+    }
+}
+
+/// The name of an event without its details.
+#[must_use]
+pub const fn event_name(event: Event) -> &'static str {
+    match event {
+        Event::StartRequested => "start",
+        Event::StopRequested { mode: StopMode::Graceful(_), .. } => "stop",
+        Event::StopRequested { mode: StopMode::Kill, .. } => "kill",
+        Event::StopRequested { mode: StopMode::OnNextExit, .. } => "stop on next exit",
+        Event::RestartRequested { .. } => "restart",
+        Event::SignalRequested { .. } => "signal",
+        Event::PolicyChanged => "policy-changed",
+        Event::ResetRequested => "reset",
+        Event::RetryRequested => "retry",
+        Event::Started { .. } => "started",
+        Event::StartFailed { .. } => "start-failed",
+        Event::Ready { .. } => "ready",
+        Event::Ping { .. } => "ping",
+        Event::Unhealthy { .. } => "unhealthy",
+        Event::Exited { .. } => "exited",
+        Event::Released { .. } => "released",
+        Event::TimerFired { timer } => match timer.kind {
+            TimerKind::StartTimeout => "start-timeout",
+            TimerKind::Healthy => "healthy",
+            TimerKind::StopGrace => "stop-grace",
+            TimerKind::KillWindow => "kill-window",
+            TimerKind::Backoff => "backoff",
+            TimerKind::Watchdog => "watchdog",
+            TimerKind::Window => "window",
+        },
+        Event::Recovered { .. } => "recovered",
+    }
+}
+
+/// Replays a path and returns every step of it, up to and including the one that violates.
+pub fn walk(
+    policies: &[Policy],
+    machine: &impl Machine,
+    path: &[Input],
+) -> Vec<(usize, Event, State, Step)> {
+    let mut state = State::INITIAL;
+    let mut policy = 0_usize;
+    path.iter()
+        .map(|&input| {
+            let event = match input {
+                Input::Tell(event) => event,
+                Input::Amend(index) => {
+                    policy = usize::from(index);
+                    Event::PolicyChanged
+                }
+                Input::Crash(found) => Event::Recovered { run: state.run(), found },
+            };
+            let before = state;
+            let step = machine.step(&policies[policy], before, event);
+            state = step.state.canonical();
+            (policy, event, before, step)
+        })
+        .collect()
+}
