@@ -37,6 +37,7 @@ pub mod graph;
 pub mod hunt;
 pub mod model;
 pub mod race;
+pub mod reference;
 pub mod replay;
 pub mod saboteur;
 pub mod screen;
