@@ -19,7 +19,7 @@ pub fn policy(choices: &mut impl Choices) -> Policy {
     let curve = choices.pick(&[
         rules.backoff.curve,
         Curve::Constant { delay: ms(100) },
-        Curve::Linear { initial: ms(100), increment: ms(150), cap: ms(1_000) },
+        Curve::Linear { initial: ms(100), increment: ms(150), cap: ms(900) },
         Curve::Exponential { initial: ms(1), factor: Factor::from_hundredths(150), cap: ms(9) },
         Curve::Geometric { initial: ms(100), cap: ms(3_000), steps: 4 },
     ]);

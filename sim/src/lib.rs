@@ -28,6 +28,8 @@
 //! # Ok::<(), monitor_sim::case::CaseError>(())
 //! ```
 
+pub mod bank;
+pub mod bugs;
 pub mod case;
 pub mod check;
 pub mod choices;

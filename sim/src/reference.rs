@@ -9,9 +9,9 @@ use std::cell::RefCell;
 use std::fmt;
 
 use monitor_core::{
-    Action, Counts, Curve, Delay, EarlyExit, Event, Exit, Forgives, Found, Grace, Lifecycle,
-    Millis, Note, OnLimit, Origin, Outcome, Phase, Policy, Readiness, Reason, Remains, Restart,
-    Rules, Scope, Signal, StartFailure, StartRetry, StartsCounted, State, Step, StopMode,
+    Action, Actions, Counts, Curve, Delay, EarlyExit, Event, Exit, Forgives, Found, Grace,
+    Lifecycle, Millis, Note, OnLimit, Origin, Outcome, Phase, Policy, Readiness, Reason, Remains,
+    Restart, Rules, Scope, Signal, StartFailure, StartRetry, StartsCounted, State, Step, StopMode,
     TimerKind, TimerSlot,
 };
 use monitor_os::Machine;
@@ -1069,12 +1069,19 @@ fn alike(a: RefAction, b: RefAction) -> bool {
 pub struct Compared<M> {
     machine: M,
     mismatch: RefCell<Option<Box<Mismatch>>>,
+    strict: bool,
 }
 
 impl<M: Machine> Compared<M> {
     /// Compares `machine`.
     pub const fn new(machine: M) -> Self {
-        Self { machine, mismatch: RefCell::new(None) }
+        Self { machine, mismatch: RefCell::new(None), strict: false }
+    }
+
+    /// Compares `machine`, and breaks off at the first difference: a step that differs is replaced by one
+    /// that every oracle refuses, so that any engine shows, shrinks and shortens it.
+    pub const fn strict(machine: M) -> Self {
+        Self { machine, mismatch: RefCell::new(None), strict: true }
     }
 
     /// The first difference since the last call.
@@ -1088,6 +1095,10 @@ impl<M: Machine> Machine for &Compared<M> {
         let answer = self.machine.step(policy, state, event);
         if let Err(found) = compare(policy, state, event, answer) {
             self.mismatch.borrow_mut().get_or_insert(found);
+            if self.strict {
+                let actions = Actions { persist: true, ..Actions::NONE };
+                return Step { state, actions, note: Note::NotApplicable };
+            }
         }
         answer
     }
@@ -1145,7 +1156,7 @@ mod tests {
     #[test]
     fn a_difference_is_seen() {
         let honest = Policy::DEFAULT.step(State::INITIAL, Event::StartRequested);
-        let silent = Step { actions: monitor_core::Actions::NONE, ..honest };
+        let silent = Step { actions: Actions::NONE, ..honest };
         let found = compare(&Policy::DEFAULT, State::INITIAL, Event::StartRequested, silent);
         assert!(found.unwrap_err().to_string().contains("told start"));
     }
