@@ -3,6 +3,11 @@
 //! Every [`Bug`] wraps `step` and is honest everywhere else. Its number is that of the collection it comes
 //! from; the letter b marks a second form of one bug. What cannot be said here is listed in `docs/BUGS.md`.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a bug is wrong in one place and honest everywhere else"
+)]
+
 use std::fmt;
 
 use monitor_core::{
@@ -30,6 +35,48 @@ pub struct Bug {
     pub race: Option<Race>,
     step: fn(&Policy, State, Event) -> Step,
 }
+
+/// The bank as a page, for `docs/BUGS.md`.
+#[must_use]
+pub fn page() -> String {
+    let mut page = String::from(PAGE_HEAD);
+    for Bug { id, source, symptom, cause, race, .. } in ALL {
+        let race = race.map_or("anything", Race::name);
+        page.push_str(&format!("| {id} | {source} | {symptom} | {cause} | {race} |\n"));
+    }
+    page.push_str(PAGE_TAIL);
+    page
+}
+
+const PAGE_HEAD: &str = "\
+# The bug bank
+
+Bugs that real supervisors shipped, each put back as one wrong answer of the machine, outside production
+code. `monitor-sim bugs` hunts all of them. Printed from `sim/src/bank.rs`; a test keeps it current
+(`UPDATE_BUGS=1 cargo test -p monitor-sim --test bank`). A race is what the hunt aims at first.
+
+| bug | source | symptom | cause, as put back | race |
+| --- | --- | --- | --- | --- |
+";
+
+const PAGE_TAIL: &str = "
+## What is not here
+
+Not said by one answer of the machine, or by no case that the simulator can run so far:
+
+| bugs | why |
+| --- | --- |
+| BB-60, BB-87, BB-91 | the types cannot say it: a live run has no outcome, a target is a run and not a number |
+| BB-112, BB-113, BB-115, BB-117 | there is no wall clock to be read, and exits are matched by run |
+| BB-11, BB-12, BB-27, BB-45, BB-127, BB-137, BB-146, BB-161, BB-165 | they need waiters, locks, queries or a queue beside the machine |
+| BB-114 | the virtual clock does not suspend yet |
+| BB-34, BB-38, BB-53, BB-55, BB-90, BB-93 to BB-102, BB-104, BB-108, BB-109 | the virtual kernel loses, merges and refuses nothing yet |
+| BB-82, BB-83, BB-85, BB-86, BB-88, BB-89, BB-92, BB-141 | the virtual kernel has no process numbers to be used again |
+| BB-156 to BB-158, BB-160 | the virtual disk fails, and does not tear or reorder yet |
+| BB-79, BB-80, BB-126, BB-130, BB-168, BB-169 | a matter of one backend; its tests are in `monitor-os` |
+| BB-121 | the state is one value, read at once |
+| BB-173 | a consequence of a rule and no bug: the rule is documented |
+";
 
 impl Machine for Bug {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {

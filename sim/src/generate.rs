@@ -191,10 +191,12 @@ pub fn case(choices: &mut impl Choices) -> Case {
     let mut at = Millis::ZERO;
     for _ in 0..choices.below(9) {
         at = at.saturating_add(delay(choices));
-        let what = match choices.below(8) {
+        let what = match choices.below(10) {
             0..=4 => What::Tell(wish(choices)),
             5 | 6 => What::Tell(echo(choices)),
-            _ => What::Amend(policy(choices)),
+            7 => What::Amend(policy(choices)),
+            8 => What::Crash,
+            _ => What::Reboot,
         };
         case.inputs.push(TimedInput { at, what });
     }

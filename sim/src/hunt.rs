@@ -119,8 +119,10 @@ fn simplifications(case: &Case) -> impl Iterator<Item = Case> + '_ {
     let times = (0..case.inputs.len()).flat_map(move |index| {
         let at = case.inputs[index].at.as_u32();
         let before = index.checked_sub(1).map_or(0, |before| case.inputs[before].at.as_u32());
-        [before, before + (at - before) / 2, at.saturating_sub(1).max(before)]
-            .into_iter()
+        // Half the way, a quarter, and so on: a threshold is found in a few steps.
+        let gaps = std::iter::successors(Some(at - before), |gap| Some(gap / 2));
+        gaps.take_while(|&gap| gap > 0)
+            .map(move |gap| at - gap)
             .map(move |earlier| change(&|simpler| simpler.inputs[index].at = Millis::new(earlier)))
     });
     inputs

@@ -1,5 +1,9 @@
 //! The `monitor-sim` program: what can be verified, replayed and drawn from a command line.
 
+mod cli {
+    pub(crate) mod bugs;
+}
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +27,8 @@ use monitor_sim::saboteur::Saboteur;
 use monitor_sim::screen::{self, FailureScreen, Table};
 use monitor_sim::watch::Property;
 use monitor_sim::world;
+
+use crate::cli::bugs::BugsArguments;
 
 /// Verifies the decisions of a process supervisor: exhaustively, by random races, and against records.
 #[derive(Parser)]
@@ -52,6 +58,8 @@ enum Command {
     Replay(ReplayArguments),
     /// Draw the state diagram of a policy, as the exhaustive search has seen it.
     Graph(GraphArguments),
+    /// Hunt every bug of the bank, and print who finds it, how soon and with which case.
+    Bugs(BugsArguments),
 }
 
 #[derive(Args)]
@@ -114,6 +122,8 @@ fn main() -> ExitCode {
         },
         Command::Replay(arguments) => replay(&arguments),
         Command::Graph(arguments) => draw(&arguments),
+        Command::Bugs(arguments) if cli::bugs::bugs(&arguments, bar) => 0,
+        Command::Bugs(_) => BLIND,
     };
     ExitCode::from(code)
 }

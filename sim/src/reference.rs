@@ -540,7 +540,7 @@ impl Scribe {
         ALL_WELL
     }
 
-    fn serve(&mut self, told: Lifecycle) {
+    const fn serve(&mut self, told: Lifecycle) {
         self.unit.spawning = false;
         self.unit.alive = true;
         self.unit.serves = true;
@@ -549,7 +549,7 @@ impl Scribe {
     }
 
     /// The timers of a process that serves.
-    fn time_service(&mut self) {
+    const fn time_service(&mut self) {
         if let (Some(rule), false) = (self.rules.healthy, self.unit.healthy) {
             self.set(TimerKind::Healthy, rule.after);
         }
