@@ -13,7 +13,7 @@ use std::fmt;
 use monitor_core::{
     Actions, Counts, Curve, Delay, Event, Exit, Found, Lifecycle, Millis, Note, Origin, Outcome,
     Phase, Policy, ProcessCommand, Reason, Remains, Restart, Rules, RunId, Scope, Signal,
-    StartFailure, StartsCounted, State, Step, StopMode, TimerCommand, TimerKind,
+    StartFailure, StartsCounted, State, Step, StopMode, TimerCommand, TimerKind, TimerToken,
 };
 use monitor_os::Machine;
 
@@ -671,6 +671,10 @@ bank! {
     };
     "M-10", "generic", None, "an ignored event is said to count", "the note is wrong",
     |p, s, e| { let step = p.step(s, e); Step { note: Note::Applied, ..step } };
+    "M-11", "generic", None, "a reset ends the wait", "forgiven is taken for wanted now",
+    |p, s, e| if e == Event::ResetRequested && in_phase(s, &[Phase::BackingOff]) { p.step(s, Event::TimerFired { timer: TimerToken { run: s.run(), kind: TimerKind::Backoff } }) } else { p.step(s, e) };
+    "M-12", "generic", None, "another policy forgets failures", "what is counted is cleared with the update",
+    |p, s, e| { let step = p.step(s, e); if e == Event::PolicyChanged { restate(s, step, |b| (b[16], b[17]) = (0, 0)) } else { step } };
 }
 
 const UP: [Phase; 4] = [Phase::Starting, Phase::Activating, Phase::Running, Phase::Healthy];
