@@ -80,6 +80,11 @@ Not said by one answer of the machine, or by no case that the simulator can run 
 
 impl Machine for Bug {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
+        // Only a bug about stale news is wrong about other runs; elsewhere that would give it away.
+        let foreign = event.run().is_some_and(|run| run != state.run());
+        if foreign && self.race != STALE {
+            return policy.step(state, event);
+        }
         (self.step)(policy, state, event)
     }
 }
@@ -669,7 +674,7 @@ bank! {
         let same = s.run().as_u32().to_le_bytes();
         if step.actions.process == ProcessCommand::Spawn && s.run() != RunId::NONE { restate(s, step, |b| b[8..12].copy_from_slice(&same)) } else { step }
     };
-    "M-10", "generic", None, "an ignored event is said to count", "the note is wrong",
+    "M-10", "generic", STALE, "an ignored event is said to count", "the note is wrong",
     |p, s, e| { let step = p.step(s, e); Step { note: Note::Applied, ..step } };
     "M-11", "generic", None, "a reset ends the wait", "forgiven is taken for wanted now",
     |p, s, e| if e == Event::ResetRequested && in_phase(s, &[Phase::BackingOff]) { p.step(s, Event::TimerFired { timer: TimerToken { run: s.run(), kind: TimerKind::Backoff } }) } else { p.step(s, e) };
@@ -737,17 +742,16 @@ fn restate(before: State, mut step: Step, change: impl FnOnce(&mut [u8; State::W
 }
 
 fn set_reason(before: State, mut step: Step, reason: Reason) -> Step {
+    if step.note != Note::Applied {
+        return step;
+    }
     step.state = reasoned(step.state, reason);
     resaved(before, step)
 }
 
 fn resaved(before: State, step: Step) -> Step {
     let changed = step.state != before;
-    if step.note == Note::Applied {
-        with(step, |actions| actions.persist = changed)
-    } else {
-        nothing(before)
-    }
+    if step.note == Note::Applied { with(step, |actions| actions.persist = changed) } else { step }
 }
 
 /// Another delay where a wait begins.

@@ -7,7 +7,7 @@
 //!   anything; the first violation it reports is a shortest one.
 //! - [`world`]: the virtual kernel under the driver that ships, with processes that follow scripts.
 //!   [`hunt`] draws cases for it from seeds, aimed at a [`race`] or at nothing, and shrinks what fails.
-//! - [`reference`]: all rules once more, naively, against which every step is held.
+//! - [`mod@reference`]: all rules once more, naively, against which every step is held.
 //! - [`saboteur`], [`bank`]: bugs put in on purpose, which [`bugs`] hunts; [`marks`]: what a run must meet. A harness that cannot find them is not believed.
 //!
 //! # The loop
