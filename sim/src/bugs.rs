@@ -22,7 +22,8 @@ pub struct Catch {
     pub oracle: Option<Oracle>,
     /// Cases until it was found, the median over campaigns.
     pub cases: u64,
-    /// Milliseconds until it was found and shrunk: the median over campaigns.
+    /// Milliseconds until it was found and shrunk: the median over the campaigns that found it, or those of
+    /// the exhaustive search if none did.
     pub median_ms: f64,
     /// The same, in 95 of 100 campaigns.
     pub p95_ms: f64,
@@ -106,6 +107,7 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
     cases.sort_unstable();
     lengths.sort_unstable();
     let strict = oracle == Some(Oracle::Reference);
+    let begin = clock();
     let mut exhausted = None;
     if !strict && let Some((property, len)) = shortest(&bug) {
         oracle.get_or_insert(Oracle::Property(property));
@@ -118,13 +120,14 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
             oracle.get_or_insert(Oracle::Reference);
         }
     }
+    let searched = clock() - begin;
     Catch {
         bug,
         found,
         oracle,
         cases: quantile(&cases, 50).unwrap_or(0),
-        median_ms: quantile(&times, 50).unwrap_or(0.0),
-        p95_ms: quantile(&times, 95).unwrap_or(0.0),
+        median_ms: quantile(&times, 50).unwrap_or(searched),
+        p95_ms: quantile(&times, 95).unwrap_or(searched),
         shrunk_len: quantile(&lengths, 50),
         exhaustive_len: exhausted,
     }
