@@ -51,6 +51,11 @@ pub enum What {
     Tell(Event),
     /// Another policy.
     Amend(Policy),
+    /// The monitor dies and is started again at once with what it saved. Nothing happens while the last
+    /// state is not saved, or before the first run.
+    Crash,
+    /// The same, and everything that ran is gone.
+    Reboot,
 }
 
 /// What one process does.
@@ -159,6 +164,8 @@ impl fmt::Display for Case {
             match input.what {
                 What::Tell(event) => writeln!(f, "{} {event}", input.at)?,
                 What::Amend(policy) => writeln!(f, "{} policy {policy}", input.at)?,
+                What::Crash => writeln!(f, "{} crash", input.at)?,
+                What::Reboot => writeln!(f, "{} reboot", input.at)?,
             }
         }
         Ok(())
@@ -350,9 +357,11 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
                 return Err(CaseErrorKind::Backwards { at, before });
             }
             let rest = rest.trim();
-            let what = match rest.strip_prefix("policy ") {
-                Some(policy) => What::Amend(policy.parse()?),
-                None => What::Tell(rest.parse()?),
+            let what = match (rest, rest.strip_prefix("policy ")) {
+                ("crash", _) => What::Crash,
+                ("reboot", _) => What::Reboot,
+                (_, Some(policy)) => What::Amend(policy.parse()?),
+                (_, None) => What::Tell(rest.parse()?),
             };
             case.inputs.push(TimedInput { at, what });
         }
@@ -414,6 +423,8 @@ seed 7
 0ms start
 1s50ms stop grace=5s
 2s policy restart=no
+3s crash
+4s reboot
 ";
 
     #[test]

@@ -48,6 +48,23 @@ pub enum InputJson {
         /// The policy, as `key=value` words.
         policy: String,
     },
+    /// Something that happens to the monitor itself.
+    Accident {
+        /// When, in milliseconds from the beginning.
+        at_ms: u32,
+        /// What happens.
+        accident: AccidentJson,
+    },
+}
+
+/// Something that happens to the monitor itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccidentJson {
+    /// It is killed, and started again with what it saved.
+    Crash,
+    /// The machine is booted, and the monitor started again with what it saved.
+    Reboot,
 }
 
 impl From<&Case> for CaseJson {
@@ -56,6 +73,12 @@ impl From<&Case> for CaseJson {
             What::Tell(event) => InputJson::Event { at_ms: at.as_u32(), event: event.to_string() },
             What::Amend(policy) => {
                 InputJson::Policy { at_ms: at.as_u32(), policy: policy.to_string() }
+            }
+            What::Crash => {
+                InputJson::Accident { at_ms: at.as_u32(), accident: AccidentJson::Crash }
+            }
+            What::Reboot => {
+                InputJson::Accident { at_ms: at.as_u32(), accident: AccidentJson::Reboot }
             }
         });
         Self {
@@ -133,6 +156,12 @@ impl TryFrom<CaseJson> for Case {
                         *at_ms,
                         What::Tell(event.parse::<Event>().map_err(|error| at(&place, &error))?),
                     )
+                }
+                InputJson::Accident { at_ms, accident: AccidentJson::Crash } => {
+                    (*at_ms, What::Crash)
+                }
+                InputJson::Accident { at_ms, accident: AccidentJson::Reboot } => {
+                    (*at_ms, What::Reboot)
                 }
                 InputJson::Policy { at_ms, policy: words } => {
                     (*at_ms, What::Amend(policy(&format!("/inputs/{index}/policy"), words)?))

@@ -19,7 +19,7 @@ pub fn policy(choices: &mut impl Choices) -> Policy {
     let curve = choices.pick(&[
         rules.backoff.curve,
         Curve::Constant { delay: ms(100) },
-        Curve::Linear { initial: ms(100), increment: ms(150), cap: ms(1_000) },
+        Curve::Linear { initial: ms(100), increment: ms(150), cap: ms(900) },
         Curve::Exponential { initial: ms(1), factor: Factor::from_hundredths(150), cap: ms(9) },
         Curve::Geometric { initial: ms(100), cap: ms(3_000), steps: 4 },
     ]);
@@ -191,10 +191,12 @@ pub fn case(choices: &mut impl Choices) -> Case {
     let mut at = Millis::ZERO;
     for _ in 0..choices.below(9) {
         at = at.saturating_add(delay(choices));
-        let what = match choices.below(8) {
+        let what = match choices.below(10) {
             0..=4 => What::Tell(wish(choices)),
             5 | 6 => What::Tell(echo(choices)),
-            _ => What::Amend(policy(choices)),
+            7 => What::Amend(policy(choices)),
+            8 => What::Crash,
+            _ => What::Reboot,
         };
         case.inputs.push(TimedInput { at, what });
     }

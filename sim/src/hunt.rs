@@ -6,6 +6,7 @@ use monitor_os::Machine;
 use crate::case::{Case, Script};
 use crate::choices::Seeded;
 use crate::generate;
+use crate::marks::Marks;
 use crate::race::Race;
 use crate::watch::Property;
 use crate::world::{self, TraceLine, Verdict};
@@ -35,6 +36,8 @@ pub struct Hunt {
     pub steps: u64,
     /// Cases in which the race really took place.
     pub occurred: u64,
+    /// Situations that were met in any of them.
+    pub marks: Marks,
     /// The first failure.
     pub failure: Option<Failure>,
 }
@@ -59,6 +62,7 @@ pub fn hunt(
         hunt.cases += 1;
         hunt.steps += verdict.trace.len() as u64;
         hunt.occurred += u64::from(race.is_none_or(|race| race.occurred(&verdict.trace)));
+        hunt.marks = hunt.marks.or(Marks::of(&verdict.trace));
         progress();
         if let Some(property) = verdict.violated {
             hunt.failure = Some(shrink(seed, case, property, machine));
@@ -119,8 +123,10 @@ fn simplifications(case: &Case) -> impl Iterator<Item = Case> + '_ {
     let times = (0..case.inputs.len()).flat_map(move |index| {
         let at = case.inputs[index].at.as_u32();
         let before = index.checked_sub(1).map_or(0, |before| case.inputs[before].at.as_u32());
-        [before, before + (at - before) / 2, at.saturating_sub(1).max(before)]
-            .into_iter()
+        // Half the way, a quarter, and so on: a threshold is found in a few steps.
+        let gaps = std::iter::successors(Some(at - before), |gap| Some(gap / 2));
+        gaps.take_while(|&gap| gap > 0)
+            .map(move |gap| at - gap)
             .map(move |earlier| change(&|simpler| simpler.inputs[index].at = Millis::new(earlier)))
     });
     inputs

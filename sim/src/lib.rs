@@ -7,7 +7,8 @@
 //!   anything; the first violation it reports is a shortest one.
 //! - [`world`]: the virtual kernel under the driver that ships, with processes that follow scripts.
 //!   [`hunt`] draws cases for it from seeds, aimed at a [`race`] or at nothing, and shrinks what fails.
-//! - [`saboteur`]: bugs put in on purpose. A harness that cannot find them is not believed.
+//! - [`mod@reference`]: all rules once more, naively, against which every step is held.
+//! - [`saboteur`], [`bank`]: bugs put in on purpose, which [`bugs`] hunts; [`marks`]: what a run must meet. A harness that cannot find them is not believed.
 //!
 //! # The loop
 //! ```
@@ -28,6 +29,8 @@
 //! # Ok::<(), monitor_sim::case::CaseError>(())
 //! ```
 
+pub mod bank;
+pub mod bugs;
 pub mod campaign;
 pub mod case;
 pub mod case_json;
@@ -37,8 +40,10 @@ pub mod family;
 pub mod generate;
 pub mod graph;
 pub mod hunt;
+pub mod marks;
 pub mod model;
 pub mod race;
+pub mod reference;
 pub mod replay;
 pub mod saboteur;
 pub mod screen;

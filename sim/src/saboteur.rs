@@ -185,17 +185,17 @@ impl Machine for Saboteur {
     }
 }
 
-const fn nothing(state: State) -> Step {
+pub(crate) const fn nothing(state: State) -> Step {
     Step { state, actions: Actions::NONE, note: Note::NotApplicable }
 }
 
-fn with(mut step: Step, change: impl FnOnce(&mut Actions)) -> Step {
+pub(crate) fn with(mut step: Step, change: impl FnOnce(&mut Actions)) -> Step {
     change(&mut step.actions);
     step
 }
 
 /// The wire form of a state with phase, reason and, where the phase asks for it, outcome replaced.
-fn edited(state: State, phase: Phase, reason: Reason) -> [u8; State::WIRE_LEN] {
+pub(crate) fn edited(state: State, phase: Phase, reason: Reason) -> [u8; State::WIRE_LEN] {
     let mut bytes = state.to_bytes();
     let place =
         |found: Option<usize>| found.and_then(|place| u8::try_from(place).ok()).unwrap_or(0);

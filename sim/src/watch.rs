@@ -6,8 +6,9 @@
 use std::fmt;
 
 use monitor_core::{
-    Action, Event, Exit, Found, Lifecycle, Note, Origin, Outcome, Phase, Policy, Reason, Remains,
-    Restart, Scope, State, Step, StopMode, TimerKind, TimerSlot, TimerToken,
+    Action, Event, Exit, Found, Lifecycle, Note, Origin, Outcome, Phase, Policy, ProcessCommand,
+    Reason, Remains, Restart, Scope, StartFailure, StartRetry, State, Step, StopMode, TimerKind,
+    TimerSlot, TimerToken,
 };
 
 /// Something that must hold, with its sentence and its source.
@@ -53,11 +54,19 @@ pub enum Property {
     RestartIsOneIntent,
     /// I34.
     TimersMatchThePhase,
+    /// I10.
+    ResetRule,
+    /// I17.
+    StartFailures,
+    /// I27.
+    StartLimitCounts,
+    /// I35.
+    FreshRun,
 }
 
 impl Property {
     /// All properties, in the order in which `check` prints them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::OneIncarnation,
         Self::StopSticks,
         Self::StopEnds,
@@ -78,6 +87,10 @@ impl Property {
         Self::SignalIsNoStop,
         Self::RestartIsOneIntent,
         Self::TimersMatchThePhase,
+        Self::ResetRule,
+        Self::StartFailures,
+        Self::StartLimitCounts,
+        Self::FreshRun,
     ];
 
     /// The name, as printed and as given on command lines.
@@ -104,6 +117,10 @@ impl Property {
             Self::SignalIsNoStop => "signal-is-no-stop",
             Self::RestartIsOneIntent => "restart-is-one-intent",
             Self::TimersMatchThePhase => "timers-match-the-phase",
+            Self::ResetRule => "reset-rule",
+            Self::StartFailures => "start-failures",
+            Self::StartLimitCounts => "start-limit-counts",
+            Self::FreshRun => "fresh-run",
         }
     }
 
@@ -131,6 +148,10 @@ impl Property {
             Self::SignalIsNoStop => "I29",
             Self::RestartIsOneIntent => "I30",
             Self::TimersMatchThePhase => "I34",
+            Self::ResetRule => "I10",
+            Self::StartFailures => "I17",
+            Self::StartLimitCounts => "I27",
+            Self::FreshRun => "I35",
         }
     }
 
@@ -171,7 +192,19 @@ impl Property {
             Self::NoLimbo => "what is not down has a run, a release or a timer to wait for",
             Self::SignalIsNoStop => "a signal that is no stop changes neither intent nor policy",
             Self::RestartIsOneIntent => "a restart ends in a new run unless a stop comes after it",
-            Self::TimersMatchThePhase => "the phase's slot holds the phase's timer or nothing",
+            Self::TimersMatchThePhase => {
+                "the phase's slot holds the phase's timer or nothing, the watchdog's only while it serves"
+            }
+            Self::ResetRule => {
+                "the delay is forgiven by a healthy run, a start by a user or a reset, and by nothing else"
+            }
+            Self::StartFailures => {
+                "a failed start is kept as such, and tried again only where the policy says so"
+            }
+            Self::StartLimitCounts => {
+                "a start that the limit counts is counted, and within its burst"
+            }
+            Self::FreshRun => "a run begins wanted, without an outcome, under a number of its own",
         }
     }
 }
@@ -303,7 +336,8 @@ impl Watch {
         if step.note == Note::Applied {
             self.judge_actions(&was, policy, before, event, step)?;
         }
-        self.judge_state(before, event, step)
+        self.judge_state(before, event, step)?;
+        judge_rules(policy, before, event, step)
     }
 
     fn judge_note(&self, before: State, event: Event, step: Step) -> Result<(), Property> {
@@ -591,6 +625,10 @@ impl Watch {
             waiting_slot.is_none() || waiting_slot == phase.timer(),
             Property::TimersMatchThePhase,
         )?;
+        require(
+            !self.is_armed(TimerKind::Watchdog) || matches!(phase, Phase::Running | Phase::Healthy),
+            Property::TimersMatchThePhase,
+        )?;
         let window = self.armed[TimerSlot::Window as usize].is_some();
         let pending = self.run != Run::None
             || waiting_slot.is_some()
@@ -623,6 +661,53 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// What needs no memory: a step, and the rules.
+fn judge_rules(policy: &Policy, before: State, event: Event, step: Step) -> Result<(), Property> {
+    let rules = policy.rules();
+    let state = step.state;
+    let spawns = step.actions.process == ProcessCommand::Spawn;
+    let timer = matches!(event, Event::TimerFired { .. });
+    let healthy = step.actions.emit == Some(Lifecycle::Healthy);
+    let asked = before.reason() == Reason::RestartRequested
+        || matches!(event, Event::StartRequested | Event::RestartRequested { .. });
+    let forgiven = healthy || event == Event::ResetRequested || (spawns && asked);
+    require(state.level() >= before.level() || forgiven, Property::ResetRule)?;
+    require(!healthy || state.level() == 0, Property::ResetRule)?;
+    if let Event::StartFailed { failure, .. } = event
+        && step.note == Note::Applied
+        && matches!(before.phase(), Phase::Starting | Phase::Cancelling | Phase::Aborting)
+    {
+        require(state.outcome() == Outcome::StartFailed(failure), Property::StartFailures)?;
+    }
+    if let (Phase::BackingOff, Outcome::StartFailed(failure)) = (state.phase(), state.outcome())
+        && before.phase() != Phase::BackingOff
+    {
+        let first = before.restarts() == 0;
+        let retry = if first { rules.start.first } else { rules.start.later };
+        let retried = match retry {
+            StartRetry::Never => false,
+            StartRetry::Transient => failure == StartFailure::Transient,
+            StartRetry::Always => true,
+        };
+        require(retried, Property::StartFailures)?;
+    }
+    if !spawns {
+        return Ok(());
+    }
+    let fresh = state.reason() == Reason::Wanted
+        && state.outcome() == Outcome::None
+        && state.run() != before.run();
+    require(fresh, Property::FreshRun)?;
+    if let Some(limit) = rules.limit.filter(|_| timer && !asked) {
+        let opened =
+            matches!(event, Event::TimerFired { timer } if timer.kind == TimerKind::Window);
+        let counted = if opened { 0 } else { before.starts() };
+        let next = counted.saturating_add(1);
+        require(state.starts() == next && next <= limit.burst, Property::StartLimitCounts)?;
+    }
+    Ok(())
 }
 
 const fn require(holds: bool, property: Property) -> Result<(), Property> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use monitor_core::{
-    Event, Exit, Grace, Millis, Outcome, Phase, Policy, Remains, RunId, Scope, Signal, State, Step,
-    StopMode,
+    Event, Exit, Found, Grace, Millis, Outcome, Phase, Policy, Remains, RunId, Scope, Signal,
+    State, Step, StopMode,
 };
 use monitor_os::{
     Driver, Happening, Kernel, Machine, Moment, Occurrence, Report, SaveFailed, Signalled, Spawned,
@@ -72,6 +72,11 @@ struct World<'a> {
     rng: Pcg64Mcg,
     watch: Watch,
     policy: Policy,
+    /// The state by the last step, and the one that was saved last.
+    state: State,
+    saved: State,
+    /// What a monitor that was started again has found and is not told yet.
+    found: Option<Event>,
     trace: Vec<TraceLine>,
     violated: Option<Property>,
     steps_max: usize,
@@ -116,6 +121,9 @@ impl<'a> World<'a> {
             rng: Pcg64Mcg::seed_from_u64(case.seed),
             watch: Watch::default(),
             policy: case.policy,
+            state: State::INITIAL,
+            saved: State::INITIAL,
+            found: None,
             trace: Vec::new(),
             violated: None,
             steps_max,
@@ -208,6 +216,30 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Kills the monitor, if that leaves it with something to find, and starts it again.
+    fn crash(&mut self, reboot: bool) -> Option<Happening> {
+        let run = self.saved.run();
+        let process = self.process.as_mut().filter(|process| process.run == run)?;
+        if self.saved != self.state {
+            // A process that no saved state knows of is nobody's.
+            return None;
+        }
+        let found = if reboot {
+            process.ended.get_or_insert(Exit::Unknown);
+            process.leftover = false;
+            Found::Rebooted
+        } else {
+            match process.ended {
+                None => Found::Alive,
+                Some(_) if matches!(process.script.start, Start::Fails(..)) => Found::Gone,
+                Some(exit) => Found::Exited(exit),
+            }
+        };
+        self.found = Some(Event::Recovered { run, found });
+        self.watch = self.watch.after_crash();
+        Some(Happening::Joined(UNIT, self.policy, self.saved))
+    }
+
     fn ask_to_stop(&mut self, at: Moment, run: RunId, signal: Signal, scope: Scope) {
         let Some(process) = self.target(run) else { return };
         let Process { script, ended, leftover, .. } = *process;
@@ -256,6 +288,7 @@ impl<'a> World<'a> {
         endless(&self.case.policy)
             || self.case.inputs.iter().any(|input| match input.what {
                 What::Amend(policy) => endless(&policy),
+                What::Crash | What::Reboot => false,
                 What::Tell(Event::StopRequested { mode, .. }) => {
                     mode == StopMode::Graceful(Grace::Never)
                 }
@@ -357,8 +390,12 @@ impl Kernel for World<'_> {
         }
     }
 
-    fn save(&mut self, at: Moment, _unit: UnitId, _state: State) -> Result<(), SaveFailed> {
-        if at < Moment::ORIGIN.after(self.case.saves_fail_until) { Err(SaveFailed) } else { Ok(()) }
+    fn save(&mut self, at: Moment, _unit: UnitId, state: State) -> Result<(), SaveFailed> {
+        if at < Moment::ORIGIN.after(self.case.saves_fail_until) {
+            return Err(SaveFailed);
+        }
+        self.saved = state;
+        Ok(())
     }
 
     fn draw(&mut self, jitter: Millis) -> Millis {
@@ -370,6 +407,7 @@ impl Kernel for World<'_> {
             return;
         }
         self.policy = *report.policy;
+        self.state = report.step.state;
         self.trace.push(TraceLine {
             at: report.at,
             event: report.event,
@@ -398,6 +436,9 @@ impl Kernel for World<'_> {
             let joined = Happening::Joined(UNIT, self.case.policy, State::INITIAL);
             return self.occur(self.now, joined);
         }
+        if let Some(event) = self.found.take() {
+            return self.occur(self.now, Happening::Told(UNIT, event));
+        }
         let late = self.case.timers_late;
         loop {
             let due = deadline.map(|at| at.after(late).max(self.now));
@@ -411,6 +452,12 @@ impl Kernel for World<'_> {
                 return self.occur(next, Happening::Due);
             }
             if asked == Some(next) {
+                let crash =
+                    input.is_some_and(|input| matches!(input.what, What::Crash | What::Reboot));
+                if crash && deadline.is_some_and(|at| at <= next) {
+                    // What is due comes before a crash, as it comes before any event.
+                    return self.occur(next, Happening::Due);
+                }
                 self.next_input += 1;
                 match input.map(|input| input.what) {
                     Some(What::Tell(event)) if self.is_lie(event) => continue,
@@ -419,6 +466,12 @@ impl Kernel for World<'_> {
                     }
                     Some(What::Amend(policy)) => {
                         return self.occur(next, Happening::Amended(UNIT, policy));
+                    }
+                    Some(what @ (What::Crash | What::Reboot)) => {
+                        match self.crash(what == What::Reboot) {
+                            Some(joined) => return self.occur(next, joined),
+                            None => continue,
+                        }
                     }
                     None => continue,
                 }

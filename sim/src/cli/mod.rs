@@ -1,5 +1,6 @@
 //! The subcommands of `monitor-sim`, one file each, and the exit statuses that they share.
 
+pub(crate) mod bugs;
 pub(crate) mod campaign;
 pub(crate) mod timeline;
 

@@ -1,0 +1,782 @@
+//! The bug bank: bugs that real supervisors shipped, each put back as one wrong answer of the machine.
+//!
+//! Every [`Bug`] wraps `step` and is honest everywhere else. Its number is that of the collection it comes
+//! from; the letter b marks a second form of one bug. What cannot be said here is listed in `docs/BUGS.md`.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a bug is wrong in one place and honest everywhere else"
+)]
+
+use std::fmt;
+
+use monitor_core::{
+    Actions, Counts, Curve, Delay, Event, Exit, Found, Lifecycle, Millis, Note, Origin, Outcome,
+    Phase, Policy, ProcessCommand, Reason, Remains, Restart, Rules, RunId, Scope, Signal,
+    StartFailure, StartsCounted, State, Step, StopMode, TimerCommand, TimerKind, TimerToken,
+};
+use monitor_os::Machine;
+
+use crate::race::Race;
+use crate::saboteur::{Saboteur, edited, nothing, with};
+
+/// One bug of the bank.
+#[derive(Clone, Copy, Debug)]
+pub struct Bug {
+    /// Its number, `BB-1`; `M-1` for a generic mutation.
+    pub id: &'static str,
+    /// Where it was shipped.
+    pub source: &'static str,
+    /// What users saw.
+    pub symptom: &'static str,
+    /// What was wrong, as it is put back here.
+    pub cause: &'static str,
+    /// The race that it needs; `None` where a run of any kind may show it.
+    pub race: Option<Race>,
+    step: fn(&Policy, State, Event) -> Step,
+}
+
+/// The bank as a page, for `docs/BUGS.md`.
+#[must_use]
+pub fn page() -> String {
+    let mut page = String::from(PAGE_HEAD);
+    for Bug { id, source, symptom, cause, race, .. } in ALL {
+        let race = race.map_or("anything", Race::name);
+        page.push_str(&format!("| {id} | {source} | {symptom} | {cause} | {race} |\n"));
+    }
+    page.push_str(PAGE_TAIL);
+    page
+}
+
+const PAGE_HEAD: &str = "\
+# The bug bank
+
+Bugs that real supervisors shipped, each put back as one wrong answer of the machine, outside production
+code. `monitor-sim bugs` hunts all of them. Printed from `sim/src/bank.rs`; a test keeps it current
+(`UPDATE_BUGS=1 cargo test -p monitor-sim --test bank`). A race is what the hunt aims at first.
+
+| bug | source | symptom | cause, as put back | race |
+| --- | --- | --- | --- | --- |
+";
+
+const PAGE_TAIL: &str = "
+## What is not here
+
+Not said by one answer of the machine, or by no case that the simulator can run so far:
+
+| bugs | why |
+| --- | --- |
+| BB-60, BB-87, BB-91 | the types cannot say it: a live run has no outcome, a target is a run and not a number |
+| BB-112, BB-113, BB-115, BB-117 | there is no wall clock to be read, and exits are matched by run |
+| BB-11, BB-12, BB-27, BB-45, BB-127, BB-137, BB-146, BB-161, BB-165 | they need waiters, locks, queries or a queue beside the machine |
+| BB-114 | the virtual clock does not suspend yet |
+| BB-34, BB-38, BB-53, BB-55, BB-90, BB-93 to BB-102, BB-104, BB-108, BB-109 | the virtual kernel loses, merges and refuses nothing yet |
+| BB-82, BB-83, BB-85, BB-86, BB-88, BB-89, BB-92, BB-141 | the virtual kernel has no process numbers to be used again |
+| BB-156 to BB-158, BB-160 | the virtual disk fails, and does not tear or reorder yet |
+| BB-79, BB-80, BB-126, BB-130, BB-168, BB-169 | a matter of one backend; its tests are in `monitor-os` |
+| BB-121 | the state is one value, read at once |
+| BB-173 | a consequence of a rule and no bug: the rule is documented |
+";
+
+impl Machine for Bug {
+    fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
+        // Only a bug about stale news is wrong about other runs; elsewhere that would give it away.
+        let foreign = event.run().is_some_and(|run| run != state.run());
+        if foreign && self.race != STALE {
+            return policy.step(state, event);
+        }
+        (self.step)(policy, state, event)
+    }
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id)
+    }
+}
+
+const BACKOFF: Option<Race> = Some(Race::StopDuringBackoff);
+const STARTING: Option<Race> = Some(Race::StopWhileStarting);
+const DOUBLE: Option<Race> = Some(Race::DoubleStop);
+const EARLY: Option<Race> = Some(Race::ExitBeforeStarted);
+const RESTART: Option<Race> = Some(Race::RestartDuringBackoff);
+const STALE: Option<Race> = Some(Race::StaleTimers);
+
+macro_rules! bank {
+    ($($id:literal, $source:literal, $race:expr, $symptom:literal, $cause:literal, $step:expr;)*) => {
+        /// All bugs.
+        pub const ALL: &[Bug] = &[$(Bug {
+            id: $id,
+            source: $source,
+            symptom: $symptom,
+            cause: $cause,
+            race: $race,
+            step: $step,
+        }),*];
+    };
+}
+
+bank! {
+    // Stops against the wait and its timer.
+    "BB-1", "pm2 #1966", BACKOFF,
+    "a stop in the wait is ignored, the process comes back",
+    "the stop leaves the timer armed, and the timer does not look at the intent",
+    |p, s, e| match e {
+        Event::TimerFired { timer }
+            if timer.kind == TimerKind::Backoff && in_phase(s, &[Phase::Stopped]) =>
+        {
+            p.step(s, Event::StartRequested)
+        }
+        _ => Saboteur::KeepsBackoffTimer.step(p, s, e),
+    };
+    "BB-4", "process-compose 673850d", None,
+    "a restart under way overrides a later stop",
+    "between the halves of a restart a stop finds nothing to stop",
+    |p, s, e| if is_stop(e) && in_phase(s, &[Phase::Releasing, Phase::Purging]) && s.reason() == Reason::RestartRequested {
+        nothing(s)
+    } else { p.step(s, e) };
+    "BB-5", "the seed, lines 161-168; moby", STARTING,
+    "a stop between the timer and the start is lost",
+    "a stop is accepted while the spawn is in flight, and marks nothing",
+    |p, s, e| Saboteur::LosesStopWhileStarting.step(p, s, e);
+    "BB-5b", "the seed, D12", STARTING,
+    "a process that is wanted down lives on",
+    "what appears after the stop is not signalled",
+    |p, s, e| Saboteur::ForgetsStopAtStarted.step(p, s, e);
+    "BB-7", "systemd #13667", BACKOFF,
+    "with no delay and a queued stop the manager spins",
+    "a stop in the wait starts the wait anew, with a delay of zero",
+    |p, s, e| if is_stop(e) && in_phase(s, &[Phase::BackingOff]) {
+        with(Step { note: Note::Applied, ..nothing(s) }, |a| a.timer = TimerCommand::Arm(Delay::exact(Millis::ZERO)))
+    } else { p.step(s, e) };
+    "BB-8", "systemd fdo #45511", BACKOFF,
+    "a stop in the wait skips the end, its hooks do not run",
+    "the state is set directly, and nobody is told",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if in_phase(s, &[Phase::BackingOff]) && in_phase(step.state, &[Phase::Stopped]) { with(step, |a| a.emit = None) } else { step }
+    };
+    "BB-9", "systemd RHBZ #832039", None,
+    "start never returns: the restart waits for a job that waits for the restart",
+    "the wait after a failed first start ends in nothing",
+    |p, s, e| if fired(e, TimerKind::Backoff) && s.restarts() == 0 && matches!(s.outcome(), Outcome::StartFailed(_)) {
+        Step { note: Note::Applied, ..nothing(s) }
+    } else { p.step(s, e) };
+    "BB-10", "moby 8c0ecb6387", BACKOFF,
+    "a stopped container is listed as restarting",
+    "the cancel path changes the state without a save",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if is_stop(e) && in_phase(s, &[Phase::BackingOff]) { with(step, |a| a.persist = false) } else { step }
+    };
+    "BB-13", "watchexec-supervisor", None,
+    "a stop after a restart ends in a new run",
+    "the stop does not clear the mark that asks for the start",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if is_stop(e) && s.reason() == Reason::RestartRequested && !in_phase(s, &[Phase::Throttled]) {
+            set_reason(s, step, Reason::RestartRequested)
+        } else { step }
+    };
+    "BB-15", "podman #17069", None,
+    "stop of an always-restarted container restarts it",
+    "the mark of the stop is set at its end, after the exit was judged",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if is_stop(e) && in_phase(s, &UP) && in_phase(step.state, &[Phase::Stopping]) { set_reason(s, step, Reason::Wanted) } else { step }
+    };
+    "BB-16", "podman #18259", BACKOFF,
+    "stop of a short-lived container works one time in twenty",
+    "a stop is a no-op when nothing runs at that instant",
+    |p, s, e| if is_stop(e) && in_phase(s, &[Phase::BackingOff, Phase::Throttled, Phase::Releasing]) { nothing(s) } else { p.step(s, e) };
+    "BB-17", "podman 589867d716", DOUBLE,
+    "a kill is followed by a restart",
+    "only a graceful stop sets the mark",
+    |p, s, e| {
+        let step = p.step(s, e);
+        let kill = matches!(e, Event::StopRequested { mode: StopMode::Kill, .. });
+        if kill && in_phase(s, &[Phase::Activating, Phase::Running, Phase::Healthy]) { set_reason(s, step, s.reason()) } else { step }
+    };
+
+    // Intents lost.
+    "BB-18", "moby a705e166cf", RESTART,
+    "a restart in the wait ends stopped",
+    "the entry of the dead run collides with the manual start",
+    |p, s, e| Saboteur::RestartEndsStopped.step(p, s, e);
+    "BB-19", "systemd fdo #69800", None,
+    "stop, then reload before it is down: it restarts",
+    "the wish to be down is not part of the saved state",
+    |p, s, e| if matches!(e, Event::Recovered { .. }) && s.reason().is_stop() && in_phase(s, &[Phase::Stopping, Phase::Killing, Phase::Releasing]) {
+        let step = p.step(reasoned(s, Reason::Wanted), e);
+        resaved(s, step)
+    } else { p.step(s, e) };
+    "BB-20", "systemd #6504", None,
+    "the restart rule undoes a queued stop",
+    "the decision made at the exit does not look at a stop that comes after it",
+    |p, s, e| if is_stop(e) && in_phase(s, &[Phase::Releasing]) { nothing(s) } else { p.step(s, e) };
+    "BB-21", "systemd 90527fbb2c", None,
+    "a late ping while stopping revives the watchdog, which restarts the service",
+    "a ping arms the watchdog in every state",
+    |p, s, e| match (e, p.rules().watchdog) {
+        (Event::Ping { run }, Some(watchdog)) if run == s.run() && in_phase(s, &[Phase::Stopping]) => {
+            with(Step { note: Note::Applied, ..nothing(s) }, |a| a.watchdog = TimerCommand::Arm(Delay::exact(watchdog.period)))
+        }
+        _ => p.step(s, e),
+    };
+    "BB-22", "moby #35304", None,
+    "stopped containers come back after a boot",
+    "the mark of a user's stop is cleared on recovery",
+    |p, s, e| if matches!(e, Event::Recovered { .. }) && s.reason() == Reason::StopRequested && in_phase(s, &[Phase::Stopped]) {
+        let step = p.step(reasoned(s, Reason::ShutdownRequested), e);
+        resaved(s, step)
+    } else { p.step(s, e) };
+    "BB-23", "podman #28152", None,
+    "after a shutdown unless-stopped does not come back",
+    "one mark for the stop of a user and of the shutdown",
+    |p, s, e| match e {
+        Event::StopRequested { mode, origin: Origin::Shutdown } => p.step(s, Event::StopRequested { mode, origin: Origin::User }),
+        _ => p.step(s, e),
+    };
+    "BB-24", "nomad e7042b674b", None,
+    "after a restart of the agent finished work is started again",
+    "what is down on recovery is started without a look at why",
+    |p, s, e| if recovered_here(s, e) && s.reason() == Reason::Completed && in_phase(s, &[Phase::Stopped]) {
+        p.step(s, Event::StartRequested)
+    } else { p.step(s, e) };
+    "BB-25", "moby aeb8972281", None,
+    "a container that asks for its own restart is stopped and never started",
+    "the caller goes away between the halves, and its wish with it",
+    |p, s, e| {
+        let step = p.step(s, e);
+        let ends = matches!(e, Event::Exited { .. }) && step.note == Note::Applied;
+        if ends && s.reason() == Reason::RestartRequested { set_reason(s, step, Reason::StopRequested) } else { step }
+    };
+    "BB-26", "moby 20390f65c4", None,
+    "after a manual restart later crashes are not restarted",
+    "the cancelled mark of the run before is kept",
+    |p, s, e| {
+        let step = p.step(s, e);
+        let begun = in_phase(step.state, &[Phase::Starting]) && in_phase(s, &[Phase::Releasing, Phase::Purging]);
+        if begun { set_reason(s, step, Reason::StopRequested) } else { step }
+    };
+    "BB-28", "pm2 PR #750", None,
+    "a process that takes its time to die is judged as crashed, and spawned twice",
+    "the stop forgets the run after its timeout",
+    |p, s, e| if fired(e, TimerKind::StopGrace) && in_phase(s, &[Phase::Stopping]) {
+        p.step(s, Event::Exited { run: s.run(), exit: Exit::Unknown })
+    } else { p.step(s, e) };
+    "BB-29", "supervisord 3.3.5", None,
+    "a signal during the shutdown cancels it",
+    "the last intent wins",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if matches!(e, Event::SignalRequested { .. }) && s.reason() == Reason::ShutdownRequested && in_phase(s, &[Phase::Stopping, Phase::Killing]) {
+            set_reason(s, step, Reason::RestartRequested)
+        } else { step }
+    };
+    "BB-30", "nomad 362690ddd1", None,
+    "completed tasks get an event when their group is killed",
+    "observers are told before the state is looked at",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if is_stop(e) && in_phase(s, &[Phase::Stopped]) { with(step, |a| a.emit = Some(Lifecycle::Stopping)) } else { step }
+    };
+    "BB-31", "moby #11065", STALE,
+    "a HUP for log rotation turns the restart policy off",
+    "every signal is treated as a stop",
+    |p, s, e| Saboteur::SignalIsStop.step(p, s, e);
+
+    // Stops that repeat or never end.
+    "BB-33", "moby #41579", None,
+    "stop hangs for ever if the signal does not work",
+    "the wait for the exit has no deadline",
+    |p, s, e| {
+        let step = p.step(s, e);
+        let armed = matches!(step.actions.timer, TimerCommand::Arm(_));
+        if is_stop(e) && armed && in_phase(step.state, &[Phase::Stopping]) { with(step, |a| a.timer = TimerCommand::Disarm) } else { step }
+    };
+    "BB-35", "dinit 2bf3e7d", None,
+    "the second stop of a service sends nothing",
+    "the mark of the stop is not reset for a run that follows another",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if is_stop(e) && s.restarts() > 0 && in_phase(step.state, &[Phase::Stopping]) { with(step, |a| a.process = ProcessCommand::Leave) } else { step }
+    };
+    "BB-36", "watchexec-supervisor", DOUBLE,
+    "a second stop begins the grace anew",
+    "the timer is replaced",
+    |p, s, e| Saboteur::LengthensGrace.step(p, s, e);
+    "BB-36b", "docker stop", DOUBLE,
+    "a second stop sends the signal again",
+    "the escalation is not looked at",
+    |p, s, e| Saboteur::RepeatsStopSignal.step(p, s, e);
+    "BB-39", "podman #14859", None,
+    "stuck in stopping",
+    "an exit while stopping may be closed by the stopper alone, who has not seen it",
+    |p, s, e| if exited_here(s, e) && in_phase(s, &[Phase::Stopping]) { nothing(s) } else { p.step(s, e) };
+    "BB-43", "supervisord #734", None,
+    "a stopping process can no longer be signalled",
+    "the signal is refused in that state",
+    |p, s, e| if matches!(e, Event::SignalRequested { .. }) && in_phase(s, &[Phase::Stopping]) { nothing(s) } else { p.step(s, e) };
+    "BB-44", "systemd bbe19f6884", None,
+    "a death while activating is noticed when the start timeout ends",
+    "the exit is deferred in a sub-state",
+    |p, s, e| if exited_here(s, e) && in_phase(s, &[Phase::Activating]) { nothing(s) } else { p.step(s, e) };
+
+    // Status lost or wrong.
+    "BB-46", "containerd #4769", EARLY,
+    "exit 0 becomes 137",
+    "the last status wins",
+    |p, s, e| Saboteur::LastStatusWins.step(p, s, e);
+    "BB-47", "containerd #6429", None,
+    "command not found is shown as killed",
+    "an exit is made up for a run that never started",
+    |p, s, e| match e {
+        Event::StartFailed { run, .. } => p.step(s, Event::Exited { run, exit: Exit::Signal(Signal::KILL) }),
+        _ => p.step(s, e),
+    };
+    "BB-51", "nomad cb8f4ea452", None,
+    "a job whose executor died counts as done",
+    "unknown becomes 0",
+    |p, s, e| p.step(s, with_exit(e, |exit| if exit == Exit::Unknown { Exit::Code(0) } else { exit }));
+    "BB-52", "pm2 #5994", None,
+    "a death by signal is shown as 0",
+    "the code of a death by signal is taken for its status",
+    |p, s, e| p.step(s, with_exit(e, |exit| if matches!(exit, Exit::Signal(_)) { Exit::Code(0) } else { exit }));
+    "BB-54", "systemd a0fef983ab", None,
+    "an abort by the watchdog is reported as a core dump",
+    "the last failure overwrites the first",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if exited_here(s, e) && s.reason().is_fault() { set_reason(s, step, Reason::Wanted) } else { step }
+    };
+    "BB-57", "moby #8379", None,
+    "a failed start leaves exit code 0",
+    "the old code is kept",
+    |p, s, e| match e {
+        Event::StartFailed { run, .. } if in_phase(s, &[Phase::Starting, Phase::Cancelling, Phase::Aborting]) => {
+            p.step(s, Event::Exited { run, exit: Exit::Code(0) })
+        }
+        _ => p.step(s, e),
+    };
+    "BB-58", "s6 f84f150", None,
+    "the finish script gets 1 instead of the signal's number",
+    "the wrong macro",
+    |p, s, e| p.step(s, with_exit(e, |exit| if matches!(exit, Exit::Signal(_)) { Exit::Code(1) } else { exit }));
+    "BB-59", "supervisord", None,
+    "an exit soon after the start has no status",
+    "the status is dropped for early exits",
+    |p, s, e| if in_phase(s, &[Phase::Starting, Phase::Activating, Phase::Running]) { p.step(s, with_exit(e, |_| Exit::Unknown)) } else { p.step(s, e) };
+
+    // Counters and budgets.
+    "BB-61", "moby #9923", None,
+    "on-failure:N restarts N-1 times",
+    "counted before it is compared",
+    |p, s, e| bent(p, |r| if let Some(retries) = &mut r.retries { retries.counts = Counts::Runs; }).step(s, e);
+    "BB-62", "moby 51e42e6ee0", None,
+    "a daemon restart gives exhausted containers new tries",
+    "the counter is 0 on recovery",
+    |p, s, e| if recovered_here(s, e) { let step = p.step(edit(s, |b| (b[16], b[17]) = (0, 0)), e); resaved(s, step) } else { p.step(s, e) };
+    "BB-63", "nomad e2d793cfd9", None,
+    "from the second interval on, one restart too many",
+    "the first start of a new window is not counted",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if fired(e, TimerKind::Window) && in_phase(s, &[Phase::Throttled]) { restate(s, step, |b| b[4] = 0) } else { step }
+    };
+    "BB-64", "kubernetes #12485", None,
+    "the count of restarts is stuck at 2",
+    "derived from the corpses that were not collected yet",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if step.state.restarts() > 2 { restate(s, step, |b| (b[12], b[13], b[14], b[15]) = (2, 0, 0, 0)) } else { step }
+    };
+    "BB-65", "systemd 7f92388482", None,
+    "the count of restarts is lost at a reload",
+    "it is not saved",
+    |p, s, e| if recovered_here(s, e) { let step = p.step(edit(s, |b| (b[12], b[13], b[14], b[15]) = (0, 0, 0, 0)), e); resaved(s, step) } else { p.step(s, e) };
+    "BB-66", "pm2 #4433", None,
+    "the bound on restarts has no effect when there is a delay",
+    "the window that it is counted in includes the waits",
+    |p, s, e| if p.rules().backoff.curve.initial() > Millis::ZERO { bent(p, |r| r.retries = None).step(s, e) } else { p.step(s, e) };
+    "BB-69", "supervisord #1285", None,
+    "without a minimal uptime it never gives up",
+    "a spawn counts as success and resets the counter",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if step.actions.process == ProcessCommand::Spawn { restate(s, step, |b| (b[16], b[17]) = (0, 0)) } else { step }
+    };
+    "BB-70", "Horust", None,
+    "a process that always dies after its start never runs out of attempts",
+    "the attempts are reset when it has started",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if matches!(e, Event::Started { .. }) && step.note == Note::Applied { restate(s, step, |b| (b[16], b[17]) = (0, 0)) } else { step }
+    };
+    "BB-71", "systemd #7139", None,
+    "the start limit is forgotten",
+    "the counter is dropped with the idle object",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if in_phase(step.state, &[Phase::Stopped]) && !in_phase(s, &[Phase::Stopped]) { restate(s, step, |b| b[4] = 0) } else { step }
+    };
+    "BB-72", "systemd #17433", None,
+    "busy loop of failing starts",
+    "a start that fails early is not counted by the limit",
+    |p, s, e| {
+        let step = p.step(s, e);
+        let failed = matches!(e, Event::StartFailed { .. }) && step.note == Note::Applied && s.starts() > 0;
+        if failed { restate(s, step, |b| b[4] -= 1) } else { step }
+    };
+    "BB-172", "owntone-server #968", None,
+    "manual restarts eat the budget of automatic ones",
+    "every spawn is counted",
+    |p, s, e| bent(p, |r| if let Some(limit) = &mut r.limit { limit.counts = StartsCounted::All; }).step(s, e);
+
+    // Delays.
+    "BB-73", "nomad #18199", None,
+    "after 24 tries the delay is gone: a tight loop for ever",
+    "shifted, then compared with the cap, on 64 bits",
+    |p, s, e| delayed(p, s, e, |_, level, delay| if level >= 24 { Delay::exact(Millis::ZERO) } else { delay });
+    "BB-74", "the seed, lines 182-187", None,
+    "the delay has no cap, and wraps to zero",
+    "doubled without a bound",
+    |p, s, e| delayed(p, s, e, |rules, level, delay| match rules.backoff.curve {
+        Curve::Exponential { initial, .. } => {
+            Delay { base: Millis::new(initial.as_u32().wrapping_shl(u32::from(level).min(31))), ..delay }
+        }
+        _ => delay,
+    });
+    "BB-76", "moby #22159", None,
+    "the delay is never reset",
+    "a healthy run forgives nothing",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if fired(e, TimerKind::Healthy) && step.note == Note::Applied { restate(s, step, |b| b[3] = s.level()) } else { step }
+    };
+    "BB-78", "supervisord PR #1626", None,
+    "1, 11, 21, 31, 31 with a cap of 25",
+    "the cap is tested before the addition",
+    |p, s, e| delayed(p, s, e, |rules, level, delay| match rules.backoff.curve {
+        Curve::Linear { initial, increment, cap } if level > 0 => {
+            let before = u64::from(initial.as_u32()) + u64::from(increment.as_u32()) * u64::from(level - 1);
+            if before < u64::from(cap.as_u32()) && rules.backoff.first.is_none() {
+                Delay { base: Millis::new((before + u64::from(increment.as_u32())) as u32), ..delay }
+            } else { delay }
+        }
+        _ => delay,
+    });
+    "BB-81", "moby ac8b4e3e75", None,
+    "a start that cannot work is tried again in a loop",
+    "the class of the start error is ignored",
+    |p, s, e| match e {
+        Event::StartFailed { run, .. } => p.step(s, Event::StartFailed { run, failure: StartFailure::Transient }),
+        _ => p.step(s, e),
+    };
+
+    // Targets and what a run leaves.
+    "BB-84", "ponyc #5765", None,
+    "a signal reaches whoever has the number now",
+    "the process is still a target after it was reaped",
+    |p, s, e| match e {
+        Event::SignalRequested { signal } if in_phase(s, &[Phase::BackingOff, Phase::Stopped]) && s.run() != RunId::NONE => {
+            with(Step { note: Note::Applied, ..nothing(s) }, |a| a.process = ProcessCommand::Signal { signal, scope: Scope::Process })
+        }
+        _ => p.step(s, e),
+    };
+    "BB-105", "supervisord #1101", None,
+    "the stop ends the shell, the real program lives on",
+    "the process is signalled, not its group",
+    |p, s, e| scoped(p, s, e, |_| true);
+    "BB-106", "watchexec 662433b3", None,
+    "the new instance races the end of the old one",
+    "a run is over when its leader has ended",
+    |p, s, e| if exited_here(s, e) {
+        let ended = p.step(s, e);
+        let run = s.run();
+        let step = p.step(ended.state, Event::Released { run, remains: Remains::Nothing });
+        resaved(s, step)
+    } else { p.step(s, e) };
+    "BB-107", "conmon ba14d9c", None,
+    "the kill after the timeout reaches the leader alone",
+    "the kill goes to one process",
+    |p, s, e| scoped(p, s, e, |signal| signal == Signal::KILL);
+    "BB-110", "pitchfork #606", None,
+    "down is said while members live",
+    "the leak is not marked",
+    |p, s, e| {
+        let step = p.step(s, e);
+        match step.actions.emit {
+            Some(Lifecycle::Stopped { remains: Remains::Leaked }) => with(step, |a| a.emit = Some(Lifecycle::Stopped { remains: Remains::Nothing })),
+            _ => step,
+        }
+    };
+    "BB-111", "watchexec #981", None,
+    "the handle is dropped during a graceful stop, the child is left",
+    "dropping it cancels the escalation",
+    |p, s, e| if fired(e, TimerKind::StopGrace) && in_phase(s, &[Phase::Stopping]) { Step { note: Note::Applied, ..nothing(s) } } else { p.step(s, e) };
+    "BB-170", "podman 909ab59419", None,
+    "the next start fails, the old helper still holds the port",
+    "a restart begins before the old run is released",
+    |p, s, e| if exited_here(s, e) && s.reason() == Reason::RestartRequested {
+        let run = s.run();
+        let step = p.step(p.step(s, e).state, Event::Released { run, remains: Remains::Nothing });
+        resaved(s, step)
+    } else { p.step(s, e) };
+
+    // Stale timers, exits before their start, start failures.
+    "BB-118", "dinit 26cb0a7", STALE,
+    "a start timer fires in a started service",
+    "a timer of another run or phase is believed",
+    |p, s, e| Saboteur::BelievesStaleTimers.step(p, s, e);
+    "BB-120", "moby eaad3ee3cf", BACKOFF,
+    "timers are left running after the wait was cancelled",
+    "nothing is disarmed",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if step.actions.timer == TimerCommand::Disarm { with(step, |a| a.timer = TimerCommand::Keep) } else { step }
+    };
+    "BB-122", "containerd 5cd6210ad", EARLY,
+    "a process that dies before its start is published never ends",
+    "an exit while starting is ignored",
+    |p, s, e| Saboteur::DropsEarlyExit.step(p, s, e);
+    "BB-103", "Horust b4adea6", EARLY,
+    "the exit of a process that is not registered yet is dropped",
+    "an unknown process is nobody's",
+    |p, s, e| if exited_here(s, e) && in_phase(s, &[Phase::Cancelling, Phase::Aborting]) { nothing(s) } else { p.step(s, e) };
+    "BB-124", "containerd ead5c1ee6", None,
+    "after a restart of the manager an exit comes before the container is known",
+    "an exit found on recovery is ignored while starting",
+    |p, s, e| match e {
+        Event::Recovered { found: Found::Exited(_), .. } if in_phase(s, &[Phase::Starting]) => nothing(s),
+        _ => p.step(s, e),
+    };
+    "BB-125", "systemd #28304", EARLY,
+    "started and failed at once is taken for a failure to start",
+    "an exit before the acknowledgement is a start failure",
+    |p, s, e| match e {
+        Event::Exited { run, .. } if in_phase(s, &[Phase::Starting]) => p.step(s, Event::StartFailed { run, failure: StartFailure::Transient }),
+        _ => p.step(s, e),
+    };
+    "BB-129", "moby fdfaaeb9aa", None,
+    "no start event on an automatic restart",
+    "observers are told on the manual path only",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if fired(e, TimerKind::Backoff) && in_phase(step.state, &[Phase::Starting]) { with(step, |a| a.emit = None) } else { step }
+    };
+    "BB-132", "the seed, lines 137-144", None,
+    "running with a dead process for ever",
+    "an error of the first attempt is taken for never started, after it had",
+    |p, s, e| if matches!(e, Event::StartFailed { .. }) && in_phase(s, &[Phase::Activating, Phase::Running, Phase::Healthy]) { nothing(s) } else { p.step(s, e) };
+    "BB-135", "podman #23246", None,
+    "two starters, two processes",
+    "checked, unlocked, locked again, acted",
+    |p, s, e| if e == Event::StartRequested && in_phase(s, &[Phase::Starting]) { resaved(s, p.step(stopped(s), e)) } else { p.step(s, e) };
+    "BB-136", "runit", None,
+    "up forks a second process beside the killed one",
+    "a kill marks it as down while it lives",
+    |p, s, e| {
+        let step = p.step(s, e);
+        let kill = matches!(e, Event::StopRequested { mode: StopMode::Kill, .. });
+        if kill && in_phase(s, &UP) && in_phase(step.state, &[Phase::Killing]) {
+            let down = Step { state: stopped(step.state), ..step };
+            with(resaved(s, down), |a| a.timer = TimerCommand::Disarm)
+        } else { step }
+    };
+    "BB-138", "process-compose #347", None,
+    "restart pressed twice starts two",
+    "a spawn for each request",
+    |p, s, e| Saboteur::RestartSpawnsTwice.step(p, s, e);
+    "BB-140", "kubernetes #104471", None,
+    "two instances of one container",
+    "decided on a stale picture: what is being released is gone",
+    |p, s, e| if e == Event::StartRequested && in_phase(s, &[Phase::Releasing]) { resaved(s, p.step(stopped(s), e)) } else { p.step(s, e) };
+
+    // The manager's own restarts, policies, saves, cells.
+    "BB-147", "moby 267422e4d0", None,
+    "after a power loss it runs on disk and nowhere else",
+    "the saved state is believed",
+    |p, s, e| match e {
+        Event::Recovered { run, found: Found::Gone | Found::Rebooted } if s.phase().is_live() => p.step(s, Event::Recovered { run, found: Found::Alive }),
+        _ => p.step(s, e),
+    };
+    "BB-148", "pitchfork #657", None,
+    "deaths while the manager was down are not tried again",
+    "an exit found on recovery ends the supervision",
+    |p, s, e| {
+        let step = p.step(s, e);
+        let died = matches!(e, Event::Recovered { found: Found::Exited(_) | Found::Gone, .. }) && s.phase().is_live();
+        if died && s.reason() == Reason::Wanted { set_reason(s, step, Reason::StopRequested) } else { step }
+    };
+    "BB-150", "nomad baea4716b7", None,
+    "a failed recovery is reported as recovered",
+    "the error is shadowed",
+    |p, s, e| if matches!(e, Event::Recovered { found: Found::Gone, .. }) && s.phase().is_live() { nothing(s) } else { p.step(s, e) };
+    "BB-151", "moby PR #29441", None,
+    "any update clears the restart policy",
+    "what is absent in the update is written as its default",
+    |p, s, e| if e == Event::PolicyChanged { bent(p, |r| r.restart = Restart::No).step(s, e) } else { p.step(s, e) };
+    "BB-152", "moby PR #19913", None,
+    "an update to no in the wait does not end it",
+    "the policy was copied when the timer was armed",
+    |p, s, e| if e == Event::PolicyChanged && in_phase(s, &[Phase::BackingOff]) { Step { note: Note::Applied, ..nothing(s) } } else { p.step(s, e) };
+    "BB-155", "moby #19025", None,
+    "an update has no effect on what waits or serves",
+    "the policy is a snapshot",
+    |p, s, e| if e == Event::PolicyChanged { Step { note: Note::Applied, ..nothing(s) } } else { p.step(s, e) };
+    "BB-159", "the seed", BACKOFF,
+    "a crash in the wait leaves a running process on disk",
+    "nothing is saved when the wait begins",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if in_phase(step.state, &[Phase::BackingOff]) { with(step, |a| a.persist = false) } else { step }
+    };
+    "BB-166", "nomad 760bb970c3", None,
+    "the restart on a failed health check works once",
+    "the check is registered at the first start only",
+    |p, s, e| if matches!(e, Event::Unhealthy { .. }) && s.restarts() > 0 { nothing(s) } else { p.step(s, e) };
+    "BB-167", "s6 89b2bc9", None,
+    "a command is missed in one of five states",
+    "one cell of the table is empty",
+    |p, s, e| if is_stop(e) && in_phase(s, &[Phase::Throttled]) { nothing(s) } else { p.step(s, e) };
+
+    // Generic mutations: one command, one counter or one note lost.
+    "M-1", "generic", None, "no release", "the command is dropped",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if matches!(step.actions.process, ProcessCommand::Release { .. }) { with(step, |a| a.process = ProcessCommand::Leave) } else { step }
+    };
+    "M-2", "generic", None, "no kill", "the signal of the escalation is dropped",
+    |p, s, e| {
+        let step = p.step(s, e);
+        let kill = matches!(step.actions.process, ProcessCommand::Signal { signal: Signal::KILL, .. });
+        if kill { with(step, |a| a.process = ProcessCommand::Leave) } else { step }
+    };
+    "M-3", "generic", None, "the kill has no deadline", "its timer is not armed",
+    |p, s, e| {
+        let step = p.step(s, e);
+        if in_phase(step.state, &[Phase::Killing, Phase::Purging]) { with(step, |a| a.timer = TimerCommand::Keep) } else { step }
+    };
+    "M-4", "generic", None, "the watchdog does not bite", "its timer is not armed",
+    |p, s, e| with(p.step(s, e), |a| if matches!(a.watchdog, TimerCommand::Arm(_)) { a.watchdog = TimerCommand::Keep; });
+    "M-5", "generic", None, "no run is held against the budget", "the strike is not counted",
+    |p, s, e| { let step = p.step(s, e); restate(s, step, |b| { let [low, high] = s.strikes().to_le_bytes(); if step.state.strikes() > s.strikes() { (b[16], b[17]) = (low, high); } }) };
+    "M-6", "generic", None, "the delay does not grow", "the level is not counted",
+    |p, s, e| { let step = p.step(s, e); if in_phase(step.state, &[Phase::BackingOff]) { restate(s, step, |b| b[3] = s.level()) } else { step } };
+    "M-7", "generic", None, "the window never closes", "its timer is not armed",
+    |p, s, e| with(p.step(s, e), |a| if matches!(a.window, TimerCommand::Arm(_)) { a.window = TimerCommand::Keep; });
+    "M-8", "generic", None, "no change is saved", "the save is dropped",
+    |p, s, e| with(p.step(s, e), |a| a.persist = false);
+    "M-9", "generic", None, "a run is a run twice", "the number of the run is not raised",
+    |p, s, e| {
+        let step = p.step(s, e);
+        let same = s.run().as_u32().to_le_bytes();
+        if step.actions.process == ProcessCommand::Spawn && s.run() != RunId::NONE { restate(s, step, |b| b[8..12].copy_from_slice(&same)) } else { step }
+    };
+    "M-10", "generic", STALE, "an ignored event is said to count", "the note is wrong",
+    |p, s, e| { let step = p.step(s, e); Step { note: Note::Applied, ..step } };
+    "M-11", "generic", None, "a reset ends the wait", "forgiven is taken for wanted now",
+    |p, s, e| if e == Event::ResetRequested && in_phase(s, &[Phase::BackingOff]) { p.step(s, Event::TimerFired { timer: TimerToken { run: s.run(), kind: TimerKind::Backoff } }) } else { p.step(s, e) };
+    "M-12", "generic", None, "another policy forgets failures", "what is counted is cleared with the update",
+    |p, s, e| { let step = p.step(s, e); if e == Event::PolicyChanged { restate(s, step, |b| (b[16], b[17]) = (0, 0)) } else { step } };
+}
+
+const UP: [Phase; 4] = [Phase::Starting, Phase::Activating, Phase::Running, Phase::Healthy];
+
+fn in_phase(state: State, phases: &[Phase]) -> bool {
+    phases.contains(&state.phase())
+}
+
+const fn is_stop(event: Event) -> bool {
+    matches!(event, Event::StopRequested { .. })
+}
+
+fn exited_here(state: State, event: Event) -> bool {
+    matches!(event, Event::Exited { run, .. } if run == state.run()) && state.phase().is_live()
+}
+
+fn recovered_here(state: State, event: Event) -> bool {
+    matches!(event, Event::Recovered { run, .. } if run == state.run())
+}
+
+fn fired(event: Event, kind: TimerKind) -> bool {
+    matches!(event, Event::TimerFired { timer } if timer.kind == kind)
+}
+
+fn with_exit(event: Event, change: impl FnOnce(Exit) -> Exit) -> Event {
+    match event {
+        Event::Exited { run, exit } => Event::Exited { run, exit: change(exit) },
+        other => other,
+    }
+}
+
+/// The policy with other rules, as long as they are sound.
+fn bent(policy: &Policy, change: impl FnOnce(&mut Rules)) -> Policy {
+    let mut rules = *policy.rules();
+    change(&mut rules);
+    Policy::try_from(rules).unwrap_or(*policy)
+}
+
+/// The state with other bytes, as long as the machine could have made it.
+fn edit(state: State, change: impl FnOnce(&mut [u8; State::WIRE_LEN])) -> State {
+    let mut bytes = state.to_bytes();
+    change(&mut bytes);
+    State::from_bytes(&bytes).unwrap_or(state)
+}
+
+fn reasoned(state: State, reason: Reason) -> State {
+    let place = Reason::ALL.iter().position(|&other| other == reason);
+    edit(state, |bytes| bytes[2] = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(0))
+}
+
+/// Down by a kill, whatever it was.
+fn stopped(state: State) -> State {
+    State::from_bytes(&edited(state, Phase::Stopped, Reason::StopRequested)).unwrap_or(state)
+}
+
+/// The step to another state, saved as honestly as ever.
+fn restate(before: State, mut step: Step, change: impl FnOnce(&mut [u8; State::WIRE_LEN])) -> Step {
+    step.state = edit(step.state, change);
+    resaved(before, step)
+}
+
+fn set_reason(before: State, mut step: Step, reason: Reason) -> Step {
+    if step.note != Note::Applied {
+        return step;
+    }
+    step.state = reasoned(step.state, reason);
+    resaved(before, step)
+}
+
+fn resaved(before: State, step: Step) -> Step {
+    let changed = step.state != before;
+    if step.note == Note::Applied { with(step, |actions| actions.persist = changed) } else { step }
+}
+
+/// Another delay where a wait begins.
+fn delayed(
+    policy: &Policy,
+    state: State,
+    event: Event,
+    law: impl FnOnce(&Rules, u8, Delay) -> Delay,
+) -> Step {
+    let step = policy.step(state, event);
+    match (step.state.phase(), step.actions.timer) {
+        (Phase::BackingOff, TimerCommand::Arm(delay)) => {
+            let level = step.state.level().saturating_sub(1);
+            with(step, |actions| {
+                actions.timer = TimerCommand::Arm(law(policy.rules(), level, delay))
+            })
+        }
+        _ => step,
+    }
+}
+
+/// Signals and releases for the process alone.
+fn scoped(policy: &Policy, state: State, event: Event, meant: impl Fn(Signal) -> bool) -> Step {
+    with(policy.step(state, event), |actions: &mut Actions| match &mut actions.process {
+        ProcessCommand::Signal { signal, scope } if meant(*signal) => *scope = Scope::Process,
+        _ => {}
+    })
+}

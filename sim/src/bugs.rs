@@ -1,0 +1,215 @@
+//! The hunt for the whole bug bank: by which engine and oracle each bug is found, how soon, and how short
+//! the case is that is shown.
+
+use monitor_os::Machine;
+
+use crate::bank::Bug;
+use crate::family::family;
+use crate::hunt::{self, Hunt};
+use crate::model;
+use crate::race::Race;
+use crate::reference::Compared;
+use crate::watch::Property;
+
+/// What the hunt for one bug has shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Catch {
+    /// The bug.
+    pub bug: Bug,
+    /// Campaigns of the random engine that found it, of all.
+    pub found: (usize, usize),
+    /// Who spoke.
+    pub oracle: Option<Oracle>,
+    /// Cases until it was found, the median over campaigns.
+    pub cases: u64,
+    /// Milliseconds until it was found and shrunk: the median over the campaigns that found it, or those of
+    /// the exhaustive search if none did.
+    pub median_ms: f64,
+    /// The same, in 95 of 100 campaigns.
+    pub p95_ms: f64,
+    /// Steps of the case that the random engine has shrunk: the median over campaigns.
+    pub shrunk_len: Option<usize>,
+    /// Steps of the case that exhaustive search has found, a shortest one under the family's policies.
+    pub exhaustive_len: Option<usize>,
+}
+
+impl Catch {
+    /// Steps of the case that is shown: that of the exhaustive engine where it has one.
+    #[must_use]
+    pub fn shown_len(&self) -> Option<usize> {
+        self.exhaustive_len.or(self.shrunk_len)
+    }
+
+    /// Steps of the shortest case that any engine knows; `None` where the exhaustive one is out of reach.
+    #[must_use]
+    pub fn shortest_len(&self) -> Option<usize> {
+        self.exhaustive_len.map(|len| len.min(self.shrunk_len.unwrap_or(len)))
+    }
+
+    /// Whether any engine found it.
+    #[must_use]
+    pub const fn is_found(&self) -> bool {
+        self.found.0 > 0 || self.exhaustive_len.is_some()
+    }
+
+    /// The engine that found it.
+    #[must_use]
+    pub const fn engine(&self) -> &'static str {
+        match (self.found.0, self.exhaustive_len) {
+            (0, None) => "none",
+            (0, Some(_)) => "exhaustive",
+            (_, None) => "random",
+            (_, Some(_)) => "random, exhaustive",
+        }
+    }
+}
+
+/// Who noticed a bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oracle {
+    /// A property of the trace.
+    Property(Property),
+    /// The second implementation of the rules.
+    Reference,
+}
+
+impl Oracle {
+    /// The name, as printed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Property(property) => property.name(),
+            Self::Reference => "reference",
+        }
+    }
+}
+
+/// Cases of one stage of a campaign: aimed at the bug's race, then at anything; first the properties judge
+/// alone, because what they say is about the rule that is broken, then the reference as well.
+const CASES: u64 = 1_000;
+
+/// Hunts one bug in `campaigns` campaigns from different seeds; `clock` tells milliseconds.
+pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> Catch {
+    let mut times = Vec::new();
+    let mut cases = Vec::new();
+    let mut lengths = Vec::new();
+    let mut oracle = None;
+    for campaign in 0..campaigns {
+        let begin = clock();
+        let Some(sighting) = campaign_for(bug, campaign as u64 * 1_000_003) else { continue };
+        times.push(clock() - begin);
+        cases.push(sighting.cases);
+        lengths.push(sighting.steps);
+        oracle.get_or_insert(sighting.oracle);
+    }
+    let found = (times.len(), campaigns);
+    times.sort_by(f64::total_cmp);
+    cases.sort_unstable();
+    lengths.sort_unstable();
+    let strict = oracle == Some(Oracle::Reference);
+    let begin = clock();
+    let mut exhausted = None;
+    if !strict && let Some((property, len)) = shortest(&bug) {
+        oracle.get_or_insert(Oracle::Property(property));
+        exhausted = Some(len);
+    }
+    if exhausted.is_none() {
+        let compared = Compared::strict(bug);
+        exhausted = shortest(&&compared).map(|(_, len)| len);
+        if exhausted.is_some() {
+            oracle.get_or_insert(Oracle::Reference);
+        }
+    }
+    let searched = clock() - begin;
+    Catch {
+        bug,
+        found,
+        oracle,
+        cases: quantile(&cases, 50).unwrap_or(0),
+        median_ms: quantile(&times, 50).unwrap_or(searched),
+        p95_ms: quantile(&times, 95).unwrap_or(searched),
+        shrunk_len: quantile(&lengths, 50),
+        exhaustive_len: exhausted,
+    }
+}
+
+fn quantile<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
+    sorted.get((sorted.len() * percent / 100).min(sorted.len().checked_sub(1)?)).copied()
+}
+
+struct Sighting {
+    oracle: Oracle,
+    cases: u64,
+    steps: usize,
+}
+
+fn campaign_for(bug: Bug, first: u64) -> Option<Sighting> {
+    let mut cases = 0;
+    let mut stage = |race: Option<Race>, strict: bool| {
+        let seeds = first..first + CASES;
+        let hunted = if strict {
+            let compared = Compared::strict(bug);
+            hunt::hunt(race, seeds, &compared, || {})
+        } else {
+            hunt::hunt(race, seeds, bug, || {})
+        };
+        let Hunt { cases: run, failure, .. } = hunted;
+        cases += run;
+        let failure = failure?;
+        let oracle = if strict { Oracle::Reference } else { Oracle::Property(failure.property) };
+        Some(Sighting { oracle, cases, steps: failure.trace.len() })
+    };
+    let aimed = bug.race.is_some();
+    let first = if aimed { stage(bug.race, false) } else { None };
+    first
+        .or_else(|| stage(None, false))
+        .or_else(|| stage(bug.race, true))
+        .or_else(|| if aimed { stage(None, true) } else { None })
+}
+
+/// The shortest way to a violation under any policy of the family: of what, and its length.
+fn shortest(machine: &impl Machine) -> Option<(Property, usize)> {
+    family()
+        .into_iter()
+        .filter_map(|member| model::explore(&member.policies, machine).counterexample)
+        .map(|found| (found.property, found.path.len()))
+        .min_by_key(|&(_, len)| len)
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_os::Core;
+
+    use super::*;
+    use crate::bank;
+
+    #[test]
+    fn every_bug_of_the_bank_is_found_and_every_oracle_fires() {
+        let mut silent = Property::ALL.to_vec();
+        for bug in bank::ALL {
+            let found = campaign_for(*bug, 0).map(|sighting| sighting.oracle);
+            let oracle = found.or_else(|| shortest(bug).map(|(found, _)| Oracle::Property(found)));
+            let Some(oracle) = oracle else { panic!("{bug} ({}) is not found", bug.symptom) };
+            silent.retain(|&property| oracle != Oracle::Property(property));
+        }
+        assert!(silent.is_empty(), "never seen to fail: {silent:?}");
+    }
+
+    #[test]
+    fn the_machine_that_ships_is_not_caught() {
+        let compared = Compared::strict(Core);
+        for race in Race::ALL.into_iter().map(Some).chain([None]) {
+            if let Some(failure) = hunt::hunt(race, 0..CASES, &compared, || {}).failure {
+                panic!("{}", crate::screen::FailureScreen { failure: &failure, replay: "" });
+            }
+        }
+    }
+
+    #[test]
+    fn ids_are_unique() {
+        let mut ids: Vec<&str> = bank::ALL.iter().map(|bug| bug.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), bank::ALL.len());
+    }
+}

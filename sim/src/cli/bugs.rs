@@ -1,0 +1,125 @@
+//! `monitor-sim bugs`: the whole bug bank, hunted.
+
+use std::time::Instant;
+
+use anstream::{print, println};
+use clap::Args;
+use indicatif::ProgressBar;
+use monitor_sim::bank;
+use monitor_sim::bugs::{self, Catch, Oracle};
+
+/// How the bank is hunted.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BugsArguments {
+    /// How many campaigns of the random engine to run for each bug.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    campaigns: usize,
+    /// Print one array of objects instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Hunt this bug only, such as BB-4.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+}
+
+/// Hunts the bank and prints what was found; returns whether everything was.
+pub(crate) fn bugs(
+    arguments: &BugsArguments,
+    bar: impl FnOnce(u64, &'static str) -> ProgressBar,
+) -> bool {
+    let wanted = |id: &str| arguments.id.as_deref().is_none_or(|only| only == id);
+    let bank: Vec<_> = bank::ALL.iter().filter(|bug| wanted(bug.id)).collect();
+    let progress = bar(bank.len() as u64, "bugs");
+    let clock = clock();
+    let caught: Vec<Catch> = bank
+        .into_iter()
+        .map(|bug| {
+            let caught = bugs::hunt_bug(*bug, arguments.campaigns.max(1), &clock);
+            progress.inc(1);
+            caught
+        })
+        .collect();
+    progress.finish_and_clear();
+    if arguments.json {
+        print_json(&caught);
+    } else {
+        print_table(&caught);
+    }
+    !caught.is_empty() && caught.iter().all(Catch::is_found)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a hunt takes is what is measured")]
+fn clock() -> impl Fn() -> f64 {
+    let begin = Instant::now();
+    move || begin.elapsed().as_secs_f64() * 1_000.0
+}
+
+fn print_table(caught: &[Catch]) {
+    println!(
+        "  {:<7} {:<19} {:<26} {:>9} {:>8} {:>10} {:>10} {:>7} {:>6} {:>9}",
+        "bug",
+        "engine",
+        "oracle",
+        "campaigns",
+        "cases",
+        "median ms",
+        "p95 ms",
+        "shrunk",
+        "shown",
+        "shortest"
+    );
+    for found in caught {
+        println!(
+            "  {:<7} {:<19} {:<26} {:>9} {:>8} {:>10.1} {:>10.1} {:>7} {:>6} {:>9}",
+            found.bug.id,
+            found.engine(),
+            found.oracle.map_or("-", Oracle::name),
+            format!("{}/{}", found.found.0, found.found.1),
+            found.cases,
+            found.median_ms,
+            found.p95_ms,
+            or_dash(found.shrunk_len),
+            or_dash(found.shown_len()),
+            or_dash(found.shortest_len()),
+        );
+    }
+    let found = caught.iter().filter(|found| found.is_found()).count();
+    let slow = caught.iter().filter(|found| found.median_ms > 1_000.0).count();
+    print!("\n{found} of {} bugs found, {slow} of them in more than 1 s (median)", caught.len());
+    let pairs: Vec<(usize, usize)> =
+        caught.iter().filter_map(|found| found.shown_len().zip(found.shortest_len())).collect();
+    if !pairs.is_empty() {
+        let ratios: f64 = pairs.iter().map(|&(shown, best)| shown as f64 / best as f64).sum();
+        print!("; shown cases are {:.2} times the shortest", ratios / pairs.len() as f64);
+    }
+    println!();
+}
+
+fn or_dash(length: Option<usize>) -> String {
+    length.map_or_else(|| "-".to_owned(), |length| length.to_string())
+}
+
+fn print_json(caught: &[Catch]) {
+    let number = |length: Option<usize>| {
+        length.map_or_else(|| "null".to_owned(), |length| length.to_string())
+    };
+    println!("[");
+    for (index, found) in caught.iter().enumerate() {
+        let oracle =
+            found.oracle.map_or_else(|| "null".to_owned(), |o| format!("\"{}\"", o.name()));
+        let comma = if index + 1 < caught.len() { "," } else { "" };
+        println!(
+            "  {{\"id\": \"{}\", \"found\": {}, \"engine\": \"{}\", \"oracle\": {oracle}, \"schedules\": {}, \
+             \"median_ms\": {:.3}, \"p95_ms\": {:.3}, \"shown_len\": {}, \"shortest_len\": {}}}{comma}",
+            found.bug.id,
+            found.is_found(),
+            found.engine(),
+            found.cases,
+            found.median_ms,
+            found.p95_ms,
+            number(found.shown_len()),
+            number(found.shortest_len()),
+        );
+    }
+    println!("]");
+}

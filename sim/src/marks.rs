@@ -1,0 +1,136 @@
+//! Situations that a default run must have met: a property that holds because nothing ever happened is
+//! worth nothing.
+
+use monitor_core::{
+    Event, Found, Lifecycle, Note, Origin, Outcome, Phase, ProcessCommand, Reason, Remains, Signal,
+    StopMode, TimerCommand, TimerKind,
+};
+
+use crate::world::TraceLine;
+
+/// One situation that must occur somewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// The situation, in a few words.
+    pub name: &'static str,
+    saw: fn(&TraceLine) -> bool,
+}
+
+/// A set of marks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u64);
+
+impl Marks {
+    /// The marks that a trace makes.
+    #[must_use]
+    pub fn of(trace: &[TraceLine]) -> Self {
+        let made = |mark: &Mark| trace.iter().any(mark.saw);
+        Self(ALL.iter().enumerate().fold(0, |set, (n, mark)| set | (u64::from(made(mark)) << n)))
+    }
+
+    /// The marks in either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The names of the marks that are missing.
+    pub fn missing(self) -> impl Iterator<Item = &'static str> {
+        let names = ALL.iter().enumerate().filter(move |(n, _)| self.0 >> n & 1 == 0);
+        names.map(|(_, mark)| mark.name)
+    }
+}
+
+macro_rules! marks {
+    ($($name:literal: $saw:expr;)*) => {
+        /// All marks.
+        pub const ALL: &[Mark] = &[$(Mark { name: $name, saw: $saw }),*];
+    };
+}
+
+marks! {
+    "a stop while stopping": |l| stop(l) && l.before.phase() == Phase::Stopping;
+    "a stop while killing": |l| stop(l) && l.before.phase() == Phase::Killing;
+    "a stop in the wait": |l| stop(l) && l.before.phase() == Phase::BackingOff;
+    "a stop while starting": |l| stop(l) && l.before.phase() == Phase::Starting;
+    "a stop while throttled": |l| stop(l) && l.before.phase() == Phase::Throttled;
+    "a stop while releasing": |l| stop(l) && l.before.phase() == Phase::Releasing;
+    "a stop on next exit": |l| matches!(l.event, Event::StopRequested { mode: StopMode::OnNextExit, .. });
+    "a shutdown after a stop": |l| matches!(l.event, Event::StopRequested { origin: Origin::Shutdown, .. })
+        && l.before.reason() == Reason::StopRequested;
+    "a start while going down": |l| l.event == Event::StartRequested && l.before.phase() == Phase::Stopping;
+    "a restart in the wait": |l| restart(l) && l.before.phase() == Phase::BackingOff;
+    "a restart of a restart": |l| restart(l) && l.before.reason() == Reason::RestartRequested;
+    "an exit before the start is known": |l| matches!(l.event, Event::Exited { .. })
+        && matches!(l.before.phase(), Phase::Starting | Phase::Cancelling | Phase::Aborting);
+    "an exit while stopping": |l| matches!(l.event, Event::Exited { .. }) && l.before.phase() == Phase::Stopping;
+    "an exit told twice": |l| matches!(l.event, Event::Exited { .. }) && l.step.note == Note::NotApplicable;
+    "news of another run": |l| l.step.note == Note::Stale && l.event.run().is_some();
+    "a stale timer": |l| matches!(l.event, Event::TimerFired { .. }) && l.step.note == Note::Stale;
+    "a ready before the start is known": |l| matches!(l.event, Event::Ready { .. }) && l.before.phase() == Phase::Starting;
+    "a ping while stopping": |l| matches!(l.event, Event::Ping { .. }) && l.before.phase() == Phase::Stopping;
+    "a watchdog that bites": |l| fired(l, TimerKind::Watchdog) && l.step.note == Note::Applied;
+    "a start timeout": |l| fired(l, TimerKind::StartTimeout) && l.step.note == Note::Applied;
+    "a health check that fails": |l| matches!(l.event, Event::Unhealthy { .. }) && l.step.note == Note::Applied;
+    "a grace that ends": |l| fired(l, TimerKind::StopGrace) && l.step.note == Note::Applied;
+    "a kill of what a run left": |l| matches!(l.step.actions.process, ProcessCommand::Signal { signal: Signal::KILL, .. })
+        && l.step.state.phase() == Phase::Purging;
+    "a healthy run": |l| l.step.actions.emit == Some(Lifecycle::Healthy);
+    "a full window": |l| l.step.actions.emit == Some(Lifecycle::Throttled);
+    "a window that ends the wait": |l| fired(l, TimerKind::Window) && l.before.phase() == Phase::Throttled;
+    "a start limit that gives up": |l| l.step.state.reason() == Reason::StartLimit;
+    "retries used up": |l| l.step.state.reason() == Reason::Exhausted;
+    "a failed start that is tried again": |l| l.step.state.phase() == Phase::BackingOff
+        && matches!(l.step.state.outcome(), Outcome::StartFailed(_));
+    "a failed start that is not": |l| l.step.state.reason() == Reason::StartFailed;
+    "an end with a leak": |l| l.step.actions.emit.is_some_and(|told| told.remains() == Remains::Leaked);
+    "a policy that ends the wait": |l| l.event == Event::PolicyChanged && l.before.phase() == Phase::BackingOff
+        && l.step.state.phase() == Phase::Stopped;
+    "a retry of the user": |l| l.event == Event::RetryRequested && l.step.note == Note::Applied;
+    "a reset in the wait": |l| l.event == Event::ResetRequested && l.before.phase() == Phase::BackingOff;
+    "a delay with jitter": |l| matches!(l.step.actions.timer, TimerCommand::Arm(delay) if delay.longest() > delay.base);
+    "a crash that finds it alive": |l| found(l, |found| found == Found::Alive);
+    "a crash that finds it dead": |l| found(l, |found| matches!(found, Found::Exited(_)));
+    "a crash while stopping": |l| found(l, |_| true) && l.before.phase() == Phase::Stopping;
+    "a crash in the wait": |l| found(l, |_| true) && l.before.phase() == Phase::BackingOff;
+    "a reboot that brings it back": |l| found(l, |found| found == Found::Rebooted)
+        && l.before.phase() == Phase::Stopped && l.step.state.phase() == Phase::Starting;
+}
+
+const fn stop(line: &TraceLine) -> bool {
+    matches!(line.event, Event::StopRequested { .. })
+}
+
+const fn restart(line: &TraceLine) -> bool {
+    matches!(line.event, Event::RestartRequested { .. })
+}
+
+fn fired(line: &TraceLine, kind: TimerKind) -> bool {
+    matches!(line.event, Event::TimerFired { timer } if timer.kind == kind)
+}
+
+fn found(line: &TraceLine, what: impl Fn(Found) -> bool) -> bool {
+    matches!(line.event, Event::Recovered { found, .. } if what(found))
+}
+
+const _: () = assert!(ALL.len() <= 64, "a set of marks is one word");
+
+#[cfg(test)]
+mod tests {
+    use monitor_os::Core;
+
+    use super::*;
+    use crate::hunt;
+
+    #[test]
+    fn every_mark_is_made_by_a_short_hunt() {
+        let hunted = hunt::hunt(None, 0..20_000, Core, || {});
+        let missing: Vec<&str> = hunted.marks.missing().collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn nothing_makes_no_mark() {
+        assert_eq!(Marks::of(&[]).missing().count(), ALL.len());
+    }
+}
