@@ -165,14 +165,16 @@ const fn power(ratio: u64, exponent: u8) -> u64 {
     let mut result = ONE;
     let mut square = ratio;
     let mut rest = exponent;
-    while rest > 0 {
+    loop {
         if rest & 1 == 1 {
             result = times(result, square);
         }
-        square = times(square, square);
         rest >>= 1;
+        if rest == 0 {
+            return result;
+        }
+        square = times(square, square);
     }
-    result
 }
 
 const fn times(a: u64, b: u64) -> u64 {

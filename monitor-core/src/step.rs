@@ -2,6 +2,10 @@
 //!
 //! The file is one table, cut by event: each `const fn` below answers one event in every phase, without
 //! a wildcard. `docs/table.md` is that table printed.
+//!
+//! The answers to frequent and cheap events, and what the answers share, are inlined; the others are
+//! calls of their own, so that the dispatch has no registers to save. Together that is a third of the
+//! instructions of a step, as `benches/instructions` counts them.
 
 use crate::action::{Action, Actions, Lifecycle, ProcessCommand, Scope, TimerCommand};
 use crate::event::{Event, Found, Grace, Origin, Remains, StopMode};
@@ -236,18 +240,7 @@ impl Policy {
             Event::TimerFired { timer }
                 if timer.run.is(state.run) || matches!(timer.kind, TimerKind::Window) =>
             {
-                let mut step = self.timer_fired(state, timer.kind);
-                // The slot of a timer that fired is empty: there is nothing to disarm.
-                match (timer.kind.slot(), step.actions.timer, step.actions.watchdog) {
-                    (TimerSlot::Phase, TimerCommand::Disarm, _) => {
-                        step.actions.timer = TimerCommand::Keep;
-                    }
-                    (TimerSlot::Watchdog, _, TimerCommand::Disarm) => {
-                        step.actions.watchdog = TimerCommand::Keep;
-                    }
-                    (TimerSlot::Phase | TimerSlot::Watchdog | TimerSlot::Window, _, _) => {}
-                }
-                step
+                self.fired(state, timer.kind)
             }
             Event::Recovered { found, run } if run.is(state.run) => self.recovered(state, found),
             // News of another run.
@@ -265,6 +258,7 @@ impl Policy {
 
     // Wishes.
 
+    #[inline(never)]
     const fn start_requested(&self, state: State) -> Step {
         match state.phase {
             Phase::Idle | Phase::BackingOff | Phase::Throttled | Phase::Stopped => {
@@ -286,6 +280,7 @@ impl Policy {
         }
     }
 
+    #[inline(never)]
     const fn stop_gracefully(&self, state: State, reason: Reason, grace: Grace) -> Step {
         let stop = self.rules.stop;
         match state.phase {
@@ -311,6 +306,7 @@ impl Policy {
         }
     }
 
+    #[inline(never)]
     const fn kill(&self, state: State, reason: Reason) -> Step {
         match state.phase {
             Phase::Idle | Phase::BackingOff | Phase::Throttled => self.stopped(state, reason),
@@ -327,6 +323,7 @@ impl Policy {
         }
     }
 
+    #[inline(never)]
     const fn stop_on_next_exit(&self, state: State, reason: Reason) -> Step {
         match state.phase {
             Phase::Idle | Phase::BackingOff | Phase::Throttled => self.stopped(state, reason),
@@ -344,6 +341,7 @@ impl Policy {
         }
     }
 
+    #[inline(never)]
     const fn restart_requested(&self, state: State, grace: Grace) -> Step {
         let stop = self.rules.stop;
         match state.phase {
@@ -375,6 +373,7 @@ impl Policy {
         }
     }
 
+    #[inline(never)]
     const fn policy_changed(&self, state: State) -> Step {
         match state.phase {
             Phase::BackingOff => match self.verdict(state) {
@@ -410,6 +409,7 @@ impl Policy {
         }
     }
 
+    #[inline(never)]
     const fn reset_requested(&self, state: State) -> Step {
         let mut forgiven = state;
         forgiven.strikes = 0;
@@ -425,6 +425,7 @@ impl Policy {
         saved_if_changed(state, step)
     }
 
+    #[inline(never)]
     const fn retry_requested(&self, state: State) -> Step {
         match state.phase {
             Phase::BackingOff | Phase::Throttled => self.begin(state, Initiative::Retry),
@@ -445,7 +446,7 @@ impl Policy {
 
     // Facts.
 
-    #[inline(always)]
+    #[inline(never)]
     const fn started(&self, state: State) -> Step {
         let stop = self.rules.stop;
         match state.phase {
@@ -482,6 +483,7 @@ impl Policy {
         }
     }
 
+    #[inline(never)]
     const fn start_failed(&self, state: State, failure: StartFailure) -> Step {
         match state.phase {
             Phase::Starting | Phase::Cancelling | Phase::Aborting => {
@@ -503,6 +505,7 @@ impl Policy {
         }
     }
 
+    #[inline(always)]
     const fn ready(&self, state: State) -> Step {
         match state.phase {
             // Its word may overtake the acknowledgement of the spawn.
@@ -522,6 +525,7 @@ impl Policy {
         }
     }
 
+    #[inline(always)]
     const fn ping(&self, state: State) -> Step {
         match (state.phase, self.rules.watchdog) {
             (Phase::Running | Phase::Healthy, Some(_)) => self.arm_watchdog(Step::to(state)),
@@ -545,6 +549,7 @@ impl Policy {
         }
     }
 
+    #[inline(never)]
     const fn unhealthy(&self, state: State) -> Step {
         match state.phase {
             Phase::Activating | Phase::Running | Phase::Healthy => {
@@ -564,7 +569,7 @@ impl Policy {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     const fn exited(&self, state: State, exit: Exit) -> Step {
         match state.phase {
             Phase::Starting
@@ -591,7 +596,7 @@ impl Policy {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     const fn released(&self, state: State, remains: Remains) -> Step {
         match state.phase {
             Phase::Releasing | Phase::Purging => self.decide(state, remains),
@@ -608,6 +613,22 @@ impl Policy {
             | Phase::Throttled
             | Phase::Stopped => Step::ignored(state, Note::NotApplicable),
         }
+    }
+
+    #[inline(never)]
+    const fn fired(&self, state: State, kind: TimerKind) -> Step {
+        let mut step = self.timer_fired(state, kind);
+        // The slot of a timer that fired is empty: there is nothing to disarm.
+        match (kind.slot(), step.actions.timer, step.actions.watchdog) {
+            (TimerSlot::Phase, TimerCommand::Disarm, _) => {
+                step.actions.timer = TimerCommand::Keep;
+            }
+            (TimerSlot::Watchdog, _, TimerCommand::Disarm) => {
+                step.actions.watchdog = TimerCommand::Keep;
+            }
+            (TimerSlot::Phase | TimerSlot::Watchdog | TimerSlot::Window, _, _) => {}
+        }
+        step
     }
 
     #[inline(always)]
@@ -690,6 +711,7 @@ impl Policy {
         }
     }
 
+    #[inline(never)]
     const fn recovered(&self, state: State, found: Found) -> Step {
         let mut step = match found {
             Found::Alive => self.recovered_alive(state),
@@ -888,6 +910,7 @@ impl Policy {
     }
 
     /// Begins a run, unless the start limit holds it up.
+    #[inline(never)]
     const fn begin(&self, from: State, initiative: Initiative) -> Step {
         let mut state = from;
         state.reason = Reason::Wanted;
@@ -1018,6 +1041,7 @@ impl Policy {
         }
     }
 
+    #[inline(never)]
     const fn healthy(&self, state: State) -> Step {
         let mut step = self.enter(state, Phase::Healthy).emit(Lifecycle::Healthy);
         step.state.level = 0;
@@ -1027,6 +1051,7 @@ impl Policy {
         step
     }
 
+    #[inline(never)]
     const fn fault(&self, state: State, fault: Reason, signal: Signal) -> Step {
         self.strike(state, self.enter(state, Phase::Stopping))
             .because(fault_reason(state.reason, fault))
