@@ -315,3 +315,12 @@ fn help_teaches() {
         assert!(text.contains(word), "{word:?} is not in {text}");
     }
 }
+
+#[test]
+fn rules_that_wait_for_word_are_refused() {
+    for rules in ["readiness=notify", "watchdog=5s"] {
+        let output = run(&["--policy", rules, "--", "true"]);
+        assert_eq!(code(&output), 2);
+        assert!(stderr(&output).contains("no way to hear"), "{}", stderr(&output));
+    }
+}

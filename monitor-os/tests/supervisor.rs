@@ -516,3 +516,26 @@ fn exit_that_other_code_took_is_an_end_all_the_same() {
     assert!(matches!(exit, Exit::Unknown | Exit::Signal(Signal::TERM)));
     thief.join().unwrap().ok();
 }
+
+#[test]
+fn a_process_is_told_ready_and_then_unfit() {
+    let scene = Scene::new("restart=no readiness=notify", "exec sleep 1000");
+    scene.unit.start();
+    let reaches =
+        |phase| wait(scene.unit.wait_until(move |status| status.phase() == phase)).unwrap();
+    reaches(Phase::Activating);
+    scene.unit.ready();
+    reaches(Phase::Running);
+    scene.unit.unhealthy();
+    let down = wait(scene.unit.wait_until(Status::is_down)).unwrap();
+    assert_eq!(down.exit(), Some(Exit::Signal(Signal::TERM)));
+}
+
+#[test]
+fn a_watchdog_bites_a_process_that_is_silent() {
+    let scene = Scene::new("restart=no watchdog=50ms", "exec sleep 1000");
+    scene.unit.start();
+    scene.unit.ping();
+    let down = wait(scene.unit.wait_until(Status::is_down)).unwrap();
+    assert_eq!(down.exit(), Some(Exit::Signal(Signal::ABRT)));
+}

@@ -254,6 +254,24 @@ impl Unit {
         self.tell(Event::RetryRequested);
     }
 
+    /// Says that the process in [`Unit::state`] serves, where the policy waits to be told.
+    ///
+    /// Told of a run that is over by then, it changes nothing; so do the next two.
+    pub fn ready(&self) {
+        self.tell(Event::Ready { run: self.state().state().run() });
+    }
+
+    /// Says that the process in [`Unit::state`] is alive: begins the watchdog's period anew.
+    pub fn ping(&self) {
+        self.tell(Event::Ping { run: self.state().state().run() });
+    }
+
+    /// Says that the process in [`Unit::state`] failed a health check: it is stopped, and the policy
+    /// decides what follows.
+    pub fn unhealthy(&self) {
+        self.tell(Event::Unhealthy { run: self.state().state().run() });
+    }
+
     /// How it is. A wish that was just made may not show yet; [`Unit::wait_until`] waits for that too.
     #[must_use]
     pub fn state(&self) -> Status {

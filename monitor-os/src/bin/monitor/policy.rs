@@ -4,7 +4,7 @@ use std::fmt;
 
 use monitor_core::{
     Curve, Factor, Forgives, HealthyRule, Millis, Policy, PolicyError, PolicyTextError, Preset,
-    Restart, Rules,
+    Readiness, Restart, Rules,
 };
 
 use crate::args::{OrNever, RunArgs};
@@ -18,6 +18,8 @@ pub(crate) enum OptionsError {
     Restart(monitor_core::ParseError),
     /// Each option can be read, and no policy has such rules.
     Rules(PolicyError),
+    /// The rule waits for word from the process, which this program cannot hear.
+    Unheard(&'static str),
 }
 
 impl fmt::Display for OptionsError {
@@ -26,6 +28,10 @@ impl fmt::Display for OptionsError {
             Self::Policy(error) => write!(f, "--policy: {error}"),
             Self::Restart(error) => write!(f, "--{error}"),
             Self::Rules(error) => write!(f, "no policy has these rules: {error}"),
+            Self::Unheard(rule) => write!(
+                f,
+                "--policy: {rule} waits for word from the process, which `monitor run` has no way to hear: leave it out, or use the library, which is told by `Unit::ready` and `Unit::ping`"
+            ),
         }
     }
 }
@@ -53,6 +59,12 @@ pub(crate) fn policy(args: &RunArgs) -> Result<Policy, OptionsError> {
     }
     change_backoff(&mut rules, args);
     change_rest(&mut rules, args);
+    if rules.start.readiness == Readiness::Notify {
+        return Err(OptionsError::Unheard("readiness=notify"));
+    }
+    if rules.watchdog.is_some() {
+        return Err(OptionsError::Unheard("watchdog"));
+    }
     rules.try_into().map_err(OptionsError::Rules)
 }
 
