@@ -42,6 +42,7 @@ pub mod graph;
 pub mod hunt;
 pub mod marks;
 pub mod model;
+pub mod observation;
 pub mod race;
 pub mod reference;
 pub mod replay;

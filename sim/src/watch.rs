@@ -6,10 +6,11 @@
 use std::fmt;
 
 use monitor_core::{
-    Action, Event, Exit, Found, Lifecycle, Note, Origin, Outcome, Phase, Policy, ProcessCommand,
-    Reason, Remains, Restart, Scope, StartFailure, StartRetry, State, Step, StopMode, TimerKind,
-    TimerSlot, TimerToken,
+    Event, Exit, Found, Lifecycle, Note, Origin, Phase, Policy, Remains, Scope, State, Step,
+    TimerKind, TimerSlot,
 };
+
+use crate::observation::{Heard, Observation, Process, Timer};
 
 /// Something that must hold, with its sentence and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -330,43 +331,38 @@ impl Watch {
         event: Event,
         step: Step,
     ) -> Result<(), Property> {
-        self.judge_note(before, event, step)?;
-        let was = *self;
-        self.hear(policy, before, event);
-        if step.note == Note::Applied {
-            self.judge_actions(&was, policy, before, event, step)?;
-        }
-        self.judge_state(before, event, step)?;
-        judge_rules(policy, before, event, step)
+        self.judge(&Observation::of(policy, before, event, step))
     }
 
-    fn judge_note(&self, before: State, event: Event, step: Step) -> Result<(), Property> {
-        let silent = step.commands() == 0 && step.state == before;
-        require(step.note == Note::Applied || silent, Property::StaleIsSilent)?;
-        let foreign = event.run().is_some_and(|run| run != before.run());
-        let unarmed = matches!(event, Event::TimerFired { timer } if !self.is_armed(timer.kind));
-        require(!(foreign || unarmed) || step.note == Note::Stale, Property::StaleIsSilent)?;
-        let changed = step.state != before;
-        require(step.actions.persist == changed, Property::SavedWhenChanged)
+    /// The same for a step that was already looked at.
+    ///
+    /// # Errors
+    /// The first property that the step breaks. The watch is of no use after that.
+    pub fn judge(&mut self, seen: &Observation) -> Result<(), Property> {
+        let unarmed = matches!(seen.heard, Heard::Fired(kind) if !self.is_armed(kind));
+        require(!seen.is_loud, Property::StaleIsSilent)?;
+        require(!unarmed || seen.note == Note::Stale, Property::StaleIsSilent)?;
+        require(!seen.is_unsaved, Property::SavedWhenChanged)?;
+        let had_release = self.has_release();
+        self.hear(seen.heard);
+        self.judge_process(seen, had_release)?;
+        self.judge_timers(seen)?;
+        if let Some(lifecycle) = seen.emit {
+            self.tell(lifecycle, seen.is_false_leak)?;
+        }
+        self.judge_state(seen)?;
+        seen.breaks.map_or(Ok(()), Err)
     }
 
     /// Takes note of what the event says, whatever the machine makes of it.
-    fn hear(&mut self, policy: &Policy, before: State, event: Event) {
-        if event.run().is_some_and(|run| run != before.run()) {
-            return;
-        }
-        match event {
-            Event::StartRequested | Event::RestartRequested { .. } => {
-                let restart = matches!(event, Event::RestartRequested { .. });
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Nothing | Heard::Started => {}
+            Heard::Up { restart, going_down } => {
                 let shutting = matches!(
                     self.intent,
                     Intent::Down(Origin::Shutdown) | Intent::Last(Origin::Shutdown)
                 );
-                let serving = matches!(
-                    before.phase(),
-                    Phase::Starting | Phase::Activating | Phase::Running | Phase::Healthy
-                );
-                let going_down = !before.phase().is_down() && !serving;
                 if shutting && going_down {
                     // A shutdown is not called off.
                 } else if going_down || restart {
@@ -375,41 +371,38 @@ impl Watch {
                     self.intent = Intent::Up;
                 }
             }
-            Event::StopRequested { mode, origin } => {
+            Heard::Down { last, origin, decided } => {
                 let origin = match (self.intent, origin) {
                     (Intent::Down(Origin::User) | Intent::Last(Origin::User), _) => Origin::User,
                     (_, origin) => origin,
                 };
-                let verdict = before.reason().is_verdict() && before.phase().is_down();
-                if verdict && origin == Origin::Shutdown {
+                if decided && origin == Origin::Shutdown {
                     return;
                 }
-                self.intent = match (mode, self.intent) {
-                    (StopMode::OnNextExit, Intent::None | Intent::Up | Intent::Last(_)) => {
-                        Intent::Last(origin)
-                    }
-                    (StopMode::OnNextExit | StopMode::Graceful(_) | StopMode::Kill, _) => {
-                        Intent::Down(origin)
-                    }
+                let may_end_by_itself =
+                    matches!(self.intent, Intent::None | Intent::Up | Intent::Last(_));
+                self.intent = if last && may_end_by_itself {
+                    Intent::Last(origin)
+                } else {
+                    Intent::Down(origin)
                 };
             }
-            Event::Exited { exit, .. } => self.end(Some(exit)),
-            Event::StartFailed { .. } => self.end(None),
-            Event::Released { .. } => {
+            Heard::Ended(exit) => self.end(exit),
+            Heard::Released => {
                 if self.has_release() {
                     self.run = Run::None;
                 }
             }
-            Event::TimerFired { timer } => {
-                if self.is_armed(timer.kind) {
-                    self.armed[timer.kind.slot() as usize] = None;
+            Heard::Fired(kind) => {
+                if self.is_armed(kind) {
+                    self.armed[kind.slot() as usize] = None;
                     // What survives the kill for that long is given up.
-                    if timer.kind == TimerKind::KillWindow && self.has_release() {
+                    if kind == TimerKind::KillWindow && self.has_release() {
                         self.run = Run::None;
                     }
                 }
             }
-            Event::Recovered { found, .. } => {
+            Heard::Recovered { found, after_shutdown, after_user } => {
                 match found {
                     Found::Alive => self.run = Run::Open,
                     Found::Exited(exit) => self.end(Some(exit)),
@@ -417,26 +410,17 @@ impl Watch {
                 }
                 let comes_back = match self.intent {
                     Intent::Down(Origin::Shutdown) | Intent::Last(Origin::Shutdown) => {
-                        policy.rules().restart != Restart::No
+                        after_shutdown
                     }
-                    Intent::Down(Origin::User) | Intent::Last(Origin::User) => {
-                        policy.rules().restart == Restart::Always && found == Found::Rebooted
-                    }
+                    Intent::Down(Origin::User) | Intent::Last(Origin::User) => after_user,
                     Intent::None | Intent::Up | Intent::Restart => false,
                 };
-                if comes_back && before.phase().is_down() {
+                if comes_back {
                     self.intent = Intent::Up;
                 }
                 self.asked_to_stop = false;
             }
-            Event::ResetRequested => self.automatic = 0,
-            Event::SignalRequested { .. }
-            | Event::PolicyChanged
-            | Event::RetryRequested
-            | Event::Started { .. }
-            | Event::Ready { .. }
-            | Event::Ping { .. }
-            | Event::Unhealthy { .. } => {}
+            Heard::Reset => self.automatic = 0,
         }
     }
 
@@ -449,74 +433,29 @@ impl Watch {
         }
     }
 
-    fn judge_actions(
-        &mut self,
-        was: &Self,
-        policy: &Policy,
-        before: State,
-        event: Event,
-        step: Step,
-    ) -> Result<(), Property> {
-        let recovery = matches!(event, Event::Recovered { .. });
-        let mut result = Ok(());
-        step.for_each(|action| {
-            if result.is_ok() {
-                result = self.judge_action(was, policy, before, event, step, action, recovery);
-            }
-        });
-        result
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one step seen from every side, in one place")]
-    fn judge_action(
-        &mut self,
-        was: &Self,
-        policy: &Policy,
-        before: State,
-        event: Event,
-        step: Step,
-        action: Action,
-        recovery: bool,
-    ) -> Result<(), Property> {
-        match action {
-            Action::Persist(state) => require(state == step.state, Property::SavedWhenChanged),
-            Action::Spawn { .. } => {
+    fn judge_process(&mut self, seen: &Observation, had_release: bool) -> Result<(), Property> {
+        match seen.process {
+            Process::Leave => Ok(()),
+            Process::Spawn { wished, budget, breaks } => {
                 require(self.run == Run::None, Property::OneIncarnation)?;
                 require(!self.intent.is_down(), Property::StopSticks)?;
-                require(event != Event::PolicyChanged, Property::PolicyStartsNothing)?;
-                let waited = matches!(
-                    event,
-                    Event::TimerFired { timer: TimerToken { kind: TimerKind::Backoff, .. } }
-                );
-                let wish = matches!(
-                    event,
-                    Event::StartRequested | Event::RestartRequested { .. } | Event::RetryRequested
-                );
-                if before.phase() == Phase::BackingOff {
-                    require(waited || wish, Property::BackoffWaits)?;
-                }
-                let by_user =
-                    matches!(event, Event::StartRequested | Event::RestartRequested { .. })
-                        || self.intent == Intent::Restart;
-                let by_itself = matches!(event, Event::TimerFired { .. });
-                self.count(policy, by_user, by_itself)?;
+                breaks.map_or(Ok(()), Err)?;
+                self.count(wished || self.intent == Intent::Restart, budget)?;
                 self.intent = Intent::Up;
                 self.run = Run::Open;
                 self.status = None;
                 self.asked_to_stop = false;
                 Ok(())
             }
-            Action::Signal { signal, scope, .. } => {
+            Process::Signal { kill, scope, beside, again } => {
                 let reachable =
                     self.run == Run::Open || (self.has_release() && scope == Scope::Group);
                 require(reachable, Property::SignalsHitTheRun)?;
-                if matches!(event, Event::SignalRequested { .. }) || recovery {
+                if beside {
                     return Ok(());
                 }
-                if signal == monitor_core::Signal::KILL {
-                    let repeats = was.told == Told::Killing
-                        && !matches!(event, Event::TimerFired { .. } | Event::Started { .. });
-                    require(!repeats, Property::StopsCompose)?;
+                if kill {
+                    require(self.told != Told::Killing || again, Property::StopsCompose)?;
                     if self.has_release() {
                         require(self.run != Run::EndedKilled, Property::StopsCompose)?;
                         self.run = Run::EndedKilled;
@@ -527,57 +466,49 @@ impl Watch {
                 self.asked_to_stop = true;
                 Ok(())
             }
-            Action::Release { .. } => {
+            Process::Release { recovery } => {
                 require(self.has_release(), Property::ReleasedOnce)?;
-                require(!was.has_release() || recovery, Property::ReleasedOnce)
+                require(!had_release || recovery, Property::ReleasedOnce)
             }
-            Action::Disarm { slot } => {
-                self.armed[slot as usize] = None;
-                Ok(())
-            }
-            Action::Arm { timer, delay } => {
-                if timer.kind == TimerKind::Backoff {
-                    let level = step.state.level().saturating_sub(1);
-                    require(delay == policy.rules().backoff.delay(level), Property::DelayLaw)?;
-                    let cap = policy.rules().backoff.curve.cap();
-                    let first = policy.rules().backoff.first;
-                    require(delay.base <= cap || Some(delay.base) == first, Property::DelayLaw)?;
-                }
-                let again = matches!(event, Event::StopRequested { .. })
-                    && was.is_armed(TimerKind::StopGrace)
-                    && timer.kind == TimerKind::StopGrace;
-                require(!again, Property::StopsCompose)?;
-                self.armed[timer.kind.slot() as usize] = Some(timer.kind);
-                Ok(())
-            }
-            Action::Shorten { timer, .. } => {
-                self.armed[timer.kind.slot() as usize] = Some(timer.kind);
-                Ok(())
-            }
-            Action::Emit(lifecycle) => self.tell(lifecycle, step),
         }
     }
 
-    fn count(&mut self, policy: &Policy, by_user: bool, by_itself: bool) -> Result<(), Property> {
+    fn judge_timers(&mut self, seen: &Observation) -> Result<(), Property> {
+        require(!seen.is_off_the_curve, Property::DelayLaw)?;
+        for (armed, timer) in self.armed.iter_mut().zip(seen.timers) {
+            match timer {
+                Timer::Keep => {}
+                Timer::Disarm => *armed = None,
+                Timer::Shorten(kind) => *armed = Some(kind),
+                Timer::Arm(kind) => {
+                    let again = matches!(seen.heard, Heard::Down { .. })
+                        && kind == TimerKind::StopGrace
+                        && *armed == Some(TimerKind::StopGrace);
+                    require(!again, Property::StopsCompose)?;
+                    *armed = Some(kind);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, by_user: bool, budget: Option<u16>) -> Result<(), Property> {
         if by_user {
             self.automatic = 0;
         }
-        let Some(retries) = policy.rules().retries.filter(|_| by_itself) else { return Ok(()) };
-        self.automatic = self.automatic.saturating_add(1).min(retries.max.saturating_add(2));
+        let Some(budget) = budget else { return Ok(()) };
+        self.automatic = self.automatic.saturating_add(1).min(budget.saturating_add(2));
         // The restart after a healthy run, or after a reset in the middle of one, is free.
-        require(self.automatic <= retries.max.saturating_add(1), Property::Budget)
+        require(self.automatic <= budget.saturating_add(1), Property::Budget)
     }
 
-    fn tell(&mut self, lifecycle: Lifecycle, step: Step) -> Result<(), Property> {
+    fn tell(&mut self, lifecycle: Lifecycle, is_false_leak: bool) -> Result<(), Property> {
         use Told::{
             Ended, Healthy, Killing, Nothing, Ready, Started, Starting, Stopping, StoppingUnstarted,
         };
-        let down = matches!(lifecycle, Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. });
-        if down {
+        if matches!(lifecycle, Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }) {
             let gone = self.run == Run::None || lifecycle.remains() == Remains::Leaked;
-            let ran = step.state.outcome() != Outcome::None;
-            require(gone, Property::StoppedMeansGone)?;
-            require(ran || lifecycle.remains() == Remains::Nothing, Property::StoppedMeansGone)?;
+            require(gone && !is_false_leak, Property::StoppedMeansGone)?;
         }
         let next = match (lifecycle, self.told) {
             (Lifecycle::Starting, Nothing | Ended) => Starting,
@@ -607,19 +538,12 @@ impl Watch {
         Ok(())
     }
 
-    fn judge_state(&mut self, before: State, event: Event, step: Step) -> Result<(), Property> {
-        let state = step.state;
-        let phase = state.phase();
+    fn judge_state(&mut self, seen: &Observation) -> Result<(), Property> {
+        let phase = seen.phase;
         if let Some(status) = self.status {
-            require(state.outcome() == Outcome::Exited(status), Property::FirstStatusStands)?;
+            require(seen.exit == Some(status), Property::FirstStatusStands)?;
         }
-        if let Event::SignalRequested { .. } = event {
-            require(state == before, Property::SignalIsNoStop)?;
-        }
-        if event == Event::PolicyChanged {
-            let forgot = state.strikes() < before.strikes() || state.level() < before.level();
-            require(!forgot, Property::PolicyStartsNothing)?;
-        }
+        seen.state_breaks.map_or(Ok(()), Err)?;
         let waiting_slot = self.armed[TimerSlot::Phase as usize];
         require(
             waiting_slot.is_none() || waiting_slot == phase.timer(),
@@ -635,11 +559,9 @@ impl Watch {
             || (phase == Phase::Throttled && window);
         require(phase.is_down() || pending, Property::NoLimbo)?;
         require(!phase.is_down() || self.run == Run::None, Property::StoppedMeansGone)?;
-        let acknowledged = matches!(event, Event::Started { .. }) && step.note == Note::Applied;
-        if acknowledged && self.is_stopping() {
-            require(self.asked_to_stop, Property::StopWhileStartingWins)?;
-        }
+        let acknowledged = seen.heard == Heard::Started && seen.note == Note::Applied;
         if self.is_stopping() {
+            require(!acknowledged || self.asked_to_stop, Property::StopWhileStartingWins)?;
             let served = matches!(
                 phase,
                 Phase::Activating
@@ -651,63 +573,16 @@ impl Watch {
             require(!served, Property::StopSticks)?;
         }
         // A start limit may hold up what a user asked for, but not forget it.
-        if event == Event::StartRequested && phase == Phase::Throttled {
+        if matches!(seen.heard, Heard::Up { restart: false, .. }) && phase == Phase::Throttled {
             self.intent = Intent::Restart;
         }
         // Or refuse it, but openly.
         if self.is_restarting() && phase == Phase::Stopped {
-            require(state.reason() == Reason::StartLimit, Property::RestartIsOneIntent)?;
+            require(seen.refused, Property::RestartIsOneIntent)?;
             self.intent = Intent::None;
         }
         Ok(())
     }
-}
-
-/// What needs no memory: a step, and the rules.
-fn judge_rules(policy: &Policy, before: State, event: Event, step: Step) -> Result<(), Property> {
-    let rules = policy.rules();
-    let state = step.state;
-    let spawns = step.actions.process == ProcessCommand::Spawn;
-    let timer = matches!(event, Event::TimerFired { .. });
-    let healthy = step.actions.emit == Some(Lifecycle::Healthy);
-    let asked = before.reason() == Reason::RestartRequested
-        || matches!(event, Event::StartRequested | Event::RestartRequested { .. });
-    let forgiven = healthy || event == Event::ResetRequested || (spawns && asked);
-    require(state.level() >= before.level() || forgiven, Property::ResetRule)?;
-    require(!healthy || state.level() == 0, Property::ResetRule)?;
-    if let Event::StartFailed { failure, .. } = event
-        && step.note == Note::Applied
-        && matches!(before.phase(), Phase::Starting | Phase::Cancelling | Phase::Aborting)
-    {
-        require(state.outcome() == Outcome::StartFailed(failure), Property::StartFailures)?;
-    }
-    if let (Phase::BackingOff, Outcome::StartFailed(failure)) = (state.phase(), state.outcome())
-        && before.phase() != Phase::BackingOff
-    {
-        let first = before.restarts() == 0;
-        let retry = if first { rules.start.first } else { rules.start.later };
-        let retried = match retry {
-            StartRetry::Never => false,
-            StartRetry::Transient => failure == StartFailure::Transient,
-            StartRetry::Always => true,
-        };
-        require(retried, Property::StartFailures)?;
-    }
-    if !spawns {
-        return Ok(());
-    }
-    let fresh = state.reason() == Reason::Wanted
-        && state.outcome() == Outcome::None
-        && state.run() != before.run();
-    require(fresh, Property::FreshRun)?;
-    if let Some(limit) = rules.limit.filter(|_| timer && !asked) {
-        let opened =
-            matches!(event, Event::TimerFired { timer } if timer.kind == TimerKind::Window);
-        let counted = if opened { 0 } else { before.starts() };
-        let next = counted.saturating_add(1);
-        require(state.starts() == next && next <= limit.burst, Property::StartLimitCounts)?;
-    }
-    Ok(())
 }
 
 const fn require(holds: bool, property: Property) -> Result<(), Property> {
