@@ -101,32 +101,39 @@ pub(crate) enum Timer {
 }
 
 impl Observation {
-    /// Looks at the step from `before` at `event` under `policy`.
+    /// Looks at the step from `before` at `event` under `policy`; `None` if nothing is said and nothing
+    /// done, of which there is nothing to judge.
     #[must_use]
-    pub fn of(policy: &Policy, before: State, event: Event, step: Step) -> Self {
+    pub fn of(policy: &Policy, before: State, event: Event, step: Step) -> Option<Self> {
         let state = step.state;
         let applied = step.note == Note::Applied;
         let changed = state != before;
+        let silent = || !changed && step.actions == Actions::NONE;
         let foreign = event.run().is_some_and(|run| run != before.run());
-        let silent = !changed && step.actions == Actions::NONE;
-        let heard = if foreign { Heard::Nothing } else { Heard::of(policy, before, event) };
+        // An acknowledgement that does not count says nothing either.
+        let ignored = matches!(event, Event::Started { .. }) && !applied;
+        let heard =
+            if foreign || ignored { Heard::Nothing } else { Heard::of(policy, before, event) };
+        let is_loud = !(applied || silent()) || foreign && step.note != Note::Stale;
+        if heard == Heard::Nothing && !applied && !is_loud {
+            return None;
+        }
         let acts = if applied { step.actions } else { Actions::NONE };
-        let timers = [
-            timer(state, TimerSlot::Phase, acts.timer),
-            timer(state, TimerSlot::Watchdog, acts.watchdog),
-            timer(state, TimerSlot::Window, acts.window),
-        ];
         let down = matches!(acts.emit, Some(Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }));
-        Self {
+        Some(Self {
             heard,
             note: step.note,
             phase: state.phase(),
             exit: state.exit(),
             refused: state.phase() == Phase::Stopped && state.reason() == Reason::StartLimit,
             process: Process::of(policy, before, event, acts.process),
-            timers,
+            timers: [
+                timer(state, TimerSlot::Phase, acts.timer),
+                timer(state, TimerSlot::Watchdog, acts.watchdog),
+                timer(state, TimerSlot::Window, acts.window),
+            ],
             emit: acts.emit,
-            is_loud: !(applied || silent) || foreign && step.note != Note::Stale,
+            is_loud,
             is_unsaved: step.actions.persist != changed,
             is_off_the_curve: is_off_the_curve(policy, state, acts.timer),
             is_false_leak: down
@@ -134,7 +141,7 @@ impl Observation {
                 && acts.emit.is_some_and(|emit| emit.remains() != Remains::Nothing),
             state_breaks: state_breaks(before, event, state),
             breaks: rule_broken(policy, before, event, step),
-        }
+        })
     }
 }
 
@@ -194,14 +201,14 @@ impl Process {
                 );
                 let wished =
                     matches!(event, Event::StartRequested | Event::RestartRequested { .. });
-                let retried = event == Event::RetryRequested;
+                let retried = matches!(event, Event::RetryRequested);
                 let early = before.phase() == Phase::BackingOff && !(waited || wished || retried);
                 let automatic = matches!(event, Event::TimerFired { .. });
                 let retries = policy.rules().retries.filter(|_| automatic);
                 Self::Spawn {
                     wished,
                     budget: retries.map(|retries| retries.max),
-                    breaks: if event == Event::PolicyChanged {
+                    breaks: if matches!(event, Event::PolicyChanged) {
                         Some(Property::PolicyStartsNothing)
                     } else {
                         early.then_some(Property::BackoffWaits)
@@ -251,7 +258,7 @@ fn state_breaks(before: State, event: Event, state: State) -> Option<Property> {
         return Some(Property::SignalIsNoStop);
     }
     let forgot = state.strikes() < before.strikes() || state.level() < before.level();
-    (event == Event::PolicyChanged && forgot).then_some(Property::PolicyStartsNothing)
+    (matches!(event, Event::PolicyChanged) && forgot).then_some(Property::PolicyStartsNothing)
 }
 
 /// The rules that a step and its policy are enough for.
@@ -263,7 +270,7 @@ fn rule_broken(policy: &Policy, before: State, event: Event, step: Step) -> Opti
     let healthy = step.actions.emit == Some(Lifecycle::Healthy);
     let asked = before.reason() == Reason::RestartRequested
         || matches!(event, Event::StartRequested | Event::RestartRequested { .. });
-    let forgiven = healthy || event == Event::ResetRequested || (spawns && asked);
+    let forgiven = healthy || matches!(event, Event::ResetRequested) || (spawns && asked);
     if (state.level() < before.level() && !forgiven) || (healthy && state.level() != 0) {
         return Some(Property::ResetRule);
     }

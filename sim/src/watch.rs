@@ -331,7 +331,7 @@ impl Watch {
         event: Event,
         step: Step,
     ) -> Result<(), Property> {
-        self.judge(&Observation::of(policy, before, event, step))
+        Observation::of(policy, before, event, step).map_or(Ok(()), |seen| self.judge(&seen))
     }
 
     /// The same for a step that was already looked at.

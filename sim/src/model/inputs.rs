@@ -1,12 +1,12 @@
 //! The environment: what it may do in each situation, and where that leads.
 
 use monitor_core::{
-    Event, Exit, Found, Grace, Millis, Origin, Phase, Policy, ProcessCommand, Remains, RunId,
-    Signal, StartFailure, State, Step, StopMode, TimerKind, TimerSlot, TimerToken,
+    Event, Exit, Found, Grace, Millis, Origin, Phase, Policy, Remains, RunId, Signal, StartFailure,
+    State, StopMode, TimerKind, TimerSlot, TimerToken,
 };
 use monitor_os::Machine;
 
-use super::liveness::{Edge, Obligation};
+use super::liveness::Obligation;
 use super::{Input, Node};
 use crate::watch::{Property, Watch};
 
@@ -15,14 +15,14 @@ use crate::watch::{Property, Watch};
 /// [`explore`](super::explore) searches it; it is public so that others can be compared with that.
 #[derive(Debug)]
 pub struct Model<'a, M> {
-    policies: &'a [Policy],
-    machine: &'a M,
+    pub(super) policies: &'a [Policy],
+    pub(super) machine: &'a M,
     /// What may be told before the first run, and after it.
-    always: [Vec<Input>; 2],
+    always: [Vec<(Input, Needs)>; 2],
     strikes_max: u16,
     starts_max: u8,
-    /// For each level the lowest one that is like it.
-    levels: [u8; 256],
+    /// The lowest level from which on every delay is the same.
+    level_max: u8,
 }
 
 impl<'a, M: Machine> Model<'a, M> {
@@ -31,14 +31,13 @@ impl<'a, M: Machine> Model<'a, M> {
     pub fn new(policies: &'a [Policy], machine: &'a M) -> Self {
         let strikes = policies.iter().filter_map(|policy| policy.rules().retries);
         let bursts = policies.iter().filter_map(|policy| policy.rules().limit);
-        let folded = |level| policies.iter().map(|policy| level_folded(policy, level)).max();
         Self {
             policies,
             machine,
             always: [always(RunId::NONE), always(RunId::new(1))],
             strikes_max: strikes.map(|retries| retries.max.saturating_add(1)).max().unwrap_or(0),
             starts_max: bursts.map(|limit| limit.burst).max().unwrap_or(0),
-            levels: std::array::from_fn(|level| folded(level as u8).unwrap_or(0)),
+            level_max: policies.iter().map(level_max).max().unwrap_or(0),
         }
     }
 
@@ -48,46 +47,16 @@ impl<'a, M: Machine> Model<'a, M> {
         Node { state: State::INITIAL, watch: Watch::default(), policy: 0 }
     }
 
-    /// Everything the environment may do in a situation, always in the same order: first
-    /// [`Model::always`], then [`Model::sometimes`]. Replaces what is in `inputs`.
-    pub fn inputs(&self, node: &Node, inputs: &mut Vec<Input>) {
-        self.sometimes(node, inputs);
-        inputs.splice(..0, self.always(node).iter().copied());
-    }
-
-    /// What may be told whatever has happened: wishes, and facts early, late, twice or of another run.
-    #[must_use]
-    pub fn always(&self, node: &Node) -> &[Input] {
-        &self.always[usize::from(node.state.run() != RunId::NONE)]
-    }
-
-    /// What may happen only in this situation: timers, other policies, crashes. Replaces what is in
+    /// Everything the environment may do in a situation, always in the same order. Replaces what is in
     /// `inputs`.
-    pub fn sometimes(&self, node: &Node, inputs: &mut Vec<Input>) {
-        let run = node.state.run();
+    pub fn inputs(&self, node: &Node, inputs: &mut Vec<Input>) {
+        let known = Needs::known_to(&node.watch);
         inputs.clear();
-        for kind in TimerKind::ALL {
-            // A driver keeps one deadline per slot, so what is not armed can fire only as news from a
-            // phase or a run before; the window's timer belongs to neither.
-            let foreign =
-                kind.slot() == TimerSlot::Phase && node.state.phase().timer() != Some(kind);
-            if foreign || node.watch.is_armed(kind) {
-                inputs.push(Input::Tell(Event::TimerFired { timer: TimerToken { run, kind } }));
+        self.offer(node.state, node.policy, |input, needs| {
+            if needs.are_met_by(known) {
+                inputs.push(input);
             }
-        }
-        for policy in 0..self.policies.len() as u16 {
-            if policy != node.policy {
-                inputs.push(Input::Amend(policy));
-            }
-        }
-        if run != RunId::NONE {
-            if node.watch.has_run() {
-                inputs.push(Input::Crash(Found::Alive));
-                inputs.push(Input::Crash(Found::Exited(Exit::Code(1))));
-            }
-            inputs.push(Input::Crash(Found::Gone));
-            inputs.push(Input::Crash(Found::Rebooted));
-        }
+        });
     }
 
     /// Where an input leads; the same situation if it changes nothing.
@@ -95,62 +64,163 @@ impl<'a, M: Machine> Model<'a, M> {
     /// # Errors
     /// The first property that the machine's answer breaks.
     pub fn follow(&self, node: &Node, input: Input) -> Result<Node, Property> {
-        self.advance(node, input).map(|(next, _)| next)
+        let mut watch = node.watch;
+        if let Input::Crash(_) = input {
+            watch = watch.after_crash();
+        }
+        let (policy, event) = event(node.state, node.policy, input);
+        let rules = &self.policies[usize::from(policy)];
+        let step = self.machine.step(rules, node.state, event);
+        watch.observe(rules, node.state, event, step)?;
+        Ok(Node { state: self.fold(step.state), watch, policy })
     }
 
-    pub(super) fn advance(&self, node: &Node, input: Input) -> Result<(Node, Step), Property> {
-        let mut next = *node;
-        let event = match input {
-            Input::Tell(event) => event,
-            Input::Amend(policy) => {
-                next.policy = policy;
-                Event::PolicyChanged
-            }
-            Input::Crash(found) => {
-                next.watch = next.watch.after_crash();
-                Event::Recovered { run: node.state.run(), found }
-            }
-        };
-        let policy = &self.policies[usize::from(next.policy)];
-        let step = self.machine.step(policy, node.state, event);
-        next.watch.observe(policy, node.state, event, step)?;
-        next.state = self.fold(step.state);
-        Ok((next, step))
+    /// Everything the environment may do, and what must be known for it: first what may be told
+    /// whatever has happened (wishes, and facts early, late, twice or of another run), then timers,
+    /// other policies, and crashes.
+    pub(super) fn offer(&self, state: State, policy: u16, mut to: impl FnMut(Input, Needs)) {
+        let run = state.run();
+        for &(input, needs) in &self.always[usize::from(run != RunId::NONE)] {
+            to(input, needs);
+        }
+        for kind in TimerKind::ALL {
+            // A driver keeps one deadline per slot, so what is not armed can fire only as news from a
+            // phase or a run before; the window's timer belongs to neither.
+            let foreign = kind.slot() == TimerSlot::Phase && state.phase().timer() != Some(kind);
+            let needs = if foreign { Needs::NOTHING } else { Needs::timer(kind) };
+            to(Input::Tell(Event::TimerFired { timer: TimerToken { run, kind } }), needs);
+        }
+        for other in (0..self.policies.len() as u16).filter(|&other| other != policy) {
+            to(Input::Amend(other), Needs::NOTHING);
+        }
+        if run != RunId::NONE {
+            to(Input::Crash(Found::Alive), Needs::RUN);
+            to(Input::Crash(Found::Exited(Exit::Code(1))), Needs::RUN);
+            to(Input::Crash(Found::Gone), Needs::NOTHING);
+            to(Input::Crash(Found::Rebooted), Needs::NOTHING);
+        }
     }
 
     /// Cuts the counters where they cease to matter under any of the policies, so that the search ends.
-    fn fold(&self, state: State) -> State {
+    pub(super) fn fold(&self, state: State) -> State {
         let state = state.canonical();
-        let level = self.levels[usize::from(state.level())];
         let cut = state.strikes() > self.strikes_max
             || state.starts() > self.starts_max
-            || state.level() != level;
+            || state.level() > self.level_max;
         if !cut {
             return state;
         }
         let mut bytes = state.to_bytes();
         let [low, high] = state.strikes().min(self.strikes_max).to_le_bytes();
         (bytes[16], bytes[17]) = (low, high);
-        bytes[3] = level;
+        bytes[3] = state.level().min(self.level_max);
         bytes[4] = state.starts().min(self.starts_max);
         State::from_bytes(&bytes).unwrap_or(state)
     }
+}
 
-    /// The edge for the search for cycles, if the input is the world going on by itself: no wish, no
-    /// other policy, no crash.
-    pub(super) fn edge(&self, node: &Node, input: Input, step: Step) -> Option<Edge> {
-        let Input::Tell(event) = input else { return None };
-        let policy = &self.policies[usize::from(node.policy)];
-        let obligation = obligation(policy, node, event);
-        let instant = is_instant(policy, node, event);
-        let spawns = step.actions.process == ProcessCommand::Spawn;
-        (obligation.is_some() || instant).then_some(Edge {
-            to: 0,
-            input: 0,
-            obligation,
-            instant,
-            spawns,
-        })
+/// What an input tells the machine, and the policy then in force.
+pub(super) const fn event(state: State, policy: u16, input: Input) -> (u16, Event) {
+    match input {
+        Input::Tell(event) => (policy, event),
+        Input::Amend(policy) => (policy, Event::PolicyChanged),
+        Input::Crash(found) => (policy, Event::Recovered { run: state.run(), found }),
+    }
+}
+
+/// What must be the case outside the machine, as a set: timers armed, a run open, a release unanswered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Needs(u16);
+
+impl Needs {
+    pub(super) const NOTHING: Self = Self(0);
+    const RUN: Self = Self(1 << 8);
+    const RELEASE: Self = Self(1 << 9);
+
+    const fn timer(kind: TimerKind) -> Self {
+        Self(1 << kind as u16)
+    }
+
+    /// Everything that is the case as far as a watch knows.
+    pub(super) fn known_to(watch: &Watch) -> Self {
+        let armed = TimerKind::ALL.into_iter().filter(|&kind| watch.is_armed(kind));
+        let mut known = armed.map(|kind| Self::timer(kind).0).sum();
+        if watch.has_run() {
+            known |= Self::RUN.0;
+        }
+        if watch.has_release() {
+            known |= Self::RELEASE.0;
+        }
+        Self(known)
+    }
+
+    #[inline]
+    pub(super) const fn are_met_by(self, known: Self) -> bool {
+        self.0 & !known.0 == 0
+    }
+}
+
+/// How an input is tied to the world going on by itself: no wish, no other policy, no crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Tie {
+    /// What the world pays with it, and when it owes that.
+    pub(super) pays: Option<(Obligation, Needs)>,
+    /// When it may come without any time having passed: facts, and timers of no delay.
+    pub(super) instant: Option<Needs>,
+    /// Whether a run begins with it.
+    pub(super) spawns: bool,
+}
+
+impl Tie {
+    pub(super) const NONE: Self = Self { pays: None, instant: None, spawns: false };
+
+    pub(super) fn of(policy: &Policy, state: State, event: Event, spawns: bool) -> Self {
+        let phase = state.phase();
+        // A process that is never killed ends by itself, or no stop could.
+        let mortal = policy.rules().stop.grace.is_none();
+        if event.run().is_some_and(|run| run != state.run()) {
+            return Self::NONE;
+        }
+        let fact = |pays| Self { pays, instant: Some(Needs::NOTHING), spawns };
+        match event {
+            Event::Started { .. } | Event::StartFailed { .. } => {
+                let in_flight =
+                    matches!(phase, Phase::Starting | Phase::Cancelling | Phase::Aborting);
+                fact(in_flight.then_some((Obligation::Answer, Needs::RUN)))
+            }
+            Event::Exited { .. } => {
+                let dies = phase == Phase::Killing || mortal;
+                fact(dies.then_some((Obligation::Death, Needs::RUN)))
+            }
+            // What a run left may be as stubborn as the run.
+            Event::Released { .. } => {
+                let goes = phase == Phase::Purging || mortal;
+                fact(goes.then_some((Obligation::Release, Needs::RELEASE)))
+            }
+            Event::Ready { .. } | Event::Unhealthy { .. } => fact(None),
+            Event::TimerFired { timer } => {
+                let armed = Needs::timer(timer.kind);
+                // All other timers run for at least a millisecond or lead to no spawn.
+                let level = state.level().saturating_sub(1);
+                let at_once = timer.kind == TimerKind::Backoff
+                    && policy.rules().backoff.delay(level).base == Millis::ZERO;
+                let owed = match timer.kind.slot() {
+                    TimerSlot::Phase => Obligation::PhaseTimer,
+                    TimerSlot::Watchdog => Obligation::WatchdogTimer,
+                    TimerSlot::Window => Obligation::WindowTimer,
+                };
+                Self { pays: Some((owed, armed)), instant: at_once.then_some(armed), spawns }
+            }
+            Event::StartRequested
+            | Event::StopRequested { .. }
+            | Event::RestartRequested { .. }
+            | Event::SignalRequested { .. }
+            | Event::PolicyChanged
+            | Event::ResetRequested
+            | Event::RetryRequested
+            | Event::Ping { .. }
+            | Event::Recovered { .. } => Self::NONE,
+        }
     }
 }
 
@@ -161,9 +231,9 @@ const EXITS: [Exit; 4] = [Exit::Code(0), Exit::Code(1), Exit::Signal(Signal::KIL
 
 /// What may be told whatever has happened: every wish, every fact about the current run early, late or
 /// twice, and news of another run.
-fn always(run: RunId) -> Vec<Input> {
+fn always(run: RunId) -> Vec<(Input, Needs)> {
     let mut inputs = Vec::with_capacity(64);
-    let mut tell = |event| inputs.push(Input::Tell(event));
+    let mut tell = |event| inputs.push((Input::Tell(event), Needs::NOTHING));
     tell(Event::StartRequested);
     for origin in [Origin::User, Origin::Shutdown] {
         for mode in [
@@ -200,80 +270,10 @@ fn always(run: RunId) -> Vec<Input> {
     inputs
 }
 
-/// What the world owes in this situation, if the event pays it: see [`Obligation`].
-fn obligation(policy: &Policy, node: &Node, event: Event) -> Option<Obligation> {
-    let phase = node.state.phase();
-    // A process that is never killed ends by itself, or no stop could.
-    let mortal = policy.rules().stop.grace.is_none();
-    if event.run().is_some_and(|run| run != node.state.run()) {
-        return None;
-    }
-    match event {
-        Event::Started { .. } | Event::StartFailed { .. } => {
-            let in_flight = matches!(phase, Phase::Starting | Phase::Cancelling | Phase::Aborting);
-            (in_flight && node.watch.has_run()).then_some(Obligation::Answer)
-        }
-        Event::Exited { .. } => ((phase == Phase::Killing || mortal) && node.watch.has_run())
-            .then_some(Obligation::Death),
-        // What a run left may be as stubborn as the run.
-        Event::Released { .. } => ((phase == Phase::Purging || mortal) && node.watch.has_release())
-            .then_some(Obligation::Release),
-        Event::TimerFired { timer } => {
-            node.watch.is_armed(timer.kind).then_some(match timer.kind.slot() {
-                TimerSlot::Phase => Obligation::PhaseTimer,
-                TimerSlot::Watchdog => Obligation::WatchdogTimer,
-                TimerSlot::Window => Obligation::WindowTimer,
-            })
-        }
-        Event::StartRequested
-        | Event::StopRequested { .. }
-        | Event::RestartRequested { .. }
-        | Event::SignalRequested { .. }
-        | Event::PolicyChanged
-        | Event::ResetRequested
-        | Event::RetryRequested
-        | Event::Ready { .. }
-        | Event::Ping { .. }
-        | Event::Unhealthy { .. }
-        | Event::Recovered { .. } => None,
-    }
-}
-
-/// Whether the event may come without any time having passed: facts, and timers of no delay.
-fn is_instant(policy: &Policy, node: &Node, event: Event) -> bool {
-    if event.run().is_some_and(|run| run != node.state.run()) {
-        return false;
-    }
-    match event {
-        Event::Started { .. }
-        | Event::StartFailed { .. }
-        | Event::Ready { .. }
-        | Event::Unhealthy { .. }
-        | Event::Exited { .. }
-        | Event::Released { .. } => true,
-        // All other timers run for at least a millisecond or lead to no spawn.
-        Event::TimerFired { timer } => {
-            let level = node.state.level().saturating_sub(1);
-            timer.kind == TimerKind::Backoff
-                && node.watch.is_armed(TimerKind::Backoff)
-                && policy.rules().backoff.delay(level).base == Millis::ZERO
-        }
-        Event::StartRequested
-        | Event::StopRequested { .. }
-        | Event::RestartRequested { .. }
-        | Event::SignalRequested { .. }
-        | Event::PolicyChanged
-        | Event::ResetRequested
-        | Event::RetryRequested
-        | Event::Ping { .. }
-        | Event::Recovered { .. } => false,
-    }
-}
-
 /// The lowest level from which on every delay is the same.
-fn level_folded(policy: &Policy, level: u8) -> u8 {
+fn level_max(policy: &Policy) -> u8 {
     let backoff = policy.rules().backoff;
-    let mut lowest = level;
+    let mut lowest = u8::MAX;
     while lowest > 2 && backoff.delay(lowest - 1) == backoff.delay(u8::MAX) {
         lowest -= 1;
     }

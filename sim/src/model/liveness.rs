@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 
 /// What the world owes: what is owed continuously is paid in the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Obligation {
     /// A spawn is answered.
     Answer,

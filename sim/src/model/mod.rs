@@ -13,6 +13,7 @@
 
 mod inputs;
 mod liveness;
+mod product;
 mod search;
 mod table;
 

@@ -6,61 +6,22 @@ use std::hash::{Hash, Hasher};
 #[derive(Debug)]
 pub(super) struct Table<T> {
     items: Vec<T>,
-    /// Zero where free; else half of the hash in the high half and the id plus one in the low half, so
-    /// that growing hashes nothing again and most comparisons end before they reach an item.
-    slots: Vec<u64>,
-    /// The slot of a hash is its high half, shifted by this.
-    shift: u32,
+    slots: Slots,
 }
-
-const SLOTS_MIN_LOG2: u32 = 10;
 
 impl<T: Copy + Eq + Hash> Table<T> {
     pub(super) fn new() -> Self {
-        Self {
-            items: Vec::new(),
-            slots: vec![0; 1 << SLOTS_MIN_LOG2],
-            shift: u32::BITS - SLOTS_MIN_LOG2,
-        }
+        Self { items: Vec::new(), slots: Slots::new() }
     }
 
     /// The id of an item, and whether it is new.
+    #[inline]
     pub(super) fn intern(&mut self, item: T) -> (u32, bool) {
-        let tag = hash(&item) >> 32;
-        let mask = self.slots.len() - 1;
-        let mut at = (tag >> self.shift) as usize;
-        loop {
-            let slot = self.slots[at];
-            if slot == 0 {
-                break;
-            }
-            let id = (slot as u32) - 1;
-            if slot >> 32 == tag && self.items[id as usize] == item {
-                return (id, false);
-            }
-            at = (at + 1) & mask;
+        let found = self.slots.find(hash(&item), |id| self.items[id as usize] == item);
+        if found.1 {
+            self.items.push(item);
         }
-        let id = self.items.len() as u32;
-        self.slots[at] = tag << 32 | u64::from(id + 1);
-        self.items.push(item);
-        if self.items.len() * 2 > self.slots.len() {
-            self.grow();
-        }
-        (id, true)
-    }
-
-    fn grow(&mut self) {
-        self.shift -= 1;
-        let mut slots = vec![0_u64; self.slots.len() * 2];
-        let mask = slots.len() - 1;
-        for &slot in self.slots.iter().filter(|&&slot| slot != 0) {
-            let mut at = (slot >> 32 >> self.shift) as usize;
-            while slots[at] != 0 {
-                at = (at + 1) & mask;
-            }
-            slots[at] = slot;
-        }
-        self.slots = slots;
+        found
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -76,49 +37,95 @@ impl<T: Copy + Eq + Hash> Table<T> {
     }
 }
 
-fn hash(item: &impl Hash) -> u64 {
-    let mut packer = Packer::default();
-    item.hash(&mut packer);
-    packer.finish()
+/// Ids by hash; what they stand for is kept elsewhere.
+#[derive(Debug)]
+pub(super) struct Slots {
+    /// Zero where free; else half of the hash in the high half and the id plus one in the low half, so
+    /// that growing hashes nothing again and most comparisons end before they reach an item.
+    slots: Vec<u64>,
+    /// The slot of a hash is its high half, shifted by this.
+    shift: u32,
+    len: u32,
 }
 
-/// Packs small fields side by side and multiplies once per eight bytes; the same in every process.
-///
-/// What is interned here consists of bytes, short counters and tags of enums, so that multiplying for
-/// each field, as general hashers do, would be most of the work.
-#[derive(Debug, Default)]
-struct Packer {
-    sum: u64,
-    word: u64,
-    bits: u32,
+const SLOTS_MIN_LOG2: u32 = 10;
+
+impl Slots {
+    pub(super) fn new() -> Self {
+        Self { slots: vec![0; 1 << SLOTS_MIN_LOG2], shift: u32::BITS - SLOTS_MIN_LOG2, len: 0 }
+    }
+
+    /// The id that has this hash and is the one looked for, or the next id, and whether it is new.
+    #[inline]
+    pub(super) fn find(&mut self, hash: u64, is_it: impl Fn(u32) -> bool) -> (u32, bool) {
+        let tag = hash >> 32;
+        let mask = self.slots.len() - 1;
+        let mut at = (tag >> self.shift) as usize;
+        loop {
+            let slot = self.slots[at];
+            if slot == 0 {
+                break;
+            }
+            let id = (slot as u32) - 1;
+            if slot >> 32 == tag && is_it(id) {
+                return (id, false);
+            }
+            at = (at + 1) & mask;
+        }
+        let id = self.len;
+        self.len += 1;
+        self.slots[at] = tag << 32 | u64::from(self.len);
+        if self.len as usize * 2 > self.slots.len() {
+            self.grow();
+        }
+        (id, true)
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.shift -= 1;
+        let mut slots = vec![0_u64; self.slots.len() * 2];
+        let mask = slots.len() - 1;
+        for &slot in self.slots.iter().filter(|&&slot| slot != 0) {
+            let mut at = (slot >> 32 >> self.shift) as usize;
+            while slots[at] != 0 {
+                at = (at + 1) & mask;
+            }
+            slots[at] = slot;
+        }
+        self.slots = slots;
+    }
 }
+
+pub(super) fn hash(item: &(impl Hash + ?Sized)) -> u64 {
+    let mut mixer = Mixer::default();
+    item.hash(&mut mixer);
+    mixer.finish()
+}
+
+/// Turns and adds each field, and multiplies once at the end; the same in every process.
+///
+/// What is interned here consists of many small fields, so that multiplying for each, as general hashers
+/// do, would be most of the work.
+#[derive(Debug, Default)]
+struct Mixer(u64);
 
 /// A 64-bit odd constant with no structure: the fraction of the golden ratio.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-impl Packer {
+impl Mixer {
     #[inline]
-    const fn pack(&mut self, value: u64, bits: u32) {
-        if self.bits + bits > u64::BITS {
-            self.flush();
-        }
-        self.word |= value << self.bits;
-        self.bits += bits;
-    }
-
-    #[inline]
-    const fn flush(&mut self) {
-        self.sum = folded_product(self.sum ^ self.word, GOLDEN);
-        self.word = 0;
-        self.bits = 0;
+    const fn add(&mut self, value: u64) {
+        self.0 = self.0.rotate_left(11).wrapping_add(value);
     }
 }
 
-impl Hasher for Packer {
+impl Hasher for Mixer {
+    #[inline]
     fn finish(&self) -> u64 {
-        let last = folded_product(self.sum ^ self.word, GOLDEN);
+        let product = folded_product(self.0 ^ GOLDEN, GOLDEN);
         // The high half picks the slot: every bit of the sum must reach it.
-        folded_product(last ^ GOLDEN, 0xD6E8_FEB8_6659_FD93)
+        folded_product(product, 0xD6E8_FEB8_6659_FD93)
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -127,26 +134,38 @@ impl Hasher for Packer {
 
     #[inline]
     fn write_u8(&mut self, value: u8) {
-        self.pack(u64::from(value), 8);
+        self.add(u64::from(value));
     }
 
     #[inline]
     fn write_u16(&mut self, value: u16) {
-        self.pack(u64::from(value), 16);
+        self.add(u64::from(value));
     }
 
     #[inline]
     fn write_u32(&mut self, value: u32) {
-        self.pack(u64::from(value), 32);
+        self.0 = self.0.rotate_left(32);
+        self.add(u64::from(value));
     }
 
-    /// Tags of enums come this way; a wider number than a byte is hashed by its low byte alone.
+    #[inline]
+    fn write_u64(&mut self, value: u64) {
+        self.add(value);
+    }
+
+    #[inline]
+    fn write_usize(&mut self, value: usize) {
+        self.add(value as u64);
+    }
+
+    /// Tags of enums come this way.
     #[inline]
     fn write_isize(&mut self, value: isize) {
-        self.pack(value as u64 & 0xFF, 8);
+        self.add(value as u64);
     }
 }
 
+#[inline]
 const fn folded_product(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     (product >> 64) as u64 ^ product as u64
