@@ -1,11 +1,13 @@
 //! The exhaustive engine against the breadth-first search of stateright: the same situations, inputs,
 //! machine and oracles, on one thread each.
 //!
-//! Equal: both call `Model::inputs` and `Model::follow`; both judge every step; both must arrive at the
-//! same number of situations, or the benchmark ends. Not equal: ours also follows every input that
-//! changes nothing as a transition, keeps the world's edges, and answers the questions of liveness on
-//! the finished graph; stateright is given its easier reading, in which such an input is no transition,
-//! and its literal one, in which it is.
+//! Equal: situations, inputs, machine and oracles; every step is judged; both must arrive at the same
+//! number of situations, or the benchmark ends. stateright calls `Model::inputs` and `Model::follow`.
+//!
+//! Not equal: ours knows that a situation is a setting of the machine and a watch of the oracles, and
+//! explores the two apart; it also counts every input that changes nothing, keeps the world's edges, and
+//! answers the questions of liveness on the finished graph. stateright is given its easier reading, in
+//! which an input that changes nothing is no transition, and its literal one, in which it is.
 
 mod contest;
 
