@@ -529,7 +529,7 @@ fn body(case: &Case) -> Vec<BodyLine> {
     for ExpectedStep { cue, answer } in &case.expected.steps {
         let is_before = |input: usize| match cue {
             Cue::Input(answered) => input < *answered,
-            Cue::World { at, .. } => case.inputs[input].at < *at && !is_answered(case, input),
+            Cue::World { at, .. } => case.inputs[input].at <= *at && !is_answered(case, input),
         };
         while inputs.clone().next().is_some_and(is_before) {
             lines.extend(inputs.next().map(silent));
