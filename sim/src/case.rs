@@ -12,11 +12,15 @@
 //! 1s50ms stop grace=5s
 //! 2s policy restart=no
 //! ```
+//!
+//! Lines may also say what is expected to come of it: [`mod@crate::expect`]. ` # ` begins a comment.
 
 use std::fmt;
 use std::str::FromStr;
 
 use monitor_core::{Event, Exit, Millis, ParseError, Policy, PolicyTextError, StartFailure};
+
+use crate::expect::{self, ExpectError, Expected};
 
 /// Everything that a run of the driver in the virtual world depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub struct Case {
     pub seed: u64,
     /// What is asked, in the order of time.
     pub inputs: Vec<TimedInput>,
+    /// What is expected to come of it.
+    pub expected: Expected,
 }
 
 /// One thing that is asked or injected at its time.
@@ -122,6 +128,7 @@ impl Case {
             saves_fail_until: Millis::ZERO,
             seed: 0,
             inputs: Vec::new(),
+            expected: Expected::default(),
         }
     }
 
@@ -160,15 +167,24 @@ impl fmt::Display for Case {
         if self.seed > 0 {
             writeln!(f, "seed {}", self.seed)?;
         }
-        for input in &self.inputs {
-            match input.what {
-                What::Tell(event) => writeln!(f, "{} {event}", input.at)?,
-                What::Amend(policy) => writeln!(f, "{} policy {policy}", input.at)?,
-                What::Crash => writeln!(f, "{} crash", input.at)?,
-                What::Reboot => writeln!(f, "{} reboot", input.at)?,
-            }
+        expect::write_body(f, self)
+    }
+}
+
+impl fmt::Display for TimedInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.at, self.what)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tell(event) => event.fmt(f),
+            Self::Amend(policy) => write!(f, "policy {policy}"),
+            Self::Crash => f.write_str("crash"),
+            Self::Reboot => f.write_str("reboot"),
         }
-        Ok(())
     }
 }
 
@@ -240,7 +256,8 @@ pub enum CaseErrorKind {
     Word(ParseError),
     /// The policy is unsound.
     Policy(PolicyTextError),
-    /// The line begins with something else than a time, `policy`, `process`, `timers`, `saves`, `seed`.
+    /// The line begins with something else than a time, `policy`, `process`, `timers`, `saves`, `seed`,
+    /// `then`, `end`.
     Line(String),
     /// A key is not known.
     Key(String),
@@ -253,6 +270,8 @@ pub enum CaseErrorKind {
     },
     /// There is no `policy` line before the first input.
     NoPolicy,
+    /// What is expected cannot be read.
+    Expected(ExpectError),
 }
 
 impl fmt::Display for CaseError {
@@ -270,7 +289,7 @@ impl fmt::Display for CaseErrorKind {
             Self::Policy(error) => error.fmt(f),
             Self::Line(word) => write!(
                 f,
-                "{word:?} begins no line: write policy, process, timers, saves, seed, or a time such as 50ms and what is asked then"
+                "{word:?} begins no line: write policy, process, timers, saves, seed, then, end, or a time such as 50ms and what is asked then"
             ),
             Self::Key(word) => write!(
                 f,
@@ -282,6 +301,7 @@ impl fmt::Display for CaseErrorKind {
                     "{at} is before {before}, the time of the line above: order the lines by time"
                 )
             }
+            Self::Expected(error) => error.fmt(f),
             Self::NoPolicy => f.write_str(
                 "there is no policy yet: begin with a line such as `policy restart=always`",
             ),
@@ -297,13 +317,20 @@ impl From<ParseError> for CaseErrorKind {
     }
 }
 
+impl From<ExpectError> for CaseErrorKind {
+    fn from(error: ExpectError) -> Self {
+        Self::Expected(error)
+    }
+}
+
 impl From<PolicyTextError> for CaseErrorKind {
     fn from(error: PolicyTextError) -> Self {
         Self::Policy(error)
     }
 }
 
-/// Reads what `Display` prints; empty lines and lines that begin with `#` are passed over.
+/// Reads what `Display` prints; empty lines, lines that begin with `#` and ` # ` to the end of a line are
+/// passed over.
 ///
 /// # Errors
 /// [`CaseError`] naming the line and what is wrong with it.
@@ -315,7 +342,7 @@ impl FromStr for Case {
         let mut lines = 0;
         for (index, line) in text.lines().enumerate() {
             lines = index + 1;
-            let line = line.trim();
+            let line = expect::without_comment(line);
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -326,7 +353,12 @@ impl FromStr for Case {
 }
 
 fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
+    let (line, answer) = expect::split(line);
     let (head, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let is_timed = head.starts_with(|c: char| c.is_ascii_digit());
+    if answer.is_some() && !is_timed && !matches!(head, "then" | "end") {
+        return Err(ExpectError::NoStep(line.to_owned()).into());
+    }
     if head == "policy" {
         let policy = rest.parse()?;
         match case {
@@ -347,8 +379,13 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
         "seed" => {
             case.seed = rest.parse().map_err(|_| CaseErrorKind::Line(line.to_owned()))?;
         }
+        "then" => case.expected.then(rest, answer)?,
+        "end" => {
+            let end = answer.ok_or_else(|| ExpectError::NoAnswer(head.to_owned()))?;
+            case.expected.end = Some(end.to_owned());
+        }
         _ => {
-            if !head.starts_with(|c: char| c.is_ascii_digit()) {
+            if !is_timed {
                 return Err(CaseErrorKind::Line(head.to_owned()));
             }
             let at: Millis = head.parse()?;
@@ -364,6 +401,9 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
                 (_, None) => What::Tell(rest.parse()?),
             };
             case.inputs.push(TimedInput { at, what });
+            if let Some(answer) = answer {
+                case.expected.answered(case.inputs.len() - 1, what, answer)?;
+            }
         }
     }
     Ok(())

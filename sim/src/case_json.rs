@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Script, TimedInput, What};
+use crate::expect::{Cue, Expected, ExpectedStep};
 
 /// A case as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +29,63 @@ pub struct CaseJson {
     pub seed: u64,
     /// What is asked, in the order of time.
     pub inputs: Vec<InputJson>,
+    /// What is expected to come of it.
+    #[serde(default, skip_serializing_if = "ExpectedJson::is_empty")]
+    pub expected: ExpectedJson,
+}
+
+/// What is expected of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedJson {
+    /// Every step, in order; none if steps are not compared.
+    #[serde(default)]
+    pub steps: Vec<StepJson>,
+    /// Parts of the final state, such as `stopped, restarts 1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+}
+
+impl ExpectedJson {
+    const fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.end.is_none()
+    }
+}
+
+/// One step that is expected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum StepJson {
+    /// The machine is told of an input.
+    Input {
+        /// Which one, by its index.
+        input: usize,
+        /// The actions in order, such as `save; spawn #1; emit starting [starting]`.
+        actions: String,
+    },
+    /// The world does something by itself.
+    World {
+        /// When, in milliseconds from the beginning.
+        at_ms: u32,
+        /// The event, such as `exited #1 code=7`.
+        event: String,
+        /// The actions in order.
+        actions: String,
+    },
+}
+
+impl From<&Expected> for ExpectedJson {
+    fn from(expected: &Expected) -> Self {
+        let steps = expected.steps.iter().map(|ExpectedStep { cue, answer }| match cue {
+            Cue::Input(input) => StepJson::Input { input: *input, actions: answer.to_string() },
+            Cue::World { at, event } => StepJson::World {
+                at_ms: at.as_u32(),
+                event: event.clone(),
+                actions: answer.to_string(),
+            },
+        });
+        Self { steps: steps.collect(), end: expected.end.clone() }
+    }
 }
 
 /// One thing that is asked at its time.
@@ -88,6 +146,7 @@ impl From<&Case> for CaseJson {
             saves_fail_until_ms: case.saves_fail_until.as_u32(),
             seed: case.seed,
             inputs: inputs.collect(),
+            expected: (&case.expected).into(),
         }
     }
 }
@@ -175,8 +234,32 @@ impl TryFrom<CaseJson> for Case {
             before = at_ms;
             case.inputs.push(TimedInput { at: Millis::new(at_ms), what });
         }
+        case.expected.end = json.expected.end;
+        for (index, step) in json.expected.steps.iter().enumerate() {
+            let place = format!("/expected/steps/{index}");
+            expect(&mut case, step).map_err(|message| at(&place, &message))?;
+        }
         Ok(case)
     }
+}
+
+fn expect(case: &mut Case, step: &StepJson) -> Result<(), String> {
+    let added = match step {
+        StepJson::Input { input, actions } => {
+            let what = case.inputs.get(*input).map(|input| input.what).ok_or_else(|| {
+                format!("input {input} is not there: give one below {}", case.inputs.len())
+            })?;
+            let is_later = |step: &ExpectedStep| matches!(step.cue, Cue::Input(n) if n >= *input);
+            if case.expected.steps.iter().any(is_later) {
+                return Err(format!("input {input} is out of order: write each once, in order"));
+            }
+            case.expected.answered(*input, what, actions)
+        }
+        StepJson::World { at_ms, event, actions } => {
+            case.expected.then(&format!("{at_ms}ms {event}"), Some(actions))
+        }
+    };
+    added.map_err(|error| error.to_string())
 }
 
 fn policy(pointer: &str, words: &str) -> Result<Policy, CaseJsonError> {
@@ -216,11 +299,26 @@ mod tests {
                 r#"{"policy":"restart=no","inputs":[{"at_ms":5,"event":"leap"}]}"#,
                 "/inputs/0/event: event: \"leap\"",
             ),
+            (
+                r#"{"policy":"restart=no","inputs":[{"at_ms":5,"event":"start"}],"expected":{"steps":[{"input":1,"actions":"-"}]}}"#,
+                "/expected/steps/0: input 1 is not there",
+            ),
+            (
+                r#"{"policy":"restart=no","inputs":[],"expected":{"steps":[{"at_ms":1,"event":"ready","actions":"-"}]}}"#,
+                "/expected/steps/0: run: \"\"",
+            ),
             (r#"{"policy":"restart=no"}"#, "case: missing field `inputs`"),
         ] {
             let error = Case::from_json(json).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_expected_survives_the_json_form() {
+        let text = "policy restart=no\nprocess rest\n0ms start => save; spawn A\nthen 0ms started A => -\n1ms stop => {save ; emit stopping} [stopping]\nend => stopped";
+        let case: Case = text.parse().unwrap();
+        assert_eq!(Case::from_json(&case.to_json()), Ok(case));
     }
 
     #[test]

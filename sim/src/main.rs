@@ -7,28 +7,25 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstream::{eprintln, print, println};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use cli::campaign::{MergeArguments, RunArguments};
+use cli::replay::ReplayArguments;
 use cli::timeline::TimelineArguments;
-use cli::{Artifact, BLIND, VIOLATED};
+use cli::{BLIND, VIOLATED};
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_core::{Policy, Preset};
-use monitor_os::record::Record;
-use monitor_os::{Core, Machine};
-use monitor_sim::case::Case;
+use monitor_os::Core;
 use monitor_sim::check::{self, Explored, Hunted, SelfTest};
 use monitor_sim::family;
 use monitor_sim::graph::{self, Format};
-use monitor_sim::hunt::{Failure, STEPS_MAX};
+use monitor_sim::hunt::Failure;
 use monitor_sim::marks::{self, Marks};
 use monitor_sim::model;
 use monitor_sim::race::Race;
 use monitor_sim::reference::Compared;
-use monitor_sim::replay;
 use monitor_sim::saboteur::Saboteur;
-use monitor_sim::screen::{self, FailureScreen, Table};
+use monitor_sim::screen::{self, FailureScreen};
 use monitor_sim::watch::Property;
-use monitor_sim::world;
 
 use crate::cli::bugs::BugsArguments;
 
@@ -41,7 +38,8 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 all is well, 10 a property is violated or a record disagrees, 11 a case was not the same
+Exit status: 0 all is well, 10 a property is violated, a record disagrees or a
+case is not as it expects, 11 a case was not the same
 when run again, 12 the harness did not find a bug that was put in on purpose, 64 the input is not
 understood, 70 a file cannot be read or written, 75 interrupted: the same command goes on.
 
@@ -51,6 +49,7 @@ Examples:
                                            put a known bug in and see it found
   monitor-sim replay web.jsonl             does a record of `monitor run --record` agree?
   monitor-sim replay case.txt              run a case in the virtual world, print every step
+  monitor-sim replay --rewrite case.txt    write what it does into it, as what is expected of it
   monitor-sim run --campaign nightly --cases 10000000
                                            hunt for hours; resume, shard and merge
   monitor-sim timeline web.jsonl --format html --out web.html
@@ -84,34 +83,11 @@ struct CheckArguments {
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
     /// Put this bug in the place of the machine: the check must fail, and shows how.
-    #[arg(long, value_name = "NAME", value_parser = parse_saboteur)]
+    #[arg(long, value_name = "NAME", value_parser = cli::saboteur)]
     sabotage: Option<Saboteur>,
     /// Where failing cases are kept.
     #[arg(long, default_value = "monitor-sim-failures", value_name = "DIR")]
     out: PathBuf,
-}
-
-#[derive(Args)]
-struct ReplayArguments {
-    /// A record (JSON lines) or a case (text or JSON); `-` reads the standard input.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// Run the case with this bug in the place of the machine.
-    #[arg(long, value_name = "NAME", value_parser = parse_saboteur)]
-    sabotage: Option<Saboteur>,
-    /// Do not run the case: print it in another form.
-    #[arg(long, value_enum, value_name = "FORM")]
-    emit: Option<Form>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Form {
-    /// As a complete Rust test.
-    Rust,
-    /// As JSON, under docs/case.schema.json.
-    Json,
-    /// As text, tidied.
-    Text,
 }
 
 #[derive(Args)]
@@ -127,21 +103,13 @@ struct GraphArguments {
     format: Format,
 }
 
-fn parse_saboteur(name: &str) -> Result<Saboteur, String> {
-    let known = || Saboteur::ALL.map(Saboteur::name).join(", ");
-    Saboteur::ALL
-        .into_iter()
-        .find(|saboteur| saboteur.name() == name)
-        .ok_or_else(|| format!("there is no such bug: give one of {}", known()))
-}
-
 fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Check(arguments) => match arguments.sabotage {
             Some(saboteur) => check_sabotaged(&arguments, saboteur),
             None => check(&arguments),
         },
-        Command::Replay(arguments) => replay(&arguments),
+        Command::Replay(arguments) => cli::replay::replay(&arguments),
         Command::Run(arguments) => cli::campaign::run(&arguments),
         Command::Merge(arguments) => cli::campaign::merge(&arguments),
         Command::Timeline(arguments) => cli::timeline::timeline(&arguments),
@@ -330,56 +298,6 @@ fn show(failure: &Failure, out: &Path, saboteur: Option<Saboteur>) {
         Err(()) => format!("monitor-sim replay -{sabotage}, with the case above as its input"),
     };
     println!("{}", FailureScreen { failure, replay: &replay });
-}
-
-fn replay(arguments: &ReplayArguments) -> u8 {
-    let case = match cli::artifact(&arguments.file) {
-        Ok(Artifact::Case(case)) => case,
-        Ok(Artifact::Record(record)) => return replay_record(&record),
-        Err(code) => return code,
-    };
-    match (arguments.emit, arguments.sabotage) {
-        (Some(Form::Rust), _) => print!("{}", screen::rust_test(&case)),
-        (Some(Form::Json), _) => println!("{}", case.to_json()),
-        (Some(Form::Text), _) => print!("{case}"),
-        (None, Some(saboteur)) => return replay_case(&case, saboteur),
-        (None, None) => return replay_case(&case, Core),
-    }
-    0
-}
-
-fn replay_record(record: &Record) -> u8 {
-    let agreement = replay::replay(record);
-    let replay::Agreement { units, steps, actions, dispute } = &agreement;
-    match dispute {
-        None => {
-            println!(
-                "all {actions} actions of {steps} steps agree ({units} units), and no property is violated"
-            );
-            0
-        }
-        Some(dispute) => {
-            println!("{steps} steps agree, the next one does not\n{dispute}");
-            VIOLATED
-        }
-    }
-}
-
-fn replay_case(case: &Case, machine: impl Machine) -> u8 {
-    let verdict = world::run(case, machine, STEPS_MAX);
-    let marked = verdict.violated.is_some();
-    print!("{case}{}", Table { trace: &verdict.trace, marked });
-    match verdict.violated {
-        Some(property) => {
-            println!("FAIL {property} ({}): {}", property.source(), property.sentence());
-            VIOLATED
-        }
-        None => {
-            let cut = if verdict.trace.len() >= STEPS_MAX { ", cut there" } else { "" };
-            println!("{} steps{cut}; no property is violated", verdict.trace.len());
-            0
-        }
-    }
 }
 
 fn draw(arguments: &GraphArguments) -> u8 {

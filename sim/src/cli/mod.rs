@@ -2,6 +2,7 @@
 
 pub(crate) mod bugs;
 pub(crate) mod campaign;
+pub(crate) mod replay;
 pub(crate) mod timeline;
 
 use std::fs;
@@ -10,13 +11,14 @@ use std::path::Path;
 
 use monitor_os::record::Record;
 use monitor_sim::case::Case;
+use monitor_sim::saboteur::Saboteur;
 
 /// Reads a file, or the standard input for `-`.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
 }
 
-/// Exit status: a property is violated, or a record disagrees.
+/// Exit status: a property is violated, a record disagrees, or a case is not as it expects.
 pub(crate) const VIOLATED: u8 = 10;
 /// Exit status: the harness did not find a bug that was put in on purpose.
 pub(crate) const BLIND: u8 = 12;
@@ -24,6 +26,15 @@ pub(crate) const BLIND: u8 = 12;
 pub(crate) const USAGE: u8 = 64;
 /// Exit status: a file cannot be read or written.
 pub(crate) const INTERNAL: u8 = 70;
+
+/// Reads the name of a bug that can be put in the place of the machine.
+pub(crate) fn saboteur(name: &str) -> Result<Saboteur, String> {
+    let known = || Saboteur::ALL.map(Saboteur::name).join(", ");
+    Saboteur::ALL
+        .into_iter()
+        .find(|saboteur| saboteur.name() == name)
+        .ok_or_else(|| format!("there is no such bug: give one of {}", known()))
+}
 
 /// What a file can hold.
 pub(crate) enum Artifact {
