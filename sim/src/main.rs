@@ -2,7 +2,6 @@
 
 mod cli;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -285,19 +284,13 @@ fn check_sabotaged(arguments: &CheckArguments, saboteur: Saboteur) -> u8 {
     VIOLATED
 }
 
-/// Keeps the failing case as a file and prints the failure with the command that shows it again.
+/// Keeps the failing case with its pictures, and prints the failure.
 fn show(failure: &Failure, out: &Path, saboteur: Option<Saboteur>) {
-    let path = out.join(format!("{}-{}.txt", failure.property, failure.seed));
-    let kept =
-        fs::create_dir_all(out).and_then(|()| fs::write(&path, failure.case.to_string())).map_err(
-            |error| eprintln!("monitor-sim: {}: {error}: the case is printed only", path.display()),
-        );
-    let sabotage = saboteur.map_or(String::new(), |saboteur| format!(" --sabotage {saboteur}"));
-    let replay = match kept {
-        Ok(()) => format!("monitor-sim replay {}{sabotage}", path.display()),
-        Err(()) => format!("monitor-sim replay -{sabotage}, with the case above as its input"),
-    };
-    println!("{}", FailureScreen { failure, replay: &replay });
+    let kept = screen::keep(failure, out).map_err(|error| {
+        eprintln!("monitor-sim: {}: {error}: the case is printed only", out.display());
+    });
+    let options = saboteur.map_or(String::new(), |saboteur| format!("--sabotage {saboteur}"));
+    println!("{}", FailureScreen { failure, kept: kept.as_ref().ok(), options: &options });
 }
 
 fn draw(arguments: &GraphArguments) -> u8 {
