@@ -39,6 +39,7 @@ pub mod check;
 pub mod choices;
 pub mod expect;
 pub mod family;
+pub mod fuzz;
 pub mod generate;
 pub mod graph;
 pub mod hunt;
