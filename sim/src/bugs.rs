@@ -182,6 +182,7 @@ mod tests {
 
     use super::*;
     use crate::bank;
+    use crate::screen::FailureScreen;
 
     #[test]
     fn every_bug_of_the_bank_is_found_and_every_oracle_fires() {
@@ -200,7 +201,8 @@ mod tests {
         let compared = Compared::strict(Core);
         for race in Race::ALL.into_iter().map(Some).chain([None]) {
             if let Some(failure) = hunt::hunt(race, 0..CASES, &compared, || {}).failure {
-                panic!("{}", crate::screen::FailureScreen { failure: &failure, replay: "" });
+                let screen = FailureScreen { failure: &failure, kept: None, options: "" };
+                panic!("{screen}");
             }
         }
     }

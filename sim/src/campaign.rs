@@ -27,9 +27,10 @@ use serde::{Deserialize, Serialize};
 use crate::case::Case;
 use crate::choices::Seeded;
 use crate::generate;
-use crate::hunt::{self, STEPS_MAX};
+use crate::hunt::STEPS_MAX;
 use crate::model::event_name;
 use crate::race::Race;
+use crate::shrink;
 use crate::world::{self, Verdict};
 
 /// Which cases a campaign consists of.
@@ -89,7 +90,7 @@ impl Plan {
                 *cells.entry((line.before.phase(), event_name(line.event))).or_default() += 1;
             }
             if let Some(property) = verdict.violated {
-                let failure = hunt::shrink(self.seed(index), case, property, machine);
+                let failure = shrink::shrink(self.seed(index), case, property, machine);
                 report.add_failure(FailureNote {
                     property: property.name().to_owned(),
                     index,

@@ -1,15 +1,15 @@
 //! The random engine: runs cases drawn from seeds, and shrinks what fails.
 
-use monitor_core::{Millis, Policy};
 use monitor_os::Machine;
 
-use crate::case::{Case, Script};
+use crate::case::Case;
 use crate::choices::Seeded;
 use crate::generate;
 use crate::marks::Marks;
 use crate::race::Race;
+use crate::shrink::{Sibling, shrink};
 use crate::watch::Property;
-use crate::world::{self, TraceLine, Verdict};
+use crate::world::{self, TraceLine};
 
 /// How many steps a case may take; enough for every lawful stop, too few for an endless loop to hurt.
 pub const STEPS_MAX: usize = 400;
@@ -25,6 +25,8 @@ pub struct Failure {
     pub case: Case,
     /// Its trace.
     pub trace: Vec<TraceLine>,
+    /// A case close to it that passes, if there is one.
+    pub sibling: Option<Sibling>,
 }
 
 /// What a hunt has seen.
@@ -70,105 +72,4 @@ pub fn hunt(
         }
     }
     hunt
-}
-
-/// Makes a failing case simpler as long as it violates the same property.
-pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Machine + Copy) -> Failure {
-    let fails = |candidate: &Case| {
-        let verdict = world::run(candidate, machine, STEPS_MAX);
-        (verdict.violated == Some(property)).then_some(verdict)
-    };
-    let mut best = case;
-    let mut verdict = fails(&best).unwrap_or(Verdict { trace: Vec::new(), violated: None });
-    loop {
-        let simpler = simplifications(&best)
-            .find_map(|candidate| fails(&candidate).map(|found| (candidate, found)));
-        let Some((simpler, found)) = simpler else { break };
-        (best, verdict) = (simpler, found);
-    }
-    Failure { seed, property, case: best, trace: verdict.trace }
-}
-
-/// Cases that are simpler in one respect, the boldest first. Each is strictly simpler, so that
-/// shrinking ends.
-fn simplifications(case: &Case) -> impl Iterator<Item = Case> + '_ {
-    let change = move |change: &dyn Fn(&mut Case)| {
-        let mut simpler = case.clone();
-        change(&mut simpler);
-        simpler
-    };
-    let inputs = (0..case.inputs.len()).map(move |index| {
-        change(&|simpler| {
-            simpler.inputs.remove(index);
-        })
-    });
-    let scripts = (0..case.scripts.len()).filter(|_| case.scripts.len() > 1).map(move |index| {
-        change(&|simpler| {
-            simpler.scripts.remove(index);
-        })
-    });
-    let whole = [
-        change(&|simpler| simpler.timers_late = Millis::ZERO),
-        change(&|simpler| simpler.saves_fail_until = Millis::ZERO),
-        change(&|simpler| simpler.seed = 0),
-    ];
-    let policies = simpler_policies(case.policy)
-        .into_iter()
-        .map(move |policy| change(&|simpler| simpler.policy = policy));
-    let words = (0..case.scripts.len()).flat_map(move |index| {
-        simpler_scripts(case.scripts[index])
-            .into_iter()
-            .map(move |script| change(&|simpler| simpler.scripts[index] = script))
-    });
-    let times = (0..case.inputs.len()).flat_map(move |index| {
-        let at = case.inputs[index].at.as_u32();
-        let before = index.checked_sub(1).map_or(0, |before| case.inputs[before].at.as_u32());
-        // Half the way, a quarter, and so on: a threshold is found in a few steps.
-        let gaps = std::iter::successors(Some(at - before), |gap| Some(gap / 2));
-        gaps.take_while(|&gap| gap > 0)
-            .map(move |gap| at - gap)
-            .map(move |earlier| change(&|simpler| simpler.inputs[index].at = Millis::new(earlier)))
-    });
-    inputs
-        .chain(scripts)
-        .chain(whole)
-        .chain(policies)
-        .chain(words)
-        .chain(times)
-        .filter(move |simpler| simpler != case)
-}
-
-/// The policy with one item each as in the simplest one.
-fn simpler_policies(policy: Policy) -> Vec<Policy> {
-    let simplest = generate::policy(&mut crate::choices::FromBytes(&[]));
-    let (rules, plain) = (*policy.rules(), *simplest.rules());
-    let mut candidates = vec![plain];
-    macro_rules! plain {
-        ($($item:ident),*) => {
-            $(candidates.push(monitor_core::Rules { $item: plain.$item, ..rules });)*
-        };
-    }
-    plain!(restart, retries, early_exit, backoff, healthy, limit, stop, start, watchdog, save);
-    candidates.into_iter().filter_map(|rules| Policy::try_from(rules).ok()).collect()
-}
-
-/// The script with one word each as in the simplest one, and with rounder times.
-fn simpler_scripts(script: Script) -> Vec<Script> {
-    let plain = Script::OBEDIENT;
-    let mut candidates = vec![
-        plain,
-        Script { start: plain.start, ..script },
-        Script { lives: plain.lives, ..script },
-        Script { exits: plain.exits, ..script },
-        Script { on_stop: plain.on_stop, ..script },
-        Script { leaves: None, ..script },
-        Script { ready: None, ..script },
-        Script { pings: None, ..script },
-        Script { unhealthy: None, ..script },
-    ];
-    if let Some(lives) = script.lives {
-        candidates.push(Script { lives: Some(Millis::ZERO), ..script });
-        candidates.push(Script { lives: Some(Millis::new(lives.as_u32() / 2)), ..script });
-    }
-    candidates
 }

@@ -6,7 +6,8 @@
 //! - [`model`]: the exhaustive engine. Every reachable state of the machine in an environment that may do
 //!   anything; the first violation it reports is a shortest one.
 //! - [`world`]: the virtual kernel under the driver that ships, with processes that follow scripts.
-//!   [`hunt`] draws cases for it from seeds, aimed at a [`race`] or at nothing, and shrinks what fails.
+//!   [`hunt`] draws cases for it from seeds, aimed at a [`race`] or at nothing; [`mod@shrink`] shortens what
+//!   fails. A case may say what it [expects](expect).
 //! - [`mod@reference`]: all rules once more, naively, against which every step is held.
 //! - [`saboteur`], [`bank`]: bugs put in on purpose, which [`bugs`] hunts; [`marks`]: what a run must meet. A harness that cannot find them is not believed.
 //!
@@ -38,6 +39,7 @@ pub mod check;
 pub mod choices;
 pub mod expect;
 pub mod family;
+pub mod fuzz;
 pub mod generate;
 pub mod graph;
 pub mod hunt;
@@ -49,6 +51,7 @@ pub mod reference;
 pub mod replay;
 pub mod saboteur;
 pub mod screen;
+pub mod shrink;
 pub mod strategy;
 pub mod timeline;
 pub mod watch;

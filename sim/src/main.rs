@@ -2,22 +2,20 @@
 
 mod cli;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anstream::{eprintln, print, println};
+use anstream::{eprintln, println};
 use clap::{Args, Parser, Subcommand};
 use cli::campaign::{MergeArguments, RunArguments};
+use cli::graph::GraphArguments;
 use cli::replay::ReplayArguments;
 use cli::timeline::TimelineArguments;
 use cli::{BLIND, VIOLATED};
 use indicatif::{ProgressBar, ProgressStyle};
-use monitor_core::{Policy, Preset};
 use monitor_os::Core;
 use monitor_sim::check::{self, Explored, Hunted, SelfTest};
 use monitor_sim::family;
-use monitor_sim::graph::{self, Format};
 use monitor_sim::hunt::Failure;
 use monitor_sim::marks::{self, Marks};
 use monitor_sim::model;
@@ -54,7 +52,9 @@ Examples:
                                            hunt for hours; resume, shard and merge
   monitor-sim timeline web.jsonl --format html --out web.html
                                            look at it in a browser
-  monitor-sim graph --preset docker > states.mmd";
+  monitor-sim graph --preset docker > states.mmd
+  monitor-sim graph --format svg --visited web.jsonl > visited.svg
+                                           which changes of phase has a real run seen?";
 
 #[derive(Subcommand)]
 enum Command {
@@ -90,19 +90,6 @@ struct CheckArguments {
     out: PathBuf,
 }
 
-#[derive(Args)]
-struct GraphArguments {
-    /// The policy of a well-known system.
-    #[arg(long, value_name = "NAME", conflicts_with = "policy")]
-    preset: Option<Preset>,
-    /// A policy as `key=value` words, such as 'restart=always retries=2'.
-    #[arg(long, value_name = "WORDS")]
-    policy: Option<Policy>,
-    /// The language of the diagram.
-    #[arg(long, value_enum, default_value_t = Format::Mermaid)]
-    format: Format,
-}
-
 fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Check(arguments) => match arguments.sabotage {
@@ -113,7 +100,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => cli::campaign::run(&arguments),
         Command::Merge(arguments) => cli::campaign::merge(&arguments),
         Command::Timeline(arguments) => cli::timeline::timeline(&arguments),
-        Command::Graph(arguments) => draw(&arguments),
+        Command::Graph(arguments) => cli::graph::graph(&arguments),
         Command::Bugs(arguments) if cli::bugs::bugs(&arguments, bar) => 0,
         Command::Bugs(_) => BLIND,
     };
@@ -285,25 +272,11 @@ fn check_sabotaged(arguments: &CheckArguments, saboteur: Saboteur) -> u8 {
     VIOLATED
 }
 
-/// Keeps the failing case as a file and prints the failure with the command that shows it again.
+/// Keeps the failing case with its pictures, and prints the failure.
 fn show(failure: &Failure, out: &Path, saboteur: Option<Saboteur>) {
-    let path = out.join(format!("{}-{}.txt", failure.property, failure.seed));
-    let kept =
-        fs::create_dir_all(out).and_then(|()| fs::write(&path, failure.case.to_string())).map_err(
-            |error| eprintln!("monitor-sim: {}: {error}: the case is printed only", path.display()),
-        );
-    let sabotage = saboteur.map_or(String::new(), |saboteur| format!(" --sabotage {saboteur}"));
-    let replay = match kept {
-        Ok(()) => format!("monitor-sim replay {}{sabotage}", path.display()),
-        Err(()) => format!("monitor-sim replay -{sabotage}, with the case above as its input"),
-    };
-    println!("{}", FailureScreen { failure, replay: &replay });
-}
-
-fn draw(arguments: &GraphArguments) -> u8 {
-    let preset = arguments.preset.map(|preset| preset.builder().build().unwrap_or_default());
-    let policy = arguments.policy.or(preset).unwrap_or_default();
-    let exploration = model::explore(&[policy], &Core);
-    print!("{}", graph::draw(&exploration, arguments.format));
-    0
+    let kept = screen::keep(failure, out).map_err(|error| {
+        eprintln!("monitor-sim: {}: {error}: the case is printed only", out.display());
+    });
+    let options = saboteur.map_or(String::new(), |saboteur| format!("--sabotage {saboteur}"));
+    println!("{}", FailureScreen { failure, kept: kept.as_ref().ok(), options: &options });
 }

@@ -76,6 +76,23 @@ pub enum RefAction {
     Tell(Lifecycle),
 }
 
+/// Prints the form of case files, as [`Action`] does.
+impl fmt::Display for RefAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Save => f.write_str("save"),
+            Self::Spawn(run) => write!(f, "spawn #{run}"),
+            Self::Signal(run, signal, scope) => write!(f, "signal #{run} {signal} {scope}"),
+            Self::Release(run, Some(signal), scope) => write!(f, "release #{run} {signal} {scope}"),
+            Self::Release(run, None, scope) => write!(f, "release #{run} - {scope}"),
+            Self::Timer(slot, RefTimer::Empty) => write!(f, "disarm {slot}"),
+            Self::Timer(_, RefTimer::Set(kind, delay)) => write!(f, "arm {kind} {delay}"),
+            Self::Timer(_, RefTimer::Sooner(kind, delay)) => write!(f, "shorten {kind} {delay}"),
+            Self::Tell(lifecycle) => write!(f, "emit {lifecycle}"),
+        }
+    }
+}
+
 /// What becomes of a timer slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefTimer {

@@ -1,18 +1,24 @@
 //! The failure screen: the property, the trace as a table with the wrong step marked, and how to replay.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use monitor_core::{Event, Note, Policy, State, Step};
+use monitor_core::{Event, Note, Phase, Policy, State, Step};
 use monitor_os::Machine;
 
 use crate::case::Case;
 use crate::hunt::Failure;
 use crate::model::{self, Counterexample};
+use crate::reference;
+use crate::timeline::{self, Timeline};
 use crate::world::TraceLine;
 
 /// A trace as a table: time, input, phase and actions, one line a step.
 ///
-/// The line of a violation is the last one; it is marked.
+/// The first step that is not as the rules say is marked with `!`, and what they say stands under it. The
+/// line of a violation is the last one; it is marked with `>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'a> {
     /// The steps.
@@ -23,40 +29,105 @@ pub struct Table<'a> {
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, usize::MAX)
+    }
+}
+
+impl Table<'_> {
+    /// Prints at most so many lines; steps in the middle are left out first, the wrong ones last.
+    fn write(&self, f: &mut fmt::Formatter<'_>, lines_max: usize) -> fmt::Result {
         let inputs = self.trace.iter().map(|line| line.event.to_string().len());
-        let width = inputs.max().unwrap_or(0).max(5);
+        let width = inputs.max().unwrap_or(0).max(14);
         writeln!(f, "  {:>10}  {:<width$}  {:<24} actions", "time", "input", "phase")?;
+        let wrong = self.trace.iter().enumerate().find_map(|(index, line)| {
+            let TraceLine { policy, before, event, step, .. } = line;
+            let mismatch = reference::compare(policy, *before, *event, *step).err()?;
+            Some((index, mismatch))
+        });
+        let wrong_at = wrong.as_ref().map(|(index, _)| *index);
+        let rule_lines = usize::from(wrong.is_some());
+        let shown = self.shown(lines_max.saturating_sub(1 + rule_lines), wrong_at);
         let last = self.trace.len().saturating_sub(1);
+        let mut next = 0;
         for (index, line) in self.trace.iter().enumerate() {
-            let mark = if self.marked && index == last { '>' } else { ' ' };
+            if !shown.contains(&index) {
+                continue;
+            }
+            if index > next {
+                writeln!(f, "  {:>10}  ({} steps left out)", "...", index - next)?;
+            }
+            next = index + 1;
+            let mark = match (self.marked && index == last, wrong_at == Some(index)) {
+                (true, _) => '>',
+                (false, true) => '!',
+                (false, false) => ' ',
+            };
             let TraceLine { at, event, before, step, .. } = line;
             write!(f, "{mark} {:>10}  {:<width$}  ", at.to_string(), event.to_string())?;
             writeln!(f, "{:<24} {}", phases(*before, *step), actions(*step))?;
+            if let Some((_, mismatch)) = wrong.as_ref().filter(|(wrong, _)| *wrong == index) {
+                let (state, actions, note) = &mismatch.expected;
+                let phases = change(before.phase(), state.phase());
+                let actions = actions.iter().map(ToString::to_string).collect();
+                let actions = listed(actions, *note);
+                writeln!(f, "  {:>10}  {:<width$}  {phases:<24} {actions}", "", "the rules say:")?;
+            }
         }
         Ok(())
+    }
+
+    /// The steps to show if there are so many lines for them: the last ones and the wrong one, the first,
+    /// and then from both ends.
+    fn shown(&self, lines_max: usize, wrong: Option<usize>) -> BTreeSet<usize> {
+        let steps = self.trace.len();
+        if steps <= lines_max {
+            return (0..steps).collect();
+        }
+        let last = steps - 1;
+        let from_the_end = (0..steps).map(|n| last - n);
+        let wanted = [Some(last), wrong, last.checked_sub(1), Some(0)].into_iter().flatten();
+        let mut shown = BTreeSet::new();
+        for index in wanted.chain(from_the_end) {
+            let mut more = shown.clone();
+            more.insert(index);
+            let mut gaps = 0;
+            let mut next = 0;
+            for &index in &more {
+                gaps += usize::from(index > next);
+                next = index + 1;
+            }
+            if more.len() + gaps > lines_max {
+                break;
+            }
+            shown = more;
+        }
+        shown
     }
 }
 
 /// `running > stopping`, or the phase alone where it stays.
 #[must_use]
 pub fn phases(before: State, step: Step) -> String {
-    let (from, to) = (before.phase(), step.state.phase());
+    change(before.phase(), step.state.phase())
+}
+
+fn change(from: Phase, to: Phase) -> String {
     if from == to { to.to_string() } else { format!("{from} > {to}") }
 }
 
 /// The actions of a step in the form of case files, or why there are none.
 #[must_use]
 pub fn actions(step: Step) -> String {
-    let mut text = String::new();
-    step.for_each(|action| {
-        let separator = if text.is_empty() { "" } else { "; " };
-        // Writing to a string cannot fail.
-        let _unfailing = write!(text, "{separator}{action}");
-    });
-    match (text.is_empty(), step.note) {
-        (false, _) => text,
+    let mut actions = Vec::new();
+    step.for_each(|action| actions.push(action.to_string()));
+    listed(actions, step.note)
+}
+
+fn listed(actions: Vec<String>, note: Note) -> String {
+    match (actions.is_empty(), note) {
+        (false, _) => actions.join("; "),
         (true, Note::Applied) => "-".to_owned(),
-        (true, note) => format!("- ({})", note.name()),
+        (true, Note::Stale | Note::NotApplicable) => format!("- ({})", note.name()),
     }
 }
 
@@ -66,25 +137,91 @@ pub fn untimed(event: Event, before: State, step: Step) -> String {
     format!("{:<32}  {:<24} {}", event.to_string(), phases(before, step), actions(step))
 }
 
-/// Everything about one failure that fits on a screen.
+/// Where a failing case is kept: the case itself and its pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The case, as text.
+    pub case: PathBuf,
+    /// Its timeline as an image.
+    pub svg: PathBuf,
+    /// Its timeline as a page.
+    pub html: PathBuf,
+}
+
+/// Writes a failing case and its pictures into a folder, which is made if it is not there.
+///
+/// # Errors
+/// What the file system says; some of the files may have been written.
+pub fn keep(failure: &Failure, folder: &Path) -> io::Result<Kept> {
+    let Failure { seed, property, case, trace, .. } = failure;
+    let file = |kind: &str| folder.join(format!("{property}-{seed}.{kind}"));
+    let kept = Kept { case: file("txt"), svg: file("svg"), html: file("html") };
+    let lanes = Timeline::new(trace);
+    fs::create_dir_all(folder)?;
+    fs::write(&kept.case, case.to_string())?;
+    fs::write(&kept.svg, timeline::svg(&lanes))?;
+    fs::write(&kept.html, timeline::html(&lanes, property.name(), trace))?;
+    Ok(kept)
+}
+
+/// Everything about one failure, on a screen of [`FailureScreen::LINES_MAX`] lines.
 #[derive(Clone, Copy, Debug)]
 pub struct FailureScreen<'a> {
     /// The failure.
     pub failure: &'a Failure,
-    /// The command that shows it again.
-    pub replay: &'a str,
+    /// Where it is kept; if nowhere, the whole case is printed.
+    pub kept: Option<&'a Kept>,
+    /// What else the command that replays it must say, such as `--sabotage NAME`; empty for nothing.
+    pub options: &'a str,
+}
+
+impl FailureScreen<'_> {
+    /// How many lines a screen has, for a case that is kept.
+    pub const LINES_MAX: usize = 25;
 }
 
 impl fmt::Display for FailureScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { seed, property, case, trace } = self.failure;
+        const HEAD_MAX: usize = 8;
+        const AROUND: usize = 6;
+        let Failure { seed, property, case, trace, sibling } = self.failure;
         writeln!(f, "FAIL {property} ({}): {}", property.source(), property.sentence())?;
-        writeln!(f, "seed {seed}, shrunk to this case:")?;
-        for line in case.to_string().lines() {
+        let (steps, inputs) = (trace.len(), case.inputs.len());
+        writeln!(f, "seed {seed}, shrunk to {steps} steps and {inputs} inputs of this case:")?;
+        // The inputs stand in the table.
+        let head = Case { inputs: Vec::new(), ..case.clone() };
+        let text = if self.kept.is_some() { head.to_string() } else { case.to_string() };
+        let lines: Vec<&str> = text.lines().collect();
+        let fits = if self.kept.is_some() { HEAD_MAX } else { usize::MAX };
+        let left_out = if lines.len() > fits { lines.len() + 1 - fits } else { 0 };
+        for line in &lines[..lines.len() - left_out] {
             writeln!(f, "    {line}")?;
         }
-        write!(f, "{}", Table { trace, marked: true })?;
-        write!(f, "replay    {}", self.replay)
+        if left_out > 0 {
+            writeln!(f, "    ({left_out} lines left out)")?;
+        }
+        let lines_left = Self::LINES_MAX.saturating_sub(AROUND + lines.len().min(fits));
+        Table { trace, marked: true }.write(f, lines_left.max(6))?;
+        match sibling {
+            Some(sibling) => writeln!(f, "passes    {sibling}")?,
+            None => writeln!(f, "passes    no case that differs in one input")?,
+        }
+        let space = if self.options.is_empty() { "" } else { " " };
+        match self.kept {
+            Some(Kept { case, svg, html }) => {
+                let case = case.display();
+                writeln!(f, "replay    monitor-sim replay {case}{space}{}", self.options)?;
+                writeln!(f, "as test   monitor-sim replay {case} --emit rust")?;
+                write!(f, "pictures  {} {}", svg.display(), html.display())
+            }
+            None => {
+                write!(
+                    f,
+                    "replay    monitor-sim replay -{space}{}, with the case above",
+                    self.options
+                )
+            }
+        }
     }
 }
 
@@ -139,6 +276,30 @@ pub fn rust_test(case: &Case) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bank;
+    use crate::hunt;
+
+    #[test]
+    fn every_bug_of_the_bank_fits_on_a_screen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut shown, mut explained) = (0, 0);
+        for bug in bank::ALL {
+            let hunt = [bug.race, None].map(|race| hunt::hunt(race, 0..1_000, *bug, || {}));
+            let Some(failure) = hunt.into_iter().find_map(|hunt| hunt.failure) else { continue };
+            let kept = keep(&failure, folder.path()).unwrap();
+            let screen = FailureScreen { failure: &failure, kept: Some(&kept), options: "" };
+            let text = screen.to_string();
+            assert!(text.lines().count() <= FailureScreen::LINES_MAX, "{bug}:\n{text}");
+            assert!(text.contains("\n> "), "{bug}: the violation is not marked:\n{text}");
+            explained += usize::from(text.contains("the rules say:"));
+            let again: Case = fs::read_to_string(&kept.case).unwrap().parse().unwrap();
+            assert_eq!(again, failure.case, "{bug}");
+            shown += 1;
+        }
+        assert!(shown * 2 > bank::ALL.len(), "only {shown} bugs were found");
+        // The others are noticed by the kernel while the wrong step is executed, before it is told.
+        assert!(explained * 10 > shown * 9, "only {explained} of {shown} show a wrong step");
+    }
 
     #[test]
     fn an_emitted_test_holds_the_case() {

@@ -302,6 +302,10 @@ impl Kernel for World<'_> {
         if self.process.is_some_and(|old| old.ended.is_none()) {
             self.violate(Property::OneIncarnation);
         }
+        if self.violated.is_some() || self.trace.len() >= self.steps_max {
+            // A machine that answers a failed start with the next one would never come back to wait.
+            return Spawned::Pending;
+        }
         let script = self.case.script(self.spawned);
         self.spawned += 1;
         let fails = matches!(script.start, Start::Fails(..));

@@ -1,7 +1,6 @@
 //! The races that the project is named for, as properties: whatever the policy, the processes and the
 //! times, no oracle speaks. A failure prints its case, its trace and the command that replays it.
 
-use std::fs;
 use std::path::Path;
 
 use monitor_core::{Event, Exit, Monitor, Phase, Remains, RunId};
@@ -10,8 +9,8 @@ use monitor_sim::case::Case;
 use monitor_sim::hunt::{self, STEPS_MAX};
 use monitor_sim::race::Race;
 use monitor_sim::saboteur::Saboteur;
-use monitor_sim::screen::FailureScreen;
-use monitor_sim::{strategy, world};
+use monitor_sim::screen::{self, FailureScreen};
+use monitor_sim::{shrink, strategy, world};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -19,12 +18,12 @@ use proptest::test_runner::{Config, TestRunner};
 fn judge(case: &Case) -> Result<Vec<world::TraceLine>, TestCaseError> {
     let verdict = world::run(case, Core, STEPS_MAX);
     let Some(property) = verdict.violated else { return Ok(verdict.trace) };
-    let failure = hunt::shrink(case.seed, case.clone(), property, Core);
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{property}.txt"));
-    fs::write(&path, failure.case.to_string())
-        .map_err(|error| TestCaseError::fail(format!("{}: {error}", path.display())))?;
-    let replay = format!("cargo run -p monitor-sim -- replay {}", path.display());
-    Err(TestCaseError::fail(FailureScreen { failure: &failure, replay: &replay }.to_string()))
+    let failure = shrink::shrink(case.seed, case.clone(), property, Core);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let kept = screen::keep(&failure, folder)
+        .map_err(|error| TestCaseError::fail(format!("{}: {error}", folder.display())))?;
+    let screen = FailureScreen { failure: &failure, kept: Some(&kept), options: "" };
+    Err(TestCaseError::fail(screen.to_string()))
 }
 
 /// Judges cases that aim at `race`, and demands that it took place in enough of them.

@@ -2,6 +2,7 @@
 
 pub(crate) mod bugs;
 pub(crate) mod campaign;
+pub(crate) mod graph;
 pub(crate) mod replay;
 pub(crate) mod timeline;
 

@@ -1,0 +1,49 @@
+//! The subcommand `graph`: the state diagram of a policy, with what was visited.
+
+use std::path::PathBuf;
+
+use anstream::print;
+use clap::Args;
+use monitor_core::{Policy, Preset};
+use monitor_os::Core;
+use monitor_sim::graph::{self, Format, Visits};
+use monitor_sim::hunt::STEPS_MAX;
+use monitor_sim::{model, replay, world};
+
+use super::Artifact;
+
+#[derive(Args)]
+pub(crate) struct GraphArguments {
+    /// The policy of a well-known system.
+    #[arg(long, value_name = "NAME", conflicts_with = "policy")]
+    preset: Option<Preset>,
+    /// A policy as `key=value` words, such as 'restart=always retries=2'.
+    #[arg(long, value_name = "WORDS")]
+    policy: Option<Policy>,
+    /// The language of the diagram.
+    #[arg(long, value_enum, default_value_t = Format::Mermaid)]
+    format: Format,
+    /// Mark what this record or case has visited; may be given several times. Without a policy, that of
+    /// the first one is drawn.
+    #[arg(long, value_name = "FILE")]
+    visited: Vec<PathBuf>,
+}
+
+pub(crate) fn graph(arguments: &GraphArguments) -> u8 {
+    let preset = arguments.preset.map(|preset| preset.builder().build().unwrap_or_default());
+    let mut policy = arguments.policy.or(preset);
+    let mut visits = Visits::default();
+    for file in &arguments.visited {
+        let trace = match super::artifact(file) {
+            Ok(Artifact::Record(record)) => replay::trace(&record),
+            Ok(Artifact::Case(case)) => world::run(&case, Core, STEPS_MAX).trace,
+            Err(code) => return code,
+        };
+        policy = policy.or_else(|| trace.first().map(|line| line.policy));
+        visits.add(&trace);
+    }
+    let exploration = model::explore(&[policy.unwrap_or_default()], &Core);
+    let visits = if arguments.visited.is_empty() { None } else { Some(&visits) };
+    print!("{}", graph::draw(&exploration, arguments.format, visits));
+    0
+}
