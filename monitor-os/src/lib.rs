@@ -22,6 +22,30 @@
 //! Nothing here needs an async runtime: a `Unit` is told what is wanted by calls that do not block, and
 //! what is waited for is a future, for any runtime or for `block_on`.
 //!
+//! # Memory
+//! A supervisor that is killed can be started again, and goes on with what still runs:
+#![cfg_attr(feature = "linux", doc = "```")]
+#![cfg_attr(not(feature = "linux"), doc = "```ignore")]
+//! use monitor_core::Policy;
+//! use monitor_os::{Command, Launcher, OnCrash, StateDir, Supervisor, block_on};
+//!
+//! // The first line of `main`: the same program is the helper that starts others.
+//! let launcher = Launcher::enter();
+//! # let place = std::env::temp_dir().join(format!("monitor-os-doc-{}", std::process::id()));
+//! let state = StateDir::open(&place)?; // refused while another monitor has it
+//! let supervisor = Supervisor::with_launcher(&launcher)?;
+//! let command = Command::new("/bin/sh", ["-c", "exit 7"])?;
+//! let policy = "restart=no".parse::<Policy>()?;
+//! let unit = supervisor.restore(&state, OnCrash::Adopt, "demo", command, policy)?;
+//!
+//! unit.resume(); // starts it, or goes on from where an earlier monitor left it
+//! let status = block_on(unit.wait_until(|status| status.is_down()))?;
+//! assert_eq!(status.exit(), Some(monitor_core::Exit::Code(7)));
+//! # drop(supervisor);
+//! # std::fs::remove_dir_all(place)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Layers
 //! Three, each usable alone:
 //! - [`Driver`] over a [`Kernel`]: executes what the machine asks for. Synchronous, deterministic, the
@@ -49,6 +73,7 @@ pub use kernel::{
 };
 #[cfg(feature = "linux")]
 pub use linux::{
-    Command, CommandError, Ended, Events, Notice, SpawnError, Status, StopResult, StopSignals,
-    Stopping, Supervisor, SupervisorError, SupervisorGone, Unit, block_on,
+    Command, CommandError, Ended, Events, JournalError, Launcher, Notice, OnCrash, SpawnError,
+    StateDir, StateError, Status, StopResult, StopSignals, Stopping, Supervisor, SupervisorError,
+    SupervisorGone, Unit, block_on,
 };

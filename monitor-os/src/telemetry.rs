@@ -10,7 +10,7 @@ use monitor_core::{Lifecycle, Note, Outcome, Signal};
 use tracing::{debug, error, info, info_span, trace, trace_span, warn};
 
 use crate::kernel::Report;
-use crate::linux::{SignalError, Status};
+use crate::linux::{SignalError, StateError, Status};
 
 /// Tells one event of a unit and what came of it.
 pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
@@ -62,7 +62,7 @@ fn lifecycle_told(lifecycle: Lifecycle, report: &Report<'_>, status: &Status) {
         },
         Lifecycle::StartFailed => {
             if let Some(error) = status.start_error() {
-                warn!(run, errno = error.errno(), %error, "start failed");
+                warn!(run, step = error.step(), errno = error.errno(), %error, "start failed");
             } else {
                 warn!(run, "start failed");
             }
@@ -98,6 +98,11 @@ pub(crate) fn group_unseen(error: &io::Error) {
 /// No watch could be had for a process; a timer asks for its end instead.
 pub(crate) fn unwatched(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "no watch for a process; asking by a timer");
+}
+
+/// A state, or which process was made, was not saved. A state is tried again.
+pub(crate) fn not_saved(error: &StateError) {
+    warn!(%error, "not saved");
 }
 
 /// The reactor ends; what runs goes on without a monitor.

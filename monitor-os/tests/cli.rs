@@ -2,74 +2,15 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "the tests of crashes use the rest")]
+mod program;
+
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::BufReader;
+use std::process::{Command, Stdio};
 
 use monitor_os::record::{Line, Record};
-
-fn monitor(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
-    command.args(args).stdin(Stdio::null());
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    monitor(&[&["run"], args].concat()).output().unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// A monitor that is read line by line.
-struct Running {
-    child: Child,
-    lines: BufReader<std::process::ChildStderr>,
-}
-
-impl Running {
-    /// The monitor obeys signals also where whoever runs the tests ignores them.
-    fn start(args: &[&str]) -> Self {
-        let mut child = Command::new("env")
-            .args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_monitor"), "run"])
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        Self { child, lines }
-    }
-
-    /// Reads up to a line that contains `word`.
-    fn wait_for(&mut self, word: &str) -> String {
-        let mut line = String::new();
-        while !line.contains(word) {
-            line.clear();
-            let read = self.lines.read_line(&mut line).unwrap();
-            assert!(read > 0, "ended without {word:?}");
-        }
-        line
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    fn finish(mut self) -> (i32, String) {
-        let mut rest = String::new();
-        self.lines.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code().unwrap(), rest)
-    }
-}
+use program::{Running, code, monitor, run, stderr};
 
 #[test]
 fn exit_status_is_that_of_the_child() {
@@ -323,4 +264,60 @@ fn rules_that_wait_for_word_are_refused() {
         assert_eq!(code(&output), 2);
         assert!(stderr(&output).contains("no way to hear"), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn errors_name_the_step_that_failed() {
+    let output = run(&["--cwd", "/no/such/directory", "--", "true"]);
+    let text = stderr(&output);
+    assert_eq!(code(&output), 126, "{text}");
+    assert!(text.contains("cannot enter the working directory `/no/such/directory`"), "{text}");
+    let output = run(&["--restart", "no", "--cwd", "/", "--", "sh", "-c", "pwd"]);
+    assert_eq!(output.stdout, b"/\n");
+}
+
+/// Goal: the program has nothing of the helper: signals at their defaults, though Rust ignores one, no
+/// descriptor beside the three, and the name that it was given.
+#[test]
+fn program_starts_clean() {
+    // It reads its own: a shell that starts another program blocks everything meanwhile.
+    let output = run(&["--restart", "no", "--", "cat", "/proc/self/status"]);
+    let status = String::from_utf8(output.stdout).unwrap();
+    let set = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    // The C library ignores its two internal signals in every child.
+    assert_eq!((set("SigBlk:"), set("SigIgn:") & !0x1_8000_0000), (0, 0), "{status}");
+    let script = "ls /proc/$$/fd; echo; tr '\\0' ' ' < /proc/$$/cmdline";
+    let output = run(&["--restart", "no", "--", "sh", "-c", script, "name"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (fds, name) = text.split_once("\n\n").unwrap();
+    // What the test program was given without close-on-exec is not the monitor's doing.
+    let given = |fd: &str| {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        flags.is_some_and(|flags| i64::from_str_radix(flags.trim(), 8).unwrap() & O_CLOEXEC == 0)
+    };
+    for fd in fds.lines() {
+        assert!(["0", "1", "2"].contains(&fd) || given(fd), "{fd} leaked");
+    }
+    assert!(name.starts_with("sh -c ls "), "{name}");
+}
+
+const O_CLOEXEC: i64 = 0o2_000_000;
+
+/// Goal: a program that somebody writes to is tried again. Method: it is held open until the first failure
+/// is told.
+#[test]
+fn busy_program_is_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("prog");
+    fs::copy("/bin/true", &path).unwrap();
+    let writer = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    let mut running = Running::start(&["--backoff-initial", "1ms", "--", path.to_str().unwrap()]);
+    assert!(running.wait_for("cannot start").contains("open for writing"));
+    drop(writer);
+    running.wait_for("started");
+    assert_eq!(running.finish().0, 0);
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use monitor_core::{Exit, Lifecycle, Origin, Phase, Policy, Reason, Signal, StopMode};
 use monitor_os::{
-    Command, Ended, Events, SpawnError, Status, StopResult, Supervisor, Unit, block_on,
+    Command, Ended, Events, Launcher, OnCrash, SpawnError, StateDir, StateError, Status,
+    StopResult, Supervisor, Unit, block_on,
 };
 use tempfile::TempDir;
 
@@ -538,4 +539,77 @@ fn a_watchdog_bites_a_process_that_is_silent() {
     scene.unit.ping();
     let down = wait(scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(down.exit(), Some(Exit::Signal(Signal::ABRT)));
+}
+
+/// A supervisor whose helper is a script.
+fn with_helper(directory: &TempDir, script: &str) -> Supervisor {
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = directory.path().join("helper");
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o755).open(&path).unwrap();
+    std::io::Write::write_all(&mut file, script.as_bytes()).unwrap();
+    drop(file);
+    Supervisor::with_launcher(&Launcher::at(path)).unwrap()
+}
+
+/// Goal: a stop need not wait for a program that cannot be loaded. Method: the helper never becomes it.
+#[test]
+fn stop_ends_a_start_that_hangs() {
+    for wish in [Unit::stop, Unit::kill] {
+        let directory = tempfile::tempdir().unwrap();
+        let marker = directory.path().join("up");
+        let script = format!("#!/bin/sh\necho up > {}\nexec sleep 1000\n", marker.display());
+        let supervisor = with_helper(&directory, &script);
+        let unit = supervisor.add("slow", Command::new("true", [""; 0]).unwrap(), Policy::DEFAULT);
+        unit.start();
+        line(&marker);
+        wait(unit.wait_until(|status| status.phase() == Phase::Starting)).unwrap();
+        wait(wish(&unit));
+        let status = wait_down(&unit);
+        assert_eq!(status.state().reason(), Reason::StopRequested);
+    }
+}
+
+#[test]
+fn foreign_helper_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let supervisor = with_helper(&directory, "#!/bin/sh\nexit 0\n");
+    let command = Command::new("true", [""; 0]).unwrap();
+    let unit = supervisor.add("foreign", command, "restart=no".parse::<Policy>().unwrap());
+    unit.start();
+    let failed = |status: &Status| status.start_error().is_some();
+    let status = wait(unit.wait_until(failed)).unwrap();
+    let error = status.start_error().unwrap();
+    assert!(matches!(error, SpawnError::LauncherDied { .. }), "{error}");
+    assert_eq!((error.step(), error.is_transient()), ("launch", true));
+    assert_eq!(status.exit(), None);
+}
+
+#[test]
+fn memory_needs_a_helper_and_names_are_taken_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDir::open(directory.path()).unwrap();
+    let add = |supervisor: &Supervisor| {
+        let command = Command::new("true", [""; 0]).unwrap();
+        supervisor.restore(&state, OnCrash::Adopt, "web", command, Policy::DEFAULT)
+    };
+    let error = add(&Supervisor::new().unwrap()).unwrap_err();
+    assert!(matches!(error, StateError::NoLauncher), "{error}");
+    let supervisor = Supervisor::with_launcher(&Launcher::at("/bin/true")).unwrap();
+    let unit = add(&supervisor).unwrap();
+    let error = add(&supervisor).unwrap_err();
+    assert!(matches!(error, StateError::Taken { .. }), "{error}");
+    drop((supervisor, unit));
+    let supervisor = Supervisor::with_launcher(&Launcher::at("/bin/true")).unwrap();
+    add(&supervisor).unwrap();
+}
+
+#[test]
+fn directory_without_a_helper_is_refused() {
+    let supervisor = Supervisor::new().unwrap();
+    let command = Command::new("true", [""; 0]).unwrap().in_directory("/").unwrap();
+    let unit = supervisor.add("here", command, Policy::DEFAULT);
+    unit.start();
+    let status = wait_down(&unit);
+    assert!(matches!(status.start_error(), Some(SpawnError::NoLauncher { .. })));
 }

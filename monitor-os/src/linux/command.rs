@@ -16,6 +16,7 @@ pub struct Command {
     args: Vec<CString>,
     /// `NAME=value` each; `None` is the monitor's own environment at the time of the start.
     environment: Option<Vec<CString>>,
+    directory: Option<CString>,
 }
 
 impl Command {
@@ -38,7 +39,7 @@ impl Command {
             .zip(args)
             .map(|(index, arg)| c_string(arg.into()).ok_or(CommandError::NulInArgument { index }))
             .collect::<Result<_, _>>()?;
-        Ok(Self { program, args, environment: None })
+        Ok(Self { program, args, environment: None, directory: None })
     }
 
     /// Gives the program exactly these variables and none of the monitor's.
@@ -62,6 +63,24 @@ impl Command {
         });
         self.environment = Some(variables.collect::<Result<_, _>>()?);
         Ok(self)
+    }
+
+    /// Runs the program in this directory instead of the monitor's own.
+    ///
+    /// A relative path of the program, and an empty entry of the `PATH`, count from there. It takes a
+    /// supervisor that has a [`Launcher`](super::Launcher).
+    ///
+    /// # Errors
+    /// [`CommandError::Directory`].
+    pub fn in_directory(mut self, directory: impl Into<OsString>) -> Result<Self, CommandError> {
+        let directory = c_string(directory.into()).filter(|directory| !directory.is_empty());
+        self.directory = Some(directory.ok_or(CommandError::Directory)?);
+        Ok(self)
+    }
+
+    /// The directory in which it runs, if it is not the monitor's.
+    pub(super) const fn directory(&self) -> Option<&CString> {
+        self.directory.as_ref()
     }
 
     /// The program as it was given.
@@ -96,6 +115,8 @@ pub enum CommandError {
         /// Which one, counted from 0 and without the program.
         index: usize,
     },
+    /// The working directory is empty or contains a NUL byte; correct it.
+    Directory,
     /// The name of an environment variable is empty or contains `=`; correct it.
     EnvironmentName {
         /// The name.
@@ -115,6 +136,9 @@ impl fmt::Display for CommandError {
             Self::NulInProgram => f.write_str("the program contains a NUL byte; remove it"),
             Self::NulInArgument { index } => {
                 write!(f, "argument {index} contains a NUL byte; remove it")
+            }
+            Self::Directory => {
+                f.write_str("the working directory is empty or contains a NUL byte; correct it")
             }
             Self::EnvironmentName { name } => {
                 write!(
@@ -157,6 +181,10 @@ mod tests {
         for name in ["", "A=B"] {
             let error = command.clone().with_environment([(name, "x")]).unwrap_err();
             assert_eq!(error, CommandError::EnvironmentName { name: name.into() });
+        }
+        for directory in ["", "/a\0"] {
+            let error = command.clone().in_directory(directory).unwrap_err();
+            assert_eq!(error, CommandError::Directory);
         }
         let error = command.with_environment([("A", "x\0")]).unwrap_err();
         assert_eq!(error, CommandError::NulInEnvironment { name: "A".into() });

@@ -51,7 +51,7 @@ impl ReapedGroup {
     /// `/proc` cannot be read, or no descriptor is left for a member; members may run. Nothing changed, and
     /// the group comes back to be asked again.
     pub(crate) fn remainder(self) -> Result<Remainder, (Self, io::Error)> {
-        let mut remainder = Remainder { leader: self.0, members: Vec::new() };
+        let mut remainder = Remainder { leader: self.0, held: None, members: Vec::new() };
         match remainder.rescan() {
             Ok(()) => Ok(remainder),
             Err(error) => Err((self, error)),
@@ -67,10 +67,17 @@ impl ReapedGroup {
 #[derive(Debug)]
 pub(crate) struct Remainder {
     leader: LeaderPid,
+    /// The leader, if it is not ours to reap.
+    held: Option<OwnedFd>,
     members: Vec<Member>,
 }
 
 impl Remainder {
+    /// The group of a leader that is no child of ours, and may live. Nobody is found before the first scan.
+    pub(super) const fn led_by(leader: LeaderPid, held: OwnedFd) -> Self {
+        Self { leader, held: Some(held), members: Vec::new() }
+    }
+
     /// Whether no member was running at the last scan.
     pub(crate) const fn is_empty(&self) -> bool {
         self.members.is_empty()
@@ -108,7 +115,7 @@ impl Remainder {
     /// A member keeps its pidfd from scan to scan, even if it has left the group.
     ///
     /// If the old group has ended and its number went round to a stranger that leads a group of the same
-    /// number, the stranger is recognised: it bears the number itself, and our leader is reaped. Not
+    /// number, the stranger is recognised: it bears the number itself, and our leader is reaped or held. Not
     /// recognised is a stranger's group whose leader has come and gone since the last scan.
     ///
     /// # Errors
@@ -122,7 +129,7 @@ impl Remainder {
             return Ok(());
         }
         let pids = pids_in_group(self.leader)?;
-        if pids.contains(&self.leader.to_pid()) {
+        if pids.contains(&self.leader.to_pid()) && !self.is_led() {
             return Ok(());
         }
         for pid in pids {
@@ -134,6 +141,13 @@ impl Remainder {
             }
         }
         Ok(())
+    }
+
+    /// Whether the leader that we hold still bears the number, as a zombie at least.
+    fn is_led(&self) -> bool {
+        // A zombie takes every signal; who was reaped takes none.
+        let unreaped = |held: &OwnedFd| !has_ended(held) || send(held, Signal::CONT).is_ok();
+        self.held.as_ref().is_some_and(unreaped)
     }
 }
 
@@ -191,7 +205,8 @@ fn group_and_session(stat: &[u8]) -> Option<(i32, i32)> {
     Some((group, session))
 }
 
-fn has_ended(pidfd: &OwnedFd) -> bool {
+/// Whether the process behind a pidfd has ended.
+pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
     matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
 }
@@ -288,6 +303,28 @@ mod tests {
         let remainder = ReapedGroup::new(stranger.pid()).remainder().unwrap();
         assert!(remainder.is_empty());
         assert_eq!(stranger.peek(), None);
+        stranger.stop_group(KILL).unwrap();
+        assert!(leave(stranger).1.is_empty());
+    }
+
+    /// Goal: what a zombie leader of others left is found, and a stranger that leads the number is not taken
+    /// for it. Method: a zombie that nobody reaps stands for the leader; for the stranger, one that lives.
+    #[test]
+    fn held_leader_is_told_from_a_stranger() {
+        let process = shell("sleep 100 & exit 0");
+        wait_readable(&process);
+        let held = process.as_fd().try_clone_to_owned().unwrap();
+        let mut remainder = Remainder::led_by(process.pid(), held);
+        remainder.rescan().unwrap();
+        assert_eq!(remainder.pidfds().count(), 1);
+        let stranger = sleeper();
+        process.stop_group(KILL).unwrap();
+        remainder.pidfds().for_each(wait_readable);
+        let held = process.as_fd().try_clone_to_owned().unwrap();
+        leave(process);
+        let mut remainder = Remainder::led_by(stranger.pid(), held);
+        remainder.rescan().unwrap();
+        assert!(remainder.is_empty());
         stranger.stop_group(KILL).unwrap();
         assert!(leave(stranger).1.is_empty());
     }

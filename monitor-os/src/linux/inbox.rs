@@ -6,20 +6,16 @@ use monitor_core::{Event, Policy};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::command::Command;
+use super::memory::Memory;
+use super::recovery::Recovered;
 use super::status::{Notice, Status, StopResult};
 use crate::kernel::{Happening, UnitId};
 
 /// One message.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// A unit joins, never started.
-    Join {
-        unit: UnitId,
-        name: Arc<str>,
-        command: Command,
-        policy: Policy,
-        status: watch::Sender<Status>,
-    },
+    /// A unit joins.
+    Join(Joining),
     /// Somebody wishes something of a unit.
     Wish { unit: UnitId, wish: Wish, reply: Option<oneshot::Sender<StopResult>> },
     /// Somebody wants to be told what happens to a unit.
@@ -28,11 +24,26 @@ pub(super) enum Message {
     ShutDown,
 }
 
+/// A unit that joins.
+#[derive(Debug)]
+pub(super) struct Joining {
+    pub(super) unit: UnitId,
+    pub(super) name: Arc<str>,
+    pub(super) command: Command,
+    pub(super) policy: Policy,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) memory: Option<Box<Memory>>,
+    /// What an earlier monitor left of it; `None` if it was never started.
+    pub(super) recovered: Option<Box<Recovered>>,
+}
+
 /// What can be wished of a unit.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wish {
     Event(Event),
     Policy(Policy),
+    /// To go on from what an earlier monitor left, or to start if there is nothing.
+    Resume,
 }
 
 impl Wish {
@@ -40,15 +51,16 @@ impl Wish {
     pub(super) const fn brings_up(self) -> bool {
         matches!(
             self,
-            Self::Event(
-                Event::StartRequested | Event::RestartRequested { .. } | Event::RetryRequested
-            )
+            Self::Resume
+                | Self::Event(
+                    Event::StartRequested | Event::RestartRequested { .. } | Event::RetryRequested
+                )
         )
     }
 
     pub(super) const fn happening(self, unit: UnitId) -> Happening {
         match self {
-            Self::Event(event) => Happening::Told(unit, event),
+            Self::Event(_) | Self::Resume => Happening::Told(unit, self.event()),
             Self::Policy(policy) => Happening::Amended(unit, policy),
         }
     }
@@ -58,6 +70,8 @@ impl Wish {
         match self {
             Self::Event(event) => event,
             Self::Policy(_) => Event::PolicyChanged,
+            // Nothing was left: the reactor puts what was in the place of this wish.
+            Self::Resume => Event::StartRequested,
         }
     }
 }

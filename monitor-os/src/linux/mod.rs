@@ -5,21 +5,36 @@
 //! own, is waited for and signalled through a pidfd, and is reaped last: as long as it is unreaped its
 //! numbers cannot be given to a stranger. Linux 5.4 is the oldest kernel that has all of it
 //! (`waitid(2)` on a pidfd).
+//!
+//! With a [`Launcher`] the child is a helper first, which waits for a word before it becomes the program. So a
+//! unit that is remembered in a [`StateDir`] is written down before its program runs, and a monitor that
+//! dies at any moment leaves nothing that the next one does not find. Its files: `launcher` is the helper,
+//! `launch` its other end, `journal` the record, `identity` the proof, `recovery` the finding, `adopted` what
+//! was found.
 
+mod adopted;
 mod block_on;
 mod clock;
 mod command;
 mod epoll;
 mod group;
+mod identity;
 mod inbox;
+mod journal;
+mod launch;
+mod launcher;
+mod memory;
 mod process;
 mod reactor;
+mod recovery;
 mod run;
 mod signals;
 mod spawn;
+mod state_dir;
 mod status;
 mod stop_signals;
 mod supervisor;
+mod sys;
 #[cfg(test)]
 mod testing;
 mod timer;
@@ -28,9 +43,13 @@ mod wake;
 
 pub use block_on::block_on;
 pub use command::{Command, CommandError};
+pub use journal::JournalError;
+pub use launcher::Launcher;
 pub use process::{Ended, SignalError};
+pub use recovery::OnCrash;
 pub use signals::ChildrenUnwaitable;
 pub use spawn::SpawnError;
+pub use state_dir::{StateDir, StateError};
 pub use status::{Notice, Status, StopResult};
 pub use stop_signals::StopSignals;
 pub use supervisor::{Events, Stopping, Supervisor, SupervisorError, SupervisorGone, Unit};

@@ -137,12 +137,24 @@ pub enum Ended {
         /// Whether the kernel says that it wrote a core file.
         core_dumped: bool,
     },
-    /// It is gone and nobody can tell how: other code in this process waited for it, or SIGCHLD is ignored
-    /// (see [`ChildrenUnwaitable`](super::ChildrenUnwaitable)).
+    /// It is gone and nobody can tell how: other code in this process waited for it, SIGCHLD is ignored
+    /// (see [`ChildrenUnwaitable`](super::ChildrenUnwaitable)), or an earlier monitor had started it and the
+    /// kernel tells such an end to nobody else.
     Lost,
 }
 
 impl Ended {
+    /// Reads the status of `wait(2)`.
+    pub(super) const fn from_wait_status(status: i32) -> Self {
+        let [low, high, ..] = status.to_le_bytes();
+        match low & 0x7f {
+            0 => Self::Exited(high),
+            // Only stops and continuations are left.
+            0x7f => Self::Lost,
+            signal => Self::Signaled { signal, core_dumped: low & 0x80 != 0 },
+        }
+    }
+
     fn from_status(status: &WaitIdStatus) -> Self {
         if let Some(Ok(code)) = status.exit_status().map(u8::try_from) {
             Self::Exited(code)
@@ -293,6 +305,20 @@ mod tests {
         fifo.wait();
         process.signal(10).unwrap();
         assert_eq!(finish(process), Ended::Exited(3));
+    }
+
+    #[test]
+    fn wait_statuses_are_read() {
+        let signaled = |signal, core_dumped| Ended::Signaled { signal, core_dumped };
+        for (status, ended) in [
+            (0, Ended::Exited(0)),
+            (0xff00, Ended::Exited(255)),
+            (0x0009, signaled(9, false)),
+            (0x008b, signaled(11, true)),
+            (0x137f, Ended::Lost),
+        ] {
+            assert_eq!(Ended::from_wait_status(status), ended);
+        }
     }
 
     #[test]

@@ -6,15 +6,23 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use monitor_core::{Event, Exit, Millis, Remains, RunId, Scope, Signal, StartFailure, State};
+use monitor_core::{
+    Event, Exit, Millis, Phase, Remains, RunId, Scope, Signal, StartFailure, State,
+};
 use tokio::sync::oneshot;
 
+use super::adopted::Fate;
 use super::clock::monotonic_nanos;
 use super::epoll::{Epoll, Trigger};
+use super::identity::Identity;
 use super::inbox::{Message, Wish};
+use super::launch::{self, Launch, Launched};
+use super::launcher::Launcher;
+use super::memory::Memory;
 use super::process::{Ended, SignalError};
 use super::run::{self, Progress, Run};
-use super::spawn::spawn;
+use super::spawn::{SpawnError, spawn};
+use super::state_dir::StateError;
 use super::status::StopResult;
 use super::timer::Timer;
 use super::unit::{Unit, is_going_on};
@@ -27,6 +35,7 @@ use crate::telemetry;
 /// Implements [`Kernel`] by pidfds, a timerfd and an eventfd in one epoll.
 #[derive(Debug)]
 pub(super) struct LinuxKernel {
+    launcher: Option<Launcher>,
     epoll: Epoll,
     timer: Timer,
     wake: Wake,
@@ -81,6 +90,7 @@ impl LinuxKernel {
     /// # Errors
     /// No descriptor left, or no memory; nothing changed.
     pub(super) fn new(
+        launcher: Option<Launcher>,
         inbox: Receiver<Message>,
         wake: Wake,
         notifier: Notifier,
@@ -90,6 +100,7 @@ impl LinuxKernel {
         epoll.add(&wake, WAKE_KEY, Trigger::Level)?;
         epoll.add(&timer, TIMER_KEY, Trigger::Level)?;
         Ok(Self {
+            launcher,
             epoll,
             timer,
             wake,
@@ -155,12 +166,20 @@ impl LinuxKernel {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Join { unit, name, command, policy, status } => {
-                let joined = Unit::new(name, command, status);
-                self.units.insert(unit, joined);
-                self.enqueue(Happening::Joined(unit, policy, State::INITIAL));
+            Message::Join(joining) => {
+                let (unit, policy) = (joining.unit, joining.policy);
+                let state = joining.status.borrow().state;
+                self.units.insert(unit, Unit::new(joining));
+                self.enqueue(Happening::Joined(unit, policy, state));
             }
-            Message::Wish { unit, wish, reply } => {
+            Message::Wish { unit, mut wish, reply } => {
+                if let Some(event) = self.go_on(unit) {
+                    if matches!(wish, Wish::Resume) {
+                        wish = Wish::Event(event);
+                    } else {
+                        self.enqueue(Happening::Told(unit, event));
+                    }
+                }
                 if self.mood == Mood::ShuttingDown && wish.brings_up() {
                     if let Some(unit) = self.units.get(&unit) {
                         unit.count_wish();
@@ -178,9 +197,61 @@ impl LinuxKernel {
                 self.mood = Mood::ShuttingDown;
                 let units: Vec<_> = self.units.keys().copied().collect();
                 for unit in units {
+                    if let Some(event) = self.go_on(unit) {
+                        self.enqueue(Happening::Told(unit, event));
+                    }
                     self.enqueue(Happening::Told(unit, Event::shutdown()));
                 }
             }
+        }
+    }
+
+    /// Takes over what an earlier monitor left of a unit; returns what the machine is to be told of it.
+    fn go_on(&mut self, unit: UnitId) -> Option<Event> {
+        let found = self.units.get_mut(&unit)?;
+        let recovered = found.recovered.take()?;
+        let (run, event) =
+            (recovered.run, Event::Recovered { run: recovered.run, found: recovered.found });
+        if let Some(left) = recovered.left {
+            let key = self.next_key;
+            self.next_key += 1;
+            found.run = Some(key);
+            found.facts.pid = left.pid;
+            self.watch(key, Run::new(unit, run, left.progress));
+        }
+        Some(event)
+    }
+
+    /// Begins to watch a run.
+    fn watch(&mut self, key: u64, mut run: Run) {
+        let watched = match &run.progress {
+            Progress::Launching(launch) => self
+                .epoll
+                .add(launch.report(), key, Trigger::Level)
+                .and_then(|()| self.epoll.add(launch.process(), key, Trigger::Once)),
+            Progress::Live(process) => self.epoll.add(process, key, Trigger::Once),
+            Progress::Adopted(adopted) => self.epoll.add(adopted, key, Trigger::Once),
+            // Nothing is awaited of it before it is released.
+            Progress::Ended(_)
+            | Progress::Reaping(_)
+            | Progress::Unseen(_)
+            | Progress::Leftover(_)
+            | Progress::Departed(_) => Ok(()),
+        };
+        // No room for another watch: a timer asks instead, so that the end is not missed.
+        if let Err(error) = watched {
+            telemetry::unwatched(&error);
+            run.watched = false;
+        }
+        self.rest(key, run);
+    }
+
+    /// Puts a run back until there is news of it.
+    fn rest(&mut self, key: u64, run: Run) {
+        if run.watched {
+            self.runs.insert(key, run);
+        } else {
+            self.keep(key, run);
         }
     }
 
@@ -193,15 +264,40 @@ impl LinuxKernel {
         let Some(mut run) = self.take_run(key) else {
             return;
         };
+        let (unit, id) = (run.unit, run.id);
         match run.progress {
+            Progress::Launching(launch) => match launch.look() {
+                Launched::Program(process) => {
+                    self.enqueue(Happening::Told(unit, Event::Started { run: id }));
+                    let ended = process.peek().is_some();
+                    run.progress = Progress::Live(process);
+                    self.rest(key, run);
+                    // The descriptor may have told of this end already, while it was a helper's.
+                    if ended {
+                        self.advance(key);
+                    }
+                }
+                Launched::Failed(process, error) => {
+                    run.progress = Progress::Ended(process);
+                    run.started = false;
+                    self.runs.insert(key, run);
+                    let failure = error.failure();
+                    if let Some(unit) = self.units.get_mut(&unit) {
+                        unit.facts.pid = None;
+                        unit.facts.start_error = Some(Arc::new(error));
+                    }
+                    self.enqueue(Happening::Told(unit, Event::StartFailed { run: id, failure }));
+                }
+                Launched::NotYet(launch) => {
+                    run.progress = Progress::Launching(launch);
+                    self.rest(key, run);
+                }
+            },
             Progress::Live(process) => match process.peek() {
                 Some(ended) => {
                     run.progress = Progress::Ended(process);
-                    let (unit, id) = (run.unit, run.id);
                     self.runs.insert(key, run);
-                    self.note_end(unit, id, ended);
-                    let exit = ended.into();
-                    self.enqueue(Happening::Told(unit, Event::Exited { run: id, exit }));
+                    self.end(unit, id, ended);
                 }
                 // Readable, but a tracer holds the zombie: the descriptor stays readable, so a timer asks.
                 None => {
@@ -209,11 +305,22 @@ impl LinuxKernel {
                     self.keep(key, run);
                 }
             },
-            Progress::Ended(_) => {
+            Progress::Adopted(mut adopted) => match adopted.look() {
+                Fate::Ended(ended) => {
+                    run.progress = Progress::Departed(adopted.into_group());
+                    self.runs.insert(key, run);
+                    self.end(unit, id, ended);
+                }
+                // Nobody tells when its parent has reaped it.
+                Fate::Lives | Fate::Unreaped => {
+                    run.progress = Progress::Adopted(adopted);
+                    self.keep(key, run);
+                }
+            },
+            Progress::Ended(_) | Progress::Departed(_) => {
                 self.runs.insert(key, run);
             }
             Progress::Reaping(_) | Progress::Unseen(_) | Progress::Leftover(_) => {
-                let (unit, id) = (run.unit, run.id);
                 let awaited = self.units.get(&unit).is_some_and(|u| u.run == Some(key));
                 if self.bring_down(key, run) == Brought::Down && awaited {
                     let remains = Remains::Nothing;
@@ -249,6 +356,12 @@ impl LinuxKernel {
         }
         self.keep(key, run);
         Brought::NotYet
+    }
+
+    /// Tells the machine of the end of a run's main process.
+    fn end(&mut self, unit: UnitId, run: RunId, ended: Ended) {
+        self.note_end(unit, run, ended);
+        self.enqueue(Happening::Told(unit, Event::Exited { run, exit: ended.into() }));
     }
 
     fn note_end(&mut self, unit: UnitId, run: RunId, ended: Ended) {
@@ -288,10 +401,13 @@ impl LinuxKernel {
         if let Some(run) = self.take_run(key) {
             match run.progress {
                 Progress::Reaping(_) => self.keep(key, run),
-                Progress::Live(_)
+                Progress::Launching(_)
+                | Progress::Live(_)
                 | Progress::Ended(_)
                 | Progress::Unseen(_)
-                | Progress::Leftover(_) => {}
+                | Progress::Leftover(_)
+                | Progress::Adopted(_)
+                | Progress::Departed(_) => {}
             }
         }
     }
@@ -307,6 +423,33 @@ impl LinuxKernel {
         unit.count_wish();
         if let Some(reply) = wished.reply {
             unit.take_stopper(report.before, reply);
+        }
+    }
+
+    /// Ends a start that is unwanted by now, so that a stop need not wait for a program that cannot be
+    /// loaded: it may lie on a server that does not answer.
+    fn hurry_unwanted(&mut self, report: &Report<'_>) {
+        let signal = match report.step.state.phase() {
+            Phase::Cancelling => Signal::TERM,
+            Phase::Aborting => Signal::KILL,
+            Phase::Idle
+            | Phase::Starting
+            | Phase::Activating
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::BackingOff
+            | Phase::Throttled
+            | Phase::Stopped => return,
+        };
+        let run = self.current(report.unit, report.step.state.run());
+        if let Some(run) = run.and_then(|key| self.runs.get_mut(&key))
+            && matches!(run.progress, Progress::Launching(_))
+        {
+            run::log(run.signal(signal, Scope::Group));
         }
     }
 
@@ -327,31 +470,21 @@ impl Kernel for LinuxKernel {
             return Spawned::Failed(StartFailure::Permanent);
         };
         found.killed = false;
-        match spawn(&found.command) {
-            Ok(process) => {
+        let began = begin(self.launcher.as_ref(), run, found);
+        match began {
+            Ok(progress) => {
                 let key = self.next_key;
                 self.next_key += 1;
                 found.run = Some(key);
-                found.facts.pid = u32::try_from(process.pid().as_raw()).ok();
                 found.facts.start_error = None;
-                let watched = self.epoll.add(&process, key, Trigger::Once);
-                let run = Run::new(unit, run, process);
-                match watched {
-                    Ok(()) => drop(self.runs.insert(key, run)),
-                    // No room for another watch: a timer asks instead, so that the end is not missed.
-                    Err(error) => {
-                        telemetry::unwatched(&error);
-                        self.keep(key, run);
-                    }
-                }
-                Spawned::Started
+                let run = Run::new(unit, run, progress);
+                found.facts.pid = run.process().and_then(|p| u32::try_from(p.pid().as_raw()).ok());
+                let pending = matches!(run.progress, Progress::Launching(_));
+                self.watch(key, run);
+                if pending { Spawned::Pending } else { Spawned::Started }
             }
             Err(error) => {
-                let failure = if error.is_transient() {
-                    StartFailure::Transient
-                } else {
-                    StartFailure::Permanent
-                };
+                let failure = error.failure();
                 found.facts.start_error = Some(Arc::new(error));
                 Spawned::Failed(failure)
             }
@@ -431,9 +564,13 @@ impl Kernel for LinuxKernel {
         }
     }
 
-    fn save(&mut self, _: Moment, _: UnitId, _: State) -> Result<(), SaveFailed> {
-        // There is no store: a monitor that is started again begins from nothing.
-        Ok(())
+    fn save(&mut self, _: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed> {
+        // A unit without a memory begins from nothing when the monitor is started again.
+        let memory = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut());
+        memory.map_or(Ok(()), |memory| memory.save(state)).map_err(|error| {
+            telemetry::not_saved(&error);
+            SaveFailed
+        })
     }
 
     fn draw(&mut self, jitter: Millis) -> Millis {
@@ -444,6 +581,7 @@ impl Kernel for LinuxKernel {
         if !is_going_on(report.step.state) {
             self.abandon(report.unit);
         }
+        self.hurry_unwanted(report);
         if let Some(unit) = self.units.get_mut(&report.unit) {
             unit.show(report);
         }
@@ -478,6 +616,34 @@ impl Kernel for LinuxKernel {
             }
         }
     }
+}
+
+/// Makes the process of a run, and writes down which it is before the program runs.
+fn begin(launcher: Option<&Launcher>, run: RunId, unit: &mut Unit) -> Result<Progress, SpawnError> {
+    let Some(launcher) = launcher else {
+        return spawn(&unit.command).map(Progress::Live);
+    };
+    let must_save = unit.must_save();
+    let mut launch = Launch::new(launcher, &unit.command)?;
+    if let Some(memory) = &mut unit.memory
+        && let Err(errno) = record(memory, run, &launch)
+        && must_save
+    {
+        launch.call_off();
+        return Err(launch::unrecorded(&unit.command, errno));
+    }
+    launch.go();
+    Ok(Progress::Launching(launch))
+}
+
+fn record(memory: &mut Memory, run: RunId, launch: &Launch) -> Result<(), i32> {
+    let process = launch.process();
+    let unreadable = |source| StateError::Unusable { path: "/proc".into(), source };
+    let identity = Identity::of(process.pid(), process).map_err(unreadable);
+    identity.and_then(|identity| memory.save_process(run, identity)).map_err(|error| {
+        telemetry::not_saved(&error);
+        error.errno()
+    })
 }
 
 fn now() -> Moment {

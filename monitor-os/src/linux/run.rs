@@ -2,7 +2,9 @@
 
 use monitor_core::{Millis, RunId, Scope, Signal};
 
+use super::adopted::Adopted;
 use super::group::{ReapedGroup, Remainder};
+use super::launch::Launch;
 use super::process::{Ended, Process, SignalError};
 use crate::kernel::{Moment, UnitId};
 use crate::telemetry;
@@ -16,8 +18,12 @@ pub(super) struct Run {
     pub(super) unit: UnitId,
     pub(super) id: RunId,
     pub(super) progress: Progress,
+    /// Whether there was a program, of which an end can be told.
+    pub(super) started: bool,
     /// To whom the kill was sent, if it was.
     pub(super) killed: Option<Scope>,
+    /// Whether a descriptor tells of its main process; else a timer asks.
+    pub(super) watched: bool,
     /// When it is looked at next without being asked to.
     pub(super) poll: Option<Moment>,
     /// How long after that it is looked at again.
@@ -27,6 +33,8 @@ pub(super) struct Run {
 /// How far a run is.
 #[derive(Debug)]
 pub(super) enum Progress {
+    /// The helper runs, and is not the program.
+    Launching(Launch),
     /// The process lives, as far as is known.
     Live(Process),
     /// Its end was reported, and its zombie pins the numbers.
@@ -37,14 +45,20 @@ pub(super) enum Progress {
     Unseen(ReapedGroup),
     /// Reaped, and others run in the group.
     Leftover(Remainder),
+    /// The process of an earlier monitor lives, as far as is known.
+    Adopted(Adopted),
+    /// The process of an earlier monitor has ended, which was reported.
+    Departed(Remainder),
 }
 
 impl Run {
-    pub(super) const fn new(unit: UnitId, id: RunId, process: Process) -> Self {
+    pub(super) const fn new(unit: UnitId, id: RunId, progress: Progress) -> Self {
         Self {
             unit,
             id,
-            progress: Progress::Live(process),
+            progress,
+            started: true,
+            watched: true,
             killed: None,
             poll: None,
             pause: PAUSE_MIN,
@@ -57,7 +71,11 @@ impl Run {
             Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process) => {
                 Some(process)
             }
-            Progress::Unseen(_) | Progress::Leftover(_) => None,
+            Progress::Launching(launch) => Some(launch.process()),
+            Progress::Unseen(_)
+            | Progress::Leftover(_)
+            | Progress::Adopted(_)
+            | Progress::Departed(_) => None,
         }
     }
 
@@ -71,6 +89,9 @@ impl Run {
         }
         let number = signal.number();
         match (&mut self.progress, scope) {
+            // The helper has nothing by which to end otherwise.
+            (Progress::Launching(launch), _) => launch.process().stop_group(number),
+            (Progress::Adopted(adopted), scope) => adopted.signal(signal, scope),
             (Progress::Live(process) | Progress::Ended(process), Scope::Process) => {
                 process.signal(number)?;
                 // A stopped process would keep the request pending until somebody continues it.
@@ -89,13 +110,16 @@ impl Run {
                 }
                 process.stop_group(number)
             }
-            (Progress::Leftover(remainder), Scope::Group) => {
+            (Progress::Leftover(remainder) | Progress::Departed(remainder), Scope::Group) => {
                 rescan(remainder);
                 remainder.stop(number)
             }
             // The process is gone, or nobody is known yet and each scan sends a kill to whom it finds.
             (Progress::Unseen(_), _)
-            | (Progress::Reaping(_) | Progress::Leftover(_), Scope::Process) => Ok(()),
+            | (
+                Progress::Reaping(_) | Progress::Leftover(_) | Progress::Departed(_),
+                Scope::Process,
+            ) => Ok(()),
         }
     }
 
@@ -108,17 +132,17 @@ impl Run {
             Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process) => {
                 match process.reap() {
                     Ok(reaped) => {
-                        ended = Some(reaped.ended);
+                        ended = self.started.then_some(reaped.ended);
                         see(reaped.group)
                     }
                     Err(process) => Some(Progress::Reaping(process)),
                 }
             }
             Progress::Unseen(group) => see(group),
-            Progress::Leftover(mut remainder) => {
-                rescan(&mut remainder);
-                (!remainder.is_empty()).then_some(Progress::Leftover(remainder))
-            }
+            // Released before its answer is in: the machine has given up on it.
+            Progress::Launching(launch) => Some(Progress::Reaping(launch.into_process())),
+            Progress::Adopted(adopted) => look_after(adopted.into_group()),
+            Progress::Leftover(remainder) | Progress::Departed(remainder) => look_after(remainder),
         };
         let Some(progress) = progress else {
             return (None, ended);
@@ -147,7 +171,7 @@ impl Run {
 }
 
 /// Finds what is left of a group; `None` if nothing is.
-fn see(group: ReapedGroup) -> Option<Progress> {
+pub(super) fn see(group: ReapedGroup) -> Option<Progress> {
     match group.remainder() {
         Ok(remainder) if remainder.is_empty() => None,
         Ok(remainder) => Some(Progress::Leftover(remainder)),
@@ -156,6 +180,12 @@ fn see(group: ReapedGroup) -> Option<Progress> {
             Some(Progress::Unseen(group))
         }
     }
+}
+
+/// Finds what is left by now; `None` if nothing is.
+fn look_after(mut remainder: Remainder) -> Option<Progress> {
+    rescan(&mut remainder);
+    (!remainder.is_empty()).then_some(Progress::Leftover(remainder))
 }
 
 /// Looks for members again; those that are known stay if it fails.
@@ -173,7 +203,8 @@ pub(super) fn log(sent: Result<(), SignalError>) {
     }
 }
 
-const fn asks_to_end(signal: Signal) -> bool {
+/// Whether a stopped process is to be continued so that it hears this signal.
+pub(super) const fn asks_to_end(signal: Signal) -> bool {
     matches!(signal, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT | Signal::ABRT)
 }
 

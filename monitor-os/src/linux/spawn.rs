@@ -1,11 +1,13 @@
 //! Starting a program without copying the monitor.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use monitor_core::StartFailure;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::SigSet;
 use rustix::event::{EventfdFlags, eventfd};
@@ -31,14 +33,63 @@ use super::process::Process;
 /// # Source
 /// `posix_spawn(3)`; `execvp(3)` for the search, without its turn to a shell for a file that is no program.
 pub(crate) fn spawn(command: &Command) -> Result<Process, SpawnError> {
+    if command.directory().is_some() {
+        return Err(SpawnError::NoLauncher { path: command.program().into() });
+    }
+    let environment = command.environment();
+    let args = command.argv();
+    search(command.program(), &environment, |path| spawn_file(&path, &args, &environment, &[]))
+}
+
+/// Starts the file at `path`, as [`spawn`] does, with `given` as descriptors of the same numbers.
+pub(super) fn spawn_file<A: AsRef<CStr>>(
+    path: &Path,
+    args: &[A],
+    environment: &[CString],
+    given: &[BorrowedFd<'_>],
+) -> Result<Process, SpawnError> {
+    let failed = |errno| SpawnError::from_errno(path.into(), errno);
     // The pidfd can be opened only when the child exists, and must not fail then for want of a descriptor:
     // one is taken before and given back at the last moment.
-    let spare = eventfd(0, EventfdFlags::CLOEXEC)
-        .map_err(|errno| SpawnError::from_errno(command.program().into(), errno))?;
-    let environment = command.environment();
-    let (pid, path) = start(command, &environment)?;
+    let spare = eventfd(0, EventfdFlags::CLOEXEC).map_err(failed)?;
+    let started = attributes().and_then(|attributes| {
+        let mut actions = PosixSpawnFileActions::init()?;
+        for fd in given {
+            // Onto itself: in the child alone it is not closed by the exec any more.
+            actions.add_dup2(fd.as_raw_fd(), fd.as_raw_fd())?;
+        }
+        posix_spawn(path, &actions, &attributes, args, environment)
+    });
+    let pid = started.map_err(|errno| failed(Errno::from_raw_os_error(errno as i32)))?;
     drop(spare);
-    take_over(pid, path)
+    take_over(pid.as_raw(), path.into())
+}
+
+/// Looks for a program as `execvp(3)` does, and tries each file that could be it.
+pub(super) fn search<T>(
+    program: &Path,
+    environment: &[CString],
+    mut attempt: impl FnMut(PathBuf) -> Result<T, SpawnError>,
+) -> Result<T, SpawnError> {
+    if program.as_os_str().as_bytes().contains(&b'/') {
+        return attempt(program.into());
+    }
+    let searched = search_path(environment);
+    let mut remembered = None;
+    for directory in searched.as_bytes().split(|&byte| byte == b':') {
+        // An empty entry is the current directory, and joining to it leaves the bare name.
+        let path = Path::new(OsStr::from_bytes(directory)).join(program);
+        match attempt(path) {
+            Err(SpawnError::NotFound { .. }) => {}
+            Err(error) if goes_on(&error) => remembered = remembered.or(Some(error)),
+            outcome => return outcome,
+        }
+    }
+    Err(remembered.unwrap_or_else(|| SpawnError::NotFound {
+        program: program.into(),
+        searched: Some(searched.to_os_string()),
+        errno: Errno::NOENT.raw_os_error(),
+    }))
 }
 
 /// Why a program was not started.
@@ -115,6 +166,33 @@ pub enum SpawnError {
         /// The reason.
         errno: i32,
     },
+    /// The working directory cannot be entered (`chdir(2)`); make it, or correct its path or mode.
+    WorkingDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The reason.
+        errno: i32,
+    },
+    /// The helper that starts programs ended before it had become the program: somebody killed it, or it is
+    /// no helper of this version. The program did not run.
+    LauncherDied {
+        /// The program.
+        path: PathBuf,
+    },
+    /// Which process it is could not be written down where the policy demands that, so the program did not
+    /// run; see the status of the state directory.
+    Unrecorded {
+        /// The program.
+        path: PathBuf,
+        /// The reason.
+        errno: i32,
+    },
+    /// The command has a working directory, which only a helper can enter; make the supervisor by
+    /// [`Supervisor::with_launcher`](super::Supervisor::with_launcher).
+    NoLauncher {
+        /// The program.
+        path: PathBuf,
+    },
 }
 
 impl SpawnError {
@@ -126,18 +204,50 @@ impl SpawnError {
             | Self::NotExecutable { errno, .. }
             | Self::ResourcesExhausted { errno, .. }
             | Self::Unwatchable { errno, .. }
+            | Self::WorkingDirectory { errno, .. }
+            | Self::Unrecorded { errno, .. }
             | Self::Refused { errno, .. } => *errno,
             Self::InterpreterMissing { .. } => Errno::NOENT.raw_os_error(),
             Self::NotAProgram { .. } => Errno::NOEXEC.raw_os_error(),
             Self::ArgumentsTooLong { .. } => Errno::TOOBIG.raw_os_error(),
             Self::Busy { .. } => Errno::TXTBSY.raw_os_error(),
+            Self::LauncherDied { .. } => Errno::CHILD.raw_os_error(),
+            Self::NoLauncher { .. } => Errno::INVAL.raw_os_error(),
+        }
+    }
+
+    /// The step that failed, as a word for logs: `exec`, `chdir`, `launch`, `record` or `watch`.
+    #[must_use]
+    pub const fn step(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. }
+            | Self::InterpreterMissing { .. }
+            | Self::NotExecutable { .. }
+            | Self::NotAProgram { .. }
+            | Self::ArgumentsTooLong { .. }
+            | Self::Busy { .. }
+            | Self::ResourcesExhausted { .. }
+            | Self::Refused { .. } => "exec",
+            Self::WorkingDirectory { .. } => "chdir",
+            Self::LauncherDied { .. } | Self::NoLauncher { .. } => "launch",
+            Self::Unrecorded { .. } => "record",
+            Self::Unwatchable { .. } => "watch",
         }
     }
 
     /// Whether the same command may succeed later though nobody has corrected anything.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        is_exhaustion(Errno::from_raw_os_error(self.errno())) || matches!(self, Self::Busy { .. })
+        is_exhaustion(Errno::from_raw_os_error(self.errno()))
+            || matches!(
+                self,
+                Self::Busy { .. } | Self::LauncherDied { .. } | Self::Unrecorded { .. }
+            )
+    }
+
+    /// What the machine is told of it.
+    pub(super) const fn failure(&self) -> StartFailure {
+        if self.is_transient() { StartFailure::Transient } else { StartFailure::Permanent }
     }
 
     /// The exit code that tells this error by the convention of shells and of `env(1)`.
@@ -151,15 +261,28 @@ impl SpawnError {
             | Self::NotAProgram { .. }
             | Self::ArgumentsTooLong { .. }
             | Self::Busy { .. }
+            | Self::WorkingDirectory { .. }
             | Self::Refused { .. } => 126,
-            Self::ResourcesExhausted { .. } | Self::Unwatchable { .. } => 125,
+            Self::ResourcesExhausted { .. }
+            | Self::Unwatchable { .. }
+            | Self::LauncherDied { .. }
+            | Self::Unrecorded { .. }
+            | Self::NoLauncher { .. } => 125,
         }
     }
 
-    fn from_errno(path: PathBuf, errno: Errno) -> Self {
+    /// Names the error of an exec. Which of two files is missing is asked of the file system.
+    pub(super) fn from_errno(path: PathBuf, errno: Errno) -> Self {
+        if errno == Errno::NOENT && path.exists() {
+            return Self::InterpreterMissing { path };
+        }
+        Self::from_errno_there(path, errno)
+    }
+
+    /// The same where what is missing was asked already.
+    pub(super) const fn from_errno_there(path: PathBuf, errno: Errno) -> Self {
         let raw = errno.raw_os_error();
         match errno {
-            Errno::NOENT if path.exists() => Self::InterpreterMissing { path },
             Errno::NOENT | Errno::NOTDIR => {
                 Self::NotFound { program: path, searched: None, errno: raw }
             }
@@ -225,35 +348,34 @@ impl fmt::Display for SpawnError {
                 path.display()
             ),
             Self::Refused { path, .. } => write!(f, "cannot run `{}`: {reason}", path.display()),
+            Self::WorkingDirectory { path, .. } => write!(
+                f,
+                "cannot enter the working directory `{}`: {reason}; make it, or correct its path or mode",
+                path.display()
+            ),
+            Self::LauncherDied { path } => write!(
+                f,
+                "`{}` did not run: the helper that was to become it ended before; \
+                 if it is not this version's `monitor`, correct the path to it",
+                path.display()
+            ),
+            Self::Unrecorded { path, .. } => write!(
+                f,
+                "`{}` did not run: which process it is could not be written down: {reason}; \
+                 make room in the state directory, or use save=optional",
+                path.display()
+            ),
+            Self::NoLauncher { path } => write!(
+                f,
+                "`{}` has a working directory, which needs a helper; \
+                 make the supervisor by `Supervisor::with_launcher`",
+                path.display()
+            ),
         }
     }
 }
 
 impl std::error::Error for SpawnError {}
-
-/// Finds the program and starts it; says which file it was.
-fn start(command: &Command, environment: &[CString]) -> Result<(i32, PathBuf), SpawnError> {
-    let program = command.program();
-    if program.as_os_str().as_bytes().contains(&b'/') {
-        return attempt(program.into(), command, environment);
-    }
-    let searched = search_path(environment);
-    let mut remembered = None;
-    for directory in searched.as_bytes().split(|&byte| byte == b':') {
-        // An empty entry is the current directory, and joining to it leaves the bare name.
-        let path = Path::new(OsStr::from_bytes(directory)).join(program);
-        match attempt(path, command, environment) {
-            Err(SpawnError::NotFound { .. }) => {}
-            Err(error) if goes_on(&error) => remembered = remembered.or(Some(error)),
-            outcome => return outcome,
-        }
-    }
-    Err(remembered.unwrap_or_else(|| SpawnError::NotFound {
-        program: program.into(),
-        searched: Some(searched.to_os_string()),
-        errno: Errno::NOENT.raw_os_error(),
-    }))
-}
 
 /// Whether the search looks further after this error, as `execvp(3)` does.
 const fn goes_on(error: &SpawnError) -> bool {
@@ -268,21 +390,6 @@ fn search_path(environment: &[CString]) -> &OsStr {
         .iter()
         .find_map(|variable| variable.as_bytes().strip_prefix(b"PATH="))
         .map_or_else(|| OsStr::new(DEFAULT_PATH), OsStr::from_bytes)
-}
-
-fn attempt(
-    path: PathBuf,
-    command: &Command,
-    environment: &[CString],
-) -> Result<(i32, PathBuf), SpawnError> {
-    let started = attributes().and_then(|attributes| {
-        let actions = PosixSpawnFileActions::init()?;
-        posix_spawn(path.as_path(), &actions, &attributes, &command.argv(), environment)
-    });
-    match started {
-        Ok(pid) => Ok((pid.as_raw(), path)),
-        Err(errno) => Err(SpawnError::from_errno(path, Errno::from_raw_os_error(errno as i32))),
-    }
 }
 
 /// A new session, nothing blocked, and every disposition that can be reset at its default.
@@ -319,7 +426,7 @@ fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
 }
 
 /// Kills an own unreaped child, whose numbers are therefore its own, with its group, and reaps it.
-fn put_down(pid: Pid) {
+pub(super) fn put_down(pid: Pid) {
     // An own child can be killed, and an error of the wait means that it is gone: nothing to tell.
     kill_process_group(pid, Signal::KILL).ok();
     while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).err() == Some(Errno::INTR) {}

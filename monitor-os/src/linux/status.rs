@@ -37,8 +37,8 @@ impl Facts {
 }
 
 impl Status {
-    pub(super) const fn new(policy: Policy, since: Moment) -> Self {
-        Self { state: State::INITIAL, policy, facts: Facts::new(), since, saved: true, wishes: 0 }
+    pub(super) const fn new(state: State, policy: Policy, since: Moment) -> Self {
+        Self { state, policy, facts: Facts::new(), since, saved: true, wishes: 0 }
     }
 
     /// What the machine remembers: phase, reason, run, counters.

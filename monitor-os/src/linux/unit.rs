@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use monitor_core::{Event, Phase, Remains, RunId, State};
+use monitor_core::{Event, Phase, Remains, RunId, SaveRule, State};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::command::Command;
+use super::inbox::Joining;
+use super::memory::Memory;
+use super::recovery::Recovered;
 use super::status::{Facts, Notice, Status, StopResult};
 use crate::kernel::Report;
 use crate::telemetry;
@@ -15,6 +18,9 @@ use crate::telemetry;
 pub(super) struct Unit {
     name: Arc<str>,
     pub(super) command: Command,
+    pub(super) memory: Option<Box<Memory>>,
+    /// What an earlier monitor left, until the machine is told.
+    pub(super) recovered: Option<Box<Recovered>>,
     /// The key of the run that is not released.
     pub(super) run: Option<u64>,
     /// Whether the last run was sent the kill.
@@ -28,14 +34,13 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    pub(super) const fn new(
-        name: Arc<str>,
-        command: Command,
-        status: watch::Sender<Status>,
-    ) -> Self {
+    pub(super) fn new(joining: Joining) -> Self {
+        let Joining { name, command, memory, recovered, status, unit: _, policy: _ } = joining;
         Self {
             name,
             command,
+            memory,
+            recovered,
             run: None,
             killed: false,
             facts: Facts::new(),
@@ -48,6 +53,11 @@ impl Unit {
     /// Whether it is down, as its status shows.
     pub(super) fn is_down(&self) -> bool {
         self.status.borrow().is_down()
+    }
+
+    /// Whether its policy lets no program run that could not be recorded.
+    pub(super) fn must_save(&self) -> bool {
+        self.status.borrow().policy.rules().save == SaveRule::Required
     }
 
     /// Shows that one more wish was handled.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit};
+use monitor_os::OnCrash;
 
 /// Keeps a command running: starts it, watches it, restarts it by a policy, and stops it cleanly.
 #[derive(Debug, Parser)]
@@ -98,6 +99,23 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "WHO", help_heading = "Start and stop", value_enum)]
     pub(crate) scope: Option<Whom>,
 
+    /// The directory in which the command runs [default: that of the monitor]
+    #[arg(long, value_name = "DIR", help_heading = "Start and stop")]
+    pub(crate) cwd: Option<PathBuf>,
+
+    /// Remember the command under this name, so that a monitor that was killed can be started again; see
+    /// below
+    #[arg(long, value_name = "NAME", help_heading = "Memory")]
+    pub(crate) name: Option<String>,
+
+    /// Remember it in this directory [default with --name: see below]
+    #[arg(long, value_name = "DIR", help_heading = "Memory")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// What becomes of a command that outlived its monitor
+    #[arg(long, value_name = "WHAT", help_heading = "Memory", value_enum, default_value = "adopt")]
+    pub(crate) on_crash: Leftover,
+
     /// How lifecycle lines are written to standard error
     #[arg(long, value_name = "FORM", help_heading = "Output", value_enum, default_value = "text")]
     pub(crate) events: Form,
@@ -122,6 +140,24 @@ pub(crate) enum Form {
     Text,
     /// One JSON object a line
     Json,
+}
+
+/// What becomes of a command that outlived its monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Leftover {
+    /// It goes on, under this monitor
+    Adopt,
+    /// It is killed with its group; the policy decides what follows
+    Kill,
+}
+
+impl From<Leftover> for OnCrash {
+    fn from(leftover: Leftover) -> Self {
+        match leftover {
+            Leftover::Adopt => Self::Adopt,
+            Leftover::Kill => Self::Kill,
+        }
+    }
 }
 
 /// Who is meant by a stop.
@@ -192,10 +228,21 @@ Examples:
   monitor run --restart always --backoff-initial 1s --backoff-max 5m -- worker
   monitor run --preset systemd --restart always -- daemon
   monitor run --stop-signal INT --stop-timeout 30s --record run.jsonl -- db
+  monitor run --name web -- ./server          survive a kill of the monitor itself
 
 A preset has defaults of its own in place of those shown above.
 
 Times: 100ms, 10s, 1m30s, 2h.
+
+Memory:
+  With --name or --state, what a monitor must know is written down before the command runs. If
+  the monitor is killed, start it again in the same way: it finds the command by its identity,
+  never by a number alone, and goes on. A stop that had begun is finished, the retries that were
+  used stay used, and there are never two. A second monitor for the same directory is refused.
+  The place of a name is $XDG_RUNTIME_DIR/monitor/NAME, or for root without it /run/monitor/NAME.
+  How a command ended that an earlier monitor had started is known from Linux 6.15 on, and unknown
+  (255) before. The memory ends when the monitor ends by itself: the next one begins afresh.
+  Without either option nothing is remembered.
 
 Signals to the monitor:
   TERM, INT, HUP   stop the command (stop signal, grace, kill), then exit

@@ -3,7 +3,9 @@
 use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use monitor_core::{Exit, Lifecycle, Millis, ProcessCommand, Reason, Remains, StartLimit};
+use monitor_core::{
+    Event, Exit, Found, Lifecycle, Millis, ProcessCommand, Reason, Remains, RunId, StartLimit,
+};
 use monitor_os::{Ended, Moment, Notice};
 
 /// Turns notices into lines; remembers when the run began.
@@ -14,9 +16,24 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The line for a step in the life of the process; `None` if there is nothing to say.
+    /// What there is to say of a step, a line or two; `None` if nothing.
     pub(crate) fn line(&mut self, notice: &Notice) -> Option<String> {
         let origin = *self.origin.get_or_insert(notice.at);
+        let time = Moment::from_nanos(notice.at.nanos_since(origin)).to_string();
+        let found = if let Event::Recovered { run, found } = notice.event {
+            Some(stamped(&time, &say_found(run, found, notice)))
+        } else {
+            None
+        };
+        let happened = self.happened(notice, &time);
+        match (found, happened) {
+            (Some(found), Some(happened)) => Some(format!("{found}\n{happened}")),
+            (found, happened) => found.or(happened),
+        }
+    }
+
+    /// The line for a step in the life of the process.
+    fn happened(&mut self, notice: &Notice, time: &str) -> Option<String> {
         let lifecycle = notice.lifecycle()?;
         match lifecycle {
             // Said with the process id, as soon as the process is there.
@@ -43,14 +60,13 @@ impl Lines {
             | Lifecycle::Stopped { .. }
             | Lifecycle::GaveUp { .. } => {}
         }
-        let time = Moment::from_nanos(notice.at.nanos_since(origin)).to_string();
         let mut line = String::new();
-        let (dim, style) = (Style::new().dimmed(), style(lifecycle));
+        let style = style(lifecycle);
         // Writing to a string cannot fail.
-        let said = write!(line, "{dim}monitor: {time:>9}{dim:#}  {style}")
+        let said = write!(line, "{style}")
             .and_then(|()| self.say(&mut line, notice, lifecycle))
             .and_then(|()| write!(line, "{style:#}"));
-        said.is_ok().then_some(line)
+        said.is_ok().then(|| stamped(time, &line))
     }
 
     fn say(&self, line: &mut String, notice: &Notice, lifecycle: Lifecycle) -> fmt::Result {
@@ -128,6 +144,28 @@ impl Lines {
             Some(started) => write!(line, " after {}", lasted(started, notice.at)),
             None => Ok(()),
         }
+    }
+}
+
+fn stamped(time: &str, text: &str) -> String {
+    let dim = Style::new().dimmed();
+    format!("{dim}monitor: {time:>9}{dim:#}  {text}")
+}
+
+/// What an earlier monitor left.
+fn say_found(run: RunId, found: Found, notice: &Notice) -> String {
+    let before = notice.before;
+    if !before.phase().is_live() && found != Found::Alive {
+        return format!("going on after an earlier monitor: {before}");
+    }
+    match (found, notice.status.pid()) {
+        (Found::Alive, Some(pid)) => {
+            format!("adopted {run} pid {pid}, which was {}", before.phase())
+        }
+        (Found::Alive, None) => format!("adopted {run}, which was {}", before.phase()),
+        (Found::Exited(exit), _) => format!("{run} ended without a monitor: {exit}"),
+        (Found::Gone, _) => format!("{run} ended without a monitor, nobody knows how"),
+        (Found::Rebooted, _) => format!("{run} ended with the machine, which was booted since"),
     }
 }
 

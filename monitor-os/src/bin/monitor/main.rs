@@ -5,17 +5,21 @@ mod json;
 mod lines;
 mod policy;
 mod run;
+mod state;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use monitor_os::Launcher;
 
 use crate::args::{Args, Task};
 
 fn main() -> ExitCode {
+    // Before anything else: this may be the helper that starts a program.
+    let launcher = Launcher::enter();
     let Args { task: Task::Run(args) } = Args::parse();
     match policy::policy(&args) {
-        Ok(policy) => run::run(args, policy),
+        Ok(policy) => run::run(args, policy, &launcher),
         Err(error) => {
             let mut program = Args::command();
             program.build();

@@ -10,17 +10,18 @@ use std::thread;
 use anstream::AutoStream;
 use monitor_core::{Exit, Grace, Origin, Policy, Signal, StopMode};
 use monitor_os::record::Recorder;
-use monitor_os::{Command, Events, Status, StopSignals, Supervisor, Unit};
+use monitor_os::{Command, Events, Launcher, Status, StopSignals, Supervisor, Unit};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Form, RunArgs};
 use crate::json::Objects;
 use crate::lines::Lines;
+use crate::state::Memory;
 
 /// Supervises the command until it is down, and gives its exit status on.
-pub(crate) fn run(args: Box<RunArgs>, policy: Policy) -> ExitCode {
+pub(crate) fn run(args: Box<RunArgs>, policy: Policy, launcher: &Launcher) -> ExitCode {
     init_log();
-    match supervise(*args, policy) {
+    match supervise(*args, policy, launcher) {
         Ok(status) => ExitCode::from(exit_status(&status)),
         Err(error) => {
             say(&format_args!("monitor: {error}"));
@@ -29,13 +30,21 @@ pub(crate) fn run(args: Box<RunArgs>, policy: Policy) -> ExitCode {
     }
 }
 
-fn supervise(args: RunArgs, policy: Policy) -> Result<Status, Box<dyn std::error::Error>> {
+fn supervise(
+    args: RunArgs,
+    policy: Policy,
+    launcher: &Launcher,
+) -> Result<Status, Box<dyn std::error::Error>> {
+    let memory = Memory::open(&args)?;
     // Before any other thread is started, so that all of them block these signals.
     let signals = StopSignals::new()?;
     let mut words = args.command.into_iter();
     let program = words.next().unwrap_or_default();
     let name = program.to_string_lossy().into_owned();
-    let command = Command::new(program, words)?;
+    let mut command = Command::new(program, words)?;
+    if let Some(directory) = args.cwd {
+        command = command.in_directory(directory).map_err(|error| format!("--cwd: {error}"))?;
+    }
     let mut sinks =
         Sinks {
             form: if args.quiet {
@@ -53,10 +62,13 @@ fn supervise(args: RunArgs, policy: Policy) -> Result<Status, Box<dyn std::error
                 None => None,
             },
         };
-    let supervisor = Supervisor::new()?;
-    let unit = supervisor.add(name, command, policy);
+    let supervisor = Supervisor::with_launcher(launcher)?;
+    let unit = match &memory {
+        Some(memory) => memory.restore(&supervisor, args.on_crash.into(), command, policy)?,
+        None => supervisor.add(name, command, policy),
+    };
     let mut events = unit.events();
-    unit.start();
+    unit.resume();
     let stopped = unit.clone();
     // Ends with the program: it has nothing to clean up.
     thread::Builder::new()
@@ -66,6 +78,11 @@ fn supervise(args: RunArgs, policy: Policy) -> Result<Status, Box<dyn std::error
     let status = unit.state();
     if !status.is_down() {
         return Err("the supervisor ended before the command; MONITOR_LOG=error tells why".into());
+    }
+    if let Some(memory) = memory {
+        // Nothing must be saved after this.
+        drop(supervisor);
+        memory.forget()?;
     }
     Ok(status)
 }

@@ -1,0 +1,88 @@
+//! Where `monitor run` remembers its command, by the options `--name` and `--state`.
+
+use std::env;
+use std::fmt;
+use std::path::PathBuf;
+
+use monitor_core::Policy;
+use monitor_os::{Command, OnCrash, StateDir, StateError, Supervisor, Unit};
+
+use crate::args::RunArgs;
+
+/// The state directory of one command, and the name under which it is remembered there.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    directory: StateDir,
+    name: String,
+}
+
+impl Memory {
+    /// Opens what the options name; `None` if they name nothing.
+    ///
+    /// # Errors
+    /// No default directory for this user, or see [`StateError`].
+    pub(crate) fn open(args: &RunArgs) -> Result<Option<Self>, MemoryError> {
+        let (path, name) = match (&args.state, &args.name) {
+            (None, None) => return Ok(None),
+            (Some(path), name) => (path.clone(), name.as_deref().unwrap_or(UNNAMED).to_owned()),
+            (None, Some(name)) => (default_directory(name)?, name.clone()),
+        };
+        Ok(Some(Self { directory: StateDir::open(path).map_err(MemoryError::State)?, name }))
+    }
+
+    pub(crate) fn restore(
+        &self,
+        supervisor: &Supervisor,
+        on_crash: OnCrash,
+        command: Command,
+        policy: Policy,
+    ) -> Result<Unit, MemoryError> {
+        let unit =
+            supervisor.restore(&self.directory, on_crash, self.name.as_str(), command, policy);
+        unit.map_err(MemoryError::State)
+    }
+
+    /// Ends the memory, since its command is down for good and its status is given on.
+    pub(crate) fn forget(self) -> Result<(), MemoryError> {
+        self.directory.forget(&self.name).map_err(MemoryError::State)
+    }
+}
+
+/// Why there is no memory.
+#[derive(Debug)]
+pub(crate) enum MemoryError {
+    /// `XDG_RUNTIME_DIR` is not set, and the user is not root.
+    NoDefault,
+    /// The name leads out of the directory of all names.
+    Name,
+    State(StateError),
+}
+
+impl fmt::Display for MemoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDefault => f.write_str(
+                "--name: XDG_RUNTIME_DIR is not set, so there is no place for it; add --state DIR",
+            ),
+            Self::Name => f.write_str("--name: write a name without `/`, and not `.` or `..`"),
+            Self::State(error) => write!(f, "state: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for MemoryError {}
+
+fn default_directory(name: &str) -> Result<PathBuf, MemoryError> {
+    if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+        return Err(MemoryError::Name);
+    }
+    let base = match env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()) {
+        Some(directory) => PathBuf::from(directory),
+        None if rustix::process::geteuid().is_root() => PathBuf::from("/run"),
+        None => return Err(MemoryError::NoDefault),
+    };
+    Ok(base.join("monitor").join(name))
+}
+
+/// The name of a command that has none, in the directory that it was given.
+const UNNAMED: &str = "main";

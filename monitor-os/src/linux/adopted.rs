@@ -1,0 +1,93 @@
+//! A process that an earlier monitor has started: no child of ours, and yet ours to watch and to stop.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::process::Signal as NativeSignal;
+
+use monitor_core::{Scope, Signal};
+
+use super::group::{LeaderPid, Remainder, has_ended};
+use super::process::{Ended, SignalError, named, send};
+use super::run;
+use super::sys::exit_status;
+
+/// A process of which identity was proved while this pidfd held it.
+///
+/// It is reaped by whoever is its parent now, at any time, so its numbers prove nothing: every signal goes
+/// through a pidfd. How it ended is known only from a kernel that tells it of strangers (Linux 6.15).
+#[derive(Debug)]
+pub(super) struct Adopted {
+    group: Remainder,
+    pidfd: OwnedFd,
+    /// How often the zombie is looked at before its status counts as lost.
+    patience: u8,
+}
+
+/// What has become of an [`Adopted`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Lives,
+    /// It has ended, and its parent has not asked how.
+    Unreaped,
+    Ended(Ended),
+}
+
+impl Adopted {
+    /// Takes a process over, with the group that it leads.
+    ///
+    /// # Errors
+    /// No descriptor left.
+    pub(super) fn new(pid: LeaderPid, pidfd: OwnedFd) -> std::io::Result<Self> {
+        let group = Remainder::led_by(pid, pidfd.try_clone()?);
+        Ok(Self { group, pidfd, patience: PATIENCE })
+    }
+
+    /// Looks what has become of it. A zombie that nobody reaps is given up after some seconds.
+    pub(super) fn look(&mut self) -> Fate {
+        if !has_ended(&self.pidfd) {
+            return Fate::Lives;
+        }
+        match exit_status(&self.pidfd) {
+            Ok(Some(status)) => Fate::Ended(Ended::from_wait_status(status)),
+            Ok(None) if self.patience > 0 => {
+                self.patience -= 1;
+                Fate::Unreaped
+            }
+            Ok(None) | Err(_) => Fate::Ended(Ended::Lost),
+        }
+    }
+
+    /// Sends a signal, and SIGCONT after it where a stopped process would keep it pending.
+    ///
+    /// # Errors
+    /// See [`SignalError`].
+    pub(super) fn signal(&mut self, signal: Signal, scope: Scope) -> Result<(), SignalError> {
+        let native = named(signal.number())?;
+        match scope {
+            Scope::Group if self.group.rescan().is_ok() => self.group.stop(signal.number()),
+            Scope::Group | Scope::Process => {
+                send(&self.pidfd, native)?;
+                if run::asks_to_end(signal) {
+                    send(&self.pidfd, NativeSignal::CONT)
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    /// The group, once the process has ended.
+    pub(super) fn into_group(self) -> Remainder {
+        self.group
+    }
+}
+
+impl AsFd for Adopted {
+    /// The pidfd: readable when the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// With pauses of up to 100 ms, some 5 s: an init that reaps by a timer takes up to two.
+const PATIENCE: u8 = 50;

@@ -1,0 +1,237 @@
+//! What a later monitor must know of a unit: one small text file, written whole or not at all.
+
+use std::fmt::{self, Write};
+use std::str::FromStr;
+
+use monitor_core::{DecodeError, RunId, State};
+
+use super::identity::{BootId, Identity};
+
+/// The contents of a journal.
+///
+/// ```text
+/// monitor-journal 1
+/// unit web
+/// boot 7d1f7a3e-...
+/// state 01050100...
+/// process #3 pid=1234 start=5566 inode=78
+/// crc32 1c2b3a49
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) unit: String,
+    /// The boot in which it was written.
+    pub(super) boot: BootId,
+    pub(super) state: State,
+    /// The last process that was made, and for which run. It may be gone.
+    pub(super) process: Option<(RunId, Identity)>,
+}
+
+/// Why the contents of a journal are not believed. The file is not touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// It holds nothing: the machine went down while a file system without order was writing.
+    Empty,
+    /// It is no journal.
+    Foreign,
+    /// A later release wrote it.
+    Newer {
+        /// The version of its form; this release reads 1.
+        version: u32,
+    },
+    /// Its end is missing.
+    Torn,
+    /// Its bytes are not those that were written.
+    Damaged,
+    /// It is whole, and its state is none that this release knows.
+    State(DecodeError),
+    /// It is whole, and belongs to another unit: it was renamed or copied.
+    OtherUnit,
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self {
+            Self::Empty => "it is empty",
+            Self::Foreign => "it is no journal of this program",
+            Self::Newer { version } => {
+                return write!(
+                    f,
+                    "it has the form {version} and this release reads {FORM}; use the release that wrote it"
+                );
+            }
+            Self::Torn => "its end is missing",
+            Self::Damaged => "its bytes are not those that were written",
+            Self::State(error) => return write!(f, "{error}; {FIX}"),
+            Self::OtherUnit => "it belongs to another unit",
+        };
+        write!(f, "{why}; {FIX}")
+    }
+}
+
+impl std::error::Error for JournalError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::State(error) => Some(error),
+            Self::Empty
+            | Self::Foreign
+            | Self::Newer { .. }
+            | Self::Torn
+            | Self::Damaged
+            | Self::OtherUnit => None,
+        }
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { unit, boot, state, process } = self;
+        let mut text = format!("{MAGIC}{FORM}\nunit {unit}\nboot {boot}\nstate ");
+        for byte in state.to_bytes() {
+            write!(text, "{byte:02x}")?;
+        }
+        text.push('\n');
+        if let Some((run, identity)) = process {
+            writeln!(text, "process #{} {identity}", run.as_u32())?;
+        }
+        let sum = crc32(text.as_bytes());
+        writeln!(f, "{text}{SUM}{sum:08x}")
+    }
+}
+
+impl FromStr for Record {
+    type Err = JournalError;
+
+    fn from_str(text: &str) -> Result<Self, JournalError> {
+        if text.is_empty() {
+            return Err(JournalError::Empty);
+        }
+        let Some(rest) = text.strip_prefix(MAGIC) else {
+            return Err(if MAGIC.starts_with(text) {
+                JournalError::Torn
+            } else {
+                JournalError::Foreign
+            });
+        };
+        let (form, _) = rest.split_once('\n').ok_or(JournalError::Torn)?;
+        match form.parse() {
+            Ok(FORM) => {}
+            Ok(version) if version > FORM => return Err(JournalError::Newer { version }),
+            Ok(_) | Err(_) => return Err(JournalError::Damaged),
+        }
+        let (body, sum) = text
+            .strip_suffix('\n')
+            .and_then(|text| text.rsplit_once('\n'))
+            .and_then(|(body, last)| Some((body, last.strip_prefix(SUM)?)))
+            .ok_or(JournalError::Torn)?;
+        let summed = text.get(..=body.len()).unwrap_or_default();
+        if u32::from_str_radix(sum, 16) != Ok(crc32(summed.as_bytes())) {
+            return Err(JournalError::Damaged);
+        }
+        fields(body)
+    }
+}
+
+/// Reads the lines after the first of a text whose sum is right.
+fn fields(body: &str) -> Result<Record, JournalError> {
+    let mut lines = body.lines().skip(1);
+    let mut line = |name: &str| {
+        let value = lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map(str::to_owned)
+    };
+    let unit = line("unit").ok_or(JournalError::Damaged)?;
+    let boot = line("boot").and_then(|boot| boot.parse().ok()).ok_or(JournalError::Damaged)?;
+    let state = line("state").as_deref().and_then(unhex).ok_or(JournalError::Damaged)?;
+    let state = State::from_bytes(&state).map_err(JournalError::State)?;
+    let process =
+        line("process").map(|text| process(&text).ok_or(JournalError::Damaged)).transpose()?;
+    Ok(Record { unit, boot, state, process })
+}
+
+fn process(text: &str) -> Option<(RunId, Identity)> {
+    let (run, identity) = text.strip_prefix('#')?.split_once(' ')?;
+    Some((RunId::new(run.parse().ok()?), identity.parse().ok()?))
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+/// The checksum of zip and Ethernet, which sees every burst of up to 32 damaged bits.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |sum, &byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| {
+            (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg())
+        })
+    })
+}
+
+const MAGIC: &str = "monitor-journal ";
+const FORM: u32 = 1;
+const SUM: &str = "crc32 ";
+const FIX: &str =
+    "see by `ps` whether its process still runs and end it, then remove the file to start afresh";
+
+#[cfg(test)]
+mod tests {
+    use monitor_core::{Event, Policy};
+
+    use super::*;
+
+    fn record(process: &str) -> Record {
+        let state = Policy::DEFAULT.step(State::INITIAL, Event::StartRequested).state;
+        let process = (!process.is_empty()).then(|| (state.run(), process.parse().unwrap()));
+        Record { unit: "web".into(), boot: BootId::current().unwrap(), state, process }
+    }
+
+    fn read(text: &str) -> Result<Record, JournalError> {
+        text.parse()
+    }
+
+    #[test]
+    fn sum_is_the_common_one() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn records_go_round() {
+        for process in ["", "pid=2 start=3", "pid=2 start=3 inode=4"] {
+            let record = record(process);
+            assert_eq!(read(&record.to_string()), Ok(record));
+        }
+    }
+
+    /// Goal: for every cut, and every damaged byte, the journal is refused and never misread (I22).
+    #[test]
+    fn every_cut_and_every_damage_is_seen() {
+        let whole = record("pid=2 start=3 inode=4").to_string();
+        assert_eq!(read(""), Err(JournalError::Empty));
+        for end in 1..whole.len() {
+            assert_eq!(read(&whole[..end]), Err(JournalError::Torn), "cut at {end}");
+        }
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone().into_bytes();
+            bytes[at] ^= 1;
+            let text = String::from_utf8(bytes).unwrap();
+            assert!(read(&text).is_err(), "damage at {at} is not seen: {text}");
+        }
+    }
+
+    #[test]
+    fn foreign_newer_and_unknown_are_told_apart() {
+        assert_eq!(read("[section]\n"), Err(JournalError::Foreign));
+        let error = read("monitor-journal 2\nanything").unwrap_err();
+        assert_eq!(error, JournalError::Newer { version: 2 });
+        assert!(error.to_string().contains("use the release that wrote it"), "{error}");
+
+        let mut text = record("").to_string();
+        let at = text.find("state ").unwrap() + "state ".len();
+        text.replace_range(at..at + 2, "63");
+        text.truncate(text.find(SUM).unwrap());
+        let sum = crc32(text.as_bytes());
+        let error = read(&format!("{text}{SUM}{sum:08x}\n")).unwrap_err();
+        assert_eq!(error, JournalError::State(DecodeError::Version { found: 0x63 }));
+    }
+}

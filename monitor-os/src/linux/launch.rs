@@ -1,0 +1,125 @@
+//! A start in flight: the helper runs, and has not become the program.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::command::Command;
+use super::launcher::{Brief, Launcher, arguments, read_failure};
+use super::process::Process;
+use super::spawn::{SpawnError, put_down, spawn_file};
+
+/// A helper that waits for the word to become a program.
+///
+/// Dropped before [`Launch::go`], it takes the word with it: the helper ends, and the program never ran.
+#[derive(Debug)]
+pub(super) struct Launch {
+    process: Process,
+    program: PathBuf,
+    /// Both ends, so that a write can never hit a pipe without a reader, which is a SIGPIPE.
+    go: Option<(OwnedFd, OwnedFd)>,
+    report: OwnedFd,
+    said: Vec<u8>,
+}
+
+impl Launch {
+    /// Starts the helper for `command`.
+    ///
+    /// # Errors
+    /// See [`SpawnError`]: the helper was not started. What is wrong with the command itself is told later.
+    pub(super) fn new(launcher: &Launcher, command: &Command) -> Result<Self, SpawnError> {
+        let path = launcher.program();
+        let failed = |errno: Errno| SpawnError::from_errno(path.into(), errno);
+        // The program's environment is kept from the helper: its loader would obey LD_PRELOAD.
+        let brief = memory(&Brief::encode(command)).map_err(failed)?;
+        let (wait, go) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
+        let (report, say) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
+        fcntl_setfl(&report, OFlags::NONBLOCK).map_err(failed)?;
+        let given = [brief.as_fd(), wait.as_fd(), say.as_fd()];
+        let [brief, wait_number, say_number] = given.map(|fd| fd.as_raw_fd());
+        let args = arguments(brief, wait_number, say_number).ok_or_else(|| failed(Errno::INVAL))?;
+        let environment: [CString; 0] = [];
+        let process = spawn_file(path, &args, &environment, &given)?;
+        Ok(Self {
+            process,
+            program: command.program().into(),
+            go: Some((go, wait)),
+            report,
+            said: Vec::new(),
+        })
+    }
+
+    /// The helper, which is the program afterwards.
+    pub(super) const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Readable when the helper has said something, and when it has become the program or ended.
+    pub(super) fn report(&self) -> BorrowedFd<'_> {
+        self.report.as_fd()
+    }
+
+    /// Lets the helper become the program. It may have ended; then that is what it says.
+    pub(super) fn go(&mut self) {
+        if let Some((go, _wait)) = self.go.take() {
+            // An empty pipe takes a byte, and has a reader in our hand.
+            rustix::io::write(go, &[0]).ok();
+        }
+    }
+
+    /// Looks what has become of it.
+    pub(super) fn look(mut self) -> Launched {
+        let mut buffer = [0; 4096];
+        loop {
+            match rustix::io::read(&self.report, &mut buffer) {
+                Ok(0) => break,
+                Ok(count) => self.said.extend_from_slice(&buffer[..count]),
+                Err(Errno::INTR) => {}
+                // EAGAIN. No other error is possible for an own pipe.
+                Err(_) => return Launched::NotYet(self),
+            }
+        }
+        match read_failure(&self.said, self.program.as_os_str()) {
+            None => Launched::Program(self.process),
+            Some(error) => Launched::Failed(self.process, error),
+        }
+    }
+
+    /// The helper, whatever has become of it.
+    pub(super) fn into_process(self) -> Process {
+        self.process
+    }
+
+    /// Ends the helper before it has had the word, and reaps it.
+    pub(super) fn call_off(self) {
+        put_down(self.process.pid().to_pid());
+    }
+}
+
+/// What has become of a [`Launch`].
+#[derive(Debug)]
+pub(super) enum Launched {
+    /// Nothing yet.
+    NotYet(Launch),
+    /// It is the program, or was until its end.
+    Program(Process),
+    /// It has not become the program and is about to end.
+    Failed(Process, SpawnError),
+}
+
+/// Bytes in a file that has no name.
+fn memory(bytes: &[u8]) -> Result<OwnedFd, Errno> {
+    let file = std::fs::File::from(memfd_create("monitor-launch", MemfdFlags::CLOEXEC)?);
+    let written = std::io::Write::write_all(&mut &file, bytes);
+    written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    Ok(file.into())
+}
+
+/// Names the program of a start that failed before the helper was there.
+pub(super) fn unrecorded(command: &Command, errno: i32) -> SpawnError {
+    SpawnError::Unrecorded { path: Path::to_path_buf(command.program()), errno }
+}

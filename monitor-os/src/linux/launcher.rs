@@ -1,0 +1,170 @@
+//! The helper between the monitor and the program: held until it is recorded, then it becomes the program.
+
+mod message;
+
+use std::env;
+use std::ffi::{CString, OsStr};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::exit;
+
+use nix::unistd::{chdir, close, execve};
+use rustix::event::{Timespec, poll};
+use rustix::io::Errno;
+
+use super::spawn::{SpawnError, search};
+use super::sys::restore_sigpipe;
+pub(super) use message::{Brief, read_failure};
+
+/// Where to find the helper that starts programs for a supervisor.
+///
+/// A program that is started by it does not run before the monitor has written down which process it is.
+/// If the monitor dies before that, the helper ends, and the program never ran. It also says by which
+/// step and for which reason a start failed.
+///
+/// The helper is the program that supervises, started once more under another name, so that the two are
+/// always of one build: call [`Launcher::enter`] first in `main`.
+///
+/// # Examples
+/// ```no_run
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let launcher = monitor_os::Launcher::enter();
+///     let supervisor = monitor_os::Supervisor::with_launcher(&launcher)?;
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    program: PathBuf,
+}
+
+impl Launcher {
+    /// If this process was started as the helper, does its work and does not return.
+    ///
+    /// Call it before anything else in `main`, and before any thread is started.
+    #[must_use]
+    pub fn enter() -> Self {
+        let mut args = env::args_os();
+        if args.next().is_some_and(|name| name == NAME) {
+            let mut numbers = args.map(|arg| arg.to_str().and_then(|arg| arg.parse().ok()));
+            if let (Some(Some(form)), Some(Some(brief)), Some(Some(go)), Some(Some(report))) =
+                (numbers.next(), numbers.next(), numbers.next(), numbers.next())
+                && form == RawFd::from(message::FORM)
+            {
+                exit(launch(Descriptors { brief, go, report }));
+            }
+            exit(NOT_LAUNCHED);
+        }
+        Self::at("/proc/self/exe")
+    }
+
+    /// Uses another program as the helper: `monitor`, or one that calls [`Launcher::enter`], of this very
+    /// version of the crate. For programs whose `main` is not their own, such as tests.
+    #[must_use]
+    pub fn at(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into() }
+    }
+
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+}
+
+/// The arguments that make a program the helper, with the numbers of the descriptors that it is given.
+pub(super) fn arguments(brief: RawFd, go: RawFd, report: RawFd) -> Option<[CString; 5]> {
+    let form = RawFd::from(message::FORM);
+    let [form, brief, go, report] =
+        [form, brief, go, report].map(|number| CString::new(number.to_string()).ok());
+    Some([CString::new(NAME).ok()?, form?, brief?, go?, report?])
+}
+
+/// Whether a process is still the helper and not yet the program. One that has ended is neither.
+pub(super) fn is_launching(pid: i32) -> bool {
+    let name = std::fs::read(format!("/proc/{pid}/cmdline"));
+    name.is_ok_and(|line| line.split(|&byte| byte == 0).next() == Some(NAME.as_bytes()))
+}
+
+/// What the helper is given: what to do, when to do it, and where to say that it cannot be done.
+struct Descriptors {
+    brief: RawFd,
+    go: RawFd,
+    report: RawFd,
+}
+
+/// Becomes the program; returns the code to exit with if that cannot be.
+fn launch(given: Descriptors) -> i32 {
+    match receive(&given) {
+        Ok((brief, mut report)) => {
+            let error = become_program(&brief);
+            // Nobody listens any more: the monitor is gone.
+            report.write_all(&message::failure(&error)).ok();
+            NOT_LAUNCHED
+        }
+        Err(_) => NOT_LAUNCHED,
+    }
+}
+
+/// Reads the brief, then waits until the monitor says that this process is recorded.
+fn receive(given: &Descriptors) -> io::Result<(Brief, File)> {
+    // Opened anew, close-on-exec, because owning a number that was handed down has no safe interface.
+    let mut encoded = Vec::new();
+    adopt(given.brief, OpenOptions::new().read(true))?.read_to_end(&mut encoded)?;
+    let mut go = adopt(given.go, OpenOptions::new().read(true))?;
+    let mut report = adopt(given.report, OpenOptions::new().write(true))?;
+    report.write_all(&[message::FORM])?;
+    let brief = Brief::decode(&encoded).ok_or(io::ErrorKind::InvalidData)?;
+    // Nothing but the end: the monitor died, and nobody has recorded us.
+    go.read_exact(&mut [0])?;
+    Ok((brief, report))
+}
+
+fn adopt(number: RawFd, options: &OpenOptions) -> io::Result<File> {
+    let file = options.open(format!("/proc/self/fd/{number}"))?;
+    close(number)?;
+    Ok(file)
+}
+
+fn become_program(brief: &Brief) -> SpawnError {
+    if let Some(directory) = &brief.directory
+        && let Err(errno) = chdir(directory.as_c_str())
+    {
+        let path = OsStr::from_bytes(directory.as_bytes()).into();
+        return SpawnError::WorkingDirectory { path, errno: errno as i32 };
+    }
+    restore_sigpipe();
+    let program = Path::new(OsStr::from_bytes(brief.program().as_bytes()));
+    match search(program, &brief.environment, |path| execute(path, brief)) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+/// Runs a file. One that is busy is tried again for some 100 ms: whoever has it open for writing may only
+/// be a child that another thread was just starting.
+fn execute(path: PathBuf, brief: &Brief) -> Result<std::convert::Infallible, SpawnError> {
+    // Its parts came without a NUL byte.
+    let file = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
+    let mut pauses = BUSY_PAUSES_MS.iter();
+    loop {
+        let errno = match execve(&file, &brief.args, &brief.environment) {
+            Ok(never) => match never {},
+            Err(errno) => Errno::from_raw_os_error(errno as i32),
+        };
+        match pauses.next() {
+            Some(&pause) if errno == Errno::TXTBSY => {
+                let pause = Timespec { tv_sec: 0, tv_nsec: pause * 1_000_000 };
+                // Waits for nothing but the time; ending early is harmless.
+                poll(&mut [], Some(&pause)).ok();
+            }
+            Some(_) | None => return Err(SpawnError::from_errno(path, errno)),
+        }
+    }
+}
+
+const NAME: &str = "monitor-launcher";
+/// What the helper exits with if it is not the program by then. Nobody is told it as the program's code.
+pub(super) const NOT_LAUNCHED: i32 = 125;
+const BUSY_PAUSES_MS: [i64; 5] = [1, 4, 15, 30, 50];

@@ -1,0 +1,74 @@
+//! The memory of one unit: its last record, and where it is kept.
+
+use monitor_core::{RunId, State};
+
+use super::identity::Identity;
+use super::journal::Record;
+use super::state_dir::{StateDir, StateError};
+
+/// Keeps the record of a unit in a state directory. The name of the unit is taken for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Memory {
+    directory: StateDir,
+    record: Record,
+}
+
+impl Memory {
+    /// Takes a unit's name and reads what is remembered of it, or begins with nothing.
+    ///
+    /// # Errors
+    /// See [`StateError`]; the name is free.
+    pub(super) fn open(directory: &StateDir, unit: &str) -> Result<Self, StateError> {
+        directory.take_name(unit)?;
+        let fresh = Record {
+            unit: unit.into(),
+            boot: directory.boot().clone(),
+            state: State::INITIAL,
+            process: None,
+        };
+        // Gives the name back if the reading fails.
+        let mut memory = Self { directory: directory.clone(), record: fresh };
+        if let Some(record) = directory.read(unit)? {
+            memory.record = record;
+        }
+        Ok(memory)
+    }
+
+    pub(super) const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Saves a state. What could not be saved is part of the next record.
+    ///
+    /// # Errors
+    /// [`StateError::Unusable`]; the record before is what a later monitor finds.
+    pub(super) fn save(&mut self, state: State) -> Result<(), StateError> {
+        self.record.state = state;
+        self.write()
+    }
+
+    /// Saves which process was made for a run.
+    ///
+    /// # Errors
+    /// See [`Memory::save`].
+    pub(super) fn save_process(
+        &mut self,
+        run: RunId,
+        identity: Identity,
+    ) -> Result<(), StateError> {
+        self.record.process = Some((run, identity));
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), StateError> {
+        // What is written is written in this boot, whatever was read.
+        self.record.boot.clone_from(self.directory.boot());
+        self.directory.write(&self.record)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.directory.give_name_back(&self.record.unit);
+    }
+}

@@ -1,0 +1,263 @@
+//! What an earlier monitor left, found by its journal.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use monitor_core::{Exit, Found, Phase, RunId, State};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::adopted::{Adopted, Fate};
+use super::group::{LeaderPid, ReapedGroup, Remainder, has_ended};
+use super::identity::Identity;
+use super::journal::Record;
+use super::launcher::{self, is_launching};
+use super::run::{Progress, see};
+use super::state_dir::{StateDir, StateError};
+use super::unit::is_going_on;
+
+/// What becomes of a process that outlived its monitor, when the next monitor finds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnCrash {
+    /// It goes on under the new monitor. How it ends is known from Linux 6.15 on, and *unknown* before.
+    #[default]
+    Adopt,
+    /// It is killed with its group, and counts as a run that ended in an unknown way; the policy decides
+    /// what follows.
+    Kill,
+}
+
+/// The run of an earlier monitor.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) state: State,
+    pub(super) run: RunId,
+    pub(super) found: Found,
+    pub(super) left: Option<Left>,
+}
+
+/// What there is of it.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) progress: Progress,
+    /// The number of the main process, if it lives.
+    pub(super) pid: Option<u32>,
+}
+
+/// Finds what is left of what the journal of a unit tells; `None` if nothing was ever started.
+///
+/// Blocks for up to 3 s where the main process has ended and its new parent has not reaped it yet, and up
+/// to 10 s for the death of what is killed.
+///
+/// # Errors
+/// See [`StateError`].
+pub(super) fn recover(
+    state: &StateDir,
+    record: &Record,
+    on_crash: OnCrash,
+) -> Result<Option<Recovered>, StateError> {
+    let run = record.state.run();
+    if record.state.phase() == Phase::Idle {
+        return Ok(None);
+    }
+    let mut recovered = Recovered { state: record.state, run, found: Found::Gone, left: None };
+    if record.boot != *state.boot() {
+        recovered.found = Found::Rebooted;
+        return Ok(Some(recovered));
+    }
+    let process = record.process.filter(|&(of, _)| of == run).map(|(_, identity)| identity);
+    if let Some(identity) = process {
+        let pid = identity.pid;
+        let sought = seek(&identity, record.state, on_crash);
+        let (found, left) = sought.map_err(|source| StateError::Leftover {
+            pid: u32::try_from(pid.as_raw()).unwrap_or_default(),
+            source,
+        })?;
+        recovered.found = found;
+        recovered.left = left;
+    }
+    Ok(Some(recovered))
+}
+
+fn seek(identity: &Identity, state: State, on_crash: OnCrash) -> io::Result<(Found, Option<Left>)> {
+    let pid = identity.pid;
+    // What a run left that is over and released bears a number that may be a stranger's by now.
+    let unreleased = is_going_on(state);
+    let Some(pidfd) = identity.find()? else {
+        if !unreleased {
+            return Ok((Found::Gone, None));
+        }
+        let mut left = see(ReapedGroup::new(pid));
+        if on_crash == OnCrash::Kill
+            && let Some(Progress::Leftover(remainder)) = &mut left
+        {
+            kill(remainder)?;
+            left = None;
+        }
+        return Ok((Found::Gone, left.map(|progress| Left { progress, pid: None })));
+    };
+    let starting = matches!(state.phase(), Phase::Starting | Phase::Cancelling | Phase::Aborting);
+    if starting {
+        // It has been told to become the program, or sees that nobody will tell it any more.
+        await_program(pid, &pidfd)?;
+    }
+    let lives = !has_ended(&pidfd);
+    let mut adopted = Adopted::new(pid, pidfd.try_clone()?)?;
+    if lives && on_crash == OnCrash::Adopt {
+        let number = u32::try_from(pid.as_raw()).ok();
+        return Ok((
+            Found::Alive,
+            Some(Left { progress: Progress::Adopted(adopted), pid: number }),
+        ));
+    }
+    if on_crash == OnCrash::Kill {
+        let mut group = adopted.into_group();
+        kill(&mut group)?;
+        return Ok((Found::Gone, None));
+    }
+    // Nothing is asked for: hang-up alone, which comes when the process is reaped.
+    poll(&mut [PollFd::new(&pidfd, PollFlags::empty())], Some(&REAP_LIMIT)).ok();
+    let found = match adopted.look() {
+        Fate::Ended(ended) => match Exit::from(ended) {
+            Exit::Unknown => Found::Gone,
+            // Maybe that of the helper, which is nobody's exit.
+            Exit::Code(code) if starting && i32::from(code) == launcher::NOT_LAUNCHED => {
+                Found::Gone
+            }
+            exit @ (Exit::Code(_) | Exit::Signal(_)) => Found::Exited(exit),
+        },
+        Fate::Lives | Fate::Unreaped => Found::Gone,
+    };
+    let group = adopted.into_group();
+    Ok((found, Some(Left { progress: Progress::Departed(group), pid: None })))
+}
+
+/// Waits until the helper has become the program or has ended.
+fn await_program(pid: LeaderPid, pidfd: &OwnedFd) -> io::Result<()> {
+    for _ in 0..LOOKS {
+        if has_ended(pidfd) || !is_launching(pid.as_raw()) {
+            return Ok(());
+        }
+        poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&LOOK_PAUSE)).ok();
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Kills a group until nobody is found in it.
+fn kill(group: &mut Remainder) -> io::Result<()> {
+    for _ in 0..LOOKS {
+        group.rescan()?;
+        let Some(last) = group.pidfds().last() else {
+            return Ok(());
+        };
+        group.stop(KILL).map_err(io::Error::other)?;
+        poll(&mut [PollFd::new(&last, PollFlags::IN)], Some(&LOOK_PAUSE)).ok();
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+const KILL: u8 = 9;
+/// Ten seconds of looks.
+const LOOKS: u32 = 1_000;
+const LOOK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+const REAP_LIMIT: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
+
+#[cfg(test)]
+mod tests {
+    use monitor_core::{Event, Policy};
+    use tempfile::{TempDir, tempdir};
+
+    use super::*;
+    use crate::linux::process::Process;
+    use crate::linux::testing::{finish, sleeper, wait_readable};
+
+    struct Scene {
+        state: StateDir,
+        _directory: TempDir,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let directory = tempdir().unwrap();
+            Self { state: StateDir::open(directory.path()).unwrap(), _directory: directory }
+        }
+
+        /// The record of a monitor that died after these events.
+        fn record(&self, process: &Process, events: &[&str]) -> Record {
+            let step = |state, event: &&str| {
+                Policy::DEFAULT.step(state, event.parse::<Event>().unwrap()).state
+            };
+            let state = events.iter().fold(State::INITIAL, step);
+            let identity = Identity::of(process.pid(), process).unwrap();
+            let boot = self.state.boot().clone();
+            Record { unit: "x".into(), boot, state, process: Some((state.run(), identity)) }
+        }
+
+        fn found(&self, record: &Record) -> Found {
+            recover(&self.state, record, OnCrash::Adopt).unwrap().unwrap().found
+        }
+    }
+
+    const RUNNING: [&str; 2] = ["start", "started #1"];
+    const BACKING_OFF: [&str; 4] = ["start", "started #1", "exited #1 code=1", "released #1"];
+
+    #[test]
+    fn never_started_is_nothing() {
+        let scene = Scene::new();
+        let process = sleeper();
+        let record = Record { state: State::INITIAL, ..scene.record(&process, &[]) };
+        assert!(recover(&scene.state, &record, OnCrash::Adopt).unwrap().is_none());
+        process.stop_group(KILL).unwrap();
+        finish(process);
+    }
+
+    #[test]
+    fn identity_boot_and_run_must_all_match() {
+        let scene = Scene::new();
+        let process = sleeper();
+        let record = scene.record(&process, &RUNNING);
+        assert_eq!(scene.found(&record), Found::Alive);
+
+        let boot = "00000000-0000-0000-0000-000000000000".parse().unwrap();
+        assert_eq!(scene.found(&Record { boot, ..record.clone() }), Found::Rebooted);
+        let other = Some((RunId::new(7), record.process.unwrap().1));
+        assert_eq!(scene.found(&Record { process: other, ..record.clone() }), Found::Gone);
+        assert_eq!(scene.found(&Record { process: None, ..record.clone() }), Found::Gone);
+        let stranger = format!("pid={} start=1", process.pid().as_raw()).parse().unwrap();
+        let stranger = Record { process: Some((RunId::new(1), stranger)), ..record };
+        let recovered = recover(&scene.state, &stranger, OnCrash::Kill).unwrap().unwrap();
+        assert_eq!(recovered.found, Found::Gone);
+        assert_eq!(process.peek(), None, "a stranger was killed");
+        process.stop_group(KILL).unwrap();
+        finish(process);
+    }
+
+    #[test]
+    fn killed_with_its_group() {
+        let scene = Scene::new();
+        let process = sleeper();
+        let record = scene.record(&process, &RUNNING);
+        let recovered = recover(&scene.state, &record, OnCrash::Kill).unwrap().unwrap();
+        assert!(recovered.left.is_none());
+        assert_eq!(recovered.found, Found::Gone);
+        wait_readable(&process);
+        finish(process);
+    }
+
+    /// Goal: a run that is over is not looked for among the groups, since its number may be a stranger's.
+    #[test]
+    fn group_of_a_released_run_is_let_alone() {
+        let scene = Scene::new();
+        let process = crate::linux::testing::shell("sleep 1000 & exit 1");
+        wait_readable(&process);
+        let over = scene.record(&process, &BACKING_OFF);
+        let running = scene.record(&process, &RUNNING);
+        let mut left = process.reap().unwrap().group.remainder().unwrap();
+        assert!(recover(&scene.state, &over, OnCrash::Kill).unwrap().unwrap().left.is_none());
+        left.rescan().unwrap();
+        assert!(!left.is_empty());
+        let recovered = recover(&scene.state, &running, OnCrash::Adopt).unwrap().unwrap();
+        assert!(matches!(recovered.left, Some(Left { progress: Progress::Leftover(_), .. })));
+        left.stop(KILL).unwrap();
+        left.pidfds().for_each(wait_readable);
+    }
+}

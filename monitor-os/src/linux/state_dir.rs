@@ -1,0 +1,420 @@
+//! The directory in which a monitor remembers, across its own death, what it supervises.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{Timespec, poll};
+use rustix::fs::{FlockOperation, flock, fstatfs};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use super::identity::BootId;
+use super::journal::{JournalError, Record};
+
+/// A state directory, held by this process alone: one journal per unit, and a lock.
+///
+/// On a file system in memory (`/run`) the memory lasts for the boot, which is as long as a process can.
+/// On a disk it outlasts the boot, and each save waits for the disk: the supervisor's thread with it.
+///
+/// Clones hold the same lock, as do the units that are remembered here. It is released with the last of
+/// them, or with the process, however that ends.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    held: Arc<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    path: PathBuf,
+    directory: File,
+    boot: BootId,
+    /// Whether a file may be lost with the power unless it is synced.
+    on_disk: bool,
+    /// The units that are remembered here by this process.
+    names: Mutex<BTreeSet<String>>,
+    /// Keeps the lock.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the directory (mode 0700) where it is missing, and locks it.
+    ///
+    /// # Errors
+    /// See [`StateError`]; at most the directory was made.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateError> {
+        let path = path.into();
+        let unusable = |source| StateError::Unusable { path: path.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(unusable)?;
+        let path = path.canonicalize().map_err(unusable)?;
+        let directory = File::open(&path).map_err(unusable)?;
+        let found = directory.metadata().map_err(unusable)?;
+        // Whoever can write here can make us signal any process that is ours to signal.
+        if found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
+            return Err(StateError::Exposed { path });
+        }
+        let memory = [TMPFS_MAGIC, RAMFS_MAGIC];
+        let kind = fstatfs(&directory).map_err(|errno| unusable(errno.into()))?.f_type;
+        let on_disk = !memory.contains(&kind);
+        let boot = BootId::current().map_err(unusable)?;
+        let lock = lock(&path)?;
+        Ok(Self {
+            held: Arc::new(Held {
+                path,
+                directory,
+                boot,
+                on_disk,
+                names: Mutex::default(),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// Where it is, without symbolic links.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.held.path
+    }
+
+    /// Forgets a unit that is down, so that the next monitor begins afresh with it. Unknown is fine.
+    ///
+    /// # Errors
+    /// [`StateError::Name`], [`StateError::Unusable`].
+    pub fn forget(&self, unit: &str) -> Result<(), StateError> {
+        let path = self.journal_of(unit)?;
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::Unusable { path, source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Takes the name of a unit, of which there is one at a time.
+    pub(super) fn take_name(&self, unit: &str) -> Result<(), StateError> {
+        self.journal_of(unit)?;
+        if self.names().insert(unit.into()) {
+            Ok(())
+        } else {
+            Err(StateError::Taken { name: unit.into() })
+        }
+    }
+
+    pub(super) fn give_name_back(&self, unit: &str) {
+        self.names().remove(unit);
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        // A panic elsewhere leaves the set whole.
+        self.held.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn boot(&self) -> &BootId {
+        &self.held.boot
+    }
+
+    /// Reads what is remembered of a unit; `None` if nothing is.
+    pub(super) fn read(&self, unit: &str) -> Result<Option<Record>, StateError> {
+        let path = self.journal_of(unit)?;
+        let mut bytes = Vec::new();
+        match File::open(&path).and_then(|file| file.take(LENGTH_MAX).read_to_end(&mut bytes)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StateError::Unusable { path, source }),
+        }
+        let text = str::from_utf8(&bytes).map_err(|_| JournalError::Foreign);
+        let record = text.and_then(str::parse::<Record>).and_then(|record| {
+            if record.unit == unit { Ok(record) } else { Err(JournalError::OtherUnit) }
+        });
+        record.map(Some).map_err(|error| StateError::Journal { path, error })
+    }
+
+    /// Puts a record in the place of the one before: a reader finds one of the two, at any moment.
+    pub(super) fn write(&self, record: &Record) -> Result<(), StateError> {
+        let path = self.journal_of(&record.unit)?;
+        let next = self.held.path.join(format!("{}.journal.new", record.unit));
+        let written = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&next)?;
+            file.write_all(record.to_string().as_bytes())?;
+            // In memory it is as safe as it can be; on a disk the name must not get there before the bytes.
+            if self.held.on_disk {
+                file.sync_data()?;
+            }
+            fs::rename(&next, &path)?;
+            if self.held.on_disk { self.held.directory.sync_data() } else { Ok(()) }
+        };
+        written().map_err(|source| StateError::Unusable { path: path.clone(), source })
+    }
+
+    fn journal_of(&self, unit: &str) -> Result<PathBuf, StateError> {
+        let proper = (1..=NAME_MAX).contains(&unit.len())
+            && !unit.starts_with(['.', '-'])
+            && unit.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if !proper {
+            return Err(StateError::Name { name: unit.into() });
+        }
+        Ok(self.held.path.join(format!("{unit}.journal")))
+    }
+}
+
+/// Why a state directory, or what it remembers, cannot be used. Nothing was started or signalled, unless
+/// a variant says so.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StateError {
+    /// It cannot be made, read or written; correct the path or its mode.
+    Unusable {
+        /// The directory or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It belongs to another user, or others may write to it: what they write would be believed.
+    Exposed {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another monitor has it.
+    Held {
+        /// The directory.
+        path: PathBuf,
+        /// The process that has it, as it said itself.
+        by: Option<u32>,
+    },
+    /// A journal is not believed.
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: JournalError,
+    },
+    /// A name is no file's name: empty, longer than 64 bytes, or with other than letters, digits, `.`, `_`
+    /// and `-`, or begins with `.` or `-`.
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A unit of that name is supervised already; give another name.
+    Taken {
+        /// The name.
+        name: String,
+    },
+    /// The supervisor was made without a launcher, so that a program would run before it is recorded; see
+    /// [`Supervisor::with_launcher`](super::Supervisor::with_launcher).
+    NoLauncher,
+    /// What was left could not be looked up, or did not end in 10 s when it was killed.
+    Leftover {
+        /// The process.
+        pid: u32,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl StateError {
+    /// The error number behind it, or EIO where the system gave none.
+    pub(super) fn errno(&self) -> i32 {
+        let source = match self {
+            Self::Unusable { source, .. } | Self::Leftover { source, .. } => source.raw_os_error(),
+            Self::Exposed { .. }
+            | Self::Held { .. }
+            | Self::Journal { .. }
+            | Self::Name { .. }
+            | Self::Taken { .. }
+            | Self::NoLauncher => None,
+        };
+        source.unwrap_or(Errno::IO.raw_os_error())
+    }
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable { path, source } => {
+                write!(f, "cannot use {}: {source}; correct the path or its mode", path.display())
+            }
+            Self::Exposed { path } => write!(
+                f,
+                "{} belongs to another user or others may write to it; \
+                 give a directory of your own (chown, chmod go-w)",
+                path.display()
+            ),
+            Self::Held { path, by } => {
+                write!(f, "another monitor has {}", path.display())?;
+                by.map_or(Ok(()), |pid| write!(f, " (pid {pid})"))?;
+                f.write_str("; stop that one, or give another directory or name")
+            }
+            Self::Journal { path, error } => {
+                write!(f, "cannot go on from {}: {error}", path.display())
+            }
+            Self::Name { name } => write!(
+                f,
+                "{name:?} cannot name a unit with a memory: write 1 to 64 letters, digits, `.`, `_` or `-`, \
+                 beginning with none of `.` and `-`"
+            ),
+            Self::Taken { name } => {
+                write!(f, "a unit {name:?} is supervised already; give another name")
+            }
+            Self::NoLauncher => f.write_str(
+                "a unit with a memory needs a launcher, so that nothing runs unrecorded; \
+                 make the supervisor by `Supervisor::with_launcher`",
+            ),
+            Self::Leftover { pid, source } => write!(
+                f,
+                "cannot take care of process {pid}, which an earlier monitor left: {source}; end it by hand"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StateError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unusable { source, .. } | Self::Leftover { source, .. } => Some(source),
+            Self::Journal { error, .. } => Some(error),
+            Self::Exposed { .. }
+            | Self::Held { .. }
+            | Self::Name { .. }
+            | Self::Taken { .. }
+            | Self::NoLauncher => None,
+        }
+    }
+}
+
+/// Takes the lock and writes down who has it.
+fn lock(directory: &Path) -> Result<File, StateError> {
+    let path = directory.join("lock");
+    let unusable = |source| StateError::Unusable { path: path.clone(), source };
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&path).map_err(unusable)?;
+    for _ in 0..LOCK_TRIES {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                let written =
+                    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                return written.map(|()| file).map_err(unusable);
+            }
+            Err(Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(unusable(errno.into())),
+        }
+        // A child that a killed monitor was just making has the lock as well, until it runs its program.
+        if holder(&path).is_none_or(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+            break;
+        }
+        poll(&mut [], Some(&LOCK_PAUSE)).ok();
+    }
+    Err(StateError::Held { path: directory.into(), by: holder(&path) })
+}
+
+fn holder(lock: &Path) -> Option<u32> {
+    fs::read_to_string(lock).ok()?.trim().parse().ok()
+}
+
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+const RAMFS_MAGIC: i64 = 0x8584_58f6;
+/// More than any record has, so that a foreign file is not read into memory.
+const LENGTH_MAX: u64 = 64 * 1024;
+const NAME_MAX: usize = 64;
+const LOCK_TRIES: u32 = 1_000;
+const LOCK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use monitor_core::State;
+    use tempfile::tempdir;
+
+    use super::*;
+
+    fn record(state: &StateDir, unit: &str) -> Record {
+        Record {
+            unit: unit.into(),
+            boot: state.boot().clone(),
+            state: State::INITIAL,
+            process: None,
+        }
+    }
+
+    #[test]
+    fn second_holder_is_refused_and_told_who() {
+        let directory = tempdir().unwrap();
+        let path = directory.path().join("a/b");
+        let state = StateDir::open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        let error = StateDir::open(&path).unwrap_err();
+        assert!(
+            matches!(error, StateError::Held { by: Some(pid), .. } if pid == std::process::id())
+        );
+        assert!(error.to_string().contains(&format!("(pid {})", std::process::id())), "{error}");
+        let clone = state.clone();
+        drop(state);
+        assert!(StateDir::open(&path).is_err());
+        drop(clone);
+        StateDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn directory_of_others_is_refused() {
+        let directory = tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        let error = StateDir::open(directory.path()).unwrap_err();
+        assert!(matches!(error, StateError::Exposed { .. }), "{error}");
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(matches!(StateDir::open(&file).unwrap_err(), StateError::Unusable { .. }));
+    }
+
+    #[test]
+    fn journals_are_replaced_whole_and_forgotten() {
+        let directory = tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        assert_eq!(state.read("web").unwrap(), None);
+        let first = record(&state, "web");
+        state.write(&first).unwrap();
+        let path = directory.path().join("web.journal");
+        let old = File::open(&path).unwrap();
+        let second = Record {
+            process: Some((monitor_core::RunId::new(1), "pid=2 start=3".parse().unwrap())),
+            ..first.clone()
+        };
+        state.write(&second).unwrap();
+        assert_eq!(state.read("web").unwrap(), Some(second));
+        // Whoever had the old file open still reads all of it.
+        assert_eq!(io::read_to_string(old).unwrap(), first.to_string());
+        assert!(!directory.path().join("web.journal.new").exists());
+        state.forget("web").unwrap();
+        state.forget("web").unwrap();
+        assert_eq!(state.read("web").unwrap(), None);
+    }
+
+    #[test]
+    fn journals_that_are_not_believed_are_named() {
+        let directory = tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let path = directory.path().join("web.journal");
+        for (bytes, expected) in [
+            (b"".to_vec(), JournalError::Empty),
+            (b"\xff".to_vec(), JournalError::Foreign),
+            (record(&state, "db").to_string().into_bytes(), JournalError::OtherUnit),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let error = state.read("web").unwrap_err();
+            assert!(error.to_string().contains("web.journal"), "{error}");
+            assert!(matches!(error, StateError::Journal { error, .. } if error == expected));
+        }
+        for name in ["", ".", "../web", "a b", "-x", &"x".repeat(65)] {
+            assert!(matches!(state.read(name).unwrap_err(), StateError::Name { .. }), "{name}");
+        }
+    }
+}

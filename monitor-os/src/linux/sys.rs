@@ -1,0 +1,78 @@
+//! The two things that no safe interface offers. The only unsafe code of this crate.
+#![expect(unsafe_code, reason = "one ioctl and one signal disposition have no safe interface")]
+
+use std::os::fd::AsFd;
+
+use nix::sys::signal::{SigHandler, Signal, signal};
+use rustix::io::Errno;
+use rustix::ioctl::{Updater, ioctl, opcode};
+
+/// Asks a pidfd how its process ended, as the status of `wait(2)`; also of a process that is no child.
+///
+/// `Ok(None)` until somebody has reaped the process: a zombie keeps its status for its parent.
+///
+/// # Errors
+/// The kernel cannot tell (before Linux 6.15), or the process is gone and nothing was kept.
+///
+/// # Source
+/// `PIDFD_GET_INFO` and `struct pidfd_info` of `<linux/pidfd.h>`.
+pub(super) fn exit_status(pidfd: impl AsFd) -> Result<Option<i32>, Errno> {
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the opcode names the size of `PidfdInfo`, all of whose bit patterns are valid, and the kernel
+    // writes no more than that size.
+    let request = unsafe { Updater::<PIDFD_GET_INFO, PidfdInfo>::new(&mut info) };
+    // SAFETY: the request is the one that the opcode stands for, and the reference in it is alive.
+    unsafe { ioctl(pidfd, request) }?;
+    Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
+}
+
+/// Puts SIGPIPE back to its default, which Rust ignores, so that the next `execve` does not pass that on.
+pub(super) fn restore_sigpipe() {
+    // SAFETY: the default disposition runs no code of ours, and none was registered before.
+    let restored = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    debug_assert!(restored.is_ok(), "SIGPIPE is a signal whose disposition may be set");
+}
+
+/// `struct pidfd_info` as of its first version, which every later kernel fills as well.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    /// pid, tgid, ppid, and the four kinds of user and group id.
+    numbers: [u32; 11],
+    exit_code: i32,
+}
+
+const PIDFD_GET_INFO: rustix::ioctl::Opcode = opcode::read_write::<PidfdInfo>(0xff, 11);
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+const _: () = assert!(size_of::<PidfdInfo>() == 64, "PIDFD_INFO_SIZE_VER0");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::testing::{shell, sleeper, wait_readable};
+
+    /// The kernel of the machine may be too old to say anything; then it must say so.
+    #[test]
+    fn status_is_known_once_reaped() {
+        let process = shell("exit 42");
+        let pidfd = process.as_fd().try_clone_to_owned().unwrap();
+        wait_readable(&pidfd);
+        let zombie = exit_status(&pidfd);
+        process.reap().unwrap();
+        match exit_status(&pidfd) {
+            Ok(status) => assert_eq!((zombie, status), (Ok(None), Some(42 << 8))),
+            Err(errno) => assert!(matches!(errno, Errno::NOTTY | Errno::INVAL | Errno::SRCH)),
+        }
+    }
+
+    #[test]
+    fn who_lives_has_no_status() {
+        let process = sleeper();
+        assert!(!matches!(exit_status(&process), Ok(Some(_))));
+        process.stop_group(9).unwrap();
+        crate::linux::testing::finish(process);
+    }
+}

@@ -1,0 +1,324 @@
+//! The monitor is killed at every stage of a run, and started again on the same state directory.
+#![cfg(feature = "cli")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod program;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use program::{Running, code, monitor, run, stderr};
+use tempfile::TempDir;
+
+/// A state directory, and a directory in which the supervised script leaves marks.
+struct Scene {
+    directory: TempDir,
+    state: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state").to_str().unwrap().to_owned();
+        Self { directory, state }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Starts a monitor of `script`, which runs in the directory of the marks.
+    fn start(&self, options: &[&str], script: &str) -> Running {
+        Running::start(&self.args(options, script))
+    }
+
+    fn args<'a>(&'a self, options: &[&'a str], script: &'a str) -> Vec<&'a str> {
+        let cwd = self.directory.path().to_str().unwrap();
+        let own = ["--state", &self.state, "--cwd", cwd];
+        // The pipe of standard error ends with the reader of the monitor that is killed, and a shell that
+        // has something to say then would end by SIGPIPE.
+        let shell = ["--", "sh", "-c", "exec 2>/dev/null; eval \"$1\"", "sh", script];
+        [&own[..], options, &shell].concat()
+    }
+
+    fn journal(&self) -> PathBuf {
+        Path::new(&self.state).join("main.journal")
+    }
+
+    /// Waits until the script has written a whole line, and returns the first.
+    fn line(&self, name: &str) -> String {
+        let path = self.path(name);
+        until(|| fs::read_to_string(&path).is_ok_and(|text| text.contains('\n')));
+        fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned()
+    }
+
+    /// How many lines there are.
+    fn count(&self, name: &str) -> usize {
+        fs::read_to_string(self.path(name)).map_or(0, |text| text.lines().count())
+    }
+}
+
+/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
+fn until(condition: impl Fn() -> bool) {
+    for _ in 0..60_000 {
+        if condition() {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    panic!("the condition does not come true");
+}
+
+/// Whether a process of that number runs; a zombie does not.
+fn runs(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        !matches!(state, Some(b'Z' | b'X'))
+    })
+}
+
+/// A script that tells its number and then waits to be asked to end.
+const SERVE: &str = "trap 'exit 9' TERM; echo $$ >> pids; while :; do sleep 0.01; done";
+const FAST: [&str; 2] = ["--backoff-initial", "1ms"];
+
+/// Whether this kernel tells how a process ended that is nobody's child here.
+fn tells_of_strangers() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= (6_u32, 15_u32)
+}
+
+#[test]
+fn killed_while_running_the_process_is_adopted() {
+    let scene = Scene::new();
+    let mut first = scene.start(&[], SERVE);
+    first.wait_for("started #1");
+    let pid = scene.line("pids");
+    first.kill();
+    assert!(runs(&pid));
+
+    let mut second = scene.start(&[], SERVE);
+    let line = second.wait_for("adopted #1");
+    assert!(line.contains(&format!("pid {pid}, which was running")), "{line}");
+    assert_eq!(scene.count("pids"), 1, "a second process was started");
+    second.signal("TERM");
+    let (status, rest) = second.finish();
+    let known = if tells_of_strangers() { 9 } else { 255 };
+    assert_eq!(status, known, "{rest}");
+    assert!(!runs(&pid));
+    assert_eq!(scene.count("pids"), 1);
+    assert!(!scene.journal().exists(), "the memory ends with the supervision");
+}
+
+#[test]
+fn killed_while_running_the_process_is_killed_if_that_is_asked() {
+    let scene = Scene::new();
+    let script = "echo $$ >> pids; sh -c 'echo $$ >> others; exec sleep 1000' & wait";
+    let mut first = scene.start(&[], script);
+    first.wait_for("started #1");
+    let (pid, other) = (scene.line("pids"), scene.line("others"));
+    first.kill();
+
+    let mut second = scene.start(&[&FAST[..], &["--on-crash", "kill"]].concat(), script);
+    second.wait_for("#1 ended without a monitor");
+    assert!(!runs(&pid) && !runs(&other));
+    second.wait_for("started #2");
+    until(|| scene.count("others") == 2);
+    second.signal("TERM");
+    second.finish();
+}
+
+/// Goal: what an adopted process started ends with a stop, though the process itself is no child.
+#[test]
+fn adopted_group_ends_with_a_stop() {
+    let scene = Scene::new();
+    let script = "echo $$ >> pids; sh -c 'echo $$ >> others; exec sleep 1000' & wait";
+    let mut first = scene.start(&[], script);
+    first.wait_for("started #1");
+    let other = scene.line("others");
+    first.kill();
+    let mut second = scene.start(&[], script);
+    second.wait_for("adopted #1");
+    second.signal("TERM");
+    second.wait_for("stopped");
+    second.finish();
+    assert!(!runs(&other));
+}
+
+#[test]
+fn killed_in_a_backoff_it_waits_again_and_keeps_its_counters() {
+    let scene = Scene::new();
+    let script = "echo run >> runs; exit 3";
+    let options = ["--restart", "on-failure:2", "--backoff-initial", "1h", "--backoff-max", "1h"];
+    let mut first = scene.start(&options, script);
+    first.wait_for("backing off");
+    first.kill();
+
+    let options = ["--restart", "on-failure:2", "--backoff-initial", "1ms"];
+    let mut second = scene.start(&options, script);
+    second.wait_for("going on after an earlier monitor: backing-off #1");
+    second.wait_for("(0 retries left)");
+    let (status, rest) = second.finish();
+    assert_eq!((status, scene.count("runs")), (3, 3), "{rest}");
+    assert!(rest.contains("gave up"), "{rest}");
+}
+
+#[test]
+fn killed_while_stopping_the_stop_is_finished() {
+    let scene = Scene::new();
+    // Deaf to the first request to end.
+    let script = "trap 'echo asked >> asked; trap \"exit 9\" TERM' TERM; echo $$ >> pids
+        while :; do sleep 0.01; done";
+    let options = ["--restart", "always", "--stop-timeout", "1h"];
+    let mut first = scene.start(&options, script);
+    first.wait_for("started #1");
+    let pid = scene.line("pids");
+    first.signal("TERM");
+    first.wait_for("stopping #1");
+    scene.line("asked");
+    first.kill();
+    assert!(runs(&pid));
+
+    let mut second = scene.start(&options, script);
+    second.wait_for("which was stopping");
+    let (_, rest) = second.finish();
+    assert!(rest.contains("stopped"), "{rest}");
+    assert!(!runs(&pid));
+    assert_eq!(scene.count("pids"), 1, "started again though it was to stop");
+}
+
+#[test]
+fn death_without_a_monitor_counts() {
+    let scene = Scene::new();
+    let script = "echo $$ >> pids; while :; do sleep 0.01; done";
+    let options = ["--restart", "on-failure:1", "--backoff-initial", "1ms"];
+    let mut first = scene.start(&options, script);
+    first.wait_for("started #1");
+    let pid = scene.line("pids");
+    first.kill();
+    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    until(|| !runs(&pid));
+
+    let mut second = scene.start(&options, script);
+    second.wait_for("#1 ended without a monitor");
+    second.wait_for("(0 retries left)");
+    second.wait_for("started #2");
+    second.signal("TERM");
+    second.finish();
+}
+
+/// Goal: what the dead process left in its group is ended before the next run.
+#[test]
+fn leftover_without_a_leader_is_ended_first() {
+    let scene = Scene::new();
+    let script =
+        "echo $$ >> pids; (trap '' TERM; echo up >> others; exec sleep 1000) & echo $! >> others
+        wait; sleep 1000";
+    let mut first = scene.start(&FAST, script);
+    first.wait_for("started #1");
+    let pid = scene.line("pids");
+    until(|| scene.count("others") == 2);
+    let others = fs::read_to_string(scene.path("others")).unwrap();
+    let other = others.lines().find(|line| *line != "up").unwrap();
+    first.kill();
+    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    until(|| !runs(&pid));
+    assert!(runs(other));
+
+    let options = [&FAST[..], &["--stop-timeout", "10ms"]].concat();
+    let mut second = scene.start(&options, "echo next");
+    second.wait_for("started #2");
+    assert!(!runs(other), "the next run began beside what was left");
+    second.finish();
+}
+
+/// Goal: killed at any moment of a start, the monitor leaves no process that the next one does not know of.
+/// Method: it is killed a little later each time; the moments are spread over the whole start.
+#[test]
+fn killed_at_any_moment_of_a_start_there_are_never_two() {
+    for moment in 0..40 {
+        let scene = Scene::new();
+        let first = scene.start(&[], SERVE);
+        std::thread::park_timeout(Duration::from_micros(moment * 250));
+        first.kill();
+        let mut second = scene.start(&FAST, SERVE);
+        let known = second.wait_for(" pid ");
+        until(|| scene.count("pids") > 0);
+        let known = known.rsplit("pid ").next().unwrap().split([',', '\n']).next().unwrap();
+        let live = || -> Vec<String> {
+            let pids = fs::read_to_string(scene.path("pids")).unwrap();
+            pids.lines().filter(|pid| runs(pid)).map(str::to_owned).collect()
+        };
+        until(|| live() == [known]);
+        second.signal("TERM");
+        second.finish();
+        assert!(live().is_empty(), "killed {moment} quarters of a millisecond after the start");
+    }
+}
+
+#[test]
+fn second_monitor_is_refused_and_told_by_whom() {
+    let scene = Scene::new();
+    let mut first = scene.start(&[], SERVE);
+    first.wait_for("started #1");
+    let refused = run(&scene.args(&[], SERVE));
+    let text = stderr(&refused);
+    assert_eq!(code(&refused), 125);
+    assert!(text.contains(&format!("(pid {})", first.id())), "{text}");
+    first.signal("TERM");
+    first.finish();
+    assert_eq!(scene.count("pids"), 1);
+}
+
+#[test]
+fn damaged_memory_is_refused_and_nothing_runs() {
+    let scene = Scene::new();
+    fs::create_dir(&scene.state).unwrap();
+    for (contents, word) in
+        [("", "empty"), ("hello\n", "no journal"), ("monitor-journal 9\n", "form 9")]
+    {
+        fs::write(scene.journal(), contents).unwrap();
+        let refused = run(&scene.args(&[], SERVE));
+        let text = stderr(&refused);
+        assert_eq!(code(&refused), 125);
+        assert!(text.contains(word) && text.contains("main.journal"), "{text}");
+        assert_eq!(fs::read_to_string(scene.journal()).unwrap(), contents, "touched");
+    }
+    assert_eq!(scene.count("pids"), 0);
+}
+
+/// Goal: with `save=required` nothing runs that could not be saved, and it is tried again until it can.
+/// Method: a directory stands where the file is to be written.
+#[test]
+fn unsaved_start_waits_where_the_policy_demands() {
+    let scene = Scene::new();
+    let obstacle = Path::new(&scene.state).join("main.journal.new");
+    fs::create_dir_all(&obstacle).unwrap();
+    let options = [&FAST[..], &["--backoff-max", "10ms", "--policy", "save=required"]].concat();
+    let mut monitor = scene.start(&options, SERVE);
+    monitor.wait_for("backing off");
+    assert_eq!(scene.count("pids"), 0);
+    fs::remove_dir(&obstacle).unwrap();
+    monitor.wait_for("started");
+    monitor.signal("TERM");
+    monitor.finish();
+    assert_eq!(scene.count("pids"), 1);
+}
+
+#[test]
+fn names_have_a_place_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let named = |name: &str| {
+        monitor(&["run", "--restart", "no", "--name", name, "--", "sh", "-c", "exit 4"])
+            .env("XDG_RUNTIME_DIR", directory.path())
+            .stdout(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    assert!(stderr(&named("../x")).contains("without `/`"));
+    assert_eq!(code(&named("web")), 4);
+    assert!(directory.path().join("monitor/web/lock").exists());
+    assert!(!directory.path().join("monitor/web/web.journal").exists());
+}
