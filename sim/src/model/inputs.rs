@@ -18,7 +18,7 @@ pub struct Model<'a, M> {
     pub(super) policies: &'a [Policy],
     pub(super) machine: &'a M,
     /// What may be told before the first run, and after it.
-    always: [Vec<(Input, Needs)>; 2],
+    always: [Vec<Input>; 2],
     strikes_max: u16,
     starts_max: u8,
     /// The lowest level from which on every delay is the same.
@@ -47,12 +47,25 @@ impl<'a, M: Machine> Model<'a, M> {
         Node { state: State::INITIAL, watch: Watch::default(), policy: 0 }
     }
 
-    /// Everything the environment may do in a situation, always in the same order. Replaces what is in
-    /// `inputs`.
+    /// Everything the environment may do in a situation, always in the same order: first
+    /// [`Model::always`], then [`Model::sometimes`]. Replaces what is in `inputs`.
     pub fn inputs(&self, node: &Node, inputs: &mut Vec<Input>) {
+        self.sometimes(node, inputs);
+        inputs.splice(..0, self.always(node).iter().copied());
+    }
+
+    /// What may be told whatever has happened: wishes, and facts early, late, twice or of another run.
+    #[must_use]
+    pub fn always(&self, node: &Node) -> &[Input] {
+        &self.always[usize::from(node.state.run() != RunId::NONE)]
+    }
+
+    /// What may happen only in this situation: timers, other policies, crashes. Replaces what is in
+    /// `inputs`.
+    pub fn sometimes(&self, node: &Node, inputs: &mut Vec<Input>) {
         let known = Needs::known_to(&node.watch);
         inputs.clear();
-        self.offer(node.state, node.policy, |input, needs| {
+        self.offer_more(node.state, node.policy, |input, needs| {
             if needs.are_met_by(known) {
                 inputs.push(input);
             }
@@ -75,14 +88,15 @@ impl<'a, M: Machine> Model<'a, M> {
         Ok(Node { state: self.fold(step.state), watch, policy })
     }
 
-    /// Everything the environment may do, and what must be known for it: first what may be told
-    /// whatever has happened (wishes, and facts early, late, twice or of another run), then timers,
-    /// other policies, and crashes.
+    /// Everything the environment may do with the machine in this state, and what must be known for it.
     pub(super) fn offer(&self, state: State, policy: u16, mut to: impl FnMut(Input, Needs)) {
+        let always = &self.always[usize::from(state.run() != RunId::NONE)];
+        always.iter().for_each(|&input| to(input, Needs::NOTHING));
+        self.offer_more(state, policy, to);
+    }
+
+    fn offer_more(&self, state: State, policy: u16, mut to: impl FnMut(Input, Needs)) {
         let run = state.run();
-        for &(input, needs) in &self.always[usize::from(run != RunId::NONE)] {
-            to(input, needs);
-        }
         for kind in TimerKind::ALL {
             // A driver keeps one deadline per slot, so what is not armed can fire only as news from a
             // phase or a run before; the window's timer belongs to neither.
@@ -231,9 +245,9 @@ const EXITS: [Exit; 4] = [Exit::Code(0), Exit::Code(1), Exit::Signal(Signal::KIL
 
 /// What may be told whatever has happened: every wish, every fact about the current run early, late or
 /// twice, and news of another run.
-fn always(run: RunId) -> Vec<(Input, Needs)> {
+fn always(run: RunId) -> Vec<Input> {
     let mut inputs = Vec::with_capacity(64);
-    let mut tell = |event| inputs.push((Input::Tell(event), Needs::NOTHING));
+    let mut tell = |event| inputs.push(Input::Tell(event));
     tell(Event::StartRequested);
     for origin in [Origin::User, Origin::Shutdown] {
         for mode in [
