@@ -18,6 +18,7 @@ use monitor_core::{
 use monitor_os::Machine;
 
 use crate::race::Race;
+use crate::world::Suspect;
 use crate::saboteur::{Saboteur, edited, nothing, with};
 
 /// One bug of the bank.
@@ -88,6 +89,8 @@ impl Machine for Bug {
         (self.step)(policy, state, event)
     }
 }
+
+impl Suspect for Bug {}
 
 impl fmt::Display for Bug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

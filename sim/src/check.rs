@@ -11,6 +11,7 @@ use crate::hunt::{self, Failure, Hunt};
 use crate::model::{self, Counterexample, Exploration};
 use crate::race::Race;
 use crate::saboteur::Saboteur;
+use crate::world::Suspect;
 
 /// The exhaustive search of one member of the family.
 #[derive(Clone, Debug)]
@@ -96,7 +97,7 @@ pub struct Hunted {
 /// Hunts each race, and then anything, with cases from `seeds`.
 pub fn hunt_races(
     seeds: std::ops::Range<u64>,
-    machine: impl Machine + Copy,
+    machine: impl Suspect + Copy,
     mut progress: impl FnMut(),
 ) -> Vec<Hunted> {
     let races = Race::ALL.into_iter().map(Some).chain([None]);

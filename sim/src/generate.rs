@@ -116,6 +116,7 @@ pub fn script(choices: &mut impl Choices) -> Script {
         },
         pings: maybe(choices, 1).map(|every| every.max(Millis::new(50))),
         unhealthy: maybe(choices, 3),
+        ..Script::OBEDIENT
     }
 }
 
@@ -195,10 +196,10 @@ pub fn case(choices: &mut impl Choices) -> Case {
             0..=4 => What::Tell(wish(choices)),
             5 | 6 => What::Tell(echo(choices)),
             7 => What::Amend(policy(choices)),
-            8 => What::Crash,
-            _ => What::Reboot,
+            8 => What::CRASH,
+            _ => What::REBOOT,
         };
-        case.inputs.push(TimedInput { at, what });
+        case.inputs.push(TimedInput { at, unit: 0, what });
     }
     case
 }

@@ -1,7 +1,6 @@
 //! The random engine: runs cases drawn from seeds, and shrinks what fails.
 
 use monitor_core::{Millis, Policy};
-use monitor_os::Machine;
 
 use crate::case::{Case, Script};
 use crate::choices::Seeded;
@@ -9,7 +8,7 @@ use crate::generate;
 use crate::marks::Marks;
 use crate::race::Race;
 use crate::watch::Property;
-use crate::world::{self, TraceLine, Verdict};
+use crate::world::{self, Sights, Suspect, TraceLine, Verdict};
 
 /// How many steps a case may take; enough for every lawful stop, too few for an endless loop to hurt.
 pub const STEPS_MAX: usize = 400;
@@ -48,7 +47,7 @@ pub struct Hunt {
 pub fn hunt(
     race: Option<Race>,
     seeds: std::ops::Range<u64>,
-    machine: impl Machine + Copy,
+    machine: impl Suspect + Copy,
     mut progress: impl FnMut(),
 ) -> Hunt {
     let mut hunt = Hunt::default();
@@ -73,13 +72,13 @@ pub fn hunt(
 }
 
 /// Makes a failing case simpler as long as it violates the same property.
-pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Machine + Copy) -> Failure {
+pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Suspect + Copy) -> Failure {
     let fails = |candidate: &Case| {
         let verdict = world::run(candidate, machine, STEPS_MAX);
         (verdict.violated == Some(property)).then_some(verdict)
     };
     let mut best = case;
-    let mut verdict = fails(&best).unwrap_or(Verdict { trace: Vec::new(), violated: None });
+    let mut verdict = fails(&best).unwrap_or(Verdict { trace: Vec::new(), sights: Sights::default(), violated: None });
     loop {
         let simpler = simplifications(&best)
             .find_map(|candidate| fails(&candidate).map(|found| (candidate, found)));

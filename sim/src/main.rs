@@ -14,7 +14,7 @@ use cli::{Artifact, BLIND, VIOLATED};
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_core::{Policy, Preset};
 use monitor_os::record::Record;
-use monitor_os::{Core, Machine};
+use monitor_os::Core;
 use monitor_sim::case::Case;
 use monitor_sim::check::{self, Explored, Hunted, SelfTest};
 use monitor_sim::family;
@@ -28,7 +28,7 @@ use monitor_sim::replay;
 use monitor_sim::saboteur::Saboteur;
 use monitor_sim::screen::{self, FailureScreen, Table};
 use monitor_sim::watch::Property;
-use monitor_sim::world;
+use monitor_sim::world::{self, Suspect};
 
 use crate::cli::bugs::BugsArguments;
 
@@ -365,7 +365,7 @@ fn replay_record(record: &Record) -> u8 {
     }
 }
 
-fn replay_case(case: &Case, machine: impl Machine) -> u8 {
+fn replay_case(case: &Case, machine: impl Suspect + Copy) -> u8 {
     let verdict = world::run(case, machine, STEPS_MAX);
     let marked = verdict.violated.is_some();
     print!("{case}{}", Table { trace: &verdict.trace, marked });

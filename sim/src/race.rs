@@ -191,5 +191,5 @@ fn crash_loop(case: &mut Case, choices: &mut impl Choices) -> Millis {
 }
 
 fn push(case: &mut Case, at: Millis, event: Event) {
-    case.inputs.push(TimedInput { at, what: What::Tell(event) });
+    case.inputs.push(TimedInput { at, unit: 0, what: What::Tell(event) });
 }

@@ -120,7 +120,7 @@ pub fn trace(record: &Record) -> Vec<TraceLine> {
                 let step = Core.step(policy, before, event);
                 *state = step.state;
                 let at = Moment::from_nanos(recorded.at_us.saturating_mul(1_000));
-                trace.push(TraceLine { at, event, before, step, policy: *policy });
+                trace.push(TraceLine { at, unit: *unit, event, before, step });
             }
             (Line::Head { .. } | Line::Amended { .. } | Line::Step(_), _) => {}
         }
