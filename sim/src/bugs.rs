@@ -3,7 +3,7 @@
 
 use monitor_os::Machine;
 
-use crate::bank::Bug;
+use crate::bank::{Bug, Layer};
 use crate::family::family;
 use crate::hunt::{self, Hunt};
 use crate::model;
@@ -109,25 +109,30 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
     let strict = oracle == Some(Oracle::Reference);
     let begin = clock();
     let mut exhausted = None;
-    if !strict && let Some((property, len)) = shortest(&bug) {
+    // The exhaustive engine has no world below the machine.
+    let searched = bug.layer == Layer::Core;
+    if searched
+        && !strict
+        && let Some((property, len)) = shortest(&bug)
+    {
         oracle.get_or_insert(Oracle::Property(property));
         exhausted = Some(len);
     }
-    if exhausted.is_none() {
+    if searched && exhausted.is_none() {
         let compared = Compared::strict(bug);
         exhausted = shortest(&&compared).map(|(_, len)| len);
         if exhausted.is_some() {
             oracle.get_or_insert(Oracle::Reference);
         }
     }
-    let searched = clock() - begin;
+    let spent = clock() - begin;
     Catch {
         bug,
         found,
         oracle,
         cases: quantile(&cases, 50).unwrap_or(0),
-        median_ms: quantile(&times, 50).unwrap_or(searched),
-        p95_ms: quantile(&times, 95).unwrap_or(searched),
+        median_ms: quantile(&times, 50).unwrap_or(spent),
+        p95_ms: quantile(&times, 95).unwrap_or(spent),
         shrunk_len: quantile(&lengths, 50),
         exhaustive_len: exhausted,
     }

@@ -60,8 +60,8 @@ pub fn hunt(
         let verdict = world::run(&case, machine, STEPS_MAX);
         hunt.cases += 1;
         hunt.steps += verdict.trace.len() as u64;
-        hunt.occurred += u64::from(race.is_none_or(|race| race.occurred(&verdict.trace)));
-        hunt.marks = hunt.marks.or(Marks::of(&verdict.trace));
+        hunt.occurred += u64::from(race.is_none_or(|race| race.occurred(&verdict)));
+        hunt.marks = hunt.marks.or(Marks::of(&verdict));
         progress();
         if let Some(property) = verdict.violated {
             hunt.failure = Some(shrink(seed, case, property, machine));
@@ -110,7 +110,9 @@ fn simplifications(case: &Case) -> impl Iterator<Item = Case> + '_ {
         change(&|simpler| simpler.timers_late = Millis::ZERO),
         change(&|simpler| simpler.saves_fail_until = Millis::ZERO),
         change(&|simpler| simpler.seed = 0),
-    ];
+    ]
+    .into_iter()
+    .chain(case.without_a_fault());
     let policies = simpler_policies(case.policy)
         .into_iter()
         .map(move |policy| change(&|simpler| simpler.policy = policy));
@@ -165,6 +167,7 @@ fn simpler_scripts(script: Script) -> Vec<Script> {
         Script { pings: None, ..script },
         Script { unhealthy: None, ..script },
     ];
+    candidates.extend(script.without_a_fault());
     if let Some(lives) = script.lives {
         candidates.push(Script { lives: Some(Millis::ZERO), ..script });
         candidates.push(Script { lives: Some(Millis::new(lives.as_u32() / 2)), ..script });

@@ -36,6 +36,7 @@ pub mod case;
 pub mod case_json;
 pub mod check;
 pub mod choices;
+pub mod chooser;
 pub mod family;
 pub mod generate;
 pub mod graph;

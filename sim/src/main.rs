@@ -177,7 +177,7 @@ fn check(arguments: &CheckArguments) -> u8 {
     }
 
     let last = arguments.seed.saturating_add(arguments.cases);
-    let progress = bar(arguments.cases.saturating_mul(8), "races");
+    let progress = bar(arguments.cases.saturating_mul(Race::ALL.len() as u64 + 1), "races");
     let hunted = check::hunt_races(arguments.seed..last, &compared, || progress.inc(1));
     progress.finish_and_clear();
     print_hunted(&hunted);

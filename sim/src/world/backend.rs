@@ -265,8 +265,7 @@ impl World<'_> {
                     exit
                 }
                 // Others have reaped it, and nobody has asked them.
-                (Life::Zombie(_), _) if alone => Exit::Unknown,
-                (Life::Zombie(exit), _) if accident == Accident::Reboot => exit,
+                (Life::Zombie(_), _) if alone || accident == Accident::Reboot => Exit::Unknown,
                 _ => continue,
             };
             let frees = alone || accident == Accident::Reboot;
@@ -531,6 +530,7 @@ impl Kernel for World<'_> {
                 self.units[unit].saved = state;
                 return Ok(());
             }
+            self.units[unit].unsaved = true;
             return Err(SaveFailed);
         }
         self.units[unit].saving = Some(state);
@@ -539,6 +539,7 @@ impl Kernel for World<'_> {
         }
         if !self.is_dead() {
             self.units[unit].saved = state;
+            self.units[unit].unsaved = false;
         }
         Ok(())
     }
@@ -550,6 +551,9 @@ impl Kernel for World<'_> {
     fn tell(&mut self, report: &Report<'_>) {
         let unit = number(report.unit);
         if self.violated.is_some() {
+            return;
+        }
+        if self.dying == Dying::Rising {
             return;
         }
         if let Dying::Dead(accident, fresh) = self.dying {
@@ -588,7 +592,11 @@ impl Kernel for World<'_> {
             }
             self.begin_again();
         }
-        if let Some(news) = self.news.pop_front() {
+        let news = self.news.pop_front();
+        if self.dying == Dying::Rising && !matches!(news, Some(Happening::Joined(..))) {
+            self.dying = Dying::No;
+        }
+        if let Some(news) = news {
             return self.occur(self.now, news);
         }
         if self.has(Flaw::EndsWhenIdle)

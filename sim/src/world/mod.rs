@@ -157,6 +157,8 @@ struct Unit<'a> {
     /// The state that was saved last, and the one that is being saved.
     saved: State,
     saving: Option<State>,
+    /// Whether the last try to save has failed.
+    unsaved: bool,
     disk: Disk,
     spawned: usize,
     /// The run that the backend keeps.
@@ -184,6 +186,9 @@ enum Dying {
     After(u8, Accident),
     /// It is dead; whether the step in which it died is still to be told.
     Dead(Accident, bool),
+    /// Another is being started; what the driver of the dead one does until all units have joined again
+    /// has no effect.
+    Rising,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -500,11 +505,12 @@ impl<'a> World<'a> {
         self.units.iter().all(known) && self.units.iter().enumerate().any(ran)
     }
 
-    /// Counts an operation of the monitor; returns whether it is carried out.
+    /// Counts an operation of the monitor, unless a state is not saved; returns whether it is carried out.
     fn operate(&mut self) -> bool {
         match self.dying {
             Dying::No => true,
-            Dying::Dead(..) => false,
+            Dying::After(..) if self.units.iter().any(|unit| unit.unsaved) => true,
+            Dying::Dead(..) | Dying::Rising => false,
             Dying::After(left, accident) => {
                 self.dying = match left.saturating_sub(1) {
                     0 => Dying::Dead(accident, true),
@@ -517,7 +523,7 @@ impl<'a> World<'a> {
 
     /// The monitor is dead, what it does has no effect.
     const fn is_dead(&self) -> bool {
-        matches!(self.dying, Dying::Dead(..))
+        matches!(self.dying, Dying::Dead(..) | Dying::Rising)
     }
 
     fn lose_power(&mut self, accident: Accident) {
@@ -536,7 +542,7 @@ impl<'a> World<'a> {
     /// Starts the monitor again with what it finds.
     fn begin_again(&mut self) {
         let Dying::Dead(accident, _) = self.dying else { return };
-        self.dying = Dying::No;
+        self.dying = Dying::Rising;
         self.news.clear();
         self.desk.close();
         let down = match accident {
@@ -815,6 +821,7 @@ impl<'a> Unit<'a> {
             state: State::INITIAL,
             saved: State::INITIAL,
             saving: None,
+            unsaved: false,
             disk: Disk::EMPTY,
             spawned: 0,
             entry: None,
