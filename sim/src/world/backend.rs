@@ -425,7 +425,7 @@ impl Kernel for World<'_> {
             process.life = Life::Reaped(Exit::Unknown);
             self.saw(Sight::SignalMissed);
             if self.has(Flaw::DiesOfNobody) {
-                self.violate(Property::Total);
+                self.gave_up = true;
             }
             if self.has(Flaw::NobodyIsSent) {
                 return Signalled::Sent;
@@ -583,7 +583,8 @@ impl Kernel for World<'_> {
     }
 
     fn wait(&mut self, deadline: Option<Moment>) -> Occurrence {
-        if self.violated.is_some() || self.trace.len() >= self.steps_max || self.now > HORIZON {
+        let over = self.violated.is_some() || self.gave_up || self.now > HORIZON;
+        if over || self.trace.len() >= self.steps_max {
             return self.occur(self.now, Happening::Quit);
         }
         if let Dying::Dead(accident, fresh) = self.dying {

@@ -83,6 +83,13 @@ pub fn run(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Verdi
     verdict
 }
 
+/// Runs a case twice; returns what is violated if the second run is not the first again.
+pub fn run_again(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Option<Property> {
+    let [first, second] = [(), ()].map(|()| run_once(case, suspect, steps_max, Sky::AsGiven));
+    let same = first.trace == second.trace && first.violated == second.violated;
+    (!same).then_some(Property::SameAgain)
+}
+
 /// What of the sky's accidents takes place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sky {
@@ -108,7 +115,7 @@ fn run_once(case: &Case, suspect: impl Suspect + Copy, steps_max: usize, sky: Sk
     let ran = catch_unwind(AssertUnwindSafe(|| driver.run(&mut world)));
     if ran.is_err() {
         world.violate(Property::Total);
-    } else if world.violated.is_none() && world.trace.len() < steps_max {
+    } else if world.violated.is_none() && (world.gave_up || world.trace.len() < steps_max) {
         world.violated = world.judge_the_end();
     }
     Verdict { trace: world.trace, sights: world.sights, violated: world.violated }
@@ -145,6 +152,8 @@ struct World<'a> {
     trace: Vec<TraceLine>,
     sights: Sights,
     violated: Option<Property>,
+    /// Whether the backend has ended the monitor.
+    gave_up: bool,
     steps_max: usize,
 }
 
@@ -227,6 +236,7 @@ impl<'a> World<'a> {
             trace: Vec::with_capacity(steps_max.min(64)),
             sights: Sights::default(),
             violated: None,
+            gave_up: false,
             steps_max,
         };
         world.join();
@@ -617,6 +627,9 @@ impl<'a> World<'a> {
 
     /// Judges a world in which nothing more can happen.
     fn judge_the_end(&mut self) -> Option<Property> {
+        if self.gave_up {
+            return Some(Property::Total);
+        }
         if !self.desk.has_heard_everybody() {
             return Some(Property::OneReply);
         }
