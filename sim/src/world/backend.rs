@@ -249,6 +249,10 @@ impl World<'_> {
         };
         let safe = read.is_some_and(|read| read == saved || Some(read) == saving);
         self.require(safe, Property::CrashSafe);
+        // The monitor before may have died before the folder was synced: what is gone on from must survive.
+        if let Some(state) = read {
+            self.units[unit].disk.settle(state);
+        }
         if self.has(Flaw::ServesUnread) { State::INITIAL } else { read.unwrap_or_default() }
     }
 
@@ -545,6 +549,10 @@ impl Kernel for World<'_> {
     }
 
     fn draw(&mut self, jitter: Millis) -> Millis {
+        // The driver delivers what is due before it waits again: this ends a loop without time.
+        if self.violated.is_some() {
+            return Millis::new(u32::MAX);
+        }
         Millis::new(self.rng.random_range(0..=jitter.as_u32()))
     }
 

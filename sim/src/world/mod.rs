@@ -160,6 +160,8 @@ struct World<'a> {
 /// What the world knows of a unit.
 struct Unit<'a> {
     policy: &'a Policy,
+    /// The policy that it is to have, until it was told so.
+    amended: Option<&'a Policy>,
     watch: Watch,
     /// The state by the last step that took place.
     state: State,
@@ -340,7 +342,7 @@ impl<'a> World<'a> {
                 Some(Happening::Told(id(unit), *event))
             }
             What::Amend(policy) => {
-                self.units[unit].policy = policy;
+                self.units[unit].amended = Some(policy);
                 Some(Happening::Amended(id(unit), *policy))
             }
             &What::Crash { after, down } => self.die_after(at, after, Accident::Crash { down }),
@@ -579,6 +581,10 @@ impl<'a> World<'a> {
                 let event = Event::Recovered { run, found };
                 self.news.push_back(Happening::Told(id(number), event));
             }
+            // Another policy that was given meanwhile, or in the last step before the death.
+            if let Some(policy) = self.units[number].amended {
+                self.news.push_back(Happening::Amended(id(number), *policy));
+            }
         }
     }
 
@@ -686,6 +692,9 @@ impl<'a> World<'a> {
         self.trace.push(TraceLine { at, unit: report.unit, event, before, step });
         let unit = &mut self.units[number];
         unit.state = step.state;
+        if event == Event::PolicyChanged {
+            unit.policy = unit.amended.take().unwrap_or(unit.policy);
+        }
         if let Err(property) = unit.watch.observe(report.policy, before, event, step) {
             self.violate(property);
             return;
@@ -712,7 +721,7 @@ impl<'a> World<'a> {
             self.require(honest && ended, Property::TrueStatus);
         }
         match report.event {
-            Event::Started { run } => {
+            Event::Started { run } if run == report.before.run() => {
                 let failed = self.os.find(unit, run).is_some_and(|process| process.failed);
                 self.require(!failed, Property::StartFailures);
             }
@@ -830,6 +839,7 @@ impl<'a> Unit<'a> {
     fn new(policy: &'a Policy) -> Self {
         Self {
             policy,
+            amended: None,
             watch: Watch::default(),
             state: State::INITIAL,
             saved: State::INITIAL,
