@@ -238,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_loop_without_time_is_found() {
-        let case: Case = "policy restart=always watchdog=1s\nprocess rest\n0ms start".parse().unwrap();
+        let case: Case =
+            "policy restart=always watchdog=1s\nprocess rest\n0ms start".parse().unwrap();
         assert_eq!(world::run(&case, Hot, 400).violated, Some(Property::NoHotLoop));
         assert_eq!(world::run(&case, Core, 400).violated, None);
     }
@@ -258,7 +259,8 @@ mod tests {
 
     #[test]
     fn a_case_that_is_not_the_same_again_is_found() {
-        let case: Case = "policy restart=no\nprocess rest\n0ms start\n5ms signal HUP".parse().unwrap();
+        let case: Case =
+            "policy restart=no\nprocess rest\n0ms start\n5ms signal HUP".parse().unwrap();
         assert_eq!(world::run_again(&case, &Moody(Cell::new(0)), 400), Some(Property::SameAgain));
         assert_eq!(world::run_again(&case, Core, 400), None);
     }

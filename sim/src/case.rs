@@ -295,7 +295,7 @@ impl Case {
 
     /// How many units there are.
     #[must_use]
-    pub fn units(&self) -> usize {
+    pub const fn units(&self) -> usize {
         1 + self.others.len()
     }
 
@@ -334,10 +334,7 @@ impl Case {
             }
             simpler
         });
-        let plain = [
-            Self { pids: None, ..self.clone() },
-            Self { disk: None, ..self.clone() },
-        ];
+        let plain = [Self { pids: None, ..self.clone() }, Self { disk: None, ..self.clone() }];
         let milder = (0..self.inputs.len()).flat_map(move |index| {
             let mild = match self.inputs[index].what {
                 What::Crash { after, down } => vec![
@@ -606,7 +603,10 @@ impl fmt::Display for CaseErrorKind {
                 "{word:?} begins no line: write policy, process, unit, timers, saves, pids, disk, seed, or a time such as 50ms and what is asked then"
             ),
             Self::Number(word) => {
-                write!(f, "{word:?} is no number of this kind: write one from 0 to 255, of pids from 1")
+                write!(
+                    f,
+                    "{word:?} is no number of this kind: write one from 0 to 255, of pids from 1"
+                )
             }
             Self::Value(word) => write!(
                 f,

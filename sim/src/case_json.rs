@@ -91,7 +91,9 @@ impl From<&Case> for CaseJson {
             let at_ms = at.as_u32();
             match what {
                 What::Tell(event) => InputJson::Event { at_ms, unit, event: event.to_string() },
-                What::Amend(policy) => InputJson::Policy { at_ms, unit, policy: policy.to_string() },
+                What::Amend(policy) => {
+                    InputJson::Policy { at_ms, unit, policy: policy.to_string() }
+                }
                 What::Crash { .. }
                 | What::Reboot { .. }
                 | What::Heal
@@ -198,7 +200,8 @@ impl TryFrom<CaseJson> for Case {
                     let what: What =
                         accident.parse().map_err(|error| at(&place("accident"), &error))?;
                     if matches!(what, What::Tell(_) | What::Amend(_)) {
-                        let message = format!("{accident:?} is no accident: give it as an event or a policy");
+                        let message =
+                            format!("{accident:?} is no accident: give it as an event or a policy");
                         return Err(at(&place("accident"), &message));
                     }
                     (*at_ms, 0, what)
@@ -273,7 +276,10 @@ mod tests {
                 "/inputs/0/accident: \"up=1s\" is no word",
             ),
             (r#"{"policy":"restart=no","pids":0,"inputs":[]}"#, "/pids: 0 is no size"),
-            (r#"{"policy":"restart=no","disk":"eats","inputs":[]}"#, "/disk: \"eats\" is not known"),
+            (
+                r#"{"policy":"restart=no","disk":"eats","inputs":[]}"#,
+                "/disk: \"eats\" is not known",
+            ),
             (r#"{"policy":"restart=no"}"#, "case: missing field `inputs`"),
         ] {
             let error = Case::from_json(json).unwrap_err().to_string();

@@ -6,12 +6,16 @@ use std::thread;
 
 use monitor_os::Machine;
 
+use crate::case::Case;
+use crate::choices::Seeded;
 use crate::family::{Member, family};
-use crate::hunt::{self, Failure, Hunt};
+use crate::generate;
+use crate::hunt::{self, Failure, Hunt, STEPS_MAX};
 use crate::model::{self, Counterexample, Exploration};
 use crate::race::Race;
 use crate::saboteur::Saboteur;
-use crate::world::Suspect;
+use crate::watch::Property;
+use crate::world::{self, Suspect};
 
 /// The exhaustive search of one member of the family.
 #[derive(Clone, Debug)]
@@ -104,6 +108,17 @@ pub fn hunt_races(
     races
         .map(|race| Hunted { race, hunt: hunt::hunt(race, seeds.clone(), machine, &mut progress) })
         .collect()
+}
+
+/// Runs each case of `seeds` that aims at nothing twice; returns the first that is not the same again.
+pub fn differs_again(
+    seeds: std::ops::Range<u64>,
+    suspect: impl Suspect + Copy,
+) -> Option<(Property, Case)> {
+    seeds.into_iter().find_map(|seed| {
+        let case = generate::case(&mut Seeded::new(seed));
+        world::run_again(&case, suspect, STEPS_MAX).map(|property| (property, case))
+    })
 }
 
 /// Whether the harness finds a bug that was put in on purpose.

@@ -42,15 +42,8 @@ enum Kind {
     Heal,
 }
 
-const KINDS: [Kind; 7] = [
-    Kind::Wish,
-    Kind::Echo,
-    Kind::Policy,
-    Kind::Crash,
-    Kind::Reboot,
-    Kind::Clock,
-    Kind::Heal,
-];
+const KINDS: [Kind; 7] =
+    [Kind::Wish, Kind::Echo, Kind::Policy, Kind::Crash, Kind::Reboot, Kind::Clock, Kind::Heal];
 
 impl Chooser {
     /// The portfolio.

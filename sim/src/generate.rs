@@ -8,8 +8,8 @@ use monitor_core::{
 };
 
 use crate::case::{Case, OnStop, Script, Start};
-use crate::chooser::Chooser;
 use crate::choices::Choices;
+use crate::chooser::Chooser;
 
 /// A sound policy. All choices zero is [`Policy::DEFAULT`] with `always` and without jitter.
 pub fn policy(choices: &mut impl Choices) -> Policy {

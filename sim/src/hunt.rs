@@ -8,7 +8,7 @@ use crate::generate;
 use crate::marks::Marks;
 use crate::race::Race;
 use crate::watch::Property;
-use crate::world::{self, Sights, Suspect, TraceLine, Verdict};
+use crate::world::{self, Suspect, TraceLine};
 
 /// How many steps a case may take; enough for every lawful stop, too few for an endless loop to hurt.
 pub const STEPS_MAX: usize = 400;
@@ -78,7 +78,7 @@ pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Suspect +
         (verdict.violated == Some(property)).then_some(verdict)
     };
     let mut best = case;
-    let mut verdict = fails(&best).unwrap_or(Verdict { trace: Vec::new(), sights: Sights::default(), violated: None });
+    let mut verdict = fails(&best).unwrap_or_default();
     loop {
         let simpler = simplifications(&best)
             .find_map(|candidate| fails(&candidate).map(|found| (candidate, found)));

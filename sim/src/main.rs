@@ -13,8 +13,8 @@ use cli::timeline::TimelineArguments;
 use cli::{Artifact, BLIND, VIOLATED};
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_core::{Policy, Preset};
-use monitor_os::record::Record;
 use monitor_os::Core;
+use monitor_os::record::Record;
 use monitor_sim::case::Case;
 use monitor_sim::check::{self, Explored, Hunted, SelfTest};
 use monitor_sim::family;
@@ -78,7 +78,7 @@ enum Command {
 #[derive(Args)]
 struct CheckArguments {
     /// How many cases to run for each race.
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
     cases: u64,
     /// The first seed; each case takes the next one.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
@@ -183,6 +183,10 @@ fn check(arguments: &CheckArguments) -> u8 {
     print_hunted(&hunted);
     if let Some(failure) = hunted.iter().find_map(|found| found.hunt.failure.as_ref()) {
         show(failure, &arguments.out, None);
+        return VIOLATED;
+    }
+    if let Some((property, case)) = check::differs_again(0..arguments.cases.min(1_000), Core) {
+        println!("\nFAIL {property} ({}): {}\n{case}", property.source(), property.sentence());
         return VIOLATED;
     }
     if let Some(mismatch) = compared.mismatch() {

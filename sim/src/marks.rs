@@ -163,8 +163,7 @@ mod tests {
 
     #[test]
     fn nothing_makes_no_mark() {
-        let nothing =
-            Verdict { trace: Vec::new(), sights: Sights::default(), violated: None };
+        let nothing = Verdict { trace: Vec::new(), sights: Sights::default(), violated: None };
         assert_eq!(Marks::of(&nothing).missing().count(), ALL.len());
     }
 }

@@ -266,18 +266,12 @@ impl Property {
                 "a start that the limit counts is counted, and within its burst"
             }
             Self::FreshRun => "a run begins wanted, without an outcome, under a number of its own",
-            Self::TrueStatus => {
-                "the status that is told of a run is the one that the kernel has"
-            }
-            Self::WallChangesNothing => {
-                "setting the wall clock changes nothing"
-            }
+            Self::TrueStatus => "the status that is told of a run is the one that the kernel has",
+            Self::WallChangesNothing => "setting the wall clock changes nothing",
             Self::SleepChangesNothing => {
                 "the sleep of the machine lets no delay pass, and changes nothing else"
             }
-            Self::OneReply => {
-                "every caller is answered once, as soon as what it waits for is so"
-            }
+            Self::OneReply => "every caller is answered once, as soon as what it waits for is so",
             Self::EarlyEnd => {
                 "an end that comes before the acknowledgement of the start leads to the same state"
             }
@@ -287,21 +281,11 @@ impl Property {
             Self::AdoptsItsOwn => {
                 "after a crash nothing is adopted but the living process of the saved run"
             }
-            Self::ReapedOnce => {
-                "every child is reaped, also one that could not be set up"
-            }
-            Self::NoHotLoop => {
-                "no unit takes step after step without time"
-            }
-            Self::SameAgain => {
-                "the same case has the same trace"
-            }
-            Self::WokenByCondition => {
-                "no caller is woken before what it waits for is so"
-            }
-            Self::Total => {
-                "every input has an answer, and nothing ends the monitor"
-            }
+            Self::ReapedOnce => "every child is reaped, also one that could not be set up",
+            Self::NoHotLoop => "no unit takes step after step without time",
+            Self::SameAgain => "the same case has the same trace",
+            Self::WokenByCondition => "no caller is woken before what it waits for is so",
+            Self::Total => "every input has an answer, and nothing ends the monitor",
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The backend: the kernel that the driver is given, over the virtual operating system.
 
-use monitor_core::{
-    Event, Exit, Found, Millis, Outcome, Remains, RunId, Scope, Signal, State,
-};
+use monitor_core::{Event, Exit, Found, Millis, Outcome, Remains, RunId, Scope, Signal, State};
 use monitor_os::{
     Happening, Kernel, Moment, Occurrence, Report, SaveFailed, Signalled, Spawned, UnitId,
 };
@@ -82,9 +80,9 @@ impl World<'_> {
     }
 
     fn first_untold(&self) -> Option<usize> {
-        self.units.iter().position(|unit| {
-            unit.entry.is_some_and(|entry| !entry.told && !entry.released)
-        })
+        self.units
+            .iter()
+            .position(|unit| unit.entry.is_some_and(|entry| !entry.told && !entry.released))
     }
 
     /// How a process has ended, as the backend sees it.
@@ -184,9 +182,10 @@ impl World<'_> {
     /// Whether this flaw takes news for old by their stamps.
     pub(super) fn passes_stamps(&self, now: Moment, unit: usize, event: Event) -> bool {
         let set_back = || {
-            let start = self.trace.iter().rev().find(|line| {
-                line.unit == id(unit) && matches!(line.event, Event::Started { .. })
-            });
+            let start =
+                self.trace.iter().rev().find(|line| {
+                    line.unit == id(unit) && matches!(line.event, Event::Started { .. })
+                });
             start.is_some_and(|line| self.clocks.wall(now) < line.at)
         };
         match (self.flaw, event) {
@@ -201,7 +200,8 @@ impl World<'_> {
 
     /// Writes a state by a temporary file, synced before it is renamed, and renamed for good.
     fn write(&mut self, unit: usize, state: State) {
-        let state = if self.has(Flaw::SavesWithoutOutcome) { without_outcome(state) } else { state };
+        let state =
+            if self.has(Flaw::SavesWithoutOutcome) { without_outcome(state) } else { state };
         let plain = self.dying == Dying::No && self.case.disk.is_none();
         if plain && self.flaw.is_none() {
             self.units[unit].disk.settle(state);
@@ -265,7 +265,9 @@ impl World<'_> {
         for process in self.os.all_mut().filter(|process| process.unit == unit) {
             let exit = match (process.life, kept) {
                 (Life::Alive, _) if accident == Accident::Reboot => Exit::Unknown,
-                (Life::Zombie(_) | Life::Reaped(_), Outcome::Exited(exit)) if process.run == run => {
+                (Life::Zombie(_) | Life::Reaped(_), Outcome::Exited(exit))
+                    if process.run == run =>
+                {
                     exit
                 }
                 // Others have reaped it, and nobody has asked them.
@@ -275,7 +277,7 @@ impl World<'_> {
             let frees = alone || accident == Accident::Reboot;
             process.life = match process.life {
                 Life::Zombie(_) if !frees => Life::Zombie(exit),
-                _ => Life::Reaped(exit),
+                Life::Alive | Life::Zombie(_) | Life::Reaped(_) => Life::Reaped(exit),
             };
         }
         if accident == Accident::Reboot {
@@ -376,7 +378,11 @@ impl Kernel for World<'_> {
             Start::Fails(Millis::ZERO, failure) => return Spawned::Failed(failure),
             Start::Fails(delay, _) => {
                 self.plan(at.after(delay), unit, run, Deed::FailStart);
-                return if self.has(Flaw::StartsAtFork) { Spawned::Started } else { Spawned::Pending };
+                return if self.has(Flaw::StartsAtFork) {
+                    Spawned::Started
+                } else {
+                    Spawned::Pending
+                };
             }
             Start::After(_) => {}
         }
@@ -481,8 +487,7 @@ impl Kernel for World<'_> {
             return None;
         }
         let process = self.os.find(unit, run).copied();
-        let refused =
-            process.is_some_and(|p| p.script.signals == Signals::Refused) && !self.healed;
+        let refused = process.is_some_and(|p| p.script.signals == Signals::Refused) && !self.healed;
         if let Some(signal) = signal
             && let Some(Entry { pid, .. }) = self.target(unit, run).copied()
             && !refused
@@ -504,7 +509,8 @@ impl Kernel for World<'_> {
             self.violate(Property::ReleasedOnce);
             return None;
         }
-        let keeps = self.has(Flaw::NeverReaps) || self.has(Flaw::KeepsFailedStarts) && process.failed;
+        let keeps =
+            self.has(Flaw::NeverReaps) || self.has(Flaw::KeepsFailedStarts) && process.failed;
         if !keeps {
             self.reap(unit, run);
         }

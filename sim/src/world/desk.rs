@@ -120,7 +120,16 @@ impl Desk {
                 self.heard += 1;
                 return false;
             }
-            _ => return false,
+            Event::PolicyChanged
+            | Event::Started { .. }
+            | Event::StartFailed { .. }
+            | Event::Ready { .. }
+            | Event::Ping { .. }
+            | Event::Unhealthy { .. }
+            | Event::Exited { .. }
+            | Event::Released { .. }
+            | Event::TimerFired { .. }
+            | Event::Recovered { .. } => return false,
         };
         self.heard += 1;
         if self.flaw == Some(Flaw::OneCaller) {

@@ -33,7 +33,8 @@ pub(super) enum File {
 }
 
 impl Disk {
-    pub(super) const EMPTY: Self = Self { seen: [Content::Missing; 2], kept: [Content::Missing; 2] };
+    pub(super) const EMPTY: Self =
+        Self { seen: [Content::Missing; 2], kept: [Content::Missing; 2] };
 
     /// What a monitor reads.
     pub(super) const fn read(&self) -> Content {

@@ -1,7 +1,7 @@
 //! The virtual world: an operating system that is honest, a case that says what goes wrong in it, and the
 //! backend above it, on a clock that jumps from event to event.
 //!
-//! [`Os`] has numbers, processes, zombies and groups; [`Disk`] has files. The backend is the [`Kernel`]
+//! The system has numbers, processes, zombies and groups; the disk has files. The backend is the kernel
 //! that the driver is given. It keeps the rules of `monitor-os`: it means processes by identity, keeps an
 //! ended one as a zombie until its release, asks for every child at each notice and before each signal,
 //! saves by a temporary file, and proves the identity of what it adopts. A [`Flaw`] is one of these rules
@@ -52,7 +52,7 @@ pub struct TraceLine {
 }
 
 /// What a run of a case has shown.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Verdict {
     /// Every step, in order.
     pub trace: Vec<TraceLine>,
@@ -266,7 +266,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn saw(&mut self, sight: Sight) {
+    const fn saw(&mut self, sight: Sight) {
         self.sights = self.sights.with(sight);
     }
 
@@ -511,9 +511,8 @@ impl<'a> World<'a> {
     /// A process that no saved state knows of is nobody's, so the monitor does not die with one.
     fn may_die(&self) -> bool {
         let known = |unit: &Unit<'_>| unit.saved == unit.state;
-        let ran = |(number, unit): (usize, &Unit<'_>)| {
-            self.os.find(number, unit.saved.run()).is_some()
-        };
+        let ran =
+            |(number, unit): (usize, &Unit<'_>)| self.os.find(number, unit.saved.run()).is_some();
         self.units.iter().all(known) && self.units.iter().enumerate().any(ran)
     }
 
@@ -632,7 +631,7 @@ impl<'a> World<'a> {
     // What is judged.
 
     /// Judges a world in which nothing more can happen.
-    fn judge_the_end(&mut self) -> Option<Property> {
+    fn judge_the_end(&self) -> Option<Property> {
         if self.gave_up {
             return Some(Property::Total);
         }
@@ -720,21 +719,22 @@ impl<'a> World<'a> {
             let ended = process.life != Life::Alive;
             self.require(honest && ended, Property::TrueStatus);
         }
-        match report.event {
-            Event::Started { run } if run == report.before.run() => {
-                let failed = self.os.find(unit, run).is_some_and(|process| process.failed);
-                self.require(!failed, Property::StartFailures);
-            }
-            // Which of the two comes first makes no difference to where a run ends.
-            Event::Exited { run, .. }
-                if report.before.phase() == Phase::Starting && run == report.before.run() =>
-            {
-                let step = |state, event| self.machine.step(report.policy, state, event).state;
-                let started = step(report.before, Event::Started { run });
-                let same = step(started, report.event) == state;
-                self.require(same, Property::EarlyEnd);
-            }
-            _ => {}
+        let current = report.event.run() == Some(report.before.run());
+        if let Event::Started { run } = report.event
+            && current
+        {
+            let failed = self.os.find(unit, run).is_some_and(|process| process.failed);
+            self.require(!failed, Property::StartFailures);
+        }
+        // Which of the two comes first makes no difference to where a run ends.
+        if let Event::Exited { run, .. } = report.event
+            && current
+            && report.before.phase() == Phase::Starting
+        {
+            let step = |state, event| self.machine.step(report.policy, state, event).state;
+            let started = step(report.before, Event::Started { run });
+            let same = step(started, report.event) == state;
+            self.require(same, Property::EarlyEnd);
         }
         let gone = matches!(
             report.step.actions.emit,
@@ -761,10 +761,12 @@ impl<'a> World<'a> {
         let in_flight = matches!(before, Phase::Cancelling | Phase::Aborting);
         let overdue = unit.over_by.is_some_and(|by| report.at > by) && !in_flight;
         let stop = report.policy.rules().stop;
-        let asked = match report.event {
-            Event::StopRequested { mode: StopMode::Graceful(grace), .. }
-            | Event::RestartRequested { grace } => grace,
-            _ => Grace::Policy,
+        let asked = if let Event::StopRequested { mode: StopMode::Graceful(grace), .. }
+        | Event::RestartRequested { grace } = report.event
+        {
+            grace
+        } else {
+            Grace::Policy
         };
         let first = match asked {
             Grace::Policy => stop.grace,
@@ -864,7 +866,7 @@ impl Clocks {
     }
 
     /// What a backend with this flaw takes for the time.
-    fn read(self, now: Moment, flaw: Option<Flaw>) -> Moment {
+    const fn read(self, now: Moment, flaw: Option<Flaw>) -> Moment {
         match flaw {
             Some(Flaw::SleepingClock) => Moment::from_nanos(now.as_nanos() + self.asleep),
             Some(Flaw::WallClock) => self.wall(now),
@@ -873,7 +875,7 @@ impl Clocks {
     }
 
     /// When the monotonic clock is where such a backend waits for.
-    fn when(self, deadline: Moment, flaw: Option<Flaw>) -> Moment {
+    const fn when(self, deadline: Moment, flaw: Option<Flaw>) -> Moment {
         let nanos = deadline.as_nanos();
         match flaw {
             Some(Flaw::SleepingClock) => Moment::from_nanos(nanos.saturating_sub(self.asleep)),
@@ -884,7 +886,7 @@ impl Clocks {
         }
     }
 
-    fn wall(self, now: Moment) -> Moment {
+    const fn wall(self, now: Moment) -> Moment {
         Moment::from_nanos((now.as_nanos() + self.asleep).saturating_add_signed(self.set))
     }
 }
