@@ -274,7 +274,7 @@ impl<'a> World<'a> {
         self.flaw == Some(flaw)
     }
 
-    fn occur(&mut self, at: Moment, happening: Happening) -> Occurrence {
+    const fn occur(&mut self, at: Moment, happening: Happening) -> Occurrence {
         self.now = at;
         Occurrence { at: self.clocks.read(at, self.flaw), happening }
     }
