@@ -19,6 +19,7 @@ use monitor_os::Machine;
 
 use crate::race::Race;
 use crate::saboteur::{Saboteur, edited, nothing, with};
+use crate::world::{Flaw, Suspect};
 
 /// One bug of the bank.
 #[derive(Clone, Copy, Debug)]
@@ -31,18 +32,47 @@ pub struct Bug {
     pub symptom: &'static str,
     /// What was wrong, as it is put back here.
     pub cause: &'static str,
+    /// Where it is put back.
+    pub layer: Layer,
     /// The race that it needs; `None` where a run of any kind may show it.
     pub race: Option<Race>,
+    flaw: Option<Flaw>,
     step: fn(&Policy, State, Event) -> Step,
+}
+
+/// The layer that has a bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The machine: a wrong answer.
+    Core,
+    /// What deals with processes, numbers, notices and clocks.
+    Os,
+    /// What saves and reads states.
+    Store,
+    /// What hears callers and answers them, and drives the machine.
+    Driver,
+}
+
+impl Layer {
+    /// The name, as printed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Os => "os",
+            Self::Store => "store",
+            Self::Driver => "driver",
+        }
+    }
 }
 
 /// The bank as a page, for `docs/BUGS.md`.
 #[must_use]
 pub fn page() -> String {
     let mut page = String::from(PAGE_HEAD);
-    for Bug { id, source, symptom, cause, race, .. } in ALL {
-        let race = race.map_or("anything", Race::name);
-        page.push_str(&format!("| {id} | {source} | {symptom} | {cause} | {race} |\n"));
+    for Bug { id, source, symptom, cause, layer, race, .. } in ALL {
+        let (layer, race) = (layer.name(), race.map_or("anything", Race::name));
+        page.push_str(&format!("| {id} | {layer} | {source} | {symptom} | {cause} | {race} |\n"));
     }
     page.push_str(PAGE_TAIL);
     page
@@ -51,29 +81,28 @@ pub fn page() -> String {
 const PAGE_HEAD: &str = "\
 # The bug bank
 
-Bugs that real supervisors shipped, each put back as one wrong answer of the machine, outside production
-code. `monitor-sim bugs` hunts all of them. Printed from `sim/src/bank.rs`; a test keeps it current
-(`UPDATE_BUGS=1 cargo test -p monitor-sim --test bank`). A race is what the hunt aims at first.
+Bugs that real supervisors shipped, each put back outside production code: as one wrong answer of the machine,
+or as one wrong habit of the backend in the virtual world. `monitor-sim bugs` hunts all of them. Printed from
+`sim/src/bank.rs`; a test keeps it current (`UPDATE_BUGS=1 cargo test -p monitor-sim --test bank`). A race is
+what the hunt aims at first.
 
-| bug | source | symptom | cause, as put back | race |
-| --- | --- | --- | --- | --- |
+| bug | layer | source | symptom | cause, as put back | race |
+| --- | --- | --- | --- | --- | --- |
 ";
 
 const PAGE_TAIL: &str = "
 ## What is not here
 
-Not said by one answer of the machine, or by no case that the simulator can run so far:
-
 | bugs | why |
 | --- | --- |
-| BB-60, BB-87, BB-91 | the types cannot say it: a live run has no outcome, a target is a run and not a number |
-| BB-112, BB-113, BB-115, BB-117 | there is no wall clock to be read, and exits are matched by run |
-| BB-11, BB-12, BB-27, BB-45, BB-127, BB-137, BB-146, BB-161, BB-165 | they need waiters, locks, queries or a queue beside the machine |
-| BB-114 | the virtual clock does not suspend yet |
-| BB-34, BB-38, BB-53, BB-55, BB-90, BB-93 to BB-102, BB-104, BB-108, BB-109 | the virtual kernel loses, merges and refuses nothing yet |
-| BB-82, BB-83, BB-85, BB-86, BB-88, BB-89, BB-92, BB-141 | the virtual kernel has no process numbers to be used again |
-| BB-156 to BB-158, BB-160 | the virtual disk fails, and does not tear or reorder yet |
-| BB-79, BB-80, BB-126, BB-130, BB-168, BB-169 | a matter of one backend; its tests are in `monitor-os` |
+| BB-60, BB-87 | the types cannot say it: a live run has no outcome, a target is a run and not a number |
+| BB-12, BB-27 | there is no second watcher that acts on a copy of the state |
+| BB-45, BB-100, BB-161 | there are no locks, no channel that blocks, and no handle that can be missing |
+| BB-90 | no process tells the monitor which process is the main one |
+| BB-98 | the monitor adopts no orphans: they are those of init |
+| BB-126 | a unit has one process whose end is told |
+| BB-141 | a world has one monitor |
+| BB-79, BB-80, BB-168, BB-169 | a matter of one backend; its tests are in `monitor-os` |
 | BB-121 | the state is one value, read at once |
 | BB-173 | a consequence of a rule and no bug: the rule is documented |
 ";
@@ -89,6 +118,12 @@ impl Machine for Bug {
     }
 }
 
+impl Suspect for Bug {
+    fn flaw(&self) -> Option<Flaw> {
+        self.flaw
+    }
+}
+
 impl fmt::Display for Bug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id)
@@ -101,18 +136,43 @@ const DOUBLE: Option<Race> = Some(Race::DoubleStop);
 const EARLY: Option<Race> = Some(Race::ExitBeforeStarted);
 const RESTART: Option<Race> = Some(Race::RestartDuringBackoff);
 const STALE: Option<Race> = Some(Race::StaleTimers);
+const HALVES: Option<Race> = Some(Race::StopBetweenHalves);
+const NOTICE: Option<Race> = Some(Race::StopAgainstNotice);
+const NUMBER: Option<Race> = Some(Race::NumberReuse);
+const CRASH: Option<Race> = Some(Race::CrashInAStep);
+const CLOCK: Option<Race> = Some(Race::ClockJump);
+const CROWD: Option<Race> = Some(Race::Crowd);
 
 macro_rules! bank {
-    ($($id:literal, $source:literal, $race:expr, $symptom:literal, $cause:literal, $step:expr;)*) => {
+    (
+        $($id:literal, $source:literal, $race:expr, $symptom:literal, $cause:literal, $step:expr;)*
+        below the machine
+        $($below:literal, $layer:ident, $flaw:ident, $from:literal, $aim:expr, $shows:literal,
+            $does:literal;)*
+    ) => {
         /// All bugs.
-        pub const ALL: &[Bug] = &[$(Bug {
-            id: $id,
-            source: $source,
-            symptom: $symptom,
-            cause: $cause,
-            race: $race,
-            step: $step,
-        }),*];
+        pub const ALL: &[Bug] = &[
+            $(Bug {
+                id: $id,
+                source: $source,
+                symptom: $symptom,
+                cause: $cause,
+                layer: Layer::Core,
+                race: $race,
+                flaw: None,
+                step: $step,
+            },)*
+            $(Bug {
+                id: $below,
+                source: $from,
+                symptom: $shows,
+                cause: $does,
+                layer: Layer::$layer,
+                race: $aim,
+                flaw: Some(Flaw::$flaw),
+                step: Policy::step,
+            },)*
+        ];
     };
 }
 
@@ -129,7 +189,7 @@ bank! {
         }
         _ => Saboteur::KeepsBackoffTimer.step(p, s, e),
     };
-    "BB-4", "process-compose 673850d", None,
+    "BB-4", "process-compose 673850d", HALVES,
     "a restart under way overrides a later stop",
     "between the halves of a restart a stop finds nothing to stop",
     |p, s, e| if is_stop(e) && in_phase(s, &[Phase::Releasing, Phase::Purging]) && s.reason() == Reason::RestartRequested {
@@ -169,7 +229,7 @@ bank! {
         let step = p.step(s, e);
         if is_stop(e) && in_phase(s, &[Phase::BackingOff]) { with(step, |a| a.persist = false) } else { step }
     };
-    "BB-13", "watchexec-supervisor", None,
+    "BB-13", "watchexec-supervisor", HALVES,
     "a stop after a restart ends in a new run",
     "the stop does not clear the mark that asks for the start",
     |p, s, e| {
@@ -210,7 +270,7 @@ bank! {
         let step = p.step(reasoned(s, Reason::Wanted), e);
         resaved(s, step)
     } else { p.step(s, e) };
-    "BB-20", "systemd #6504", None,
+    "BB-20", "systemd #6504", HALVES,
     "the restart rule undoes a queued stop",
     "the decision made at the exit does not look at a stop that comes after it",
     |p, s, e| if is_stop(e) && in_phase(s, &[Phase::Releasing]) { nothing(s) } else { p.step(s, e) };
@@ -680,6 +740,110 @@ bank! {
     |p, s, e| if e == Event::ResetRequested && in_phase(s, &[Phase::BackingOff]) { p.step(s, Event::TimerFired { timer: TimerToken { run: s.run(), kind: TimerKind::Backoff } }) } else { p.step(s, e) };
     "M-12", "generic", None, "another policy forgets failures", "what is counted is cleared with the update",
     |p, s, e| { let step = p.step(s, e); if e == Event::PolicyChanged { restate(s, step, |b| (b[16], b[17]) = (0, 0)) } else { step } };
+
+    below the machine
+
+    // Whom a signal reaches.
+    "BB-83", Os, ReapsBeforeSignal, "pitchfork PR #878", NUMBER,
+    "a stranger is killed", "asked by the handle, reaped, and signalled by the number";
+    "BB-85", Os, ForwardsByNumber, "conmon 8596fc6", NUMBER,
+    "a signal kills a stranger", "the number is kept after the wait, and signals are passed on by it";
+    "BB-91", Os, KeepsFirstNumber, "dinit 79f9c04", NUMBER,
+    "the wrong process is signalled", "the number of an earlier run is stored";
+    "BB-93", Os, ReapsAtNotice, "the seed", NUMBER,
+    "a kill after the end hits whoever has the number", "reaped before the end is told, signalled by the number";
+
+    // How ends are learnt.
+    "BB-34", Os, TrustsNotices, "moby c458bca6dc", NOTICE,
+    "stop never succeeds after a missed notice", "notices are believed, nobody asks";
+    "BB-33b", Os, NobodyIsSent, "moby #41579", NOTICE,
+    "stop waits for ever for a process that is gone", "a signal that finds nobody counts as sent";
+    "BB-38", Os, DiesOfNobody, "supervisord #536", NOTICE,
+    "the whole daemon dies", "a signal that finds nobody leads to a state that asserts";
+    "BB-53", Os, EmptyGroupIsTheEnd, "systemd #6608", None,
+    "a failed unit is judged clean", "the empty group is handled before the status";
+    "BB-86", Os, TwoReapers, "containerd #5890", None,
+    "the status is taken by the other", "a reaper for all children beside one for each";
+    "BB-94", Os, OneWaitPerNotice, "catatonit #4; eventcore #116", CROWD,
+    "one of several deaths is never noticed", "one wait a notice";
+    "BB-95", Os, AnyChildEndsTheRun, "bubblewrap #146", CROWD,
+    "another child is taken for the main process", "the end of any child ends the run";
+    "BB-96", Os, MissesEarlyEnds, "moby 27087eacbf", EARLY,
+    "a child that dies at once is never noticed", "an error path returns before the wait begins";
+    "BB-97", Os, KeepsFailedStarts, "podman c726cf8106", None,
+    "zombies of failed starts", "returned without a wait";
+    "BB-99", Driver, KeepsOneEnd, "containerd #2709", CROWD,
+    "ends are dropped when a buffer is full", "there is room for one end";
+    "BB-102", Os, NobodyIsAnEnd, "circus f1d1e6a4", CROWD,
+    "a living process counts as dead", "a wait that answers 0 is read as a status";
+    "BB-104", Os, NeverReaps, "process-compose 49c6975", None,
+    "dropped children stay zombies", "nothing is reaped";
+    "BB-108", Os, EndIsEndOfOutput, "tinyexec #138", NOTICE,
+    "the wait never ends", "the end of the output is taken for the end of the process";
+    "BB-130", Os, StartsAtFork, "conmon 05eff51", None,
+    "an exec that never ran is reported as a success", "the start is told at the fork";
+    "M-13", Driver, ForgetsAnswers, "generic", None,
+    "a started process is starting for ever", "what a spawn answers is not heard";
+
+    // What a run leaves.
+    "BB-92", Os, KillsASnapshot, "pm2 #6084", None,
+    "processes of the tree are missed", "the tree is read before, and killed by what was read";
+    "BB-109", Os, ForgetsTheGroup, "systemd #8630", None,
+    "two instances of a database", "a run is over when its leader is, whoever is left";
+
+    // The monitor's own restarts.
+    "BB-55", Os, UnknownIsZero, "conmon 90d6038", CRASH,
+    "a lost status is reported as 0", "0 is the default of a status that nobody knows";
+    "BB-82", Os, AdoptsByNumber, "pitchfork #631", NUMBER,
+    "after a crash another program is taken over and killed", "the identity of the saved number is not checked";
+    "BB-89", Os, AdoptsBlindly, "nomad 4e2d9675e7", CRASH,
+    "attached to whatever is at the saved address", "no check at all";
+    "BB-101", Os, AdoptsZombies, "moby #40735", CRASH,
+    "a zombie counts as alive", "asked by signal 0";
+    "BB-146", Driver, ServesUnread, "moby #32808", CRASH,
+    "an event during the start-up meets parts that are not there", "served before the state is read";
+
+    // The disk.
+    "BB-156", Store, SavesInPlace, "moby #17618", CRASH,
+    "an empty state file after a hard reboot", "truncated, then written";
+    "BB-157", Store, SavesWithoutOutcome, "pitchfork #231", CRASH,
+    "a state that the format cannot say is lost", "the form has no word for how it ended";
+    "BB-158", Store, SharesTemporary, "pm2 #3865", CRASH,
+    "two exits at once leave a corrupt dump", "two writers, one file";
+    "BB-160", Store, HidesSaveErrors, "the seed", CRASH,
+    "a state that could not be saved is gone", "the error is logged and dropped";
+    "M-14", Store, SavesWithoutSync, "generic", CRASH,
+    "an empty state file after a loss of power", "renamed before the content has reached the disk";
+    "M-15", Store, SavesLate, "generic", CRASH,
+    "what was done is not on disk", "saved after the commands and the telling";
+
+    // Clocks.
+    "BB-112", Os, WallClock, "supervisord PR #1047", CLOCK,
+    "after the clock was set back it waits for years", "delays are counted on the wall clock";
+    "BB-113", Os, NewsByStamp, "kubernetes #134153", CLOCK,
+    "newer news looks old", "ordered by wall stamps";
+    "BB-114", Os, SleepingClock, "systemd #20284", CLOCK,
+    "after a sleep the watchdog kills what was well", "the clock runs while nobody could";
+    "BB-115", Os, PingsByStamp, "systemd #5014", CLOCK,
+    "the clock is set back, pings no longer count", "pings are compared by wall stamps";
+    "BB-117", Os, EndsByStamp, "moby #51925", CLOCK,
+    "a real exit is dropped", "an exit before its start, by the wall clock, is ignored";
+
+    // Callers.
+    "BB-11", Driver, EndsWhenIdle, "pm2 #3206", None,
+    "the manager ends while a restart is pending", "idle is when no process lives";
+    "BB-36c", Driver, OneCaller, "watchexec-supervisor", DOUBLE,
+    "the first of two stops never returns", "there is room for one caller";
+    "BB-127", Driver, WakesByEdge, "moby c498d4700d", None,
+    "a waiter hangs after a very quick exit and restart", "woken by a change, not by what is";
+    "BB-137", Driver, CollapsesWishes, "runit #33", None,
+    "the order of commands is lost", "the last of the queued wishes is kept";
+    "BB-165", Driver, RegistersLate, "nomad 079cfb437d", None,
+    "not found: the wait begins after the kill", "subscribed after acting";
+    "M-16", Driver, WakesByAnything, "the seed, D13", STARTING,
+    "stop returns with the process running", "all waiters share one wake-up";
+    "M-17", Driver, AnswersTwice, "generic", DOUBLE,
+    "a caller is answered again", "who was answered is kept";
 }
 
 const UP: [Phase; 4] = [Phase::Starting, Phase::Activating, Phase::Running, Phase::Healthy];

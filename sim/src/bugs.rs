@@ -3,7 +3,7 @@
 
 use monitor_os::Machine;
 
-use crate::bank::Bug;
+use crate::bank::{Bug, Layer};
 use crate::family::family;
 use crate::hunt::{self, Hunt};
 use crate::model;
@@ -109,25 +109,30 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
     let strict = oracle == Some(Oracle::Reference);
     let begin = clock();
     let mut exhausted = None;
-    if !strict && let Some((property, len)) = shortest(&bug) {
+    // The exhaustive engine has no world below the machine.
+    let searched = bug.layer == Layer::Core;
+    if searched
+        && !strict
+        && let Some((property, len)) = shortest(&bug)
+    {
         oracle.get_or_insert(Oracle::Property(property));
         exhausted = Some(len);
     }
-    if exhausted.is_none() {
+    if searched && exhausted.is_none() {
         let compared = Compared::strict(bug);
         exhausted = shortest(&&compared).map(|(_, len)| len);
         if exhausted.is_some() {
             oracle.get_or_insert(Oracle::Reference);
         }
     }
-    let searched = clock() - begin;
+    let spent = clock() - begin;
     Catch {
         bug,
         found,
         oracle,
         cases: quantile(&cases, 50).unwrap_or(0),
-        median_ms: quantile(&times, 50).unwrap_or(searched),
-        p95_ms: quantile(&times, 95).unwrap_or(searched),
+        median_ms: quantile(&times, 50).unwrap_or(spent),
+        p95_ms: quantile(&times, 95).unwrap_or(spent),
         shrunk_len: quantile(&lengths, 50),
         exhaustive_len: exhausted,
     }
@@ -178,11 +183,18 @@ fn shortest(machine: &impl Machine) -> Option<(Property, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use monitor_core::{
+        Actions, Delay, Event, Millis, Note, Phase, Policy, State, Step, TimerCommand, TimerKind,
+    };
     use monitor_os::Core;
 
     use super::*;
     use crate::bank;
+    use crate::case::Case;
     use crate::screen::FailureScreen;
+    use crate::world::{self, Suspect};
 
     #[test]
     fn every_bug_of_the_bank_is_found_and_every_oracle_fires() {
@@ -193,7 +205,120 @@ mod tests {
             let Some(oracle) = oracle else { panic!("{bug} ({}) is not found", bug.symptom) };
             silent.retain(|&property| oracle != Oracle::Property(property));
         }
+        // These are about the harness itself, and fire in the tests below.
+        silent.retain(|property| !PLANTED.contains(property));
         assert!(silent.is_empty(), "never seen to fail: {silent:?}");
+    }
+
+    const PLANTED: [Property; 3] = [Property::NoHotLoop, Property::SameAgain, Property::EarlyEnd];
+
+    /// A machine that goes from step to step without time: every timer is due at once.
+    #[derive(Clone, Copy)]
+    struct Hot;
+
+    impl Suspect for Hot {}
+
+    impl Machine for Hot {
+        fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
+            let mut step = Core.step(policy, state, event);
+            if let TimerCommand::Arm(delay) = &mut step.actions.timer
+                && step.state.phase() == Phase::Healthy
+            {
+                *delay = Delay::exact(Millis::ZERO);
+            }
+            if let Event::TimerFired { timer } = event
+                && timer.kind == TimerKind::Watchdog
+            {
+                let watchdog = TimerCommand::Arm(Delay::exact(Millis::ZERO));
+                let actions = Actions { watchdog, ..Actions::NONE };
+                step = Step { state, actions, note: Note::Applied };
+            }
+            step
+        }
+    }
+
+    #[test]
+    fn a_loop_without_time_is_found() {
+        let case: Case =
+            "policy restart=always watchdog=1s\nprocess rest\n0ms start".parse().unwrap();
+        assert_eq!(world::run(&case, Hot, 400).violated, Some(Property::NoHotLoop));
+        assert_eq!(world::run(&case, Core, 400).violated, None);
+    }
+
+    /// A machine that remembers what it must not: how often it was asked.
+    struct Moody(Cell<u32>);
+
+    impl Suspect for &Moody {}
+
+    impl Machine for &Moody {
+        fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
+            self.0.set(self.0.get() + 1);
+            let event = if self.0.get() > 3 { Event::stop() } else { event };
+            Core.step(policy, state, event)
+        }
+    }
+
+    #[test]
+    fn a_case_that_is_not_the_same_again_is_found() {
+        let case: Case =
+            "policy restart=no\nprocess rest\n0ms start\n5ms signal HUP".parse().unwrap();
+        assert_eq!(world::run_again(&case, &Moody(Cell::new(0)), 400), Some(Property::SameAgain));
+        assert_eq!(world::run_again(&case, Core, 400), None);
+    }
+
+    /// A machine that counts an end before the acknowledgement against the budget twice.
+    #[derive(Clone, Copy)]
+    struct Harsh;
+
+    impl Suspect for Harsh {}
+
+    impl Machine for Harsh {
+        fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
+            let mut step = Core.step(policy, state, event);
+            if let (Event::Exited { .. }, Phase::Starting) = (event, state.phase()) {
+                let mut bytes = step.state.to_bytes();
+                bytes[16] = bytes[16].wrapping_add(1);
+                step.state = State::from_bytes(&bytes).unwrap_or(step.state);
+            }
+            step
+        }
+    }
+
+    #[test]
+    fn an_early_end_that_leads_elsewhere_is_found() {
+        let text = "policy restart=always\nprocess rest starts=5ms lives=1ms\n0ms start\n1s stop";
+        let case: Case = text.parse().unwrap();
+        assert_eq!(world::run(&case, Harsh, 400).violated, Some(Property::EarlyEnd));
+        assert_eq!(world::run(&case, Core, 400).violated, None);
+    }
+
+    /// A machine that has no answer.
+    #[derive(Clone, Copy)]
+    struct Partial;
+
+    impl Suspect for Partial {}
+
+    impl Machine for Partial {
+        fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
+            assert_ne!(event, Event::ResetRequested, "no answer");
+            Core.step(policy, state, event)
+        }
+    }
+
+    #[test]
+    fn a_machine_that_panics_is_found() {
+        let case: Case = "policy restart=no\nprocess rest\n0ms start\n5ms reset".parse().unwrap();
+        assert_eq!(world::run(&case, Partial, 400).violated, Some(Property::Total));
+    }
+
+    #[test]
+    fn every_invariant_of_the_collection_has_a_property() {
+        let sources: Vec<&str> =
+            Property::ALL.iter().flat_map(|property| property.source().split(' ')).collect();
+        for number in 1..=36 {
+            let id = format!("I{number}");
+            assert!(sources.contains(&id.as_str()), "{id}");
+        }
     }
 
     #[test]

@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use monitor_core::Phase;
-use monitor_os::Machine;
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
@@ -31,7 +30,7 @@ use crate::hunt::STEPS_MAX;
 use crate::model::event_name;
 use crate::race::Race;
 use crate::shrink;
-use crate::world::{self, Verdict};
+use crate::world::{self, Suspect, Verdict};
 
 /// Which cases a campaign consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ impl Plan {
     }
 
     /// Runs the cases of a range; every twentieth twice, to see whether it does the same again.
-    pub fn run(&self, range: Range<u64>, machine: impl Machine + Copy) -> Report {
+    pub fn run(&self, range: Range<u64>, machine: impl Suspect + Copy) -> Report {
         let mut report = Report::default();
         let mut cells: BTreeMap<(Phase, &'static str), u64> = BTreeMap::new();
         for index in range {

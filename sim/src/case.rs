@@ -13,6 +13,27 @@
 //! 2s policy restart=no
 //! ```
 //!
+//! What goes wrong in the world is said in the same way: by words of a process, by lines about the whole,
+//! and by inputs at their time. More units on the same driver follow their lines `unit`, and inputs name
+//! them by their number:
+//!
+//! ```text
+//! policy restart=always
+//! process rest notice=lost signals=refused output=3s
+//! unit
+//! policy restart=on-failure
+//! process rest lives=1s notice=late:5s
+//! pids 3
+//! disk tears
+//! 0ms start
+//! 0ms @1 start
+//! 1s wall +1h
+//! 2s suspend 10m
+//! 3s crash after=2 down=1s
+//! 4s reboot
+//! 5s heal
+//! ```
+//!
 //! Lines may also say what is expected to come of it: [`mod@crate::expect`]. ` # ` begins a comment.
 
 use std::fmt;
@@ -33,6 +54,13 @@ pub struct Case {
     pub timers_late: Millis,
     /// Saving fails before this time.
     pub saves_fail_until: Millis,
+    /// Further units on the same driver: the units 1, 2 and so on.
+    pub others: Vec<Other>,
+    /// How many process numbers there are, from 1; `None` for more than are ever used. Numbers that no
+    /// process of the case holds are held by strangers.
+    pub pids: Option<u8>,
+    /// What the disk does when the power goes to what was not made to survive; `None`: it keeps it.
+    pub disk: Option<DiskFault>,
     /// What draws the jitter.
     pub seed: u64,
     /// What is asked, in the order of time.
@@ -41,11 +69,48 @@ pub struct Case {
     pub expected: Expected,
 }
 
+/// A further unit: a policy of its own, and processes of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// The policy in force at the beginning.
+    pub policy: Policy,
+    /// What the processes do, by run; the last entry serves all later runs. None are obedient.
+    pub scripts: Vec<Script>,
+}
+
+/// What a disk does to a content that no sync has made to survive, when the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFault {
+    /// It is as it was before.
+    Loses,
+    /// Of what was written into an empty file there is the beginning.
+    Tears,
+    /// A new name has survived that was given after the content.
+    Reorders,
+}
+
+impl DiskFault {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Loses, Self::Tears, Self::Reorders];
+
+    /// The word of the case's text form.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Loses => "loses",
+            Self::Tears => "tears",
+            Self::Reorders => "reorders",
+        }
+    }
+}
+
 /// One thing that is asked or injected at its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedInput {
     /// When, from the beginning.
     pub at: Millis,
+    /// Of which unit, where it concerns one; 0 is the first.
+    pub unit: u8,
     /// What.
     pub what: What,
 }
@@ -57,11 +122,44 @@ pub enum What {
     Tell(Event),
     /// Another policy.
     Amend(Policy),
-    /// The monitor dies and is started again at once with what it saved. Nothing happens while the last
-    /// state is not saved, or before the first run.
-    Crash,
-    /// The same, and everything that ran is gone.
-    Reboot,
+    /// The monitor dies and is started again with what it saved. Nothing happens while the last state is
+    /// not saved, or before the first run.
+    Crash {
+        /// After how many of its operations from now on: each spawn, signal and release is one, each save
+        /// is five. 0: at once.
+        after: u8,
+        /// How long it is down. After 0 it has its children still; otherwise others have reaped those who
+        /// have ended.
+        down: Millis,
+    },
+    /// The machine is booted: the same, and everything that ran is gone.
+    Reboot {
+        /// As above.
+        after: u8,
+    },
+    /// From now on nothing goes wrong any more; what was held back is told. Happens by itself, a minute
+    /// after the last input.
+    Heal,
+    /// The wall clock is set.
+    Wall(Jump),
+    /// The machine sleeps for so long: nothing happens, and the monotonic clock stands still.
+    Suspend(Millis),
+}
+
+/// By how much the wall clock is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jump {
+    /// Into the future.
+    Ahead(Millis),
+    /// Into the past.
+    Back(Millis),
+}
+
+impl What {
+    /// The monitor dies at once, and is started again at once.
+    pub const CRASH: Self = Self::Crash { after: 0, down: Millis::ZERO };
+    /// The machine is booted at once.
+    pub const REBOOT: Self = Self::Reboot { after: 0 };
 }
 
 /// What one process does.
@@ -83,6 +181,45 @@ pub struct Script {
     pub pings: Option<Millis>,
     /// When a health check fails, from its spawn; `None` never.
     pub unhealthy: Option<Millis>,
+    /// How the monitor is notified of its end.
+    pub notice: Notice,
+    /// What becomes of signals to it and its group.
+    pub signals: Signals,
+    /// For how long something that it started holds its output open after its end.
+    pub output: Option<Output>,
+}
+
+/// How a monitor is notified of the end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// At once. Of ends at the same moment there is one notice.
+    Once,
+    /// At once, and again a millisecond later.
+    Twice,
+    /// So much later.
+    Late(Millis),
+    /// Not at all, until the world heals.
+    Lost,
+}
+
+/// What becomes of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signals {
+    /// It is delivered.
+    Delivered,
+    /// The monitor may not send it (EPERM), until the world heals.
+    Refused,
+    /// The process has just ended and was reaped by somebody else (ESRCH): how it ended is not known.
+    Missed,
+}
+
+/// For how long an output is held open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// So long.
+    For(Millis),
+    /// Until the world heals.
+    ForEver,
 }
 
 /// How a start goes.
@@ -114,7 +251,28 @@ impl Script {
         ready: None,
         pings: None,
         unhealthy: None,
+        notice: Notice::Once,
+        signals: Signals::Delivered,
+        output: None,
     };
+
+    /// Whether something goes wrong that healing ends.
+    #[must_use]
+    pub fn is_faulty(&self) -> bool {
+        self.notice != Notice::Once || self.signals != Signals::Delivered || self.output.is_some()
+    }
+
+    /// The same with one fault less each.
+    pub fn without_a_fault(self) -> impl Iterator<Item = Self> {
+        let plain = Self::OBEDIENT;
+        [
+            Self { notice: plain.notice, ..self },
+            Self { signals: plain.signals, ..self },
+            Self { output: plain.output, ..self },
+        ]
+        .into_iter()
+        .filter(move |simpler| *simpler != self)
+    }
 }
 
 impl Case {
@@ -126,6 +284,9 @@ impl Case {
             scripts: vec![Script::OBEDIENT],
             timers_late: Millis::ZERO,
             saves_fail_until: Millis::ZERO,
+            others: Vec::new(),
+            pids: None,
+            disk: None,
             seed: 0,
             inputs: Vec::new(),
             expected: Expected::default(),
@@ -135,27 +296,100 @@ impl Case {
     /// The same with another input, which must not be earlier than the last.
     #[must_use]
     pub fn tell(mut self, at_ms: u32, event: Event) -> Self {
-        self.inputs.push(TimedInput { at: Millis::new(at_ms), what: What::Tell(event) });
+        self.inputs.push(TimedInput { at: Millis::new(at_ms), unit: 0, what: What::Tell(event) });
         self
     }
 
-    /// The script of the `nth` run, from 0.
+    /// How many units there are.
     #[must_use]
-    pub fn script(&self, nth: usize) -> Script {
-        let last = self.scripts.len().saturating_sub(1);
-        self.scripts.get(nth.min(last)).copied().unwrap_or(Script::OBEDIENT)
+    pub const fn units(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// The policy and the scripts of a unit; of one that there is not, those of the first.
+    #[must_use]
+    pub fn unit(&self, unit: usize) -> (&Policy, &[Script]) {
+        match unit.checked_sub(1).and_then(|other| self.others.get(other)) {
+            Some(other) => (&other.policy, &other.scripts),
+            None => (&self.policy, &self.scripts),
+        }
+    }
+
+    /// The script of the `nth` run of a unit, from 0.
+    #[must_use]
+    pub fn script(&self, unit: usize, nth: usize) -> Script {
+        let (_, scripts) = self.unit(unit);
+        let last = scripts.len().saturating_sub(1);
+        scripts.get(nth.min(last)).copied().unwrap_or(Script::OBEDIENT)
+    }
+
+    /// Whether something goes wrong that healing ends.
+    #[must_use]
+    pub fn is_faulty(&self) -> bool {
+        (0..self.units()).any(|unit| self.unit(unit).1.iter().any(Script::is_faulty))
+    }
+
+    /// The same with one thing less each that goes wrong around the processes, for shrinking. What scripts
+    /// say is simplified by [`Script::without_a_fault`].
+    pub fn without_a_fault(&self) -> impl Iterator<Item = Self> + '_ {
+        let others = (0..self.others.len()).map(|gone| {
+            let mut simpler = self.clone();
+            simpler.others.remove(gone);
+            simpler.inputs.retain(|input| usize::from(input.unit) != gone + 1);
+            for input in &mut simpler.inputs {
+                input.unit -= u8::from(usize::from(input.unit) > gone + 1);
+            }
+            simpler
+        });
+        let plain = [Self { pids: None, ..self.clone() }, Self { disk: None, ..self.clone() }];
+        let milder = (0..self.inputs.len()).flat_map(move |index| {
+            let mild = match self.inputs[index].what {
+                What::Crash { after, down } => vec![
+                    What::Crash { after: 0, down },
+                    What::Crash { after: after / 2, down },
+                    What::Crash { after, down: Millis::ZERO },
+                ],
+                What::Reboot { after } => {
+                    vec![What::Reboot { after: 0 }, What::Reboot { after: after / 2 }]
+                }
+                What::Tell(_) | What::Amend(_) | What::Heal | What::Wall(_) | What::Suspend(_) => {
+                    Vec::new()
+                }
+            };
+            mild.into_iter().map(move |what| {
+                let mut simpler = self.clone();
+                simpler.inputs[index].what = what;
+                simpler
+            })
+        });
+        let scripts = (0..self.others.len()).flat_map(move |other| {
+            (0..self.others[other].scripts.len()).flat_map(move |index| {
+                self.others[other].scripts[index].without_a_fault().map(move |script| {
+                    let mut simpler = self.clone();
+                    simpler.others[other].scripts[index] = script;
+                    simpler
+                })
+            })
+        });
+        others.chain(plain).chain(milder).chain(scripts)
     }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "policy {}", self.policy)?;
-        let last = self.scripts.len().saturating_sub(1);
-        for (nth, script) in self.scripts.iter().enumerate() {
-            if nth == last {
-                writeln!(f, "process rest{script}")?;
-            } else {
-                writeln!(f, "process #{}{script}", nth + 1)?;
+        for unit in 0..self.units() {
+            if unit > 0 {
+                writeln!(f, "unit")?;
+            }
+            let (policy, scripts) = self.unit(unit);
+            writeln!(f, "policy {policy}")?;
+            let last = scripts.len().saturating_sub(1);
+            for (nth, script) in scripts.iter().enumerate() {
+                if nth == last {
+                    writeln!(f, "process rest{script}")?;
+                } else {
+                    writeln!(f, "process #{}{script}", nth + 1)?;
+                }
             }
         }
         if self.timers_late > Millis::ZERO {
@@ -163,6 +397,12 @@ impl fmt::Display for Case {
         }
         if self.saves_fail_until > Millis::ZERO {
             writeln!(f, "saves fail-until={}", self.saves_fail_until)?;
+        }
+        if let Some(pids) = self.pids {
+            writeln!(f, "pids {pids}")?;
+        }
+        if let Some(disk) = self.disk {
+            writeln!(f, "disk {}", disk.name())?;
         }
         if self.seed > 0 {
             writeln!(f, "seed {}", self.seed)?;
@@ -173,19 +413,77 @@ impl fmt::Display for Case {
 
 impl fmt::Display for TimedInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.at, self.what)
+        write!(f, "{} ", self.at)?;
+        if self.unit > 0 {
+            write!(f, "@{} ", self.unit)?;
+        }
+        self.what.fmt(f)
     }
 }
 
+/// Prints the words of an input line, without its time and its unit.
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        let words = |f: &mut fmt::Formatter<'_>, name: &str, after: u8, down: Millis| {
+            f.write_str(name)?;
+            if after > 0 {
+                write!(f, " after={after}")?;
+            }
+            if down > Millis::ZERO { write!(f, " down={down}") } else { Ok(()) }
+        };
+        match *self {
             Self::Tell(event) => event.fmt(f),
             Self::Amend(policy) => write!(f, "policy {policy}"),
-            Self::Crash => f.write_str("crash"),
-            Self::Reboot => f.write_str("reboot"),
+            Self::Crash { after, down } => words(f, "crash", after, down),
+            Self::Reboot { after } => words(f, "reboot", after, Millis::ZERO),
+            Self::Heal => f.write_str("heal"),
+            Self::Wall(Jump::Ahead(by)) => write!(f, "wall +{by}"),
+            Self::Wall(Jump::Back(by)) => write!(f, "wall -{by}"),
+            Self::Suspend(time) => write!(f, "suspend {time}"),
         }
     }
+}
+
+/// Reads what `Display` prints.
+///
+/// # Errors
+/// [`CaseErrorKind`] naming the word.
+impl FromStr for What {
+    type Err = CaseErrorKind;
+
+    fn from_str(words: &str) -> Result<Self, CaseErrorKind> {
+        let words = words.trim();
+        let (head, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+        let rest = rest.trim();
+        let mut after = 0;
+        let mut down = Millis::ZERO;
+        if matches!(head, "crash" | "reboot") {
+            for word in rest.split_whitespace() {
+                match word.split_once('=') {
+                    Some(("after", value)) => after = small(word, value)?,
+                    Some(("down", value)) if head == "crash" => down = value.parse()?,
+                    _ => return Err(CaseErrorKind::Key(word.to_owned())),
+                }
+            }
+        }
+        Ok(match head {
+            "policy" => Self::Amend(rest.parse()?),
+            "crash" => Self::Crash { after, down },
+            "reboot" => Self::Reboot { after },
+            "heal" if rest.is_empty() => Self::Heal,
+            "suspend" => Self::Suspend(rest.parse()?),
+            "wall" => Self::Wall(match (rest.strip_prefix('+'), rest.strip_prefix('-')) {
+                (Some(by), _) => Jump::Ahead(by.parse()?),
+                (None, Some(by)) => Jump::Back(by.parse()?),
+                (None, None) => return Err(CaseErrorKind::Jump(rest.to_owned())),
+            }),
+            _ => Self::Tell(words.parse()?),
+        })
+    }
+}
+
+fn small(word: &str, value: &str) -> Result<u8, CaseErrorKind> {
+    value.parse().map_err(|_| CaseErrorKind::Number(word.to_owned()))
 }
 
 /// Prints what differs from [`Script::OBEDIENT`], each word with a space before it.
@@ -215,7 +513,22 @@ impl fmt::Display for Script {
                 write!(f, " {key}={value}")?;
             }
         }
-        Ok(())
+        match self.notice {
+            Notice::Once => {}
+            Notice::Twice => f.write_str(" notice=twice")?,
+            Notice::Late(delay) => write!(f, " notice=late:{delay}")?,
+            Notice::Lost => f.write_str(" notice=lost")?,
+        }
+        match self.signals {
+            Signals::Delivered => {}
+            Signals::Refused => f.write_str(" signals=refused")?,
+            Signals::Missed => f.write_str(" signals=missed")?,
+        }
+        match self.output {
+            None => Ok(()),
+            Some(Output::For(time)) => write!(f, " output={time}"),
+            Some(Output::ForEver) => f.write_str(" output=forever"),
+        }
     }
 }
 
@@ -256,9 +569,19 @@ pub enum CaseErrorKind {
     Word(ParseError),
     /// The policy is unsound.
     Policy(PolicyTextError),
-    /// The line begins with something else than a time, `policy`, `process`, `timers`, `saves`, `seed`,
-    /// `then`, `end`.
+    /// The line begins with something else than a time, `policy`, `process`, `unit`, `timers`, `saves`,
+    /// `pids`, `disk`, `seed`, `then`, `end`.
     Line(String),
+    /// The number in this word cannot be read, or is too large.
+    Number(String),
+    /// The value of this word is not one of those that there are.
+    Value(String),
+    /// The jump of the wall clock has no sign.
+    Jump(String),
+    /// There is no unit of this number.
+    NoUnit(String),
+    /// This happens to the monitor or its machine, and not to a unit.
+    NotOfAUnit(String),
     /// A key is not known.
     Key(String),
     /// The time is earlier than that of the line before.
@@ -289,11 +612,31 @@ impl fmt::Display for CaseErrorKind {
             Self::Policy(error) => error.fmt(f),
             Self::Line(word) => write!(
                 f,
-                "{word:?} begins no line: write policy, process, timers, saves, seed, then, end, or a time such as 50ms and what is asked then"
+                "{word:?} begins no line: write policy, process, unit, timers, saves, pids, disk, seed, then, end, or a time such as 50ms and what is asked then"
+            ),
+            Self::Number(word) => {
+                write!(
+                    f,
+                    "{word:?} is no number of this kind: write one from 0 to 255, of pids from 1"
+                )
+            }
+            Self::Value(word) => write!(
+                f,
+                "{word:?} is not known: write notice=twice, notice=late:5s or notice=lost, signals=refused or signals=missed, disk loses, disk tears or disk reorders"
+            ),
+            Self::Jump(word) => {
+                write!(f, "{word:?} is no jump: write wall +1h or wall -1h")
+            }
+            Self::NotOfAUnit(words) => {
+                write!(f, "{words:?} concerns the whole machine: write it without a unit")
+            }
+            Self::NoUnit(word) => write!(
+                f,
+                "{word:?} names no unit: write @N with N from 1 to the number of `unit` lines, or nothing for the first"
             ),
             Self::Key(word) => write!(
                 f,
-                "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, unhealthy (process), late (timers), fail-until (saves)"
+                "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, unhealthy, notice, signals, output (process), late (timers), fail-until (saves), after, down (crash), after (reboot)"
             ),
             Self::Backwards { at, before } => {
                 write!(
@@ -362,7 +705,10 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
     if head == "policy" {
         let policy = rest.parse()?;
         match case {
-            Some(case) => case.policy = policy,
+            Some(case) => match case.others.last_mut() {
+                Some(other) => other.policy = policy,
+                None => case.policy = policy,
+            },
             None => *case = Some(Case { scripts: Vec::new(), ..Case::new(policy) }),
         }
         return Ok(());
@@ -372,10 +718,21 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
         // The first word names the run; its number is its place among the lines.
         "process" => {
             let words = rest.trim_start().split_once(char::is_whitespace);
-            case.scripts.push(words.map_or("", |(_, words)| words).parse()?);
+            let script = words.map_or("", |(_, words)| words).parse()?;
+            match case.others.last_mut() {
+                Some(other) => other.scripts.push(script),
+                None => case.scripts.push(script),
+            }
         }
+        "unit" => case.others.push(Other { policy: case.policy, scripts: Vec::new() }),
         "timers" => case.timers_late = read_key(rest, "late")?.parse()?,
         "saves" => case.saves_fail_until = read_key(rest, "fail-until")?.parse()?,
+        "pids" => {
+            let pids = small(line, rest.trim())?;
+            case.pids = Some(pids).filter(|&pids| pids > 0);
+            case.pids.ok_or_else(|| CaseErrorKind::Number(line.to_owned()))?;
+        }
+        "disk" => case.disk = Some(read_disk(rest.trim())?),
         "seed" => {
             case.seed = rest.parse().map_err(|_| CaseErrorKind::Line(line.to_owned()))?;
         }
@@ -394,19 +751,33 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
                 return Err(CaseErrorKind::Backwards { at, before });
             }
             let rest = rest.trim();
-            let what = match (rest, rest.strip_prefix("policy ")) {
-                ("crash", _) => What::Crash,
-                ("reboot", _) => What::Reboot,
-                (_, Some(policy)) => What::Amend(policy.parse()?),
-                (_, None) => What::Tell(rest.parse()?),
+            let (unit, words) = match rest.split_once(char::is_whitespace) {
+                Some((unit, words)) if unit.starts_with('@') => (read_unit(unit, case)?, words),
+                _ => (0, rest),
             };
-            case.inputs.push(TimedInput { at, what });
+            let what = words.parse()?;
+            if unit > 0 && !matches!(what, What::Tell(_) | What::Amend(_)) {
+                return Err(CaseErrorKind::NotOfAUnit(words.trim().to_owned()));
+            }
+            case.inputs.push(TimedInput { at, unit, what });
             if let Some(answer) = answer {
                 case.expected.answered(case.inputs.len() - 1, what, answer)?;
             }
         }
     }
     Ok(())
+}
+
+fn read_unit(word: &str, case: &Case) -> Result<u8, CaseErrorKind> {
+    let number = word.strip_prefix('@').and_then(|number| number.parse().ok());
+    number
+        .filter(|&unit: &u8| unit > 0 && usize::from(unit) < case.units())
+        .ok_or_else(|| CaseErrorKind::NoUnit(word.to_owned()))
+}
+
+pub(crate) fn read_disk(word: &str) -> Result<DiskFault, CaseErrorKind> {
+    let known = DiskFault::ALL.into_iter().find(|fault| fault.name() == word);
+    known.ok_or_else(|| CaseErrorKind::Value(word.to_owned()))
 }
 
 fn read_key<'a>(rest: &'a str, key: &str) -> Result<&'a str, CaseErrorKind> {
@@ -435,6 +806,25 @@ fn read_script(rest: &str) -> Result<Script, CaseErrorKind> {
             "ready" => script.ready = never_or(value, "never")?,
             "pings" => script.pings = never_or(value, "never")?,
             "unhealthy" => script.unhealthy = never_or(value, "never")?,
+            "notice" => {
+                script.notice = match (value, value.strip_prefix("late:")) {
+                    ("twice", _) => Notice::Twice,
+                    ("lost", _) => Notice::Lost,
+                    (_, Some(delay)) => Notice::Late(delay.parse()?),
+                    (_, None) => return Err(CaseErrorKind::Value(word.to_owned())),
+                };
+            }
+            "signals" => {
+                script.signals = match value {
+                    "refused" => Signals::Refused,
+                    "missed" => Signals::Missed,
+                    _ => return Err(CaseErrorKind::Value(word.to_owned())),
+                };
+            }
+            "output" => {
+                script.output =
+                    Some(never_or(value, "forever")?.map_or(Output::ForEver, Output::For));
+            }
             _ => return Err(CaseErrorKind::Key(word.to_owned())),
         }
     }
@@ -457,14 +847,28 @@ mod tests {
 policy restart=always jitter=0%
 process #1 starts=5ms lives=1s exits=code=1 term=ignored leaves=2s
 process rest fails=permanent:0ms
+unit
+policy restart=on-failure
+process #1 notice=twice signals=refused output=forever
+process #2 notice=late:5s signals=missed output=3s
+process rest notice=lost
 timers late=3ms
 saves fail-until=500ms
+pids 3
+disk tears
 seed 7
 0ms start
+0ms @1 start
 1s50ms stop grace=5s
 2s policy restart=no
 3s crash
+3s crash after=2 down=1s
 4s reboot
+4s reboot after=3
+5s wall +1h
+5s wall -1h
+6s suspend 10m
+7s heal
 ";
 
     #[test]
@@ -482,6 +886,13 @@ seed 7
             ("policy restart=always\nprocess #1 eats=1s", "line 2: \"eats=1s\" is no word"),
             ("policy restart=always\n5ms leap", "line 2: event: \"leap\""),
             ("", "line 1: there is no policy yet"),
+            ("policy restart=always\n5ms @1 start", "line 2: \"@1\" names no unit"),
+            ("policy restart=no\nunit\n5ms @1 heal", "line 3: \"heal\" concerns the whole"),
+            ("policy restart=always\npids 0", "line 2: \"pids 0\" is no number"),
+            ("policy restart=always\ndisk eats", "line 2: \"eats\" is not known"),
+            ("policy restart=always\nprocess #1 notice=maybe", "line 2: \"notice=maybe\" is not"),
+            ("policy restart=always\n5ms wall 1h", "line 2: \"1h\" is no jump"),
+            ("policy restart=always\n5ms crash up=1s", "line 2: \"up=1s\" is no word"),
         ] {
             let error = text.parse::<Case>().unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");

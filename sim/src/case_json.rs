@@ -2,11 +2,11 @@
 //!
 //! Published as JSON Schema in `docs/case.schema.json`.
 
-use monitor_core::{Event, Millis, Policy};
+use monitor_core::{Millis, Policy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::case::{Case, Script, TimedInput, What};
+use crate::case::{self, Case, Other, Script, TimedInput, What};
 use crate::expect::{Cue, Expected, ExpectedStep};
 
 /// A case as JSON.
@@ -24,6 +24,17 @@ pub struct CaseJson {
     /// Saving fails before this time, in milliseconds.
     #[serde(default)]
     pub saves_fail_until_ms: u32,
+    /// Further units on the same driver: the units 1, 2 and so on.
+    #[serde(default)]
+    pub others: Vec<OtherJson>,
+    /// How many process numbers there are; without it more than are ever used.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub pids: Option<u8>,
+    /// What the disk does when the power goes to what was not made to survive: `loses`, `tears` or
+    /// `reorders`.
+    #[serde(default)]
+    pub disk: Option<String>,
     /// What draws the jitter.
     #[serde(default)]
     pub seed: u64,
@@ -88,6 +99,17 @@ impl From<&Expected> for ExpectedJson {
     }
 }
 
+/// A further unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OtherJson {
+    /// The policy in force at the beginning, as `key=value` words.
+    pub policy: String,
+    /// What its processes do, by run.
+    #[serde(default)]
+    pub processes: Vec<String>,
+}
+
 /// One thing that is asked at its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
@@ -96,6 +118,9 @@ pub enum InputJson {
     Event {
         /// When, in milliseconds from the beginning.
         at_ms: u32,
+        /// Of which unit; 0 is the first.
+        #[serde(default)]
+        unit: u8,
         /// The event, such as `start`, `stop grace=5s`, `exited #1 code=7`.
         event: String,
     },
@@ -103,47 +128,52 @@ pub enum InputJson {
     Policy {
         /// When, in milliseconds from the beginning.
         at_ms: u32,
+        /// Of which unit; 0 is the first.
+        #[serde(default)]
+        unit: u8,
         /// The policy, as `key=value` words.
         policy: String,
     },
-    /// Something that happens to the monitor itself.
+    /// Something that happens to the monitor or its machine.
     Accident {
         /// When, in milliseconds from the beginning.
         at_ms: u32,
-        /// What happens.
-        accident: AccidentJson,
+        /// What happens: `crash after=2 down=1s`, `reboot after=2`, `wall +1h`, `suspend 10m` or `heal`.
+        accident: String,
     },
-}
-
-/// Something that happens to the monitor itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum AccidentJson {
-    /// It is killed, and started again with what it saved.
-    Crash,
-    /// The machine is booted, and the monitor started again with what it saved.
-    Reboot,
 }
 
 impl From<&Case> for CaseJson {
     fn from(case: &Case) -> Self {
-        let inputs = case.inputs.iter().map(|&TimedInput { at, what }| match what {
-            What::Tell(event) => InputJson::Event { at_ms: at.as_u32(), event: event.to_string() },
-            What::Amend(policy) => {
-                InputJson::Policy { at_ms: at.as_u32(), policy: policy.to_string() }
+        let inputs = case.inputs.iter().map(|&TimedInput { at, unit, what }| {
+            let at_ms = at.as_u32();
+            match what {
+                What::Tell(event) => InputJson::Event { at_ms, unit, event: event.to_string() },
+                What::Amend(policy) => {
+                    InputJson::Policy { at_ms, unit, policy: policy.to_string() }
+                }
+                What::Crash { .. }
+                | What::Reboot { .. }
+                | What::Heal
+                | What::Wall(_)
+                | What::Suspend(_) => InputJson::Accident { at_ms, accident: what.to_string() },
             }
-            What::Crash => {
-                InputJson::Accident { at_ms: at.as_u32(), accident: AccidentJson::Crash }
-            }
-            What::Reboot => {
-                InputJson::Accident { at_ms: at.as_u32(), accident: AccidentJson::Reboot }
-            }
+        });
+        let words = |scripts: &[Script]| {
+            scripts.iter().map(|script| script.to_string().trim().to_owned()).collect()
+        };
+        let others = case.others.iter().map(|other| OtherJson {
+            policy: other.policy.to_string(),
+            processes: words(&other.scripts),
         });
         Self {
             policy: case.policy.to_string(),
-            processes: case.scripts.iter().map(|script| script.to_string().trim().into()).collect(),
+            processes: words(&case.scripts),
             timers_late_ms: case.timers_late.as_u32(),
             saves_fail_until_ms: case.saves_fail_until.as_u32(),
+            others: others.collect(),
+            pids: case.pids,
+            disk: case.disk.map(|fault| fault.name().to_owned()),
             seed: case.seed,
             inputs: inputs.collect(),
             expected: (&case.expected).into(),
@@ -195,44 +225,58 @@ impl TryFrom<CaseJson> for Case {
 
     fn try_from(json: CaseJson) -> Result<Self, CaseJsonError> {
         let mut case = Self::new(policy("/policy", &json.policy)?);
-        for (index, words) in json.processes.iter().enumerate() {
-            let script: Script =
-                words.parse().map_err(|error| at(&format!("/processes/{index}"), &error))?;
-            if index == 0 {
-                case.scripts.clear();
-            }
-            case.scripts.push(script);
+        if !json.processes.is_empty() {
+            case.scripts = scripts("/processes", &json.processes)?;
+        }
+        for (index, other) in json.others.iter().enumerate() {
+            let policy = policy(&format!("/others/{index}/policy"), &other.policy)?;
+            let scripts = scripts(&format!("/others/{index}/processes"), &other.processes)?;
+            case.others.push(Other { policy, scripts });
+        }
+        if json.pids == Some(0) {
+            return Err(at("/pids", &"0 is no size of a table: write one from 1 to 255"));
         }
         case.timers_late = Millis::new(json.timers_late_ms);
         case.saves_fail_until = Millis::new(json.saves_fail_until_ms);
+        case.pids = json.pids;
+        case.disk = match json.disk.as_deref().map(case::read_disk) {
+            Some(fault) => Some(fault.map_err(|error| at("/disk", &error))?),
+            None => None,
+        };
         case.seed = json.seed;
         let mut before = 0;
         for (index, input) in json.inputs.iter().enumerate() {
-            let (at_ms, what) = match input {
-                InputJson::Event { at_ms, event } => {
-                    let place = format!("/inputs/{index}/event");
-                    (
-                        *at_ms,
-                        What::Tell(event.parse::<Event>().map_err(|error| at(&place, &error))?),
-                    )
+            let place = |key: &str| format!("/inputs/{index}/{key}");
+            let (at_ms, unit, what) = match input {
+                InputJson::Event { at_ms, unit, event } => {
+                    let event = event.parse().map_err(|error| at(&place("event"), &error))?;
+                    (*at_ms, *unit, What::Tell(event))
                 }
-                InputJson::Accident { at_ms, accident: AccidentJson::Crash } => {
-                    (*at_ms, What::Crash)
+                InputJson::Policy { at_ms, unit, policy: words } => {
+                    (*at_ms, *unit, What::Amend(policy(&place("policy"), words)?))
                 }
-                InputJson::Accident { at_ms, accident: AccidentJson::Reboot } => {
-                    (*at_ms, What::Reboot)
-                }
-                InputJson::Policy { at_ms, policy: words } => {
-                    (*at_ms, What::Amend(policy(&format!("/inputs/{index}/policy"), words)?))
+                InputJson::Accident { at_ms, accident } => {
+                    let what: What =
+                        accident.parse().map_err(|error| at(&place("accident"), &error))?;
+                    if matches!(what, What::Tell(_) | What::Amend(_)) {
+                        let message =
+                            format!("{accident:?} is no accident: give it as an event or a policy");
+                        return Err(at(&place("accident"), &message));
+                    }
+                    (*at_ms, 0, what)
                 }
             };
             if at_ms < before {
                 let message =
                     format!("{at_ms} is before {before}, the input above: order them by time");
-                return Err(at(&format!("/inputs/{index}/at_ms"), &message));
+                return Err(at(&place("at_ms"), &message));
+            }
+            if usize::from(unit) >= case.units() {
+                let message = format!("there is no unit {unit}: give one below {}", case.units());
+                return Err(at(&place("unit"), &message));
             }
             before = at_ms;
-            case.inputs.push(TimedInput { at: Millis::new(at_ms), what });
+            case.inputs.push(TimedInput { at: Millis::new(at_ms), unit, what });
         }
         case.expected.end = json.expected.end;
         for (index, step) in json.expected.steps.iter().enumerate() {
@@ -260,6 +304,13 @@ fn expect(case: &mut Case, step: &StepJson) -> Result<(), String> {
         }
     };
     added.map_err(|error| error.to_string())
+}
+
+fn scripts(pointer: &str, processes: &[String]) -> Result<Vec<Script>, CaseJsonError> {
+    let read = |(index, words): (usize, &String)| {
+        words.parse().map_err(|error| at(&format!("{pointer}/{index}"), &error))
+    };
+    processes.iter().enumerate().map(read).collect()
 }
 
 fn policy(pointer: &str, words: &str) -> Result<Policy, CaseJsonError> {
@@ -306,6 +357,19 @@ mod tests {
             (
                 r#"{"policy":"restart=no","inputs":[],"expected":{"steps":[{"at_ms":1,"event":"ready","actions":"-"}]}}"#,
                 "/expected/steps/0: run: \"\"",
+            ),
+            (
+                r#"{"policy":"restart=no","inputs":[{"at_ms":5,"unit":1,"event":"start"}]}"#,
+                "/inputs/0/unit: there is no unit 1",
+            ),
+            (
+                r#"{"policy":"restart=no","inputs":[{"at_ms":5,"accident":"crash up=1s"}]}"#,
+                "/inputs/0/accident: \"up=1s\" is no word",
+            ),
+            (r#"{"policy":"restart=no","pids":0,"inputs":[]}"#, "/pids: 0 is no size"),
+            (
+                r#"{"policy":"restart=no","disk":"eats","inputs":[]}"#,
+                "/disk: \"eats\" is not known",
             ),
             (r#"{"policy":"restart=no"}"#, "case: missing field `inputs`"),
         ] {

@@ -6,11 +6,16 @@ use std::thread;
 
 use monitor_os::Machine;
 
+use crate::case::Case;
+use crate::choices::Seeded;
 use crate::family::{Member, family};
-use crate::hunt::{self, Failure, Hunt};
+use crate::generate;
+use crate::hunt::{self, Failure, Hunt, STEPS_MAX};
 use crate::model::{self, Counterexample, Exploration};
 use crate::race::Race;
 use crate::saboteur::Saboteur;
+use crate::watch::Property;
+use crate::world::{self, Suspect};
 
 /// The exhaustive search of one member of the family.
 #[derive(Clone, Debug)]
@@ -96,13 +101,24 @@ pub struct Hunted {
 /// Hunts each race, and then anything, with cases from `seeds`.
 pub fn hunt_races(
     seeds: std::ops::Range<u64>,
-    machine: impl Machine + Copy,
+    machine: impl Suspect + Copy,
     mut progress: impl FnMut(),
 ) -> Vec<Hunted> {
     let races = Race::ALL.into_iter().map(Some).chain([None]);
     races
         .map(|race| Hunted { race, hunt: hunt::hunt(race, seeds.clone(), machine, &mut progress) })
         .collect()
+}
+
+/// Runs each case of `seeds` that aims at nothing twice; returns the first that is not the same again.
+pub fn differs_again(
+    seeds: std::ops::Range<u64>,
+    suspect: impl Suspect + Copy,
+) -> Option<(Property, Case)> {
+    seeds.into_iter().find_map(|seed| {
+        let case = generate::case(&mut Seeded::new(seed));
+        world::run_again(&case, suspect, STEPS_MAX).map(|property| (property, case))
+    })
 }
 
 /// Whether the harness finds a bug that was put in on purpose.

@@ -26,9 +26,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use monitor_core::{Event, Millis, Note, ParseError, State, Step};
-use monitor_os::Moment;
+use monitor_os::{Moment, UnitId};
 
-use crate::case::{Case, What};
+use crate::case::{Case, TimedInput, What};
 use crate::world::TraceLine;
 
 /// What a case expects of its run. The default expects nothing.
@@ -364,9 +364,9 @@ fn first_difference(case: &Case, trace: &[TraceLine]) -> Option<Difference> {
     for index in 0..pairs {
         let (wanted, line) = (steps.get(index), trace.get(index));
         let fits = wanted.zip(line).is_some_and(|(step, line)| {
-            let told = line.event.to_string();
+            let told = line.told();
             let cue = match &step.cue {
-                Cue::Input(input) => told_by(case, *input) == Some(line.event),
+                Cue::Input(input) => told_by(case, *input) == Some((line.unit, line.event)),
                 Cue::World { at, event } => *at == millis(line.at) && names.unify(event, &told),
             };
             cue && names.unify_answer(&step.answer, &Answer::from(line.step))
@@ -380,15 +380,14 @@ fn first_difference(case: &Case, trace: &[TraceLine]) -> Option<Difference> {
                 format!(
                     "{} {} => {}",
                     millis(line.at),
-                    names.apply(&line.event.to_string()),
+                    names.apply(&line.told()),
                     names.apply(&answer)
                 )
             });
             return Some(Difference { step: index + 1, expected, actual });
         }
     }
-    let state = trace.last().map_or(State::INITIAL, |line| line.step.state);
-    let actual = ending(state);
+    let actual = ending(last_state(trace));
     let differs = end.as_ref().filter(|end| {
         !end.split(',').map(tidy).all(|part| {
             actual.split(", ").any(|found| {
@@ -409,13 +408,25 @@ fn millis(at: Moment) -> Millis {
     Millis::new(u32::try_from(at.as_millis()).unwrap_or(u32::MAX))
 }
 
-/// The event by which the machine hears of an input, if it does.
-fn told_by(case: &Case, input: usize) -> Option<Event> {
-    match case.inputs.get(input)?.what {
-        What::Tell(event) => Some(event),
-        What::Amend(_) => Some(Event::PolicyChanged),
-        What::Crash | What::Reboot => None,
+/// The unit that hears of an input, if one does, and by which event.
+fn told_by(case: &Case, input: usize) -> Option<(UnitId, Event)> {
+    let TimedInput { unit, what, .. } = *case.inputs.get(input)?;
+    let unit = UnitId::new(unit.into());
+    match what {
+        What::Tell(event) => Some((unit, event)),
+        What::Amend(_) => Some((unit, Event::PolicyChanged)),
+        What::Crash { .. }
+        | What::Reboot { .. }
+        | What::Heal
+        | What::Wall(_)
+        | What::Suspend(_) => None,
     }
+}
+
+/// The last state of the first unit.
+fn last_state(trace: &[TraceLine]) -> State {
+    let line = trace.iter().rfind(|line| line.unit.as_u32() == 0);
+    line.map_or(State::INITIAL, |line| line.step.state)
 }
 
 /// What a run did, as an expectation. Runs keep the names that the case gives them.
@@ -429,16 +440,15 @@ pub fn record(case: &Case, trace: &[TraceLine]) -> Expected {
             let mut pending = (next_input..case.inputs.len())
                 .take_while(|&input| case.inputs[input].at <= millis(line.at));
             let input = pending.find(|&input| {
-                told_by(case, input) == Some(line.event) && case.inputs[input].at == millis(line.at)
+                told_by(case, input) == Some((line.unit, line.event))
+                    && case.inputs[input].at == millis(line.at)
             });
             let cue = match input {
                 Some(input) => {
                     next_input = input + 1;
                     Cue::Input(input)
                 }
-                None => {
-                    Cue::World { at: millis(line.at), event: names.apply(&line.event.to_string()) }
-                }
+                None => Cue::World { at: millis(line.at), event: names.apply(&line.told()) },
             };
             let mut answer = Answer::from(line.step);
             for item in &mut answer.items {
@@ -449,8 +459,7 @@ pub fn record(case: &Case, trace: &[TraceLine]) -> Expected {
             ExpectedStep { cue, answer }
         })
         .collect();
-    let state = trace.last().map_or(State::INITIAL, |line| line.step.state);
-    Expected { steps, end: Some(ending(state)) }
+    Expected { steps, end: Some(ending(last_state(trace))) }
 }
 
 /// Takes a line apart at its `=>`.
@@ -474,7 +483,7 @@ impl Expected {
         what: What,
         answer: &str,
     ) -> Result<(), ExpectError> {
-        if matches!(what, What::Crash | What::Reboot) {
+        if !matches!(what, What::Tell(_) | What::Amend(_)) {
             return Err(ExpectError::NoStep(what.to_string()));
         }
         self.steps.push(ExpectedStep { cue: Cue::Input(input), answer: answer.parse()? });
@@ -486,7 +495,11 @@ impl Expected {
         let cue = cue.trim();
         let (at, event) = cue.split_once(char::is_whitespace).unwrap_or((cue, ""));
         let (at, event) = (at.parse()?, tidy(event));
-        let numbered = event
+        let words = match event.split_once(' ') {
+            Some((unit, words)) if unit.starts_with('@') => words,
+            _ => &event,
+        };
+        let numbered = words
             .split(' ')
             .map(|word| if is_run(word) && !word.starts_with('#') { "#1" } else { word });
         numbered.collect::<Vec<_>>().join(" ").parse::<Event>()?;

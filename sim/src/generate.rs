@@ -7,8 +7,9 @@ use monitor_core::{
     TimerToken, Watchdog,
 };
 
-use crate::case::{Case, OnStop, Script, Start, TimedInput, What};
+use crate::case::{Case, OnStop, Script, Start};
 use crate::choices::Choices;
+use crate::chooser::Chooser;
 
 /// A sound policy. All choices zero is [`Policy::DEFAULT`] with `always` and without jitter.
 pub fn policy(choices: &mut impl Choices) -> Policy {
@@ -116,6 +117,7 @@ pub fn script(choices: &mut impl Choices) -> Script {
         },
         pings: maybe(choices, 1).map(|every| every.max(Millis::new(50))),
         unhealthy: maybe(choices, 3),
+        ..Script::OBEDIENT
     }
 }
 
@@ -179,26 +181,7 @@ pub fn echo(choices: &mut impl Choices) -> Event {
     }
 }
 
-/// A whole case: a start, then wishes, echoes and other policies at times that are likely to meet
-/// something.
+/// A whole case that aims at nothing, by one of the [choosers](Chooser).
 pub fn case(choices: &mut impl Choices) -> Case {
-    let mut case = Case::new(policy(choices));
-    case.scripts = (0..=choices.below(4)).map(|_| script(choices)).collect();
-    case.timers_late = choices.pick(&[Millis::ZERO, Millis::ZERO, Millis::new(3)]);
-    case.saves_fail_until = Millis::new(choices.pick(&[0, 0, 0, 150]));
-    case.seed = u64::from(choices.below(256));
-    case = case.tell(0, Event::StartRequested);
-    let mut at = Millis::ZERO;
-    for _ in 0..choices.below(9) {
-        at = at.saturating_add(delay(choices));
-        let what = match choices.below(10) {
-            0..=4 => What::Tell(wish(choices)),
-            5 | 6 => What::Tell(echo(choices)),
-            7 => What::Amend(policy(choices)),
-            8 => What::Crash,
-            _ => What::Reboot,
-        };
-        case.inputs.push(TimedInput { at, what });
-    }
-    case
+    Chooser::drawn(choices).case(choices)
 }

@@ -1,7 +1,5 @@
 //! The random engine: runs cases drawn from seeds, and shrinks what fails.
 
-use monitor_os::Machine;
-
 use crate::case::Case;
 use crate::choices::Seeded;
 use crate::generate;
@@ -9,7 +7,7 @@ use crate::marks::Marks;
 use crate::race::Race;
 use crate::shrink::{Sibling, shrink};
 use crate::watch::Property;
-use crate::world::{self, TraceLine};
+use crate::world::{self, Suspect, TraceLine};
 
 /// How many steps a case may take; enough for every lawful stop, too few for an endless loop to hurt.
 pub const STEPS_MAX: usize = 400;
@@ -50,7 +48,7 @@ pub struct Hunt {
 pub fn hunt(
     race: Option<Race>,
     seeds: std::ops::Range<u64>,
-    machine: impl Machine + Copy,
+    machine: impl Suspect + Copy,
     mut progress: impl FnMut(),
 ) -> Hunt {
     let mut hunt = Hunt::default();
@@ -63,8 +61,8 @@ pub fn hunt(
         let verdict = world::run(&case, machine, STEPS_MAX);
         hunt.cases += 1;
         hunt.steps += verdict.trace.len() as u64;
-        hunt.occurred += u64::from(race.is_none_or(|race| race.occurred(&verdict.trace)));
-        hunt.marks = hunt.marks.or(Marks::of(&verdict.trace));
+        hunt.occurred += u64::from(race.is_none_or(|race| race.occurred(&verdict)));
+        hunt.marks = hunt.marks.or(Marks::of(&verdict));
         progress();
         if let Some(property) = verdict.violated {
             hunt.failure = Some(shrink(seed, case, property, machine));

@@ -37,6 +37,7 @@ pub mod case;
 pub mod case_json;
 pub mod check;
 pub mod choices;
+pub mod chooser;
 pub mod expect;
 pub mod family;
 pub mod fuzz;

@@ -77,7 +77,7 @@ enum Command {
 #[derive(Args)]
 struct CheckArguments {
     /// How many cases to run for each race.
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
     cases: u64,
     /// The first seed; each case takes the next one.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
@@ -132,12 +132,16 @@ fn check(arguments: &CheckArguments) -> u8 {
     }
 
     let last = arguments.seed.saturating_add(arguments.cases);
-    let progress = bar(arguments.cases.saturating_mul(8), "races");
+    let progress = bar(arguments.cases.saturating_mul(Race::ALL.len() as u64 + 1), "races");
     let hunted = check::hunt_races(arguments.seed..last, &compared, || progress.inc(1));
     progress.finish_and_clear();
     print_hunted(&hunted);
     if let Some(failure) = hunted.iter().find_map(|found| found.hunt.failure.as_ref()) {
         show(failure, &arguments.out, None);
+        return VIOLATED;
+    }
+    if let Some((property, case)) = check::differs_again(0..arguments.cases.min(1_000), Core) {
+        println!("\nFAIL {property} ({}): {}\n{case}", property.source(), property.sentence());
         return VIOLATED;
     }
     if let Some(mismatch) = compared.mismatch() {

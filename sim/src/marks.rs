@@ -6,14 +6,21 @@ use monitor_core::{
     StopMode, TimerCommand, TimerKind,
 };
 
-use crate::world::TraceLine;
+use crate::world::{Sight, TraceLine, Verdict};
 
 /// One situation that must occur somewhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     /// The situation, in a few words.
     pub name: &'static str,
-    saw: fn(&TraceLine) -> bool,
+    saw: Seen,
+}
+
+/// Where a situation is seen.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    Step(fn(&TraceLine) -> bool),
+    World(Sight),
 }
 
 /// A set of marks.
@@ -21,10 +28,13 @@ pub struct Mark {
 pub struct Marks(u64);
 
 impl Marks {
-    /// The marks that a trace makes.
+    /// The marks that a run makes.
     #[must_use]
-    pub fn of(trace: &[TraceLine]) -> Self {
-        let made = |mark: &Mark| trace.iter().any(mark.saw);
+    pub fn of(verdict: &Verdict) -> Self {
+        let made = |mark: &Mark| match mark.saw {
+            Seen::Step(saw) => verdict.trace.iter().any(saw),
+            Seen::World(sight) => verdict.sights.has(sight),
+        };
         Self(ALL.iter().enumerate().fold(0, |set, (n, mark)| set | (u64::from(made(mark)) << n)))
     }
 
@@ -42,9 +52,12 @@ impl Marks {
 }
 
 macro_rules! marks {
-    ($($name:literal: $saw:expr;)*) => {
+    ($($name:literal: $saw:expr;)* in the world $($thing:literal: $sight:ident;)*) => {
         /// All marks.
-        pub const ALL: &[Mark] = &[$(Mark { name: $name, saw: $saw }),*];
+        pub const ALL: &[Mark] = &[
+            $(Mark { name: $name, saw: Seen::Step($saw) },)*
+            $(Mark { name: $thing, saw: Seen::World(Sight::$sight) },)*
+        ];
     };
 }
 
@@ -95,6 +108,24 @@ marks! {
     "a crash in the wait": |l| found(l, |_| true) && l.before.phase() == Phase::BackingOff;
     "a reboot that brings it back": |l| found(l, |found| found == Found::Rebooted)
         && l.before.phase() == Phase::Stopped && l.step.state.phase() == Phase::Starting;
+    in the world
+    "a lost notice whose end is learnt": NoticeLost;
+    "a notice told twice": NoticeTwice;
+    "a late notice": NoticeLate;
+    "one notice of several ends": NoticesMerged;
+    "a signal that is refused": SignalRefused;
+    "a signal that finds nobody": SignalMissed;
+    "a number used again": NumberReused;
+    "no number left": NumbersUsedUp;
+    "an end with its output held open": OutputHeld;
+    "a child that could not be set up": FailedChild;
+    "a monitor that dies in a step": DeathInAStep;
+    "a monitor that dies in a save": DeathInASave;
+    "an end while no monitor is there": EndUnseen;
+    "a content that goes with the power": ContentLost;
+    "a wall clock that is set": WallJump;
+    "a sleep of the machine": Sleep;
+    "a signal beside another unit": Neighbours;
 }
 
 const fn stop(line: &TraceLine) -> bool {
@@ -121,6 +152,7 @@ mod tests {
 
     use super::*;
     use crate::hunt;
+    use crate::world::Sights;
 
     #[test]
     fn every_mark_is_made_by_a_short_hunt() {
@@ -131,6 +163,7 @@ mod tests {
 
     #[test]
     fn nothing_makes_no_mark() {
-        assert_eq!(Marks::of(&[]).missing().count(), ALL.len());
+        let nothing = Verdict { trace: Vec::new(), sights: Sights::default(), violated: None };
+        assert_eq!(Marks::of(&nothing).missing().count(), ALL.len());
     }
 }

@@ -3,14 +3,15 @@
 use std::fmt;
 
 use monitor_core::{
-    Backoff, Curve, Event, Exit, Factor, Millis, Phase, Policy, Restart, RunId, TimerKind,
-    TimerToken,
+    Backoff, Curve, Event, Exit, Factor, Grace, Millis, Phase, Policy, Reason, Restart, RunId,
+    Scope, Signal, TimerKind, TimerToken,
 };
 
-use crate::case::{Case, Script, Start, TimedInput, What};
+use crate::case::{Case, DiskFault, Notice, OnStop, Script, Start, TimedInput, What};
 use crate::choices::Choices;
+use crate::chooser;
 use crate::generate;
-use crate::world::TraceLine;
+use crate::world::{Sight, TraceLine, Verdict};
 
 /// One race: two things that may happen in either order, of which one order was forgotten somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,11 +30,24 @@ pub enum Race {
     RestartDuringBackoff,
     /// Timers of phases and runs that are over fire all the same.
     StaleTimers,
+    /// A stop between the halves of a restart, while what the old run left is brought down.
+    StopBetweenHalves,
+    /// A stop, and a process that has ended without a notice, or with a late one, or that cannot be
+    /// reached.
+    StopAgainstNotice,
+    /// Few process numbers, so that the number of who has ended is soon another's.
+    NumberReuse,
+    /// The monitor dies between two of its operations.
+    CrashInAStep,
+    /// The wall clock is set, or the machine sleeps, while a delay runs.
+    ClockJump,
+    /// Several units whose processes end at one moment.
+    Crowd,
 }
 
 impl Race {
     /// All races.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::DoubleStop,
         Self::StopDuringBackoff,
         Self::StopWhileStarting,
@@ -41,6 +55,12 @@ impl Race {
         Self::StopBetweenTimerAndSpawn,
         Self::RestartDuringBackoff,
         Self::StaleTimers,
+        Self::StopBetweenHalves,
+        Self::StopAgainstNotice,
+        Self::NumberReuse,
+        Self::CrashInAStep,
+        Self::ClockJump,
+        Self::Crowd,
     ];
 
     /// The name, as printed and as given on command lines.
@@ -54,6 +74,12 @@ impl Race {
             Self::StopBetweenTimerAndSpawn => "stop-between-timer-and-spawn",
             Self::RestartDuringBackoff => "restart-during-backoff",
             Self::StaleTimers => "stale-timers",
+            Self::StopBetweenHalves => "stop-between-halves",
+            Self::StopAgainstNotice => "stop-against-notice",
+            Self::NumberReuse => "number-reuse",
+            Self::CrashInAStep => "crash-in-a-step",
+            Self::ClockJump => "clock-jump",
+            Self::Crowd => "crowd",
         }
     }
 
@@ -121,13 +147,114 @@ impl Race {
                     push(&mut case, at, event);
                 }
             }
+            Self::StopBetweenHalves => {
+                // The process ends at once, and what it left takes its time.
+                let left = Millis::new(1 + choices.below(200));
+                case.scripts[0] = Script {
+                    leaves: Some(choices.pick(&[OnStop::Dies(left), OnStop::Ignores])),
+                    ..Script::OBEDIENT
+                };
+                let mut rules = *case.policy.rules();
+                rules.stop.scope = Scope::Group;
+                rules.stop.grace = Some(Millis::new(choices.pick(&[1_000, 50, 10_000])));
+                case.policy = Policy::try_from(rules).unwrap_or(case.policy);
+                let first = generate::delay(choices);
+                let into = Millis::new(choices.below(200));
+                push(&mut case, first, Event::RestartRequested { grace: Grace::Policy });
+                push(&mut case, first.saturating_add(into), generate::stop(choices));
+            }
+            Self::StopAgainstNotice => {
+                chooser::trouble(&mut case.scripts, choices);
+                case.scripts[0].lives = Some(generate::delay(choices));
+                let at = generate::delay(choices);
+                push(&mut case, at, generate::stop(choices));
+                let again = at.saturating_add(generate::delay(choices));
+                push(&mut case, again, generate::wish(choices));
+            }
+            Self::NumberReuse => {
+                case.pids = Some(choices.pick(&[3, 2, 4]));
+                if choices.below(2) == 1 {
+                    case.inputs.clear();
+                    chooser::join_others(&mut case, choices);
+                    chooser::start_all(&mut case);
+                }
+                let dies = crash_loop(&mut case, choices);
+                let mut at = dies;
+                for _ in 0..=choices.below(4) {
+                    at = at.saturating_add(generate::delay(choices));
+                    let what = match choices.below(6) {
+                        0 => What::Tell(Event::SignalRequested { signal: Signal::HUP }),
+                        1 => What::Reboot { after: 0 },
+                        2 => What::Crash { after: 0, down: generate::delay(choices) },
+                        _ => What::Tell(generate::wish(choices)),
+                    };
+                    case.inputs.push(TimedInput { at, unit: 0, what });
+                }
+            }
+            Self::CrashInAStep => {
+                case.disk = choices.pick(&[
+                    None,
+                    Some(DiskFault::Loses),
+                    Some(DiskFault::Tears),
+                    Some(DiskFault::Reorders),
+                ]);
+                case.saves_fail_until = Millis::new(choices.pick(&[0, 0, 1]));
+                if choices.below(3) == 2 {
+                    case.inputs.clear();
+                    chooser::join_others(&mut case, choices);
+                    chooser::start_all(&mut case);
+                }
+                let mut at = Millis::ZERO;
+                for _ in 0..=choices.below(4) {
+                    at = at.saturating_add(generate::delay(choices));
+                    let what = match choices.below(5) {
+                        0 | 1 => chooser::crash(choices),
+                        2 => What::Reboot { after: chooser::after(choices) },
+                        _ => What::Tell(generate::wish(choices)),
+                    };
+                    case.inputs.push(TimedInput { at, unit: 0, what });
+                }
+            }
+            Self::ClockJump => {
+                case.scripts[0].pings = Some(Millis::new(choices.pick(&[50, 100, 150])));
+                let mut at = Millis::ZERO;
+                for _ in 0..=choices.below(3) {
+                    at = at.saturating_add(generate::delay(choices));
+                    let what = match choices.below(3) {
+                        0 | 1 => chooser::clock(choices),
+                        _ => What::Tell(generate::wish(choices)),
+                    };
+                    case.inputs.push(TimedInput { at, unit: 0, what });
+                }
+            }
+            Self::Crowd => {
+                case.inputs.clear();
+                chooser::join_others(&mut case, choices);
+                chooser::start_all(&mut case);
+                if choices.below(3) == 0 {
+                    case.scripts[0].notice = Notice::Twice;
+                }
+                let mut at = Millis::ZERO;
+                for _ in 0..choices.below(4) {
+                    at = at.saturating_add(generate::delay(choices));
+                    let unit = u8::try_from(choices.below(2)).unwrap_or(0);
+                    let what = What::Tell(generate::wish(choices));
+                    case.inputs.push(TimedInput { at, unit, what });
+                    if choices.below(3) == 0 {
+                        let what = What::Tell(generate::wish(choices));
+                        case.inputs.push(TimedInput { at, unit: 0, what });
+                    }
+                }
+            }
         }
         case
     }
 
-    /// Whether the race really took place in this trace.
+    /// Whether the race really took place.
     #[must_use]
-    pub fn occurred(self, trace: &[TraceLine]) -> bool {
+    pub fn occurred(self, verdict: &Verdict) -> bool {
+        let trace = &verdict.trace;
+        let saw = |sights: &[Sight]| sights.iter().any(|&sight| verdict.sights.has(sight));
         let stop = |line: &TraceLine| matches!(line.event, Event::StopRequested { .. });
         match self {
             Self::DoubleStop => trace.iter().filter(|line| stop(line)).count() > 1,
@@ -157,6 +284,19 @@ impl Race {
                 matches!(line.event, Event::TimerFired { .. })
                     && line.step.note == monitor_core::Note::Stale
             }),
+            Self::StopBetweenHalves => trace.iter().any(|line| {
+                stop(line)
+                    && matches!(line.before.phase(), Phase::Releasing | Phase::Purging)
+                    && line.before.reason() == Reason::RestartRequested
+            }),
+            Self::StopAgainstNotice => {
+                use Sight::{NoticeLate, NoticeLost, NoticeTwice, SignalMissed, SignalRefused};
+                saw(&[NoticeLate, NoticeLost, NoticeTwice, SignalMissed, SignalRefused])
+            }
+            Self::NumberReuse => saw(&[Sight::NumberReused, Sight::NumbersUsedUp]),
+            Self::CrashInAStep => saw(&[Sight::DeathInAStep, Sight::DeathInASave]),
+            Self::ClockJump => saw(&[Sight::WallJump, Sight::Sleep]),
+            Self::Crowd => saw(&[Sight::NoticesMerged, Sight::Neighbours]),
         }
     }
 }
@@ -191,5 +331,5 @@ fn crash_loop(case: &mut Case, choices: &mut impl Choices) -> Millis {
 }
 
 fn push(case: &mut Case, at: Millis, event: Event) {
-    case.inputs.push(TimedInput { at, what: What::Tell(event) });
+    case.inputs.push(TimedInput { at, unit: 0, what: What::Tell(event) });
 }

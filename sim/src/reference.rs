@@ -16,6 +16,8 @@ use monitor_core::{
 };
 use monitor_os::Machine;
 
+use crate::world::{Flaw, Suspect};
+
 /// What the reference remembers: facts, and the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefState {
@@ -1114,6 +1116,12 @@ impl<M: Machine> Compared<M> {
     /// The first difference since the last call.
     pub fn mismatch(&self) -> Option<Box<Mismatch>> {
         self.found().take()
+    }
+}
+
+impl<M: Suspect> Suspect for &Compared<M> {
+    fn flaw(&self) -> Option<Flaw> {
+        self.machine.flaw()
     }
 }
 

@@ -102,10 +102,12 @@ pub fn replay(record: &Record) -> Agreement {
     agreement
 }
 
-/// The trace of the first unit of a record, as the machine explains it.
+/// The trace of the first unit of a record, as the machine explains it, and the policy in force at each of
+/// its steps.
 #[must_use]
-pub fn trace(record: &Record) -> Vec<TraceLine> {
+pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
     let mut trace = Vec::new();
+    let mut policies = Vec::new();
     let mut first: Option<(UnitId, Policy, State)> = None;
     for line in &record.lines {
         match (line, &mut first) {
@@ -120,12 +122,13 @@ pub fn trace(record: &Record) -> Vec<TraceLine> {
                 let step = Core.step(policy, before, event);
                 *state = step.state;
                 let at = Moment::from_nanos(recorded.at_us.saturating_mul(1_000));
-                trace.push(TraceLine { at, event, before, step, policy: *policy });
+                trace.push(TraceLine { at, unit: *unit, event, before, step });
+                policies.push(*policy);
             }
             (Line::Head { .. } | Line::Amended { .. } | Line::Step(_), _) => {}
         }
     }
-    trace
+    (trace, policies)
 }
 
 impl Unit {

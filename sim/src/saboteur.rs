@@ -97,6 +97,8 @@ impl fmt::Display for Saboteur {
     }
 }
 
+impl crate::world::Suspect for Saboteur {}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "a saboteur is wrong in one place and honest everywhere else"

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use monitor_core::{Event, Note, Phase, Policy, State, Step};
-use monitor_os::Machine;
+use monitor_os::{Machine, Moment};
 
-use crate::case::Case;
+use crate::case::{Case, TimedInput, What};
 use crate::hunt::Failure;
 use crate::model::{self, Counterexample};
 use crate::reference;
@@ -23,6 +23,9 @@ use crate::world::TraceLine;
 pub struct Table<'a> {
     /// The steps.
     pub trace: &'a [TraceLine],
+    /// The policy in force at each step, as [`policies`] or [`replay::trace`](crate::replay::trace) gives
+    /// it.
+    pub policies: &'a [Policy],
     /// Whether the last step is the wrong one.
     pub marked: bool,
 }
@@ -36,11 +39,12 @@ impl fmt::Display for Table<'_> {
 impl Table<'_> {
     /// Prints at most so many lines; steps in the middle are left out first, the wrong ones last.
     fn write(&self, f: &mut fmt::Formatter<'_>, lines_max: usize) -> fmt::Result {
-        let inputs = self.trace.iter().map(|line| line.event.to_string().len());
+        let inputs = self.trace.iter().map(|line| line.told().len());
         let width = inputs.max().unwrap_or(0).max(14);
         writeln!(f, "  {:>10}  {:<width$}  {:<24} actions", "time", "input", "phase")?;
-        let wrong = self.trace.iter().enumerate().find_map(|(index, line)| {
-            let TraceLine { policy, before, event, step, .. } = line;
+        let steps = self.trace.iter().zip(self.policies).enumerate();
+        let wrong = steps.into_iter().find_map(|(index, (line, policy))| {
+            let TraceLine { before, event, step, .. } = line;
             let mismatch = reference::compare(policy, *before, *event, *step).err()?;
             Some((index, mismatch))
         });
@@ -62,8 +66,8 @@ impl Table<'_> {
                 (false, true) => '!',
                 (false, false) => ' ',
             };
-            let TraceLine { at, event, before, step, .. } = line;
-            write!(f, "{mark} {:>10}  {:<width$}  ", at.to_string(), event.to_string())?;
+            let TraceLine { at, before, step, .. } = line;
+            write!(f, "{mark} {:>10}  {:<width$}  ", at.to_string(), line.told())?;
             writeln!(f, "{:<24} {}", phases(*before, *step), actions(*step))?;
             if let Some((_, mismatch)) = wrong.as_ref().filter(|(wrong, _)| *wrong == index) {
                 let (state, actions, note) = &mismatch.expected;
@@ -103,6 +107,28 @@ impl Table<'_> {
         }
         shown
     }
+}
+
+/// The policy in force at each step of a run of the case.
+#[must_use]
+pub fn policies(case: &Case, trace: &[TraceLine]) -> Vec<Policy> {
+    (0..trace.len()).map(|index| policy_at(case, trace, index)).collect()
+}
+
+/// That of the last amendment that was told by then.
+fn policy_at(case: &Case, trace: &[TraceLine], index: usize) -> Policy {
+    let TraceLine { unit, at, .. } = trace[index];
+    let its = |input: &&TimedInput| u32::from(input.unit) == unit.as_u32();
+    let given = case.inputs.iter().filter(its).filter_map(|input| {
+        let due = at >= Moment::ORIGIN.after(input.at);
+        if let What::Amend(policy) = input.what { due.then_some(policy) } else { None }
+    });
+    // Of several at one moment those that are told later are not in force yet.
+    let told = |line: &&TraceLine| line.unit == unit && line.event == Event::PolicyChanged;
+    let later = trace[index + 1..].iter().take_while(|line| line.at == at).filter(told).count();
+    let given: Vec<Policy> = given.collect();
+    let last = given.len().checked_sub(1 + later);
+    last.map_or_else(|| *case.unit(unit.as_u32() as usize).0, |last| given[last])
 }
 
 /// `running > stopping`, or the phase alone where it stays.
@@ -201,7 +227,8 @@ impl fmt::Display for FailureScreen<'_> {
             writeln!(f, "    ({left_out} lines left out)")?;
         }
         let lines_left = Self::LINES_MAX.saturating_sub(AROUND + lines.len().min(fits));
-        Table { trace, marked: true }.write(f, lines_left.max(6))?;
+        let policies = &policies(case, trace);
+        Table { trace, policies, marked: true }.write(f, lines_left.max(6))?;
         match sibling {
             Some(sibling) => writeln!(f, "passes    {sibling}")?,
             None => writeln!(f, "passes    no case that differs in one input")?,
@@ -278,11 +305,12 @@ mod tests {
     use super::*;
     use crate::bank;
     use crate::hunt;
+    use crate::world::Suspect as _;
 
     #[test]
     fn every_bug_of_the_bank_fits_on_a_screen() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut shown, mut explained) = (0, 0);
+        let (mut shown, mut of_the_machine, mut explained) = (0, 0, 0);
         for bug in bank::ALL {
             let hunt = [bug.race, None].map(|race| hunt::hunt(race, 0..1_000, *bug, || {}));
             let Some(failure) = hunt.into_iter().find_map(|hunt| hunt.failure) else { continue };
@@ -291,14 +319,19 @@ mod tests {
             let text = screen.to_string();
             assert!(text.lines().count() <= FailureScreen::LINES_MAX, "{bug}:\n{text}");
             assert!(text.contains("\n> "), "{bug}: the violation is not marked:\n{text}");
-            explained += usize::from(text.contains("the rules say:"));
+            let in_the_machine = bug.flaw().is_none();
+            of_the_machine += usize::from(in_the_machine);
+            explained += usize::from(in_the_machine && text.contains("the rules say:"));
             let again: Case = fs::read_to_string(&kept.case).unwrap().parse().unwrap();
             assert_eq!(again, failure.case, "{bug}");
             shown += 1;
         }
         assert!(shown * 2 > bank::ALL.len(), "only {shown} bugs were found");
         // The others are noticed by the kernel while the wrong step is executed, before it is told.
-        assert!(explained * 10 > shown * 9, "only {explained} of {shown} show a wrong step");
+        assert!(
+            explained * 10 > of_the_machine * 9,
+            "only {explained} of {of_the_machine} show a wrong step"
+        );
     }
 
     #[test]

@@ -7,7 +7,6 @@
 use std::fmt;
 
 use monitor_core::{Event, Grace, Millis, Origin, Policy, Rules, StopMode};
-use monitor_os::Machine;
 
 use crate::case::{Case, Script, Start, TimedInput, What};
 use crate::choices::FromBytes;
@@ -15,13 +14,13 @@ use crate::family::family;
 use crate::generate;
 use crate::hunt::{Failure, STEPS_MAX};
 use crate::watch::Property;
-use crate::world::{self, TraceLine, Verdict};
+use crate::world::{self, Suspect, TraceLine, Verdict};
 
 /// How many candidates may be run for one failure. Most failures take a tenth of it.
 const RUNS_MAX: u32 = 20_000;
 
 /// Makes a failing case better as long as it violates the same property.
-pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Machine + Copy) -> Failure {
+pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Suspect + Copy) -> Failure {
     let mut shrinker = Shrinker::new(case, property, machine);
     while shrinker.improve() {}
     let Shrinker { best, verdict, .. } = shrinker;
@@ -47,7 +46,7 @@ fn measure(case: &Case, verdict: &Verdict) -> Measure {
     (verdict.trace.len(), case.inputs.len(), case.to_string().len(), times)
 }
 
-impl<M: Machine + Copy> Shrinker<M> {
+impl<M: Suspect + Copy> Shrinker<M> {
     fn new(case: Case, property: Property, machine: M) -> Self {
         let verdict = world::run(&case, machine, STEPS_MAX);
         let measure = measure(&case, &verdict);
@@ -147,6 +146,9 @@ impl<M: Machine + Copy> Shrinker<M> {
         self.change(|case| case.timers_late = Millis::ZERO);
         self.change(|case| case.saves_fail_until = Millis::ZERO);
         self.change(|case| case.seed = 0);
+        for simpler in self.best.clone().without_a_fault() {
+            self.offer(simpler);
+        }
         let mut index = 0;
         while index < self.best.scripts.len() {
             let last = self.best.scripts.len() == 1;
@@ -204,7 +206,7 @@ fn without_loop(case: &Case, from: &TraceLine, to: &TraceLine) -> Case {
     });
     for input in &mut shorter.inputs {
         if input.at.as_u32() > to_ms {
-            input.at = Millis::new(input.at.as_u32() - (to_ms - from_ms));
+            input.at = Millis::new(input.at.as_u32() - to_ms.saturating_sub(from_ms));
         }
     }
     let runs = |line: &TraceLine| line.step.state.run().as_u32() as usize;
@@ -265,6 +267,7 @@ fn other_scripts(script: Script) -> Vec<Script> {
         Script { pings: None, ..script },
         Script { unhealthy: None, ..script },
     ];
+    candidates.extend(script.without_a_fault());
     if let Start::Fails(delay, failure) = script.start {
         candidates.push(Script { start: Start::Fails(Millis::ZERO, failure), ..plain });
         candidates.extend(
@@ -296,17 +299,19 @@ pub struct Sibling {
 
 impl fmt::Display for Sibling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { input: TimedInput { at, what }, moved_to } = self;
+        let Self { input, moved_to } = self;
         match moved_to {
-            Some(to) => write!(f, "the same with `{what}` at {to} and not at {at}"),
-            None => write!(f, "the same without `{at} {what}`"),
+            Some(to) => {
+                write!(f, "the same with `{}` at {to} and not at {}", input.what, input.at)
+            }
+            None => write!(f, "the same without `{input}`"),
         }
     }
 }
 
 /// The nearest case that passes: one input moved as little as possible, the last one first; else one input
 /// left out.
-fn sibling(case: &Case, property: Property, machine: impl Machine + Copy) -> Option<Sibling> {
+fn sibling(case: &Case, property: Property, machine: impl Suspect + Copy) -> Option<Sibling> {
     let passes = |change: &dyn Fn(&mut Case)| {
         let mut candidate = case.clone();
         change(&mut candidate);

@@ -24,7 +24,7 @@ use crate::generate;
 use crate::race::Race;
 
 /// More choices than any case takes.
-const CHOICES_MAX: usize = 300;
+const CHOICES_MAX: usize = 400;
 
 /// Any sound policy.
 pub fn policies() -> impl Strategy<Value = Policy> {

@@ -129,11 +129,12 @@ impl Tone {
 }
 
 impl Timeline {
-    /// Lays a trace out.
+    /// Lays a trace out. Of several units it is the one that is told first.
     #[must_use]
     pub fn new(trace: &[TraceLine]) -> Self {
         let mut layout = Layout::default();
-        for line in trace {
+        let first = trace.first().map(|line| line.unit);
+        for line in trace.iter().filter(|line| Some(line.unit) == first) {
             layout.step(line);
         }
         layout.finish()
@@ -344,7 +345,7 @@ pub fn html(timeline: &Timeline, title: &str, trace: &[TraceLine]) -> String {
             rows,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             line.at,
-            encode_text(&line.event.to_string()),
+            encode_text(&line.told()),
             encode_text(&screen::phases(line.before, line.step)),
             encode_text(&screen::actions(line.step))
         );

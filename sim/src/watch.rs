@@ -23,7 +23,7 @@ pub enum Property {
     StopEnds,
     /// I4.
     StopsCompose,
-    /// I5, I6.
+    /// I5.
     FirstStatusStands,
     /// I7.
     ToldInOrder,
@@ -63,11 +63,35 @@ pub enum Property {
     StartLimitCounts,
     /// I35.
     FreshRun,
+    /// I6.
+    TrueStatus,
+    /// I15.
+    WallChangesNothing,
+    /// I16.
+    SleepChangesNothing,
+    /// I18.
+    OneReply,
+    /// I19.
+    EarlyEnd,
+    /// I22.
+    CrashSafe,
+    /// I23.
+    AdoptsItsOwn,
+    /// I25.
+    ReapedOnce,
+    /// I31.
+    NoHotLoop,
+    /// I32.
+    SameAgain,
+    /// I33.
+    WokenByCondition,
+    /// I36.
+    Total,
 }
 
 impl Property {
     /// All properties, in the order in which `check` prints them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 36] = [
         Self::OneIncarnation,
         Self::StopSticks,
         Self::StopEnds,
@@ -92,6 +116,18 @@ impl Property {
         Self::StartFailures,
         Self::StartLimitCounts,
         Self::FreshRun,
+        Self::TrueStatus,
+        Self::WallChangesNothing,
+        Self::SleepChangesNothing,
+        Self::OneReply,
+        Self::EarlyEnd,
+        Self::CrashSafe,
+        Self::AdoptsItsOwn,
+        Self::ReapedOnce,
+        Self::NoHotLoop,
+        Self::SameAgain,
+        Self::WokenByCondition,
+        Self::Total,
     ];
 
     /// The name, as printed and as given on command lines.
@@ -122,6 +158,18 @@ impl Property {
             Self::StartFailures => "start-failures",
             Self::StartLimitCounts => "start-limit-counts",
             Self::FreshRun => "fresh-run",
+            Self::TrueStatus => "true-status",
+            Self::WallChangesNothing => "wall-changes-nothing",
+            Self::SleepChangesNothing => "sleep-changes-nothing",
+            Self::OneReply => "one-reply",
+            Self::EarlyEnd => "early-end",
+            Self::CrashSafe => "crash-safe",
+            Self::AdoptsItsOwn => "adopts-its-own",
+            Self::ReapedOnce => "reaped-once",
+            Self::NoHotLoop => "no-hot-loop",
+            Self::SameAgain => "same-again",
+            Self::WokenByCondition => "woken-by-condition",
+            Self::Total => "total",
         }
     }
 
@@ -133,7 +181,7 @@ impl Property {
             Self::StopSticks => "I2",
             Self::StopEnds => "I3",
             Self::StopsCompose => "I4",
-            Self::FirstStatusStands => "I5 I6",
+            Self::FirstStatusStands => "I5",
             Self::ToldInOrder => "I7",
             Self::SavedWhenChanged => "I8",
             Self::DelayLaw => "I9",
@@ -153,6 +201,18 @@ impl Property {
             Self::StartFailures => "I17",
             Self::StartLimitCounts => "I27",
             Self::FreshRun => "I35",
+            Self::TrueStatus => "I6",
+            Self::WallChangesNothing => "I15",
+            Self::SleepChangesNothing => "I16",
+            Self::OneReply => "I18",
+            Self::EarlyEnd => "I19",
+            Self::CrashSafe => "I22",
+            Self::AdoptsItsOwn => "I23",
+            Self::ReapedOnce => "I25",
+            Self::NoHotLoop => "I31",
+            Self::SameAgain => "I32",
+            Self::WokenByCondition => "I33",
+            Self::Total => "I36",
         }
     }
 
@@ -206,6 +266,26 @@ impl Property {
                 "a start that the limit counts is counted, and within its burst"
             }
             Self::FreshRun => "a run begins wanted, without an outcome, under a number of its own",
+            Self::TrueStatus => "the status that is told of a run is the one that the kernel has",
+            Self::WallChangesNothing => "setting the wall clock changes nothing",
+            Self::SleepChangesNothing => {
+                "the sleep of the machine lets no delay pass, and changes nothing else"
+            }
+            Self::OneReply => "every caller is answered once, as soon as what it waits for is so",
+            Self::EarlyEnd => {
+                "an end that comes before the acknowledgement of the start leads to the same state"
+            }
+            Self::CrashSafe => {
+                "what is read after a crash is the last saved state, or the one that was being saved"
+            }
+            Self::AdoptsItsOwn => {
+                "after a crash nothing is adopted but the living process of the saved run"
+            }
+            Self::ReapedOnce => "every child is reaped, also one that could not be set up",
+            Self::NoHotLoop => "no unit takes step after step without time",
+            Self::SameAgain => "the same case has the same trace",
+            Self::WokenByCondition => "no caller is woken before what it waits for is so",
+            Self::Total => "every input has an answer, and nothing ends the monitor",
         }
     }
 }

@@ -15,9 +15,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 /// Runs one case; a violation is shrunk, kept as a file, and shown.
-fn judge(case: &Case) -> Result<Vec<world::TraceLine>, TestCaseError> {
+fn judge(case: &Case) -> Result<world::Verdict, TestCaseError> {
     let verdict = world::run(case, Core, STEPS_MAX);
-    let Some(property) = verdict.violated else { return Ok(verdict.trace) };
+    let Some(property) = verdict.violated else { return Ok(verdict) };
     let failure = shrink::shrink(case.seed, case.clone(), property, Core);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let kept = screen::keep(&failure, folder)
@@ -32,9 +32,9 @@ fn holds(race: Race, also: impl Fn(&[world::TraceLine]) -> Result<(), String>) {
     let mut runner = TestRunner::new(config);
     let occurred = std::cell::Cell::new(0);
     let result = runner.run(&strategy::races(race), |case| {
-        let trace = judge(&case)?;
-        occurred.set(occurred.get() + u32::from(race.occurred(&trace)));
-        also(&trace).map_err(|why| TestCaseError::fail(format!("{why}\n{case}")))
+        let verdict = judge(&case)?;
+        occurred.set(occurred.get() + u32::from(race.occurred(&verdict)));
+        also(&verdict.trace).map_err(|why| TestCaseError::fail(format!("{why}\n{case}")))
     });
     assert!(
         result.is_ok(),

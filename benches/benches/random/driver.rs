@@ -99,6 +99,7 @@ fn case() -> Case {
         ready: None,
         pings: None,
         unhealthy: None,
+        ..Script::OBEDIENT
     }];
     case.tell(0, Event::StartRequested).tell(stop_at().as_millis() as u32, Event::stop())
 }

@@ -7,10 +7,7 @@ use clap::Args;
 use monitor_core::{Policy, Preset};
 use monitor_os::Core;
 use monitor_sim::graph::{self, Format, Visits};
-use monitor_sim::hunt::STEPS_MAX;
-use monitor_sim::{model, replay, world};
-
-use super::Artifact;
+use monitor_sim::model;
 
 #[derive(Args)]
 pub(crate) struct GraphArguments {
@@ -34,12 +31,11 @@ pub(crate) fn graph(arguments: &GraphArguments) -> u8 {
     let mut policy = arguments.policy.or(preset);
     let mut visits = Visits::default();
     for file in &arguments.visited {
-        let trace = match super::artifact(file) {
-            Ok(Artifact::Record(record)) => replay::trace(&record),
-            Ok(Artifact::Case(case)) => world::run(&case, Core, STEPS_MAX).trace,
+        let (trace, policies) = match super::steps(file) {
+            Ok(steps) => steps,
             Err(code) => return code,
         };
-        policy = policy.or_else(|| trace.first().map(|line| line.policy));
+        policy = policy.or_else(|| policies.first().copied());
         visits.add(&trace);
     }
     let exploration = model::explore(&[policy.unwrap_or_default()], &Core);

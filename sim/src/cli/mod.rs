@@ -10,9 +10,14 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use monitor_core::Policy;
+use monitor_os::Core;
 use monitor_os::record::Record;
 use monitor_sim::case::Case;
+use monitor_sim::hunt::STEPS_MAX;
 use monitor_sim::saboteur::Saboteur;
+use monitor_sim::screen;
+use monitor_sim::world::{self, TraceLine};
 
 /// Reads a file, or the standard input for `-`.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
@@ -55,6 +60,19 @@ pub(crate) fn artifact(path: &Path) -> Result<Artifact, u8> {
     parse(&text).map_err(|message| {
         anstream::eprintln!("monitor-sim: {name}: {message}");
         USAGE
+    })
+}
+
+/// Reads a file that holds a record or a case; returns the steps that it is about, and the policy in force
+/// at each.
+pub(crate) fn steps(path: &Path) -> Result<(Vec<TraceLine>, Vec<Policy>), u8> {
+    Ok(match artifact(path)? {
+        Artifact::Record(record) => monitor_sim::replay::trace(&record),
+        Artifact::Case(case) => {
+            let trace = world::run(&case, Core, STEPS_MAX).trace;
+            let policies = screen::policies(&case, &trace);
+            (trace, policies)
+        }
     })
 }
 

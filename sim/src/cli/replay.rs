@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anstream::{eprintln, print, println};
 use clap::{Args, ValueEnum};
+use monitor_os::Core;
 use monitor_os::record::Record;
-use monitor_os::{Core, Machine};
 use monitor_sim::case::Case;
 use monitor_sim::expect;
 use monitor_sim::hunt::STEPS_MAX;
 use monitor_sim::replay;
 use monitor_sim::saboteur::Saboteur;
 use monitor_sim::screen::{self, Table};
-use monitor_sim::world;
+use monitor_sim::world::{self, Suspect};
 
 use super::{Artifact, INTERNAL, USAGE, VIOLATED};
 
@@ -109,10 +109,11 @@ fn replay_record(record: &Record) -> u8 {
     }
 }
 
-fn replay_case(case: &Case, machine: impl Machine) -> u8 {
+fn replay_case(case: &Case, machine: impl Suspect + Copy) -> u8 {
     let verdict = world::run(case, machine, STEPS_MAX);
     let marked = verdict.violated.is_some();
-    print!("{case}{}", Table { trace: &verdict.trace, marked });
+    let trace = &verdict.trace;
+    print!("{case}{}", Table { trace, policies: &screen::policies(case, trace), marked });
     let difference = expect::compare(case, &verdict.trace).err();
     if let Some(difference) = &difference {
         println!("{difference}");

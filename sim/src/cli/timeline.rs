@@ -6,14 +6,10 @@ use std::path::PathBuf;
 
 use anstream::eprintln;
 use clap::{Args, ValueEnum};
-use monitor_os::Core;
-use monitor_sim::hunt::STEPS_MAX;
-use monitor_sim::replay;
 use monitor_sim::screen::Table;
 use monitor_sim::timeline::{self, Timeline};
-use monitor_sim::world;
 
-use super::{Artifact, INTERNAL};
+use super::INTERNAL;
 
 #[derive(Args)]
 pub(crate) struct TimelineArguments {
@@ -42,14 +38,13 @@ enum Format {
 
 pub(crate) fn timeline(arguments: &TimelineArguments) -> u8 {
     let name = arguments.file.display().to_string();
-    let trace = match super::artifact(&arguments.file) {
-        Ok(Artifact::Record(record)) => replay::trace(&record),
-        Ok(Artifact::Case(case)) => world::run(&case, Core, STEPS_MAX).trace,
+    let (trace, policies) = match super::steps(&arguments.file) {
+        Ok(steps) => steps,
         Err(code) => return code,
     };
     let lanes = Timeline::new(&trace);
     let text = match arguments.format {
-        Format::Text => Table { trace: &trace, marked: false }.to_string(),
+        Format::Text => Table { trace: &trace, policies: &policies, marked: false }.to_string(),
         Format::Svg => timeline::svg(&lanes),
         Format::Html => timeline::html(&lanes, &name, &trace),
         Format::Perfetto => timeline::perfetto(&lanes),

@@ -1,0 +1,664 @@
+//! The backend: the kernel that the driver is given, over the virtual operating system.
+
+use monitor_core::{Event, Exit, Found, Millis, Outcome, Remains, RunId, Scope, Signal, State};
+use monitor_os::{
+    Happening, Kernel, Moment, Occurrence, Report, SaveFailed, Signalled, Spawned, UnitId,
+};
+use rand::RngExt;
+
+use super::agenda::Deed;
+use super::disk::{Content, File};
+use super::os::{Holder, Life, Process};
+use super::{Accident, Dying, Flaw, HORIZON, Sight, World, id, number};
+use crate::case::{Notice, OnStop, Signals, Start, What};
+use crate::watch::Property;
+
+/// The run that the backend keeps of a unit, until another begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) run: RunId,
+    pub(super) pid: u32,
+    /// Whether its start was acknowledged.
+    acknowledged: bool,
+    /// Whether its end was told.
+    pub(super) told: bool,
+    /// Whether the driver waits for the rest of its group to be gone.
+    releasing: bool,
+    pub(super) released: bool,
+}
+
+impl World<'_> {
+    /// The run that a command means, if it is there to be meant.
+    fn target(&mut self, unit: usize, run: RunId) -> Option<&mut Entry> {
+        self.units[unit].entry.as_mut().filter(|entry| entry.run == run && !entry.released)
+    }
+
+    // What the operating system tells.
+
+    /// Asks for every child whether it has ended, and notes what is to be told.
+    pub(super) fn notified(&mut self) {
+        if self.is_dead() {
+            return;
+        }
+        let mut told = 0;
+        for unit in 0..self.units.len() {
+            let Some(entry) = self.units[unit].entry.filter(|entry| !entry.told && !entry.released)
+            else {
+                continue;
+            };
+            let Some(process) = self.os.find(unit, entry.run).copied() else { continue };
+            let Some(exit) = self.end_seen(&process, &entry) else { continue };
+            let dropped = (self.has(Flaw::KeepsOneEnd) && told > 0)
+                || (self.has(Flaw::MissesEarlyEnds) && !entry.acknowledged);
+            let whose = if self.has(Flaw::AnyChildEndsTheRun) {
+                self.first_untold().unwrap_or(unit)
+            } else {
+                unit
+            };
+            if let Some(entry) = &mut self.units[whose].entry {
+                entry.told = true;
+                let run = entry.run;
+                if !dropped && self.passes_stamps(self.now, whose, Event::Exited { run, exit }) {
+                    let event = Event::Exited { run, exit };
+                    self.news.push_back(Happening::Told(id(whose), event));
+                }
+            }
+            if process.script.notice == Notice::Lost {
+                self.saw(Sight::NoticeLost);
+            }
+            if process.output {
+                self.saw(Sight::OutputHeld);
+            }
+            if self.has(Flaw::ReapsAtNotice) || self.has(Flaw::TwoReapers) {
+                self.reap(unit, entry.run);
+            }
+            told += 1;
+            if self.has(Flaw::OneWaitPerNotice) {
+                break;
+            }
+        }
+    }
+
+    fn first_untold(&self) -> Option<usize> {
+        self.units
+            .iter()
+            .position(|unit| unit.entry.is_some_and(|entry| !entry.told && !entry.released))
+    }
+
+    /// How a process has ended, as the backend sees it.
+    fn end_seen(&self, process: &Process, entry: &Entry) -> Option<Exit> {
+        if self.has(Flaw::EndIsEndOfOutput) && process.output || process.failed {
+            return None;
+        }
+        match (process.ended(), self.flaw) {
+            (None, Some(Flaw::NobodyIsAnEnd)) if entry.acknowledged => Some(Exit::Code(0)),
+            (Some(_), Some(Flaw::EmptyGroupIsTheEnd)) if !process.members => Some(Exit::Code(0)),
+            (Some(_), Some(Flaw::TwoReapers)) => Some(Exit::Unknown),
+            (ended, _) => ended,
+        }
+    }
+
+    /// What is told of a group whose last member has gone.
+    pub(super) fn members_gone(&mut self, unit: usize, run: RunId) -> Option<Happening> {
+        let entry = self.target(unit, run).filter(|entry| entry.releasing)?;
+        entry.releasing = false;
+        entry.released = true;
+        let remains = Remains::Nothing;
+        Some(Happening::Told(id(unit), Event::Released { run, remains }))
+    }
+
+    pub(super) fn acknowledge(&mut self, unit: usize, run: RunId) {
+        if let Some(entry) = self.target(unit, run) {
+            entry.acknowledged = true;
+        }
+    }
+
+    pub(super) fn fail_start(&mut self, process: &Process) -> Option<Event> {
+        let Start::Fails(_, failure) = process.script.start else { return None };
+        self.saw(Sight::FailedChild);
+        let run = process.run;
+        Some(if self.has(Flaw::StartsAtFork) {
+            Event::Exited { run, exit: Exit::Code(127) }
+        } else {
+            Event::StartFailed { run, failure }
+        })
+    }
+
+    // What the backend does.
+
+    /// Takes the end of a process from the kernel, which frees its number.
+    fn reap(&mut self, unit: usize, run: RunId) {
+        if let Some(process) = self.os.find_mut(unit, run)
+            && let Life::Zombie(exit) = process.life
+        {
+            process.life = Life::Reaped(exit);
+        }
+    }
+
+    /// What a signal to the process or the group does.
+    fn deliver(&mut self, at: Moment, unit: usize, run: RunId, signal: Signal, scope: Scope) {
+        let Some(process) = self.os.find(unit, run) else { return };
+        let Process { script, life, members, .. } = *process;
+        let kill = signal == Signal::KILL;
+        let dies = |on_stop| match on_stop {
+            _ if kill => Some(Millis::ZERO),
+            OnStop::Dies(delay) => Some(delay),
+            OnStop::Ignores => None,
+        };
+        if life == Life::Alive
+            && let Some(delay) = dies(script.on_stop)
+        {
+            self.plan(at.after(delay), unit, run, Deed::Die(Exit::Signal(signal)));
+        }
+        let snapshot = self.has(Flaw::KillsASnapshot);
+        if members
+            && scope == Scope::Group
+            && !snapshot
+            && let Some(delay) = script.leaves.and_then(dies)
+        {
+            self.plan(at.after(delay), unit, run, Deed::LeftoverDies);
+        }
+    }
+
+    /// Sends a signal to whoever has a number, meaning this run.
+    fn deliver_to(&mut self, at: Moment, pid: u32, meant: (usize, RunId), signal: Signal) {
+        match self.os.holder(pid) {
+            Holder::Ours(unit, run) => {
+                self.require((unit, run) == meant, Property::SignalsHitTheRun);
+                self.deliver(at, unit, run, signal, Scope::Group);
+            }
+            Holder::Stranger => self.violate(Property::SignalsHitTheRun),
+            Holder::Nobody => {}
+        }
+    }
+
+    /// Passes a signal on by the number that is remembered.
+    pub(super) fn forward(&mut self, unit: usize) {
+        if let Some(entry) = self.units[unit].entry {
+            self.deliver_to(self.now, entry.pid, (unit, entry.run), Signal::HUP);
+        }
+    }
+
+    /// Whether this flaw takes news for old by their stamps.
+    pub(super) fn passes_stamps(&self, now: Moment, unit: usize, event: Event) -> bool {
+        let set_back = || {
+            let start =
+                self.trace.iter().rev().find(|line| {
+                    line.unit == id(unit) && matches!(line.event, Event::Started { .. })
+                });
+            start.is_some_and(|line| self.clocks.wall(now) < line.at)
+        };
+        match (self.flaw, event) {
+            (Some(Flaw::EndsByStamp), Event::Exited { .. })
+            | (Some(Flaw::PingsByStamp), Event::Ping { .. })
+            | (Some(Flaw::NewsByStamp), _) => !set_back(),
+            _ => true,
+        }
+    }
+
+    // Saving and recovering.
+
+    /// Writes a state by a temporary file, synced before it is renamed, and renamed for good.
+    fn write(&mut self, unit: usize, state: State) {
+        let state =
+            if self.has(Flaw::SavesWithoutOutcome) { without_outcome(state) } else { state };
+        let plain = self.dying == Dying::No && self.case.disk.is_none();
+        if plain && self.flaw.is_none() {
+            self.units[unit].disk.settle(state);
+            return;
+        }
+        let in_place = self.has(Flaw::SavesInPlace);
+        let file = if in_place { File::Main } else { File::Temporary };
+        for step in 0..5 {
+            if !self.operate() {
+                return;
+            }
+            let unsynced = self.has(Flaw::SavesWithoutSync);
+            let disk = &mut self.units[unit].disk;
+            match step {
+                0 => disk.truncate(file),
+                1 => disk.write(file, state),
+                2 if !unsynced => disk.sync(file),
+                3 if !in_place => disk.rename(),
+                4 if !in_place => disk.sync_folder(),
+                _ => {}
+            }
+            if self.is_dead() && step < 4 {
+                self.saw(Sight::DeathInASave);
+            }
+        }
+        if self.has(Flaw::SharesTemporary) {
+            let now = self.now;
+            let shared = self.units.iter().enumerate().any(|(other, known)| {
+                other != unit && known.at_once.0 == now && known.state != State::INITIAL
+            });
+            if shared {
+                self.units[unit].disk.tear();
+            }
+        }
+    }
+
+    /// What a monitor that is started again reads, and whether that is a state that was saved.
+    pub(super) fn read_saved(&mut self, unit: usize) -> State {
+        let known = &self.units[unit];
+        let (saved, saving) = (known.saved, known.saving);
+        let read = match known.disk.read() {
+            Content::Whole(state) => Some(state),
+            Content::Missing => Some(State::INITIAL),
+            Content::Empty | Content::Torn => None,
+        };
+        let safe = read.is_some_and(|read| read == saved || Some(read) == saving);
+        self.require(safe, Property::CrashSafe);
+        // The monitor before may have died before the folder was synced: what is gone on from must survive.
+        if let Some(state) = read {
+            self.units[unit].disk.settle(state);
+        }
+        if self.has(Flaw::ServesUnread) { State::INITIAL } else { read.unwrap_or_default() }
+    }
+
+    /// What has become of the run that the saved state names.
+    pub(super) fn find_again(&mut self, unit: usize, accident: Accident) -> Found {
+        let state = self.units[unit].state;
+        let run = state.run();
+        let kept = state.outcome();
+        let alone = matches!(accident, Accident::Crash { down } if down > Millis::ZERO);
+        for process in self.os.all_mut().filter(|process| process.unit == unit) {
+            let exit = match (process.life, kept) {
+                (Life::Alive, _) if accident == Accident::Reboot => Exit::Unknown,
+                (Life::Zombie(_) | Life::Reaped(_), Outcome::Exited(exit))
+                    if process.run == run =>
+                {
+                    exit
+                }
+                // Others have reaped it, and nobody has asked them.
+                (Life::Zombie(_), _) if alone || accident == Accident::Reboot => Exit::Unknown,
+                _ => continue,
+            };
+            let frees = alone || accident == Accident::Reboot;
+            process.life = match process.life {
+                Life::Zombie(_) if !frees => Life::Zombie(exit),
+                Life::Alive | Life::Zombie(_) | Life::Reaped(_) => Life::Reaped(exit),
+            };
+        }
+        if accident == Accident::Reboot {
+            for process in self.os.all_mut().filter(|process| process.unit == unit) {
+                process.members = false;
+            }
+        }
+        let process = self.os.find(unit, run).copied();
+        let truth = match process {
+            _ if accident == Accident::Reboot => Found::Rebooted,
+            None => Found::Gone,
+            Some(process) if process.failed => Found::Gone,
+            Some(process) => match process.ended() {
+                None => Found::Alive,
+                Some(_) if alone => Found::Gone,
+                Some(exit) => Found::Exited(exit),
+            },
+        };
+        let pid = self.units[unit].entry.map(|entry| entry.pid);
+        let lives = state.phase().is_live();
+        let zombie = process.is_some_and(|process| matches!(process.life, Life::Zombie(_)));
+        let found = match (self.flaw, truth) {
+            (Some(Flaw::AdoptsByNumber), Found::Gone | Found::Rebooted)
+                if lives && pid.is_some_and(|pid| self.os.holder(pid) != Holder::Nobody) =>
+            {
+                Found::Alive
+            }
+            (Some(Flaw::AdoptsBlindly), _) if lives => Found::Alive,
+            (Some(Flaw::AdoptsZombies), _) if lives && zombie => Found::Alive,
+            (Some(Flaw::UnknownIsZero), Found::Gone) if lives => Found::Exited(Exit::Code(0)),
+            _ => truth,
+        };
+        self.require(found != Found::Alive || truth == Found::Alive, Property::AdoptsItsOwn);
+        let told = truth != Found::Alive;
+        if let Some(entry) = &mut self.units[unit].entry {
+            if entry.run == run {
+                entry.told = told;
+                entry.acknowledged = true;
+                entry.releasing = false;
+            } else {
+                self.units[unit].entry = None;
+            }
+        }
+        found
+    }
+}
+
+/// A form of the state that cannot say how a run ended, as far as there is one.
+fn without_outcome(state: State) -> State {
+    let mut bytes = state.to_bytes();
+    (bytes[5], bytes[6]) = (bytes[5].min(1), 0);
+    State::from_bytes(&bytes).unwrap_or(State::INITIAL)
+}
+
+impl Kernel for World<'_> {
+    fn spawn(&mut self, at: Moment, unit: UnitId, run: RunId) -> Spawned {
+        let unit = number(unit);
+        if !self.operate() {
+            return Spawned::Pending;
+        }
+        if self.os.latest(unit).is_some_and(|old| old.life == Life::Alive) {
+            self.violate(Property::OneIncarnation);
+        }
+        let script = self.case.script(unit, self.units[unit].spawned);
+        self.units[unit].spawned += 1;
+        let fails = matches!(script.start, Start::Fails(..));
+        let life = match script.start {
+            Start::Fails(Millis::ZERO, _) => Life::Reaped(Exit::Unknown),
+            Start::Fails(..) => Life::Zombie(Exit::Unknown),
+            Start::After(_) => Life::Alive,
+        };
+        let members = script.leaves.is_some() && !fails;
+        let process =
+            Process { unit, run, pid: 0, script, life, members, output: false, failed: fails };
+        let last = self.os.last();
+        let pid = self.os.spawn(process);
+        let first = self.units[unit].entry.map(|entry| entry.pid);
+        self.units[unit].entry = Some(Entry {
+            run,
+            pid: match first {
+                Some(first) if self.has(Flaw::KeepsFirstNumber) => first,
+                _ => pid.unwrap_or(last),
+            },
+            acknowledged: false,
+            told: false,
+            releasing: false,
+            released: false,
+        });
+        let Some(pid) = pid else {
+            self.saw(Sight::NumbersUsedUp);
+            return Spawned::Failed(monitor_core::StartFailure::Transient);
+        };
+        if pid <= last {
+            self.saw(Sight::NumberReused);
+        }
+        // What is planned at one moment comes to pass in this order.
+        match script.start {
+            Start::Fails(Millis::ZERO, failure) => return Spawned::Failed(failure),
+            Start::Fails(delay, _) => {
+                self.plan(at.after(delay), unit, run, Deed::FailStart);
+                return if self.has(Flaw::StartsAtFork) {
+                    Spawned::Started
+                } else {
+                    Spawned::Pending
+                };
+            }
+            Start::After(_) => {}
+        }
+        if let Some(lives) = script.lives {
+            self.plan(at.after(lives), unit, run, Deed::Die(script.exits));
+        }
+        if let Some(ready) = script.ready {
+            self.plan(at.after(ready), unit, run, Deed::Ready);
+        }
+        if let Some(beats) = script.pings {
+            self.plan(at.after(beats), unit, run, Deed::Ping);
+        }
+        if let Some(unhealthy) = script.unhealthy {
+            self.plan(at.after(unhealthy), unit, run, Deed::Unhealthy);
+        }
+        match script.start {
+            Start::After(delay) if delay > Millis::ZERO => {
+                self.plan(at.after(delay), unit, run, Deed::Acknowledge);
+                Spawned::Pending
+            }
+            Start::After(_) | Start::Fails(..) => {
+                self.acknowledge(unit, run);
+                if self.has(Flaw::ForgetsAnswers) { Spawned::Pending } else { Spawned::Started }
+            }
+        }
+    }
+
+    fn signal(
+        &mut self,
+        at: Moment,
+        unit: UnitId,
+        run: RunId,
+        signal: Signal,
+        scope: Scope,
+    ) -> Signalled {
+        let unit = number(unit);
+        if !self.operate() {
+            return Signalled::Sent;
+        }
+        if self.units.len() > 1 && self.os.all().filter(|p| p.life == Life::Alive).count() > 1 {
+            self.saw(Sight::Neighbours);
+        }
+        // Released, and the driver not told yet: nobody is there to be reached.
+        let Some(entry) = self.target(unit, run).copied() else {
+            return Signalled::Gone(Exit::Unknown);
+        };
+        let healed = self.healed;
+        let Some(process) = self.os.find_mut(unit, run) else { return Signalled::Sent };
+        if process.script.signals == Signals::Missed && process.life == Life::Alive && !healed {
+            process.life = Life::Reaped(Exit::Unknown);
+            self.saw(Sight::SignalMissed);
+            if self.has(Flaw::DiesOfNobody) {
+                self.gave_up = true;
+            }
+            if self.has(Flaw::NobodyIsSent) {
+                return Signalled::Sent;
+            }
+        }
+        let Some(process) = self.os.find(unit, run).copied() else { return Signalled::Sent };
+        // The notice of its end may be late or lost.
+        if let Some(exit) = self.end_seen(&process, &entry)
+            && !entry.told
+            && !matches!(self.flaw, Some(Flaw::TrustsNotices | Flaw::NobodyIsSent))
+            && process.ended().is_some()
+        {
+            if let Some(entry) = self.target(unit, run) {
+                entry.told = true;
+            }
+            if process.script.notice == Notice::Lost {
+                self.saw(Sight::NoticeLost);
+            }
+            return Signalled::Gone(exit);
+        }
+        if process.script.signals == Signals::Refused && !healed {
+            self.saw(Sight::SignalRefused);
+            return Signalled::Refused;
+        }
+        if scope == Scope::Process && process.life != Life::Alive {
+            // A zombie takes any signal and does nothing.
+            return Signalled::Sent;
+        }
+        if signal != Signal::HUP {
+            if self.has(Flaw::KeepsFirstNumber) {
+                self.deliver_to(at, entry.pid, (unit, run), signal);
+            } else {
+                self.deliver(at, unit, run, signal, scope);
+            }
+        }
+        Signalled::Sent
+    }
+
+    fn release(
+        &mut self,
+        at: Moment,
+        unit: UnitId,
+        run: RunId,
+        signal: Option<Signal>,
+        scope: Scope,
+    ) -> Option<Remains> {
+        let unit = number(unit);
+        if !self.operate() {
+            return None;
+        }
+        let process = self.os.find(unit, run).copied();
+        let refused = process.is_some_and(|p| p.script.signals == Signals::Refused) && !self.healed;
+        if let Some(signal) = signal
+            && let Some(Entry { pid, .. }) = self.target(unit, run).copied()
+            && !refused
+        {
+            if self.has(Flaw::ReapsBeforeSignal) {
+                self.reap(unit, run);
+            }
+            if self.has(Flaw::ReapsBeforeSignal) || self.has(Flaw::ReapsAtNotice) {
+                self.deliver_to(at, pid, (unit, run), signal);
+            } else {
+                self.deliver(at, unit, run, signal, scope);
+            }
+        }
+        if self.target(unit, run).is_none() {
+            return Some(Remains::Nothing);
+        }
+        let Some(process) = process else { return Some(Remains::Nothing) };
+        if process.life == Life::Alive {
+            self.violate(Property::ReleasedOnce);
+            return None;
+        }
+        let keeps =
+            self.has(Flaw::NeverReaps) || self.has(Flaw::KeepsFailedStarts) && process.failed;
+        if !keeps {
+            self.reap(unit, run);
+        }
+        let forgets = self.has(Flaw::ForgetsTheGroup) || self.has(Flaw::KillsASnapshot);
+        let entry = self.target(unit, run)?;
+        match (process.members, scope) {
+            (true, Scope::Group) if !forgets => {
+                entry.releasing = true;
+                None
+            }
+            (left, _) => {
+                entry.released = true;
+                let leaked = left && !forgets;
+                self.require(!left || leaked, Property::StoppedMeansGone);
+                Some(if leaked { Remains::Leaked } else { Remains::Nothing })
+            }
+        }
+    }
+
+    fn save(&mut self, at: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed> {
+        let unit = number(unit);
+        if self.is_dead() {
+            return Ok(());
+        }
+        if at < Moment::ORIGIN.after(self.case.saves_fail_until) {
+            if self.has(Flaw::HidesSaveErrors) {
+                self.units[unit].saved = state;
+                return Ok(());
+            }
+            self.units[unit].unsaved = true;
+            return Err(SaveFailed);
+        }
+        self.units[unit].saving = Some(state);
+        if !self.has(Flaw::SavesLate) {
+            self.write(unit, state);
+        }
+        if !self.is_dead() {
+            self.units[unit].saved = state;
+            self.units[unit].unsaved = false;
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, jitter: Millis) -> Millis {
+        // The driver delivers what is due before it waits again: this ends a loop without time.
+        if self.violated.is_some() {
+            return Millis::new(u32::MAX);
+        }
+        Millis::new(self.rng.random_range(0..=jitter.as_u32()))
+    }
+
+    fn tell(&mut self, report: &Report<'_>) {
+        let unit = number(report.unit);
+        if self.violated.is_some() {
+            return;
+        }
+        if self.dying == Dying::Rising {
+            return;
+        }
+        if let Dying::Dead(accident, fresh) = self.dying {
+            if !fresh {
+                return;
+            }
+            self.dying = Dying::Dead(accident, false);
+            self.lose_power(accident);
+            // A step has taken place as soon as it is saved.
+            let known = &self.units[unit];
+            let read = known.disk.read();
+            let kept = read == Content::Whole(report.step.state)
+                || read == Content::Missing && report.step.state == State::INITIAL;
+            if !kept || known.state != report.before {
+                return;
+            }
+            self.units[unit].saved = report.step.state;
+            self.saw(Sight::DeathInAStep);
+        }
+        self.observe(report);
+        if self.has(Flaw::SavesLate)
+            && !self.is_dead()
+            && let Some(state) = self.units[unit].saving.take()
+        {
+            self.write(unit, state);
+        }
+    }
+
+    fn wait(&mut self, deadline: Option<Moment>) -> Occurrence {
+        let over = self.violated.is_some() || self.gave_up || self.now > HORIZON;
+        if over || self.trace.len() >= self.steps_max {
+            return self.occur(self.now, Happening::Quit);
+        }
+        if let Dying::Dead(accident, fresh) = self.dying {
+            if fresh {
+                self.lose_power(accident);
+            }
+            self.begin_again();
+        }
+        let news = self.news.pop_front();
+        if self.dying == Dying::Rising && !matches!(news, Some(Happening::Joined(..))) {
+            self.dying = Dying::No;
+        }
+        if let Some(news) = news {
+            return self.occur(self.now, news);
+        }
+        if self.has(Flaw::EndsWhenIdle)
+            && self.os.all().next().is_some()
+            && self.os.all().all(|process| process.life != Life::Alive)
+        {
+            return self.occur(self.now, Happening::Quit);
+        }
+        let late = self.case.timers_late;
+        loop {
+            let deadline = deadline.map(|at| self.clocks.when(at, self.flaw));
+            let due = deadline.map(|at| at.after(late).max(self.now));
+            let turn = self.agenda.next();
+            let input = self.case.inputs.get(self.next_input);
+            let asked = input.map(|input| Moment::ORIGIN.after(input.at).max(self.now));
+            let next = [due, turn, asked, self.heals].into_iter().flatten().min();
+            let Some(next) = next else {
+                return self.occur(self.now, Happening::Quit);
+            };
+            if due == Some(next) {
+                return self.occur(next, Happening::Due);
+            }
+            if asked == Some(next) {
+                let dies = input.is_some_and(|input| {
+                    matches!(input.what, What::Crash { .. } | What::Reboot { .. })
+                });
+                if dies && deadline.is_some_and(|at| at <= next) {
+                    // What is due comes before a crash, as it comes before any event.
+                    return self.occur(next, Happening::Due);
+                }
+                match self.take_input(next) {
+                    Some(happening) => return self.occur(self.now.max(next), happening),
+                    None => continue,
+                }
+            }
+            if self.heals == Some(next) {
+                self.heal(next);
+                if let Some(news) = self.news.pop_front() {
+                    return self.occur(next, news);
+                }
+                continue;
+            }
+            if let Some((at, turn)) = self.agenda.pop()
+                && let Some(happening) = self.take(at.max(self.now), turn)
+            {
+                return self.occur(at.max(self.now), happening);
+            }
+        }
+    }
+}

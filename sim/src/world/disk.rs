@@ -1,0 +1,95 @@
+//! The virtual disk: one file a unit, with what is on it and what is on its way.
+
+use monitor_core::State;
+
+use crate::case::DiskFault;
+
+/// What a file holds, as a monitor that reads it finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// There is no file, or nothing was ever saved.
+    Missing,
+    /// A file without a byte.
+    Empty,
+    /// The beginning of a state.
+    Torn,
+    /// A state.
+    Whole(State),
+}
+
+/// The file of one unit and the temporary one beside it, as programs see them and as they survive a loss
+/// of power.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Disk {
+    seen: [Content; 2],
+    kept: [Content; 2],
+}
+
+/// Which of the two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum File {
+    Main = 0,
+    Temporary = 1,
+}
+
+impl Disk {
+    pub(super) const EMPTY: Self =
+        Self { seen: [Content::Missing; 2], kept: [Content::Missing; 2] };
+
+    /// What a monitor reads.
+    pub(super) const fn read(&self) -> Content {
+        self.seen[File::Main as usize]
+    }
+
+    /// A state was saved, and has survived.
+    pub(super) const fn settle(&mut self, state: State) {
+        self.seen[File::Main as usize] = Content::Whole(state);
+        self.kept = self.seen;
+    }
+
+    /// Somebody else has written into the file meanwhile.
+    pub(super) const fn tear(&mut self) {
+        self.seen[File::Main as usize] = Content::Torn;
+    }
+
+    /// Makes a file empty, as opening it for a new content does. Survives at once.
+    pub(super) const fn truncate(&mut self, file: File) {
+        self.seen[file as usize] = Content::Empty;
+        self.kept[file as usize] = Content::Empty;
+    }
+
+    pub(super) const fn write(&mut self, file: File, state: State) {
+        self.seen[file as usize] = Content::Whole(state);
+    }
+
+    pub(super) const fn sync(&mut self, file: File) {
+        self.kept[file as usize] = self.seen[file as usize];
+    }
+
+    /// Puts the temporary file in the place of the main one. Whether that survives, the folder's sync
+    /// decides.
+    pub(super) const fn rename(&mut self) {
+        self.seen[File::Main as usize] = self.seen[File::Temporary as usize];
+    }
+
+    /// Makes the last rename survive, with what of the file's content has survived.
+    pub(super) const fn sync_folder(&mut self) {
+        self.kept[File::Main as usize] = self.kept[File::Temporary as usize];
+    }
+
+    /// The power goes: what was not made to survive is lost as the disk loses it. Returns whether a
+    /// program sees another content now.
+    pub(super) fn lose_power(&mut self, fault: Option<DiskFault>) -> bool {
+        let Some(fault) = fault else { return false };
+        let before = self.read();
+        let [main, temporary] = self.kept;
+        let after = match (fault, before) {
+            (DiskFault::Tears, Content::Whole(_)) if main == Content::Empty => Content::Torn,
+            (DiskFault::Reorders, _) if before != main => temporary,
+            (DiskFault::Loses | DiskFault::Tears | DiskFault::Reorders, _) => main,
+        };
+        self.seen = [after, temporary];
+        self.kept = self.seen;
+        before != after
+    }
+}

@@ -1,0 +1,137 @@
+//! Wrong habits of a backend, to be put in the place of the right ones: how the bugs of the bank that are
+//! about numbers, notices, disks, clocks and callers are put back.
+
+use monitor_core::{Policy, State, Step};
+use monitor_os::{Core, Machine};
+
+/// What is put under test: a machine, and the backend below it.
+pub trait Suspect: Machine {
+    /// What the backend does wrong; `None`: nothing.
+    fn flaw(&self) -> Option<Flaw> {
+        None
+    }
+}
+
+impl Suspect for Core {}
+
+/// The machine that ships, above a backend with a flaw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flawed(pub Flaw);
+
+impl Machine for Flawed {
+    fn step(&self, policy: &Policy, state: State, event: monitor_core::Event) -> Step {
+        Core.step(policy, state, event)
+    }
+}
+
+impl Suspect for Flawed {
+    fn flaw(&self) -> Option<Flaw> {
+        Some(self.0)
+    }
+}
+
+/// One wrong habit of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Flaw {
+    // Whom a signal reaches.
+    /// Reaps at the notice, and signals the group by its number after that.
+    ReapsAtNotice,
+    /// Asks the handle whether the process is there, reaps, and signals by the number.
+    ReapsBeforeSignal,
+    /// Passes signals on by the number of the last process, whether it is reaped or not.
+    ForwardsByNumber,
+    /// Signals the number of the first run for ever.
+    KeepsFirstNumber,
+
+    // How ends are learnt.
+    /// Waits for one child a notice.
+    OneWaitPerNotice,
+    /// Has room for one end at a time, and drops the others.
+    KeepsOneEnd,
+    /// Takes the end of any child for that of the first unit.
+    AnyChildEndsTheRun,
+    /// Takes "nobody has ended" for an end with 0.
+    NobodyIsAnEnd,
+    /// Takes an empty group for an end with 0.
+    EmptyGroupIsTheEnd,
+    /// Does not wait for children that end before they are acknowledged.
+    MissesEarlyEnds,
+    /// Believes notices alone, and never asks.
+    TrustsNotices,
+    /// Takes the end of the output for the end of the process.
+    EndIsEndOfOutput,
+    /// A second reaper takes the status away.
+    TwoReapers,
+    /// Does not reap what could not be set up.
+    KeepsFailedStarts,
+    /// Does not reap at all.
+    NeverReaps,
+    /// Ends, if a signal finds nobody.
+    DiesOfNobody,
+    /// Takes a signal that finds nobody for sent.
+    NobodyIsSent,
+    /// Says that a process has started when it is forked, not when it is executed.
+    StartsAtFork,
+    /// Does not hear what the answer to a spawn brings up.
+    ForgetsAnswers,
+
+    // What a run leaves.
+    /// Forgets the group when its leader has ended.
+    ForgetsTheGroup,
+    /// Kills those of a group that were there at the start.
+    KillsASnapshot,
+
+    // What is found after a crash.
+    /// Adopts whoever has the saved number.
+    AdoptsByNumber,
+    /// Adopts whatever the saved state says to be there.
+    AdoptsBlindly,
+    /// Takes a zombie for a living process.
+    AdoptsZombies,
+    /// Takes an end that nobody knows for one with 0.
+    UnknownIsZero,
+    /// Serves before the saved state is read.
+    ServesUnread,
+
+    // How states are saved.
+    /// Writes over the old state.
+    SavesInPlace,
+    /// Renames before the content has reached the disk.
+    SavesWithoutSync,
+    /// Saves after telling.
+    SavesLate,
+    /// Says that a state is saved which is not.
+    HidesSaveErrors,
+    /// Has a form that cannot say how a run ended.
+    SavesWithoutOutcome,
+    /// Lets all units write one temporary file.
+    SharesTemporary,
+
+    // Clocks.
+    /// Counts delays on the wall clock.
+    WallClock,
+    /// Counts delays on the clock that runs while the machine sleeps.
+    SleepingClock,
+    /// Ignores an end with a stamp before that of the start.
+    EndsByStamp,
+    /// Ignores news with a stamp before that of other news.
+    NewsByStamp,
+    /// Ignores pings with a stamp before that of the last ping.
+    PingsByStamp,
+
+    // Callers.
+    /// Wakes a caller by the next change, not by what is.
+    WakesByEdge,
+    /// Registers a caller after its wish was handled.
+    RegistersLate,
+    /// Wakes whoever waits when anything is told.
+    WakesByAnything,
+    /// Has room for one caller.
+    OneCaller,
+    /// Answers a caller at each change.
+    AnswersTwice,
+    /// Keeps the last of the wishes made at one moment.
+    CollapsesWishes,
+    /// Ends while nothing runs.
+    EndsWhenIdle,
+}

@@ -1,0 +1,128 @@
+//! The virtual operating system: a table of numbers, processes, and what they leave. It is honest; what
+//! goes wrong in it is said by the case.
+
+use monitor_core::{Exit, RunId};
+
+use crate::case::Script;
+
+/// The processes that are there, and the numbers that they hold.
+#[derive(Clone, Debug)]
+pub(super) struct Os {
+    /// In the order of their making.
+    processes: Vec<Process>,
+    /// How many numbers there are. What no process of ours holds is then held by strangers.
+    table: Option<u8>,
+    last: u32,
+}
+
+/// One process with the group that it leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Process {
+    pub(super) unit: usize,
+    pub(super) run: RunId,
+    /// The number of the process and of its group.
+    pub(super) pid: u32,
+    pub(super) script: Script,
+    pub(super) life: Life,
+    /// Whether others of its group are there.
+    pub(super) members: bool,
+    /// Whether somebody holds its output open.
+    pub(super) output: bool,
+    /// Whether it could not be set up: it is there to say so and to be reaped.
+    pub(super) failed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Alive,
+    /// Ended, and its parent has not asked how.
+    Zombie(Exit),
+    /// Ended, and its number is free once its group is empty.
+    Reaped(Exit),
+}
+
+impl Process {
+    /// How it ended, if it did.
+    pub(super) const fn ended(&self) -> Option<Exit> {
+        match self.life {
+            Life::Alive => None,
+            Life::Zombie(exit) | Life::Reaped(exit) => Some(exit),
+        }
+    }
+
+    /// Whether it keeps its number from being given away.
+    pub(super) const fn holds_number(&self) -> bool {
+        !matches!(self.life, Life::Reaped(_)) || self.members
+    }
+}
+
+/// Who has a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// A process of this unit and run, alive or not reaped, or its group.
+    Ours(usize, RunId),
+    /// Somebody who has nothing to do with the monitor.
+    Stranger,
+    /// Nobody.
+    Nobody,
+}
+
+impl Os {
+    pub(super) const fn new(table: Option<u8>) -> Self {
+        Self { processes: Vec::new(), table, last: 0 }
+    }
+
+    /// Makes a process; `None` if all numbers are taken.
+    pub(super) fn spawn(&mut self, process: Process) -> Option<u32> {
+        self.processes.retain(|old| old.holds_number() || old.unit != process.unit);
+        let pid = self.free_number();
+        self.last = pid.unwrap_or(self.last);
+        let life = if pid.is_some() { process.life } else { Life::Reaped(Exit::Unknown) };
+        let failed = process.failed || pid.is_none();
+        self.processes.push(Process { pid: self.last, life, failed, ..process });
+        pid
+    }
+
+    /// The number that was given last; 0 if none was.
+    pub(super) const fn last(&self) -> u32 {
+        self.last
+    }
+
+    /// The number after the last one that no process of ours holds.
+    fn free_number(&self) -> Option<u32> {
+        let Some(table) = self.table.map(u32::from) else { return Some(self.last + 1) };
+        (1..=table)
+            .map(|step| (self.last + step - 1) % table + 1)
+            .find(|&pid| !self.processes.iter().any(|old| old.holds_number() && old.pid == pid))
+    }
+
+    pub(super) fn find(&self, unit: usize, run: RunId) -> Option<&Process> {
+        self.processes.iter().rev().find(|process| process.unit == unit && process.run == run)
+    }
+
+    pub(super) fn find_mut(&mut self, unit: usize, run: RunId) -> Option<&mut Process> {
+        self.processes.iter_mut().rev().find(|process| process.unit == unit && process.run == run)
+    }
+
+    /// The process that a unit has made last.
+    pub(super) fn latest(&self, unit: usize) -> Option<&Process> {
+        self.processes.iter().rev().find(|process| process.unit == unit)
+    }
+
+    pub(super) fn holder(&self, pid: u32) -> Holder {
+        let held = self.processes.iter().find(|old| old.holds_number() && old.pid == pid);
+        match (held, self.table) {
+            (Some(process), _) => Holder::Ours(process.unit, process.run),
+            (None, Some(_)) => Holder::Stranger,
+            (None, None) => Holder::Nobody,
+        }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Process> {
+        self.processes.iter()
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.processes.iter_mut()
+    }
+}

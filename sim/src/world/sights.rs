@@ -1,0 +1,58 @@
+//! What went wrong in a world and took effect.
+
+/// Something that went wrong and was coped with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// The notice of an end was lost, and the end was learnt otherwise.
+    NoticeLost,
+    /// A notice came twice.
+    NoticeTwice,
+    /// A notice came late.
+    NoticeLate,
+    /// There was one notice of several ends.
+    NoticesMerged,
+    /// A signal was refused.
+    SignalRefused,
+    /// A signal found nobody, because others had reaped the process.
+    SignalMissed,
+    /// A number was given to another process.
+    NumberReused,
+    /// All numbers were taken.
+    NumbersUsedUp,
+    /// A process ended, and others held its output open.
+    OutputHeld,
+    /// A process could not be set up and had to be reaped.
+    FailedChild,
+    /// The monitor died in the middle of a step.
+    DeathInAStep,
+    /// The monitor died in the middle of a save.
+    DeathInASave,
+    /// A process ended while no monitor was there.
+    EndUnseen,
+    /// The power went, and a content with it.
+    ContentLost,
+    /// The wall clock was set while something was going on.
+    WallJump,
+    /// The machine slept while something was going on.
+    Sleep,
+    /// A signal was sent while several units ran.
+    Neighbours,
+}
+
+/// A set of sights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sights(u32);
+
+impl Sights {
+    /// The set with one more.
+    #[must_use]
+    pub const fn with(self, sight: Sight) -> Self {
+        Self(self.0 | (1 << sight as u32))
+    }
+
+    /// Whether the set has it.
+    #[must_use]
+    pub const fn has(self, sight: Sight) -> bool {
+        self.0 >> sight as u32 & 1 == 1
+    }
+}
