@@ -588,6 +588,12 @@ mod tests {
             let curve = Curve::Geometric { initial, cap, steps };
             assert_eq!(is_sound(Backoff { curve, ..plain }), sound, "{steps} steps");
         }
+        // From 100 ms by 1 ms: the last step that a level can hold reaches 354 ms.
+        for (cap, sound) in [(99, false), (100, true), (354, true), (355, false)] {
+            let (increment, cap) = (Millis::new(1), Millis::new(cap));
+            let curve = Curve::Linear { initial, increment, cap };
+            assert_eq!(is_sound(Backoff { curve, ..plain }), sound, "cap {cap}");
+        }
         for (burst, sound) in [(0, false), (1, true), (STEPS_MAX, true), (STEPS_MAX + 1, false)] {
             let window = Millis::from_secs(10);
             let counts = StartsCounted::All;
