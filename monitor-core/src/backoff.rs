@@ -255,4 +255,27 @@ mod tests {
         let delays: [u32; 5] = core::array::from_fn(|k| curve.at(k as u8).as_u32());
         assert_eq!(delays, [1_000, 11_000, 21_000, 25_000, 25_000], "BB-78");
     }
+
+    #[test]
+    fn a_fraction_is_rounded_to_the_nearest() {
+        let factor = Factor::from_hundredths(150);
+        let curve = Curve::Exponential { initial: Millis::new(101), factor, cap: SECOND };
+        assert_eq!(curve.at(1).as_u32(), 152);
+    }
+
+    /// A policy refuses both; the functions are total all the same.
+    #[test]
+    fn unsound_items_neither_shrink_delays_nor_wrap() {
+        let factor = Factor::from_hundredths(50);
+        let curve = Curve::Exponential { initial: Millis::new(100), factor, cap: SECOND };
+        assert_eq!(curve.at(3).as_u32(), 100);
+        let curve = Curve::Constant { delay: Millis::MAX };
+        let backoff = Backoff { curve, first: None, skip: 0, jitter_percent: u8::MAX };
+        assert_eq!(backoff.delay(0).jitter, Millis::MAX);
+    }
+
+    #[test]
+    fn the_longest_curve_ends_below_the_largest_level() {
+        assert_eq!(STEPS_MAX, 254);
+    }
 }

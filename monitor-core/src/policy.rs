@@ -557,3 +557,49 @@ impl fmt::Display for PolicyError {
 }
 
 impl core::error::Error for PolicyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_sound(backoff: Backoff) -> bool {
+        Policy::builder().restart(Restart::Always).backoff(backoff).build().is_ok()
+    }
+
+    /// Each bound with what is just inside and just outside.
+    #[test]
+    fn bounds_are_where_they_are_said_to_be() {
+        let plain = Policy::DEFAULT.rules().backoff;
+        for (skip, sound) in [(0, true), (1, true), (2, false)] {
+            assert_eq!(is_sound(Backoff { skip, ..plain }), sound, "skip {skip}");
+        }
+        for (jitter_percent, sound) in [(0, true), (100, true), (101, false), (255, false)] {
+            assert_eq!(is_sound(Backoff { jitter_percent, ..plain }), sound, "{jitter_percent} %");
+        }
+        let (initial, cap) = (Millis::new(100), Millis::new(900));
+        for (hundredths, sound) in
+            [(0, false), (100, false), (101, true), (10_000, true), (10_001, false)]
+        {
+            let factor = Factor::from_hundredths(hundredths);
+            let curve = Curve::Exponential { initial, factor, cap };
+            assert_eq!(is_sound(Backoff { curve, ..plain }), sound, "factor {hundredths}");
+        }
+        for (steps, sound) in [(0, false), (1, true), (STEPS_MAX, true), (STEPS_MAX + 1, false)] {
+            let curve = Curve::Geometric { initial, cap, steps };
+            assert_eq!(is_sound(Backoff { curve, ..plain }), sound, "{steps} steps");
+        }
+        // From 100 ms by 1 ms: the last step that a level can hold reaches 354 ms.
+        for (cap, sound) in [(99, false), (100, true), (354, true), (355, false)] {
+            let (increment, cap) = (Millis::new(1), Millis::new(cap));
+            let curve = Curve::Linear { initial, increment, cap };
+            assert_eq!(is_sound(Backoff { curve, ..plain }), sound, "cap {cap}");
+        }
+        for (burst, sound) in [(0, false), (1, true), (STEPS_MAX, true), (STEPS_MAX + 1, false)] {
+            let window = Millis::from_secs(10);
+            let counts = StartsCounted::All;
+            let limit = StartLimit { burst, window, counts, then: OnLimit::Stop };
+            let built = Policy::builder().limit(Some(limit)).build();
+            assert_eq!(built.is_ok(), sound, "burst {burst}");
+        }
+    }
+}

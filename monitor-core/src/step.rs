@@ -1244,3 +1244,68 @@ const fn counters(state: State) -> u32 {
 }
 
 const _: () = assert!(size_of::<Step>() <= 64, "a step is at most 64 bytes");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        "restart=always readiness=notify start-timeout=1s watchdog=2s".parse().unwrap()
+    }
+
+    /// The state after each of the events, from the beginning.
+    fn states<const N: usize>(events: [&str; N]) -> [State; N] {
+        let mut state = State::INITIAL;
+        events.map(|event| {
+            state = policy().step(state, event.parse().unwrap()).state;
+            state
+        })
+    }
+
+    #[test]
+    fn news_of_another_run_changes_nothing() {
+        let states = states([
+            "start",
+            "start-failed #1 transient",
+            "released #1",
+            "fired backoff #1",
+            "started #2",
+            "ready #2",
+            "stop",
+            "exited #2 code=0",
+        ]);
+        for state in &states[3..] {
+            assert_eq!(state.run(), RunId::new(2), "{state}");
+            for news in [
+                "started #1",
+                "start-failed #1 permanent",
+                "ready #1",
+                "ping #1",
+                "unhealthy #1",
+                "exited #1 code=1",
+                "released #1",
+                "fired start-timeout #1",
+                "fired stop-grace #1",
+                "fired watchdog #1",
+                "recovered #1 gone",
+            ] {
+                let step = policy().step(*state, news.parse().unwrap());
+                assert_eq!(step, Step::ignored(*state, Note::Stale), "{news} in {state}");
+            }
+        }
+    }
+
+    #[test]
+    fn commands_are_counted_as_they_are_visited() {
+        let [_, starting] = states(["reset", "start"]);
+        let events = ["started #1", "exited #1 code=0", "stop kill", "ping #9"];
+        let counts = events.map(|event| {
+            let step = policy().step(starting, event.parse().unwrap());
+            let mut visited = 0;
+            step.for_each(|_| visited += 1);
+            assert_eq!(step.commands(), visited, "{event}");
+            visited
+        });
+        assert!(counts[0] > 1 && counts[3] == 0, "{counts:?}");
+    }
+}

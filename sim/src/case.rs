@@ -34,7 +34,8 @@
 //! 5s heal
 //! ```
 //!
-//! Lines may also say what is expected to come of it: [`mod@crate::expect`]. ` # ` begins a comment.
+//! Lines may also say what is expected to come of it: [`mod@crate::expect`]. A `#` between spaces begins a
+//! comment.
 
 use std::fmt;
 use std::str::FromStr;
@@ -672,8 +673,8 @@ impl From<PolicyTextError> for CaseErrorKind {
     }
 }
 
-/// Reads what `Display` prints; empty lines, lines that begin with `#` and ` # ` to the end of a line are
-/// passed over.
+/// Reads what `Display` prints; empty lines, lines that begin with `#` and comments at the end of a line
+/// are passed over.
 ///
 /// # Errors
 /// [`CaseError`] naming the line and what is wrong with it.

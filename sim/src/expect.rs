@@ -166,6 +166,9 @@ impl FromStr for Answer {
             None => (text.trim(), None),
             Some(rest) => {
                 let (actions, situation) = rest.split_once('[').ok_or_else(brackets)?;
+                if situation.contains(['[', ']']) {
+                    return Err(brackets());
+                }
                 (actions.trim(), Some(tidy(situation)))
             }
         };
@@ -470,9 +473,17 @@ pub(crate) fn split(line: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The line without the comment at its end; ` # ` begins one, so that `#1` stays a run.
+/// The line without the comment at its end. A `#` between white space begins one, so that `#1` stays a run.
 pub(crate) fn without_comment(line: &str) -> &str {
-    line.find(" # ").map_or(line, |end| &line[..end]).trim()
+    comment_at(line).map_or(line, |at| &line[..at]).trim()
+}
+
+fn comment_at(line: &str) -> Option<usize> {
+    let begins = |at: usize| {
+        line[..at].ends_with(char::is_whitespace)
+            && line[at + 1..].chars().next().is_none_or(char::is_whitespace)
+    };
+    line.match_indices('#').map(|(at, _)| at).find(|&at| begins(at))
 }
 
 impl Expected {
@@ -613,7 +624,7 @@ pub fn rewrite(text: &str, case: &Case, trace: &[TraceLine]) -> String {
     let mut pending = Surroundings::default();
     let mut inputs = 0;
     for line in text.lines() {
-        let comment = line.split_once(" # ").map(|(_, comment)| comment.trim().to_owned());
+        let comment = comment_at(line).map(|at| line[at + 1..].trim().to_owned());
         let (cue, _) = split(without_comment(line));
         let (head, rest) = cue.split_once(char::is_whitespace).unwrap_or((cue, ""));
         let key = match head {

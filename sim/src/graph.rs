@@ -121,13 +121,13 @@ const fn place(phase: Phase) -> (f64, f64) {
         Phase::Activating => (570.0, 70.0),
         Phase::Running => (810.0, 70.0),
         Phase::Healthy => (1_050.0, 70.0),
-        Phase::Cancelling => (450.0, 210.0),
+        Phase::Cancelling => (640.0, 175.0),
         Phase::Stopping => (830.0, 230.0),
-        Phase::Aborting => (590.0, 310.0),
+        Phase::Aborting => (520.0, 270.0),
         Phase::Killing => (1_050.0, 330.0),
         Phase::BackingOff => (90.0, 250.0),
-        Phase::Throttled => (230.0, 390.0),
-        Phase::Releasing => (690.0, 450.0),
+        Phase::Throttled => (90.0, 420.0),
+        Phase::Releasing => (560.0, 490.0),
         Phase::Purging => (1_000.0, 520.0),
         Phase::Stopped => (330.0, 580.0),
     }
@@ -317,13 +317,13 @@ mod tests {
     fn what_was_visited_is_counted_in_every_format() {
         let svg = drawn(Format::Svg);
         assert!(
-            svg.contains("idle &gt; starting: start (2)") && svg.ends_with("</svg>\n"),
+            svg.contains("idle &gt; starting: restart, start (2)") && svg.ends_with("</svg>\n"),
             "{svg}"
         );
         assert!(svg.contains(">5 of "), "start, started, stop, exited, released: {svg}");
-        assert!(drawn(Format::Mermaid).contains("idle --> starting: start (2)"));
+        assert!(drawn(Format::Mermaid).contains("idle --> starting: restart, start (2)"));
         let dot = drawn(Format::Dot);
-        assert!(dot.contains("[label=\"start (2)\", color=\"#1a7f37\""), "{dot}");
+        assert!(dot.contains("start (2)\", color=\"#1a7f37\""), "{dot}");
         assert!(dot.contains("color=\"#b4bbc3\""), "what was not visited is grey");
     }
 

@@ -44,6 +44,7 @@ pub mod fuzz;
 pub mod generate;
 pub mod graph;
 pub mod hunt;
+pub mod judge;
 pub mod marks;
 pub mod model;
 pub mod observation;

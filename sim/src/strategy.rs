@@ -3,23 +3,21 @@
 //! A strategy reads its choices from bytes, so proptest's shrinking of the bytes is shrinking of the
 //! case: fewer bytes are fewer inputs, and a zero is the simplest choice.
 //!
+//! A complete crate that tests its own driver with them is in `sim/examples/outside`.
+//!
 //! # Examples
 //! ```
-//! use monitor_sim::{strategy, world};
-//! use proptest::prelude::*;
+//! use monitor_sim::{judge, strategy};
 //!
-//! proptest!(|(case in strategy::cases())| {
-//!     let verdict = world::run(&case, monitor_os::Core, 400);
-//!     prop_assert_eq!(verdict.violated, None, "{}", case);
-//! });
+//! judge::check(monitor_os::Core, strategy::cases()).unwrap_or_else(|screen| panic!("{screen}"));
 //! ```
 
-use monitor_core::Policy;
+use monitor_core::{Event, Millis, Policy};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::case::Case;
-use crate::choices::FromBytes;
+use crate::case::{Case, Script};
+use crate::choices::{Choices as _, FromBytes};
 use crate::generate;
 use crate::race::Race;
 
@@ -34,6 +32,20 @@ pub fn policies() -> impl Strategy<Value = Policy> {
 /// Any case.
 pub fn cases() -> impl Strategy<Value = Case> {
     bytes().prop_map(|bytes| generate::case(&mut FromBytes(&bytes)))
+}
+
+/// What users may ask for, each so long after the one before.
+pub fn wishes() -> impl Strategy<Value = Vec<(Millis, Event)>> {
+    bytes().prop_map(|bytes| {
+        let mut choices = FromBytes(&bytes);
+        let count = choices.below(9);
+        (0..count).map(|_| (generate::delay(&mut choices), generate::wish(&mut choices))).collect()
+    })
+}
+
+/// What a process does.
+pub fn scripts() -> impl Strategy<Value = Script> {
+    bytes().prop_map(|bytes| generate::script(&mut FromBytes(&bytes)))
 }
 
 /// Cases that aim at a race.

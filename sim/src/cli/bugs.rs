@@ -86,13 +86,25 @@ fn print_table(caught: &[Catch]) {
     let found = caught.iter().filter(|found| found.is_found()).count();
     let slow = caught.iter().filter(|found| found.median_ms > 1_000.0).count();
     print!("\n{found} of {} bugs found, {slow} of them in more than 1 s (median)", caught.len());
-    let pairs: Vec<(usize, usize)> =
-        caught.iter().filter_map(|found| found.shown_len().zip(found.shortest_len())).collect();
-    if !pairs.is_empty() {
-        let ratios: f64 = pairs.iter().map(|&(shown, best)| shown as f64 / best as f64).sum();
-        print!("; shown cases are {:.2} times the shortest", ratios / pairs.len() as f64);
+    let times = |length: fn(&Catch) -> Option<usize>| {
+        let pairs = caught.iter().filter_map(|found| length(found).zip(found.shortest_len()));
+        let ratios: Vec<f64> = pairs.map(|(len, best)| len as f64 / best as f64).collect();
+        ratios.iter().sum::<f64>() / ratios.len().max(1) as f64
+    };
+    println!(
+        "; cases are shown by the exhaustive engine where it has one, {:.2} times the shortest; the random engine shrinks to {:.2} times",
+        times(Catch::shown_len),
+        times(|found| found.shrunk_len)
+    );
+}
+
+/// The engine whose case is shown.
+const fn shown_by(found: &Catch) -> &'static str {
+    match (found.exhaustive_len, found.shrunk_len) {
+        (Some(_), _) => "exhaustive",
+        (None, Some(_)) => "random",
+        (None, None) => "none",
     }
-    println!();
 }
 
 fn or_dash(length: Option<usize>) -> String {
@@ -110,14 +122,17 @@ fn print_json(caught: &[Catch]) {
         let comma = if index + 1 < caught.len() { "," } else { "" };
         println!(
             "  {{\"id\": \"{}\", \"found\": {}, \"engine\": \"{}\", \"oracle\": {oracle}, \"schedules\": {}, \
-             \"median_ms\": {:.3}, \"p95_ms\": {:.3}, \"shown_len\": {}, \"shortest_len\": {}}}{comma}",
+             \"median_ms\": {:.3}, \"p95_ms\": {:.3}, \"shrunk_len\": {}, \"shown_len\": {}, \
+             \"shown_by\": \"{}\", \"shortest_len\": {}}}{comma}",
             found.bug.id,
             found.is_found(),
             found.engine(),
             found.cases,
             found.median_ms,
             found.p95_ms,
+            number(found.shrunk_len),
             number(found.shown_len()),
+            shown_by(found),
             number(found.shortest_len()),
         );
     }

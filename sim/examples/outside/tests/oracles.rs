@@ -1,0 +1,59 @@
+//! The toy's own driver under the inputs and the oracles of `monitor-sim`; and its decisions alone.
+
+use monitor_core::{Event, Exit, RunId, Signal};
+use monitor_os::Moment;
+use monitor_sim::judge::{self, Judge};
+use monitor_sim::strategy;
+use outside::{Jobs, Toy};
+use proptest::prelude::*;
+
+/// Jobs that end as soon as they are asked to.
+#[derive(Default)]
+struct Obedient {
+    ended: Option<RunId>,
+}
+
+impl Jobs for Obedient {
+    fn spawn(&mut self, _run: RunId) {}
+
+    fn ask_to_end(&mut self, run: RunId) {
+        self.ended = Some(run);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_step_of_the_toy_is_wrong(policy in strategy::policies(), wishes in strategy::wishes()) {
+        let mut judge = Judge::default();
+        let mut verdict = Ok(());
+        let mut steps = 0;
+        let mut toy = Toy::new(policy, Obedient::default());
+        let told = &mut |at_ms, before, event, step| {
+            steps += 1;
+            let at = Moment::from_millis(at_ms);
+            if verdict.is_ok() {
+                verdict = judge.observe(at, &policy, before, event, step);
+            }
+        };
+        toy.handle(Event::StartRequested, told);
+        for (delay, wish) in wishes {
+            toy.pass(delay, told);
+            toy.handle(wish, told);
+            if let Some(run) = toy.jobs.ended.take() {
+                toy.handle(Event::Exited { run, exit: Exit::Signal(Signal::TERM) }, told);
+            }
+        }
+        prop_assert!(steps > 0);
+        if let Err(screen) = verdict {
+            return Err(TestCaseError::fail(screen));
+        }
+    }
+}
+
+/// Decisions that differ from those of `monitor-core` are put in the place of the machine.
+#[test]
+fn the_decisions_alone_hold_in_the_virtual_world() {
+    if let Err(screen) = judge::check(monitor_os::Core, strategy::cases()) {
+        panic!("{screen}");
+    }
+}

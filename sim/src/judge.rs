@@ -1,0 +1,101 @@
+//! The oracles for other drivers: they are told of every step, and speak at the first that is wrong.
+//!
+//! A driver of another crate tells its judge what the machine was told and what it answered; together with
+//! [`crate::strategy`] its tests so use the inputs and the properties of this harness. A machine that only
+//! decides otherwise, under the driver of `monitor-os`, needs no more than [`check`].
+
+use monitor_core::{Event, Policy, State, Step};
+use monitor_os::{Moment, UnitId};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use crate::case::Case;
+use crate::hunt::STEPS_MAX;
+use crate::screen::{FailureScreen, Table};
+use crate::shrink;
+use crate::watch::Watch;
+use crate::world::{self, Suspect, TraceLine};
+
+/// Judges the steps of one unit. Begin with a new one for each unit.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    watch: Watch,
+    trace: Vec<TraceLine>,
+    policies: Vec<Policy>,
+}
+
+impl Judge {
+    /// Judges one step: at `at`, under `policy`, the machine was told `event` in the state `before`, and
+    /// answered `step`.
+    ///
+    /// # Errors
+    /// The property that is violated, with all steps so far as a table.
+    pub fn observe(
+        &mut self,
+        at: Moment,
+        policy: &Policy,
+        before: State,
+        event: Event,
+        step: Step,
+    ) -> Result<(), String> {
+        self.trace.push(TraceLine { at, unit: UnitId::default(), event, before, step });
+        self.policies.push(*policy);
+        self.watch.observe(policy, before, event, step).map_err(|property| {
+            let table = Table { trace: &self.trace, policies: &self.policies, marked: true };
+            let (source, sentence) = (property.source(), property.sentence());
+            format!("FAIL {property} ({source}): {sentence}\npolicy {policy}\n{table}")
+        })
+    }
+}
+
+/// Runs cases with `machine` in the virtual world, and shrinks what fails.
+///
+/// How many cases, and from which seed, is proptest's matter: `PROPTEST_CASES`, `PROPTEST_RNG_SEED`.
+///
+/// # Errors
+/// The failure screen.
+pub fn check(
+    machine: impl Suspect + Copy,
+    cases: impl Strategy<Value = Case>,
+) -> Result<(), String> {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let screen = std::cell::RefCell::new(None);
+    let result = TestRunner::new(config).run(&cases, |case| {
+        let verdict = world::run(&case, machine, STEPS_MAX);
+        let Some(property) = verdict.violated else { return Ok(()) };
+        let failure = shrink::shrink(case.seed, case, property, machine);
+        let shown = FailureScreen { failure: &failure, kept: None, options: "" };
+        screen.replace(Some(shown.to_string()));
+        Err(TestCaseError::fail(property.name()))
+    });
+    let screen = screen.into_inner();
+    result.map_err(|error| screen.unwrap_or_else(|| error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_os::Core;
+
+    use super::*;
+    use crate::saboteur::Saboteur;
+    use crate::strategy;
+
+    #[test]
+    fn the_machine_that_ships_passes_and_a_broken_one_is_shown() {
+        assert_eq!(check(Core, strategy::cases()), Ok(()));
+        let saboteur = Saboteur::ALL[0];
+        let screen = check(saboteur, strategy::races(saboteur.race())).unwrap_err();
+        assert!(screen.starts_with("FAIL ") && screen.contains("the rules say:"), "{screen}");
+    }
+
+    #[test]
+    fn a_judge_speaks_at_the_first_wrong_step() {
+        let (policy, mut judge) = (Policy::DEFAULT, Judge::default());
+        let step = policy.step(State::INITIAL, Event::StartRequested);
+        let right =
+            judge.observe(Moment::ORIGIN, &policy, State::INITIAL, Event::StartRequested, step);
+        assert_eq!(right, Ok(()));
+        let again = judge.observe(Moment::ORIGIN, &policy, step.state, Event::StartRequested, step);
+        assert!(again.unwrap_err().contains("\n> "), "two spawns, one marked");
+    }
+}
