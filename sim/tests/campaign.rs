@@ -1,9 +1,9 @@
 //! Campaigns as a user runs them: interrupted, resumed, sharded, merged, and wrong command lines.
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::{env, fs};
 
 fn sim(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_monitor-sim"));
@@ -47,6 +47,28 @@ fn jobs_shards_and_resumption_change_nothing() {
     assert_eq!(merged(&one), merged(&parts));
     let file = |dir: &Path| fs::read(dir.join("shard-0-of-1.json")).unwrap();
     assert_eq!(file(&one), file(&two), "the files are equal to the byte");
+}
+
+/// The digest stands in a file, so that other builds can be held against it: `.ci/run` does it with the
+/// optimised program.
+#[test]
+fn ten_thousand_seeds_have_the_digest_on_record_whatever_the_jobs() {
+    let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/digest.txt");
+    for jobs in ["1", "2"] {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().to_str().unwrap();
+        let campaign = ["run", "--campaign", "determinism", "--cases", "10000"];
+        let output = sim(&[&campaign[..], &["--jobs", jobs, "--out", out]].concat(), &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let shown = text(&output.stdout);
+        let digest = shown.lines().find(|line| line.starts_with("digest ")).unwrap();
+        let digest = format!("{}\n", digest.split(';').next().unwrap());
+        if env::var_os("UPDATE_DIGEST").is_some() {
+            fs::write(&record, &digest).unwrap();
+        }
+        let known = fs::read_to_string(&record).unwrap();
+        assert_eq!(digest, known, "{jobs} jobs; UPDATE_DIGEST=1 accepts the left");
+    }
 }
 
 #[test]
