@@ -97,7 +97,8 @@ impl<M: Suspect + Copy> Shrinker<M> {
     fn cut_loops(&mut self) {
         const PAIRS_MAX: usize = 100;
         let trace = self.verdict.trace.clone();
-        let place = |line: &TraceLine| (line.step.state.phase(), line.step.state.reason());
+        let place =
+            |line: &TraceLine| (line.unit, line.step.state.phase(), line.step.state.reason());
         let mut pairs: Vec<(usize, usize)> = (0..trace.len())
             .flat_map(|to| (0..to).map(move |from| (from, to)))
             .filter(|&(from, to)| place(&trace[from]) == place(&trace[to]))
@@ -209,10 +210,13 @@ fn without_loop(case: &Case, from: &TraceLine, to: &TraceLine) -> Case {
             input.at = Millis::new(input.at.as_u32() - to_ms.saturating_sub(from_ms));
         }
     }
-    let runs = |line: &TraceLine| line.step.state.run().as_u32() as usize;
-    let last = shorter.scripts.len().saturating_sub(1);
-    let gone = runs(from).min(last)..runs(to).min(last);
-    shorter.scripts.drain(gone);
+    // The further units keep their processes.
+    if from.unit.as_u32() == 0 && !shorter.scripts.is_empty() {
+        let last = shorter.scripts.len() - 1;
+        let run = |line: &TraceLine| (line.step.state.run().as_u32() as usize).min(last);
+        // A run may be forgotten with the state that was not saved.
+        shorter.scripts.drain(run(from).min(run(to))..run(to));
+    }
     shorter
 }
 
