@@ -609,6 +609,10 @@ impl std::error::Error for CaseErrorKind {}
 impl fmt::Display for CaseErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // What can be asked of the world stands beside the events.
+            Self::Word(error) if error.field() == "event" => {
+                write!(f, "{error}; or policy, crash, reboot, heal, wall or suspend")
+            }
             Self::Word(error) => error.fmt(f),
             Self::Policy(error) => error.fmt(f),
             Self::Line(word) => write!(
