@@ -19,8 +19,8 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use monitor_core::{
-    Event, Exit, Grace, Lifecycle, Millis, Outcome, Phase, Policy, Remains, RunId, State, Step,
-    StopMode,
+    Event, Exit, Grace, Lifecycle, Millis, Note, Outcome, Phase, Policy, Remains, RunId, State,
+    Step, StopMode,
 };
 use monitor_os::{Driver, Happening, Machine, Moment, Occurrence, Report, UnitId};
 use rand::SeedableRng;
@@ -793,6 +793,8 @@ impl<'a> World<'a> {
             let stopped = lates.after(first).after(release);
             stopped.after(stop.kill_window).after(stop.kill_window).after(SLACK)
         };
+        let applied = report.step.note == Note::Applied;
+        let killed = matches!(before, Phase::Killing | Phase::Purging);
         let again = matches!(report.event, Event::Recovered { .. } | Event::PolicyChanged);
         unit.over_by = match (stop.grace, first) {
             _ if !is_going_down(after) => None,
@@ -801,8 +803,8 @@ impl<'a> World<'a> {
             (Some(release), _) if again || in_flight => {
                 unit.over_by.map(|by| by.max(within(release, release)))
             }
-            // A second stop may end one that would not.
-            (Some(release), Some(first)) if asked != Grace::Policy => {
+            // A second stop may end one that would not; once it is killed it adds nothing.
+            (Some(release), Some(first)) if asked != Grace::Policy && applied && !killed => {
                 Some(unit.over_by.unwrap_or_else(|| within(first, release)))
             }
             _ => unit.over_by,
