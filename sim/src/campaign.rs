@@ -424,7 +424,7 @@ mod tests {
     use monitor_os::Core;
 
     use super::*;
-    use crate::saboteur::Saboteur;
+    use crate::bank::Bug;
 
     #[test]
     fn shards_cover_everything_once() {
@@ -478,7 +478,8 @@ mod tests {
 
     #[test]
     fn failures_are_kept_shrunk_and_the_shortest_first() {
-        let report = Plan::new("canary").run(0..400, Saboteur::RepeatsStopSignal);
+        let bug: Bug = "BB-36b".parse().unwrap();
+        let report = Plan::new("canary").run(0..400, bug);
         let kept = &report.failures["stops-compose"];
         assert!(kept.len() <= KEPT && kept.is_sorted());
         assert!(kept[0].case.parse::<Case>().is_ok());

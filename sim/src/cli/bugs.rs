@@ -5,8 +5,9 @@ use std::time::Instant;
 use anstream::{print, println};
 use clap::Args;
 use indicatif::ProgressBar;
-use monitor_sim::bank;
+use monitor_sim::bank::{self, Bug};
 use monitor_sim::bugs::{self, Catch, Oracle};
+use monitor_sim::race::Race;
 
 /// How the bank is hunted.
 #[derive(Args, Clone, Debug)]
@@ -19,7 +20,10 @@ pub(crate) struct BugsArguments {
     json: bool,
     /// Hunt this bug only, such as BB-4.
     #[arg(long, value_name = "ID")]
-    id: Option<String>,
+    id: Option<Bug>,
+    /// Print the bank and hunt nothing: id, layer, race, symptom.
+    #[arg(long, conflicts_with_all = ["campaigns", "json", "id"])]
+    list: bool,
 }
 
 /// Hunts the bank and prints what was found; returns whether everything was.
@@ -27,14 +31,17 @@ pub(crate) fn bugs(
     arguments: &BugsArguments,
     bar: impl FnOnce(u64, &'static str) -> ProgressBar,
 ) -> bool {
-    let wanted = |id: &str| arguments.id.as_deref().is_none_or(|only| only == id);
-    let bank: Vec<_> = bank::ALL.iter().filter(|bug| wanted(bug.id)).collect();
+    if arguments.list {
+        print_list();
+        return true;
+    }
+    let bank = arguments.id.map_or_else(|| bank::ALL.to_vec(), |only| vec![only]);
     let progress = bar(bank.len() as u64, "bugs");
     let clock = clock();
     let caught: Vec<Catch> = bank
         .into_iter()
         .map(|bug| {
-            let caught = bugs::hunt_bug(*bug, arguments.campaigns.max(1), &clock);
+            let caught = bugs::hunt_bug(bug, arguments.campaigns.max(1), &clock);
             progress.inc(1);
             caught
         })
@@ -45,13 +52,20 @@ pub(crate) fn bugs(
     } else {
         print_table(&caught);
     }
-    !caught.is_empty() && caught.iter().all(Catch::is_found)
+    caught.iter().all(Catch::is_found)
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a hunt takes is what is measured")]
 fn clock() -> impl Fn() -> f64 {
     let begin = Instant::now();
     move || begin.elapsed().as_secs_f64() * 1_000.0
+}
+
+fn print_list() {
+    for Bug { id, layer, race, symptom, .. } in bank::ALL {
+        let (layer, race) = (layer.name(), race.map_or("anything", Race::name));
+        println!("  {id:<7} {layer:<7} {race:<27} {symptom}");
+    }
 }
 
 fn print_table(caught: &[Catch]) {
