@@ -168,7 +168,8 @@ impl fmt::Display for UnknownBug {
         for near in &self.near {
             write!(f, "{near}, ")?;
         }
-        f.write_str("or an id that `monitor-sim bugs --list` prints")
+        f.write_str(if self.near.is_empty() { "an id" } else { "or another id" })?;
+        f.write_str(" that `monitor-sim bugs --list` prints")
     }
 }
 
@@ -1065,7 +1066,10 @@ mod tests {
         assert_eq!("bb-36B".parse::<Bug>().map(|bug| bug.id), Ok("BB-36b"));
         let unknown = "BB-1680".parse::<Bug>().unwrap_err();
         assert_eq!(unknown.near, ["BB-167", "BB-160", "BB-165"]);
-        assert_eq!("stop".parse::<Bug>().unwrap_err().near, [""; 0]);
+        assert_eq!(
+            "stop".parse::<Bug>().unwrap_err().to_string(),
+            "the bank has no bug \"stop\": give an id that `monitor-sim bugs --list` prints"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::bank::{Bug, Layer};
 use crate::family::{Member, family};
-use crate::hunt::{self, Failure, Hunt, STEPS_MAX};
+use crate::hunt::{self, Aim, Failure, Hunt, STEPS_MAX};
 use crate::model::{self, Counterexample};
 use crate::race::Race;
 use crate::reference::Compared;
@@ -22,6 +22,8 @@ pub struct Catch {
     pub found: (usize, usize),
     /// Who spoke.
     pub oracle: Option<Oracle>,
+    /// What the case aimed at that found it first.
+    pub aim: Option<Aim>,
     /// Cases until it was found, the median over campaigns.
     pub cases: u64,
     /// Milliseconds until it was found and shrunk: the median over the campaigns that found it, or those of
@@ -107,6 +109,7 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
     let mut cases = Vec::new();
     let mut lengths = Vec::new();
     let mut oracle = None;
+    let mut aim = None;
     for campaign in 0..campaigns {
         let begin = clock();
         let first = campaign as u64 * 1_000_003;
@@ -115,6 +118,7 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
         cases.push(sighting.cases);
         lengths.push(sighting.failure.trace.len());
         oracle.get_or_insert(sighting.oracle);
+        aim = aim.or(sighting.failure.aim);
     }
     let found = (times.len(), campaigns);
     times.sort_by(f64::total_cmp);
@@ -130,6 +134,7 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
         bug,
         found,
         oracle,
+        aim,
         cases: quantile(&cases, 50).unwrap_or(0),
         median_ms: quantile(&times, 50).unwrap_or(spent),
         p95_ms: quantile(&times, 95).unwrap_or(spent),

@@ -223,10 +223,11 @@ impl fmt::Display for FailureScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const HEAD_MAX: usize = 8;
         const AROUND: usize = 6;
-        let Failure { seed, case, trace, sibling, .. } = self.failure;
+        let Failure { seed, aim, case, trace, sibling, .. } = self.failure;
         writeln!(f, "FAIL {}", self.oracle)?;
         let (steps, inputs) = (trace.len(), case.inputs.len());
-        writeln!(f, "seed {seed}, shrunk to {steps} steps and {inputs} inputs of this case:")?;
+        let aim = aim.map_or_else(String::new, |aim| format!(", {aim}"));
+        writeln!(f, "seed {seed}{aim}, shrunk to {steps} steps and {inputs} inputs of this case:")?;
         // The inputs stand in the table.
         let head = Case { inputs: Vec::new(), ..case.clone() };
         let text = if self.kept.is_some() { head.to_string() } else { case.to_string() };
@@ -339,6 +340,8 @@ mod tests {
             let screen = FailureScreen { kept: Some(&kept), ..FailureScreen::of(&failure) };
             let text = screen.to_string();
             assert!(text.lines().count() <= FailureScreen::LINES_MAX, "{bug}:\n{text}");
+            let aim = failure.aim.unwrap().to_string();
+            assert!(text.contains(&aim), "{bug}: {aim} is not said:\n{text}");
             assert!(text.contains("\n> "), "{bug}: the violation is not marked:\n{text}");
             let in_the_machine = bug.flaw().is_none();
             of_the_machine += usize::from(in_the_machine);

@@ -33,10 +33,15 @@ fn no_reachable_state_breaks_a_property() {
 #[test]
 fn every_bug_put_in_is_found_with_a_shortest_case() {
     for bug in bank::self_test().filter(|bug| bug.layer == Layer::Core) {
-        let shortest = family().into_iter().find_map(|member| {
-            model::explore(&member.policies, &bug).counterexample.map(|found| found.path.len())
+        let found = family().into_iter().find_map(|member| {
+            let example = model::explore(&member.policies, &bug).counterexample?;
+            Some((member.policies, example))
         });
-        assert!(shortest.is_some_and(|inputs| inputs <= 6), "{bug}: {shortest:?}");
+        let (policies, example) = found.unwrap_or_else(|| panic!("{bug} was not found"));
+        let oracle = Oracle::Property(example.property);
+        let screen = screen::counterexample(&policies, &bug, oracle, &example);
+        assert!(example.path.len() <= 6, "{bug}:\n{screen}");
+        assert_eq!(screen.matches("the rules say:").count(), 1, "{bug}:\n{screen}");
     }
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use monitor_sim::bank::{self, Bug};
 use monitor_sim::bugs::{self, Catch, Oracle};
+use monitor_sim::hunt::Aim;
 use monitor_sim::race::Race;
 
 /// How the bank is hunted.
@@ -70,8 +71,9 @@ fn print_list() {
 
 fn print_table(caught: &[Catch]) {
     println!(
-        "  {:<7} {:<19} {:<26} {:>9} {:>8} {:>10} {:>10} {:>7} {:>6} {:>9}",
+        "  {:<7} {:<7} {:<19} {:<26} {:>9} {:>8} {:>10} {:>10} {:>7} {:>6} {:>9}  {}",
         "bug",
+        "layer",
         "engine",
         "oracle",
         "campaigns",
@@ -80,12 +82,14 @@ fn print_table(caught: &[Catch]) {
         "p95 ms",
         "shrunk",
         "shown",
-        "shortest"
+        "shortest",
+        "aim"
     );
     for found in caught {
         println!(
-            "  {:<7} {:<19} {:<26} {:>9} {:>8} {:>10.1} {:>10.1} {:>7} {:>6} {:>9}",
+            "  {:<7} {:<7} {:<19} {:<26} {:>9} {:>8} {:>10.1} {:>10.1} {:>7} {:>6} {:>9}  {}",
             found.bug.id,
+            found.bug.layer.name(),
             found.engine(),
             found.oracle.map_or("-", Oracle::name),
             format!("{}/{}", found.found.0, found.found.1),
@@ -95,6 +99,7 @@ fn print_table(caught: &[Catch]) {
             or_dash(found.shrunk_len),
             or_dash(found.shown_len()),
             or_dash(found.shortest_len()),
+            found.aim.map_or("-", Aim::name),
         );
     }
     let found = caught.iter().filter(|found| found.is_found()).count();
@@ -131,14 +136,18 @@ fn print_json(caught: &[Catch]) {
     };
     println!("[");
     for (index, found) in caught.iter().enumerate() {
-        let oracle =
-            found.oracle.map_or_else(|| "null".to_owned(), |o| format!("\"{}\"", o.name()));
+        let quoted = |name: Option<&str>| {
+            name.map_or_else(|| "null".to_owned(), |name| format!("\"{name}\""))
+        };
+        let oracle = quoted(found.oracle.map(Oracle::name));
+        let aim = quoted(found.aim.map(Aim::name));
         let comma = if index + 1 < caught.len() { "," } else { "" };
         println!(
-            "  {{\"id\": \"{}\", \"found\": {}, \"engine\": \"{}\", \"oracle\": {oracle}, \"schedules\": {}, \
+            "  {{\"id\": \"{}\", \"layer\": \"{}\", \"found\": {}, \"engine\": \"{}\", \"oracle\": {oracle}, \"schedules\": {}, \
              \"median_ms\": {:.3}, \"p95_ms\": {:.3}, \"shrunk_len\": {}, \"shown_len\": {}, \
-             \"shown_by\": \"{}\", \"shortest_len\": {}}}{comma}",
+             \"shown_by\": \"{}\", \"shortest_len\": {}, \"aim\": {aim}}}{comma}",
             found.bug.id,
+            found.bug.layer.name(),
             found.is_found(),
             found.engine(),
             found.cases,

@@ -228,7 +228,8 @@ fn print_report(report: &Report) {
     );
     for (property, failures) in &report.failures {
         for failure in failures {
-            println!("FAIL {property}, case {}:", failure.index);
+            let aim = failure.aim.as_ref().map_or_else(String::new, |aim| format!(" ({aim})"));
+            println!("FAIL {property}, case {}{aim}:", failure.index);
             for line in failure.case.lines() {
                 println!("    {line}");
             }
