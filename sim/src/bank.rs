@@ -8,7 +8,9 @@
     reason = "a bug is wrong in one place and honest everywhere else"
 )]
 
+use std::cmp::Reverse;
 use std::fmt;
+use std::str::FromStr;
 
 use monitor_core::{
     Actions, Counts, Curve, Delay, Event, Exit, Found, Lifecycle, Millis, Note, Origin, Outcome,
@@ -18,7 +20,6 @@ use monitor_core::{
 use monitor_os::Machine;
 
 use crate::race::Race;
-use crate::saboteur::{Saboteur, edited, nothing, with};
 use crate::world::{Flaw, Suspect};
 
 /// One bug of the bank.
@@ -130,6 +131,62 @@ impl fmt::Display for Bug {
     }
 }
 
+impl FromStr for Bug {
+    type Err = UnknownBug;
+
+    /// The bug of an id, in upper or lower case.
+    fn from_str(id: &str) -> Result<Self, UnknownBug> {
+        let found = ALL.iter().find(|bug| bug.id.eq_ignore_ascii_case(id));
+        found.copied().ok_or_else(|| UnknownBug::new(id))
+    }
+}
+
+/// An id that no bug of the bank has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownBug {
+    /// What was given.
+    pub id: String,
+    /// Ids that begin most like it, at most three; none if all begin otherwise.
+    pub near: Vec<&'static str>,
+}
+
+impl UnknownBug {
+    fn new(id: &str) -> Self {
+        let shared = |bug: &Bug| {
+            let pairs = bug.id.bytes().zip(id.bytes());
+            pairs.take_while(|(known, given)| known.eq_ignore_ascii_case(given)).count()
+        };
+        let mut near: Vec<&Bug> = ALL.iter().filter(|bug| shared(bug) > 0).collect();
+        near.sort_by_key(|bug| (Reverse(shared(bug)), bug.id.len().abs_diff(id.len())));
+        Self { id: id.to_owned(), near: near.into_iter().take(3).map(|bug| bug.id).collect() }
+    }
+}
+
+impl fmt::Display for UnknownBug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the bank has no bug {:?}: give ", self.id)?;
+        for near in &self.near {
+            write!(f, "{near}, ")?;
+        }
+        f.write_str(if self.near.is_empty() { "an id" } else { "or another id" })?;
+        f.write_str(" that `monitor-sim bugs --list` prints")
+    }
+}
+
+impl std::error::Error for UnknownBug {}
+
+/// The bugs of the self-test: the classic races of stops, exits, timers and restarts, and one bug of each
+/// layer below the machine.
+const SELF_TEST: [&str; 15] = [
+    "BB-5", "BB-5b", "BB-16", "BB-18", "BB-31", "BB-36", "BB-36b", "BB-46", "BB-118", "BB-120",
+    "BB-122", "BB-138", "BB-83", "BB-156", "BB-36c",
+];
+
+/// The few bugs with which `monitor-sim check` tests itself, in the order of the bank.
+pub fn self_test() -> impl Iterator<Item = Bug> {
+    ALL.iter().copied().filter(|bug| SELF_TEST.contains(&bug.id))
+}
+
 const BACKOFF: Option<Race> = Some(Race::StopDuringBackoff);
 const STARTING: Option<Race> = Some(Race::StopWhileStarting);
 const DOUBLE: Option<Race> = Some(Race::DoubleStop);
@@ -187,7 +244,8 @@ bank! {
         {
             p.step(s, Event::StartRequested)
         }
-        _ => Saboteur::KeepsBackoffTimer.step(p, s, e),
+        _ if is_stop(e) && in_phase(s, &[Phase::BackingOff]) => with(p.step(s, e), |a| a.timer = TimerCommand::Keep),
+        _ => p.step(s, e),
     };
     "BB-4", "process-compose 673850d", HALVES,
     "a restart under way overrides a later stop",
@@ -198,11 +256,15 @@ bank! {
     "BB-5", "the seed, lines 161-168; moby", STARTING,
     "a stop between the timer and the start is lost",
     "a stop is accepted while the spawn is in flight, and marks nothing",
-    |p, s, e| Saboteur::LosesStopWhileStarting.step(p, s, e);
+    |p, s, e| if is_stop(e) && in_phase(s, &[Phase::Starting]) { nothing(s) } else { p.step(s, e) };
     "BB-5b", "the seed, D12", STARTING,
     "a process that is wanted down lives on",
     "what appears after the stop is not signalled",
-    |p, s, e| Saboteur::ForgetsStopAtStarted.step(p, s, e);
+    |p, s, e| {
+        let step = p.step(s, e);
+        let unwanted = matches!(e, Event::Started { .. }) && in_phase(s, &[Phase::Cancelling, Phase::Aborting]);
+        if unwanted { with(step, |a| a.process = ProcessCommand::Leave) } else { step }
+    };
     "BB-7", "systemd #13667", BACKOFF,
     "with no delay and a queued stop the manager spins",
     "a stop in the wait starts the wait anew, with a delay of zero",
@@ -262,7 +324,7 @@ bank! {
     "BB-18", "moby a705e166cf", RESTART,
     "a restart in the wait ends stopped",
     "the entry of the dead run collides with the manual start",
-    |p, s, e| Saboteur::RestartEndsStopped.step(p, s, e);
+    |p, s, e| if is_restart(e) && in_phase(s, &[Phase::BackingOff]) { p.step(s, Event::stop()) } else { p.step(s, e) };
     "BB-19", "systemd fdo #69800", None,
     "stop, then reload before it is down: it restarts",
     "the wish to be down is not part of the saved state",
@@ -344,7 +406,13 @@ bank! {
     "BB-31", "moby #11065", STALE,
     "a HUP for log rotation turns the restart policy off",
     "every signal is treated as a stop",
-    |p, s, e| Saboteur::SignalIsStop.step(p, s, e);
+    |p, s, e| {
+        let step = p.step(s, e);
+        if matches!(e, Event::SignalRequested { .. }) {
+            let stop = Event::StopRequested { mode: StopMode::OnNextExit, origin: Origin::User };
+            with(p.step(s, stop), |a| a.process = step.actions.process)
+        } else { step }
+    };
 
     // Stops that repeat or never end.
     "BB-33", "moby #41579", None,
@@ -365,11 +433,15 @@ bank! {
     "BB-36", "watchexec-supervisor", DOUBLE,
     "a second stop begins the grace anew",
     "the timer is replaced",
-    |p, s, e| Saboteur::LengthensGrace.step(p, s, e);
+    |p, s, e| with(p.step(s, e), |a| if let TimerCommand::Shorten(grace) = a.timer { a.timer = TimerCommand::Arm(Delay::exact(grace)); });
     "BB-36b", "docker stop", DOUBLE,
     "a second stop sends the signal again",
     "the escalation is not looked at",
-    |p, s, e| Saboteur::RepeatsStopSignal.step(p, s, e);
+    |p, s, e| {
+        let (step, rule) = (p.step(s, e), p.rules().stop);
+        let again = is_stop(e) && step.note == Note::Applied && in_phase(s, &[Phase::Stopping]);
+        if again { with(step, |a| a.process = ProcessCommand::Signal { signal: rule.signal, scope: rule.scope }) } else { step }
+    };
     "BB-39", "podman #14859", None,
     "stuck in stopping",
     "an exit while stopping may be closed by the stopper alone, who has not seen it",
@@ -387,7 +459,13 @@ bank! {
     "BB-46", "containerd #4769", EARLY,
     "exit 0 becomes 137",
     "the last status wins",
-    |p, s, e| Saboteur::LastStatusWins.step(p, s, e);
+    |p, s, e| match e {
+        Event::Exited { run, .. } if run == s.run() && in_phase(s, &[Phase::Releasing]) => {
+            let ended = p.step(rephased(s, Phase::Running, Reason::Wanted), e);
+            Step { actions: Actions { persist: true, ..Actions::NONE }, ..ended }
+        }
+        _ => p.step(s, e),
+    };
     "BB-47", "containerd #6429", None,
     "command not found is shown as killed",
     "an exit is made up for a run that never started",
@@ -588,7 +666,13 @@ bank! {
     "BB-118", "dinit 26cb0a7", STALE,
     "a start timer fires in a started service",
     "a timer of another run or phase is believed",
-    |p, s, e| Saboteur::BelievesStaleTimers.step(p, s, e);
+    |p, s, e| match (e, p.step(s, e)) {
+        (Event::TimerFired { timer }, step) if step.note == Note::Stale => {
+            let kind = s.phase().timer().unwrap_or(timer.kind);
+            p.step(s, Event::TimerFired { timer: TimerToken { run: s.run(), kind } })
+        }
+        (_, step) => step,
+    };
     "BB-120", "moby eaad3ee3cf", BACKOFF,
     "timers are left running after the wait was cancelled",
     "nothing is disarmed",
@@ -599,7 +683,7 @@ bank! {
     "BB-122", "containerd 5cd6210ad", EARLY,
     "a process that dies before its start is published never ends",
     "an exit while starting is ignored",
-    |p, s, e| Saboteur::DropsEarlyExit.step(p, s, e);
+    |p, s, e| if matches!(e, Event::Exited { .. }) && in_phase(s, &[Phase::Starting]) { nothing(s) } else { p.step(s, e) };
     "BB-103", "Horust b4adea6", EARLY,
     "the exit of a process that is not registered yet is dropped",
     "an unknown process is nobody's",
@@ -647,7 +731,7 @@ bank! {
     "BB-138", "process-compose #347", None,
     "restart pressed twice starts two",
     "a spawn for each request",
-    |p, s, e| Saboteur::RestartSpawnsTwice.step(p, s, e);
+    |p, s, e| if is_restart(e) && in_phase(s, &[Phase::Running, Phase::Healthy]) { p.step(stopped(s), Event::StartRequested) } else { p.step(s, e) };
     "BB-140", "kubernetes #104471", None,
     "two instances of one container",
     "decided on a stale picture: what is being released is gone",
@@ -856,6 +940,10 @@ const fn is_stop(event: Event) -> bool {
     matches!(event, Event::StopRequested { .. })
 }
 
+const fn is_restart(event: Event) -> bool {
+    matches!(event, Event::RestartRequested { .. })
+}
+
 fn exited_here(state: State, event: Event) -> bool {
     matches!(event, Event::Exited { run, .. } if run == state.run()) && state.phase().is_live()
 }
@@ -890,13 +978,37 @@ fn edit(state: State, change: impl FnOnce(&mut [u8; State::WIRE_LEN])) -> State 
 }
 
 fn reasoned(state: State, reason: Reason) -> State {
-    let place = Reason::ALL.iter().position(|&other| other == reason);
-    edit(state, |bytes| bytes[2] = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(0))
+    edit(state, |bytes| bytes[2] = place(&Reason::ALL, reason))
+}
+
+/// The byte of a phase or a reason in the wire form.
+fn place<T: PartialEq>(all: &[T], wanted: T) -> u8 {
+    let place = all.iter().position(|other| *other == wanted);
+    place.and_then(|place| u8::try_from(place).ok()).unwrap_or(0)
+}
+
+const fn nothing(state: State) -> Step {
+    Step { state, actions: Actions::NONE, note: Note::NotApplicable }
+}
+
+fn with(mut step: Step, change: impl FnOnce(&mut Actions)) -> Step {
+    change(&mut step.actions);
+    step
 }
 
 /// Down by a kill, whatever it was.
 fn stopped(state: State) -> State {
-    State::from_bytes(&edited(state, Phase::Stopped, Reason::StopRequested)).unwrap_or(state)
+    rephased(state, Phase::Stopped, Reason::StopRequested)
+}
+
+/// In another phase, for that reason; killed, where the phase asks for an outcome.
+fn rephased(state: State, phase: Phase, reason: Reason) -> State {
+    edit(state, |bytes| {
+        bytes[1] = place(&Phase::ALL, phase);
+        bytes[2] = place(&Reason::ALL, reason);
+        let killed = phase == Phase::Stopped;
+        (bytes[5], bytes[6]) = if killed { (2, Signal::KILL.number()) } else { (0, 0) };
+    })
 }
 
 /// The step to another state, saved as honestly as ever.
@@ -943,4 +1055,28 @@ fn scoped(policy: &Policy, state: State, event: Event, meant: impl Fn(Signal) ->
         ProcessCommand::Signal { signal, scope } if meant(*signal) => *scope = Scope::Process,
         _ => {}
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_in_any_case_and_another_is_refused_with_those_near_to_it() {
+        assert_eq!("bb-36B".parse::<Bug>().map(|bug| bug.id), Ok("BB-36b"));
+        let unknown = "BB-1680".parse::<Bug>().unwrap_err();
+        assert_eq!(unknown.near, ["BB-167", "BB-160", "BB-165"]);
+        assert_eq!(
+            "stop".parse::<Bug>().unwrap_err().to_string(),
+            "the bank has no bug \"stop\": give an id that `monitor-sim bugs --list` prints"
+        );
+    }
+
+    #[test]
+    fn the_self_test_is_in_the_bank_and_has_every_layer() {
+        assert_eq!(self_test().count(), SELF_TEST.len());
+        for layer in [Layer::Core, Layer::Os, Layer::Store, Layer::Driver] {
+            assert!(self_test().any(|bug| bug.layer == layer), "{}", layer.name());
+        }
+    }
 }

@@ -1,15 +1,17 @@
 //! The hunt for the whole bug bank: by which engine and oracle each bug is found, how soon, and how short
 //! the case is that is shown.
 
-use monitor_os::Machine;
+use std::fmt;
+use std::ops::Range;
 
 use crate::bank::{Bug, Layer};
-use crate::family::family;
-use crate::hunt::{self, Hunt};
-use crate::model;
+use crate::family::{Member, family};
+use crate::hunt::{self, Aim, Failure, Hunt, STEPS_MAX};
+use crate::model::{self, Counterexample};
 use crate::race::Race;
 use crate::reference::Compared;
 use crate::watch::Property;
+use crate::world;
 
 /// What the hunt for one bug has shown.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +22,8 @@ pub struct Catch {
     pub found: (usize, usize),
     /// Who spoke.
     pub oracle: Option<Oracle>,
+    /// What the case aimed at that found it first.
+    pub aim: Option<Aim>,
     /// Cases until it was found, the median over campaigns.
     pub cases: u64,
     /// Milliseconds until it was found and shrunk: the median over the campaigns that found it, or those of
@@ -84,9 +88,20 @@ impl Oracle {
     }
 }
 
+impl fmt::Display for Oracle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Property(property) => {
+                write!(f, "{property} ({}): {}", property.source(), property.sentence())
+            }
+            Self::Reference => f.write_str("reference: a step is not as the rules say"),
+        }
+    }
+}
+
 /// Cases of one stage of a campaign: aimed at the bug's race, then at anything; first the properties judge
 /// alone, because what they say is about the rule that is broken, then the reference as well.
-const CASES: u64 = 1_000;
+pub const CASES: u64 = 1_000;
 
 /// Hunts one bug in `campaigns` campaigns from different seeds; `clock` tells milliseconds.
 pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> Catch {
@@ -94,47 +109,37 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
     let mut cases = Vec::new();
     let mut lengths = Vec::new();
     let mut oracle = None;
+    let mut aim = None;
     for campaign in 0..campaigns {
         let begin = clock();
-        let Some(sighting) = campaign_for(bug, campaign as u64 * 1_000_003) else { continue };
+        let first = campaign as u64 * 1_000_003;
+        let Some(sighting) = sight(bug, first..first + CASES, || {}) else { continue };
         times.push(clock() - begin);
         cases.push(sighting.cases);
-        lengths.push(sighting.steps);
+        lengths.push(sighting.failure.trace.len());
         oracle.get_or_insert(sighting.oracle);
+        aim = aim.or(sighting.failure.aim);
     }
     let found = (times.len(), campaigns);
     times.sort_by(f64::total_cmp);
     cases.sort_unstable();
     lengths.sort_unstable();
-    let strict = oracle == Some(Oracle::Reference);
     let begin = clock();
-    let mut exhausted = None;
-    // The exhaustive engine has no world below the machine.
-    let searched = bug.layer == Layer::Core;
-    if searched
-        && !strict
-        && let Some((property, len)) = shortest(&bug)
-    {
-        oracle.get_or_insert(Oracle::Property(property));
-        exhausted = Some(len);
-    }
-    if searched && exhausted.is_none() {
-        let compared = Compared::strict(bug);
-        exhausted = shortest(&&compared).map(|(_, len)| len);
-        if exhausted.is_some() {
-            oracle.get_or_insert(Oracle::Reference);
-        }
+    let proof = prove(bug, oracle != Some(Oracle::Reference));
+    if let Some(proof) = &proof {
+        oracle.get_or_insert(proof.oracle);
     }
     let spent = clock() - begin;
     Catch {
         bug,
         found,
         oracle,
+        aim,
         cases: quantile(&cases, 50).unwrap_or(0),
         median_ms: quantile(&times, 50).unwrap_or(spent),
         p95_ms: quantile(&times, 95).unwrap_or(spent),
         shrunk_len: quantile(&lengths, 50),
-        exhaustive_len: exhausted,
+        exhaustive_len: proof.map(|proof| proof.example.path.len()),
     }
 }
 
@@ -142,27 +147,41 @@ fn quantile<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
     sorted.get((sorted.len() * percent / 100).min(sorted.len().checked_sub(1)?)).copied()
 }
 
-struct Sighting {
-    oracle: Oracle,
-    cases: u64,
-    steps: usize,
+/// How the random engine has found a bug.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// Who spoke.
+    pub oracle: Oracle,
+    /// Cases until then, over all stages.
+    pub cases: u64,
+    /// The case, shrunk.
+    pub failure: Failure,
 }
 
-fn campaign_for(bug: Bug, first: u64) -> Option<Sighting> {
+/// Hunts a bug with the random engine, stage after stage, each with the cases of `seeds`.
+///
+/// `progress` is called after each case.
+pub fn sight(bug: Bug, seeds: Range<u64>, mut progress: impl FnMut()) -> Option<Sighting> {
     let mut cases = 0;
     let mut stage = |race: Option<Race>, strict: bool| {
-        let seeds = first..first + CASES;
+        let seeds = seeds.clone();
         let hunted = if strict {
-            let compared = Compared::strict(bug);
-            hunt::hunt(race, seeds, &compared, || {})
+            hunt::hunt(race, seeds, &Compared::strict(bug), &mut progress)
         } else {
-            hunt::hunt(race, seeds, bug, || {})
+            hunt::hunt(race, seeds, bug, &mut progress)
         };
         let Hunt { cases: run, failure, .. } = hunted;
         cases += run;
-        let failure = failure?;
-        let oracle = if strict { Oracle::Reference } else { Oracle::Property(failure.property) };
-        Some(Sighting { oracle, cases, steps: failure.trace.len() })
+        let mut failure = failure?;
+        let mut oracle = Oracle::Property(failure.property);
+        if strict {
+            oracle = Oracle::Reference;
+            // What the bug answers stands in the place of what was put there for the oracles.
+            let steps = failure.trace.len();
+            failure.trace = world::run(&failure.case, bug, STEPS_MAX).trace;
+            failure.trace.truncate(steps);
+        }
+        Some(Sighting { oracle, cases, failure })
     };
     let aimed = bug.race.is_some();
     let first = if aimed { stage(bug.race, false) } else { None };
@@ -172,13 +191,42 @@ fn campaign_for(bug: Bug, first: u64) -> Option<Sighting> {
         .or_else(|| if aimed { stage(None, true) } else { None })
 }
 
-/// The shortest way to a violation under any policy of the family: of what, and its length.
-fn shortest(machine: &impl Machine) -> Option<(Property, usize)> {
-    family()
-        .into_iter()
-        .filter_map(|member| model::explore(&member.policies, machine).counterexample)
-        .map(|found| (found.property, found.path.len()))
-        .min_by_key(|&(_, len)| len)
+/// How the exhaustive engine has found a bug.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// Who spoke.
+    pub oracle: Oracle,
+    /// The member of the family under which it is found.
+    pub member: Member,
+    /// A shortest case under any member.
+    pub example: Counterexample,
+}
+
+/// Searches for a shortest case of a bug under all policies of the family, by the properties if `lenient`,
+/// and then by the reference.
+///
+/// The exhaustive engine has no world below the machine, and finds nothing there.
+#[must_use]
+pub fn prove(bug: Bug, lenient: bool) -> Option<Proof> {
+    if bug.layer != Layer::Core {
+        return None;
+    }
+    let shortest = |machine: &dyn Fn(&Member) -> Option<Counterexample>| {
+        let found = family().into_iter().filter_map(|member| Some((machine(&member)?, member)));
+        found.min_by_key(|(example, _)| example.path.len())
+    };
+    let spoken = if lenient {
+        shortest(&|member| model::explore(&member.policies, &bug).counterexample)
+    } else {
+        None
+    };
+    if let Some((example, member)) = spoken {
+        return Some(Proof { oracle: Oracle::Property(example.property), member, example });
+    }
+    let compared = Compared::strict(bug);
+    let (example, member) =
+        shortest(&|member| model::explore(&member.policies, &&compared).counterexample)?;
+    Some(Proof { oracle: Oracle::Reference, member, example })
 }
 
 #[cfg(test)]
@@ -188,20 +236,20 @@ mod tests {
     use monitor_core::{
         Actions, Delay, Event, Millis, Note, Phase, Policy, State, Step, TimerCommand, TimerKind,
     };
-    use monitor_os::Core;
+    use monitor_os::{Core, Machine};
 
     use super::*;
     use crate::bank;
     use crate::case::Case;
     use crate::screen::FailureScreen;
-    use crate::world::{self, Suspect};
+    use crate::world::Suspect;
 
     #[test]
     fn every_bug_of_the_bank_is_found_and_every_oracle_fires() {
         let mut silent = Property::ALL.to_vec();
         for bug in bank::ALL {
-            let found = campaign_for(*bug, 0).map(|sighting| sighting.oracle);
-            let oracle = found.or_else(|| shortest(bug).map(|(found, _)| Oracle::Property(found)));
+            let found = sight(*bug, 0..CASES, || {}).map(|sighting| sighting.oracle);
+            let oracle = found.or_else(|| prove(*bug, true).map(|proof| proof.oracle));
             let Some(oracle) = oracle else { panic!("{bug} ({}) is not found", bug.symptom) };
             silent.retain(|&property| oracle != Oracle::Property(property));
         }
@@ -326,7 +374,8 @@ mod tests {
         let compared = Compared::strict(Core);
         for race in Race::ALL.into_iter().map(Some).chain([None]) {
             if let Some(failure) = hunt::hunt(race, 0..CASES, &compared, || {}).failure {
-                let screen = FailureScreen { failure: &failure, kept: None, options: "" };
+                let screen =
+                    FailureScreen { oracle: Oracle::Reference, ..FailureScreen::of(&failure) };
                 panic!("{screen}");
             }
         }

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::case::Case;
 use crate::choices::Seeded;
 use crate::generate;
-use crate::hunt::STEPS_MAX;
+use crate::hunt::{Aim, STEPS_MAX};
 use crate::model::event_name;
 use crate::race::Race;
 use crate::shrink;
@@ -52,15 +52,20 @@ impl Plan {
         &self.name
     }
 
-    /// The case of an index: every eighth aims at nothing, the others at one race each.
+    /// The case of an index: the races take turns, and after the last of them comes a case that aims at nothing.
     #[must_use]
     pub fn case(&self, index: u64) -> Case {
         let mut choices = Seeded::new(self.seed(index));
-        let kinds = Race::ALL.len() as u64 + 1;
-        match Race::ALL.get(usize::try_from(index % kinds).unwrap_or(usize::MAX)) {
+        match Self::race(index) {
             Some(race) => race.case(&mut choices),
             None => generate::case(&mut choices),
         }
+    }
+
+    /// The race that the case of an index aims at.
+    fn race(index: u64) -> Option<Race> {
+        let kinds = Race::ALL.len() as u64 + 1;
+        Race::ALL.get(usize::try_from(index % kinds).unwrap_or(usize::MAX)).copied()
     }
 
     /// The seed of an index.
@@ -89,12 +94,14 @@ impl Plan {
                 *cells.entry((line.before.phase(), event_name(line.event))).or_default() += 1;
             }
             if let Some(property) = verdict.violated {
-                let failure = shrink::shrink(self.seed(index), case, property, machine);
+                let seed = self.seed(index);
+                let failure = shrink::shrink(seed, case, property, machine);
                 report.add_failure(FailureNote {
                     property: property.name().to_owned(),
                     index,
                     inputs: failure.case.inputs.len(),
                     case: failure.case.to_string(),
+                    aim: Some(Aim::of(Self::race(index), seed).name().to_owned()),
                 });
             }
         }
@@ -141,6 +148,9 @@ pub struct FailureNote {
     pub property: String,
     /// The case, as text.
     pub case: String,
+    /// The race that it aimed at, or how its inputs were chosen; older reports do not say.
+    #[serde(default)]
+    pub aim: Option<String>,
 }
 
 /// How many failing cases of one property are kept.
@@ -424,7 +434,7 @@ mod tests {
     use monitor_os::Core;
 
     use super::*;
-    use crate::saboteur::Saboteur;
+    use crate::bank::Bug;
 
     #[test]
     fn shards_cover_everything_once() {
@@ -478,9 +488,11 @@ mod tests {
 
     #[test]
     fn failures_are_kept_shrunk_and_the_shortest_first() {
-        let report = Plan::new("canary").run(0..400, Saboteur::RepeatsStopSignal);
+        let bug: Bug = "BB-36b".parse().unwrap();
+        let report = Plan::new("canary").run(0..400, bug);
         let kept = &report.failures["stops-compose"];
         assert!(kept.len() <= KEPT && kept.is_sorted());
         assert!(kept[0].case.parse::<Case>().is_ok());
+        assert_eq!(kept[0].aim.as_deref(), Plan::race(kept[0].index).map(Race::name), "{kept:?}");
     }
 }

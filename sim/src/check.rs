@@ -6,6 +6,7 @@ use std::thread;
 
 use monitor_os::Machine;
 
+use crate::bank::{self, Bug, Layer};
 use crate::case::Case;
 use crate::choices::Seeded;
 use crate::family::{Member, family};
@@ -13,7 +14,6 @@ use crate::generate;
 use crate::hunt::{self, Failure, Hunt, STEPS_MAX};
 use crate::model::{self, Counterexample, Exploration};
 use crate::race::Race;
-use crate::saboteur::Saboteur;
 use crate::watch::Property;
 use crate::world::{self, Suspect};
 
@@ -125,27 +125,36 @@ pub fn differs_again(
 #[derive(Clone, Debug)]
 pub struct SelfTest {
     /// The bug.
-    pub saboteur: Saboteur,
+    pub bug: Bug,
     /// How the hunt of its race found it, and after how many cases.
     pub hunted: Option<(Failure, u64)>,
-    /// A shortest case, by exhaustive search.
+    /// A shortest case under one member, by exhaustive search.
     pub exhausted: Option<(Counterexample, Member)>,
 }
 
-/// Puts every saboteur in the place of the machine and looks for it with both engines.
+impl SelfTest {
+    /// Whether an engine that could have found the bug did not; below the machine there is the random one
+    /// alone.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.hunted.is_none() || (self.bug.layer == Layer::Core && self.exhausted.is_none())
+    }
+}
+
+/// Puts each bug of [`bank::self_test`] in and looks for it with both engines.
 pub fn self_test(cases_max: u64, mut progress: impl FnMut()) -> Vec<SelfTest> {
-    Saboteur::ALL
-        .into_iter()
-        .map(|saboteur| {
-            let hunt = hunt::hunt(Some(saboteur.race()), 0..cases_max, saboteur, || {});
+    bank::self_test()
+        .map(|bug| {
+            let hunt = hunt::hunt(bug.race, 0..cases_max, bug, || {});
             let cases = hunt.cases;
-            let exhausted = family().into_iter().find_map(|member| {
-                let found = model::explore(&member.policies, &saboteur);
+            let searched = if bug.layer == Layer::Core { family() } else { Vec::new() };
+            let exhausted = searched.into_iter().find_map(|member| {
+                let found = model::explore(&member.policies, &bug);
                 found.counterexample.map(|example| (example, member))
             });
             progress();
             let hunted = hunt.failure.map(|failure| (failure, cases));
-            SelfTest { saboteur, hunted, exhausted }
+            SelfTest { bug, hunted, exhausted }
         })
         .collect()
 }

@@ -25,7 +25,7 @@ pub fn case(bytes: &[u8]) {
     let compared = Compared::strict(Core);
     if let Some(property) = world::run(&case, &compared, STEPS_MAX).violated {
         let failure = shrink::shrink(case.seed, case, property, &compared);
-        let screen = FailureScreen { failure: &failure, kept: None, options: "" };
+        let screen = FailureScreen::of(&failure);
         fail(&screen.to_string());
     }
 }

@@ -64,7 +64,7 @@ pub fn check(
         let verdict = world::run(&case, machine, STEPS_MAX);
         let Some(property) = verdict.violated else { return Ok(()) };
         let failure = shrink::shrink(case.seed, case, property, machine);
-        let shown = FailureScreen { failure: &failure, kept: None, options: "" };
+        let shown = FailureScreen::of(&failure);
         screen.replace(Some(shown.to_string()));
         Err(TestCaseError::fail(property.name()))
     });
@@ -77,14 +77,15 @@ mod tests {
     use monitor_os::Core;
 
     use super::*;
-    use crate::saboteur::Saboteur;
+    use crate::bank;
+    use crate::race::Race;
     use crate::strategy;
 
     #[test]
     fn the_machine_that_ships_passes_and_a_broken_one_is_shown() {
         assert_eq!(check(Core, strategy::cases()), Ok(()));
-        let saboteur = Saboteur::ALL[0];
-        let screen = check(saboteur, strategy::races(saboteur.race())).unwrap_err();
+        let bug: bank::Bug = "BB-16".parse().unwrap();
+        let screen = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err();
         assert!(screen.starts_with("FAIL ") && screen.contains("the rules say:"), "{screen}");
     }
 

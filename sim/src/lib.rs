@@ -9,7 +9,8 @@
 //!   [`hunt`] draws cases for it from seeds, aimed at a [`race`] or at nothing; [`mod@shrink`] shortens what
 //!   fails. A case may say what it [expects](expect).
 //! - [`mod@reference`]: all rules once more, naively, against which every step is held.
-//! - [`saboteur`], [`bank`]: bugs put in on purpose, which [`bugs`] hunts; [`marks`]: what a run must meet. A harness that cannot find them is not believed.
+//! - [`bank`]: bugs put in on purpose, which [`bugs`] hunts; [`marks`]: what a run must meet. A harness that
+//!   cannot find them is not believed.
 //!
 //! # The loop
 //! ```
@@ -51,7 +52,6 @@ pub mod observation;
 pub mod race;
 pub mod reference;
 pub mod replay;
-pub mod saboteur;
 pub mod screen;
 pub mod shrink;
 pub mod strategy;

@@ -14,14 +14,14 @@ use cli::timeline::TimelineArguments;
 use cli::{BLIND, VIOLATED};
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_os::Core;
+use monitor_sim::bank::{self, Bug, Layer};
+use monitor_sim::bugs::{self, Oracle};
 use monitor_sim::check::{self, Explored, Hunted, SelfTest};
 use monitor_sim::family;
 use monitor_sim::hunt::Failure;
 use monitor_sim::marks::{self, Marks};
-use monitor_sim::model;
 use monitor_sim::race::Race;
 use monitor_sim::reference::Compared;
-use monitor_sim::saboteur::Saboteur;
 use monitor_sim::screen::{self, FailureScreen};
 use monitor_sim::watch::Property;
 
@@ -43,8 +43,8 @@ understood, 70 a file cannot be read or written, 75 interrupted: the same comman
 
 Examples:
   monitor-sim check                        verify everything, print a summary
-  monitor-sim check --sabotage repeats-stop-signal
-                                           put a known bug in and see it found
+  monitor-sim bugs --list                  which known bugs can be put in
+  monitor-sim check --sabotage BB-36b      put one in and see it found
   monitor-sim replay web.jsonl             does a record of `monitor run --record` agree?
   monitor-sim replay case.txt              run a case in the virtual world, print every step
   monitor-sim replay --rewrite case.txt    write what it does into it, as what is expected of it
@@ -82,9 +82,10 @@ struct CheckArguments {
     /// The first seed; each case takes the next one.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
-    /// Put this bug in the place of the machine: the check must fail, and shows how.
-    #[arg(long, value_name = "NAME", value_parser = cli::saboteur)]
-    sabotage: Option<Saboteur>,
+    /// Put this bug of the bank in, such as BB-1: the check must fail, and shows how. `monitor-sim bugs
+    /// --list` has them all.
+    #[arg(long, value_name = "ID")]
+    sabotage: Option<Bug>,
     /// Where failing cases are kept.
     #[arg(long, default_value = "monitor-sim-failures", value_name = "DIR")]
     out: PathBuf,
@@ -93,7 +94,7 @@ struct CheckArguments {
 fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Check(arguments) => match arguments.sabotage {
-            Some(saboteur) => check_sabotaged(&arguments, saboteur),
+            Some(bug) => check_sabotaged(&arguments, bug),
             None => check(&arguments),
         },
         Command::Replay(arguments) => cli::replay::replay(&arguments),
@@ -127,7 +128,8 @@ fn check(arguments: &CheckArguments) -> u8 {
         .iter()
         .find_map(|found| found.counterexample.as_ref().map(|example| (found, example)))
     {
-        println!("\n{}", screen::counterexample(&found.member.policies, &Core, example));
+        let (policies, oracle) = (&found.member.policies, Oracle::Property(example.property));
+        println!("\n{}", screen::counterexample(policies, &Core, oracle, example));
         return VIOLATED;
     }
 
@@ -152,14 +154,13 @@ fn check(arguments: &CheckArguments) -> u8 {
     let marks = hunted.iter().fold(Marks::default(), |all, found| all.or(found.hunt.marks));
     let missing: Vec<&str> = marks.missing().collect();
 
-    let progress = bar(Saboteur::ALL.len() as u64, "bugs put in");
+    let progress = bar(bank::self_test().count() as u64, "bugs put in");
     let tested = check::self_test(arguments.cases.max(1_000), || progress.inc(1));
     progress.finish_and_clear();
     print_self_test(&tested);
     print_properties();
-    let blind =
-        tested.iter().filter(|test| test.hunted.is_none() || test.exhausted.is_none()).count();
-    print_summary(&explored, &hunted, blind, vacuous);
+    let blind = tested.iter().filter(|test| test.is_blind()).count();
+    print_summary(&explored, &hunted, (tested.len(), blind), vacuous);
     for name in &missing {
         println!("FAIL never met: {name}; give more --cases");
     }
@@ -204,10 +205,10 @@ fn print_hunted(hunted: &[Hunted]) {
 }
 
 fn print_self_test(tested: &[SelfTest]) {
-    println!("\nSelf-test: known bugs put in the place of the machine\n");
+    println!("\nSelf-test: some known bugs put in; `monitor-sim bugs` hunts them all\n");
     println!(
-        "  {:<26} {:>15} {:>13} {:>12}  found as",
-        "bug", "cases to it", "shrunk inputs", "shortest"
+        "  {:<7} {:<7} {:>12} {:>13} {:>12}  {:<26} symptom",
+        "bug", "layer", "cases to it", "shrunk inputs", "shortest", "found as"
     );
     for test in tested {
         let (cases, inputs, property) = match &test.hunted {
@@ -218,11 +219,13 @@ fn print_self_test(tested: &[SelfTest]) {
         };
         let shortest = match &test.exhausted {
             Some((example, _)) => example.path.len().to_string(),
-            None => "NOT FOUND".to_owned(),
+            None if test.bug.layer == Layer::Core => "NOT FOUND".to_owned(),
+            None => "-".to_owned(),
         };
+        let Bug { id, layer, symptom, .. } = test.bug;
         println!(
-            "  {:<26} {cases:>15} {inputs:>13} {shortest:>12}  {property}",
-            test.saboteur.name()
+            "  {id:<7} {:<7} {cases:>12} {inputs:>13} {shortest:>12}  {property:<26} {symptom}",
+            layer.name()
         );
     }
 }
@@ -234,15 +237,20 @@ fn print_properties() {
     }
 }
 
-fn print_summary(explored: &[Explored], hunted: &[Hunted], blind: usize, vacuous: usize) {
+fn print_summary(
+    explored: &[Explored],
+    hunted: &[Hunted],
+    (tested, blind): (usize, usize),
+    vacuous: usize,
+) {
     let transitions: usize = explored.iter().map(|found| found.transitions).sum();
     let cases: u64 = hunted.iter().map(|found| found.hunt.cases).sum();
     let steps: u64 = hunted.iter().map(|found| found.hunt.steps).sum();
     println!(
         "\n{} policies explored, {transitions} transitions; {cases} cases, {steps} steps; {} of {} bugs found; no violation",
         explored.len(),
-        Saboteur::ALL.len() - blind,
-        Saboteur::ALL.len(),
+        tested - blind,
+        tested,
     );
     if blind > 0 {
         println!("FAIL the harness is blind to {blind} known bugs, marked NOT FOUND above");
@@ -252,35 +260,43 @@ fn print_summary(explored: &[Explored], hunted: &[Hunted], blind: usize, vacuous
     }
 }
 
-fn check_sabotaged(arguments: &CheckArguments, saboteur: Saboteur) -> u8 {
-    let example = family::family().into_iter().find_map(|member| {
-        let found = model::explore(&member.policies, &saboteur);
-        found.counterexample.map(|example| (member, example))
-    });
-    if let Some((member, example)) = &example {
-        println!("{}", screen::counterexample(&member.policies, &saboteur, example));
+/// Puts a bug in and shows how each engine finds it; fails if none does.
+fn check_sabotaged(arguments: &CheckArguments, bug: Bug) -> u8 {
+    println!("{bug} ({}, {}): {}; {}\n", bug.layer.name(), bug.source, bug.symptom, bug.cause);
+    let proof = bugs::prove(bug, true);
+    match &proof {
+        Some(proof) => {
+            let policies = &proof.member.policies;
+            println!("{}", screen::counterexample(policies, &bug, proof.oracle, &proof.example));
+        }
+        None if bug.layer == Layer::Core => println!("exhaustive search has not found it\n"),
+        None => println!("below the machine the random engine searches alone\n"),
     }
     let last = arguments.seed.saturating_add(arguments.cases);
-    let progress = bar(arguments.cases, "race");
-    let race = Some(saboteur.race());
-    let hunt = monitor_sim::hunt::hunt(race, arguments.seed..last, saboteur, || progress.inc(1));
+    let stages = if bug.race.is_some() { 4 } else { 2 };
+    let progress = bar(arguments.cases.saturating_mul(stages), "cases");
+    let sighting = bugs::sight(bug, arguments.seed..last, || progress.inc(1));
     progress.finish_and_clear();
-    if let Some(failure) = &hunt.failure {
-        println!("found by the race {} after {} cases", saboteur.race(), hunt.cases);
-        show(failure, &arguments.out, Some(saboteur));
+    match &sighting {
+        Some(sighting) => {
+            println!("found by the random engine after {} cases", sighting.cases);
+            show(&sighting.failure, &arguments.out, Some((bug, sighting.oracle)));
+        }
+        None => println!("the random engine has not found it"),
     }
-    if example.is_none() || hunt.failure.is_none() {
-        println!("FAIL {saboteur} was not found by both engines");
+    if proof.is_none() && sighting.is_none() {
+        println!("FAIL {bug} was not found by any engine");
         return BLIND;
     }
     VIOLATED
 }
 
-/// Keeps the failing case with its pictures, and prints the failure.
-fn show(failure: &Failure, out: &Path, saboteur: Option<Saboteur>) {
+/// Keeps the failing case with its pictures, and prints the failure, with the bug that was put in.
+fn show(failure: &Failure, out: &Path, planted: Option<(Bug, Oracle)>) {
     let kept = screen::keep(failure, out).map_err(|error| {
         eprintln!("monitor-sim: {}: {error}: the case is printed only", out.display());
     });
-    let options = saboteur.map_or(String::new(), |saboteur| format!("--sabotage {saboteur}"));
-    println!("{}", FailureScreen { failure, kept: kept.as_ref().ok(), options: &options });
+    let oracle = planted.map_or(Oracle::Property(failure.property), |(_, oracle)| oracle);
+    let options = planted.map_or(String::new(), |(bug, _)| format!("--sabotage {bug}"));
+    println!("{}", FailureScreen { failure, oracle, kept: kept.as_ref().ok(), options: &options });
 }

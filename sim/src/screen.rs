@@ -8,10 +8,11 @@ use std::{fs, io};
 use monitor_core::{Event, Note, Phase, Policy, State, Step};
 use monitor_os::{Machine, Moment};
 
+use crate::bugs::Oracle;
 use crate::case::{Case, TimedInput, What};
 use crate::hunt::Failure;
 use crate::model::{self, Counterexample};
-use crate::reference;
+use crate::reference::{self, Mismatch};
 use crate::timeline::{self, Timeline};
 use crate::world::TraceLine;
 
@@ -70,10 +71,7 @@ impl Table<'_> {
             write!(f, "{mark} {:>10}  {:<width$}  ", at.to_string(), line.told())?;
             writeln!(f, "{:<24} {}", phases(*before, *step), actions(*step))?;
             if let Some((_, mismatch)) = wrong.as_ref().filter(|(wrong, _)| *wrong == index) {
-                let (state, actions, note) = &mismatch.expected;
-                let phases = change(before.phase(), state.phase());
-                let actions = actions.iter().map(ToString::to_string).collect();
-                let actions = listed(actions, *note);
+                let (phases, actions) = ruled(mismatch, *before);
                 writeln!(f, "  {:>10}  {:<width$}  {phases:<24} {actions}", "", "the rules say:")?;
             }
         }
@@ -157,6 +155,13 @@ fn listed(actions: Vec<String>, note: Note) -> String {
     }
 }
 
+/// What the rules say of a step, as [`phases`] and [`actions`] print it.
+fn ruled(mismatch: &Mismatch, before: State) -> (String, String) {
+    let (state, actions, note) = &mismatch.expected;
+    let actions = actions.iter().map(ToString::to_string).collect();
+    (change(before.phase(), state.phase()), listed(actions, *note))
+}
+
 /// One step of a path without times, for the exhaustive engine.
 #[must_use]
 pub fn untimed(event: Event, before: State, step: Step) -> String {
@@ -195,25 +200,34 @@ pub fn keep(failure: &Failure, folder: &Path) -> io::Result<Kept> {
 pub struct FailureScreen<'a> {
     /// The failure.
     pub failure: &'a Failure,
+    /// Who spoke.
+    pub oracle: Oracle,
     /// Where it is kept; if nowhere, the whole case is printed.
     pub kept: Option<&'a Kept>,
-    /// What else the command that replays it must say, such as `--sabotage NAME`; empty for nothing.
+    /// What else the command that replays it must say, such as `--sabotage BB-1`; empty for nothing.
     pub options: &'a str,
 }
 
-impl FailureScreen<'_> {
+impl<'a> FailureScreen<'a> {
     /// How many lines a screen has, for a case that is kept.
     pub const LINES_MAX: usize = 25;
+
+    /// The screen of a failure that is not kept, found by a property.
+    #[must_use]
+    pub const fn of(failure: &'a Failure) -> Self {
+        Self { failure, oracle: Oracle::Property(failure.property), kept: None, options: "" }
+    }
 }
 
 impl fmt::Display for FailureScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const HEAD_MAX: usize = 8;
         const AROUND: usize = 6;
-        let Failure { seed, property, case, trace, sibling } = self.failure;
-        writeln!(f, "FAIL {property} ({}): {}", property.source(), property.sentence())?;
+        let Failure { seed, aim, case, trace, sibling, .. } = self.failure;
+        writeln!(f, "FAIL {}", self.oracle)?;
         let (steps, inputs) = (trace.len(), case.inputs.len());
-        writeln!(f, "seed {seed}, shrunk to {steps} steps and {inputs} inputs of this case:")?;
+        let aim = aim.map_or_else(String::new, |aim| format!(", {aim}"));
+        writeln!(f, "seed {seed}{aim}, shrunk to {steps} steps and {inputs} inputs of this case:")?;
         // The inputs stand in the table.
         let head = Case { inputs: Vec::new(), ..case.clone() };
         let text = if self.kept.is_some() { head.to_string() } else { case.to_string() };
@@ -252,18 +266,17 @@ impl fmt::Display for FailureScreen<'_> {
     }
 }
 
-/// A shortest path to a violation, as the exhaustive engine found it.
+/// A shortest path to a violation, as the exhaustive engine found it. The first step that is not as the rules
+/// say has under it what they say.
 #[must_use]
 pub fn counterexample(
     policies: &[Policy],
     machine: &impl Machine,
+    oracle: Oracle,
     example: &Counterexample,
 ) -> String {
-    let property = example.property;
     let mut text = format!(
-        "FAIL {property} ({}): {}\nby exhaustive search: no shorter case exists ({} inputs)\n",
-        property.source(),
-        property.sentence(),
+        "FAIL {oracle}\nby exhaustive search: no shorter case exists ({} inputs)\n",
         example.path.len()
     );
     // Writing to a string cannot fail.
@@ -278,9 +291,18 @@ pub fn counterexample(
         );
     }
     let steps = model::walk(policies, machine, &example.path);
-    for (index, (_, event, before, step)) in steps.iter().enumerate() {
+    let mut right_so_far = true;
+    for (index, (policy, event, before, step)) in steps.iter().enumerate() {
         let mark = if index + example.lap.max(1) >= steps.len() { '>' } else { ' ' };
         let _unfailing = writeln!(text, "{mark} {}", untimed(*event, *before, *step));
+        if !right_so_far {
+            continue;
+        }
+        if let Err(mismatch) = reference::compare(&policies[*policy], *before, *event, *step) {
+            right_so_far = false;
+            let (phases, actions) = ruled(&mismatch, *before);
+            let _unfailing = writeln!(text, "  {:<32}  {phases:<24} {actions}", "the rules say:");
+        }
     }
     text
 }
@@ -315,9 +337,11 @@ mod tests {
             let hunt = [bug.race, None].map(|race| hunt::hunt(race, 0..1_000, *bug, || {}));
             let Some(failure) = hunt.into_iter().find_map(|hunt| hunt.failure) else { continue };
             let kept = keep(&failure, folder.path()).unwrap();
-            let screen = FailureScreen { failure: &failure, kept: Some(&kept), options: "" };
+            let screen = FailureScreen { kept: Some(&kept), ..FailureScreen::of(&failure) };
             let text = screen.to_string();
             assert!(text.lines().count() <= FailureScreen::LINES_MAX, "{bug}:\n{text}");
+            let aim = failure.aim.unwrap().to_string();
+            assert!(text.contains(&aim), "{bug}: {aim} is not said:\n{text}");
             assert!(text.contains("\n> "), "{bug}: the violation is not marked:\n{text}");
             let in_the_machine = bug.flaw().is_none();
             of_the_machine += usize::from(in_the_machine);

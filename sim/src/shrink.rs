@@ -19,13 +19,13 @@ use crate::world::{self, Suspect, TraceLine, Verdict};
 /// How many candidates may be run for one failure. Most failures take a tenth of it.
 const RUNS_MAX: u32 = 20_000;
 
-/// Makes a failing case better as long as it violates the same property.
+/// Makes a failing case better as long as it violates the same property. It does not know what was aimed at.
 pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Suspect + Copy) -> Failure {
     let mut shrinker = Shrinker::new(case, property, machine);
     while shrinker.improve() {}
     let Shrinker { best, verdict, .. } = shrinker;
     let sibling = sibling(&best, property, machine);
-    Failure { seed, property, case: best, trace: verdict.trace, sibling }
+    Failure { seed, aim: None, property, case: best, trace: verdict.trace, sibling }
 }
 
 struct Shrinker<M> {

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use monitor_core::{Event, Exit, Monitor, Phase, Remains, RunId};
 use monitor_os::Core;
+use monitor_sim::bank::{self, Layer};
 use monitor_sim::case::Case;
+
 use monitor_sim::hunt::{self, STEPS_MAX};
 use monitor_sim::race::Race;
-use monitor_sim::saboteur::Saboteur;
 use monitor_sim::screen::{self, FailureScreen};
 use monitor_sim::{shrink, strategy, world};
 use proptest::prelude::*;
@@ -22,7 +23,7 @@ fn judge(case: &Case) -> Result<world::Verdict, TestCaseError> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let kept = screen::keep(&failure, folder)
         .map_err(|error| TestCaseError::fail(format!("{}: {error}", folder.display())))?;
-    let screen = FailureScreen { failure: &failure, kept: Some(&kept), options: "" };
+    let screen = FailureScreen { kept: Some(&kept), ..FailureScreen::of(&failure) };
     Err(TestCaseError::fail(screen.to_string()))
 }
 
@@ -150,13 +151,14 @@ proptest! {
 
 #[test]
 fn every_bug_put_in_is_found_and_shrunk() {
-    for saboteur in Saboteur::ALL {
-        let hunt = hunt::hunt(Some(saboteur.race()), 0..20_000, saboteur, || {});
-        let failure = hunt.failure.unwrap_or_else(|| panic!("{saboteur} was not found"));
-        assert!(failure.case.inputs.len() <= 4, "{saboteur}: {}", failure.case);
-        let again = world::run(&failure.case, saboteur, STEPS_MAX);
-        assert_eq!(again.violated, Some(failure.property), "{saboteur}: the replay agrees");
+    for bug in bank::self_test() {
+        let hunt = hunt::hunt(bug.race, 0..20_000, bug, || {});
+        let failure = hunt.failure.unwrap_or_else(|| panic!("{bug} was not found"));
+        let inputs_max = if bug.layer == Layer::Core { 4 } else { 6 };
+        assert!(failure.case.inputs.len() <= inputs_max, "{bug}: {}", failure.case);
+        let again = world::run(&failure.case, bug, STEPS_MAX);
+        assert_eq!(again.violated, Some(failure.property), "{bug}: the replay agrees");
         let honest = world::run(&failure.case, Core, STEPS_MAX);
-        assert_eq!(honest.violated, None, "{saboteur}: the machine that ships does not fail there");
+        assert_eq!(honest.violated, None, "{bug}: what ships does not fail there");
     }
 }

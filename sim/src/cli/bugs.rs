@@ -5,8 +5,10 @@ use std::time::Instant;
 use anstream::{print, println};
 use clap::Args;
 use indicatif::ProgressBar;
-use monitor_sim::bank;
+use monitor_sim::bank::{self, Bug};
 use monitor_sim::bugs::{self, Catch, Oracle};
+use monitor_sim::hunt::Aim;
+use monitor_sim::race::Race;
 
 /// How the bank is hunted.
 #[derive(Args, Clone, Debug)]
@@ -19,7 +21,10 @@ pub(crate) struct BugsArguments {
     json: bool,
     /// Hunt this bug only, such as BB-4.
     #[arg(long, value_name = "ID")]
-    id: Option<String>,
+    id: Option<Bug>,
+    /// Print the bank and hunt nothing: id, layer, race, symptom.
+    #[arg(long, conflicts_with_all = ["campaigns", "json", "id"])]
+    list: bool,
 }
 
 /// Hunts the bank and prints what was found; returns whether everything was.
@@ -27,14 +32,17 @@ pub(crate) fn bugs(
     arguments: &BugsArguments,
     bar: impl FnOnce(u64, &'static str) -> ProgressBar,
 ) -> bool {
-    let wanted = |id: &str| arguments.id.as_deref().is_none_or(|only| only == id);
-    let bank: Vec<_> = bank::ALL.iter().filter(|bug| wanted(bug.id)).collect();
+    if arguments.list {
+        print_list();
+        return true;
+    }
+    let bank = arguments.id.map_or_else(|| bank::ALL.to_vec(), |only| vec![only]);
     let progress = bar(bank.len() as u64, "bugs");
     let clock = clock();
     let caught: Vec<Catch> = bank
         .into_iter()
         .map(|bug| {
-            let caught = bugs::hunt_bug(*bug, arguments.campaigns.max(1), &clock);
+            let caught = bugs::hunt_bug(bug, arguments.campaigns.max(1), &clock);
             progress.inc(1);
             caught
         })
@@ -45,7 +53,7 @@ pub(crate) fn bugs(
     } else {
         print_table(&caught);
     }
-    !caught.is_empty() && caught.iter().all(Catch::is_found)
+    caught.iter().all(Catch::is_found)
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a hunt takes is what is measured")]
@@ -54,10 +62,18 @@ fn clock() -> impl Fn() -> f64 {
     move || begin.elapsed().as_secs_f64() * 1_000.0
 }
 
+fn print_list() {
+    for Bug { id, layer, race, symptom, .. } in bank::ALL {
+        let (layer, race) = (layer.name(), race.map_or("anything", Race::name));
+        println!("  {id:<7} {layer:<7} {race:<27} {symptom}");
+    }
+}
+
 fn print_table(caught: &[Catch]) {
     println!(
-        "  {:<7} {:<19} {:<26} {:>9} {:>8} {:>10} {:>10} {:>7} {:>6} {:>9}",
+        "  {:<7} {:<7} {:<19} {:<26} {:>9} {:>8} {:>10} {:>10} {:>7} {:>6} {:>9}  {}",
         "bug",
+        "layer",
         "engine",
         "oracle",
         "campaigns",
@@ -66,12 +82,14 @@ fn print_table(caught: &[Catch]) {
         "p95 ms",
         "shrunk",
         "shown",
-        "shortest"
+        "shortest",
+        "aim"
     );
     for found in caught {
         println!(
-            "  {:<7} {:<19} {:<26} {:>9} {:>8} {:>10.1} {:>10.1} {:>7} {:>6} {:>9}",
+            "  {:<7} {:<7} {:<19} {:<26} {:>9} {:>8} {:>10.1} {:>10.1} {:>7} {:>6} {:>9}  {}",
             found.bug.id,
+            found.bug.layer.name(),
             found.engine(),
             found.oracle.map_or("-", Oracle::name),
             format!("{}/{}", found.found.0, found.found.1),
@@ -81,6 +99,7 @@ fn print_table(caught: &[Catch]) {
             or_dash(found.shrunk_len),
             or_dash(found.shown_len()),
             or_dash(found.shortest_len()),
+            found.aim.map_or("-", Aim::name),
         );
     }
     let found = caught.iter().filter(|found| found.is_found()).count();
@@ -117,14 +136,18 @@ fn print_json(caught: &[Catch]) {
     };
     println!("[");
     for (index, found) in caught.iter().enumerate() {
-        let oracle =
-            found.oracle.map_or_else(|| "null".to_owned(), |o| format!("\"{}\"", o.name()));
+        let quoted = |name: Option<&str>| {
+            name.map_or_else(|| "null".to_owned(), |name| format!("\"{name}\""))
+        };
+        let oracle = quoted(found.oracle.map(Oracle::name));
+        let aim = quoted(found.aim.map(Aim::name));
         let comma = if index + 1 < caught.len() { "," } else { "" };
         println!(
-            "  {{\"id\": \"{}\", \"found\": {}, \"engine\": \"{}\", \"oracle\": {oracle}, \"schedules\": {}, \
+            "  {{\"id\": \"{}\", \"layer\": \"{}\", \"found\": {}, \"engine\": \"{}\", \"oracle\": {oracle}, \"schedules\": {}, \
              \"median_ms\": {:.3}, \"p95_ms\": {:.3}, \"shrunk_len\": {}, \"shown_len\": {}, \
-             \"shown_by\": \"{}\", \"shortest_len\": {}}}{comma}",
+             \"shown_by\": \"{}\", \"shortest_len\": {}, \"aim\": {aim}}}{comma}",
             found.bug.id,
+            found.bug.layer.name(),
             found.is_found(),
             found.engine(),
             found.cases,

@@ -14,9 +14,9 @@ use anstream::{eprintln, println};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_os::Core;
+use monitor_sim::bank::Bug;
 use monitor_sim::campaign::{self, Merged, Plan, Report, Shard, ShardFile};
 use monitor_sim::hunt;
-use monitor_sim::saboteur::Saboteur;
 
 use super::{BLIND, INTERNAL, USAGE, VIOLATED};
 
@@ -228,7 +228,8 @@ fn print_report(report: &Report) {
     );
     for (property, failures) in &report.failures {
         for failure in failures {
-            println!("FAIL {property}, case {}:", failure.index);
+            let aim = failure.aim.as_ref().map_or_else(String::new, |aim| format!(" ({aim})"));
+            println!("FAIL {property}, case {}{aim}:", failure.index);
             for line in failure.case.lines() {
                 println!("    {line}");
             }
@@ -241,8 +242,8 @@ fn print_report(report: &Report) {
 
 /// Finds a bug that is put in on purpose: a harness that does not is not worth running.
 fn canary() -> bool {
-    let saboteur = Saboteur::RepeatsStopSignal;
-    hunt::hunt(Some(saboteur.race()), 0..10_000, saboteur, || {}).failure.is_some()
+    let found = |bug: Bug| hunt::hunt(bug.race, 0..10_000, bug, || {}).failure.is_some();
+    "BB-36b".parse().is_ok_and(found)
 }
 
 fn resolve_shard(arguments: &RunArguments) -> Result<Shard, Trouble> {

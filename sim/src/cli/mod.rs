@@ -15,7 +15,6 @@ use monitor_os::Core;
 use monitor_os::record::Record;
 use monitor_sim::case::Case;
 use monitor_sim::hunt::STEPS_MAX;
-use monitor_sim::saboteur::Saboteur;
 use monitor_sim::screen;
 use monitor_sim::world::{self, TraceLine};
 
@@ -32,15 +31,6 @@ pub(crate) const BLIND: u8 = 12;
 pub(crate) const USAGE: u8 = 64;
 /// Exit status: a file cannot be read or written.
 pub(crate) const INTERNAL: u8 = 70;
-
-/// Reads the name of a bug that can be put in the place of the machine.
-pub(crate) fn saboteur(name: &str) -> Result<Saboteur, String> {
-    let known = || Saboteur::ALL.map(Saboteur::name).join(", ");
-    Saboteur::ALL
-        .into_iter()
-        .find(|saboteur| saboteur.name() == name)
-        .ok_or_else(|| format!("there is no such bug: give one of {}", known()))
-}
 
 /// What a file can hold.
 pub(crate) enum Artifact {

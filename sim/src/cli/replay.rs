@@ -7,11 +7,13 @@ use anstream::{eprintln, print, println};
 use clap::{Args, ValueEnum};
 use monitor_os::Core;
 use monitor_os::record::Record;
+use monitor_sim::bank::Bug;
+use monitor_sim::bugs::Oracle;
 use monitor_sim::case::Case;
 use monitor_sim::expect;
 use monitor_sim::hunt::STEPS_MAX;
+use monitor_sim::reference;
 use monitor_sim::replay;
-use monitor_sim::saboteur::Saboteur;
 use monitor_sim::screen::{self, Table};
 use monitor_sim::world::{self, Suspect};
 
@@ -22,9 +24,9 @@ pub(crate) struct ReplayArguments {
     /// A record (JSON lines) or a case (text or JSON); `-` reads the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Run the case with this bug in the place of the machine.
-    #[arg(long, value_name = "NAME", value_parser = super::saboteur)]
-    sabotage: Option<Saboteur>,
+    /// Run the case with this bug of the bank put in, such as BB-1; `monitor-sim bugs --list` has them all.
+    #[arg(long, value_name = "ID")]
+    sabotage: Option<Bug>,
     /// Do not run the case: print it in another form.
     #[arg(long, value_enum, value_name = "FORM")]
     emit: Option<Form>,
@@ -60,7 +62,7 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> u8 {
         (Some(Form::Rust), _) => print!("{}", screen::rust_test(&case)),
         (Some(Form::Json), _) => println!("{}", case.to_json()),
         (Some(Form::Text), _) => print!("{case}"),
-        (None, Some(saboteur)) => return replay_case(&case, saboteur),
+        (None, Some(bug)) => return replay_case(&case, bug),
         (None, None) => return replay_case(&case, Core),
     }
     0
@@ -113,16 +115,22 @@ fn replay_case(case: &Case, machine: impl Suspect + Copy) -> u8 {
     let verdict = world::run(case, machine, STEPS_MAX);
     let marked = verdict.violated.is_some();
     let trace = &verdict.trace;
-    print!("{case}{}", Table { trace, policies: &screen::policies(case, trace), marked });
+    let policies = screen::policies(case, trace);
+    print!("{case}{}", Table { trace, policies: &policies, marked });
+    let ruled = trace.iter().zip(&policies).all(|(line, policy)| {
+        reference::compare(policy, line.before, line.event, line.step).is_ok()
+    });
     let difference = expect::compare(case, &verdict.trace).err();
     if let Some(difference) = &difference {
         println!("{difference}");
     }
     if let Some(property) = verdict.violated {
-        println!("FAIL {property} ({}): {}", property.source(), property.sentence());
+        println!("FAIL {}", Oracle::Property(property));
+    } else if !ruled {
+        println!("FAIL {}", Oracle::Reference);
     } else {
         let cut = if verdict.trace.len() >= STEPS_MAX { ", cut there" } else { "" };
         println!("{} steps{cut}; no property is violated", verdict.trace.len());
     }
-    if marked || difference.is_some() { VIOLATED } else { 0 }
+    if marked || !ruled || difference.is_some() { VIOLATED } else { 0 }
 }
