@@ -1065,7 +1065,7 @@ mod tests {
     fn an_id_is_read_in_any_case_and_another_is_refused_with_those_near_to_it() {
         assert_eq!("bb-36B".parse::<Bug>().map(|bug| bug.id), Ok("BB-36b"));
         let unknown = "BB-1680".parse::<Bug>().unwrap_err();
-        assert_eq!(unknown.near, ["BB-167", "BB-160", "BB-165"]);
+        assert_eq!(unknown.near, ["BB-166", "BB-167", "BB-160"]);
         assert_eq!(
             "stop".parse::<Bug>().unwrap_err().to_string(),
             "the bank has no bug \"stop\": give an id that `monitor-sim bugs --list` prints"
