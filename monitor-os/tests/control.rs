@@ -1,11 +1,6 @@
 //! A running monitor is asked, by the program and by whoever opens its socket.
 #![cfg(feature = "cli")]
-#![expect(
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and says why"
-)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, and says why")]
 
 #[expect(dead_code, reason = "the tests of crashes use the rest")]
 mod program;
