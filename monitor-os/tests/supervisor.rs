@@ -12,10 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use monitor_core::{Exit, Lifecycle, Origin, Phase, Policy, Reason, Signal, StopMode};
+use monitor_core::{
+    Exit, Grace, Lifecycle, Millis, Origin, Phase, Policy, Reason, Signal, StopMode,
+};
 use monitor_os::{
-    Command, Ended, Events, Launcher, OnCrash, SpawnError, StateDir, StateError, Status,
-    StopResult, Supervisor, Unit, block_on,
+    Command, Ended, Events, Launcher, Moment, OnCrash, SpawnError, StateDir, StateError, Status,
+    StopResult, Supervisor, Unit, block_on, now,
 };
 use tempfile::TempDir;
 
@@ -612,4 +614,43 @@ fn directory_without_a_helper_is_refused() {
     unit.start();
     let status = wait_down(&unit);
     assert!(matches!(status.start_error(), Some(SpawnError::NoLauncher { .. })));
+}
+
+/// Goal: the deadline that a status shows is that of the timer: armed with what was drawn, shortened never
+/// lengthened, and gone with its phase.
+#[test]
+fn status_shows_what_is_left_of_a_phase() {
+    let deaf = "trap '' TERM; echo up > up; while :; do sleep 0.01; done";
+    let scene = Scene::new("restart=always healthy-after=none stop-timeout=1h", deaf);
+    let after = |from: Moment, seconds| from.after(Millis::from_secs(seconds));
+    scene.unit.start();
+    scene.line("up");
+    let running = block_on(scene.unit.wait_until(Status::is_up)).unwrap();
+    assert_eq!(running.due(), None);
+    let stop = |seconds| {
+        let grace = Grace::After(Millis::from_secs(seconds));
+        drop(scene.unit.stop_with(StopMode::Graceful(grace), Origin::User));
+        block_on(scene.unit.wait_until(|_| true)).unwrap().due().unwrap()
+    };
+    let begun = now();
+    let hour = stop(3_600);
+    assert!((after(begun, 3_600)..=after(now(), 3_600)).contains(&hour));
+    assert_eq!(stop(7_200), hour);
+    assert!(stop(1_800) < hour);
+    assert_eq!(block_on(scene.unit.kill()), StopResult::Killed);
+    assert_eq!(scene.unit.state().due(), None);
+
+    let due_in = |rules: &str, phase| {
+        let scene = Scene::new(rules, "exit 1");
+        scene.unit.start();
+        let waits = scene.unit.wait_until(move |status| status.phase() == phase);
+        block_on(waits).unwrap().due().unwrap()
+    };
+    let begun = now();
+    let attempt = due_in("restart=always backoff=constant:1h jitter=100", Phase::BackingOff);
+    assert!((after(begun, 3_600)..=after(now(), 7_200)).contains(&attempt));
+    let begun = now();
+    let rules = "restart=always backoff=constant:1ms limit=1/2h:wait";
+    let window = due_in(rules, Phase::Throttled);
+    assert!((after(begun, 7_200)..=after(now(), 7_200)).contains(&window));
 }

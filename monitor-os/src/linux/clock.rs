@@ -2,6 +2,14 @@
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use crate::kernel::Moment;
+
+/// This moment, on the clock of every [`Moment`] that a handle shows.
+#[must_use]
+pub fn now() -> Moment {
+    Moment::from_nanos(monotonic_nanos())
+}
+
 /// Reads the monotonic clock, in nanoseconds since an unspecified point (the boot, in practice).
 ///
 /// It is the clock of every deadline: it never goes back, and it stands still while the machine is

@@ -42,11 +42,12 @@ mod unit;
 mod wake;
 
 pub use block_on::block_on;
+pub use clock::now;
 pub use command::{Command, CommandError};
 pub use journal::JournalError;
 pub use launcher::Launcher;
 pub use process::{Ended, SignalError};
-pub use recovery::OnCrash;
+pub use recovery::{OnCrash, Remembered, remembered};
 pub use signals::ChildrenUnwaitable;
 pub use spawn::SpawnError;
 pub use state_dir::{StateDir, StateError};

@@ -12,7 +12,7 @@ use monitor_core::{
 use tokio::sync::oneshot;
 
 use super::adopted::Fate;
-use super::clock::monotonic_nanos;
+use super::clock::now;
 use super::epoll::{Epoll, Trigger};
 use super::identity::Identity;
 use super::inbox::{Message, Wish};
@@ -644,10 +644,6 @@ fn record(memory: &mut Memory, run: RunId, launch: &Launch) -> Result<(), i32> {
         telemetry::not_saved(&error);
         error.errno()
     })
-}
-
-fn now() -> Moment {
-    Moment::from_nanos(monotonic_nanos())
 }
 
 /// A seed from the operating system; where it has none to give, one that it gave this process before.

@@ -2,17 +2,18 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use monitor_core::{Exit, Found, Phase, RunId, State};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::adopted::{Adopted, Fate};
 use super::group::{LeaderPid, ReapedGroup, Remainder, has_ended};
-use super::identity::Identity;
+use super::identity::{BootId, Identity};
 use super::journal::Record;
 use super::launcher::{self, is_launching};
 use super::run::{Progress, see};
-use super::state_dir::{StateDir, StateError};
+use super::state_dir::{StateDir, StateError, read_all};
 use super::unit::is_going_on;
 
 /// What becomes of a process that outlived its monitor, when the next monitor finds it.
@@ -24,6 +25,40 @@ pub enum OnCrash {
     /// It is killed with its group, and counts as a run that ended in an unknown way; the policy decides
     /// what follows.
     Kill,
+}
+
+/// What a state directory tells of a unit, whether or not a monitor has it; made by [`remembered`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The name of the unit.
+    pub unit: String,
+    /// Its state, as it was saved last.
+    pub state: State,
+    /// The main process of the run that the state names, if that one lives, recognised by its identity. To
+    /// show it, not to signal it.
+    pub pid: Option<u32>,
+}
+
+/// Reads what is remembered in a state directory, unit by unit in the order of their names, without holding
+/// the directory and without changing anything. A directory that is not there remembers nothing.
+///
+/// # Errors
+/// [`StateError::Unusable`]; [`StateError::Journal`] about the first journal that is not believed;
+/// [`StateError::Leftover`] if a process could not be looked up.
+pub fn remembered(directory: &Path) -> Result<Vec<Remembered>, StateError> {
+    let unusable = |source| StateError::Unusable { path: directory.into(), source };
+    let boot = BootId::current().map_err(unusable)?;
+    let records = read_all(directory)?.into_iter().map(|record| {
+        let state = record.state;
+        let process = record.process.filter(|&(of, _)| of == state.run() && record.boot == boot);
+        let number = process.and_then(|(_, identity)| u32::try_from(identity.pid.as_raw()).ok());
+        let held = process.map_or(Ok(None), |(_, identity)| identity.find());
+        let held = held
+            .map_err(|source| StateError::Leftover { pid: number.unwrap_or_default(), source })?;
+        let pid = number.filter(|_| held.is_some_and(|held| !has_ended(&held)));
+        Ok(Remembered { unit: record.unit, state, pid })
+    });
+    records.collect()
 }
 
 /// The run of an earlier monitor.
@@ -229,6 +264,26 @@ mod tests {
         assert_eq!(process.peek(), None, "a stranger was killed");
         process.stop_group(KILL).unwrap();
         finish(process);
+    }
+
+    #[test]
+    fn what_is_remembered_can_be_read_while_it_is_held() {
+        let scene = Scene::new();
+        let path = scene.state.path().to_owned();
+        assert_eq!(remembered(&path.join("none")).unwrap(), []);
+        assert_eq!(remembered(&path).unwrap(), []);
+        let process = sleeper();
+        let record = scene.record(&process, &RUNNING);
+        scene.state.write(&record).unwrap();
+        let pid = u32::try_from(process.pid().as_raw()).ok();
+        let told = |pid| [Remembered { unit: "x".into(), state: record.state, pid }];
+        assert_eq!(remembered(&path).unwrap(), told(pid));
+        process.stop_group(KILL).unwrap();
+        wait_readable(&process);
+        assert_eq!(remembered(&path).unwrap(), told(None));
+        finish(process);
+        std::fs::write(path.join("y.journal"), "no journal").unwrap();
+        assert!(matches!(remembered(&path).unwrap_err(), StateError::Journal { .. }));
     }
 
     #[test]

@@ -119,18 +119,7 @@ impl StateDir {
 
     /// Reads what is remembered of a unit; `None` if nothing is.
     pub(super) fn read(&self, unit: &str) -> Result<Option<Record>, StateError> {
-        let path = self.journal_of(unit)?;
-        let mut bytes = Vec::new();
-        match File::open(&path).and_then(|file| file.take(LENGTH_MAX).read_to_end(&mut bytes)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(StateError::Unusable { path, source }),
-        }
-        let text = str::from_utf8(&bytes).map_err(|_| JournalError::Foreign);
-        let record = text.and_then(str::parse::<Record>).and_then(|record| {
-            if record.unit == unit { Ok(record) } else { Err(JournalError::OtherUnit) }
-        });
-        record.map(Some).map_err(|error| StateError::Journal { path, error })
+        read_journal(self.journal_of(unit)?, unit)
     }
 
     /// Puts a record in the place of the one before: a reader finds one of the two, at any moment.
@@ -162,8 +151,42 @@ impl StateDir {
         if !proper {
             return Err(StateError::Name { name: unit.into() });
         }
-        Ok(self.held.path.join(format!("{unit}.journal")))
+        Ok(self.held.path.join(format!("{unit}{JOURNAL}")))
     }
+}
+
+/// Reads all that is remembered in a directory, in the order of the names, without holding or changing it. A
+/// directory that is not there remembers nothing.
+///
+/// # Errors
+/// [`StateError::Unusable`], [`StateError::Journal`].
+pub(super) fn read_all(directory: &Path) -> Result<Vec<Record>, StateError> {
+    let unusable = |source| StateError::Unusable { path: directory.into(), source };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(unusable(source)),
+    };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = names.collect::<io::Result<BTreeSet<_>>>().map_err(unusable)?;
+    let units = names.iter().filter_map(|name| name.to_str()?.strip_suffix(JOURNAL));
+    let records = units.map(|unit| read_journal(directory.join(format!("{unit}{JOURNAL}")), unit));
+    records.filter_map(Result::transpose).collect()
+}
+
+/// Reads the journal of a unit; `None` if there is none.
+fn read_journal(path: PathBuf, unit: &str) -> Result<Option<Record>, StateError> {
+    let mut bytes = Vec::new();
+    match File::open(&path).and_then(|file| file.take(LENGTH_MAX).read_to_end(&mut bytes)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StateError::Unusable { path, source }),
+    }
+    let text = str::from_utf8(&bytes).map_err(|_| JournalError::Foreign);
+    let record = text.and_then(str::parse::<Record>).and_then(|record| {
+        if record.unit == unit { Ok(record) } else { Err(JournalError::OtherUnit) }
+    });
+    record.map(Some).map_err(|error| StateError::Journal { path, error })
 }
 
 /// Why a state directory, or what it remembers, cannot be used. Nothing was started or signalled, unless
@@ -320,6 +343,7 @@ fn holder(lock: &Path) -> Option<u32> {
     fs::read_to_string(lock).ok()?.trim().parse().ok()
 }
 
+const JOURNAL: &str = ".journal";
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 const RAMFS_MAGIC: i64 = 0x8584_58f6;
 /// More than any record has, so that a foreign file is not read into memory.

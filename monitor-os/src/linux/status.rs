@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use monitor_core::{
     Event, Exit, Explanation, Lifecycle, Millis, Phase, Policy, RunId, Signal, State, Step,
+    TimerCommand, TimerSlot,
 };
 
 use super::process::Ended;
@@ -17,9 +18,47 @@ pub struct Status {
     pub(super) policy: Policy,
     pub(super) facts: Facts,
     pub(super) since: Moment,
+    pub(super) deadlines: Deadlines,
     pub(super) saved: bool,
     /// How many wishes about this unit were handled by then.
     pub(super) wishes: u64,
+}
+
+/// When the timers of a unit are due that a phase can wait for, as its reports tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Deadlines {
+    phase: Option<Moment>,
+    window: Option<Moment>,
+}
+
+impl Deadlines {
+    /// Does to the deadlines what the driver did to the timers.
+    pub(super) fn follow(&mut self, report: &Report<'_>) {
+        let actions = report.step.actions;
+        for (deadline, slot, command) in [
+            (&mut self.phase, TimerSlot::Phase, actions.timer),
+            (&mut self.window, TimerSlot::Window, actions.window),
+        ] {
+            if let Event::TimerFired { timer } = report.event
+                && timer.kind.slot() == slot
+            {
+                *deadline = None;
+            }
+            *deadline = match command {
+                TimerCommand::Keep => *deadline,
+                TimerCommand::Disarm => None,
+                TimerCommand::Arm(delay) => {
+                    // The window's delay is exact, so what was drawn is the phase's.
+                    let drawn = report.delay.filter(|_| slot == TimerSlot::Phase);
+                    Some(report.at.after(drawn.unwrap_or(delay.base)))
+                }
+                TimerCommand::Shorten(delay) => {
+                    let at = report.at.after(delay);
+                    Some(deadline.map_or(at, |earlier| earlier.min(at)))
+                }
+            };
+        }
+    }
 }
 
 /// What the kernel knows of a unit and the machine does not.
@@ -37,8 +76,16 @@ impl Facts {
 }
 
 impl Status {
-    pub(super) const fn new(state: State, policy: Policy, since: Moment) -> Self {
-        Self { state, policy, facts: Facts::new(), since, saved: true, wishes: 0 }
+    pub(super) fn new(state: State, policy: Policy, since: Moment) -> Self {
+        Self {
+            state,
+            policy,
+            facts: Facts::new(),
+            since,
+            deadlines: Deadlines::default(),
+            saved: true,
+            wishes: 0,
+        }
     }
 
     /// What the machine remembers: phase, reason, run, counters.
@@ -98,6 +145,14 @@ impl Status {
     #[must_use]
     pub const fn since(&self) -> Moment {
         self.since
+    }
+
+    /// When the time is over that its phase has, on the monotonic clock: that of a start, of a stop, of a
+    /// wait. `None` if the phase waits for no time.
+    #[must_use]
+    pub fn due(&self) -> Option<Moment> {
+        let Deadlines { phase, window } = self.deadlines;
+        if self.state.phase() == Phase::Throttled { window } else { phase }
     }
 
     /// Whether its last state is saved.

@@ -13,7 +13,7 @@ use nix::sys::signal::SigSet;
 use tokio::sync::{mpsc as unbounded, oneshot, watch};
 
 use super::block_on::block_on;
-use super::clock::monotonic_nanos;
+use super::clock::now;
 use super::command::Command;
 use super::inbox::{Joining, Message, Wish};
 use super::launcher::Launcher;
@@ -25,7 +25,7 @@ use super::state_dir::{StateDir, StateError};
 use super::status::{Notice, Status, StopResult};
 use super::wake::{Notifier, Wake};
 use crate::driver::Driver;
-use crate::kernel::{Moment, UnitId};
+use crate::kernel::UnitId;
 
 /// Supervises any number of processes from one thread of its own.
 ///
@@ -169,9 +169,8 @@ impl Supervisor {
         let id = UnitId::new(*next);
         *next = next.wrapping_add(1);
         drop(next);
-        let since = Moment::from_nanos(monotonic_nanos());
         let state = recovered.as_ref().map_or(State::INITIAL, |recovered| recovered.state);
-        let (status, shown) = watch::channel(Status::new(state, policy, since));
+        let (status, shown) = watch::channel(Status::new(state, policy, now()));
         let port = Arc::clone(&self.thread.port);
         port.send(Message::Join(Joining {
             unit: id,

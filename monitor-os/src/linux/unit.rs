@@ -72,6 +72,7 @@ impl Unit {
             if status.state.phase() != after.phase() || status.state.run() != after.run() {
                 status.since = report.at;
             }
+            status.deadlines.follow(report);
             status.state = after;
             status.facts = self.facts.clone();
             status.policy = *report.policy;

@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
 use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit};
 use monitor_os::OnCrash;
 
 /// Keeps a command running: starts it, watches it, restarts it by a policy, and stops it cleanly.
 #[derive(Debug, Parser)]
-#[command(name = "monitor", version, arg_required_else_help = true)]
+#[command(name = "monitor", version, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) task: Task,
@@ -20,6 +20,136 @@ pub(crate) struct Args {
 pub(crate) enum Task {
     /// Run a command under supervision until it is down for good
     Run(Box<RunArgs>),
+    /// Say how the command is, why, and what comes next
+    Status(StatusArgs),
+    /// Bring the command down: the stop signal, the grace, then the kill
+    Stop(StopArgs),
+    /// Bring the command up, if it is down or waits
+    Start(OnlyTarget),
+    /// Bring the command down and up again
+    Restart(OnlyTarget),
+    /// Forget earlier failures: the growth of the delay, the retries used, the starts counted
+    Reset(OnlyTarget),
+    /// Send a signal to the main process of the command
+    Signal(SignalArgs),
+    /// Change rules of the policy, without a restart
+    Set(SetArgs),
+    /// Show what happened, of which the monitor keeps the last 256 steps
+    Events(EventsArgs),
+}
+
+/// Which monitor is asked.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Target {
+    /// The name that was given to `monitor run --name`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// The directory that was given to `monitor run --state`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// Asks a running monitor.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ASK_HELP)]
+pub(crate) struct OnlyTarget {
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// Says how the command is, why, and what comes next.
+///
+/// The memory is the sum of what each process has resident; the CPU time is that of all that live and of
+/// their children that were waited for. Both are of the main process, what descends from it, and what is left
+/// of its session.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ASK_HELP)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Write one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Brings the command down: the stop signal, the grace, then the kill.
+///
+/// It is the stop of a user, so no policy brings the command up again, and the monitor ends with it, unless it
+/// was started with --stay.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ASK_HELP)]
+pub(crate) struct StopArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Wait until it is over, and say how it went
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// Sends a signal to the main process of the command. What the policy wants is not changed by it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ASK_HELP, override_usage = "monitor signal <NAME|--state <DIR>> <SIGNAL>")]
+pub(crate) struct SignalArgs {
+    /// NAME, if --state is not given, and the signal by name or number, such as HUP
+    #[arg(required = true, value_name = "WORDS")]
+    pub(crate) words: Vec<String>,
+
+    /// The directory that was given to `monitor run --state`, in the place of NAME
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// Changes rules of the policy, without a restart.
+///
+/// The rules are in the text form of `monitor run --policy`, such as restart=always jitter=0. All of
+/// them are put in force, or none. They are in force from the next decision on, and for as long as this monitor
+/// runs. With preset=NAME in the first place nothing of the policy before is kept.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ASK_HELP, override_usage = "monitor set <NAME|--state <DIR>> <KEY=VALUE>...")]
+pub(crate) struct SetArgs {
+    /// NAME, if --state is not given, and the rules
+    #[arg(required = true, value_name = "WORDS")]
+    pub(crate) words: Vec<String>,
+
+    /// The directory that was given to `monitor run --state`, in the place of NAME
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// Shows what happened, of which the monitor keeps the last 256 steps.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ASK_HELP)]
+pub(crate) struct EventsArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Go on with what happens, until the monitor ends
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+
+    /// Write one JSON object a line, as `monitor run --events json` does
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Parts the words of a command that has a target first, unless `--state` names that.
+///
+/// # Errors
+/// What is missing.
+pub(crate) fn target_first(
+    state: Option<PathBuf>,
+    mut words: Vec<String>,
+    what: &str,
+) -> Result<(Target, Vec<String>), String> {
+    let name = if state.is_some() { None } else { Some(words.remove(0)) };
+    if words.is_empty() {
+        return Err(format!("write NAME, or --state DIR, and then {what}"));
+    }
+    Ok((Target { name, state }, words))
 }
 
 /// Runs a command under supervision until it is down for good.
@@ -28,7 +158,8 @@ pub(crate) enum Task {
 /// options it is restarted when it fails, after 100ms, 200ms and so on up to 1m (each up to 10% longer),
 /// for ever; ten seconds of service forgive all earlier failures.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP, max_term_width = 100)]
+#[command(after_help = AFTER_HELP)]
+#[command(group(ArgGroup::new("memory").args(["name", "state"]).multiple(true)))]
 pub(crate) struct RunArgs {
     /// After which ends to restart: no, on-failure, on-failure:N (at most N restarts in a row), always,
     /// unless-stopped [default: on-failure]
@@ -115,6 +246,10 @@ pub(crate) struct RunArgs {
     /// What becomes of a command that outlived its monitor
     #[arg(long, value_name = "WHAT", help_heading = "Memory", value_enum, default_value = "adopt")]
     pub(crate) on_crash: Leftover,
+
+    /// Stay when the command is down, until it is started by `monitor start`
+    #[arg(long, help_heading = "Memory", requires = "memory")]
+    pub(crate) stay: bool,
 
     /// How lifecycle lines are written to standard error
     #[arg(long, value_name = "FORM", help_heading = "Output", value_enum, default_value = "text")]
@@ -221,6 +356,18 @@ fn preset_names() -> PossibleValuesParser {
     PossibleValuesParser::new(Preset::ALL.map(Preset::name))
 }
 
+const ASK_HELP: &str = "\
+The place of a NAME is $XDG_RUNTIME_DIR/monitor/NAME, or for root without it /run/monitor/NAME.
+
+Exit status:
+  0  done; of `status`: the command runs, or will
+  1  the monitor refused, and nothing was done, or it cannot be asked
+  2  the options are wrong
+  3  no monitor runs there
+  4  the command is down; of `stop --wait` and `signal`: it had no process
+  5  of `stop --wait`: it is down, after a kill
+  6  of `stop --wait`: it is down, and something that it had started runs on";
+
 const AFTER_HELP: &str = "\
 Examples:
   monitor run -- ./server --port 80           restart it when it fails, for ever
@@ -229,6 +376,7 @@ Examples:
   monitor run --preset systemd --restart always -- daemon
   monitor run --stop-signal INT --stop-timeout 30s --record run.jsonl -- db
   monitor run --name web -- ./server          survive a kill of the monitor itself
+  monitor status web                          how it is, why, and what comes next
 
 A preset has defaults of its own in place of those shown above.
 
@@ -243,6 +391,13 @@ Memory:
   How a command ended that an earlier monitor had started is known from Linux 6.15 on, and unknown
   (255) before. The memory ends when the monitor ends by itself: the next one begins afresh.
   Without either option nothing is remembered.
+
+Control:
+  A monitor with --name or --state can be asked: `monitor status NAME`, and stop, start, restart,
+  reset, signal, set, events; with `--state DIR` in the place of NAME. It listens at a socket in its
+  state directory, to its own user and to root.
+  A stop by `monitor stop` ends the monitor too, with the exit status of the command; with --stay it
+  waits for `monitor start` then, and ends by TERM, INT or HUP.
 
 Signals to the monitor:
   TERM, INT, HUP   stop the command (stop signal, grace, kill), then exit

@@ -1,40 +1,24 @@
-//! Lifecycle steps as lines that a person reads.
+//! Steps in the life of a process in words, and as lines that a person reads.
 
 use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use monitor_core::{
-    Event, Exit, Found, Lifecycle, Millis, ProcessCommand, Reason, Remains, RunId, StartLimit,
+    Exit, Found, Lifecycle, Millis, ProcessCommand, Reason, Remains, RunId, StartLimit,
 };
 use monitor_os::{Ended, Moment, Notice};
 
-/// Turns notices into lines; remembers when the run began.
+use crate::told::Told;
+
+/// Puts steps into words; remembers when the run began.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
-    origin: Option<Moment>,
+pub(crate) struct Wording {
     started: Option<Moment>,
 }
 
-impl Lines {
-    /// What there is to say of a step, a line or two; `None` if nothing.
-    pub(crate) fn line(&mut self, notice: &Notice) -> Option<String> {
-        let origin = *self.origin.get_or_insert(notice.at);
-        let time = Moment::from_nanos(notice.at.nanos_since(origin)).to_string();
-        let found = if let Event::Recovered { run, found } = notice.event {
-            Some(stamped(&time, &say_found(run, found, notice)))
-        } else {
-            None
-        };
-        let happened = self.happened(notice, &time);
-        match (found, happened) {
-            (Some(found), Some(happened)) => Some(format!("{found}\n{happened}")),
-            (found, happened) => found.or(happened),
-        }
-    }
-
-    /// The line for a step in the life of the process.
-    fn happened(&mut self, notice: &Notice, time: &str) -> Option<String> {
-        let lifecycle = notice.lifecycle()?;
+impl Wording {
+    /// The text for a step in the life of the process; `None` if another says it.
+    pub(crate) fn happened(&mut self, notice: &Notice, lifecycle: Lifecycle) -> Option<String> {
         match lifecycle {
             // Said with the process id, as soon as the process is there.
             Lifecycle::Starting => {
@@ -60,13 +44,26 @@ impl Lines {
             | Lifecycle::Stopped { .. }
             | Lifecycle::GaveUp { .. } => {}
         }
-        let mut line = String::new();
-        let style = style(lifecycle);
+        let mut text = String::new();
         // Writing to a string cannot fail.
-        let said = write!(line, "{style}")
-            .and_then(|()| self.say(&mut line, notice, lifecycle))
-            .and_then(|()| write!(line, "{style:#}"));
-        said.is_ok().then(|| stamped(time, &line))
+        self.say(&mut text, notice, lifecycle).is_ok().then_some(text)
+    }
+
+    /// The text for what an earlier monitor left.
+    pub(crate) fn found(run: RunId, found: Found, notice: &Notice) -> String {
+        let before = notice.before;
+        if !before.phase().is_live() && found != Found::Alive {
+            return format!("going on after an earlier monitor: {before}");
+        }
+        match (found, notice.status.pid()) {
+            (Found::Alive, Some(pid)) => {
+                format!("adopted {run} pid {pid}, which was {}", before.phase())
+            }
+            (Found::Alive, None) => format!("adopted {run}, which was {}", before.phase()),
+            (Found::Exited(exit), _) => format!("{run} ended without a monitor: {exit}"),
+            (Found::Gone, _) => format!("{run} ended without a monitor, nobody knows how"),
+            (Found::Rebooted, _) => format!("{run} ended with the machine, which was booted since"),
+        }
     }
 
     fn say(&self, line: &mut String, notice: &Notice, lifecycle: Lifecycle) -> fmt::Result {
@@ -147,28 +144,6 @@ impl Lines {
     }
 }
 
-fn stamped(time: &str, text: &str) -> String {
-    let dim = Style::new().dimmed();
-    format!("{dim}monitor: {time:>9}{dim:#}  {text}")
-}
-
-/// What an earlier monitor left.
-fn say_found(run: RunId, found: Found, notice: &Notice) -> String {
-    let before = notice.before;
-    if !before.phase().is_live() && found != Found::Alive {
-        return format!("going on after an earlier monitor: {before}");
-    }
-    match (found, notice.status.pid()) {
-        (Found::Alive, Some(pid)) => {
-            format!("adopted {run} pid {pid}, which was {}", before.phase())
-        }
-        (Found::Alive, None) => format!("adopted {run}, which was {}", before.phase()),
-        (Found::Exited(exit), _) => format!("{run} ended without a monitor: {exit}"),
-        (Found::Gone, _) => format!("{run} ended without a monitor, nobody knows how"),
-        (Found::Rebooted, _) => format!("{run} ended with the machine, which was booted since"),
-    }
-}
-
 fn left(line: &mut String, notice: &Notice) -> fmt::Result {
     match notice.status.explain().retries_left {
         Some(1) => write!(line, " (1 retry left)"),
@@ -189,16 +164,22 @@ fn lasted(from: Moment, to: Moment) -> String {
     format!("{}.{:02}s", hundredths / 100, hundredths % 100)
 }
 
-const fn style(lifecycle: Lifecycle) -> Style {
-    match lifecycle {
-        Lifecycle::Started | Lifecycle::Ready | Lifecycle::Healthy => AnsiColor::Green.on_default(),
-        Lifecycle::Stopping | Lifecycle::BackingOff | Lifecycle::Throttled => {
-            AnsiColor::Yellow.on_default()
-        }
-        Lifecycle::Killing
-        | Lifecycle::Unkillable
-        | Lifecycle::StartFailed
-        | Lifecycle::GaveUp { .. } => AnsiColor::Red.on_default(),
-        Lifecycle::Starting | Lifecycle::Exited | Lifecycle::Stopped { .. } => Style::new(),
+/// An entry as a line for a person, in colour; `None` if there is nothing to say.
+pub(crate) fn line(told: &Told) -> Option<String> {
+    let text = told.text.as_deref()?;
+    let time = Moment::from_nanos(told.at_us.saturating_mul(NANOS_PER_MICRO)).to_string();
+    let (dim, style) = (Style::new().dimmed(), style(&told.event));
+    Some(format!("{dim}monitor: {time:>9}{dim:#}  {style}{text}{style:#}"))
+}
+
+/// By the name of the event, which another release may know and this one not.
+fn style(event: &str) -> Style {
+    match event {
+        "started" | "ready" | "healthy" => AnsiColor::Green.on_default(),
+        "stopping" | "backing-off" | "throttled" => AnsiColor::Yellow.on_default(),
+        "killing" | "unkillable" | "start-failed" | "gave-up" => AnsiColor::Red.on_default(),
+        _ => Style::new(),
     }
 }
+
+const NANOS_PER_MICRO: u64 = 1_000;

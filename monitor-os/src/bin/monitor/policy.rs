@@ -18,8 +18,40 @@ pub(crate) enum OptionsError {
     Restart(monitor_core::ParseError),
     /// Each option can be read, and no policy has such rules.
     Rules(PolicyError),
-    /// The rule waits for word from the process, which this program cannot hear.
-    Unheard(&'static str),
+    /// See [`Unheard`].
+    Unheard(Unheard),
+}
+
+/// A rule waits for word from the process, which this program cannot hear.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unheard(&'static str);
+
+/// Why a policy is not changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ChangeError {
+    /// The rules cannot be read, or no policy has them.
+    Text(PolicyTextError),
+    /// See [`Unheard`].
+    Unheard(Unheard),
+}
+
+impl fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(error) => error.fmt(f),
+            Self::Unheard(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Unheard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} waits for word from the process, which the program `monitor` has no way to hear: leave it out, or use the library, which is told by `Unit::ready` and `Unit::ping`",
+            self.0
+        )
+    }
 }
 
 impl fmt::Display for OptionsError {
@@ -28,10 +60,7 @@ impl fmt::Display for OptionsError {
             Self::Policy(error) => write!(f, "--policy: {error}"),
             Self::Restart(error) => write!(f, "--{error}"),
             Self::Rules(error) => write!(f, "no policy has these rules: {error}"),
-            Self::Unheard(rule) => write!(
-                f,
-                "--policy: {rule} waits for word from the process, which `monitor run` has no way to hear: leave it out, or use the library, which is told by `Unit::ready` and `Unit::ping`"
-            ),
+            Self::Unheard(error) => write!(f, "--policy: {error}"),
         }
     }
 }
@@ -59,13 +88,35 @@ pub(crate) fn policy(args: &RunArgs) -> Result<Policy, OptionsError> {
     }
     change_backoff(&mut rules, args);
     change_rest(&mut rules, args);
+    let policy = rules.try_into().map_err(OptionsError::Rules)?;
+    heard(&policy).map_err(OptionsError::Unheard)?;
+    Ok(policy)
+}
+
+/// The policy with other rules, in the text form; with a preset in the first place, that one and nothing of the
+/// policy.
+///
+/// # Errors
+/// The first word that is not understood, or why no policy has such rules.
+pub(crate) fn changed(policy: &Policy, rules: &[String]) -> Result<Policy, ChangeError> {
+    let words = rules.join(" ");
+    let text =
+        if words.trim_start().starts_with("preset=") { words } else { format!("{policy} {words}") };
+    let changed = text.parse().map_err(ChangeError::Text)?;
+    heard(&changed).map_err(ChangeError::Unheard)?;
+    Ok(changed)
+}
+
+/// Whether this program can hear what the rules wait for.
+fn heard(policy: &Policy) -> Result<(), Unheard> {
+    let rules = policy.rules();
     if rules.start.readiness == Readiness::Notify {
-        return Err(OptionsError::Unheard("readiness=notify"));
+        return Err(Unheard("readiness=notify"));
     }
     if rules.watchdog.is_some() {
-        return Err(OptionsError::Unheard("watchdog"));
+        return Err(Unheard("watchdog"));
     }
-    rules.try_into().map_err(OptionsError::Rules)
+    Ok(())
 }
 
 const fn change_backoff(rules: &mut Rules, args: &RunArgs) {

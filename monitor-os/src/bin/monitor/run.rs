@@ -3,20 +3,23 @@
 use std::env;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::thread;
 
-use anstream::AutoStream;
-use monitor_core::{Exit, Grace, Origin, Policy, Signal, StopMode};
+use anstream::adapter::strip_str;
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use monitor_core::{Event, Exit, Grace, Origin, Policy, Signal, StopMode};
 use monitor_os::record::Recorder;
 use monitor_os::{Command, Events, Launcher, Status, StopSignals, Supervisor, Unit};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Form, RunArgs};
-use crate::json::Objects;
-use crate::lines::Lines;
+use crate::control::protocol::line;
+use crate::lines;
 use crate::state::Memory;
+use crate::told::Teller;
 
 /// Supervises the command until it is down, and gives its exit status on.
 pub(crate) fn run(args: Box<RunArgs>, policy: Policy, launcher: &Launcher) -> ExitCode {
@@ -36,6 +39,7 @@ fn supervise(
     launcher: &Launcher,
 ) -> Result<Status, Box<dyn std::error::Error>> {
     let memory = Memory::open(&args)?;
+    let when_down = if args.stay { WhenDown::Stay } else { WhenDown::End };
     // Before any other thread is started, so that all of them block these signals.
     let signals = StopSignals::new()?;
     let mut words = args.command.into_iter();
@@ -47,14 +51,8 @@ fn supervise(
     }
     let mut sinks =
         Sinks {
-            form: if args.quiet {
-                Output::Quiet
-            } else {
-                match args.events {
-                    Form::Text => Output::Text(Lines::default()),
-                    Form::Json => Output::Json(Objects::default()),
-                }
-            },
+            form: if args.quiet { None } else { Some(args.events) },
+            teller: Teller::default(),
             recorder: match args.record {
                 Some(path) => Some(Recorder::new(File::create(&path).map_err(|error| {
                     format!("--record: cannot write {}: {error}", path.display())
@@ -68,13 +66,14 @@ fn supervise(
         None => supervisor.add(name, command, policy),
     };
     let mut events = unit.events();
+    let control = memory.as_ref().map(|memory| memory.control(&unit)).transpose()?;
     unit.resume();
     let stopped = unit.clone();
     // Ends with the program: it has nothing to clean up.
     thread::Builder::new()
         .name("monitor-signals".into())
         .spawn(move || obey(&signals, &stopped))?;
-    sinks.follow(&mut events);
+    sinks.follow(&mut events, when_down);
     let status = unit.state();
     if !status.is_down() {
         return Err("the supervisor ended before the command; MONITOR_LOG=error tells why".into());
@@ -82,6 +81,9 @@ fn supervise(
     if let Some(memory) = memory {
         // Nothing must be saved after this.
         drop(supervisor);
+        if let Some(control) = control {
+            control.finish();
+        }
         memory.forget()?;
     }
     Ok(status)
@@ -104,20 +106,17 @@ fn obey(signals: &StopSignals, unit: &Unit) {
 /// Where what happens is written to.
 #[derive(Debug)]
 struct Sinks {
-    form: Output,
+    /// `None` for nothing but errors.
+    form: Option<Form>,
+    teller: Teller,
     recorder: Option<Recorder<File>>,
 }
 
-#[derive(Debug)]
-enum Output {
-    Quiet,
-    Text(Lines),
-    Json(Objects),
-}
-
 impl Sinks {
-    /// Writes down what happens until the unit is down.
-    fn follow(&mut self, events: &mut Events) {
+    /// Writes down what happens until the unit is down; with [`WhenDown::Stay`] until the monitor is asked to end
+    /// as well.
+    fn follow(&mut self, events: &mut Events, when_down: WhenDown) {
+        let mut ends = when_down == WhenDown::End;
         while let Some(notice) = events.blocking_next() {
             if let Some(recorder) = &mut self.recorder
                 && let Err(error) = recorder.record(&notice.name, &notice.report())
@@ -126,16 +125,16 @@ impl Sinks {
                     "monitor: --record: {error}; the record ends here, the supervision goes on"
                 ));
             }
-            let line = match &mut self.form {
-                Output::Quiet => None,
-                Output::Text(lines) => lines.line(&notice),
-                Output::Json(objects) => objects.line(&notice),
-            };
-            if let Some(line) = line {
-                say(&line);
+            for told in self.teller.tell(&notice) {
+                match self.form {
+                    None => {}
+                    Some(Form::Text) => lines::line(&told).iter().for_each(|line| say(line)),
+                    Some(Form::Json) => say(&String::from_utf8_lossy(&line(&told)).trim_end()),
+                }
             }
-            if notice.status.is_down() {
-                if matches!(self.form, Output::Quiet)
+            ends |= matches!(notice.event, Event::StopRequested { origin: Origin::Shutdown, .. });
+            if notice.status.is_down() && ends {
+                if self.form.is_none()
                     && let Some(error) = notice.status.start_error()
                 {
                     say(&format_args!("monitor: cannot start: {error}"));
@@ -146,13 +145,32 @@ impl Sinks {
     }
 }
 
+/// What becomes of the monitor when its command is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhenDown {
+    End,
+    /// It waits for somebody to start the command.
+    Stay,
+}
+
 /// Writes a line to standard error. If that is closed or full, nobody can be told, and nothing else may
 /// suffer from it.
-fn say(line: &dyn fmt::Display) {
-    let mut stderr = AutoStream::auto(io::stderr());
-    // One write, so that lines of the command do not get in between.
-    let text = format!("{line}\n");
-    stderr.write_all(text.as_bytes()).ok();
+pub(crate) fn say(line: &dyn fmt::Display) {
+    put(io::stderr(), format!("{line}\n")).ok();
+}
+
+/// Writes a text, with its colours if they are wanted, which they are on a terminal.
+///
+/// # Errors
+/// What the stream says.
+pub(crate) fn put(mut stream: impl RawStream, text: String) -> io::Result<()> {
+    let text = match AutoStream::choice(&stream) {
+        ColorChoice::Never => strip_str(&text).to_string(),
+        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => text,
+    };
+    // One write, so that lines of others do not get in between.
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
 }
 
 /// The status by the shell's convention.

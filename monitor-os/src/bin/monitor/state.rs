@@ -1,4 +1,4 @@
-//! Where `monitor run` remembers its command, by the options `--name` and `--state`.
+//! Where `monitor run` remembers its command, and where the other commands find it, by a name or `--state`.
 
 use std::env;
 use std::fmt;
@@ -7,7 +7,21 @@ use std::path::PathBuf;
 use monitor_core::Policy;
 use monitor_os::{Command, OnCrash, StateDir, StateError, Supervisor, Unit};
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, Target};
+use crate::control::server::{Control, ControlError};
+
+impl Target {
+    /// Where the monitor is that is asked.
+    ///
+    /// # Errors
+    /// No default directory for this user, or the name is none.
+    pub(crate) fn place(&self) -> Result<PathBuf, MemoryError> {
+        match (&self.state, &self.name) {
+            (Some(path), _) => Ok(path.clone()),
+            (None, name) => default_directory(name.as_deref().unwrap_or_default()),
+        }
+    }
+}
 
 /// The state directory of one command, and the name under which it is remembered there.
 #[derive(Debug)]
@@ -42,6 +56,14 @@ impl Memory {
         unit.map_err(MemoryError::State)
     }
 
+    /// Lets the unit be asked by other programs.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub(crate) fn control(&self, unit: &Unit) -> Result<Control, ControlError> {
+        Control::begin(&self.directory, unit.clone(), unit.events())
+    }
+
     /// Ends the memory, since its command is down for good and its status is given on.
     pub(crate) fn forget(self) -> Result<(), MemoryError> {
         self.directory.forget(&self.name).map_err(MemoryError::State)
@@ -61,10 +83,10 @@ pub(crate) enum MemoryError {
 impl fmt::Display for MemoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoDefault => f.write_str(
-                "--name: XDG_RUNTIME_DIR is not set, so there is no place for it; add --state DIR",
-            ),
-            Self::Name => f.write_str("--name: write a name without `/`, and not `.` or `..`"),
+            Self::NoDefault => {
+                f.write_str("XDG_RUNTIME_DIR is not set, so a name has no place; give --state DIR")
+            }
+            Self::Name => f.write_str("NAME: write a name without `/`, and not `.` or `..`"),
             Self::State(error) => write!(f, "state: {error}"),
         }
     }

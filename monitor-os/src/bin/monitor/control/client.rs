@@ -1,0 +1,135 @@
+//! The asking side of the control socket.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+
+use super::address;
+use super::protocol::{Answer, Ask, Reply, Request, VERSION, line};
+
+/// A question that was asked, and its answers.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    path: PathBuf,
+    answers: BufReader<UnixStream>,
+}
+
+/// Whether the answer may take as long as it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// The monitor answers by itself; if it does not, it hangs.
+    Short,
+    /// The answer comes when something happens.
+    Endless,
+}
+
+impl Asked {
+    /// Asks the monitor that has a state directory.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub(crate) fn ask(state: &Path, ask: Ask, patience: Patience) -> Result<Self, AskError> {
+        let failed = |source: io::Error| AskError::Failed { path: state.into(), source };
+        let stream = reach(state).map_err(|errno| match errno {
+            Errno::NOENT | Errno::NOTDIR | Errno::CONNREFUSED => AskError::NoMonitor,
+            errno => failed(errno.into()),
+        })?;
+        let mut stream = UnixStream::from(stream);
+        let timeout = (patience == Patience::Short).then_some(ANSWER_LIMIT);
+        stream.set_read_timeout(timeout).map_err(failed)?;
+        stream.set_write_timeout(Some(ANSWER_LIMIT)).map_err(failed)?;
+        // A monitor that has refused the connection says why.
+        match stream.write_all(&line(&Request::new(ask))) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        Ok(Self { path: state.into(), answers: BufReader::new(stream) })
+    }
+
+    /// The next answer.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub(crate) fn next(&mut self) -> Result<Reply, AskError> {
+        let failed = |source| AskError::Failed { path: self.path.clone(), source };
+        let mut line = String::new();
+        let read = self.answers.read_line(&mut line);
+        match read {
+            Ok(0) => Err(AskError::Cut),
+            Ok(_) => match serde_json::from_str::<Answer>(&line) {
+                Ok(Answer { version: VERSION, answer: Reply::Refused(refusal) }) => {
+                    Err(AskError::Refused(refusal.message))
+                }
+                Ok(Answer { version: VERSION, answer }) => Ok(answer),
+                Ok(Answer { version, .. }) => Err(AskError::Foreign(format!("version {version}"))),
+                Err(error) => Err(AskError::Foreign(error.to_string())),
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(AskError::Silent),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(AskError::Cut),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum AskError {
+    /// Nobody listens there.
+    NoMonitor,
+    /// The socket cannot be used.
+    Failed { path: PathBuf, source: io::Error },
+    /// The monitor refused, for this reason. Nothing was done.
+    Refused(String),
+    /// The monitor said nothing for [`ANSWER_LIMIT`]; it may obey later.
+    Silent,
+    /// The monitor ended, or let go of us, before the last answer.
+    Cut,
+    /// What it said is not understood.
+    Foreign(String),
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMonitor => f.write_str("no monitor runs there"),
+            Self::Failed { path, source } => write!(
+                f,
+                "cannot ask the monitor in {}: {source}; ask as its user or as root",
+                path.display()
+            ),
+            Self::Refused(message) => f.write_str(message),
+            Self::Silent => write!(
+                f,
+                "the monitor does not answer for {} s: see by `ps` whether it is stopped; it may still obey",
+                ANSWER_LIMIT.as_secs()
+            ),
+            Self::Cut => f.write_str(
+                "the monitor closed the connection before its last answer: it was killed, or let go of a silent client; ask `monitor status`",
+            ),
+            Self::Foreign(what) => write!(
+                f,
+                "the answer is not understood ({what}); use the `monitor` of the release that runs"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for AskError {}
+
+fn reach(state: &Path) -> Result<OwnedFd, Errno> {
+    let directory = open(state, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let directory = File::from(directory);
+    connect(&socket, &address(&directory)?)?;
+    Ok(socket)
+}
+
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);

@@ -1,0 +1,72 @@
+//! The last entries of what happened, kept for whoever asks.
+
+use std::collections::VecDeque;
+
+use monitor_os::Moment;
+
+use crate::told::Told;
+
+/// A ring of the last [`KEPT`] entries, numbered from 0 without a gap.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    entries: VecDeque<(Moment, Told)>,
+    /// The number of the first that is kept.
+    first: u64,
+    /// The number of the next.
+    end: u64,
+}
+
+/// How many entries are kept: some sixty runs.
+pub(super) const KEPT: usize = 256;
+
+impl History {
+    pub(super) fn push(&mut self, at: Moment, told: Told) {
+        if self.entries.len() == KEPT {
+            self.entries.pop_front();
+            self.first += 1;
+        }
+        self.entries.push_back((at, told));
+        self.end += 1;
+    }
+
+    /// The number of the first entry that is kept.
+    pub(super) const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The number of the next entry.
+    pub(super) const fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// An entry that is kept.
+    pub(super) fn get(&self, number: u64) -> Option<&Told> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.entries.get(index).map(|(_, told)| told)
+    }
+
+    /// The entries, the newest first, and when they happened.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &(Moment, Told)> {
+        self.entries.iter().rev()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_are_kept_under_their_numbers() {
+        let mut history = History::default();
+        assert_eq!((history.first(), history.end()), (0, 0));
+        for run in 0..300 {
+            history.push(Moment::ORIGIN, Told { run, ..Told::default() });
+        }
+        assert_eq!((history.first(), history.end()), (44, 300));
+        assert_eq!(history.get(43), None);
+        assert_eq!(history.get(44).unwrap().run, 44);
+        assert_eq!(history.get(299).unwrap().run, 299);
+        assert_eq!(history.get(300), None);
+        assert_eq!(history.newest_first().next().unwrap().1.run, 299);
+    }
+}

@@ -1,0 +1,261 @@
+//! What is said on the control socket: one request, then answers, each one line of JSON.
+//!
+//! ```text
+//! -> {"version":1,"ask":{"stop":{"wait":true}}}
+//! <- {"version":1,"answer":{"stopped":"graceful"}}
+//! ```
+//!
+//! A field that a request should not have refuses it: what is not understood is not half obeyed. Answers may
+//! gain fields within a version.
+
+use std::fmt;
+
+use monitor_os::StopResult;
+use serde::{Deserialize, Serialize};
+
+use super::report::Report;
+use crate::told::Told;
+
+/// The version of the protocol, in every line.
+pub(crate) const VERSION: u32 = 1;
+
+/// The longest request, in bytes, with its line end.
+pub(crate) const REQUEST_MAX: usize = 16 * 1024;
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    pub(crate) version: u32,
+    pub(crate) ask: Ask,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Ask {
+    /// How it is; answered by [`Reply::Status`].
+    Status,
+    /// To be up; answered by [`Reply::Heard`], as the next four are.
+    Start,
+    /// To be down and up again.
+    Restart,
+    /// Earlier failures to be forgotten.
+    Reset,
+    /// A signal to the main process.
+    Signal {
+        /// By name or number.
+        signal: String,
+    },
+    /// Rules of the policy to be changed, all of them or none.
+    Set {
+        /// In the text form, such as `restart=always`.
+        rules: Vec<String>,
+    },
+    /// To be down; answered by [`Reply::Heard`], or with `wait` by [`Reply::Stopped`] when it is over.
+    Stop {
+        /// Whether to answer when it is over.
+        wait: bool,
+    },
+    /// What happened; answered by any number of [`Reply::Told`] and [`Reply::Missed`], then [`Reply::End`].
+    Events {
+        /// Whether to go on with what happens until the monitor ends.
+        follow: bool,
+    },
+}
+
+/// One line of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) version: u32,
+    pub(crate) answer: Reply,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Reply {
+    /// How it is.
+    Status(Box<Report>),
+    /// The machine has heard the wish.
+    Heard(Heard),
+    /// The stop is over.
+    Stopped(Stopped),
+    /// Something that happened.
+    Told(Box<Told>),
+    /// So many entries are not kept any more: the client was slower than they came, or came too late.
+    Missed(u64),
+    /// Everything was told.
+    End,
+    /// Nothing was done.
+    Refused(Refusal),
+}
+
+/// How the machine took a wish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Heard {
+    /// Whether it changed anything; if not, there was nothing to do.
+    pub(crate) counted: bool,
+    /// Whether nothing ran and nothing was pending before it.
+    pub(crate) was_down: bool,
+    pub(crate) phase: String,
+    pub(crate) pid: Option<u32>,
+    /// Why it is as it is and what comes next, after the wish.
+    pub(crate) explain: String,
+    /// The policy in force, in the text form.
+    pub(crate) policy: String,
+}
+
+/// What has become of a stop: [`StopResult`] on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Stopped {
+    /// It ended without a kill.
+    Graceful,
+    /// It was sent the kill.
+    Killed,
+    /// Something that it had started runs on.
+    Leaked,
+    /// There was no process to stop.
+    NotRunning,
+}
+
+impl Stopped {
+    /// `None` if the monitor cannot say.
+    pub(crate) const fn of(result: StopResult) -> Option<Self> {
+        match result {
+            StopResult::Graceful => Some(Self::Graceful),
+            StopResult::Killed => Some(Self::Killed),
+            StopResult::Leaked => Some(Self::Leaked),
+            StopResult::NotRunning => Some(Self::NotRunning),
+            StopResult::SupervisorGone => None,
+            // The type may grow; what is not known here is not claimed.
+            _ => None,
+        }
+    }
+}
+
+/// Why nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) kind: RefusalKind,
+    /// What, where, and how to mend it.
+    pub(crate) message: String,
+}
+
+/// The kinds of refusals, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RefusalKind {
+    /// The request is of a version that this monitor does not speak.
+    Version,
+    /// It is no request.
+    Malformed,
+    /// It is longer than [`REQUEST_MAX`].
+    TooLong,
+    /// A value in it cannot be read.
+    Value,
+    /// The client belongs to another user.
+    NotAllowed,
+    /// Too many clients are connected.
+    Busy,
+    /// The monitor is going down.
+    Ending,
+}
+
+impl Refusal {
+    pub(crate) fn new(kind: RefusalKind, message: impl fmt::Display) -> Self {
+        Self { kind, message: message.to_string() }
+    }
+}
+
+impl Request {
+    pub(crate) const fn new(ask: Ask) -> Self {
+        Self { version: VERSION, ask }
+    }
+
+    /// Reads a line without its end.
+    ///
+    /// # Errors
+    /// [`RefusalKind::Version`], [`RefusalKind::Malformed`].
+    pub(crate) fn read(line: &[u8]) -> Result<Self, Refusal> {
+        /// What lines of all versions have.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let malformed = |error| {
+            Refusal::new(
+                RefusalKind::Malformed,
+                format_args!(
+                    r#"the request is not understood: {error}; write a line such as {{"version":{VERSION},"ask":"status"}}"#
+                ),
+            )
+        };
+        let Versioned { version } = serde_json::from_slice(line).map_err(malformed)?;
+        if version != VERSION {
+            let message = format_args!(
+                "the request has the version {version} and this monitor speaks {VERSION}; use the `monitor` of its release"
+            );
+            return Err(Refusal::new(RefusalKind::Version, message));
+        }
+        serde_json::from_slice(line).map_err(malformed)
+    }
+}
+
+/// A value as one line.
+pub(crate) fn line(value: &impl Serialize) -> Vec<u8> {
+    // None of the types has a map with other keys than texts, nor a fallible `Serialize`.
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_go_round() {
+        let rules = vec!["restart=always".to_owned()];
+        for ask in [
+            Ask::Status,
+            Ask::Start,
+            Ask::Restart,
+            Ask::Reset,
+            Ask::Signal { signal: "HUP".into() },
+            Ask::Set { rules },
+            Ask::Stop { wait: true },
+            Ask::Events { follow: false },
+        ] {
+            let request = Request::new(ask);
+            let line = line(&request);
+            assert_eq!(Request::read(line.trim_ascii_end()), Ok(request));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_kind() {
+        for (text, kind, word) in [
+            ("", RefusalKind::Malformed, "EOF"),
+            ("stop", RefusalKind::Malformed, r#"{"version":1,"ask":"status"}"#),
+            (r#"{"version":1,"ask":"sta"#, RefusalKind::Malformed, "EOF"),
+            (r#"{"version":1,"ask":"halt"}"#, RefusalKind::Malformed, "halt"),
+            (r#"{"version":1,"ask":"status","now":1}"#, RefusalKind::Malformed, "now"),
+            (
+                r#"{"version":1,"ask":{"stop":{"wait":true,"kill":1}}}"#,
+                RefusalKind::Malformed,
+                "kill",
+            ),
+            (r#"{"version":1,"ask":{"stop":{}}}"#, RefusalKind::Malformed, "wait"),
+            (r#"{"version":1,"ask":"start"} x"#, RefusalKind::Malformed, "trailing"),
+            (r#"{"ask":"status"}"#, RefusalKind::Malformed, "version"),
+            (r#"{"version":2,"tell":"all"}"#, RefusalKind::Version, "speaks 1"),
+        ] {
+            let refusal = Request::read(text.as_bytes()).unwrap_err();
+            assert_eq!(refusal.kind, kind, "{text}: {refusal:?}");
+            assert!(refusal.message.contains(word), "{text}: {refusal:?}");
+        }
+        assert!(Request::read(b"\xff").is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! The answer to `status`.
+
+use monitor_core::{Explanation, Next};
+use monitor_os::{Moment, Status, Unit, now};
+use serde::{Deserialize, Serialize};
+
+use super::history::History;
+use super::tree::Tree;
+
+/// How a unit is, at one moment. As JSON it is what `monitor status --json` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) name: String,
+    pub(crate) phase: String,
+    pub(crate) run: u32,
+    pub(crate) reason: String,
+    /// The reason as a clause.
+    pub(crate) why: String,
+    /// What it waits for; `left_ms` says how long at most.
+    pub(crate) next: String,
+    pub(crate) left_ms: Option<u64>,
+    /// Since when it is in its phase.
+    pub(crate) since_ms: u64,
+    /// Whether nothing runs and nothing is pending.
+    pub(crate) down: bool,
+    /// The main process.
+    pub(crate) pid: Option<u32>,
+    /// What runs; absent if nothing does, or `/proc` cannot be read.
+    pub(crate) tree: Option<Tree>,
+    pub(crate) restarts: u32,
+    pub(crate) retries_left: Option<u16>,
+    pub(crate) starts_left: Option<u8>,
+    /// Why the last start failed, if it did.
+    pub(crate) start_error: Option<String>,
+    /// The last ends, the newest first, at most [`EXITS`] of those that the monitor still keeps.
+    pub(crate) exits: Vec<End>,
+    /// In the text form.
+    pub(crate) policy: String,
+    /// Whether the last state is saved in the state directory.
+    pub(crate) saved: bool,
+    pub(crate) monitor: About,
+}
+
+/// One end of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct End {
+    pub(crate) run: u32,
+    pub(crate) outcome: String,
+    pub(crate) ago_ms: u64,
+}
+
+/// The monitor that answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub(crate) pid: u32,
+    pub(crate) up_ms: u64,
+    /// The state directory.
+    pub(crate) state: String,
+    pub(crate) clients: Clients,
+}
+
+/// Who is and was connected to the control socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Clients {
+    /// At this moment, who asks included.
+    pub(crate) connected: u32,
+    /// Since the monitor began, those of other users and those for whom there was no room.
+    pub(crate) turned_away: u64,
+    /// Entries that clients have asked for and that were not kept any more.
+    pub(crate) missed: u64,
+}
+
+/// How many ends a report has.
+pub(crate) const EXITS: usize = 5;
+
+impl Report {
+    /// Looks at a unit.
+    pub(super) fn of(unit: &Unit, history: &History, monitor: About) -> Self {
+        let status = unit.state();
+        let at = now();
+        let state = status.state();
+        let explanation = status.explain();
+        let ago = |earlier| at.nanos_since(earlier) / NANOS_PER_MILLI;
+        let ends = history
+            .newest_first()
+            .filter(|(_, told)| ["exited", "start-failed"].contains(&told.event.as_str()));
+        Self {
+            name: unit.name().into(),
+            phase: state.phase().name().into(),
+            run: state.run().as_u32(),
+            reason: state.reason().name().into(),
+            why: explanation.why().to_string(),
+            next: next(&explanation, &status),
+            left_ms: status.due().map(|due| due.nanos_since(at).div_ceil(NANOS_PER_MILLI)),
+            since_ms: ago(status.since()),
+            down: status.is_down(),
+            pid: status.pid(),
+            tree: status.pid().and_then(|pid| Tree::of(pid).ok().flatten()),
+            restarts: state.restarts(),
+            retries_left: explanation.retries_left,
+            starts_left: explanation.starts_left,
+            start_error: status.start_error().map(ToString::to_string),
+            exits: ends
+                .take(EXITS)
+                .map(|(at, told)| End {
+                    run: told.run,
+                    outcome: told.outcome.clone().unwrap_or_default(),
+                    ago_ms: ago(*at),
+                })
+                .collect(),
+            policy: status.policy().to_string(),
+            saved: status.is_saved(),
+            monitor,
+        }
+    }
+}
+
+impl About {
+    pub(super) fn new(state: String, began: Moment, clients: Clients) -> Self {
+        let up_ms = now().nanos_since(began) / NANOS_PER_MILLI;
+        Self { pid: std::process::id(), up_ms, state, clients }
+    }
+}
+
+/// What is waited for, without the time, which is what is left of it and not what the policy gives.
+fn next(explanation: &Explanation, status: &Status) -> String {
+    let ends = status.policy().rules().start.timeout.is_some();
+    match explanation.next {
+        Next::Nothing => "nothing, until somebody starts it".into(),
+        Next::Spawn(_) if ends => "the process is to exist, else the start has failed".into(),
+        Next::Spawn(_) => "the process is to exist".into(),
+        Next::SpawnToStop => "the process is to exist, to be stopped".into(),
+        Next::Ready(_) if ends => "it is to be ready, else the start has failed".into(),
+        Next::Ready(_) => "it is to be ready".into(),
+        Next::Healthy(Some(_)) => "healthy".into(),
+        Next::Healthy(None) => "runs on".into(),
+        Next::LastExit => "its next exit is its last".into(),
+        Next::Exit(Some(_)) => "killed, unless it ends before".into(),
+        Next::Exit(None) => "it is to end, without a kill".into(),
+        Next::Death(_) => "killed again".into(),
+        Next::Release => "what it left is brought down".into(),
+        Next::Attempt(_) | Next::WindowEnd(_) => {
+            format!("attempt {}", explanation.state.run().next())
+        }
+    }
+}
+
+const NANOS_PER_MILLI: u64 = 1_000_000;

@@ -1,0 +1,150 @@
+//! The answer to `monitor status` for a person.
+
+use std::fmt::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::control::report::Report;
+
+/// Prints a report as aligned lines, in colour.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Screen<'a>(pub(crate) &'a Report);
+
+impl fmt::Display for Screen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(report) = self;
+        let (bold, style) = (Style::new().bold(), style(report));
+        write!(f, "{bold}{}{bold:#}  {style}{}{style:#}", report.name, report.phase)?;
+        if report.run > 0 {
+            write!(f, " #{}", report.run)?;
+        }
+        if let Some(pid) = report.pid {
+            write!(f, " pid {pid}")?;
+        }
+        writeln!(f, " for {}", Time(report.since_ms))?;
+        row(f, "why", &report.why)?;
+        if let Some(error) = &report.start_error {
+            row(f, "error", error)?;
+        }
+        match report.left_ms {
+            Some(left) => row(f, "next", format_args!("{} in {}", report.next, Time(left)))?,
+            None => row(f, "next", &report.next)?,
+        }
+        let mut restarts = report.restarts.to_string();
+        if let Some(left) = report.retries_left {
+            write!(restarts, ", {left} {} left", plural(left.into(), "retry", "retries"))?;
+        }
+        if let Some(left) = report.starts_left {
+            let starts = plural(left.into(), "start", "starts");
+            write!(restarts, ", {left} {starts} left in this window")?;
+        }
+        row(f, "restarts", restarts)?;
+        if let Some(tree) = report.tree {
+            let processes = plural(tree.processes.into(), "process", "processes");
+            row(f, "up", Time(tree.up_ms))?;
+            row(
+                f,
+                "memory",
+                format_args!("{} in {} {processes}", Size(tree.resident_bytes), tree.processes),
+            )?;
+            row(f, "cpu", Time(tree.cpu_ms))?;
+        }
+        let mut name = "exits";
+        for end in &report.exits {
+            let ended =
+                format_args!("#{} {}, {} ago", end.run, end.outcome, Time(end.ago_ms)).to_string();
+            row(f, name, ended)?;
+            name = "";
+        }
+        row(f, "policy", &report.policy)?;
+        let monitor = &report.monitor;
+        row(f, "monitor", format_args!("pid {}, up {}", monitor.pid, Time(monitor.up_ms)))?;
+        row(f, "state", &monitor.state)?;
+        if !report.saved {
+            let red = AnsiColor::Red.on_default();
+            let lost = "the last state is not saved there; it is tried again every second";
+            row(f, "", format_args!("{red}{lost}{red:#}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt::Result {
+    let dim = Style::new().dimmed();
+    writeln!(f, "  {dim}{name:<8}{dim:#}  {value}")
+}
+
+fn style(report: &Report) -> Style {
+    match report.phase.as_str() {
+        "running" | "healthy" => AnsiColor::Green.on_default(),
+        "killing" | "purging" | "aborting" => AnsiColor::Red.on_default(),
+        _ if report.down => AnsiColor::Red.on_default(),
+        _ => AnsiColor::Yellow.on_default(),
+    }
+}
+
+const fn plural(count: u64, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
+/// Milliseconds by the two largest units, `1h2m`, `3m4s`, or as `5.67s` below a minute.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time(pub(crate) u64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / 1_000;
+        let (minutes, hours) = (seconds / 60, seconds / 3_600);
+        match (hours / 24, hours, minutes) {
+            (0, 0, 0) => write!(f, "{seconds}.{:02}s", self.0 % 1_000 / 10),
+            (0, 0, _) => write!(f, "{minutes}m{}s", seconds % 60),
+            (0, _, _) => write!(f, "{hours}h{}m", minutes % 60),
+            (days, _, _) => write!(f, "{days}d{}h", hours % 24),
+        }
+    }
+}
+
+/// Bytes with one decimal, in units of 1024.
+#[derive(Clone, Copy, Debug)]
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shift, unit) = match self.0 {
+            0..0x10_0000 => (10, "KiB"),
+            0x10_0000..0x4000_0000 => (20, "MiB"),
+            0x4000_0000.. => (30, "GiB"),
+        };
+        let tenths = (self.0 >> (shift - 10)).saturating_mul(10) >> 10;
+        write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_are_short() {
+        for (ms, text) in [
+            (0, "0.00s"),
+            (59_999, "59.99s"),
+            (60_000, "1m0s"),
+            (3_599_999, "59m59s"),
+            (3_660_000, "1h1m"),
+            (90_000_000, "1d1h"),
+        ] {
+            assert_eq!(Time(ms).to_string(), text);
+        }
+        for (bytes, text) in [
+            (0, "0.0 KiB"),
+            (1_536, "1.5 KiB"),
+            (0x10_0000, "1.0 MiB"),
+            (0x18_0000, "1.5 MiB"),
+            (0x4000_0000, "1.0 GiB"),
+            (u64::MAX, "17179869183.9 GiB"),
+        ] {
+            assert_eq!(Size(bytes).to_string(), text);
+        }
+    }
+}

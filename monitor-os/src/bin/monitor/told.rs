@@ -1,0 +1,116 @@
+//! What is told of a unit: one entry for each step in its life, the same on the screen, as JSON, and to those
+//! who ask a running monitor.
+
+use monitor_core::{Event, Found, Lifecycle, Millis, Outcome, Remains};
+use monitor_os::{Moment, Notice};
+use serde::{Deserialize, Serialize};
+
+use crate::lines::Wording;
+
+/// One entry. As JSON it is one object on one line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// Microseconds since the first entry of this monitor.
+    pub(crate) at_us: u64,
+    pub(crate) unit: String,
+    /// The name of a [`Lifecycle`], or `recovered`.
+    pub(crate) event: String,
+    /// With `recovered`: what was found of an earlier monitor's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<String>,
+    pub(crate) run: u32,
+    pub(crate) phase: String,
+    pub(crate) reason: String,
+    pub(crate) restarts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<String>,
+    /// The delay before the next attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delay_ms: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) errno: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) leaked: Option<bool>,
+    pub(crate) explain: String,
+    /// What a person is told; nothing where the entry before or after it says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
+}
+
+/// Turns notices into entries; remembers when the monitor began.
+#[derive(Debug, Default)]
+pub(crate) struct Teller {
+    origin: Option<Moment>,
+    wording: Wording,
+}
+
+impl Teller {
+    /// The entries of a notice, at most two: what an earlier monitor left, and a step in the life of the
+    /// process.
+    pub(crate) fn tell(&mut self, notice: &Notice) -> impl Iterator<Item = Told> + use<> {
+        let origin = *self.origin.get_or_insert(notice.at);
+        let found = if let Event::Recovered { run, found } = notice.event {
+            let text = Some(Wording::found(run, found, notice));
+            Some(Told {
+                event: "recovered".into(),
+                found: Some(name(found).into()),
+                text,
+                ..entry(origin, notice)
+            })
+        } else {
+            None
+        };
+        let happened = notice.lifecycle().map(|lifecycle| Told {
+            event: lifecycle.name().into(),
+            text: self.wording.happened(notice, lifecycle),
+            pid: notice.status.pid().filter(|_| lifecycle != Lifecycle::Starting),
+            // In other steps it is the time that the phase has, which the policy says as well.
+            delay_ms: notice
+                .delay
+                .filter(|_| lifecycle == Lifecycle::BackingOff)
+                .map(Millis::as_u32),
+            leaked: (lifecycle.remains() == Remains::Leaked).then_some(true),
+            ..entry(origin, notice)
+        });
+        found.into_iter().chain(happened)
+    }
+}
+
+/// What every entry of a notice says.
+fn entry(origin: Moment, notice: &Notice) -> Told {
+    let state = notice.step.state;
+    let status = &notice.status;
+    let error = status.start_error();
+    Told {
+        at_us: notice.at.nanos_since(origin) / NANOS_PER_MICRO,
+        unit: notice.name.to_string(),
+        run: state.run().as_u32(),
+        phase: state.phase().name().into(),
+        reason: state.reason().name().into(),
+        restarts: state.restarts(),
+        pid: status.pid(),
+        outcome: match state.outcome() {
+            Outcome::None => None,
+            outcome @ (Outcome::Exited(_) | Outcome::StartFailed(_)) => Some(outcome.to_string()),
+        },
+        error: error.map(ToString::to_string),
+        errno: error.map(monitor_os::SpawnError::errno),
+        explain: status.explain().to_string(),
+        ..Told::default()
+    }
+}
+
+const fn name(found: Found) -> &'static str {
+    match found {
+        Found::Alive => "alive",
+        Found::Exited(_) => "exited",
+        Found::Gone => "gone",
+        Found::Rebooted => "rebooted",
+    }
+}
+
+const NANOS_PER_MICRO: u64 = 1_000;
