@@ -38,7 +38,15 @@ struct Held {
     /// The units that are remembered here by this process.
     names: Mutex<BTreeSet<String>>,
     /// Keeps the lock.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that another thread is just making has the file as well, until it
+        // runs its program, and with it the lock. Fails for a wrong descriptor only, and this one is ours.
+        flock(&self.lock, FlockOperation::Unlock).ok();
+    }
 }
 
 impl StateDir {
@@ -63,14 +71,7 @@ impl StateDir {
         let boot = BootId::current().map_err(unusable)?;
         let lock = lock(&path)?;
         Ok(Self {
-            held: Arc::new(Held {
-                path,
-                directory,
-                boot,
-                on_disk,
-                names: Mutex::default(),
-                _lock: lock,
-            }),
+            held: Arc::new(Held { path, directory, boot, on_disk, names: Mutex::default(), lock }),
         })
     }
 
@@ -386,6 +387,17 @@ mod tests {
         assert!(StateDir::open(&path).is_err());
         drop(clone);
         StateDir::open(&path).unwrap();
+    }
+
+    /// Goal: a directory is free as soon as it is given back, though a child that is being made has copies of
+    /// all descriptors. Method: a copy of the lock's descriptor stands for the child's.
+    #[test]
+    fn lock_is_given_back_though_a_child_in_the_making_has_it() {
+        let directory = tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let _copy = state.held.lock.try_clone().unwrap();
+        drop(state);
+        StateDir::open(directory.path()).unwrap();
     }
 
     #[test]
