@@ -145,13 +145,19 @@ impl StateDir {
         written().map_err(|source| StateError::Unusable { path: path.clone(), source })
     }
 
-    fn journal_of(&self, unit: &str) -> Result<PathBuf, StateError> {
+    /// Whether a unit of this name can be remembered.
+    ///
+    /// # Errors
+    /// [`StateError::Name`].
+    pub fn check_unit(unit: &str) -> Result<(), StateError> {
         let proper = (1..=NAME_MAX).contains(&unit.len())
             && !unit.starts_with(['.', '-'])
             && unit.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if !proper {
-            return Err(StateError::Name { name: unit.into() });
-        }
+        if proper { Ok(()) } else { Err(StateError::Name { name: unit.into() }) }
+    }
+
+    fn journal_of(&self, unit: &str) -> Result<PathBuf, StateError> {
+        Self::check_unit(unit)?;
         Ok(self.held.path.join(format!("{unit}{JOURNAL}")))
     }
 }

@@ -3,10 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
-use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit};
-use monitor_os::OnCrash;
+
+use crate::options::UnitOptions;
 
 /// Keeps a command running: starts it, watches it, restarts it by a policy, and stops it cleanly.
 #[derive(Debug, Parser)]
@@ -34,6 +33,10 @@ pub(crate) enum Task {
     Signal(SignalArgs),
     /// Change rules of the policy, without a restart
     Set(SetArgs),
+    /// Say what files in TOML would have done, and what is wrong in them
+    CheckConfig(CheckConfigArgs),
+    /// Print a file in TOML with every key, annotated
+    ExampleConfig,
     /// Show what happened, of which the monitor keeps the last 256 steps
     Events(EventsArgs),
 }
@@ -161,78 +164,13 @@ pub(crate) fn target_first(
 #[command(after_help = AFTER_HELP)]
 #[command(group(ArgGroup::new("memory").args(["name", "state"]).multiple(true)))]
 pub(crate) struct RunArgs {
-    /// After which ends to restart: no, on-failure, on-failure:N (at most N restarts in a row), always,
-    /// unless-stopped [default: on-failure]
-    #[arg(long, value_name = "RULE", help_heading = "Restarts")]
-    pub(crate) restart: Option<String>,
+    #[command(flatten)]
+    pub(crate) unit: UnitOptions,
 
-    /// Begin with the rules of a well-known system; other options change them
-    #[arg(long, value_name = "NAME", help_heading = "Restarts", value_parser = preset_names())]
-    pub(crate) preset: Option<String>,
-
-    /// Rules in the text form, such as "restart=always limit=5/10s:wait"; the other options come after
-    #[arg(long, value_name = "RULES", help_heading = "Restarts")]
-    pub(crate) policy: Option<String>,
-
-    /// The first delay before a restart [default: 100ms]
-    #[arg(long, value_name = "TIME", help_heading = "Restarts")]
-    pub(crate) backoff_initial: Option<Millis>,
-
-    /// The longest delay before a restart [default: 1m]
-    #[arg(long, value_name = "TIME", help_heading = "Restarts")]
-    pub(crate) backoff_max: Option<Millis>,
-
-    /// By how much each delay is longer than the one before, 1.01 to 100 [default: 2]
-    #[arg(long, value_name = "FACTOR", help_heading = "Restarts")]
-    pub(crate) backoff_factor: Option<Factor>,
-
-    /// How much longer a delay may be by chance, 0 to 100 percent of it [default: 10%]
-    #[arg(long, value_name = "PERCENT", help_heading = "Restarts", value_parser = percent)]
-    pub(crate) jitter: Option<u8>,
-
-    /// How long it must run for its earlier failures to be forgiven; "none" for never [default: 10s]
-    #[arg(long, value_name = "TIME", help_heading = "Restarts", value_parser = time_or_none)]
-    pub(crate) healthy_after: Option<OrNever>,
-
-    /// How many restarts a time allows, such as 5/10s; with ":wait" it waits instead of giving up
-    #[arg(long, value_name = "N/TIME", help_heading = "Restarts", value_parser = limit)]
-    pub(crate) start_limit: Option<StartLimit>,
-
-    /// Exits that are a success, beside 0: codes, ranges and signals, such as 2,64-78,SIGHUP
-    #[arg(long, value_name = "EXITS", help_heading = "Exit statuses")]
-    pub(crate) success: Option<ExitSet>,
-
-    /// Exits after which there is never a restart
-    #[arg(long, value_name = "EXITS", help_heading = "Exit statuses")]
-    pub(crate) prevent: Option<ExitSet>,
-
-    /// Exits after which there is always a restart
-    #[arg(long, value_name = "EXITS", help_heading = "Exit statuses")]
-    pub(crate) force: Option<ExitSet>,
-
-    /// How long a start may take; "none" for ever [default: none]
-    #[arg(long, value_name = "TIME", help_heading = "Start and stop", value_parser = time_or_none)]
-    pub(crate) start_timeout: Option<OrNever>,
-
-    /// The signal that asks it to end, by name or number [default: TERM]
-    #[arg(long, value_name = "SIGNAL", help_heading = "Start and stop")]
-    pub(crate) stop_signal: Option<Signal>,
-
-    /// How long it may take to end before it is killed; "never" for no kill [default: 10s]
-    #[arg(long, value_name = "TIME", help_heading = "Start and stop", value_parser = time_or_never)]
-    pub(crate) stop_timeout: Option<OrNever>,
-
-    /// How often a kill that does not work is repeated and reported [default: 10s]
-    #[arg(long, value_name = "TIME", help_heading = "Start and stop")]
-    pub(crate) kill_window: Option<Millis>,
-
-    /// Who is stopped: the process alone, or with it everything that it started [default: group]
-    #[arg(long, value_name = "WHO", help_heading = "Start and stop", value_enum)]
-    pub(crate) scope: Option<Whom>,
-
-    /// The directory in which the command runs [default: that of the monitor]
-    #[arg(long, value_name = "DIR", help_heading = "Start and stop")]
-    pub(crate) cwd: Option<PathBuf>,
+    /// Read options and command from a file in TOML, whose keys are the long names of these flags; a flag
+    /// takes the place of the key. See `monitor example-config`
+    #[arg(long, value_name = "FILE", help_heading = "Configuration")]
+    pub(crate) config: Option<PathBuf>,
 
     /// Remember the command under this name, so that a monitor that was killed can be started again; see
     /// below
@@ -242,10 +180,6 @@ pub(crate) struct RunArgs {
     /// Remember it in this directory [default with --name: see below]
     #[arg(long, value_name = "DIR", help_heading = "Memory")]
     pub(crate) state: Option<PathBuf>,
-
-    /// What becomes of a command that outlived its monitor
-    #[arg(long, value_name = "WHAT", help_heading = "Memory", value_enum, default_value = "adopt")]
-    pub(crate) on_crash: Leftover,
 
     /// Stay when the command is down, until it is started by `monitor start`
     #[arg(long, help_heading = "Memory", requires = "memory")]
@@ -264,7 +198,7 @@ pub(crate) struct RunArgs {
     pub(crate) record: Option<PathBuf>,
 
     /// The command to run, and its arguments
-    #[arg(required = true, value_name = "COMMAND", trailing_var_arg = true)]
+    #[arg(required_unless_present = "config", value_name = "COMMAND", trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -277,83 +211,14 @@ pub(crate) enum Form {
     Json,
 }
 
-/// What becomes of a command that outlived its monitor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Leftover {
-    /// It goes on, under this monitor
-    Adopt,
-    /// It is killed with its group; the policy decides what follows
-    Kill,
-}
-
-impl From<Leftover> for OnCrash {
-    fn from(leftover: Leftover) -> Self {
-        match leftover {
-            Leftover::Adopt => Self::Adopt,
-            Leftover::Kill => Self::Kill,
-        }
-    }
-}
-
-/// Who is meant by a stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Whom {
-    /// The process alone
-    Process,
-    /// The process and everything that it started and that has not left its group
-    Group,
-}
-
-impl From<Whom> for Scope {
-    fn from(whom: Whom) -> Self {
-        match whom {
-            Whom::Process => Self::Process,
-            Whom::Group => Self::Group,
-        }
-    }
-}
-
-/// A duration, or none at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OrNever(pub(crate) Option<Millis>);
-
-fn time_or_none(text: &str) -> Result<OrNever, String> {
-    time_or("none", text)
-}
-
-fn time_or_never(text: &str) -> Result<OrNever, String> {
-    time_or("never", text)
-}
-
-fn time_or(word: &str, text: &str) -> Result<OrNever, String> {
-    if text == word {
-        return Ok(OrNever(None));
-    }
-    match text.parse() {
-        Ok(time) => Ok(OrNever(Some(time))),
-        Err(error) => Err(format!("{error}, or {word}")),
-    }
-}
-
-fn percent(text: &str) -> Result<u8, String> {
-    match text.strip_suffix('%').unwrap_or(text).parse() {
-        Ok(percent @ 0..=100) => Ok(percent),
-        Ok(_) | Err(_) => Err("write a number from 0 to 100".into()),
-    }
-}
-
-fn limit(text: &str) -> Result<StartLimit, String> {
-    let policy: monitor_core::Policy = format!("limit={text}")
-        .parse()
-        .map_err(|error: monitor_core::PolicyTextError| error.to_string())?;
-    policy
-        .rules()
-        .limit
-        .ok_or_else(|| "write 5/10s or 5/10s:wait, or leave it out for no limit".into())
-}
-
-fn preset_names() -> PossibleValuesParser {
-    PossibleValuesParser::new(Preset::ALL.map(Preset::name))
+/// Says what files in TOML would have done, and what is wrong in them.
+///
+/// Nothing is started. The exit status is 0 if all of them can be used, else 2.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckConfigArgs {
+    /// Files, and directories of which the files `*.toml` are meant
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 const ASK_HELP: &str = "\
@@ -376,6 +241,7 @@ Examples:
   monitor run --preset systemd --restart always -- daemon
   monitor run --stop-signal INT --stop-timeout 30s --record run.jsonl -- db
   monitor run --name web -- ./server          survive a kill of the monitor itself
+  monitor run --config web.toml --restart no  options and command from a file, but for the one given
   monitor status web                          how it is, why, and what comes next
 
 A preset has defaults of its own in place of those shown above.

@@ -3,32 +3,46 @@
 
 mod args;
 mod ask;
+mod check_config;
+mod config;
 mod control;
+mod example;
 mod lines;
+mod mistake;
+mod options;
 mod policy;
 mod run;
 mod screen;
+mod spec;
 mod state;
 mod told;
 
 use std::fmt::Display;
+use std::io;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use monitor_os::Launcher;
 
-use crate::args::{Args, Task, target_first};
+use crate::args::{Args, RunArgs, Task, target_first};
 use crate::control::client::Patience;
 use crate::control::protocol::Ask;
+use crate::run::put;
+use crate::spec::Spec;
 
 fn main() -> ExitCode {
     // Before anything else: this may be the helper that starts a program.
     let launcher = Launcher::enter();
-    match Args::parse().task {
-        Task::Run(args) => match policy::policy(&args) {
-            Ok(policy) => run::run(args, policy, &launcher),
-            Err(error) => wrong("run", error),
-        },
+    let matches = Args::command().get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match args.task {
+        Task::Run(args) => run(*args, matches.subcommand_matches("run"), &launcher),
+        Task::CheckConfig(args) => check_config::check(&args.paths),
+        Task::ExampleConfig => {
+            // Whoever reads has seen enough.
+            put(io::stdout(), example::example()).ok();
+            ExitCode::SUCCESS
+        }
         Task::Status(args) => ask::status(&args),
         Task::Stop(args) => {
             let patience = if args.wait { Patience::Endless } else { Patience::Short };
@@ -46,6 +60,42 @@ fn main() -> ExitCode {
             Err(error) => wrong("set", error),
         },
         Task::Events(args) => ask::events(&args),
+    }
+}
+
+/// Supervises what the options and the file say; a flag that was given takes the place of the file's key.
+fn run(args: RunArgs, given: Option<&ArgMatches>, launcher: &Launcher) -> ExitCode {
+    let mut args = args;
+    if let Some(file) = &args.config {
+        let written = match config::read_one(file) {
+            Ok(written) => written,
+            Err(mistakes) => {
+                check_config::tell(&mistakes);
+                return ExitCode::from(check_config::WRONG);
+            }
+        };
+        let mut options = written.options;
+        if let Some(given) = given
+            && let Err(error) = options.update_from_arg_matches(given)
+        {
+            error.exit();
+        }
+        args.unit = options;
+        if args.command.is_empty() {
+            args.command = written.words;
+        }
+        if args.command.is_empty() {
+            wrong("run", format_args!("write `-- COMMAND`: {} has none", file.display()));
+        }
+    }
+    let words = std::mem::take(&mut args.command);
+    let name = words.first().map(|program| program.to_string_lossy().into_owned());
+    match Spec::new(&args.unit, words) {
+        Ok(spec) => run::run(args, spec, name.unwrap_or_default(), launcher),
+        Err(error) => match error.option() {
+            Some(option) => wrong("run", format_args!("--{option}: {error}")),
+            None => wrong("run", error),
+        },
     }
 }
 

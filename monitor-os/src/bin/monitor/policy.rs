@@ -7,9 +7,9 @@ use monitor_core::{
     Readiness, Restart, Rules,
 };
 
-use crate::args::{OrNever, RunArgs};
+use crate::options::{OrNever, UnitOptions};
 
-/// Why the options give no policy. Names the option, and how to mend it.
+/// Why the options give no policy. Says how to mend it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum OptionsError {
     /// The text of `--policy` cannot be read.
@@ -57,37 +57,50 @@ impl fmt::Display for Unheard {
 impl fmt::Display for OptionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Policy(error) => write!(f, "--policy: {error}"),
-            Self::Restart(error) => write!(f, "--{error}"),
+            Self::Policy(error) => error.fmt(f),
+            Self::Restart(error) => {
+                write!(f, "{:?} is not understood: {}", error.value(), error.fix())
+            }
             Self::Rules(error) => write!(f, "no policy has these rules: {error}"),
-            Self::Unheard(error) => write!(f, "--policy: {error}"),
+            Self::Unheard(error) => error.fmt(f),
+        }
+    }
+}
+
+impl OptionsError {
+    /// The option that is to be mended; `None` if it is one of several.
+    pub(crate) const fn option(&self) -> Option<&'static str> {
+        match self {
+            Self::Policy(_) | Self::Unheard(_) => Some("policy"),
+            Self::Restart(_) => Some("restart"),
+            Self::Rules(_) => None,
         }
     }
 }
 
 /// The policy that the options ask for.
-pub(crate) fn policy(args: &RunArgs) -> Result<Policy, OptionsError> {
-    let preset = args.preset.as_deref().and_then(|name| name.parse::<Preset>().ok());
+pub(crate) fn policy(options: &UnitOptions) -> Result<Policy, OptionsError> {
+    let preset = options.preset.as_deref().and_then(|name| name.parse::<Preset>().ok());
     let mut words = String::new();
     if let Some(preset) = preset {
         words = format!("preset={preset} ");
     }
-    words.push_str(args.policy.as_deref().unwrap_or_default());
+    words.push_str(options.policy.as_deref().unwrap_or_default());
     let base = if words.is_empty() {
         Policy::DEFAULT
     } else {
         words.parse().map_err(OptionsError::Policy)?
     };
     let mut rules = *base.rules();
-    if let Some(restart) = &args.restart {
+    if let Some(restart) = &options.restart {
         let counts = preset.map(Preset::counts).unwrap_or_default();
         let (restart, retries) =
             Restart::parse_with_retries(restart, counts).map_err(OptionsError::Restart)?;
         rules.restart = restart;
         rules.retries = retries.or(rules.retries);
     }
-    change_backoff(&mut rules, args);
-    change_rest(&mut rules, args);
+    change_backoff(&mut rules, options);
+    change_rest(&mut rules, options);
     let policy = rules.try_into().map_err(OptionsError::Rules)?;
     heard(&policy).map_err(OptionsError::Unheard)?;
     Ok(policy)
@@ -119,9 +132,9 @@ fn heard(policy: &Policy) -> Result<(), Unheard> {
     Ok(())
 }
 
-const fn change_backoff(rules: &mut Rules, args: &RunArgs) {
+const fn change_backoff(rules: &mut Rules, options: &UnitOptions) {
     let curve = &mut rules.backoff.curve;
-    if let Some(first) = args.backoff_initial {
+    if let Some(first) = options.backoff_initial {
         match curve {
             Curve::Constant { delay } => *delay = first,
             Curve::Linear { initial, .. }
@@ -129,7 +142,7 @@ const fn change_backoff(rules: &mut Rules, args: &RunArgs) {
             | Curve::Geometric { initial, .. } => *initial = first,
         }
     }
-    if let Some(longest) = args.backoff_max {
+    if let Some(longest) = options.backoff_max {
         match curve {
             Curve::Constant { delay } => *curve = doubling(*delay, longest),
             Curve::Linear { cap, .. }
@@ -137,7 +150,7 @@ const fn change_backoff(rules: &mut Rules, args: &RunArgs) {
             | Curve::Geometric { cap, .. } => *cap = longest,
         }
     }
-    if let Some(by) = args.backoff_factor {
+    if let Some(by) = options.backoff_factor {
         let initial = curve.at(0);
         let cap = match *curve {
             Curve::Constant { delay } => delay,
@@ -147,7 +160,7 @@ const fn change_backoff(rules: &mut Rules, args: &RunArgs) {
         };
         *curve = Curve::Exponential { initial, factor: by, cap };
     }
-    if let Some(percent) = args.jitter {
+    if let Some(percent) = options.jitter {
         rules.backoff.jitter_percent = percent;
     }
 }
@@ -156,26 +169,26 @@ const fn doubling(initial: Millis, cap: Millis) -> Curve {
     Curve::Exponential { initial, factor: Factor::DOUBLE, cap }
 }
 
-fn change_rest(rules: &mut Rules, args: &RunArgs) {
-    if let Some(OrNever(after)) = args.healthy_after {
+fn change_rest(rules: &mut Rules, options: &UnitOptions) {
+    if let Some(OrNever(after)) = options.healthy_after {
         let forgives = rules.healthy.map_or(Forgives::All, |healthy| healthy.forgives);
         rules.healthy = after.map(|after| HealthyRule { after, forgives });
     }
-    if let Some(limit) = args.start_limit {
+    if let Some(limit) = options.start_limit {
         rules.limit = Some(limit);
     }
-    if let Some(OrNever(timeout)) = args.start_timeout {
+    if let Some(OrNever(timeout)) = options.start_timeout {
         rules.start.timeout = timeout;
     }
-    if let Some(OrNever(grace)) = args.stop_timeout {
+    if let Some(OrNever(grace)) = options.stop_timeout {
         rules.stop.grace = grace;
     }
-    set(&mut rules.stop.signal, args.stop_signal);
-    set(&mut rules.stop.kill_window, args.kill_window);
-    set(&mut rules.stop.scope, args.scope.map(Into::into));
-    set(&mut rules.success, args.success);
-    set(&mut rules.prevent, args.prevent);
-    set(&mut rules.force, args.force);
+    set(&mut rules.stop.signal, options.stop_signal);
+    set(&mut rules.stop.kill_window, options.kill_window);
+    set(&mut rules.stop.scope, options.scope.map(Into::into));
+    set(&mut rules.success, options.success);
+    set(&mut rules.prevent, options.prevent);
+    set(&mut rules.force, options.force);
 }
 
 fn set<T>(item: &mut T, value: Option<T>) {

@@ -10,21 +10,22 @@ use std::thread;
 use anstream::adapter::strip_str;
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
-use monitor_core::{Event, Exit, Grace, Origin, Policy, Signal, StopMode};
+use monitor_core::{Event, Exit, Grace, Origin, Signal, StopMode};
 use monitor_os::record::Recorder;
-use monitor_os::{Command, Events, Launcher, Status, StopSignals, Supervisor, Unit};
+use monitor_os::{Events, Launcher, Status, StopSignals, Supervisor, Unit};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Form, RunArgs};
 use crate::control::protocol::line;
 use crate::lines;
+use crate::spec::Spec;
 use crate::state::Memory;
 use crate::told::Teller;
 
 /// Supervises the command until it is down, and gives its exit status on.
-pub(crate) fn run(args: Box<RunArgs>, policy: Policy, launcher: &Launcher) -> ExitCode {
+pub(crate) fn run(args: RunArgs, spec: Spec, name: String, launcher: &Launcher) -> ExitCode {
     init_log();
-    match supervise(*args, policy, launcher) {
+    match supervise(args, spec, name, launcher) {
         Ok(status) => ExitCode::from(exit_status(&status)),
         Err(error) => {
             say(&format_args!("monitor: {error}"));
@@ -35,20 +36,14 @@ pub(crate) fn run(args: Box<RunArgs>, policy: Policy, launcher: &Launcher) -> Ex
 
 fn supervise(
     args: RunArgs,
-    policy: Policy,
+    spec: Spec,
+    name: String,
     launcher: &Launcher,
 ) -> Result<Status, Box<dyn std::error::Error>> {
     let memory = Memory::open(&args)?;
     let when_down = if args.stay { WhenDown::Stay } else { WhenDown::End };
     // Before any other thread is started, so that all of them block these signals.
     let signals = StopSignals::new()?;
-    let mut words = args.command.into_iter();
-    let program = words.next().unwrap_or_default();
-    let name = program.to_string_lossy().into_owned();
-    let mut command = Command::new(program, words)?;
-    if let Some(directory) = args.cwd {
-        command = command.in_directory(directory).map_err(|error| format!("--cwd: {error}"))?;
-    }
     let mut sinks =
         Sinks {
             form: if args.quiet { None } else { Some(args.events) },
@@ -62,8 +57,8 @@ fn supervise(
         };
     let supervisor = Supervisor::with_launcher(launcher)?;
     let unit = match &memory {
-        Some(memory) => memory.restore(&supervisor, args.on_crash.into(), command, policy)?,
-        None => supervisor.add(name, command, policy),
+        Some(memory) => memory.restore(&supervisor, spec)?,
+        None => supervisor.add(name, spec.command, spec.policy),
     };
     let mut events = unit.events();
     let control = memory.as_ref().map(|memory| memory.control(&unit)).transpose()?;

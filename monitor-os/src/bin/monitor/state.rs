@@ -4,11 +4,11 @@ use std::env;
 use std::fmt;
 use std::path::PathBuf;
 
-use monitor_core::Policy;
-use monitor_os::{Command, OnCrash, StateDir, StateError, Supervisor, Unit};
+use monitor_os::{StateDir, StateError, Supervisor, Unit};
 
 use crate::args::{RunArgs, Target};
 use crate::control::server::{Control, ControlError};
+use crate::spec::Spec;
 
 impl Target {
     /// Where the monitor is that is asked.
@@ -44,13 +44,8 @@ impl Memory {
         Ok(Some(Self { directory: StateDir::open(path).map_err(MemoryError::State)?, name }))
     }
 
-    pub(crate) fn restore(
-        &self,
-        supervisor: &Supervisor,
-        on_crash: OnCrash,
-        command: Command,
-        policy: Policy,
-    ) -> Result<Unit, MemoryError> {
+    pub(crate) fn restore(&self, supervisor: &Supervisor, spec: Spec) -> Result<Unit, MemoryError> {
+        let Spec { command, policy, on_crash } = spec;
         let unit =
             supervisor.restore(&self.directory, on_crash, self.name.as_str(), command, policy);
         unit.map_err(MemoryError::State)

@@ -1,0 +1,361 @@
+//! Files in TOML that say what to supervise.
+//!
+//! A file is of one unit, or has a table `[unit.NAME]` for each of several. A key is the long name of a flag, and
+//! its value is read as that flag's: so there is one definition, one parser, and one meaning for both.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use clap::error::ContextKind;
+use clap::{Arg, Args, FromArgMatches};
+use monitor_os::StateDir;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::mistake::Mistake;
+use crate::options::UnitOptions;
+use crate::spec::{COMMAND, Spec};
+
+/// One unit, as a file says it.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// The name of the table, or of the file without `.toml`.
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+    pub(crate) options: UnitOptions,
+    /// Nothing, if the file does not say it.
+    pub(crate) words: Vec<OsString>,
+}
+
+/// A unit of which everything is said.
+#[derive(Clone, Debug)]
+pub(crate) struct Complete {
+    pub(crate) written: Written,
+    pub(crate) spec: Spec,
+}
+
+/// Reads the file of one unit, of which the command may be said elsewhere.
+///
+/// # Errors
+/// All mistakes in it.
+pub(crate) fn read_one(file: &Path) -> Result<Written, Vec<Mistake>> {
+    let mut found = read_file(file)?;
+    match (found.pop(), found.is_empty()) {
+        (Some(Found { written, in_table: false, .. }), true) => Ok(written),
+        _ => Err(vec![Mistake::of_file(
+            file,
+            "it has tables [unit.NAME], and one unit is wanted: run all of them by `monitor up`",
+        )]),
+    }
+}
+
+/// Reads the units of a file, or of the files `*.toml` of a directory, in the order of their names.
+///
+/// # Errors
+/// All mistakes in all of them.
+pub(crate) fn read_all(path: &Path) -> Result<Vec<Complete>, Vec<Mistake>> {
+    let (mut units, mut mistakes) = (Vec::new(), Vec::new());
+    for file in files(path).map_err(|mistake| vec![mistake])? {
+        let found = read_file(&file).unwrap_or_else(|mut found| {
+            mistakes.append(&mut found);
+            Vec::new()
+        });
+        for unit in found {
+            match unit.complete() {
+                Ok(complete) => units.push(complete),
+                Err(mut found) => mistakes.append(&mut found),
+            }
+        }
+    }
+    units.sort_by(|a, b| a.written.name.cmp(&b.written.name));
+    for pair in units.windows(2) {
+        if let [Complete { written: one, .. }, Complete { written: other, .. }] = pair
+            && one.name == other.name
+        {
+            let message = format_args!(
+                "the unit {:?} is in {} too; give one of them another name",
+                one.name,
+                one.file.display()
+            );
+            mistakes.push(Mistake::of_file(&other.file, message));
+        }
+    }
+    if mistakes.is_empty() { Ok(units) } else { Err(mistakes) }
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, Mistake> {
+    let unreadable =
+        |error: io::Error| Mistake::of_file(path, format_args!("cannot be read: {error}"));
+    if !path.is_dir() {
+        return Ok(vec![path.into()]);
+    }
+    let entries = fs::read_dir(path).map_err(unreadable)?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<_> = paths.collect::<io::Result<_>>().map_err(unreadable)?;
+    paths.retain(|path| path.extension().is_some_and(|end| end == "toml"));
+    paths.sort();
+    if paths.is_empty() {
+        let message = "no file in it ends in .toml; write one, see `monitor example-config`";
+        return Err(Mistake::of_file(path, message));
+    }
+    Ok(paths)
+}
+
+/// A unit with the text in which it was found.
+struct Found {
+    written: Written,
+    text: String,
+    /// Where its table begins.
+    begin: Range<usize>,
+    /// Where the values of its keys are.
+    places: Vec<(String, Range<usize>)>,
+    in_table: bool,
+}
+
+impl Found {
+    fn complete(self) -> Result<Complete, Vec<Mistake>> {
+        let file = self.written.file.clone();
+        let at = |bytes, message: &dyn std::fmt::Display| {
+            vec![Mistake::at(&file, &self.text, bytes, message)]
+        };
+        if self.written.words.is_empty() {
+            return Err(at(self.begin, &NO_COMMAND));
+        }
+        StateDir::check_unit(&self.written.name).map_err(|error| at(self.begin.clone(), &error))?;
+        match Spec::new(&self.written.options, self.written.words.clone()) {
+            Ok(spec) => Ok(Complete { written: self.written, spec }),
+            Err(error) => {
+                let place =
+                    self.places.iter().find(|(key, _)| Some(key.as_str()) == error.option());
+                Err(at(
+                    place.map_or_else(|| self.begin.clone(), |(_, place)| place.clone()),
+                    &error,
+                ))
+            }
+        }
+    }
+}
+
+fn read_file(file: &Path) -> Result<Vec<Found>, Vec<Mistake>> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| vec![Mistake::of_file(file, format_args!("cannot be read: {error}"))])?;
+    let (root, errors) = DeTable::parse_recoverable(&text);
+    if !errors.is_empty() {
+        let mistakes = errors.iter().map(|error| {
+            Mistake::at(file, &text, error.span().unwrap_or_default(), error.message())
+        });
+        return Err(mistakes.collect());
+    }
+    let root = root.get_ref();
+    let mut reader = Reader { file, text: &text, mistakes: Vec::new() };
+    let units: Vec<Found> = match root.get("unit") {
+        None => {
+            let name = file.file_stem().unwrap_or_default().to_string_lossy();
+            vec![reader.unit(&name, 0..0, root, false)]
+        }
+        Some(tables) => {
+            for key in root.keys().filter(|key| key.get_ref() != "unit") {
+                reader.mistake(key.span(), "it belongs into one of the tables [unit.NAME]");
+            }
+            reader.units(tables)
+        }
+    };
+    let mut mistakes = reader.mistakes;
+    mistakes.sort_by_key(|&(at, _)| at);
+    if mistakes.is_empty() {
+        Ok(units)
+    } else {
+        Err(mistakes.into_iter().map(|(_, mistake)| mistake).collect())
+    }
+}
+
+struct Reader<'a> {
+    file: &'a Path,
+    text: &'a str,
+    /// With where each begins.
+    mistakes: Vec<(usize, Mistake)>,
+}
+
+impl Reader<'_> {
+    fn mistake(&mut self, bytes: Range<usize>, message: impl std::fmt::Display) {
+        let begin = bytes.start;
+        self.mistakes.push((begin, Mistake::at(self.file, self.text, bytes, message)));
+    }
+
+    fn units(&mut self, tables: &Spanned<DeValue<'_>>) -> Vec<Found> {
+        let Some(tables) = tables.get_ref().as_table() else {
+            self.mistake(tables.span(), "write tables, such as [unit.web]");
+            return Vec::new();
+        };
+        let mut units = Vec::new();
+        for (name, table) in tables {
+            match table.get_ref().as_table() {
+                Some(table) => units.push(self.unit(name.get_ref(), name.span(), table, true)),
+                None => {
+                    self.mistake(name.span(), "write a table for each unit, such as [unit.web]")
+                }
+            }
+        }
+        units
+    }
+
+    /// Reads the keys of a unit as the flags that they are.
+    fn unit(
+        &mut self,
+        name: &str,
+        begin: Range<usize>,
+        table: &DeTable<'_>,
+        in_table: bool,
+    ) -> Found {
+        let keys = keys();
+        let mut flags = Vec::new();
+        let mut words = Vec::new();
+        let mut places = Vec::new();
+        for (key, value) in table {
+            if key.get_ref() == COMMAND {
+                words = self.command(value);
+            } else {
+                flags.append(&mut self.flags(&keys, key, value));
+            }
+            places.push((key.get_ref().to_string(), value.span()));
+        }
+        // Each was read alone, and none conflicts with another.
+        let matches = keys.try_get_matches_from(flags);
+        let options = matches.and_then(|matches| UnitOptions::from_arg_matches(&matches));
+        let options = options.unwrap_or_else(|error| {
+            if self.mistakes.is_empty() {
+                self.mistake(begin.clone(), reason(&error));
+            }
+            UnitOptions::default()
+        });
+        let file = self.file.into();
+        Found {
+            written: Written { name: name.into(), file, options, words },
+            text: self.text.into(),
+            begin,
+            places,
+            in_table,
+        }
+    }
+
+    fn command(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<OsString> {
+        let words = value.get_ref().as_array().map(|words| {
+            let words = words.iter().map(|word| word.get_ref().as_str().map(OsString::from));
+            words.collect::<Option<Vec<_>>>()
+        });
+        match words.flatten() {
+            Some(words) if !words.is_empty() => words,
+            Some(_) | None => {
+                self.mistake(value.span(), NOT_WORDS);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The flags of a key that can be read; there are several if its value is an array.
+    fn flags(
+        &mut self,
+        keys: &clap::Command,
+        key: &Spanned<toml::de::DeString<'_>>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Vec<String> {
+        let Some(arg) = keys.get_arguments().find(|arg| arg.get_long() == Some(key.get_ref()))
+        else {
+            let message = unknown(keys, key.get_ref());
+            self.mistake(key.span(), message);
+            return Vec::new();
+        };
+        let repeats = matches!(arg.get_action(), clap::ArgAction::Append);
+        let values = match value.get_ref().as_array() {
+            Some(values) if repeats => values.iter().collect(),
+            Some(_) => {
+                self.mistake(value.span(), "write one value instead of an array");
+                return Vec::new();
+            }
+            None => vec![value],
+        };
+        let mut flags = Vec::new();
+        for value in values {
+            let word = match value.get_ref() {
+                DeValue::String(word) => word.as_ref(),
+                DeValue::Array(_) | DeValue::Table(_) => {
+                    self.mistake(value.span(), "write a text, a number, true or false");
+                    continue;
+                }
+                // As it is written.
+                DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_) => self.text.get(value.span()).unwrap_or_default(),
+            };
+            let flag = format!("--{}={word}", key.get_ref());
+            match keys.clone().try_get_matches_from([&flag]) {
+                Ok(_) => flags.push(flag),
+                Err(error) => self.mistake(value.span(), reason(&error)),
+            }
+        }
+        flags
+    }
+}
+
+/// The keys of a unit, as the flags that they are.
+pub(crate) fn keys() -> clap::Command {
+    let keys = clap::Command::new("unit").no_binary_name(true).disable_help_flag(true);
+    UnitOptions::augment_args(keys)
+}
+
+/// What is wrong with the value of a flag, without the flag.
+fn reason(error: &clap::Error) -> String {
+    if let Some(source) = std::error::Error::source(error) {
+        return source.to_string();
+    }
+    match error.get(ContextKind::ValidValue).map(ToString::to_string) {
+        Some(valid) if !valid.is_empty() => format!("write one of {valid}"),
+        Some(_) | None => "it needs a value, or is to be left out".into(),
+    }
+}
+
+fn unknown(keys: &clap::Command, key: &str) -> String {
+    // The command has no flag, and may be meant as well.
+    let keys = keys.clone().arg(Arg::new(COMMAND).long(COMMAND));
+    let error = keys.try_get_matches_from([format!("--{key}")]).err();
+    let near = error.as_ref().and_then(|error| error.get(ContextKind::SuggestedArg));
+    match near {
+        Some(near) => format!(
+            "there is no key `{key}`; did you mean `{}`?",
+            near.to_string().trim_start_matches('-')
+        ),
+        None => format!("there is no key `{key}`; `monitor example-config` names all"),
+    }
+}
+
+const NO_COMMAND: &str =
+    r#"it has no command; write command = ["./server", "--port", "80"], one string a word"#;
+const NOT_WORDS: &str = r#"write the command as an array of strings, such as ["./server", "--port", "80"]; a line is not split into words, for that write ["sh", "-c", "LINE"]"#;
+
+#[cfg(test)]
+mod tests {
+    use clap::ArgAction;
+
+    use super::*;
+
+    /// Goal: a flag that may be repeated is an array, or one value; each mistake in it has its place.
+    #[test]
+    fn repeated_flags_are_arrays() {
+        let keys = clap::Command::new("unit").no_binary_name(true);
+        let arg = Arg::new("n").long("n").action(ArgAction::Append);
+        let keys = keys.arg(arg.value_parser(clap::value_parser!(u8)));
+        let text = "n = [1, 'x', 2, []]\n";
+        let (table, _) = DeTable::parse_recoverable(text);
+        let mut reader = Reader { file: Path::new("f"), text, mistakes: Vec::new() };
+        let mut flags = Vec::new();
+        for (key, value) in table.get_ref() {
+            flags.append(&mut reader.flags(&keys, key, value));
+        }
+        assert_eq!(flags, ["--n=1", "--n=2"]);
+        assert_eq!(reader.mistakes.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [8, 16]);
+    }
+}

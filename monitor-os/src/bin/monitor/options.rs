@@ -1,0 +1,200 @@
+//! What can be said of one unit: as flags of `monitor run`, and as keys of a file.
+//!
+//! A field of [`UnitOptions`] is both. Its long name is the flag and the key, its doc comment is the help and the
+//! comment in the annotated example, its parser reads both. To add one:
+//! - write the field, an `Option` or a `Vec`, with a doc comment and a `help_heading`. No `default_value`, which
+//!   could not be told from what somebody has written: the default is in the comment, and in `Spec::new`;
+//! - a switch is an `Option<bool>` with `num_args = 0..=1, require_equals = true, default_missing_value =
+//!   "true"`, so that a flag can take back what a file says;
+//! - a `Vec` is a flag that may be repeated, and an array in a file;
+//! - write a line for it into [`EXAMPLES`], which a test demands, and use it in `Spec::new`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use clap::builder::PossibleValuesParser;
+use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit};
+use monitor_os::OnCrash;
+
+/// What can be said of one unit.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct UnitOptions {
+    /// After which ends to restart: no, on-failure, on-failure:N (at most N restarts in a row), always,
+    /// unless-stopped [default: on-failure]
+    #[arg(long, value_name = "RULE", help_heading = "Restarts")]
+    pub(crate) restart: Option<String>,
+
+    /// Begin with the rules of a well-known system; other options change them
+    #[arg(long, value_name = "NAME", help_heading = "Restarts", value_parser = preset_names())]
+    pub(crate) preset: Option<String>,
+
+    /// Rules in the text form, such as "restart=always limit=5/10s:wait"; the other options come after
+    #[arg(long, value_name = "RULES", help_heading = "Restarts")]
+    pub(crate) policy: Option<String>,
+
+    /// The first delay before a restart [default: 100ms]
+    #[arg(long, value_name = "TIME", help_heading = "Restarts")]
+    pub(crate) backoff_initial: Option<Millis>,
+
+    /// The longest delay before a restart [default: 1m]
+    #[arg(long, value_name = "TIME", help_heading = "Restarts")]
+    pub(crate) backoff_max: Option<Millis>,
+
+    /// By how much each delay is longer than the one before, 1.01 to 100 [default: 2]
+    #[arg(long, value_name = "FACTOR", help_heading = "Restarts")]
+    pub(crate) backoff_factor: Option<Factor>,
+
+    /// How much longer a delay may be by chance, 0 to 100 percent of it [default: 10%]
+    #[arg(long, value_name = "PERCENT", help_heading = "Restarts", value_parser = percent)]
+    pub(crate) jitter: Option<u8>,
+
+    /// How long it must run for its earlier failures to be forgiven; "none" for never [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "Restarts", value_parser = time_or_none)]
+    pub(crate) healthy_after: Option<OrNever>,
+
+    /// How many restarts a time allows, such as 5/10s; with ":wait" it waits instead of giving up
+    #[arg(long, value_name = "N/TIME", help_heading = "Restarts", value_parser = limit)]
+    pub(crate) start_limit: Option<StartLimit>,
+
+    /// Exits that are a success, beside 0: codes, ranges and signals, such as 2,64-78,SIGHUP
+    #[arg(long, value_name = "EXITS", help_heading = "Exit statuses")]
+    pub(crate) success: Option<ExitSet>,
+
+    /// Exits after which there is never a restart
+    #[arg(long, value_name = "EXITS", help_heading = "Exit statuses")]
+    pub(crate) prevent: Option<ExitSet>,
+
+    /// Exits after which there is always a restart
+    #[arg(long, value_name = "EXITS", help_heading = "Exit statuses")]
+    pub(crate) force: Option<ExitSet>,
+
+    /// How long a start may take; "none" for ever [default: none]
+    #[arg(long, value_name = "TIME", help_heading = "Start and stop", value_parser = time_or_none)]
+    pub(crate) start_timeout: Option<OrNever>,
+
+    /// The signal that asks it to end, by name or number [default: TERM]
+    #[arg(long, value_name = "SIGNAL", help_heading = "Start and stop")]
+    pub(crate) stop_signal: Option<Signal>,
+
+    /// How long it may take to end before it is killed; "never" for no kill [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "Start and stop", value_parser = time_or_never)]
+    pub(crate) stop_timeout: Option<OrNever>,
+
+    /// How often a kill that does not work is repeated and reported [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "Start and stop")]
+    pub(crate) kill_window: Option<Millis>,
+
+    /// Who is stopped: the process alone, or with it everything that it started [default: group]
+    #[arg(long, value_name = "WHO", help_heading = "Start and stop", value_enum)]
+    pub(crate) scope: Option<Whom>,
+
+    /// The directory in which the command runs [default: that of the monitor]
+    #[arg(long, value_name = "DIR", help_heading = "Start and stop")]
+    pub(crate) cwd: Option<PathBuf>,
+
+    /// What becomes of a command that outlived its monitor [default: adopt]
+    #[arg(long, value_name = "WHAT", help_heading = "Memory", value_enum)]
+    pub(crate) on_crash: Option<Leftover>,
+}
+
+/// A value for each key, as it is written in a file: what is the case without it, or else a likely one.
+pub(crate) const EXAMPLES: &[(&str, &str)] = &[
+    ("restart", r#""on-failure""#),
+    ("preset", r#""systemd""#),
+    ("policy", r#""first-delay=0ms save=required""#),
+    ("backoff-initial", r#""100ms""#),
+    ("backoff-max", r#""1m""#),
+    ("backoff-factor", "2"),
+    ("jitter", "10"),
+    ("healthy-after", r#""10s""#),
+    ("start-limit", r#""5/10s""#),
+    ("success", r#""2,64-78,SIGHUP""#),
+    ("prevent", r#""78""#),
+    ("force", r#""SIGABRT""#),
+    ("start-timeout", r#""none""#),
+    ("stop-signal", r#""TERM""#),
+    ("stop-timeout", r#""10s""#),
+    ("kill-window", r#""10s""#),
+    ("scope", r#""group""#),
+    ("cwd", r#""/""#),
+    ("on-crash", r#""adopt""#),
+];
+
+/// What becomes of a command that outlived its monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Leftover {
+    /// It goes on, under this monitor
+    Adopt,
+    /// It is killed with its group; the policy decides what follows
+    Kill,
+}
+
+impl From<Leftover> for OnCrash {
+    fn from(leftover: Leftover) -> Self {
+        match leftover {
+            Leftover::Adopt => Self::Adopt,
+            Leftover::Kill => Self::Kill,
+        }
+    }
+}
+
+/// Who is meant by a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Whom {
+    /// The process alone
+    Process,
+    /// The process and everything that it started and that has not left its group
+    Group,
+}
+
+impl From<Whom> for Scope {
+    fn from(whom: Whom) -> Self {
+        match whom {
+            Whom::Process => Self::Process,
+            Whom::Group => Self::Group,
+        }
+    }
+}
+
+/// A duration, or none at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OrNever(pub(crate) Option<Millis>);
+
+fn time_or_none(text: &str) -> Result<OrNever, String> {
+    time_or("none", text)
+}
+
+fn time_or_never(text: &str) -> Result<OrNever, String> {
+    time_or("never", text)
+}
+
+fn time_or(word: &str, text: &str) -> Result<OrNever, String> {
+    if text == word {
+        return Ok(OrNever(None));
+    }
+    match text.parse() {
+        Ok(time) => Ok(OrNever(Some(time))),
+        Err(error) => Err(format!("{error}, or {word}")),
+    }
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    match text.strip_suffix('%').unwrap_or(text).parse() {
+        Ok(percent @ 0..=100) => Ok(percent),
+        Ok(_) | Err(_) => Err("write a number from 0 to 100".into()),
+    }
+}
+
+fn limit(text: &str) -> Result<StartLimit, String> {
+    let policy: monitor_core::Policy = format!("limit={text}")
+        .parse()
+        .map_err(|error: monitor_core::PolicyTextError| error.to_string())?;
+    policy
+        .rules()
+        .limit
+        .ok_or_else(|| "write 5/10s or 5/10s:wait, or leave it out for no limit".into())
+}
+
+fn preset_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(Preset::ALL.map(Preset::name))
+}
