@@ -108,24 +108,39 @@ impl Observation {
         let state = step.state;
         let applied = step.note == Note::Applied;
         let changed = state != before;
-        let silent = || !changed && step.actions == Actions::NONE;
+        let silent = !changed && step.actions == Actions::NONE;
         let foreign = event.run().is_some_and(|run| run != before.run());
         // An acknowledgement that does not count says nothing either.
         let ignored = matches!(event, Event::Started { .. }) && !applied;
         let heard =
             if foreign || ignored { Heard::Nothing } else { Heard::of(policy, before, event) };
-        let is_loud = !(applied || silent()) || foreign && step.note != Note::Stale;
+        let is_loud = !(applied || silent) || foreign && step.note != Note::Stale;
         if heard == Heard::Nothing && !applied && !is_loud {
             return None;
         }
-        let acts = if applied { step.actions } else { Actions::NONE };
-        let down = matches!(acts.emit, Some(Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }));
-        Some(Self {
+        let unmoved = Self {
             heard,
             note: step.note,
             phase: state.phase(),
             exit: state.exit(),
             refused: state.phase() == Phase::Stopped && state.reason() == Reason::StartLimit,
+            process: Process::Leave,
+            timers: [Timer::Keep; TimerSlot::ALL.len()],
+            emit: None,
+            is_loud,
+            is_unsaved: step.actions.persist != changed,
+            is_off_the_curve: false,
+            is_false_leak: false,
+            state_breaks: None,
+            breaks: None,
+        };
+        // Most steps: nothing changes and nothing is asked for, so no rule can be broken.
+        if silent && !applied {
+            return Some(unmoved);
+        }
+        let acts = if applied { step.actions } else { Actions::NONE };
+        let down = matches!(acts.emit, Some(Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }));
+        Some(Self {
             process: Process::of(policy, before, event, acts.process),
             timers: [
                 timer(state, TimerSlot::Phase, acts.timer),
@@ -133,14 +148,13 @@ impl Observation {
                 timer(state, TimerSlot::Window, acts.window),
             ],
             emit: acts.emit,
-            is_loud,
-            is_unsaved: step.actions.persist != changed,
             is_off_the_curve: is_off_the_curve(policy, state, acts.timer),
             is_false_leak: down
                 && state.outcome() == Outcome::None
                 && acts.emit.is_some_and(|emit| emit.remains() != Remains::Nothing),
             state_breaks: state_breaks(before, event, state),
             breaks: rule_broken(policy, before, event, step),
+            ..unmoved
         })
     }
 }

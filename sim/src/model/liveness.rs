@@ -84,72 +84,53 @@ impl Graph {
         &self.edges[self.rows[node] as usize..self.rows[node + 1] as usize]
     }
 
-    /// The first pending node from which no path of owed edges leads to one that is not pending.
-    pub(super) fn dead_end(&self, pending: &[bool]) -> Option<u32> {
-        let owed = || {
-            (0..self.len() as u32).flat_map(|from| {
-                let owed = self.row(from).iter().filter(|edge| edge.obligation.is_some());
-                owed.map(move |edge| (from, edge.to))
-            })
-        };
-        let mut rows = vec![0_u32; self.len() + 1];
-        owed().for_each(|(_, to)| rows[to as usize + 1] += 1);
-        (0..self.len()).for_each(|node| rows[node + 1] += rows[node]);
-        let mut ends = rows.clone();
-        let mut origins = vec![0_u32; owed().count()];
-        for (from, to) in owed() {
-            let end = &mut ends[to as usize];
-            origins[*end as usize] = from;
-            *end += 1;
-        }
-        let mut reaches: Vec<bool> = pending.iter().map(|&pending| !pending).collect();
-        let mut work: Vec<usize> = (0..self.len()).filter(|&node| reaches[node]).collect();
-        while let Some(node) = work.pop() {
-            for &from in &origins[rows[node] as usize..rows[node + 1] as usize] {
-                if !reaches[from as usize] {
-                    reaches[from as usize] = true;
-                    work.push(from as usize);
-                }
-            }
-        }
-        reaches.iter().position(|&reaches| !reaches).map(|node| node as u32)
-    }
-
-    /// A lap in which every node is pending and the world keeps its obligations: the component's first
-    /// node, and the inputs from it back to it.
-    pub(super) fn fair_cycle(&self, pending: &[bool]) -> Option<(u32, Vec<(u32, u16)>)> {
+    /// What keeps a wish pending for ever: a dead end if there is one, else a fair cycle.
+    pub(super) fn stuck(&self, pending: &[bool]) -> Option<Stuck> {
         let within = |from: u32, edge: &Edge| {
             edge.obligation.is_some() && pending[from as usize] && pending[edge.to as usize]
         };
         let components = self.components(within);
-        let none = vec![(u8::MAX, 0_u8, false); components.count as usize];
-        // For each component: what is owed everywhere in it, what is paid in it, whether it has a cycle.
-        let mut owed_paid = none;
-        for from in (0..self.len() as u32).filter(|&from| pending[from as usize]) {
-            let component = components.of[from as usize];
-            let (owed, paid, cyclic) = &mut owed_paid[component as usize];
-            let mut owed_here = 0;
+        let mut judged = vec![Component::default(); components.count as usize];
+        // Components are numbered from the ends of the graph, so those that an edge leads to come first.
+        let mut nodes: Vec<u32> =
+            (0..self.len() as u32).filter(|&node| pending[node as usize]).collect();
+        nodes.sort_by_key(|&node| components.of[node as usize]);
+        for from in nodes {
+            let component = components.of[from as usize] as usize;
+            let mut here = judged[component];
+            let mut owed = 0;
             for edge in self.row(from) {
-                let bit = edge.obligation.map_or(0, Obligation::bit);
-                owed_here |= bit;
-                if within(from, edge) && components.of[edge.to as usize] == component {
-                    *paid |= bit;
-                    *cyclic = true;
+                let Some(obligation) = edge.obligation else { continue };
+                owed |= obligation.bit();
+                let to = components.of[edge.to as usize] as usize;
+                if !pending[edge.to as usize] {
+                    here.escapes = true;
+                } else if to == component {
+                    here.paid |= obligation.bit();
+                    here.cyclic = true;
+                } else {
+                    here.escapes |= judged[to].escapes;
                 }
             }
-            *owed &= owed_here;
+            here.owed &= owed;
+            judged[component] = here;
         }
-        let fair = |component: u32| {
-            let (owed, paid, cyclic) = owed_paid[component as usize];
-            cyclic && owed & !paid == 0
+        let first = |quality: fn(&Component) -> bool| {
+            let mut nodes = (0..self.len() as u32).filter(|&node| pending[node as usize]);
+            nodes.find(|&node| quality(&judged[components.of[node as usize] as usize]))
         };
-        let first = (0..self.len() as u32)
-            .find(|&node| pending[node as usize] && fair(components.of[node as usize]))?;
-        Some((first, self.lap(first, &components, within, |_| true)))
+        if let Some(node) = first(|component| !component.escapes) {
+            return Some(Stuck::DeadEnd(node));
+        }
+        let node = first(|component| component.cyclic && component.owed & !component.paid == 0)?;
+        Some(Stuck::FairCycle(node, self.lap(node, &components, within, |_| true)))
     }
 
     /// A lap of edges that take no time, one of which begins a run.
     pub(super) fn hot_loop(&self) -> Option<(u32, Vec<(u32, u16)>)> {
+        if !self.edges.iter().any(|edge| edge.instant && edge.spawns) {
+            return None;
+        }
         let within = |_, edge: &Edge| edge.instant;
         let components = self.components(within);
         let first = (0..self.len() as u32).find(|&from| {
@@ -258,6 +239,34 @@ impl Graph {
     }
 }
 
+/// Why a wish stays pending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stuck {
+    /// A pending node from which no path of owed edges leads to one that is not.
+    DeadEnd(u32),
+    /// A lap in which every node is pending and the world keeps its obligations: the component's first node, and
+    /// the nodes from it back to it with the inputs taken in them.
+    FairCycle(u32, Vec<(u32, u16)>),
+}
+
+/// What is known of a component of pending nodes.
+#[derive(Clone, Copy, Debug)]
+struct Component {
+    /// Whether some path of owed edges leads to what is not pending.
+    escapes: bool,
+    /// What is owed everywhere in it.
+    owed: u8,
+    /// What is paid within it.
+    paid: u8,
+    cyclic: bool,
+}
+
+impl Default for Component {
+    fn default() -> Self {
+        Self { escapes: false, owed: u8::MAX, paid: 0, cyclic: false }
+    }
+}
+
 #[derive(Debug)]
 struct Components {
     /// The component of each node.
@@ -288,14 +297,13 @@ mod tests {
     fn what_reaches_its_end_is_alive() {
         let line = graph(3, &[(0, 1, Some(PhaseTimer)), (1, 2, Some(Death))]);
         let pending = [true, true, false];
-        assert_eq!(line.dead_end(&pending), None);
-        assert_eq!(line.fair_cycle(&pending), None);
+        assert_eq!(line.stuck(&pending), None);
     }
 
     #[test]
     fn a_situation_without_a_way_out_is_a_dead_end() {
         let broken = graph(3, &[(0, 1, Some(PhaseTimer)), (1, 2, None)]);
-        assert_eq!(broken.dead_end(&[true, true, false]), Some(0));
+        assert_eq!(broken.stuck(&[true, true, false]), Some(Stuck::DeadEnd(0)));
     }
 
     #[test]
@@ -304,18 +312,26 @@ mod tests {
         let planted =
             graph(3, &[(0, 1, Some(PhaseTimer)), (1, 0, Some(PhaseTimer)), (1, 2, Some(Death))]);
         let pending = [true, true, false];
-        assert_eq!(planted.dead_end(&pending), None);
-        assert_eq!(planted.fair_cycle(&pending), Some((0, vec![(0, 0), (1, 0)])));
+        assert_eq!(planted.stuck(&pending), Some(Stuck::FairCycle(0, vec![(0, 0), (1, 0)])));
     }
 
     #[test]
     fn a_cycle_that_owes_a_death_all_along_is_not_fair() {
         // The honest loop of the unkillable: the window fires and the kill is sent again.
         let honest = graph(2, &[(0, 0, Some(PhaseTimer)), (0, 1, Some(Death))]);
-        assert_eq!(honest.fair_cycle(&[true, false]), None);
-        // Without the debt the same loop is a livelock.
-        let planted = graph(2, &[(0, 0, Some(PhaseTimer)), (0, 1, None)]);
-        assert_eq!(planted.fair_cycle(&[true, false]), Some((0, vec![(0, 0)])));
+        assert_eq!(honest.stuck(&[true, false]), None);
+        // Where the death is owed before the loop only, the same loop is a livelock.
+        let planted = graph(
+            3,
+            &[
+                (0, 1, Some(PhaseTimer)),
+                (0, 2, Some(Death)),
+                (1, 1, Some(PhaseTimer)),
+                (1, 0, Some(PhaseTimer)),
+            ],
+        );
+        let lap = vec![(0, 0), (1, 1)];
+        assert_eq!(planted.stuck(&[true, true, false]), Some(Stuck::FairCycle(0, lap)));
     }
 
     #[test]
@@ -334,9 +350,10 @@ mod tests {
             ],
         );
         let pending = [true, true, true, true, true, false];
-        assert_eq!(planted.fair_cycle(&pending), Some((2, vec![(2, 0), (3, 0), (4, 0)])));
+        let lap = vec![(2, 0), (3, 0), (4, 0)];
+        assert_eq!(planted.stuck(&pending), Some(Stuck::FairCycle(2, lap)));
         let elsewhere = [true, true, true, false, true, false];
-        assert_eq!(planted.fair_cycle(&elsewhere), None, "the cycle leaves what is pending");
+        assert_eq!(planted.stuck(&elsewhere), None, "the cycle leaves what is pending");
     }
 
     #[test]

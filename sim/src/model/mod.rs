@@ -13,6 +13,7 @@
 
 mod inputs;
 mod liveness;
+mod packed;
 mod product;
 mod search;
 mod table;

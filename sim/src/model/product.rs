@@ -9,11 +9,14 @@
 //! shape means to a watch, its [`Outline`], is worked out once. What is left for each situation is a list
 //! of numbers.
 
-use monitor_core::{Note, Phase, ProcessCommand, State};
+use monitor_core::{
+    Actions, Event, Note, Outcome, Phase, Policy, ProcessCommand, Reason, RunId, State, Step,
+};
 use monitor_os::Machine;
 
 use super::inputs::{Needs, Tie, event};
 use super::liveness::Obligation;
+use super::packed::{self, Packed};
 use super::table::{Slots, Table, hash};
 use super::{Input, Model, Node, input_name};
 use crate::observation::Observation;
@@ -27,10 +30,30 @@ pub(super) struct Situation {
 }
 
 /// What the machine is in: its state, and the policy in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 struct Setting {
     state: State,
     policy: u16,
+}
+
+/// What settings have in common whose states differ in counters only.
+#[derive(Debug, Default)]
+struct Profile {
+    offers: Vec<Offer>,
+    /// For each offer what is seen of a step that changes nothing and does nothing, by whether the event is stale:
+    /// no counter has a part in that. The inner value is absent where there is nothing to judge.
+    idle: Vec<[Option<Option<u32>>; 2]>,
+}
+
+/// Something that the environment may do.
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    input: Input,
+    needs: Needs,
+    /// The policy in force then.
+    policy: u16,
+    /// What the machine is told.
+    event: Event,
 }
 
 /// What a setting offers: its shape, and where the first of its moves leads.
@@ -107,14 +130,18 @@ pub(super) struct Way {
 #[derive(Debug)]
 pub(super) struct Product<'a, M> {
     pub(super) model: Model<'a, M>,
-    settings: Table<Setting>,
+    settings: Vec<Setting>,
+    packed_settings: Table<(Packed, u16)>,
     /// What each setting offers, once it was asked for.
     rows: Vec<Option<Row>>,
     targets: Vec<u32>,
     shapes: Vec<Shape>,
     shape_slots: Slots,
     moves: Vec<Move>,
-    observations: Table<Observation>,
+    observations: Vec<Observation>,
+    packed_observations: Table<Packed>,
+    /// For each observation the setting in which it was made last, and as which of the moves there.
+    made: Vec<(u32, u32)>,
     watches: Table<Watch>,
     /// What each watch knows.
     known: Vec<Needs>,
@@ -129,12 +156,16 @@ pub(super) struct Product<'a, M> {
     /// For each pair of phases which names of inputs lead from one to the other, as bits.
     pub(super) phase_changes: Box<[[u32; PHASES]; PHASES]>,
     pub(super) names: Vec<&'static str>,
-    /// What a setting offers and where that leads, while it is asked for; kept for their memory.
-    offers: Vec<(Input, Needs)>,
+    profile_keys: Table<(Phase, Reason, Outcome, bool, u16)>,
+    profiles: Vec<Profile>,
+    /// The moves of a setting and where they lead, while it is asked for; kept for its memory.
     asked: Vec<(u32, Move)>,
 }
 
 pub(super) const PHASES: usize = Phase::ALL.len();
+
+/// No setting.
+const NOWHERE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
 enum Judged {
@@ -147,13 +178,16 @@ impl<'a, M: Machine> Product<'a, M> {
     pub(super) fn new(model: Model<'a, M>) -> Self {
         Self {
             model,
-            settings: Table::new(),
+            settings: Vec::new(),
+            packed_settings: Table::new(),
             rows: Vec::new(),
             targets: Vec::new(),
             shapes: Vec::new(),
             shape_slots: Slots::new(),
             moves: Vec::new(),
-            observations: Table::new(),
+            observations: Vec::new(),
+            packed_observations: Table::new(),
+            made: Vec::new(),
             watches: Table::new(),
             known: Vec::new(),
             crashed: Vec::new(),
@@ -163,7 +197,8 @@ impl<'a, M: Machine> Product<'a, M> {
             ways: Vec::new(),
             phase_changes: Box::new([[0; PHASES]; PHASES]),
             names: Vec::new(),
-            offers: Vec::new(),
+            profile_keys: Table::new(),
+            profiles: Vec::new(),
             asked: Vec::new(),
         }
     }
@@ -178,7 +213,7 @@ impl<'a, M: Machine> Product<'a, M> {
     }
 
     pub(super) fn state(&self, setting: u32) -> State {
-        self.settings.get(setting as usize).state
+        self.settings[setting as usize].state
     }
 
     pub(super) fn watch_of(&self, situation: Situation) -> &Watch {
@@ -211,15 +246,17 @@ impl<'a, M: Machine> Product<'a, M> {
 
     /// The input of a setting by its number.
     pub(super) fn input(&self, setting: u32, index: u16) -> Input {
-        let Setting { state, policy } = self.settings.get(setting as usize);
+        let Setting { state, policy } = self.settings[setting as usize];
         let mut offers = Vec::new();
         self.model.offer(state, policy, |input, _| offers.push(input));
         offers[usize::from(index)]
     }
 
     fn setting(&mut self, setting: Setting) -> u32 {
-        let (id, new) = self.settings.intern(setting);
+        let packed = (packed::state(setting.state), setting.policy);
+        let (id, new) = self.packed_settings.intern(packed);
         if new {
+            self.settings.push(setting);
             self.rows.push(None);
         }
         id
@@ -238,71 +275,103 @@ impl<'a, M: Machine> Product<'a, M> {
 
     /// Asks the machine for everything that a setting may offer.
     fn ask(&mut self, id: u32) -> Row {
-        let from = self.settings.get(id as usize);
-        let mut void = 0;
-        let mut offers = std::mem::take(&mut self.offers);
+        let from = self.settings[id as usize];
+        let number = self.profile(from);
+        let mut profile = std::mem::take(&mut self.profiles[number as usize]);
         let mut asked = std::mem::take(&mut self.asked);
-        offers.clear();
         asked.clear();
-        self.model.offer(from.state, from.policy, |input, needs| offers.push((input, needs)));
-        for (index, &(input, needs)) in offers.iter().enumerate() {
-            let (policy, event) = event(from.state, from.policy, input);
-            let rules = &self.model.policies[usize::from(policy)];
-            let step = self.model.machine.step(rules, from.state, event);
-            let seen = Observation::of(rules, from.state, event, step);
-            let Some(seen) = seen else {
+        let mut void = 0;
+        for (index, (offer, idle)) in profile.offers.iter().zip(&mut profile.idle).enumerate() {
+            let rules = &self.model.policies[usize::from(offer.policy)];
+            let step = self.model.machine.step(rules, from.state, offer.event);
+            let same = step.state == from.state;
+            let seen = match step.note {
+                Note::Stale | Note::NotApplicable if same && step.actions == Actions::NONE => {
+                    let known = &mut idle[usize::from(step.note == Note::Stale)];
+                    *known.get_or_insert_with(|| self.observe(rules, from.state, offer.event, step))
+                }
+                Note::Applied | Note::Stale | Note::NotApplicable => {
+                    self.observe(rules, from.state, offer.event, step)
+                }
+            };
+            let Some(observation) = seen else {
                 void += 1;
                 continue;
             };
-            let (observation, new) = self.observations.intern(seen);
-            if new {
-                self.judged.push(Vec::new());
-            }
-            let stays = step.state == from.state && policy == from.policy;
-            let to = if stays {
+            let to = if same && offer.policy == from.policy {
                 id
             } else {
-                self.setting(Setting { state: self.model.fold(step.state), policy })
+                self.setting(Setting { state: self.model.fold(step.state), policy: offer.policy })
             };
             let spawns = step.actions.process == ProcessCommand::Spawn;
-            let tie = match input {
+            let tie = match offer.input {
                 Input::Tell(event) => Tie::of(rules, from.state, event, spawns),
                 Input::Amend(_) | Input::Crash(_) => Tie::NONE,
             };
-            let alike = asked.iter_mut().find(|(other, by)| {
-                *other == to && by.observation == observation && (by.needs, by.tie) == (needs, tie)
+            let (setting, place) = self.made[observation as usize];
+            let alike = asked.get_mut(place as usize).filter(|(other, by)| {
+                (setting, *other) == (id, to) && (by.needs, by.tie) == (offer.needs, tie)
             });
-            let names = if seen.phase == from.state.phase() { 0 } else { self.name(input) };
-            match alike {
-                Some((_, by)) => {
-                    by.count += 1;
-                    by.names |= names;
-                }
-                None => asked.push((
-                    to,
-                    Move {
-                        observation,
-                        input: index as u16,
-                        count: 1,
-                        names,
-                        needs,
-                        tie,
-                        crash: matches!(input, Input::Crash(_)),
-                        applied: step.note == Note::Applied,
-                        stays: to == id,
-                    },
-                )),
+            let moves_on = step.state.phase() != from.state.phase();
+            let names = if moves_on { self.name(offer.input) } else { 0 };
+            if let Some((_, by)) = alike {
+                by.count += 1;
+                by.names |= names;
+                continue;
             }
+            self.made[observation as usize] = (id, asked.len() as u32);
+            asked.push((
+                to,
+                Move {
+                    observation,
+                    input: index as u16,
+                    count: 1,
+                    names,
+                    needs: offer.needs,
+                    tie,
+                    crash: matches!(offer.input, Input::Crash(_)),
+                    applied: step.note == Note::Applied,
+                    stays: to == id,
+                },
+            ));
         }
+        self.profiles[number as usize] = profile;
         let row = Row {
             shape: self.shape(from.state.phase(), void, &asked),
             targets: self.targets.len() as u32,
         };
         self.targets.extend(asked.iter().map(|&(to, _)| to));
         self.rows[id as usize] = Some(row);
-        self.offers = offers;
         self.asked = asked;
         row
+    }
+
+    fn observe(&mut self, rules: &Policy, before: State, event: Event, step: Step) -> Option<u32> {
+        let seen = Observation::of(rules, before, event, step)?;
+        let (observation, new) = self.packed_observations.intern(packed::observation(&seen));
+        if new {
+            self.observations.push(seen);
+            self.made.push((NOWHERE, 0));
+            self.judged.push(Vec::new());
+        }
+        Some(observation)
+    }
+
+    fn profile(&mut self, of: Setting) -> u32 {
+        let Setting { state, policy } = of;
+        let first = state.run() == RunId::NONE;
+        let key = (state.phase(), state.reason(), state.outcome(), first, policy);
+        let (number, new) = self.profile_keys.intern(key);
+        if new {
+            let mut offers = Vec::new();
+            self.model.offer(state, policy, |input, needs| {
+                let (policy, event) = event(state, policy, input);
+                offers.push(Offer { input, needs, policy, event });
+            });
+            let idle = vec![[None; 2]; offers.len()];
+            self.profiles.push(Profile { offers, idle });
+        }
+        number
     }
 
     fn shape(&mut self, phase: Phase, void: u32, asked: &[(u32, Move)]) -> u32 {
@@ -355,7 +424,7 @@ impl<'a, M: Machine> Product<'a, M> {
             }
             if !stays {
                 effective += count;
-                let to = self.observations.items()[by.observation as usize].phase;
+                let to = self.observations[by.observation as usize].phase;
                 if to != phase {
                     self.phase_changes[phase as usize][to as usize] |= by.names;
                 }
@@ -385,7 +454,7 @@ impl<'a, M: Machine> Product<'a, M> {
             Judged::NotYet => {}
         }
         let mut after = self.watches.get(watch as usize);
-        let judged = after.judge(&self.observations.items()[observation as usize]);
+        let judged = after.judge(&self.observations[observation as usize]);
         let judged = judged.map(|()| self.watch(after));
         self.judged[observation as usize][watch as usize] = match judged {
             Ok(after) => Judged::Lawful(after),

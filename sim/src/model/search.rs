@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use monitor_core::{Phase, State};
 use monitor_os::Machine;
 
-use super::liveness::{Edge, Graph};
+use super::liveness::{Edge, Graph, Stuck};
 use super::product::{Product, Situation, Way};
 use super::table::Table;
 use super::{Counterexample, Exploration, Input, Model};
@@ -149,11 +149,12 @@ impl<'a, M: Machine> Search<'a, M> {
         let questions =
             [(Property::StopEnds, stopping), (Property::RestartIsOneIntent, restarting)];
         for (property, pending) in questions {
-            if let Some(id) = self.world.dead_end(&pending) {
-                return Some(Counterexample { property, path: self.path_to(id), lap: 0 });
-            }
-            if let Some((id, lap)) = self.world.fair_cycle(&pending) {
-                return Some(self.lap(property, id, &lap));
+            match self.world.stuck(&pending) {
+                None => {}
+                Some(Stuck::DeadEnd(id)) => {
+                    return Some(Counterexample { property, path: self.path_to(id), lap: 0 });
+                }
+                Some(Stuck::FairCycle(id, lap)) => return Some(self.lap(property, id, &lap)),
             }
         }
         let (id, lap) = self.world.hot_loop()?;

@@ -1,0 +1,205 @@
+//! Settings and observations as numbers, so that comparing and hashing them costs a few instructions.
+//!
+//! Two values have the same number only if they are equal. Each function takes its value apart completely,
+//! so that a field that is added later cannot be forgotten.
+
+use monitor_core::{Exit, Found, Lifecycle, Outcome, Remains, StartFailure, State};
+
+use crate::observation::{Heard, Observation, Process, Timer};
+use crate::watch::Property;
+
+/// A value without loss.
+pub(super) type Packed = (u64, u64);
+
+/// Every field of a state.
+pub(super) fn state(state: State) -> Packed {
+    let outcome = match state.outcome() {
+        Outcome::None => 0,
+        Outcome::Exited(by) => exit(Some(by)),
+        Outcome::StartFailed(StartFailure::Transient) => 1,
+        Outcome::StartFailed(StartFailure::Permanent) => 2,
+    };
+    let low = Bits::default()
+        .then(8, state.phase() as u64)
+        .then(8, state.reason() as u64)
+        .then(EXIT, outcome)
+        .then(8, u64::from(state.level()))
+        .then(8, u64::from(state.starts()))
+        .then(16, u64::from(state.strikes()));
+    let high = Bits::default()
+        .then(32, u64::from(state.run().as_u32()))
+        .then(32, u64::from(state.restarts()));
+    (low.0, high.0)
+}
+
+/// Every field of an observation.
+pub(super) fn observation(seen: &Observation) -> Packed {
+    let Observation {
+        heard: said,
+        note,
+        phase,
+        exit: remembered,
+        refused,
+        process: command,
+        timers: [first, second, third],
+        emit,
+        is_loud,
+        is_unsaved,
+        is_off_the_curve,
+        is_false_leak,
+        state_breaks,
+        breaks,
+    } = *seen;
+    let low = Bits(heard(said))
+        .then(2, note as u64)
+        .then(4, phase as u64)
+        .then(EXIT, exit(remembered))
+        .then(1, u64::from(refused))
+        .then(6, emit.map_or(0, lifecycle))
+        .then(1, u64::from(is_loud))
+        .then(1, u64::from(is_unsaved))
+        .then(1, u64::from(is_off_the_curve))
+        .then(1, u64::from(is_false_leak));
+    let high = Bits(process(command))
+        .then(5, timer(first))
+        .then(5, timer(second))
+        .then(5, timer(third))
+        .then(6, property(state_breaks))
+        .then(6, property(breaks));
+    (low.0, high.0)
+}
+
+/// Fields side by side, each in as many bits as its values take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bits(u64);
+
+impl Bits {
+    #[inline]
+    const fn then(self, width: u32, field: u64) -> Self {
+        debug_assert!(field >> width == 0 && self.0.leading_zeros() >= width);
+        Self(self.0 << width | field)
+    }
+}
+
+const EXIT: u32 = 10;
+
+fn exit(exit: Option<Exit>) -> u64 {
+    match exit {
+        None => 0,
+        Some(Exit::Code(code)) => 1 << 8 | u64::from(code),
+        Some(Exit::Signal(signal)) => 2 << 8 | u64::from(signal.number()),
+        Some(Exit::Unknown) => 3 << 8,
+    }
+}
+
+fn heard(heard: Heard) -> u64 {
+    let (kind, details) = match heard {
+        Heard::Nothing => (0, 0),
+        Heard::Up { restart, going_down } => (1, u64::from(restart) << 1 | u64::from(going_down)),
+        Heard::Down { last, origin, decided } => {
+            (2, u64::from(last) << 2 | (origin as u64) << 1 | u64::from(decided))
+        }
+        Heard::Started => (3, 0),
+        Heard::Ended(by) => (4, exit(by)),
+        Heard::Released => (5, 0),
+        Heard::Fired(kind) => (6, kind as u64),
+        Heard::Recovered { found, after_shutdown, after_user } => {
+            let found = match found {
+                Found::Alive => 0,
+                Found::Gone => 1,
+                Found::Rebooted => 2,
+                Found::Exited(by) => exit(Some(by)),
+            };
+            (7, found << 2 | u64::from(after_shutdown) << 1 | u64::from(after_user))
+        }
+        Heard::Reset => (8, 0),
+    };
+    Bits(kind).then(EXIT + 2, details).0
+}
+
+fn process(command: Process) -> u64 {
+    let (kind, details) = match command {
+        Process::Leave => (0, 0),
+        Process::Spawn { wished, budget, breaks } => {
+            let budget = budget.map_or(0, |budget| u64::from(budget) + 1);
+            let details = Bits(u64::from(wished)).then(17, budget).then(6, property(breaks));
+            (1, details.0)
+        }
+        Process::Signal { kill, scope, beside, again } => {
+            let details = Bits(u64::from(kill)).then(1, scope as u64);
+            (2, details.then(1, u64::from(beside)).then(1, u64::from(again)).0)
+        }
+        Process::Release { recovery } => (3, u64::from(recovery)),
+    };
+    Bits(kind).then(24, details).0
+}
+
+const fn timer(timer: Timer) -> u64 {
+    match timer {
+        Timer::Keep => 0,
+        Timer::Disarm => 1,
+        Timer::Arm(kind) => 1 << 3 | kind as u64,
+        Timer::Shorten(kind) => 2 << 3 | kind as u64,
+    }
+}
+
+fn lifecycle(lifecycle: Lifecycle) -> u64 {
+    let kind = match lifecycle {
+        Lifecycle::Starting => 1,
+        Lifecycle::Started => 2,
+        Lifecycle::Ready => 3,
+        Lifecycle::Healthy => 4,
+        Lifecycle::Stopping => 5,
+        Lifecycle::Killing => 6,
+        Lifecycle::Unkillable => 7,
+        Lifecycle::Exited => 8,
+        Lifecycle::StartFailed => 9,
+        Lifecycle::BackingOff => 10,
+        Lifecycle::Throttled => 11,
+        Lifecycle::Stopped { .. } => 12,
+        Lifecycle::GaveUp { .. } => 13,
+    };
+    kind << 1 | u64::from(lifecycle.remains() == Remains::Leaked)
+}
+
+fn property(property: Option<Property>) -> u64 {
+    property.map_or(0, |property| property as u64 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use monitor_core::RunId;
+    use monitor_os::{Core, Machine};
+
+    use super::super::inputs::event;
+    use super::super::{Model, explore};
+    use super::{Packed, observation, state};
+    use crate::family::family;
+    use crate::observation::Observation;
+
+    /// Goal: no two values share a number. Method: all that the family's members meet, under each of their own
+    /// policies.
+    #[test]
+    fn different_values_have_different_numbers() {
+        let mut states = BTreeMap::new();
+        let mut seen: BTreeMap<Packed, Observation> = BTreeMap::new();
+        for member in family() {
+            let model = Model::new(&member.policies, &Core);
+            let reached = explore(&member.policies, &Core).states;
+            for before in reached.into_iter().filter(|before| before.run() <= RunId::new(1)) {
+                assert_eq!(*states.entry(state(before)).or_insert(before), before);
+                model.offer(before, 0, |input, _| {
+                    let (policy, event) = event(before, 0, input);
+                    let rules = &member.policies[usize::from(policy)];
+                    let step = Core.step(rules, before, event);
+                    if let Some(found) = Observation::of(rules, before, event, step) {
+                        assert_eq!(*seen.entry(observation(&found)).or_insert(found), found);
+                    }
+                });
+            }
+        }
+        assert!(states.len() > 1_000 && seen.len() > 500, "{} {}", states.len(), seen.len());
+    }
+}
