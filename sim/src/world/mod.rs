@@ -801,7 +801,9 @@ impl<'a> World<'a> {
             (None, _) => None,
             (Some(release), Some(first)) if !is_going_down(before) => Some(within(first, release)),
             (Some(release), _) if again || in_flight => {
-                unit.over_by.map(|by| by.max(within(release, release)))
+                // The grace with which it began stands, and the windows after it are those of the new policy.
+                let windows = |by: Moment| by.after(stop.kill_window).after(stop.kill_window);
+                unit.over_by.map(|by| windows(by).max(within(release, release)))
             }
             // A second stop may end one that would not; once it is killed it adds nothing.
             (Some(release), Some(first)) if asked != Grace::Policy && applied && !killed => {
