@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::command::Command;
-use super::launcher::{Brief, Launcher, arguments, read_failure};
+use super::launcher::{Brief, Launcher, arguments, is_launching, read_failure};
 use super::process::Process;
 use super::spawn::{SpawnError, put_down, spawn_file};
 
@@ -87,6 +87,11 @@ impl Launch {
             None => Launched::Program(self.process),
             Some(error) => Launched::Failed(self.process, error),
         }
+    }
+
+    /// Whether the helper has not become the program yet, nor ended.
+    pub(super) fn is_launching(&self) -> bool {
+        is_launching(self.process.pid().as_raw())
     }
 
     /// The helper, whatever has become of it.

@@ -428,9 +428,11 @@ impl LinuxKernel {
 
     /// Ends a start that is unwanted by now, so that a stop need not wait for a program that cannot be
     /// loaded: it may lie on a server that does not answer.
+    ///
+    /// Should the helper be the program by then, it has had the signal by which it is to stop, and no other.
     fn hurry_unwanted(&mut self, report: &Report<'_>) {
         let signal = match report.step.state.phase() {
-            Phase::Cancelling => Signal::TERM,
+            Phase::Cancelling => report.policy.rules().stop.signal,
             Phase::Aborting => Signal::KILL,
             Phase::Idle
             | Phase::Starting
@@ -447,7 +449,8 @@ impl LinuxKernel {
         };
         let run = self.current(report.unit, report.step.state.run());
         if let Some(run) = run.and_then(|key| self.runs.get_mut(&key))
-            && matches!(run.progress, Progress::Launching(_))
+            && let Progress::Launching(launch) = &run.progress
+            && launch.is_launching()
         {
             run::log(run.signal(signal, Scope::Group));
         }

@@ -302,7 +302,12 @@ impl Unit {
 
     /// Wishes it down and up again, as one wish: a stop in between calls it off.
     pub fn restart(&self) {
-        self.tell(Event::restart());
+        self.restart_within(Grace::Policy);
+    }
+
+    /// The same with a grace of its own for the half that brings it down.
+    pub fn restart_within(&self, grace: Grace) {
+        self.tell(Event::RestartRequested { grace });
     }
 
     /// Wishes a signal sent to its main process, if there is one. Changes no intent.
