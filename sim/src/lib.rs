@@ -50,6 +50,8 @@ pub mod marks;
 pub mod model;
 pub mod observation;
 pub mod race;
+#[cfg(feature = "real")]
+pub mod real;
 pub mod reference;
 pub mod replay;
 pub mod screen;

@@ -70,6 +70,9 @@ enum Command {
     Timeline(TimelineArguments),
     /// Draw the state diagram of a policy, as the exhaustive search has seen it.
     Graph(GraphArguments),
+    /// Run cases on real processes, and judge what was recorded.
+    #[cfg(feature = "real")]
+    Real(cli::real::RealArguments),
     /// Hunt every bug of the bank, and print who finds it, how soon and with which case.
     Bugs(BugsArguments),
 }
@@ -92,6 +95,13 @@ struct CheckArguments {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "real")]
+    let launcher = {
+        // Before anything else: this may be the helper that starts programs, or a program that is started.
+        let launcher = monitor_os::Launcher::enter();
+        monitor_sim::real::enter();
+        launcher
+    };
     let code = match Arguments::parse().command {
         Command::Check(arguments) => match arguments.sabotage {
             Some(bug) => check_sabotaged(&arguments, bug),
@@ -102,6 +112,8 @@ fn main() -> ExitCode {
         Command::Merge(arguments) => cli::campaign::merge(&arguments),
         Command::Timeline(arguments) => cli::timeline::timeline(&arguments),
         Command::Graph(arguments) => cli::graph::graph(&arguments),
+        #[cfg(feature = "real")]
+        Command::Real(arguments) => cli::real::real(&arguments, &launcher),
         Command::Bugs(arguments) if cli::bugs::bugs(&arguments, bar) => 0,
         Command::Bugs(_) => BLIND,
     };

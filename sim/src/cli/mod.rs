@@ -3,6 +3,8 @@
 pub(crate) mod bugs;
 pub(crate) mod campaign;
 pub(crate) mod graph;
+#[cfg(feature = "real")]
+pub(crate) mod real;
 pub(crate) mod replay;
 pub(crate) mod timeline;
 

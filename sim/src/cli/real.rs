@@ -1,0 +1,239 @@
+//! The subcommand `real`: cases on Linux, with processes that follow their scripts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anstream::{eprintln, println};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use monitor_core::{Exit, Millis};
+use monitor_os::{Launcher, now};
+use monitor_sim::case::Case;
+use monitor_sim::choices::Seeded;
+use monitor_sim::real::{self, Leftovers, Likeness, Performance, Stage, fit};
+
+use super::{Artifact, INTERNAL, VIOLATED, artifact};
+
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct RealArguments {
+    /// Cases to play, each once; without any, cases are drawn until the budget is used up.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How long to go on with cases that are drawn.
+    #[arg(long, value_name = "TIME", default_value = "60s", conflicts_with = "files")]
+    budget: Millis,
+    /// How many cases to draw at most.
+    #[arg(long, value_name = "N", conflicts_with = "files")]
+    cases: Option<u64>,
+    /// The first seed; each case takes the next one.
+    #[arg(long, value_name = "SEED", default_value_t = 0, conflicts_with = "files")]
+    seed: u64,
+    /// How many cases are played at once.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    width: usize,
+    /// How long a case may take in the virtual world [default: 15s, and 2s for those that are drawn].
+    #[arg(long, value_name = "TIME")]
+    limit: Option<Millis>,
+    /// Where cases are kept in which something was wrong.
+    #[arg(long, value_name = "DIR", default_value = "monitor-sim-failures")]
+    out: PathBuf,
+}
+
+/// How many cases with a fault are shown.
+const SHOWN_MAX: u64 = 3;
+
+const AFTER_HELP: &str = "\
+Each case runs under the supervisor of monitor-os, with this program as the process that follows the
+script. Everything is recorded, and the record must be accepted by the machine and by every oracle. How a
+run is told to have ended must be a way in which it can have ended, no two runs of a unit live at a time,
+and afterwards there is no zombie, no descriptor and no process left that was not told of.
+
+Examples:
+  monitor-sim real --budget 60s            drawn cases for a minute
+  monitor-sim real sim/cases/*.txt         the cases of the simulator; what only a virtual world can do is
+                                           skipped, and why is said";
+
+/// What was seen in all performances.
+#[derive(Default)]
+struct Tally {
+    cases: u64,
+    steps: u64,
+    runs: u64,
+    exits: BTreeMap<Exit, u64>,
+    leaked: u64,
+    likeness: BTreeMap<Likeness, u64>,
+    faults: u64,
+}
+
+impl Tally {
+    fn add(&mut self, seen: &Performance) {
+        self.cases += 1;
+        self.steps += seen.steps as u64;
+        self.runs += seen.runs as u64;
+        self.leaked += seen.leaked as u64;
+        for &exit in &seen.exits {
+            *self.exits.entry(exit).or_default() += 1;
+        }
+        *self.likeness.entry(seen.likeness).or_default() += 1;
+        self.faults += u64::from(seen.fault.is_some());
+    }
+
+    fn alike(&self, likeness: Likeness) -> u64 {
+        self.likeness.get(&likeness).copied().unwrap_or(0)
+    }
+}
+
+pub(crate) fn real(arguments: &RealArguments, launcher: &Launcher) -> u8 {
+    let played = if arguments.files.is_empty() {
+        drawn(arguments, launcher)
+    } else {
+        given(arguments, launcher)
+    };
+    played.unwrap_or_else(|error| {
+        eprintln!(
+            "monitor-sim: {error}: the kernel's own limits are in the way, or /proc is missing"
+        );
+        INTERNAL
+    })
+}
+
+/// Plays what is given; each case once.
+fn given(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
+    let mut cases = Vec::new();
+    for path in &arguments.files {
+        match artifact(path) {
+            Ok(Artifact::Case(case)) => {
+                match fit(&case, arguments.limit.unwrap_or(Millis::from_secs(15))) {
+                    Ok(()) => cases.push((path.clone(), *case)),
+                    Err(unfit) => println!("  skipped  {}: {unfit}", path.display()),
+                }
+            }
+            Ok(Artifact::Record(_)) => println!("  skipped  {}: it is a record", path.display()),
+            Err(code) => return Ok(code),
+        }
+    }
+    let paths: Vec<(PathBuf, Case)> = cases.clone();
+    let mut cases = cases.into_iter();
+    let name = |case: &Case| paths.iter().find(|(_, known)| known == case);
+    perform(
+        arguments,
+        launcher,
+        || cases.next().map(|(_, case)| case),
+        |seen| {
+            let path = name(&seen.case).map(|(path, _)| path.display().to_string());
+            let likeness = match seen.likeness {
+                Likeness::Same => "as in the simulator",
+                Likeness::Late => "as in the simulator when things are late",
+                Likeness::Other => "another life than in the simulator",
+            };
+            let verdict = if seen.fault.is_some() { "FAIL   " } else { "accepted" };
+            println!("  {verdict} {}: {} steps, {likeness}", path.unwrap_or_default(), seen.steps);
+        },
+    )
+}
+
+/// Plays cases that are drawn, until the budget is used up.
+fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
+    let ends = now().after(arguments.budget);
+    let mut seeds =
+        arguments.seed..arguments.seed.saturating_add(arguments.cases.unwrap_or(u64::MAX));
+    let bar = ProgressBar::new(u64::from(arguments.budget.as_u32()) / 1_000);
+    if let Ok(style) = ProgressStyle::with_template("{msg:<34} {wide_bar} {pos}/{len} s") {
+        bar.set_style(style);
+    }
+    let begun = now();
+    let mut played = 0_u64;
+    let limit = arguments.limit.unwrap_or(Millis::from_secs(2));
+    let code = perform(
+        arguments,
+        launcher,
+        || {
+            let open = now() < ends;
+            let fitting = |seed| {
+                let case = real::case(&mut Seeded::new(seed));
+                fit(&case, limit).is_ok().then_some(case)
+            };
+            if open { seeds.find_map(fitting) } else { None }
+        },
+        |_| {
+            played += 1;
+            let seconds = now().nanos_since(begun) / 1_000_000_000;
+            bar.set_position(seconds);
+            bar.set_message(format!("{played} cases on real processes"));
+        },
+    );
+    bar.finish_and_clear();
+    code
+}
+
+/// Plays cases, prints what was wrong with each and the sum of all.
+fn perform(
+    arguments: &RealArguments,
+    launcher: &Launcher,
+    next: impl FnMut() -> Option<Case>,
+    mut told: impl FnMut(&Performance),
+) -> io::Result<u8> {
+    let mut stage = Stage::new(launcher.clone(), "/proc/self/exe")?;
+    let before = Leftovers::look(stage.folder())?;
+    let begun = now();
+    let mut tally = Tally::default();
+    stage.perform(arguments.width.max(1), next, |seen| {
+        told(&seen);
+        tally.add(&seen);
+        if let Some(fault) = seen.fault.as_ref().filter(|_| tally.faults <= SHOWN_MAX) {
+            println!("FAIL {fault}");
+            println!("{}", seen.case);
+            keep(&arguments.out, tally.faults, &seen);
+        }
+    })?;
+    let seconds = now().nanos_since(begun) as f64 / 1e9;
+    let after = Leftovers::look(stage.folder())?;
+    let left = after.actors.len();
+    after.end(stage.folder());
+    let descriptors = after.descriptors.saturating_sub(before.descriptors);
+    let untold = left.saturating_sub(usize::try_from(tally.leaked).unwrap_or(usize::MAX));
+    print(&tally, seconds);
+    println!("  zombies left                 {:>9}", after.zombies);
+    println!("  descriptors left             {descriptors:>9}");
+    println!("  processes left and not told  {untold:>9}");
+    println!("  cases with a fault           {:>9}", tally.faults);
+    let clean = tally.faults == 0 && after.zombies == 0 && descriptors == 0 && untold == 0;
+    Ok(if clean { 0 } else { VIOLATED })
+}
+
+fn print(tally: &Tally, seconds: f64) {
+    println!("\n  cases on real processes      {:>9}   in {seconds:.1} s", tally.cases);
+    println!("  steps, each accepted         {:>9}", tally.steps);
+    println!("  runs                         {:>9}", tally.runs);
+    for (exit, count) in &tally.exits {
+        println!("    ended with {:<17} {count:>9}", exit.to_string());
+    }
+    println!("  told as left alone           {:>9}", tally.leaked);
+    println!("  lives as in the simulator    {:>9}", tally.alike(Likeness::Same));
+    println!("    when things are late       {:>9}", tally.alike(Likeness::Late));
+    println!("    other, in a race           {:>9}", tally.alike(Likeness::Other));
+}
+
+/// Keeps a case with the records of its units.
+fn keep(folder: &Path, number: u64, seen: &Performance) {
+    let path = folder.join(format!("real-{number}.txt"));
+    let record = |unit| folder.join(format!("real-{number}.{unit}.jsonl"));
+    let kept = fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&path, seen.case.to_string()))
+        .and_then(|()| {
+            let mut records = seen.records.iter().enumerate();
+            records.try_for_each(|(unit, text)| fs::write(record(unit), text))
+        });
+    match kept {
+        Ok(()) => println!(
+            "replay   monitor-sim replay {0}\npicture  monitor-sim timeline {0}",
+            record(0).display()
+        ),
+        Err(error) => {
+            eprintln!("monitor-sim: {}: {error}: the case is printed only", path.display())
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The child: a process that does what the script of its run says.
+//!
+//! It is this program once more, under a name of its own. Which run it is it reads from a file that it
+//! holds the lock of for as long as it lives: so two of one unit at a time are seen by the second.
+
+use std::env;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use monitor_core::{Exit, Millis};
+use monitor_os::{Command, CommandError, Moment, now};
+use rustix::fs::{FlockOperation, flock};
+use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::case::{Case, OnStop, Script};
+
+/// If this process was started as an actor, plays the part and does not return.
+///
+/// Call it before anything else in `main`.
+pub fn enter() {
+    let mut args = env::args_os().skip(1);
+    if args.next().is_some_and(|name| name == NAME) {
+        let words: Vec<PathBuf> = args.map(PathBuf::from).collect();
+        let code = act(&words).unwrap_or_else(|error| {
+            // Whoever cannot be told sees by the code that this is no end that a script asked for.
+            let runs = words.last().map(PathBuf::as_path);
+            runs.map(|runs| fs::write(note(runs), error.to_string()).ok());
+            CONFUSED
+        });
+        process::exit(code);
+    }
+}
+
+/// The part of one unit of a case.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    case: PathBuf,
+    unit: usize,
+    runs: PathBuf,
+}
+
+impl Actor {
+    /// Writes down the part of a unit, in files of a folder that nobody else uses.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn write(folder: &Path, name: &str, case: &Case, unit: usize) -> io::Result<Self> {
+        let path = folder.join(format!("{name}.case"));
+        fs::write(&path, case.to_string())?;
+        let runs = folder.join(format!("{name}.{unit}"));
+        fs::write(&runs, "0")?;
+        Ok(Self { case: path, unit, runs })
+    }
+
+    /// What to run, with `program` as a program that calls [`enter`].
+    ///
+    /// # Errors
+    /// A path with a NUL byte.
+    pub fn command(&self, program: &Path) -> Result<Command, CommandError> {
+        let unit = PathBuf::from(self.unit.to_string());
+        Command::new(program, [Path::new(NAME), &self.case, &unit, &self.runs])
+    }
+
+    /// How many runs of it have begun.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn begun(&self) -> io::Result<u32> {
+        let text = fs::read_to_string(&self.runs)?;
+        text.trim().parse().map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+
+    /// What an actor has to complain of: it was the second at a time, or could not play.
+    #[must_use]
+    pub fn complaint(&self) -> Option<String> {
+        fs::read_to_string(note(&self.runs)).ok()
+    }
+}
+
+/// What every actor bears on its command line.
+pub(super) const NAME: &str = "monitor-sim-actor";
+/// The word in the place of the case for what an actor leaves.
+const MEMBER: &str = "member";
+/// The code of an actor that cannot play, which no script asks for.
+const CONFUSED: i32 = 99;
+
+/// Where a complaint is written.
+fn note(runs: &Path) -> PathBuf {
+    let mut name = runs.as_os_str().to_owned();
+    name.push(".complaint");
+    name.into()
+}
+
+fn act(words: &[PathBuf]) -> io::Result<i32> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+    if let [member, on_stop, _runs] = words
+        && member == Path::new(MEMBER)
+    {
+        let on_stop = on_stop.to_str().and_then(read_on_stop).ok_or_else(invalid)?;
+        let heard = listen(on_stop)?;
+        // Whoever waits for this may go on: signals are heard from now on. It may have been killed meanwhile.
+        let mut out = io::stdout();
+        out.write_all(b".").and_then(|()| out.flush()).ok();
+        return Ok(live(&heard, on_stop, None));
+    }
+    let [case, unit, runs] = words else { return Err(invalid()) };
+    let unit = unit.to_str().and_then(|unit| unit.parse().ok()).ok_or_else(invalid)?;
+    let text = fs::read_to_string(case)?;
+    let case: Case = text.parse().map_err(|_| invalid())?;
+    let mut held = OpenOptions::new().read(true).write(true).open(runs)?;
+    let nth = take_turn(&mut held)?;
+    let script = case.script(unit, nth);
+    play(&script, runs)
+}
+
+/// Holds the file, counts the run, and says which one it is, from 0.
+fn take_turn(held: &mut File) -> io::Result<usize> {
+    if flock(&*held, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Err(io::Error::other("two at a time"));
+    }
+    let mut text = String::new();
+    held.read_to_string(&mut text)?;
+    let nth: usize = text.trim().parse().map_err(|_| io::ErrorKind::InvalidData)?;
+    held.rewind()?;
+    held.write_all((nth + 1).to_string().as_bytes())?;
+    Ok(nth)
+}
+
+fn play(script: &Script, runs: &Path) -> io::Result<i32> {
+    let heard = listen(script.on_stop)?;
+    if let Some(on_stop) = script.leaves {
+        leave(on_stop, runs)?;
+    }
+    let end = script.lives.map(|lives| (now().after(lives), script.exits));
+    Ok(live(&heard, script.on_stop, end))
+}
+
+/// Starts something that stays in the group, and waits until it hears signals. It bears the name of the file, so
+/// that it can be found.
+fn leave(on_stop: OnStop, runs: &Path) -> io::Result<()> {
+    let words = [NAME, MEMBER, &write_on_stop(on_stop)];
+    let mut member = process::Command::new(env::current_exe()?)
+        .args(words)
+        .arg(runs)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    if let Some(out) = &mut member.stdout {
+        // It may have been killed meanwhile, with the group.
+        out.read_exact(&mut [0]).ok();
+    }
+    Ok(())
+}
+
+/// Lets signals come by a channel, as far as they do not just kill. SIGHUP does nothing, as in the virtual world.
+fn listen(on_stop: OnStop) -> io::Result<mpsc::Receiver<i32>> {
+    let stops = [SIGTERM, SIGINT, SIGQUIT, SIGABRT];
+    let heard: &[i32] = if on_stop == OnStop::Dies(Millis::ZERO) { &[] } else { &stops };
+    let mut signals = Signals::new([&[SIGHUP], heard].concat())?;
+    let (tell, told) = mpsc::channel();
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            if signal != SIGHUP && tell.send(signal).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(told)
+}
+
+/// Lives to the end of the script, or to that of a stop; returns the code to exit with.
+fn live(heard: &mpsc::Receiver<i32>, on_stop: OnStop, end: Option<(Moment, Exit)>) -> i32 {
+    let mut death: Option<(Moment, i32)> = None;
+    loop {
+        let next = [end.map(|(at, _)| at), death.map(|(at, _)| at)].into_iter().flatten().min();
+        let left = next.map_or(FOR_EVER, |at| Duration::from_nanos(at.nanos_since(now())));
+        match heard.recv_timeout(left) {
+            Ok(signal) => {
+                if let OnStop::Dies(delay) = on_stop {
+                    death = death.or_else(|| Some((now().after(delay), signal)));
+                }
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        if let Some((at, signal)) = death
+            && at <= now()
+        {
+            return die(signal);
+        }
+        if let Some((at, exit)) = end
+            && at <= now()
+        {
+            return match exit {
+                Exit::Code(code) => i32::from(code),
+                Exit::Signal(signal) => die(i32::from(signal.number())),
+                Exit::Unknown => CONFUSED,
+            };
+        }
+    }
+}
+
+/// Dies of a signal; returns only if that cannot be.
+fn die(signal: i32) -> i32 {
+    emulate_default_handler(signal).ok();
+    CONFUSED
+}
+
+fn write_on_stop(on_stop: OnStop) -> String {
+    match on_stop {
+        OnStop::Ignores => "ignores".into(),
+        OnStop::Dies(delay) => delay.to_string(),
+    }
+}
+
+fn read_on_stop(text: &str) -> Option<OnStop> {
+    match text {
+        "ignores" => Some(OnStop::Ignores),
+        delay => delay.parse().ok().map(OnStop::Dies),
+    }
+}
+
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3_600);

@@ -1,0 +1,108 @@
+//! Which cases can be played for real, and what is in the way of the others.
+
+use std::fmt;
+
+use monitor_core::{Event, Exit, Millis, StopMode};
+use monitor_os::Core;
+
+use crate::case::{Case, Script, Start, What};
+use crate::hunt::STEPS_MAX;
+use crate::world;
+
+/// What is in the way of playing a case for real.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unfit {
+    /// A start takes a time of its own, or fails: the kernel's own starts do not follow a script.
+    ScriptedStart,
+    /// Notices, signals or the output are at fault.
+    Fault,
+    /// A process ends and nobody knows how.
+    UnknownExit,
+    /// The numbers, the disk, the timers or the saves are at fault.
+    WorldFault,
+    /// It is told facts that only the kernel can tell.
+    ToldFact,
+    /// The monitor or the machine dies, or the clock is set.
+    Accident,
+    /// In the virtual world it takes longer than this.
+    TooLong(Millis),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ScriptedStart => f.write_str("its starts are late or fail by a script"),
+            Self::Fault => f.write_str("notices, signals or the output are at fault"),
+            Self::UnknownExit => f.write_str("a process ends and nobody knows how"),
+            Self::WorldFault => f.write_str("numbers, disk, timers or saves are at fault"),
+            Self::ToldFact => f.write_str("it is told facts that only a kernel can tell"),
+            Self::Accident => f.write_str("the monitor or the machine dies, or a clock is set"),
+            Self::TooLong(limit) => write!(f, "it takes longer than {limit}, or has no end"),
+        }
+    }
+}
+
+/// Whether a case can be played for real within `limit`.
+///
+/// # Errors
+/// The first thing that is in the way.
+pub fn fit(case: &Case, limit: Millis) -> Result<(), Unfit> {
+    let nothing = Millis::ZERO;
+    let plain = case.timers_late == nothing && case.saves_fail_until == nothing;
+    if !plain || case.pids.is_some() || case.disk.is_some() {
+        return Err(Unfit::WorldFault);
+    }
+    for unit in 0..case.units() {
+        case.unit(unit).1.iter().try_for_each(script)?;
+    }
+    case.inputs.iter().try_for_each(|input| what(input.what))?;
+    let trace = world::run(case, Core, STEPS_MAX).trace;
+    let last = trace.last().map_or(0, |line| line.at.as_millis());
+    if trace.len() >= STEPS_MAX || last > u64::from(limit.as_u32()) {
+        return Err(Unfit::TooLong(limit));
+    }
+    Ok(())
+}
+
+fn script(script: &Script) -> Result<(), Unfit> {
+    if script.start != Start::After(Millis::ZERO) {
+        return Err(Unfit::ScriptedStart);
+    }
+    if script.is_faulty() {
+        return Err(Unfit::Fault);
+    }
+    if script.exits == Exit::Unknown && script.lives.is_some() {
+        return Err(Unfit::UnknownExit);
+    }
+    Ok(())
+}
+
+const fn what(what: What) -> Result<(), Unfit> {
+    match what {
+        What::Amend(_) | What::Heal => Ok(()),
+        What::Crash { .. } | What::Reboot { .. } | What::Wall(_) | What::Suspend(_) => {
+            Err(Unfit::Accident)
+        }
+        What::Tell(event) => match event {
+            Event::StartRequested
+            | Event::StopRequested {
+                mode: StopMode::Graceful(_) | StopMode::Kill | StopMode::OnNextExit,
+                ..
+            }
+            | Event::RestartRequested { .. }
+            | Event::SignalRequested { .. }
+            | Event::ResetRequested
+            | Event::RetryRequested => Ok(()),
+            Event::PolicyChanged
+            | Event::Started { .. }
+            | Event::StartFailed { .. }
+            | Event::Ready { .. }
+            | Event::Ping { .. }
+            | Event::Unhealthy { .. }
+            | Event::Exited { .. }
+            | Event::Released { .. }
+            | Event::TimerFired { .. }
+            | Event::Recovered { .. } => Err(Unfit::ToldFact),
+        },
+    }
+}

@@ -1,0 +1,79 @@
+//! What is left of a performance in the system: zombies, descriptors, actors.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::actor::NAME;
+
+/// What this process and its actors have in the system, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// Open descriptors of this process.
+    pub descriptors: usize,
+    /// Children that ended and were not reaped.
+    pub zombies: usize,
+    /// Actors that run, of any performance in this folder, by number.
+    pub actors: BTreeSet<u32>,
+}
+
+impl Leftovers {
+    /// Looks. `folder` is the one of the actors; those of other folders are not counted.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub fn look(folder: &Path) -> io::Result<Self> {
+        let mut found =
+            Self { descriptors: fs::read_dir("/proc/self/fd")?.count(), ..Self::default() };
+        let me = std::process::id();
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            // Whoever cannot be read has ended meanwhile.
+            let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { continue };
+            let Some((state, parent)) = state_and_parent(&stat) else { continue };
+            if state == 'Z' {
+                found.zombies += usize::from(parent == me);
+            } else if is_actor(pid, folder) {
+                found.actors.insert(pid);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Leftovers {
+    /// Kills the actors, each only if it still is one.
+    pub fn end(&self, folder: &Path) {
+        for &pid in &self.actors {
+            let held = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            let held = held.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+            // Looked at again while it is held: the number cannot go to another any more.
+            if let Some(held) = held.filter(|_| is_actor(pid, folder)) {
+                // It has ended meanwhile: as good.
+                pidfd_send_signal(held, Signal::KILL).ok();
+            }
+        }
+    }
+}
+
+/// Whether a process is an actor, or what one of them left.
+fn is_actor(pid: u32, folder: &Path) -> bool {
+    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let mut words = line.split(|&byte| byte == 0).skip(1);
+    let place = folder.as_os_str().as_encoded_bytes();
+    words.next() == Some(NAME.as_bytes()) && words.any(|word| word.starts_with(place))
+}
+
+/// The state and the parent of `/proc/PID/stat`, counted from the end of the name, which may hold anything.
+fn state_and_parent(stat: &[u8]) -> Option<(char, u32)> {
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    let mut fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.next()?.parse().ok()?))
+}
