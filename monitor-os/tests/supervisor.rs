@@ -455,6 +455,52 @@ fn many_units_share_one_thread() {
 }
 
 #[test]
+fn one_stream_tells_of_all_units_also_of_later_ones() {
+    let supervisor = Supervisor::new().unwrap();
+    let mut events = supervisor.events();
+    let add = |name: &str, code: &str| {
+        let command = Command::new("/bin/sh", ["-c", code]).unwrap();
+        let unit = supervisor.add(name, command, "restart=no".parse::<Policy>().unwrap());
+        unit.start();
+        unit
+    };
+    let mut ended = || loop {
+        let notice = wait(events.next()).unwrap();
+        if notice.lifecycle() == Some(Lifecycle::Exited) {
+            return (notice.name.to_string(), notice.step.state.exit());
+        }
+    };
+    let first = add("first", "exit 1");
+    assert_eq!(ended(), ("first".into(), Some(Exit::Code(1))));
+    add("second", "exit 2");
+    assert_eq!(ended(), ("second".into(), Some(Exit::Code(2))));
+    first.start();
+    assert_eq!(ended(), ("first".into(), Some(Exit::Code(1))));
+    drop(supervisor);
+    while wait(events.next()).is_some() {}
+}
+
+/// Goal: what runs goes on, and the next run is of the new command.
+#[test]
+fn other_command_is_taken_by_the_next_run() {
+    let scene = Scene::new(FAST, "echo old > up; sleep 1000");
+    scene.unit.start();
+    wait_up(&scene.unit);
+    scene.line("up");
+    let run = scene.unit.state().state().run();
+    let path = scene.path("new");
+    let script = format!("echo new > {}; sleep 1000", path.display());
+    scene.unit.set_command(Command::new("/bin/sh", ["-c", &script]).unwrap());
+    // It is heard by the time of the wish after it.
+    scene.unit.start();
+    wait(scene.unit.wait_until(|_| true)).unwrap();
+    assert_eq!(scene.unit.state().state().run(), run);
+    assert!(!path.exists());
+    scene.unit.restart();
+    assert_eq!(line(&path), "new");
+}
+
+#[test]
 fn works_in_tokio_too() {
     let scene = Scene::new("restart=always", "exec sleep 1000");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

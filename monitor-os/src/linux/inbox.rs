@@ -20,6 +20,10 @@ pub(super) enum Message {
     Wish { unit: UnitId, wish: Wish, reply: Option<oneshot::Sender<StopResult>> },
     /// Somebody wants to be told what happens to a unit.
     Listen { unit: UnitId, listener: mpsc::UnboundedSender<Notice> },
+    /// Somebody wants to be told what happens to any unit.
+    ListenToAll { listener: mpsc::UnboundedSender<Notice> },
+    /// The next run of a unit is to be of another command.
+    Command { unit: UnitId, command: Box<Command> },
     /// Everything is to be brought down, and the thread to end.
     ShutDown,
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use monitor_core::{
     Event, Exit, Millis, Phase, Remains, RunId, Scope, Signal, StartFailure, State,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::adopted::Fate;
 use super::clock::now;
@@ -23,7 +23,7 @@ use super::process::{Ended, SignalError};
 use super::run::{self, Progress, Run};
 use super::spawn::{SpawnError, spawn};
 use super::state_dir::StateError;
-use super::status::StopResult;
+use super::status::{Notice, StopResult};
 use super::timer::Timer;
 use super::unit::{Unit, is_going_on};
 use super::wake::{Notifier, Wake};
@@ -42,6 +42,8 @@ pub(super) struct LinuxKernel {
     notifier: Notifier,
     inbox: Receiver<Message>,
     units: BTreeMap<UnitId, Unit>,
+    /// Who wants to hear of all units.
+    listeners: Vec<mpsc::UnboundedSender<Notice>>,
     /// The runs that are not released, by their keys in the epoll. A key is never used again.
     runs: BTreeMap<u64, Run>,
     next_key: u64,
@@ -107,6 +109,7 @@ impl LinuxKernel {
             notifier,
             inbox,
             units: BTreeMap::new(),
+            listeners: Vec::new(),
             runs: BTreeMap::new(),
             next_key: TIMER_KEY + 1,
             polls: BTreeSet::new(),
@@ -191,6 +194,12 @@ impl LinuxKernel {
             Message::Listen { unit, listener } => {
                 if let Some(unit) = self.units.get_mut(&unit) {
                     unit.listeners.push(listener);
+                }
+            }
+            Message::ListenToAll { listener } => self.listeners.push(listener),
+            Message::Command { unit, command } => {
+                if let Some(unit) = self.units.get_mut(&unit) {
+                    unit.command = *command;
                 }
             }
             Message::ShutDown => {
@@ -586,7 +595,7 @@ impl Kernel for LinuxKernel {
         }
         self.hurry_unwanted(report);
         if let Some(unit) = self.units.get_mut(&report.unit) {
-            unit.show(report);
+            unit.show(report, &mut self.listeners);
         }
         // After the status, so that whoever is answered finds what the answer is about.
         self.hear_wish(report);

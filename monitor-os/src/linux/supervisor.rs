@@ -157,6 +157,17 @@ impl Supervisor {
         Ok(self.join(name, command, policy, Some(memory), recovered))
     }
 
+    /// Everything that happens to any of its units from now on, those that are added later included, in order
+    /// and without loss.
+    ///
+    /// What is not read is kept in memory: drop the stream when it is not read any more.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        let (listener, notices) = unbounded::unbounded_channel();
+        self.thread.port.send(Message::ListenToAll { listener });
+        Events { notices }
+    }
+
     fn join(
         &self,
         name: Arc<str>,
@@ -322,6 +333,12 @@ impl Unit {
         self.wish(Wish::Policy(policy), None);
     }
 
+    /// Gives it another command, from its next run on. What runs goes on as it is.
+    pub fn set_command(&self, command: Command) {
+        let command = Box::new(command);
+        self.shared.port.send(Message::Command { unit: self.shared.id, command });
+    }
+
     /// Wishes earlier failures forgotten: the growth of the delay, the retries used, the starts counted.
     pub fn reset(&self) {
         self.tell(Event::ResetRequested);
@@ -421,7 +438,7 @@ impl Future for Stopping {
     }
 }
 
-/// A stream of what happens to a unit; made by [`Unit::events`].
+/// A stream of what happens to a unit, or to all; made by [`Unit::events`] and [`Supervisor::events`].
 #[derive(Debug)]
 pub struct Events {
     notices: unbounded::UnboundedReceiver<Notice>,

@@ -65,8 +65,12 @@ impl Unit {
         self.status.send_modify(|status| status.wishes += 1);
     }
 
-    /// Shows the state after a step, and tells those who listen.
-    pub(super) fn show(&mut self, report: &Report<'_>) {
+    /// Shows the state after a step, and tells those who listen to it or to all units.
+    pub(super) fn show(
+        &mut self,
+        report: &Report<'_>,
+        of_all: &mut Vec<mpsc::UnboundedSender<Notice>>,
+    ) {
         let after = report.step.state;
         self.status.send_modify(|status| {
             if status.state.phase() != after.phase() || status.state.run() != after.run() {
@@ -80,7 +84,7 @@ impl Unit {
         });
         let status = self.status.borrow().clone();
         telemetry::told(&self.name, report, &status);
-        if self.listeners.is_empty() {
+        if self.listeners.is_empty() && of_all.is_empty() {
             return;
         }
         let notice = Notice {
@@ -93,7 +97,9 @@ impl Unit {
             delay: report.delay,
             status,
         };
-        self.listeners.retain(|listener| listener.send(notice.clone()).is_ok());
+        for listeners in [&mut self.listeners, of_all] {
+            listeners.retain(|listener| listener.send(notice.clone()).is_ok());
+        }
     }
 
     /// Takes note of who stopped the unit in the state `before`, to be answered when that run is over.

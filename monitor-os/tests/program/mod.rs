@@ -30,8 +30,13 @@ pub(crate) struct Running {
 impl Running {
     /// The monitor obeys signals also where whoever runs the tests ignores them.
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::task("run", args)
+    }
+
+    /// The same of another task than `run`.
+    pub(crate) fn task(task: &str, args: &[&str]) -> Self {
         let mut child = Command::new("env")
-            .args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_monitor"), "run"])
+            .args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_monitor"), task])
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -19,6 +19,8 @@ pub(crate) struct Args {
 pub(crate) enum Task {
     /// Run a command under supervision until it is down for good
     Run(Box<RunArgs>),
+    /// Run many commands from one process, as files in TOML say
+    Up(UpArgs),
     /// Say how the command is, why, and what comes next
     Status(StatusArgs),
     /// Bring the command down: the stop signal, the grace, then the kill
@@ -41,17 +43,27 @@ pub(crate) enum Task {
     Events(EventsArgs),
 }
 
-/// Which monitor is asked.
+/// Which monitor is asked, and which of its units.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
 pub(crate) struct Target {
-    /// The name that was given to `monitor run --name`
-    #[arg(value_name = "NAME")]
+    /// The name that was given to `monitor run --name`; of `monitor up` also NAME/UNIT for one of its units
+    #[arg(value_name = "NAME", required_unless_present = "state", conflicts_with = "state")]
     pub(crate) name: Option<String>,
 
-    /// The directory that was given to `monitor run --state`
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// What stands in the place of a name.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Place {
+    /// The directory that was given to `monitor run --state`, in the place of NAME
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
+
+    /// With --state: one unit of `monitor up`
+    #[arg(long, value_name = "UNIT", requires = "state")]
+    pub(crate) unit: Option<String>,
 }
 
 /// Asks a running monitor.
@@ -101,9 +113,8 @@ pub(crate) struct SignalArgs {
     #[arg(required = true, value_name = "WORDS")]
     pub(crate) words: Vec<String>,
 
-    /// The directory that was given to `monitor run --state`, in the place of NAME
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 /// Changes rules of the policy, without a restart.
@@ -118,9 +129,8 @@ pub(crate) struct SetArgs {
     #[arg(required = true, value_name = "WORDS")]
     pub(crate) words: Vec<String>,
 
-    /// The directory that was given to `monitor run --state`, in the place of NAME
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 /// Shows what happened, of which the monitor keeps the last 256 steps.
@@ -144,15 +154,15 @@ pub(crate) struct EventsArgs {
 /// # Errors
 /// What is missing.
 pub(crate) fn target_first(
-    state: Option<PathBuf>,
+    place: Place,
     mut words: Vec<String>,
     what: &str,
 ) -> Result<(Target, Vec<String>), String> {
-    let name = if state.is_some() { None } else { Some(words.remove(0)) };
+    let name = if place.state.is_some() { None } else { Some(words.remove(0)) };
     if words.is_empty() {
         return Err(format!("write NAME, or --state DIR, and then {what}"));
     }
-    Ok((Target { name, state }, words))
+    Ok((Target { name, place }, words))
 }
 
 /// Runs a command under supervision until it is down for good.
@@ -185,17 +195,8 @@ pub(crate) struct RunArgs {
     #[arg(long, help_heading = "Memory", requires = "memory")]
     pub(crate) stay: bool,
 
-    /// How lifecycle lines are written to standard error
-    #[arg(long, value_name = "FORM", help_heading = "Output", value_enum, default_value = "text")]
-    pub(crate) events: Form,
-
-    /// Write no lifecycle lines, only errors
-    #[arg(long, short, help_heading = "Output", action = ArgAction::SetTrue)]
-    pub(crate) quiet: bool,
-
-    /// Write every event and every decision to a file, one JSON object a line
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub(crate) record: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 
     /// The command to run, and its arguments
     #[arg(required_unless_present = "config", value_name = "COMMAND", trailing_var_arg = true)]
@@ -211,6 +212,46 @@ pub(crate) enum Form {
     Json,
 }
 
+/// Runs many commands from one process, as files in TOML say; see `monitor example-config`.
+///
+/// PATH is a directory, of which each file `UNIT.toml` is a unit, or a file with a table `[unit.UNIT]` for each.
+/// Each unit is supervised alone, as by `monitor run`, and remembered and controlled as with --name. Nothing is
+/// started if there is a mistake in any file. The monitor stays also if all units are down.
+#[derive(Debug, clap::Args)]
+#[command(after_help = UP_HELP)]
+pub(crate) struct UpArgs {
+    /// The directory or file that says what to run
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+
+    /// Remember the units under this name [default: the name of PATH, without .toml]
+    #[arg(long, value_name = "NAME", help_heading = "Memory", conflicts_with = "state")]
+    pub(crate) name: Option<String>,
+
+    /// Remember them in this directory
+    #[arg(long, value_name = "DIR", help_heading = "Memory")]
+    pub(crate) state: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// How it is told what happens.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutputArgs {
+    /// How lifecycle lines are written to standard error
+    #[arg(long, value_name = "FORM", help_heading = "Output", value_enum, default_value = "text")]
+    pub(crate) events: Form,
+
+    /// Write no lifecycle lines, only errors
+    #[arg(long, short, help_heading = "Output", action = ArgAction::SetTrue)]
+    pub(crate) quiet: bool,
+
+    /// Write every event and every decision to a file, one JSON object a line
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) record: Option<PathBuf>,
+}
+
 /// Says what files in TOML would have done, and what is wrong in them.
 ///
 /// Nothing is started. The exit status is 0 if all of them can be used, else 2.
@@ -223,6 +264,7 @@ pub(crate) struct CheckConfigArgs {
 
 const ASK_HELP: &str = "\
 The place of a NAME is $XDG_RUNTIME_DIR/monitor/NAME, or for root without it /run/monitor/NAME.
+Of a monitor of many units (`monitor up`), NAME alone means all of them.
 
 Exit status:
   0  done; of `status`: the command runs, or will
@@ -232,6 +274,29 @@ Exit status:
   4  the command is down; of `stop --wait` and `signal`: it had no process
   5  of `stop --wait`: it is down, after a kill
   6  of `stop --wait`: it is down, and something that it had started runs on";
+
+const UP_HELP: &str = "\
+Examples:
+  monitor up ./fleet                 run ./fleet/*.toml
+  monitor status fleet               all units, a line each
+  monitor status fleet/web           one of them in full
+  monitor restart fleet/web          and so stop, start, reset, signal, set, events
+  monitor stop fleet --wait          all of them; the monitor stays
+
+Signals to the monitor:
+  HUP          read the files again: new units are started, those that are gone are stopped, changed
+               ones get their new policy at once and their new command with their next run; if there
+               is a mistake in any file, nothing changes
+  TERM, INT    stop all units (each as its policy says), then exit
+  second INT   kill them at once
+
+  A unit whose file has gone while no monitor ran is taken over and stopped. One that a user has
+  stopped stays down, whatever the files say, until `monitor start`, also after a crash.
+
+Exit status:
+  0    all units were stopped
+  2    there is a mistake in a file, or in the options; nothing was started
+  125  the monitor itself failed, or another has the state directory";
 
 const AFTER_HELP: &str = "\
 Examples:

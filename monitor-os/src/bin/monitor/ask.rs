@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use monitor_os::remembered;
@@ -12,35 +12,50 @@ use crate::args::{EventsArgs, StatusArgs};
 use crate::control::client::{AskError, Asked, Patience};
 use crate::control::protocol::{Ask, Heard, Reply, Stopped, line};
 use crate::lines;
+use crate::roster::Extent;
 use crate::run::{put, say};
 use crate::screen::Screen;
-use crate::state::MemoryError;
+use crate::state::{MemoryError, Whom};
+use crate::table::table;
 
 /// `monitor status`.
 pub(crate) fn status(args: &StatusArgs) -> ExitCode {
-    with_place(args.target.place(), |place| {
-        let Reply::Status(report) = one(place, Ask::Status)? else {
-            return Err(odd());
-        };
-        if args.json {
-            put(io::stdout(), json(&report))?;
-        } else {
-            put(io::stdout(), Screen(&report).to_string())?;
+    with_whom(args.target.whom(), |whom| match one(whom, Ask::Status)? {
+        Reply::Status(report) => {
+            let text = if args.json { json(&report) } else { Screen(&report).to_string() };
+            put(io::stdout(), text)?;
+            Ok(if report.down { NOT_RUNNING } else { DONE })
         }
-        Ok(if report.down { NOT_RUNNING } else { DONE })
+        Reply::Overview(overview) => {
+            let text = if args.json { json(&overview) } else { table(&overview.units).to_string() };
+            put(io::stdout(), text)?;
+            let down = overview.units.iter().all(|unit| unit.down);
+            Ok(if down { NOT_RUNNING } else { DONE })
+        }
+        Reply::Heard(_)
+        | Reply::Stopped(_)
+        | Reply::StoppedUnit { .. }
+        | Reply::Told(_)
+        | Reply::Missed(_)
+        | Reply::End
+        | Reply::Refused(_) => Err(odd()),
     })
 }
 
 /// `monitor events`.
 pub(crate) fn events(args: &EventsArgs) -> ExitCode {
-    with_place(args.target.place(), |place| {
+    with_whom(args.target.whom(), |whom| {
+        let extent = match (&whom.unit, one(whom, Ask::Status)?) {
+            (None, Reply::Overview(_)) => Extent::Many,
+            _ => Extent::One,
+        };
         let patience = if args.follow { Patience::Endless } else { Patience::Short };
-        let mut asked = ask(place, Ask::Events { follow: args.follow }, patience)?;
+        let mut asked = ask(whom, Ask::Events { follow: args.follow }, patience)?;
         loop {
             match asked.next()? {
                 Reply::Told(told) if args.json => put(io::stdout(), json(&told))?,
                 Reply::Told(told) => {
-                    if let Some(line) = lines::line(&told) {
+                    if let Some(line) = lines::line(&told, extent) {
                         put(io::stdout(), format!("{line}\n"))?;
                     }
                 }
@@ -48,55 +63,115 @@ pub(crate) fn events(args: &EventsArgs) -> ExitCode {
                     say(&format_args!("monitor: {count} earlier entries are not kept any more"))
                 }
                 Reply::End => return Ok(DONE),
-                Reply::Status(_) | Reply::Heard(_) | Reply::Stopped(_) | Reply::Refused(_) => {
-                    return Err(odd());
-                }
+                Reply::Status(_)
+                | Reply::Overview(_)
+                | Reply::Heard(_)
+                | Reply::Stopped(_)
+                | Reply::StoppedUnit { .. }
+                | Reply::Refused(_) => return Err(odd()),
             }
         }
     })
 }
 
 /// `monitor stop`, with or without waiting for its end.
-pub(crate) fn stop(place: Result<PathBuf, MemoryError>, patience: Patience) -> ExitCode {
-    with_place(place, |place| match patience {
-        Patience::Short => {
-            let heard = wish(place, Ask::Stop { wait: false })?;
-            put(io::stdout(), format!("{}\n", heard.explain))?;
-            Ok(if heard.was_down { NOT_RUNNING } else { DONE })
+pub(crate) fn stop(whom: Result<Whom, MemoryError>, patience: Patience) -> ExitCode {
+    with_whom(whom, |whom| {
+        if patience == Patience::Short {
+            return each(whom, Ask::Stop { wait: false }, |heard| {
+                (heard.explain.clone(), if heard.was_down { NOT_RUNNING } else { DONE })
+            });
         }
-        Patience::Endless => {
-            let mut asked = ask(place, Ask::Stop { wait: true }, patience)?;
-            let Reply::Stopped(stopped) = asked.next()? else {
-                return Err(odd());
-            };
-            let (text, code) = match stopped {
-                Stopped::Graceful => ("stopped: it ended when it was asked to", DONE),
-                Stopped::Killed => ("stopped: it was killed", KILLED),
-                Stopped::Leaked => {
-                    ("stopped, and something that it had started runs on: see by `ps`", LEAKED)
+        let mut asked = ask(whom, Ask::Stop { wait: true }, patience)?;
+        let mut codes = Vec::new();
+        loop {
+            match asked.next()? {
+                Reply::Stopped(how) => {
+                    let (text, code) = stopped(how);
+                    put(io::stdout(), format!("{text}\n"))?;
+                    return Ok(code);
                 }
-                Stopped::NotRunning => ("stopped: there was no process", NOT_RUNNING),
-            };
-            put(io::stdout(), format!("{text}\n"))?;
-            Ok(code)
+                Reply::StoppedUnit { unit, how } => {
+                    let (text, code) = stopped(how);
+                    put(io::stdout(), format!("{unit}: {text}\n"))?;
+                    codes.push(code);
+                }
+                Reply::End => return Ok(worst(&codes)),
+                Reply::Status(_)
+                | Reply::Overview(_)
+                | Reply::Heard(_)
+                | Reply::Told(_)
+                | Reply::Missed(_)
+                | Reply::Refused(_) => return Err(odd()),
+            }
         }
     })
+}
+
+const fn stopped(how: Stopped) -> (&'static str, u8) {
+    match how {
+        Stopped::Graceful => ("stopped: it ended when it was asked to", DONE),
+        Stopped::Killed => ("stopped: it was killed", KILLED),
+        Stopped::Leaked => {
+            ("stopped, and something that it had started runs on: see by `ps`", LEAKED)
+        }
+        Stopped::NotRunning => ("stopped: there was no process", NOT_RUNNING),
+    }
+}
+
+/// The exit status for all units: the worst of those that had a process, if one had.
+fn worst(codes: &[u8]) -> u8 {
+    let had = codes.iter().filter(|&&code| code != NOT_RUNNING);
+    had.max().copied().unwrap_or(NOT_RUNNING)
 }
 
 /// `monitor start`, `restart`, `reset`: a wish that is heard at once.
-pub(crate) fn tell(place: Result<PathBuf, MemoryError>, ask: Ask) -> ExitCode {
-    with_place(place, |place| {
-        let heard = wish(place, ask)?;
-        let nothing = if heard.counted { "" } else { "nothing to do: " };
-        put(io::stdout(), format!("{nothing}{}\n", heard.explain))?;
-        Ok(DONE)
+pub(crate) fn tell(whom: Result<Whom, MemoryError>, ask: Ask) -> ExitCode {
+    with_whom(whom, |whom| {
+        each(whom, ask, |heard| {
+            let nothing = if heard.counted { "" } else { "nothing to do: " };
+            (format!("{nothing}{}", heard.explain), DONE)
+        })
     })
 }
 
+/// Wishes something of one unit or of all, and shows each answer.
+fn each(whom: &Whom, question: Ask, show: impl Fn(&Heard) -> (String, u8)) -> Result<u8, Trouble> {
+    let mut asked = ask(whom, question, Patience::Short)?;
+    let mut codes = Vec::new();
+    loop {
+        match asked.next()? {
+            Reply::Heard(heard) => {
+                let (text, code) = show(&heard);
+                match &heard.unit {
+                    None => {
+                        put(io::stdout(), format!("{text}\n"))?;
+                        return Ok(code);
+                    }
+                    Some(unit) => put(io::stdout(), format!("{unit}: {text}\n"))?,
+                }
+                codes.push(code);
+            }
+            Reply::End if codes.is_empty() => {
+                say(&"monitor: it has no units");
+                return Ok(DONE);
+            }
+            Reply::End => return Ok(worst(&codes)),
+            Reply::Status(_)
+            | Reply::Overview(_)
+            | Reply::Stopped(_)
+            | Reply::StoppedUnit { .. }
+            | Reply::Told(_)
+            | Reply::Missed(_)
+            | Reply::Refused(_) => return Err(odd()),
+        }
+    }
+}
+
 /// `monitor signal`.
-pub(crate) fn signal(place: Result<PathBuf, MemoryError>, signal: String) -> ExitCode {
-    with_place(place, |place| {
-        let heard = wish(place, Ask::Signal { signal: signal.clone() })?;
+pub(crate) fn signal(whom: Result<Whom, MemoryError>, signal: String) -> ExitCode {
+    with_whom(whom, |whom| {
+        let heard = wish(whom, Ask::Signal { signal: signal.clone() })?;
         match (heard.counted, heard.pid) {
             (true, Some(pid)) => put(io::stdout(), format!("{signal} sent to pid {pid}\n"))?,
             (true, None) => put(io::stdout(), format!("{signal} sent\n"))?,
@@ -110,19 +185,21 @@ pub(crate) fn signal(place: Result<PathBuf, MemoryError>, signal: String) -> Exi
 }
 
 /// `monitor set`.
-pub(crate) fn set(place: Result<PathBuf, MemoryError>, rules: Vec<String>) -> ExitCode {
-    with_place(place, |place| {
-        let heard = wish(place, Ask::Set { rules })?;
+pub(crate) fn set(whom: Result<Whom, MemoryError>, rules: Vec<String>) -> ExitCode {
+    with_whom(whom, |whom| {
+        let heard = wish(whom, Ask::Set { rules })?;
         put(io::stdout(), format!("{}\n", heard.policy))?;
         Ok(DONE)
     })
 }
 
-fn wish(place: &Path, ask: Ask) -> Result<Heard, Trouble> {
-    match one(place, ask)? {
+fn wish(whom: &Whom, ask: Ask) -> Result<Heard, Trouble> {
+    match one(whom, ask)? {
         Reply::Heard(heard) => Ok(heard),
         Reply::Status(_)
+        | Reply::Overview(_)
         | Reply::Stopped(_)
+        | Reply::StoppedUnit { .. }
         | Reply::Told(_)
         | Reply::Missed(_)
         | Reply::End
@@ -130,12 +207,12 @@ fn wish(place: &Path, ask: Ask) -> Result<Heard, Trouble> {
     }
 }
 
-fn one(place: &Path, question: Ask) -> Result<Reply, Trouble> {
-    Ok(ask(place, question, Patience::Short)?.next()?)
+fn one(whom: &Whom, question: Ask) -> Result<Reply, Trouble> {
+    Ok(ask(whom, question, Patience::Short)?.next()?)
 }
 
-fn ask(place: &Path, ask: Ask, patience: Patience) -> Result<Asked, AskError> {
-    Asked::ask(place, ask, patience)
+fn ask(whom: &Whom, ask: Ask, patience: Patience) -> Result<Asked, AskError> {
+    Asked::ask(&whom.place, whom.unit.as_deref(), ask, patience)
 }
 
 /// Why a command has no result to show.
@@ -166,21 +243,21 @@ fn odd() -> Trouble {
     Trouble::Ask(AskError::Foreign("an answer to another question".into()))
 }
 
-fn with_place(
-    place: Result<PathBuf, MemoryError>,
-    command: impl FnOnce(&Path) -> Result<u8, Trouble>,
+fn with_whom(
+    whom: Result<Whom, MemoryError>,
+    command: impl FnOnce(&Whom) -> Result<u8, Trouble>,
 ) -> ExitCode {
-    let place = match place {
-        Ok(place) => place,
+    let whom = match whom {
+        Ok(whom) => whom,
         Err(error) => {
             say(&format_args!("monitor: {error}"));
             return ExitCode::from(FAILED);
         }
     };
-    let code = match command(&place) {
+    let code = match command(&whom) {
         Ok(code) => code,
         Err(Trouble::Ask(AskError::NoMonitor)) => {
-            say(&NoMonitor(&place));
+            say(&NoMonitor(&whom.place));
             NO_MONITOR
         }
         Err(Trouble::Ask(error)) => {

@@ -1,19 +1,21 @@
 //! Steps in the life of a process in words, and as lines that a person reads.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use monitor_core::{
     Exit, Found, Lifecycle, Millis, ProcessCommand, Reason, Remains, RunId, StartLimit,
 };
-use monitor_os::{Ended, Moment, Notice};
+use monitor_os::{Ended, Moment, Notice, UnitId};
 
+use crate::roster::Extent;
 use crate::told::Told;
 
-/// Puts steps into words; remembers when the run began.
+/// Puts steps into words; remembers when the run of each unit began.
 #[derive(Debug, Default)]
 pub(crate) struct Wording {
-    started: Option<Moment>,
+    started: BTreeMap<UnitId, Moment>,
 }
 
 impl Wording {
@@ -22,7 +24,7 @@ impl Wording {
         match lifecycle {
             // Said with the process id, as soon as the process is there.
             Lifecycle::Starting => {
-                self.started = Some(notice.at);
+                self.started.insert(notice.unit, notice.at);
                 return None;
             }
             // The line about the failed start has said it.
@@ -137,8 +139,8 @@ impl Wording {
             Exit::Signal(signal) => write!(line, "exited {run} by signal {signal}{core}")?,
             Exit::Unknown => write!(line, "exited {run}, nobody knows how")?,
         }
-        match self.started {
-            Some(started) => write!(line, " after {}", lasted(started, notice.at)),
+        match self.started.get(&notice.unit) {
+            Some(started) => write!(line, " after {}", lasted(*started, notice.at)),
             None => Ok(()),
         }
     }
@@ -164,12 +166,17 @@ fn lasted(from: Moment, to: Moment) -> String {
     format!("{}.{:02}s", hundredths / 100, hundredths % 100)
 }
 
-/// An entry as a line for a person, in colour; `None` if there is nothing to say.
-pub(crate) fn line(told: &Told) -> Option<String> {
+/// An entry as a line for a person, in colour, with the name of the unit where there are many; `None` if there is
+/// nothing to say.
+pub(crate) fn line(told: &Told, extent: Extent) -> Option<String> {
     let text = told.text.as_deref()?;
     let time = Moment::from_nanos(told.at_us.saturating_mul(NANOS_PER_MICRO)).to_string();
     let (dim, style) = (Style::new().dimmed(), style(&told.event));
-    Some(format!("{dim}monitor: {time:>9}{dim:#}  {style}{text}{style:#}"))
+    let unit = match extent {
+        Extent::One => String::new(),
+        Extent::Many => format!("{}: ", told.unit),
+    };
+    Some(format!("{dim}monitor: {time:>9}{dim:#}  {unit}{style}{text}{style:#}"))
 }
 
 /// By the name of the event, which another release may know and this one not.

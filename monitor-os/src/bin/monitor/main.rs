@@ -11,11 +11,14 @@ mod lines;
 mod mistake;
 mod options;
 mod policy;
+mod roster;
 mod run;
 mod screen;
 mod spec;
 mod state;
+mod table;
 mod told;
+mod up;
 
 use std::fmt::Display;
 use std::io;
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match args.task {
         Task::Run(args) => run(*args, matches.subcommand_matches("run"), &launcher),
+        Task::Up(args) => up::up(args, &launcher),
         Task::CheckConfig(args) => check_config::check(&args.paths),
         Task::ExampleConfig => {
             // Whoever reads has seen enough.
@@ -46,17 +50,17 @@ fn main() -> ExitCode {
         Task::Status(args) => ask::status(&args),
         Task::Stop(args) => {
             let patience = if args.wait { Patience::Endless } else { Patience::Short };
-            ask::stop(args.target.place(), patience)
+            ask::stop(args.target.whom(), patience)
         }
-        Task::Start(args) => ask::tell(args.target.place(), Ask::Start),
-        Task::Restart(args) => ask::tell(args.target.place(), Ask::Restart),
-        Task::Reset(args) => ask::tell(args.target.place(), Ask::Reset),
-        Task::Signal(args) => match target_first(args.state, args.words, "one signal") {
-            Ok((target, signal)) => ask::signal(target.place(), signal.join(" ")),
+        Task::Start(args) => ask::tell(args.target.whom(), Ask::Start),
+        Task::Restart(args) => ask::tell(args.target.whom(), Ask::Restart),
+        Task::Reset(args) => ask::tell(args.target.whom(), Ask::Reset),
+        Task::Signal(args) => match target_first(args.place, args.words, "one signal") {
+            Ok((target, signal)) => ask::signal(target.whom(), signal.join(" ")),
             Err(error) => wrong("signal", error),
         },
-        Task::Set(args) => match target_first(args.state, args.words, "rules") {
-            Ok((target, rules)) => ask::set(target.place(), rules),
+        Task::Set(args) => match target_first(args.place, args.words, "rules") {
+            Ok((target, rules)) => ask::set(target.whom(), rules),
             Err(error) => wrong("set", error),
         },
         Task::Events(args) => ask::events(&args),

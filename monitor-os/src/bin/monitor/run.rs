@@ -12,12 +12,13 @@ use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use monitor_core::{Event, Exit, Grace, Origin, Signal, StopMode};
 use monitor_os::record::Recorder;
-use monitor_os::{Events, Launcher, Status, StopSignals, Supervisor, Unit};
+use monitor_os::{Events, Launcher, Notice, Status, StopSignals, Supervisor, Unit};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Form, RunArgs};
+use crate::args::{Form, OutputArgs, RunArgs};
 use crate::control::protocol::line;
 use crate::lines;
+use crate::roster::{Extent, Roster};
 use crate::spec::Spec;
 use crate::state::Memory;
 use crate::told::Teller;
@@ -44,24 +45,18 @@ fn supervise(
     let when_down = if args.stay { WhenDown::Stay } else { WhenDown::End };
     // Before any other thread is started, so that all of them block these signals.
     let signals = StopSignals::new()?;
-    let mut sinks =
-        Sinks {
-            form: if args.quiet { None } else { Some(args.events) },
-            teller: Teller::default(),
-            recorder: match args.record {
-                Some(path) => Some(Recorder::new(File::create(&path).map_err(|error| {
-                    format!("--record: cannot write {}: {error}", path.display())
-                })?)),
-                None => None,
-            },
-        };
+    let mut sinks = Sinks::open(args.output, Extent::One)?;
     let supervisor = Supervisor::with_launcher(launcher)?;
+    let command = spec.command.clone();
     let unit = match &memory {
         Some(memory) => memory.restore(&supervisor, spec)?,
         None => supervisor.add(name, spec.command, spec.policy),
     };
     let mut events = unit.events();
-    let control = memory.as_ref().map(|memory| memory.control(&unit)).transpose()?;
+    let control = memory
+        .as_ref()
+        .map(|memory| memory.control(Roster::one(unit.clone(), command), &unit))
+        .transpose()?;
     unit.resume();
     let stopped = unit.clone();
     // Ends with the program: it has nothing to clean up.
@@ -100,7 +95,8 @@ fn obey(signals: &StopSignals, unit: &Unit) {
 
 /// Where what happens is written to.
 #[derive(Debug)]
-struct Sinks {
+pub(crate) struct Sinks {
+    extent: Extent,
     /// `None` for nothing but errors.
     form: Option<Form>,
     teller: Teller,
@@ -108,25 +104,49 @@ struct Sinks {
 }
 
 impl Sinks {
+    /// Opens what the options name.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub(crate) fn open(output: OutputArgs, extent: Extent) -> Result<Self, String> {
+        let recorder = output.record.map(|path| match File::create(&path) {
+            Ok(file) => Ok(Recorder::new(file)),
+            Err(error) => Err(format!("--record: cannot write {}: {error}", path.display())),
+        });
+        Ok(Self {
+            extent,
+            form: if output.quiet { None } else { Some(output.events) },
+            teller: Teller::default(),
+            recorder: recorder.transpose()?,
+        })
+    }
+
+    /// Writes down what has happened.
+    pub(crate) fn take(&mut self, notice: &Notice) {
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.record(&notice.name, &notice.report())
+        {
+            say(&format_args!(
+                "monitor: --record: {error}; the record ends here, the supervision goes on"
+            ));
+        }
+        for told in self.teller.tell(notice) {
+            match self.form {
+                None => {}
+                Some(Form::Text) => {
+                    lines::line(&told, self.extent).iter().for_each(|line| say(line));
+                }
+                Some(Form::Json) => say(&String::from_utf8_lossy(&line(&told)).trim_end()),
+            }
+        }
+    }
+
     /// Writes down what happens until the unit is down; with [`WhenDown::Stay`] until the monitor is asked to end
     /// as well.
     fn follow(&mut self, events: &mut Events, when_down: WhenDown) {
         let mut ends = when_down == WhenDown::End;
         while let Some(notice) = events.blocking_next() {
-            if let Some(recorder) = &mut self.recorder
-                && let Err(error) = recorder.record(&notice.name, &notice.report())
-            {
-                say(&format_args!(
-                    "monitor: --record: {error}; the record ends here, the supervision goes on"
-                ));
-            }
-            for told in self.teller.tell(&notice) {
-                match self.form {
-                    None => {}
-                    Some(Form::Text) => lines::line(&told).iter().for_each(|line| say(line)),
-                    Some(Form::Json) => say(&String::from_utf8_lossy(&line(&told)).trim_end()),
-                }
-            }
+            self.take(&notice);
             ends |= matches!(notice.event, Event::StopRequested { origin: Origin::Shutdown, .. });
             if notice.status.is_down() && ends {
                 if self.form.is_none()
@@ -180,7 +200,7 @@ fn exit_status(status: &Status) -> u8 {
 }
 
 /// Shows diagnostics if `MONITOR_LOG` asks for them. A wrong filter is told, and stops nothing.
-fn init_log() {
+pub(crate) fn init_log() {
     let Ok(words) = env::var("MONITOR_LOG") else {
         return;
     };
@@ -204,4 +224,5 @@ fn init_log() {
     tracing::subscriber::set_global_default(subscriber).ok();
 }
 
-const MONITOR_FAILED: u8 = 125;
+/// The exit status of a monitor that failed.
+pub(crate) const MONITOR_FAILED: u8 = 125;

@@ -13,7 +13,7 @@ pub(crate) struct Screen<'a>(pub(crate) &'a Report);
 impl fmt::Display for Screen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(report) = self;
-        let (bold, style) = (Style::new().bold(), style(report));
+        let (bold, style) = (Style::new().bold(), style(&report.phase, report.down));
         write!(f, "{bold}{}{bold:#}  {style}{}{style:#}", report.name, report.phase)?;
         if report.run > 0 {
             write!(f, " #{}", report.run)?;
@@ -74,11 +74,12 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt:
     writeln!(f, "  {dim}{name:<8}{dim:#}  {value}")
 }
 
-fn style(report: &Report) -> Style {
-    match report.phase.as_str() {
+/// The colour of a phase, by its name, which another release may know and this one not.
+pub(crate) fn style(phase: &str, down: bool) -> Style {
+    match phase {
         "running" | "healthy" => AnsiColor::Green.on_default(),
         "killing" | "purging" | "aborting" => AnsiColor::Red.on_default(),
-        _ if report.down => AnsiColor::Red.on_default(),
+        _ if down => AnsiColor::Red.on_default(),
         _ => AnsiColor::Yellow.on_default(),
     }
 }
@@ -106,7 +107,7 @@ impl fmt::Display for Time {
 
 /// Bytes with one decimal, in units of 1024.
 #[derive(Clone, Copy, Debug)]
-struct Size(u64);
+pub(crate) struct Size(pub(crate) u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

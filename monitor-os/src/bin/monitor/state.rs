@@ -1,4 +1,4 @@
-//! Where `monitor run` remembers its command, and where the other commands find it, by a name or `--state`.
+//! Where a monitor remembers what it supervises, and where the other commands find it, by a name or `--state`.
 
 use std::env;
 use std::fmt;
@@ -8,18 +8,33 @@ use monitor_os::{StateDir, StateError, Supervisor, Unit};
 
 use crate::args::{RunArgs, Target};
 use crate::control::server::{Control, ControlError};
+use crate::roster::Roster;
 use crate::spec::Spec;
 
+/// Whom to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Whom {
+    /// The state directory of the monitor.
+    pub(crate) place: PathBuf,
+    /// One of its units.
+    pub(crate) unit: Option<String>,
+}
+
 impl Target {
-    /// Where the monitor is that is asked.
+    /// Whom to ask.
     ///
     /// # Errors
     /// No default directory for this user, or the name is none.
-    pub(crate) fn place(&self) -> Result<PathBuf, MemoryError> {
-        match (&self.state, &self.name) {
-            (Some(path), _) => Ok(path.clone()),
-            (None, name) => default_directory(name.as_deref().unwrap_or_default()),
+    pub(crate) fn whom(&self) -> Result<Whom, MemoryError> {
+        if let Some(place) = &self.place.state {
+            return Ok(Whom { place: place.clone(), unit: self.place.unit.clone() });
         }
+        let name = self.name.as_deref().unwrap_or_default();
+        let (name, unit) = match name.split_once('/') {
+            Some((name, unit)) => (name, Some(unit.to_owned())),
+            None => (name, None),
+        };
+        Ok(Whom { place: default_directory(name)?, unit })
     }
 }
 
@@ -55,8 +70,8 @@ impl Memory {
     ///
     /// # Errors
     /// See [`ControlError`].
-    pub(crate) fn control(&self, unit: &Unit) -> Result<Control, ControlError> {
-        Control::begin(&self.directory, unit.clone(), unit.events())
+    pub(crate) fn control(&self, roster: Roster, unit: &Unit) -> Result<Control, ControlError> {
+        Control::begin(&self.directory, roster, unit.events())
     }
 
     /// Ends the memory, since its command is down for good and its status is given on.
@@ -89,7 +104,11 @@ impl fmt::Display for MemoryError {
 
 impl std::error::Error for MemoryError {}
 
-fn default_directory(name: &str) -> Result<PathBuf, MemoryError> {
+/// Where a name has its place.
+///
+/// # Errors
+/// No default directory for this user, or the name is none.
+pub(crate) fn default_directory(name: &str) -> Result<PathBuf, MemoryError> {
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
         return Err(MemoryError::Name);
     }

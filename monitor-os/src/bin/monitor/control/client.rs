@@ -32,11 +32,16 @@ pub(crate) enum Patience {
 }
 
 impl Asked {
-    /// Asks the monitor that has a state directory.
+    /// Asks the monitor that has a state directory, about one of its units or without naming one.
     ///
     /// # Errors
     /// See [`AskError`].
-    pub(crate) fn ask(state: &Path, ask: Ask, patience: Patience) -> Result<Self, AskError> {
+    pub(crate) fn ask(
+        state: &Path,
+        unit: Option<&str>,
+        ask: Ask,
+        patience: Patience,
+    ) -> Result<Self, AskError> {
         let failed = |source: io::Error| AskError::Failed { path: state.into(), source };
         let stream = reach(state).map_err(|errno| match errno {
             Errno::NOENT | Errno::NOTDIR | Errno::CONNREFUSED => AskError::NoMonitor,
@@ -47,7 +52,7 @@ impl Asked {
         stream.set_read_timeout(timeout).map_err(failed)?;
         stream.set_write_timeout(Some(ANSWER_LIMIT)).map_err(failed)?;
         // A monitor that has refused the connection says why.
-        match stream.write_all(&line(&Request::new(ask))) {
+        match stream.write_all(&line(&Request::new(unit.map(Into::into), ask))) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }

@@ -5,6 +5,9 @@
 //! <- {"version":1,"answer":{"stopped":"graceful"}}
 //! ```
 //!
+//! A monitor of many units takes `"unit":"web"` beside the version. Without it, a wish is one to all units, and is
+//! answered by a line for each, in which `unit` says of which, and then `"end"`.
+//!
 //! A field that a request should not have refuses it: what is not understood is not half obeyed. Answers may
 //! gain fields within a version.
 
@@ -13,7 +16,7 @@ use std::fmt;
 use monitor_os::StopResult;
 use serde::{Deserialize, Serialize};
 
-use super::report::Report;
+use super::report::{Overview, Report};
 use crate::told::Told;
 
 /// The version of the protocol, in every line.
@@ -27,6 +30,9 @@ pub(crate) const REQUEST_MAX: usize = 16 * 1024;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
     pub(crate) version: u32,
+    /// Which of the units is meant; without it all are, or the one that there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<String>,
     pub(crate) ask: Ask,
 }
 
@@ -34,7 +40,7 @@ pub(crate) struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Ask {
-    /// How it is; answered by [`Reply::Status`].
+    /// How it is; answered by [`Reply::Status`], or of many units by [`Reply::Overview`].
     Status,
     /// To be up; answered by [`Reply::Heard`], as the next four are.
     Start,
@@ -77,10 +83,19 @@ pub(crate) struct Answer {
 pub(crate) enum Reply {
     /// How it is.
     Status(Box<Report>),
+    /// How all units are.
+    Overview(Box<Overview>),
     /// The machine has heard the wish.
     Heard(Heard),
     /// The stop is over.
     Stopped(Stopped),
+    /// The stop of one of all units is over.
+    StoppedUnit {
+        /// Which.
+        unit: String,
+        /// How.
+        how: Stopped,
+    },
     /// Something that happened.
     Told(Box<Told>),
     /// So many entries are not kept any more: the client was slower than they came, or came too late.
@@ -94,6 +109,9 @@ pub(crate) enum Reply {
 /// How the machine took a wish.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Heard {
+    /// Which unit, if all were meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<String>,
     /// Whether it changed anything; if not, there was nothing to do.
     pub(crate) counted: bool,
     /// Whether nothing ran and nothing was pending before it.
@@ -155,6 +173,8 @@ pub(crate) enum RefusalKind {
     TooLong,
     /// A value in it cannot be read.
     Value,
+    /// The unit is not there, or one must be named.
+    Unit,
     /// The client belongs to another user.
     NotAllowed,
     /// Too many clients are connected.
@@ -170,8 +190,8 @@ impl Refusal {
 }
 
 impl Request {
-    pub(crate) const fn new(ask: Ask) -> Self {
-        Self { version: VERSION, ask }
+    pub(crate) const fn new(unit: Option<String>, ask: Ask) -> Self {
+        Self { version: VERSION, unit, ask }
     }
 
     /// Reads a line without its end.
@@ -228,7 +248,7 @@ mod tests {
             Ask::Stop { wait: true },
             Ask::Events { follow: false },
         ] {
-            let request = Request::new(ask);
+            let request = Request::new(Some("web".into()), ask);
             let line = line(&request);
             assert_eq!(Request::read(line.trim_ascii_end()), Ok(request));
         }

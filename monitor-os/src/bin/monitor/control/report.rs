@@ -1,11 +1,11 @@
 //! The answer to `status`.
 
-use monitor_core::{Explanation, Next};
+use monitor_core::{Exit, Explanation, Next};
 use monitor_os::{Moment, Status, Unit, now};
 use serde::{Deserialize, Serialize};
 
 use super::history::History;
-use super::tree::Tree;
+use super::tree::{Processes, Tree};
 
 /// How a unit is, at one moment. As JSON it is what `monitor status --json` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,65 @@ pub(crate) struct End {
     pub(crate) ago_ms: u64,
 }
 
+/// How all units of a monitor are, at one moment. As JSON it is what `monitor status --json` prints of a monitor
+/// of many.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Overview {
+    /// In the order of their names.
+    pub(crate) units: Vec<Row>,
+    pub(crate) monitor: About,
+}
+
+/// A unit in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) phase: String,
+    pub(crate) run: u32,
+    pub(crate) pid: Option<u32>,
+    /// Since when it is in its phase.
+    pub(crate) since_ms: u64,
+    pub(crate) down: bool,
+    pub(crate) restarts: u32,
+    /// How the last process ended, or why it could not be started.
+    pub(crate) last: Option<String>,
+    /// What it waits for; `left_ms` says how long at most.
+    pub(crate) next: String,
+    pub(crate) left_ms: Option<u64>,
+    pub(crate) tree: Option<Tree>,
+}
+
+impl Overview {
+    /// Looks at units.
+    pub(super) fn of(units: &[Unit], monitor: About) -> Self {
+        let processes = Processes::look().ok();
+        let units = units.iter().map(|unit| Row::of(unit, processes.as_ref())).collect();
+        Self { units, monitor }
+    }
+}
+
+impl Row {
+    fn of(unit: &Unit, processes: Option<&Processes>) -> Self {
+        let status = unit.state();
+        let at = now();
+        let state = status.state();
+        let ended = status.ended().map(|ended| Exit::from(ended).to_string());
+        Self {
+            name: unit.name().into(),
+            phase: state.phase().name().into(),
+            run: state.run().as_u32(),
+            pid: status.pid(),
+            since_ms: at.nanos_since(status.since()) / NANOS_PER_MILLI,
+            down: status.is_down(),
+            restarts: state.restarts(),
+            last: status.start_error().map(ToString::to_string).or(ended),
+            next: next(&status.explain(), &status),
+            left_ms: status.due().map(|due| due.nanos_since(at).div_ceil(NANOS_PER_MILLI)),
+            tree: status.pid().zip(processes).and_then(|(pid, processes)| processes.tree(pid)),
+        }
+    }
+}
+
 /// The monitor that answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct About {
@@ -83,6 +142,7 @@ impl Report {
         let ago = |earlier| at.nanos_since(earlier) / NANOS_PER_MILLI;
         let ends = history
             .newest_first()
+            .filter(|(_, told)| told.unit == unit.name())
             .filter(|(_, told)| ["exited", "start-failed"].contains(&told.event.as_str()));
         Self {
             name: unit.name().into(),
@@ -95,7 +155,7 @@ impl Report {
             since_ms: ago(status.since()),
             down: status.is_down(),
             pid: status.pid(),
-            tree: status.pid().and_then(|pid| Tree::of(pid).ok().flatten()),
+            tree: status.pid().and_then(|pid| Processes::look().ok()?.tree(pid)),
             restarts: state.restarts(),
             retries_left: explanation.retries_left,
             starts_left: explanation.starts_left,

@@ -21,7 +21,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle};
 
 use monitor_core::{Event, Note, Policy, Signal};
-use monitor_os::{Events, Moment, Notice, StateDir, Stopping, Unit, now};
+use monitor_os::{Events, Moment, Notice, StateDir, Stopping, Unit, UnitId, now};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{Mode, fchmod};
 use rustix::io::Errno;
@@ -32,12 +32,13 @@ use super::history::History;
 use super::protocol::{
     Answer, Ask, Heard, REQUEST_MAX, Refusal, RefusalKind, Reply, Request, Stopped, VERSION, line,
 };
-use super::report::{About, Clients, Report};
+use super::report::{About, Clients, Overview, Report};
 use super::{SOCKET, address};
 use crate::policy::changed;
+use crate::roster::{Extent, Roster};
 use crate::told::Teller;
 
-/// A control socket that is served. Its thread ends with the supervisor of its unit.
+/// A control socket that is served. Its thread ends with the supervisor of its units.
 #[derive(Debug)]
 pub(crate) struct Control {
     thread: JoinHandle<()>,
@@ -45,13 +46,13 @@ pub(crate) struct Control {
 
 impl Control {
     /// Makes the socket, for the user of this process alone, in the place of one that a killed monitor left, and
-    /// serves it. `events` are those of the unit from its beginning.
+    /// serves it. `events` are those of the units from their beginning.
     ///
     /// # Errors
     /// [`ControlError`]; nothing is served.
     pub(crate) fn begin(
         state: &StateDir,
-        unit: Unit,
+        roster: Roster,
         events: Events,
     ) -> Result<Self, ControlError> {
         let path = state.path().join(SOCKET);
@@ -62,10 +63,10 @@ impl Control {
             path: path.clone(),
             directory: state.path().display().to_string(),
             _open: directory,
-            policy: *unit.state().policy(),
+            policies: BTreeMap::new(),
             listener,
             bell: Arc::new(bell),
-            unit,
+            roster,
             events,
             began: now(),
             teller: Teller::default(),
@@ -82,7 +83,7 @@ impl Control {
     }
 
     /// Waits until all who wait have their answer, as far as they take it at once, and the socket is gone. The
-    /// supervisor of the unit must have ended.
+    /// supervisor of the units must have ended.
     pub(crate) fn finish(self) {
         // An error is a panic of the thread, which has been printed.
         drop(self.thread.join());
@@ -152,10 +153,10 @@ struct Server {
     _open: File,
     listener: UnixListener,
     bell: Arc<Bell>,
-    unit: Unit,
+    roster: Roster,
     events: Events,
-    /// The policy that was wished last, which may not be in force yet.
-    policy: Policy,
+    /// The policies that were wished last, and that are not in force yet.
+    policies: BTreeMap<UnitId, Policy>,
     began: Moment,
     teller: Teller,
     history: History,
@@ -164,7 +165,7 @@ struct Server {
     next_client: u64,
     /// Whose wish is answered by the next report of which event. Wishes are handled in the order in which they
     /// are made, so of two that are alike the first report is the first's, also if that client has gone.
-    awaited: VecDeque<(u64, Event)>,
+    awaited: VecDeque<(u64, UnitId, Event)>,
     counts: Clients,
     door: Door,
 }
@@ -193,10 +194,14 @@ enum Stage {
     Asking,
     /// It waits for the report of its wish.
     Awaiting,
+    /// It waits for the reports of its wish to all units, of which so many are to come.
+    AwaitingAll(usize),
     /// It waits for the end of a stop.
     Stopping(Stopping),
-    /// It is told the entries from this number on, up to one number or for ever.
-    Told { next: u64, until: Option<u64> },
+    /// It waits for the end of the stops of all units, by their names.
+    StoppingAll(Vec<(String, Stopping)>),
+    /// It is told the entries from this number on, up to one number or for ever, of one unit or of all.
+    Told { next: u64, until: Option<u64>, unit: Option<String> },
     /// It has its answer, and is let go when it has taken it.
     Answered,
     /// It is let go.
@@ -246,13 +251,31 @@ impl Server {
         for told in self.teller.tell(notice) {
             self.history.push(notice.at, told);
         }
-        let awaited = self.awaited.iter().position(|(_, event)| *event == notice.event);
-        if let Some((id, _)) = awaited.and_then(|index| self.awaited.remove(index))
-            && let Some(client) = self.clients.get_mut(&id)
-            && matches!(client.stage, Stage::Awaiting)
+        if notice.event == Event::PolicyChanged
+            && self.policies.get(&notice.unit) == Some(notice.status.policy())
         {
+            self.policies.remove(&notice.unit);
+        }
+        let awaited = self
+            .awaited
+            .iter()
+            .position(|(_, unit, event)| (*unit, *event) == (notice.unit, notice.event));
+        if let Some((id, ..)) = awaited.and_then(|index| self.awaited.remove(index))
+            && let Some(client) = self.clients.get_mut(&id)
+        {
+            let left = match client.stage {
+                Stage::Awaiting => None,
+                Stage::AwaitingAll(left) => Some(left.saturating_sub(1)),
+                Stage::Asking
+                | Stage::Stopping(_)
+                | Stage::StoppingAll(_)
+                | Stage::Told { .. }
+                | Stage::Answered
+                | Stage::Gone => return,
+            };
             let status = &notice.status;
-            client.answer(Reply::Heard(Heard {
+            client.put(Reply::Heard(Heard {
+                unit: left.is_some().then(|| notice.name.to_string()),
                 counted: notice.step.note == Note::Applied,
                 was_down: notice.before.phase().is_down(),
                 phase: status.phase().name().into(),
@@ -260,6 +283,11 @@ impl Server {
                 explain: status.explain().to_string(),
                 policy: status.policy().to_string(),
             }));
+            client.stage = match left {
+                None => Stage::Answered,
+                Some(0) => client.ended(),
+                Some(left) => Stage::AwaitingAll(left),
+            };
         }
     }
 
@@ -267,10 +295,16 @@ impl Server {
     fn end(&mut self) {
         for client in self.clients.values_mut() {
             match &mut client.stage {
-                Stage::Awaiting => client.answer(Reply::Refused(ending())),
+                Stage::Awaiting | Stage::AwaitingAll(_) => {
+                    client.answer(Reply::Refused(ending()));
+                }
                 Stage::Told { until, .. } => *until = until.or(Some(self.history.end())),
                 // A stop has its answer; who has not asked is let go.
-                Stage::Asking | Stage::Stopping(_) | Stage::Answered | Stage::Gone => {}
+                Stage::Asking
+                | Stage::Stopping(_)
+                | Stage::StoppingAll(_)
+                | Stage::Answered
+                | Stage::Gone => {}
             }
         }
     }
@@ -279,13 +313,7 @@ impl Server {
     fn serve(&mut self, waker: &Waker) {
         let mut context = Context::from_waker(waker);
         for client in self.clients.values_mut() {
-            if let Stage::Stopping(stopping) = &mut client.stage
-                && let Poll::Ready(result) = Pin::new(stopping).poll(&mut context)
-            {
-                client.answer(
-                    Stopped::of(result).map_or_else(|| Reply::Refused(ending()), Reply::Stopped),
-                );
-            }
+            client.look_at_stops(&mut context);
             loop {
                 self.counts.missed += client.fill(&self.history);
                 if client.output.is_empty() || client.write() == Taken::Part {
@@ -418,7 +446,7 @@ impl Server {
             if let Some(line) = end.and_then(|end| client.input.get(..end)) {
                 let request = Request::read(line);
                 client.input = Vec::new();
-                match request.and_then(|request| self.obey(id, client, request.ask)) {
+                match request.and_then(|request| self.obey(id, client, request)) {
                     Ok(()) => {}
                     Err(refusal) => client.answer(Reply::Refused(refusal)),
                 }
@@ -436,55 +464,139 @@ impl Server {
     }
 
     /// Does what is asked, or nothing.
-    fn obey(&mut self, id: u64, client: &mut Client, ask: Ask) -> Result<(), Refusal> {
-        let unit = &self.unit;
+    fn obey(&mut self, id: u64, client: &mut Client, request: Request) -> Result<(), Refusal> {
         let value = |error: &dyn fmt::Display| Refusal::new(RefusalKind::Value, error);
-        let event = match ask {
+        let (units, whose) = self.meant(request.unit)?;
+        let all = matches!(whose, Whose::All);
+        match request.ask {
             Ask::Status => {
                 let connected = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
                 let clients = Clients { connected: connected.saturating_add(1), ..self.counts };
                 let monitor = About::new(self.directory.clone(), self.began, clients);
-                client.answer(Reply::Status(Box::new(Report::of(unit, &self.history, monitor))));
-                return Ok(());
+                client.answer(match units.as_slice() {
+                    [unit] if !all => {
+                        Reply::Status(Box::new(Report::of(unit, &self.history, monitor)))
+                    }
+                    _ => Reply::Overview(Box::new(Overview::of(&self.roster.shown(), monitor))),
+                });
             }
             Ask::Events { follow } => {
                 let until = (!follow).then_some(self.history.end());
-                client.stage = Stage::Told { next: 0, until };
-                return Ok(());
+                let unit = match whose {
+                    Whose::All => None,
+                    Whose::One(name) => Some(name),
+                };
+                client.stage = Stage::Told { next: 0, until, unit };
             }
             Ask::Stop { wait } => {
-                let stopping = unit.stop();
-                self.awaited.push_back((id, Event::stop()));
-                client.stage = if wait { Stage::Stopping(stopping) } else { Stage::Awaiting };
-                return Ok(());
+                let stops = units.iter().map(|unit| (unit.name().to_owned(), unit.stop()));
+                let mut stops: Vec<_> = stops.collect();
+                if !wait {
+                    self.await_reports(id, client, &units, all, Event::stop());
+                } else if all {
+                    client.stage = Stage::StoppingAll(stops);
+                } else if let Some((_, stopping)) = stops.pop() {
+                    client.stage = Stage::Stopping(stopping);
+                }
+                if wait {
+                    // The reports are nobody's, so that they answer no other's stop.
+                    let reports = units.iter().map(|unit| (id, unit.id(), Event::stop()));
+                    self.awaited.extend(reports);
+                }
             }
             Ask::Start => {
-                unit.start();
-                Event::StartRequested
+                units.iter().for_each(Unit::start);
+                self.await_reports(id, client, &units, all, Event::StartRequested);
             }
             Ask::Restart => {
-                unit.restart();
-                Event::restart()
+                units.iter().for_each(Unit::restart);
+                self.await_reports(id, client, &units, all, Event::restart());
             }
             Ask::Reset => {
-                unit.reset();
-                Event::ResetRequested
+                units.iter().for_each(Unit::reset);
+                self.await_reports(id, client, &units, all, Event::ResetRequested);
             }
             Ask::Signal { signal } => {
+                let [unit] = self.only(&units, all)?;
                 let signal: Signal = signal.parse().map_err(|error| value(&error))?;
                 unit.signal(signal);
-                Event::SignalRequested { signal }
+                self.await_reports(id, client, &units, all, Event::SignalRequested { signal });
             }
             Ask::Set { rules } => {
-                self.policy = changed(&self.policy, &rules).map_err(|error| value(&error))?;
-                unit.set_policy(self.policy);
-                Event::PolicyChanged
+                let [unit] = self.only(&units, all)?;
+                let base = self.policies.get(&unit.id()).copied();
+                let base = base.unwrap_or_else(|| *unit.state().policy());
+                let policy = changed(&base, &rules).map_err(|error| value(&error))?;
+                self.policies.insert(unit.id(), policy);
+                unit.set_policy(policy);
+                self.await_reports(id, client, &units, all, Event::PolicyChanged);
             }
-        };
-        client.stage = Stage::Awaiting;
-        self.awaited.push_back((id, event));
+        }
         Ok(())
     }
+
+    /// The units that a request means.
+    fn meant(&self, name: Option<String>) -> Result<(Vec<Unit>, Whose), Refusal> {
+        match (name, self.roster.extent()) {
+            (Some(name), _) => match self.roster.get(&name).filter(|member| member.wanted) {
+                Some(member) => Ok((vec![member.unit], Whose::One(name))),
+                None => {
+                    let message = format_args!("there is no unit {name:?} here; {}", self.named());
+                    Err(Refusal::new(RefusalKind::Unit, message))
+                }
+            },
+            (None, Extent::Many) => Ok((self.roster.wanted(), Whose::All)),
+            (None, Extent::One) => {
+                let units = self.roster.wanted();
+                let name = units.first().map(|unit| unit.name().to_owned());
+                Ok((units, Whose::One(name.unwrap_or_default())))
+            }
+        }
+    }
+
+    /// The one unit that is meant, for what is not done to all.
+    fn only<'a>(&self, units: &'a [Unit], all: bool) -> Result<&'a [Unit; 1], Refusal> {
+        <&[Unit; 1]>::try_from(units).ok().filter(|_| !all).ok_or_else(|| {
+            let message = format_args!("this is done to one unit at a time; {}", self.named());
+            Refusal::new(RefusalKind::Unit, message)
+        })
+    }
+
+    /// What can be named.
+    fn named(&self) -> String {
+        let units = self.roster.wanted();
+        let shown = units.iter().take(NAMES_SHOWN).map(Unit::name).collect::<Vec<_>>();
+        let more = units.len().saturating_sub(shown.len());
+        match (shown.join(", "), more) {
+            (shown, 0) if shown.is_empty() => "there is none at all".into(),
+            (shown, 0) => format!("name one of {shown}"),
+            (shown, more) => format!("name one of {shown} and {more} others"),
+        }
+    }
+
+    /// Takes note of whose wish the next reports of an event answer.
+    fn await_reports(
+        &mut self,
+        id: u64,
+        client: &mut Client,
+        units: &[Unit],
+        all: bool,
+        event: Event,
+    ) {
+        self.awaited.extend(units.iter().map(|unit| (id, unit.id(), event)));
+        client.stage = match (all, units.len()) {
+            (false, _) => Stage::Awaiting,
+            (true, 0) => client.ended(),
+            (true, left) => Stage::AwaitingAll(left),
+        };
+    }
+}
+
+/// Whom a request means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Whose {
+    One(String),
+    All,
 }
 
 /// How much of its output a client has taken.
@@ -495,6 +607,44 @@ enum Taken {
 }
 
 impl Client {
+    /// Tells of the stops that it waits for and that are over.
+    fn look_at_stops(&mut self, context: &mut Context<'_>) {
+        let told = |result| Stopped::of(result).ok_or_else(|| Reply::Refused(ending()));
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Gone) {
+            Stage::Stopping(mut stopping) => match Pin::new(&mut stopping).poll(context) {
+                Poll::Pending => Stage::Stopping(stopping),
+                Poll::Ready(result) => {
+                    self.put(told(result).map_or_else(|refused| refused, Reply::Stopped));
+                    Stage::Answered
+                }
+            },
+            Stage::StoppingAll(mut stops) => {
+                stops.retain_mut(|(unit, stopping)| match Pin::new(stopping).poll(context) {
+                    Poll::Pending => true,
+                    Poll::Ready(result) => {
+                        let unit = std::mem::take(unit);
+                        let stopped = told(result).map(|how| Reply::StoppedUnit { unit, how });
+                        self.put(stopped.unwrap_or_else(|refused| refused));
+                        false
+                    }
+                });
+                if stops.is_empty() { self.ended() } else { Stage::StoppingAll(stops) }
+            }
+            stage @ (Stage::Asking
+            | Stage::Awaiting
+            | Stage::AwaitingAll(_)
+            | Stage::Told { .. }
+            | Stage::Answered
+            | Stage::Gone) => stage,
+        };
+    }
+
+    /// Says that everything was told.
+    fn ended(&mut self) -> Stage {
+        self.put(Reply::End);
+        Stage::Answered
+    }
+
     /// Gives the one answer that there is.
     fn answer(&mut self, reply: Reply) {
         self.put(reply);
@@ -508,12 +658,13 @@ impl Client {
     /// Puts entries into the output for who is told them, and has taken what was there; returns how many were
     /// not kept until then.
     fn fill(&mut self, history: &History) -> u64 {
-        let Stage::Told { next, until } = self.stage else {
+        let Stage::Told { next, until, unit } = &self.stage else {
             return 0;
         };
         if !self.output.is_empty() {
             return 0;
         }
+        let (next, until, unit) = (*next, *until, unit.clone());
         let from = next.max(history.first());
         let missed = from - next;
         if missed > 0 {
@@ -524,10 +675,12 @@ impl Client {
             && until.is_none_or(|until| at < until)
             && let Some(told) = history.get(at)
         {
-            self.put(Reply::Told(Box::new(told.clone())));
+            if unit.as_ref().is_none_or(|unit| *unit == told.unit) {
+                self.put(Reply::Told(Box::new(told.clone())));
+            }
             at += 1;
         }
-        self.stage = Stage::Told { next: at, until };
+        self.stage = Stage::Told { next: at, until, unit };
         if until.is_some_and(|until| at >= until) {
             self.answer(Reply::End);
         }
@@ -559,5 +712,6 @@ fn ending() -> Refusal {
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 const BACKLOG: i32 = 16;
 const CLIENTS_MAX: usize = 16;
+const NAMES_SHOWN: usize = 20;
 /// Where an answer to who follows is cut, in bytes; the rest follows when that is taken.
 const OUTPUT_MAX: usize = 64 * 1024;

@@ -30,15 +30,24 @@ struct Process {
     resident_pages: u64,
 }
 
-impl Tree {
-    /// Looks at the tree of a session leader; `None` if that is gone.
+/// The processes of the machine, at one moment.
+#[derive(Debug)]
+pub(super) struct Processes {
+    processes: BTreeMap<u32, Process>,
+    /// Since the machine was booted.
+    up_ms: u64,
+}
+
+impl Processes {
+    /// Looks at all that can be seen.
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub(super) fn of(leader: u32) -> io::Result<Option<Self>> {
+    pub(super) fn look() -> io::Result<Self> {
         let mut processes = BTreeMap::new();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
+            // Whoever cannot be read has ended meanwhile, or is hidden from us.
             if let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok())
                 && let Some(process) =
                     fs::read(format!("/proc/{pid}/stat")).ok().as_deref().and_then(parse)
@@ -46,24 +55,27 @@ impl Tree {
                 processes.insert(pid, process);
             }
         }
-        // Whoever cannot be read has ended meanwhile, or is hidden from us.
         let uptime = fs::read_to_string("/proc/uptime")?;
         // Seconds with two decimals.
         let up = uptime.split_once(' ').and_then(|(up, _)| up.replace('.', "").parse::<u64>().ok());
-        let Some((main, up)) = processes.get(&leader).zip(up) else {
-            return Ok(None);
-        };
+        let up_ms = up.ok_or(io::ErrorKind::InvalidData)? * 10;
+        Ok(Self { processes, up_ms })
+    }
+
+    /// The tree of a session leader; `None` if that is gone.
+    pub(super) fn tree(&self, leader: u32) -> Option<Tree> {
+        let main = self.processes.get(&leader)?;
         let ticks = clock_ticks_per_second();
         let millis = |ticked: u64| ticked.saturating_mul(1_000) / ticks;
-        let members = members(&processes, leader);
-        let of_members = || members.iter().filter_map(|pid| processes.get(pid));
+        let members = members(&self.processes, leader);
+        let of_members = || members.iter().filter_map(|pid| self.processes.get(pid));
         let pages: u64 = of_members().map(|process| process.resident_pages).sum();
-        Ok(Some(Self {
+        Some(Tree {
             processes: u32::try_from(members.len()).unwrap_or(u32::MAX),
             resident_bytes: pages.saturating_mul(page_size() as u64),
             cpu_ms: millis(of_members().map(|process| process.cpu_ticks).sum()),
-            up_ms: (up * 10).saturating_sub(millis(main.start_ticks)),
-        }))
+            up_ms: self.up_ms.saturating_sub(millis(main.start_ticks)),
+        })
     }
 }
 
@@ -143,8 +155,9 @@ mod tests {
 
     #[test]
     fn own_tree_is_there() {
-        let tree = Tree::of(std::process::id()).unwrap().unwrap();
+        let processes = Processes::look().unwrap();
+        let tree = processes.tree(std::process::id()).unwrap();
         assert!(tree.processes >= 1 && tree.resident_bytes > 0);
-        assert_eq!(Tree::of(u32::MAX).unwrap(), None);
+        assert_eq!(processes.tree(u32::MAX), None);
     }
 }

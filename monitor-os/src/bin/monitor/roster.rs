@@ -1,0 +1,88 @@
+//! The units of a monitor, by name: the one of `monitor run`, or the many of `monitor up`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use monitor_core::Policy;
+use monitor_os::{Command, Unit};
+
+/// The units of a monitor. Clones are the same roster.
+#[derive(Clone, Debug)]
+pub(crate) struct Roster {
+    extent: Extent,
+    members: Arc<Mutex<BTreeMap<String, Member>>>,
+}
+
+/// How many units there can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    One,
+    Many,
+}
+
+/// A unit, and what is said of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) unit: Unit,
+    /// What the file said when it was read last.
+    pub(crate) command: Command,
+    pub(crate) policy: Policy,
+    /// Whether the files still have it. If not, it is there until it is down.
+    pub(crate) wanted: bool,
+}
+
+impl Roster {
+    /// The roster of one unit.
+    pub(crate) fn one(unit: Unit, command: Command) -> Self {
+        let roster = Self { extent: Extent::One, ..Self::many() };
+        let policy = *unit.state().policy();
+        roster.insert(Member { unit, command, policy, wanted: true });
+        roster
+    }
+
+    /// A roster to which units are added.
+    pub(crate) fn many() -> Self {
+        Self { extent: Extent::Many, members: Arc::default() }
+    }
+
+    pub(crate) const fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// Adds a member, or puts it in the place of the one of that name.
+    pub(crate) fn insert(&self, member: Member) {
+        self.members().insert(member.unit.name().into(), member);
+    }
+
+    /// A copy of a member.
+    pub(crate) fn get(&self, name: &str) -> Option<Member> {
+        self.members().get(name).cloned()
+    }
+
+    /// Calls `forget` if a unit is down and unwanted. Nobody makes it wanted meanwhile, which comes before a start.
+    pub(crate) fn if_over(&self, name: &str, forget: impl FnOnce()) {
+        let members = self.members();
+        if members.get(name).is_some_and(|member| !member.wanted && member.unit.state().is_down()) {
+            forget();
+        }
+    }
+
+    /// The units that are wanted, in the order of their names.
+    pub(crate) fn wanted(&self) -> Vec<Unit> {
+        let members = self.members();
+        let wanted = members.values().filter(|member| member.wanted);
+        wanted.map(|member| member.unit.clone()).collect()
+    }
+
+    /// Those, and the others for as long as they are not down.
+    pub(crate) fn shown(&self) -> Vec<Unit> {
+        let members = self.members();
+        let shown = members.values().filter(|m| m.wanted || !m.unit.state().is_down());
+        shown.map(|member| member.unit.clone()).collect()
+    }
+
+    fn members(&self) -> MutexGuard<'_, BTreeMap<String, Member>> {
+        // A panic elsewhere leaves the map whole.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,285 @@
+//! `monitor up`: many units in one process, as files say.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use monitor_core::{Origin, Policy, Signal, StopMode};
+use monitor_os::{
+    Command, Launcher, OnCrash, StateDir, StateError, StopSignals, Supervisor, Unit, remembered,
+};
+use rustix::process::{Resource, getrlimit};
+
+use crate::args::UpArgs;
+use crate::check_config::{WRONG, tell};
+use crate::config::{Complete, Written, read_all};
+use crate::control::server::Control;
+use crate::roster::{Extent, Member, Roster};
+use crate::run::{MONITOR_FAILED, Sinks, init_log, say};
+use crate::spec::Spec;
+use crate::state::default_directory;
+
+/// Supervises what the files say until a signal ends it.
+pub(crate) fn up(args: UpArgs, launcher: &Launcher) -> ExitCode {
+    init_log();
+    let units = match read_all(&args.path) {
+        Ok(units) => units,
+        Err(mistakes) => {
+            tell(&mistakes);
+            return ExitCode::from(WRONG);
+        }
+    };
+    match supervise(args, units, launcher) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format_args!("monitor: {error}"));
+            ExitCode::from(MONITOR_FAILED)
+        }
+    }
+}
+
+fn supervise(
+    args: UpArgs,
+    units: Vec<Complete>,
+    launcher: &Launcher,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let room = getrlimit(Resource::Nofile).current;
+    let needed = units.len() as u64 + DESCRIPTORS;
+    if room.is_some_and(|room| room < needed) {
+        return Err(format!(
+            "{} units need {needed} descriptors, and the limit is {}; raise it by `ulimit -n {needed}`",
+            units.len(),
+            room.unwrap_or_default()
+        )
+        .into());
+    }
+    let state = match (args.state, args.name) {
+        (Some(state), _) => state,
+        (None, Some(name)) => default_directory(&name)?,
+        (None, None) => default_directory(&name_of(&args.path)?)?,
+    };
+    let directory = StateDir::open(state)?;
+    // Before any other thread is started, so that all of them block these signals.
+    let signals = StopSignals::new()?;
+    let mut sinks = Sinks::open(args.output, Extent::Many)?;
+    let supervisor = Supervisor::with_launcher(launcher)?;
+    let mut events = supervisor.events();
+    let roster = Roster::many();
+    let heard = supervisor.events();
+    let fleet = Arc::new(Fleet { path: args.path, directory, supervisor, roster });
+    fleet.gather(units)?;
+    let control = Control::begin(&fleet.directory, fleet.roster.clone(), heard)?;
+    fleet.roster.wanted().iter().for_each(Unit::resume);
+    let commanded = Arc::clone(&fleet);
+    // Ends with the program: it has nothing to clean up.
+    thread::Builder::new()
+        .name("monitor-signals".into())
+        .spawn(move || commanded.obey(&signals))?;
+    while let Some(notice) = events.blocking_next() {
+        sinks.take(&notice);
+        if notice.status.is_down() {
+            fleet.let_go(&notice.name);
+        }
+    }
+    control.finish();
+    // What is down for good is not remembered; the next monitor begins afresh.
+    for unit in fleet.roster.shown() {
+        if !unit.state().is_down() {
+            return Err("the supervisor ended before its units; MONITOR_LOG=error tells why".into());
+        }
+        fleet.directory.forget(unit.name())?;
+    }
+    Ok(())
+}
+
+/// The name that a path gives.
+fn name_of(path: &Path) -> Result<String, String> {
+    let whole = path.canonicalize();
+    let whole = whole.map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    let name = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
+    let name = name.and_then(|name| name.to_str()).map(ToOwned::to_owned);
+    name.ok_or_else(|| format!("{} gives no name; write --name NAME", path.display()))
+}
+
+/// The units, and where they come from.
+#[derive(Debug)]
+struct Fleet {
+    path: PathBuf,
+    directory: StateDir,
+    supervisor: Supervisor,
+    roster: Roster,
+}
+
+impl Fleet {
+    /// Adds all units, and stops what an earlier monitor left and nobody wants any more.
+    ///
+    /// # Errors
+    /// See [`StateError`]. Nothing was started; what was taken over by then is stopped with the supervisor.
+    fn gather(&self, units: Vec<Complete>) -> Result<(), Box<dyn std::error::Error>> {
+        // All journals are believed before anything is touched.
+        let left = remembered(self.directory.path())?;
+        let wanted: BTreeSet<_> = units.iter().map(|unit| unit.written.name.clone()).collect();
+        for unit in units {
+            self.add(&unit.written.name, unit.spec)?;
+        }
+        for gone in left.into_iter().filter(|left| !wanted.contains(&left.unit)) {
+            if gone.state.phase().is_down() && gone.pid.is_none() {
+                self.directory.forget(&gone.unit)?;
+                continue;
+            }
+            // What was left is stopped, and no other run follows.
+            let command = Command::new("true", None::<OsString>)?;
+            let spec = Spec { command, policy: Policy::DEFAULT, on_crash: OnCrash::Adopt };
+            self.add(&gone.unit, spec)?;
+            self.dismiss(&gone.unit);
+        }
+        Ok(())
+    }
+
+    fn add(&self, name: &str, spec: Spec) -> Result<(), StateError> {
+        let Spec { command, policy, on_crash } = spec;
+        let (supervisor, kept) = (&self.supervisor, command.clone());
+        let unit = supervisor.restore(&self.directory, on_crash, name, command, policy)?;
+        self.roster.insert(Member { unit, command: kept, policy, wanted: true });
+        Ok(())
+    }
+
+    /// Stops a unit that the files do not have any more.
+    fn dismiss(&self, name: &str) {
+        if let Some(member) = self.roster.get(name) {
+            self.roster.insert(Member { wanted: false, ..member.clone() });
+            // The answer comes with the events.
+            drop(member.unit.stop());
+        }
+    }
+
+    /// Forgets a unit that is down, if the files do not have it any more.
+    fn let_go(&self, name: &str) {
+        self.roster.if_over(name, || {
+            if let Err(error) = self.directory.forget(name) {
+                say(&format_args!("monitor: {name}: {error}"));
+            }
+        });
+    }
+
+    /// Carries out what signals to the monitor ask for.
+    fn obey(&self, signals: &StopSignals) {
+        let mut interrupts = 0_u32;
+        while let Ok(arrived) = signals.wait() {
+            for signal in arrived {
+                if signal == Signal::HUP {
+                    self.reload();
+                    continue;
+                }
+                interrupts += u32::from(signal == Signal::INT);
+                if interrupts >= 2 {
+                    for unit in self.roster.shown() {
+                        drop(unit.stop_with(StopMode::Kill, Origin::Shutdown));
+                    }
+                }
+                // The wish is made by the call, and the end is seen by who follows the events.
+                drop(self.supervisor.shutdown());
+            }
+        }
+    }
+
+    /// Does what the files say by now, if there is no mistake in them.
+    fn reload(&self) {
+        let units = match read_all(&self.path) {
+            Ok(units) => units,
+            Err(mistakes) => {
+                tell(&mistakes);
+                say(&"monitor: nothing is changed: mend the files, and send HUP again");
+                return;
+            }
+        };
+        let mut lists = Lists::default();
+        let said: BTreeSet<_> = units.iter().map(|unit| unit.written.name.clone()).collect();
+        for unit in self.roster.wanted() {
+            if !said.contains(unit.name()) {
+                self.dismiss(unit.name());
+                lists.gone.push(unit.name().into());
+            }
+        }
+        for Complete { written: Written { name, .. }, spec } in units {
+            match self.roster.get(&name) {
+                None => match self.add(&name, spec) {
+                    Ok(()) => {
+                        if let Some(member) = self.roster.get(&name) {
+                            member.unit.resume();
+                        }
+                        lists.new.push(name);
+                    }
+                    Err(error) => say(&format_args!("monitor: {name}: {error}")),
+                },
+                Some(member) => {
+                    let changed = member.differs(&spec);
+                    self.amend(&member, spec);
+                    match (member.wanted, changed) {
+                        (false, _) => {
+                            member.unit.start();
+                            lists.new.push(name);
+                        }
+                        (true, Some(what)) => lists.changed.push(format!("{name} ({what})")),
+                        (true, None) => lists.same += 1,
+                    }
+                }
+            }
+        }
+        say(&format_args!("monitor: read the files again: {lists}"));
+    }
+
+    /// Gives a unit what the files say by now: the policy at once, the command with its next run.
+    fn amend(&self, member: &Member, spec: Spec) {
+        let unit = member.unit.clone();
+        if member.command != spec.command {
+            unit.set_command(spec.command.clone());
+        }
+        // One that a user has set is not the files', and stays until these change.
+        if member.policy != spec.policy {
+            unit.set_policy(spec.policy);
+        }
+        let Spec { command, policy, on_crash: _ } = spec;
+        self.roster.insert(Member { unit, command, policy, wanted: true });
+    }
+}
+
+impl Member {
+    /// What of it the files say otherwise; `None` if nothing.
+    fn differs(&self, spec: &Spec) -> Option<&'static str> {
+        match (self.command == spec.command, self.policy == spec.policy) {
+            (true, true) => None,
+            (true, false) => Some("policy"),
+            (false, true) => Some("command, from its next run on"),
+            (false, false) => Some("policy; command, from its next run on"),
+        }
+    }
+}
+
+/// What has come of reading the files again.
+#[derive(Debug, Default)]
+struct Lists {
+    new: Vec<String>,
+    gone: Vec<String>,
+    changed: Vec<String>,
+    same: usize,
+}
+
+impl fmt::Display for Lists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, names) in [("new", &self.new), ("gone", &self.gone), ("changed", &self.changed)]
+        {
+            if !names.is_empty() {
+                write!(f, "{what}: {}; ", names.join(", "))?;
+            }
+        }
+        write!(f, "as before: {}", self.same)
+    }
+}
+
+/// How many descriptors a monitor has beside one for each unit: its own, and those of starts that are going on.
+const DESCRIPTORS: u64 = 64;

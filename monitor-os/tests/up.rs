@@ -1,0 +1,256 @@
+//! Many units in one process, from outside.
+#![cfg(feature = "cli")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, and says why")]
+
+#[expect(dead_code, reason = "the tests of crashes use the rest")]
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use program::{Running, code, monitor, stderr};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory of files, and a state directory.
+struct Scene {
+    directory: TempDir,
+}
+
+impl Scene {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let scene = Self { directory: tempfile::tempdir().unwrap() };
+        fs::create_dir(scene.directory.path().join("units")).unwrap();
+        for (name, text) in files {
+            scene.write(name, text);
+        }
+        scene
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, unit: &str, text: &str) {
+        fs::write(self.path(&format!("units/{unit}.toml")), text).unwrap();
+    }
+
+    fn remove(&self, unit: &str) {
+        fs::remove_file(self.path(&format!("units/{unit}.toml"))).unwrap();
+    }
+
+    fn begin(&self) -> Running {
+        Running::task("up", &[&self.path("units"), "--state", &self.path("state")])
+    }
+
+    /// Starts a monitor, and returns when it can be asked.
+    fn start(&self) -> Running {
+        let running = self.begin();
+        until(|| [0, 4].contains(&code(&self.ask("status", "", &[]))));
+        running
+    }
+
+    /// Asks about one unit, or with an empty name about all.
+    fn ask(&self, task: &str, unit: &str, rest: &[&str]) -> Output {
+        let state = self.path("state");
+        let mut args = vec![task, "--state", &state];
+        if !unit.is_empty() {
+            args.extend(["--unit", unit]);
+        }
+        args.extend(rest);
+        monitor(&args).output().unwrap()
+    }
+
+    fn status(&self, unit: &str) -> Value {
+        let output = self.ask("status", unit, &["--json"]);
+        assert!([0, 4].contains(&code(&output)), "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The names and phases of all units.
+    fn phases(&self) -> Vec<(String, String)> {
+        let overview = self.status("");
+        let word = |unit: &Value, field: &str| unit[field].as_str().unwrap().to_owned();
+        let units = overview["units"].as_array().unwrap();
+        units.iter().map(|unit| (word(unit, "name"), word(unit, "phase"))).collect()
+    }
+}
+
+/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
+fn until(condition: impl Fn() -> bool) {
+    for _ in 0..6_000 {
+        if condition() {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    panic!("the condition does not come true");
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn named(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|&(name, phase)| (name.into(), phase.into())).collect()
+}
+
+const SLEEP: &str = "command = ['sleep', '1000']\n";
+const FAIL: &str = "command = ['sh', '-c', 'exit 3']\nbackoff-initial = '1h'\nbackoff-max = '1h'\n";
+
+#[test]
+fn each_unit_is_alone_and_all_can_be_asked_at_once() {
+    let scene = Scene::new(&[("web", SLEEP), ("job", FAIL)]);
+    let mut running = scene.start();
+    until(|| scene.phases() == named(&[("job", "backing-off"), ("web", "running")]));
+    let table = stdout(&scene.ask("status", "", &[]));
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("UNIT  PHASE"), "{table}");
+    assert!(lines[1].starts_with("job   backing-off #1") && lines[1].contains("code=3"), "{table}");
+    assert!(lines[2].starts_with("web   running #1"), "{table}");
+    assert_eq!(scene.status("job")["exits"][0]["outcome"], "code=3");
+
+    let told = stdout(&scene.ask("events", "web", &[]));
+    assert!(told.contains("started #1") && !told.contains("exited"), "{told}");
+    let told = stdout(&scene.ask("events", "", &[]));
+    assert!(told.contains("  web: started #1") && told.contains("  job: exited #1"), "{told}");
+
+    for (task, rest) in [("signal", "USR1"), ("set", "jitter=1")] {
+        let refused = scene.ask(task, "", &[rest]);
+        assert_eq!(code(&refused), 1);
+        assert!(stderr(&refused).contains("name one of job, web"), "{}", stderr(&refused));
+        assert_eq!(code(&scene.ask(task, "web", &[rest])), 0);
+    }
+    let refused = scene.ask("stop", "wob", &[]);
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("no unit \"wob\""), "{}", stderr(&refused));
+
+    // USR1 has ended it.
+    until(|| scene.status("web")["run"] == 2 && scene.status("web")["phase"] == "running");
+    let restarted = stdout(&scene.ask("restart", "", &[]));
+    assert!(restarted.contains("job: ") && restarted.contains("web: "), "{restarted}");
+    until(|| scene.status("web")["run"] == 3 && scene.status("web")["phase"] == "running");
+    let stopped = scene.ask("stop", "", &["--wait"]);
+    assert_eq!(code(&stopped), 0);
+    let text = stdout(&stopped);
+    assert!(text.contains("web: stopped: it ended when"), "{text}");
+    assert!(text.contains("job: stopped: there was no process"), "{text}");
+    assert_eq!(code(&scene.ask("stop", "", &["--wait"])), 4);
+
+    // The monitor stays, and goes on.
+    assert_eq!(code(&scene.ask("start", "web", &[])), 0);
+    running.wait_for("web: started #4");
+    running.signal("TERM");
+    let (code, rest) = running.finish();
+    assert_eq!(code, 0, "{rest}");
+    assert!(rest.contains("web: stopped: the monitor is going down"), "{rest}");
+    let left = fs::read_dir(scene.path("state")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"], "something is remembered");
+}
+
+#[test]
+fn mistake_in_any_file_starts_nothing() {
+    let mark = "command = ['touch', 'MARK']\nrestart = 'no'\n";
+    let scene = Scene::new(&[("bad", "comand = ['a']\n"), ("worse", "jitter = 101\n")]);
+    scene.write("good", &mark.replace("MARK", &scene.path("mark")));
+    let (code, rest) = scene.begin().finish();
+    assert_eq!(code, 2);
+    assert!(rest.contains("bad.toml:1:1") && rest.contains("worse.toml:1:10"), "{rest}");
+    assert!(!Path::new(&scene.path("mark")).exists());
+    assert!(!Path::new(&scene.path("state")).exists());
+}
+
+#[test]
+fn one_file_may_hold_all_units_and_gives_the_name() {
+    let scene = Scene::new(&[]);
+    let file = scene.path("fleet.toml");
+    fs::write(&file, format!("[unit.a]\n{SLEEP}[unit.b]\n{SLEEP}")).unwrap();
+    let mut child = monitor(&["up", &file]);
+    let child = child.env("XDG_RUNTIME_DIR", scene.path("run")).stderr(std::process::Stdio::null());
+    let mut child = child.spawn().unwrap();
+    let ask =
+        |args: &[&str]| monitor(args).env("XDG_RUNTIME_DIR", scene.path("run")).output().unwrap();
+    until(|| stdout(&ask(&["status", "fleet"])).matches("running #1").count() == 2);
+    assert!(stdout(&ask(&["status", "fleet/a"])).starts_with("a  running #1"));
+    assert_eq!(code(&ask(&["stop", "fleet/a", "--wait"])), 0);
+    assert_eq!(code(&ask(&["status", "fleet/a"])), 4);
+    assert_eq!(code(&ask(&["status", "fleet"])), 0);
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn hang_up_reads_the_files_again() {
+    let scene = Scene::new(&[("gone", SLEEP), ("same", SLEEP), ("web", SLEEP), ("job", FAIL)]);
+    let mut running = scene.start();
+    let before =
+        [("gone", "running"), ("job", "backing-off"), ("same", "running"), ("web", "running")];
+    until(|| scene.phases() == named(&before));
+    scene.remove("gone");
+    scene.write("new", SLEEP);
+    scene.write("web", "command = ['sleep', '2000']\nrestart = 'always'\n");
+    running.signal("HUP");
+    let line = running.wait_for("read the files again");
+    assert!(
+        line.contains("new: new; gone: gone; changed: web (policy; command, from its"),
+        "{line}"
+    );
+    assert!(line.contains("as before: 2"), "{line}");
+    let after =
+        [("job", "backing-off"), ("new", "running"), ("same", "running"), ("web", "running")];
+    until(|| scene.phases() == named(&after));
+    assert!(!Path::new(&scene.path("state/gone.journal")).exists(), "it is remembered");
+    // The policy is in force at once, the command from the next run on.
+    let web = scene.status("web");
+    assert!(web["policy"].as_str().unwrap().contains("restart=always"), "{web}");
+    let words =
+        |unit: &Value| fs::read_to_string(format!("/proc/{}/cmdline", unit["pid"])).unwrap();
+    assert_eq!((words(&web).as_str(), &web["run"]), ("sleep\x001000\0", &Value::from(1)));
+    scene.ask("restart", "web", &[]);
+    until(|| scene.status("web")["run"] == 2 && scene.status("web")["phase"] == "running");
+    assert_eq!(words(&scene.status("web")), "sleep\x002000\0");
+
+    // A mistake changes nothing.
+    scene.write("same", "comand = ['a']\n");
+    scene.remove("new");
+    running.signal("HUP");
+    running.wait_for("did you mean `command`?");
+    running.wait_for("nothing is changed");
+    assert_eq!(scene.phases(), named(&after));
+
+    // What had gone comes back as if it were new.
+    scene.write("same", SLEEP);
+    scene.write("new", SLEEP);
+    scene.write("gone", SLEEP);
+    running.signal("HUP");
+    let line = running.wait_for("read the files again");
+    assert!(line.contains("new: gone; as before: 4"), "{line}");
+    until(|| scene.status("gone")["phase"] == "running");
+    running.signal("TERM");
+    assert_eq!(running.finish().0, 0);
+}
+
+/// Goal: a monitor that was killed goes on with what runs, and stops what nobody wants any more.
+#[test]
+fn killed_monitor_goes_on_with_what_the_files_say() {
+    let scene = Scene::new(&[("gone", SLEEP), ("stopped", SLEEP), ("web", SLEEP)]);
+    let running = scene.start();
+    let all = [("gone", "running"), ("stopped", "running"), ("web", "running")];
+    until(|| scene.phases() == named(&all));
+    assert_eq!(code(&scene.ask("stop", "stopped", &["--wait"])), 0);
+    let pid = |unit: &str| scene.status(unit)["pid"].clone();
+    let (web, gone) = (pid("web"), pid("gone"));
+    running.kill();
+    scene.remove("gone");
+    let running = scene.start();
+    until(|| scene.phases() == named(&[("stopped", "stopped"), ("web", "running")]));
+    assert_eq!(scene.status("web")["pid"], web);
+    until(|| !Path::new(&format!("/proc/{gone}")).exists());
+    until(|| !Path::new(&scene.path("state/gone.journal")).exists());
+    running.signal("INT");
+    assert_eq!(running.finish().0, 0);
+}
