@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::options::UnitOptions;
 
@@ -39,6 +40,10 @@ pub(crate) enum Task {
     CheckConfig(CheckConfigArgs),
     /// Print a file in TOML with every key, annotated
     ExampleConfig,
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print a manual page, or write all of them
+    Man(ManArgs),
     /// Show what happened, of which the monitor keeps the last 256 steps
     Events(EventsArgs),
 }
@@ -261,6 +266,39 @@ pub(crate) struct CheckConfigArgs {
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
+
+/// Prints completions for a shell.
+#[derive(Debug, clap::Args)]
+#[command(after_help = COMPLETIONS_HELP)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// Prints a manual page, or writes all of them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = MAN_HELP)]
+pub(crate) struct ManArgs {
+    /// The command whose page is printed, such as run; without it that of `monitor` itself
+    #[arg(value_name = "COMMAND", conflicts_with = "out")]
+    pub(crate) command: Option<String>,
+
+    /// Write all pages into this directory, which must be there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  monitor completions bash > ~/.local/share/bash-completion/completions/monitor
+  monitor completions zsh > ~/.zfunc/_monitor             with ~/.zfunc in fpath
+  monitor completions fish > ~/.config/fish/completions/monitor.fish";
+
+const MAN_HELP: &str = "\
+Examples:
+  monitor man run | man -l -
+  monitor man --out ~/.local/share/man/man1               then: man monitor-run";
 
 const ASK_HELP: &str = "\
 The place of a NAME is $XDG_RUNTIME_DIR/monitor/NAME, or for root without it /run/monitor/NAME.

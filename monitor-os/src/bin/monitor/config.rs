@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use clap::error::ContextKind;
 use clap::{Arg, Args, FromArgMatches};
@@ -107,7 +108,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Mistake> {
 /// A unit with the text in which it was found.
 struct Found {
     written: Written,
-    text: String,
+    text: Rc<str>,
     /// Where its table begins.
     begin: Range<usize>,
     /// Where the values of its keys are.
@@ -140,8 +141,13 @@ impl Found {
 }
 
 fn read_file(file: &Path) -> Result<Vec<Found>, Vec<Mistake>> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| vec![Mistake::of_file(file, format_args!("cannot be read: {error}"))])?;
+    let text: Rc<str> = match fs::read_to_string(file) {
+        Ok(text) => text.into(),
+        Err(error) => {
+            let message = format_args!("cannot be read: {error}");
+            return Err(vec![Mistake::of_file(file, message)]);
+        }
+    };
     let (root, errors) = DeTable::parse_recoverable(&text);
     if !errors.is_empty() {
         let mistakes = errors.iter().map(|error| {
@@ -174,7 +180,7 @@ fn read_file(file: &Path) -> Result<Vec<Found>, Vec<Mistake>> {
 
 struct Reader<'a> {
     file: &'a Path,
-    text: &'a str,
+    text: &'a Rc<str>,
     /// With where each begins.
     mistakes: Vec<(usize, Mistake)>,
 }
@@ -234,7 +240,7 @@ impl Reader<'_> {
         let file = self.file.into();
         Found {
             written: Written { name: name.into(), file, options, words },
-            text: self.text.into(),
+            text: Rc::clone(self.text),
             begin,
             places,
             in_table,
@@ -348,9 +354,9 @@ mod tests {
         let keys = clap::Command::new("unit").no_binary_name(true);
         let arg = Arg::new("n").long("n").action(ArgAction::Append);
         let keys = keys.arg(arg.value_parser(clap::value_parser!(u8)));
-        let text = "n = [1, 'x', 2, []]\n";
-        let (table, _) = DeTable::parse_recoverable(text);
-        let mut reader = Reader { file: Path::new("f"), text, mistakes: Vec::new() };
+        let text: Rc<str> = "n = [1, 'x', 2, []]\n".into();
+        let (table, _) = DeTable::parse_recoverable(&text);
+        let mut reader = Reader { file: Path::new("f"), text: &text, mistakes: Vec::new() };
         let mut flags = Vec::new();
         for (key, value) in table.get_ref() {
             flags.append(&mut reader.flags(&keys, key, value));

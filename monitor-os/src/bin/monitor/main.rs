@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod example;
 mod lines;
+mod manual;
 mod mistake;
 mod options;
 mod policy;
@@ -21,7 +22,6 @@ mod told;
 mod up;
 
 use std::fmt::Display;
-use std::io;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
@@ -30,7 +30,6 @@ use monitor_os::Launcher;
 use crate::args::{Args, RunArgs, Task, target_first};
 use crate::control::client::Patience;
 use crate::control::protocol::Ask;
-use crate::run::put;
 use crate::spec::Spec;
 
 fn main() -> ExitCode {
@@ -42,11 +41,15 @@ fn main() -> ExitCode {
         Task::Run(args) => run(*args, matches.subcommand_matches("run"), &launcher),
         Task::Up(args) => up::up(args, &launcher),
         Task::CheckConfig(args) => check_config::check(&args.paths),
-        Task::ExampleConfig => {
-            // Whoever reads has seen enough.
-            put(io::stdout(), example::example()).ok();
-            ExitCode::SUCCESS
-        }
+        Task::ExampleConfig => manual::print(example::example().as_bytes()),
+        Task::Completions(args) => manual::completions(args.shell),
+        Task::Man(args) => match (args.out, args.command) {
+            (Some(directory), _) => manual::write_pages(&directory),
+            (None, command) => match manual::page(command.as_deref()) {
+                Ok(page) => manual::print(&page),
+                Err(error) => wrong("man", error),
+            },
+        },
         Task::Status(args) => ask::status(&args),
         Task::Stop(args) => {
             let patience = if args.wait { Patience::Endless } else { Patience::Short };
