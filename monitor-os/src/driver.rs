@@ -17,7 +17,8 @@ use crate::kernel::{Happening, Kernel, Moment, Report, Signalled, Spawned, UnitI
 #[derive(Debug, Default)]
 pub struct Driver<M = Core> {
     machine: M,
-    units: BTreeMap<UnitId, Unit>,
+    /// Boxed, since a tree that grows at its end has room for twice as many as are in it.
+    units: BTreeMap<UnitId, Box<Unit>>,
     /// Every armed deadline, in the order of delivery.
     agenda: BTreeSet<(Moment, UnitId, Alarm)>,
     /// What the execution of commands has brought up and is not handled yet.
@@ -139,10 +140,8 @@ impl<M: Machine> Driver<M> {
 
     fn join(&mut self, unit: UnitId, policy: Policy, state: State) {
         self.leave(unit);
-        self.units.insert(
-            unit,
-            Unit { policy, state, timers: [None; TimerSlot::ALL.len()], save_again: None },
-        );
+        let timers = [None; TimerSlot::ALL.len()];
+        self.units.insert(unit, Box::new(Unit { policy, state, timers, save_again: None }));
     }
 
     fn leave(&mut self, unit: UnitId) {

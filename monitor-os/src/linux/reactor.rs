@@ -41,7 +41,8 @@ pub(super) struct LinuxKernel {
     wake: Wake,
     notifier: Notifier,
     inbox: Receiver<Message>,
-    units: BTreeMap<UnitId, Unit>,
+    /// Boxed, since a tree that grows at its end has room for twice as many as are in it.
+    units: BTreeMap<UnitId, Box<Unit>>,
     /// Who wants to hear of all units.
     listeners: Vec<mpsc::UnboundedSender<Notice>>,
     /// The runs that are not released, by their keys in the epoll. A key is never used again.
@@ -172,7 +173,7 @@ impl LinuxKernel {
             Message::Join(joining) => {
                 let (unit, policy) = (joining.unit, joining.policy);
                 let state = joining.status.borrow().state;
-                self.units.insert(unit, Unit::new(joining));
+                self.units.insert(unit, Box::new(Unit::new(joining)));
                 self.enqueue(Happening::Joined(unit, policy, state));
             }
             Message::Wish { unit, mut wish, reply } => {
@@ -466,7 +467,7 @@ impl LinuxKernel {
     }
 
     fn is_down(&self) -> bool {
-        self.units.values().all(Unit::is_down)
+        self.units.values().all(|unit| unit.is_down())
     }
 
     const fn occurrence(&self, happening: Happening) -> Occurrence {

@@ -26,7 +26,7 @@ pub(crate) struct Member {
     pub(crate) unit: Unit,
     /// What the file said when it was read last.
     pub(crate) command: Command,
-    pub(crate) policy: Policy,
+    pub(crate) policy: Arc<Policy>,
     /// Whether the files still have it. If not, it is there until it is down.
     pub(crate) wanted: bool,
 }
@@ -35,7 +35,7 @@ impl Roster {
     /// The roster of one unit.
     pub(crate) fn one(unit: Unit, command: Command) -> Self {
         let roster = Self { extent: Extent::One, ..Self::many() };
-        let policy = *unit.state().policy();
+        let policy = Arc::new(*unit.state().policy());
         roster.insert(Member { unit, command, policy, wanted: true });
         roster
     }
@@ -79,6 +79,13 @@ impl Roster {
         let members = self.members();
         let shown = members.values().filter(|m| m.wanted || !m.unit.state().is_down());
         shown.map(|member| member.unit.clone()).collect()
+    }
+
+    /// A policy to be kept: the one that another member has, if it is the same, since most units have the same.
+    pub(crate) fn kept(&self, policy: Policy) -> Arc<Policy> {
+        let members = self.members();
+        let same = members.values().find(|member| *member.policy == policy);
+        same.map_or_else(|| Arc::new(policy), |member| Arc::clone(&member.policy))
     }
 
     fn members(&self) -> MutexGuard<'_, BTreeMap<String, Member>> {

@@ -144,6 +144,7 @@ impl Fleet {
         let Spec { command, policy, on_crash } = spec;
         let (supervisor, kept) = (&self.supervisor, command.clone());
         let unit = supervisor.restore(&self.directory, on_crash, name, command, policy)?;
+        let policy = self.roster.kept(policy);
         self.roster.insert(Member { unit, command: kept, policy, wanted: true });
         Ok(())
     }
@@ -240,10 +241,11 @@ impl Fleet {
             unit.set_command(spec.command.clone());
         }
         // One that a user has set is not the files', and stays until these change.
-        if member.policy != spec.policy {
+        if *member.policy != spec.policy {
             unit.set_policy(spec.policy);
         }
         let Spec { command, policy, on_crash: _ } = spec;
+        let policy = self.roster.kept(policy);
         self.roster.insert(Member { unit, command, policy, wanted: true });
     }
 }
@@ -251,7 +253,7 @@ impl Fleet {
 impl Member {
     /// What of it the files say otherwise; `None` if nothing.
     fn differs(&self, spec: &Spec) -> Option<&'static str> {
-        match (self.command == spec.command, self.policy == spec.policy) {
+        match (self.command == spec.command, *self.policy == spec.policy) {
             (true, true) => None,
             (true, false) => Some("policy"),
             (false, true) => Some("command, from its next run on"),
