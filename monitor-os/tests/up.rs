@@ -178,6 +178,16 @@ fn one_file_may_hold_all_units_and_gives_the_name() {
     assert_eq!(code(&ask(&["stop", "fleet/a", "--wait"])), 0);
     assert_eq!(code(&ask(&["status", "fleet/a"])), 4);
     assert_eq!(code(&ask(&["status", "fleet"])), 0);
+    // Where there is no terminal, the live view is the list.
+    for task in ["list", "top"] {
+        let listed = ask(&[task]);
+        assert_eq!(code(&listed), 0, "{}", stderr(&listed));
+        let text = stdout(&listed);
+        assert!(
+            text.contains("fleet/a  stopped #1") && text.contains("fleet/b  running #1"),
+            "{text}"
+        );
+    }
     let pid = child.id().to_string();
     assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -245,6 +255,15 @@ fn killed_monitor_goes_on_with_what_the_files_say() {
     let pid = |unit: &str| scene.status(unit)["pid"].clone();
     let (web, gone) = (pid("web"), pid("gone"));
     running.kill();
+    let listed = monitor(&["list", "state"]).env("XDG_RUNTIME_DIR", scene.path("run")).output();
+    assert!(stderr(&listed.unwrap()).contains("there is none"));
+    fs::create_dir(scene.path("run")).unwrap();
+    fs::create_dir(scene.path("run/monitor")).unwrap();
+    std::os::unix::fs::symlink(scene.path("state"), scene.path("run/monitor/fleet")).unwrap();
+    let listed = monitor(&["list"]).env("XDG_RUNTIME_DIR", scene.path("run")).output().unwrap();
+    let text = stdout(&listed);
+    assert!(text.contains("fleet/gone ") && text.contains(&format!("  {web}  ")), "{text}");
+    assert!(text.contains("no monitor has it"), "{text}");
     scene.remove("gone");
     let running = scene.start();
     until(|| scene.phases() == named(&[("stopped", "stopped"), ("web", "running")]));

@@ -24,6 +24,10 @@ pub(crate) enum Task {
     Up(UpArgs),
     /// Say how the command is, why, and what comes next
     Status(StatusArgs),
+    /// List all monitors and their units, also those that no monitor has at present
+    List(NamesArgs),
+    /// Watch all monitors and their units live, on a terminal
+    Top(NamesArgs),
     /// Bring the command down: the stop signal, the grace, then the kill
     Stop(StopArgs),
     /// Bring the command up, if it is down or waits
@@ -93,6 +97,18 @@ pub(crate) struct StatusArgs {
     /// Write one JSON object on one line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Which monitors are looked at.
+///
+/// Without a NAME all are meant that have a place below the directory `$XDG_RUNTIME_DIR/monitor`, or for root
+/// without it `/run/monitor`. A unit without a running monitor is shown as its journal says. `monitor top` is the same as
+/// `monitor list` where the standard output is no terminal.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NamesArgs {
+    /// The names that were given to `monitor run --name` and `monitor up`
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
 }
 
 /// Brings the command down: the stop signal, the grace, then the kill.

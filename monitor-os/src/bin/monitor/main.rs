@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod example;
 mod lines;
+mod list;
 mod manual;
 mod mistake;
 mod options;
@@ -19,6 +20,7 @@ mod spec;
 mod state;
 mod table;
 mod told;
+mod top;
 mod up;
 
 use std::fmt::Display;
@@ -51,6 +53,8 @@ fn main() -> ExitCode {
             },
         },
         Task::Status(args) => ask::status(&args),
+        Task::List(args) => list::list(&args.names),
+        Task::Top(args) => top::top(args.names),
         Task::Stop(args) => {
             let patience = if args.wait { Patience::Endless } else { Patience::Short };
             ask::stop(args.target.whom(), patience)

@@ -2,6 +2,8 @@
 
 use std::env;
 use std::fmt;
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use monitor_os::{StateDir, StateError, Supervisor, Unit};
@@ -112,12 +114,36 @@ pub(crate) fn default_directory(name: &str) -> Result<PathBuf, MemoryError> {
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
         return Err(MemoryError::Name);
     }
+    Ok(base()?.join(name))
+}
+
+/// The names that have a place, in their order.
+///
+/// # Errors
+/// No default directory for this user, or it cannot be read.
+pub(crate) fn all_names() -> Result<Vec<String>, MemoryError> {
+    let base = base()?;
+    let entries = match fs::read_dir(&base) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => {
+            return Err(MemoryError::State(StateError::Unusable { path: base, source }));
+        }
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Where all names have their places.
+fn base() -> Result<PathBuf, MemoryError> {
     let base = match env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()) {
         Some(directory) => PathBuf::from(directory),
         None if rustix::process::geteuid().is_root() => PathBuf::from("/run"),
         None => return Err(MemoryError::NoDefault),
     };
-    Ok(base.join("monitor").join(name))
+    Ok(base.join("monitor"))
 }
 
 /// The name of a command that has none, in the directory that it was given.

@@ -44,13 +44,25 @@ pub(crate) fn cells(unit: &Row) -> [Cell; COLUMNS] {
         Cell(unit.name.clone(), Style::new().bold()),
         Cell(phase, style(&unit.phase, unit.down)),
         plain(or_dash(unit.pid.map(|pid| pid.to_string()))),
-        plain(Time(unit.since_ms).to_string()),
+        plain(or_dash(unit.since_ms.map(|since| Time(since).to_string()))),
         plain(unit.restarts.to_string()),
         plain(or_dash(unit.tree.map(|tree| Size(tree.resident_bytes).to_string()))),
-        plain(or_dash(unit.last.clone())),
+        plain(or_dash(unit.last.as_deref().map(short))),
         plain(next),
     ]
 }
+
+/// A text that leaves room for others; `monitor status NAME/UNIT` has all of it.
+fn short(text: &str) -> String {
+    let mut short: String = text.chars().take(SHORT).collect();
+    if short.len() < text.len() {
+        short.push_str("...");
+    }
+    short
+}
+
+/// In characters.
+const SHORT: usize = 32;
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,5 +82,18 @@ impl fmt::Display for Table {
             writeln!(f)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        assert_eq!(short("code=3"), "code=3");
+        let long = "\u{e9}".repeat(SHORT);
+        assert_eq!(short(&long), long);
+        assert_eq!(short(&format!("{long}x")), format!("{long}..."));
     }
 }

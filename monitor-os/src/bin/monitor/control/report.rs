@@ -65,8 +65,8 @@ pub(crate) struct Row {
     pub(crate) phase: String,
     pub(crate) run: u32,
     pub(crate) pid: Option<u32>,
-    /// Since when it is in its phase.
-    pub(crate) since_ms: u64,
+    /// Since when it is in its phase; nobody knows without a monitor.
+    pub(crate) since_ms: Option<u64>,
     pub(crate) down: bool,
     pub(crate) restarts: u32,
     /// How the last process ended, or why it could not be started.
@@ -75,6 +75,26 @@ pub(crate) struct Row {
     pub(crate) next: String,
     pub(crate) left_ms: Option<u64>,
     pub(crate) tree: Option<Tree>,
+}
+
+/// A report in short.
+impl From<Report> for Row {
+    fn from(report: Report) -> Self {
+        let ended = report.exits.into_iter().next().map(|end| end.outcome);
+        Self {
+            name: report.name,
+            phase: report.phase,
+            run: report.run,
+            pid: report.pid,
+            since_ms: Some(report.since_ms),
+            down: report.down,
+            restarts: report.restarts,
+            last: report.start_error.or(ended),
+            next: report.next,
+            left_ms: report.left_ms,
+            tree: report.tree,
+        }
+    }
 }
 
 impl Overview {
@@ -97,7 +117,7 @@ impl Row {
             phase: state.phase().name().into(),
             run: state.run().as_u32(),
             pid: status.pid(),
-            since_ms: at.nanos_since(status.since()) / NANOS_PER_MILLI,
+            since_ms: Some(at.nanos_since(status.since()) / NANOS_PER_MILLI),
             down: status.is_down(),
             restarts: state.restarts(),
             last: status.start_error().map(ToString::to_string).or(ended),
