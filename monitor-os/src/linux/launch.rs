@@ -4,12 +4,13 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::command::Command;
-use super::launcher::{Brief, Launcher, arguments, is_launching, read_failure};
+use super::launcher::{Brief, Launcher, arguments, read_failure};
 use super::process::Process;
 use super::spawn::{SpawnError, put_down, spawn_file};
 
@@ -89,9 +90,11 @@ impl Launch {
         }
     }
 
-    /// Whether the helper has not become the program yet, nor ended.
+    /// Whether the helper has not become the program yet, nor ended: either closes its end of the report.
     pub(super) fn is_launching(&self) -> bool {
-        is_launching(self.process.pid().as_raw())
+        let mut fds = [PollFd::new(&self.report, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut fds, Some(&now)), Ok(0))
     }
 
     /// The helper, whatever has become of it.
