@@ -12,7 +12,7 @@ use monitor_core::{Exit, Millis};
 use monitor_os::{Launcher, now};
 use monitor_sim::case::Case;
 use monitor_sim::choices::Seeded;
-use monitor_sim::real::{self, Leftovers, Likeness, Performance, Stage, fit};
+use monitor_sim::real::{self, Kills, Leftovers, Likeness, Performance, Stage, fit};
 
 use super::{Artifact, INTERNAL, VIOLATED, artifact};
 
@@ -37,6 +37,15 @@ pub(crate) struct RealArguments {
     /// How long a case may take in the virtual world [default: 15s, and 2s for those that are drawn].
     #[arg(long, value_name = "TIME")]
     limit: Option<Millis>,
+    /// Start and end this many programs in the place of cases, while the process has no descriptors now and then.
+    #[arg(long, value_name = "N", conflicts_with_all = ["files", "kills"])]
+    cycles: Option<u64>,
+    /// Kill the program `monitor` this often in the place of cases, at moments that are drawn, and go on.
+    #[arg(long, value_name = "N", conflicts_with = "files")]
+    kills: Option<u32>,
+    /// The program `monitor` to kill [default: the one beside this program].
+    #[arg(long, value_name = "PATH", requires = "kills")]
+    monitor: Option<PathBuf>,
     /// Where cases are kept in which something was wrong.
     #[arg(long, value_name = "DIR", default_value = "monitor-sim-failures")]
     out: PathBuf,
@@ -53,6 +62,8 @@ and afterwards there is no zombie, no descriptor and no process left that was no
 
 Examples:
   monitor-sim real --budget 60s            drawn cases for a minute
+  monitor-sim real --cycles 10000          starts and ends while descriptors run out
+  monitor-sim real --kills 500             kill -9 of the monitor at any moment, and go on
   monitor-sim real sim/cases/*.txt         the cases of the simulator; what only a virtual world can do is
                                            skipped, and why is said";
 
@@ -87,7 +98,11 @@ impl Tally {
 }
 
 pub(crate) fn real(arguments: &RealArguments, launcher: &Launcher) -> u8 {
-    let played = if arguments.files.is_empty() {
+    let played = if let Some(cycles) = arguments.cycles {
+        cycle(launcher, cycles)
+    } else if let Some(times) = arguments.kills {
+        kill(arguments, times)
+    } else if arguments.files.is_empty() {
         drawn(arguments, launcher)
     } else {
         given(arguments, launcher)
@@ -140,10 +155,8 @@ fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     let ends = now().after(arguments.budget);
     let mut seeds =
         arguments.seed..arguments.seed.saturating_add(arguments.cases.unwrap_or(u64::MAX));
-    let bar = ProgressBar::new(u64::from(arguments.budget.as_u32()) / 1_000);
-    if let Ok(style) = ProgressStyle::with_template("{msg:<34} {wide_bar} {pos}/{len} s") {
-        bar.set_style(style);
-    }
+    let seconds = u64::from(arguments.budget.as_u32()) / 1_000;
+    let bar = bar(seconds, "{msg:<34} {wide_bar} {pos}/{len} s");
     let begun = now();
     let mut played = 0_u64;
     let limit = arguments.limit.unwrap_or(Millis::from_secs(2));
@@ -168,6 +181,82 @@ fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     bar.finish_and_clear();
     code
 }
+
+/// Starts and ends programs while descriptors run out.
+fn cycle(launcher: &Launcher, cycles: u64) -> io::Result<u8> {
+    let before = Leftovers::look(Path::new("/"))?;
+    let begun = now();
+    let bar = bar(cycles, "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
+    bar.set_message("starts and ends");
+    let seen = real::cycle(launcher, cycles, |started| bar.set_position(started))?;
+    bar.finish_and_clear();
+    let after = Leftovers::look(Path::new("/"))?;
+    let seconds = now().nanos_since(begun) as f64 / 1e9;
+    let descriptors = after.descriptors.saturating_sub(before.descriptors);
+    println!("\n  programs started             {:>9}   in {seconds:.1} s", seen.started);
+    println!("  ends told, with their status {:>9}", seen.ended);
+    println!("  starts of what is missing    {:>9}", seen.missing);
+    println!("  starts without descriptors   {:>9}", seen.exhausted);
+    println!("  ends told wrong              {:>9}", seen.lied);
+    println!("  ends not told                {:>9}", seen.started - seen.ended - seen.lied);
+    println!("  zombies left                 {:>9}", after.zombies);
+    println!("  descriptors left             {descriptors:>9}");
+    // A shortage that never hit has shown nothing.
+    let met = seen.exhausted > 0 && seen.missing > 0;
+    if !met {
+        println!("FAIL no start met a want of descriptors: give more cycles");
+    }
+    let clean = seen.lied == 0 && after.zombies == 0 && descriptors == 0 && met;
+    Ok(if clean { 0 } else { VIOLATED })
+}
+
+/// Kills monitors at any moment.
+fn kill(arguments: &RealArguments, times: u32) -> io::Result<u8> {
+    let beside = || {
+        let own = std::env::current_exe()?;
+        Ok::<_, io::Error>(own.with_file_name("monitor"))
+    };
+    let monitor = arguments.monitor.clone().map_or_else(beside, Ok)?;
+    let program = std::env::current_exe()?;
+    let begun = now();
+    let bar = bar(u64::from(times), "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
+    bar.set_message("kills of the monitor");
+    let mut sum = Kills::default();
+    let mut seed = arguments.seed;
+    while sum.killed < times {
+        let kills =
+            real::kill_monitors(&monitor, &program, seed, KILLS_PER_SAGA.min(times - sum.killed))
+                .map_err(|error| io::Error::other(format!("{}: {error}", monitor.display())))?;
+        seed += 1;
+        sum.killed += kills.killed;
+        sum.orphans += kills.orphans;
+        sum.runs += kills.runs;
+        sum.faults
+            .extend(kills.faults.into_iter().map(|fault| format!("seed {}: {fault}", seed - 1)));
+        bar.set_position(u64::from(sum.killed));
+    }
+    bar.finish_and_clear();
+    for fault in sum.faults.iter().take(3) {
+        println!("FAIL {fault}");
+    }
+    let seconds = now().nanos_since(begun) as f64 / 1e9;
+    println!("\n  monitors killed              {:>9}   in {seconds:.1} s", sum.killed);
+    println!("    while their process lived  {:>9}", sum.orphans);
+    println!("  runs of the processes        {:>9}", sum.runs);
+    println!("  two at a time, left, or lost {:>9}", sum.faults.len());
+    Ok(if sum.faults.is_empty() { 0 } else { VIOLATED })
+}
+
+fn bar(length: u64, form: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template(form) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// How often the monitors of one state directory are killed.
+const KILLS_PER_SAGA: u32 = 10;
 
 /// Plays cases, prints what was wrong with each and the sum of all.
 fn perform(

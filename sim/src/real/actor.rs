@@ -64,8 +64,12 @@ impl Actor {
     /// # Errors
     /// A path with a NUL byte.
     pub fn command(&self, program: &Path) -> Result<Command, CommandError> {
-        let unit = PathBuf::from(self.unit.to_string());
-        Command::new(program, [Path::new(NAME), &self.case, &unit, &self.runs])
+        Command::new(program, std::iter::once(PathBuf::from(NAME)).chain(self.words()))
+    }
+
+    /// The words after the name of an actor.
+    pub(super) fn words(&self) -> [PathBuf; 3] {
+        [self.case.clone(), self.unit.to_string().into(), self.runs.clone()]
     }
 
     /// How many runs of it have begun.

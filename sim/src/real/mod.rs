@@ -9,15 +9,19 @@
 //! What only a virtual world can do, a case for this engine must not ask for: [`Unfit`].
 
 mod actor;
+mod cycles;
 mod draw;
 mod fit;
+mod kills;
 mod lives;
 mod scan;
 mod stage;
 
 pub use actor::{Actor, enter};
+pub use cycles::{Cycles, cycle};
 pub use draw::case;
 pub use fit::{Unfit, fit};
+pub use kills::{Kills, kill_monitors};
 pub use lives::{Life, lives};
 pub use scan::Leftovers;
 pub use stage::{Fault, Likeness, Performance, Stage};
