@@ -73,7 +73,7 @@ pub use kernel::{
 };
 #[cfg(feature = "linux")]
 pub use linux::{
-    Command, CommandError, Ended, Events, JournalError, Launcher, Notice, OnCrash, Remembered,
-    SpawnError, StateDir, StateError, Status, StopResult, StopSignals, Stopping, Supervisor,
-    SupervisorError, SupervisorGone, Unit, block_on, now, remembered,
+    Command, CommandError, Ended, Events, JournalError, Launcher, Limit, LimitError, Notice,
+    OnCrash, Remembered, SpawnError, Stage, StateDir, StateError, Status, StopResult, StopSignals,
+    Stopping, Supervisor, SupervisorError, SupervisorGone, Unit, block_on, now, remembered,
 };

@@ -659,7 +659,10 @@ fn directory_without_a_helper_is_refused() {
     let unit = supervisor.add("here", command, Policy::DEFAULT);
     unit.start();
     let status = wait_down(&unit);
-    assert!(matches!(status.start_error(), Some(SpawnError::NoLauncher { .. })));
+    assert!(matches!(
+        status.start_error(),
+        Some(SpawnError::NoLauncher { setting: "a working directory", .. })
+    ));
 }
 
 /// Goal: the deadline that a status shows is that of the timer: armed with what was drawn, shortened never

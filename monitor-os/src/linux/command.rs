@@ -1,22 +1,24 @@
 //! What the operator wants to run.
 
-use std::borrow::Cow;
-use std::env;
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// What to run: a program, its arguments, and its environment.
+use super::environment::Environment;
+use super::limit::Limit;
+use super::setup::Setup;
+
+/// What to run: a program, its arguments, its environment, and as whom and within which limits.
 ///
 /// It holds nothing that the kernel cannot take, so that starting it fails only for reasons outside of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Command {
     program: CString,
     args: Vec<CString>,
-    /// `NAME=value` each; `None` is the monitor's own environment at the time of the start.
-    environment: Option<Vec<CString>>,
-    directory: Option<CString>,
+    environment: Environment,
+    /// Most commands have none, and each unit has a command.
+    setup: Box<Setup>,
 }
 
 impl Command {
@@ -39,7 +41,7 @@ impl Command {
             .zip(args)
             .map(|(index, arg)| c_string(arg.into()).ok_or(CommandError::NulInArgument { index }))
             .collect::<Result<_, _>>()?;
-        Ok(Self { program, args, environment: None, directory: None })
+        Ok(Self { program, args, environment: Environment::default(), setup: Box::default() })
     }
 
     /// Gives the program exactly these variables and none of the monitor's.
@@ -54,33 +56,159 @@ impl Command {
         K: Into<OsString>,
         V: Into<OsString>,
     {
-        let variables = variables.into_iter().map(|(name, value)| {
-            let name = name.into();
-            if name.is_empty() || name.as_bytes().contains(&b'=') {
-                return Err(CommandError::EnvironmentName { name });
-            }
-            variable(&name, &value.into()).ok_or(CommandError::NulInEnvironment { name })
-        });
-        self.environment = Some(variables.collect::<Result<_, _>>()?);
+        self.environment.clear();
+        for (name, value) in variables {
+            self.environment.set(&name.into(), &value.into())?;
+        }
+        Ok(self)
+    }
+
+    /// Gives the program none of the variables that it was to have so far, those of the monitor included.
+    ///
+    /// This and the next three are changes to the monitor's own environment, as it is at each start, and are made
+    /// in the order of the calls.
+    #[must_use]
+    pub fn without_environment(mut self) -> Self {
+        self.environment.clear();
+        self
+    }
+
+    /// Gives the program this variable.
+    ///
+    /// # Errors
+    /// [`CommandError::EnvironmentName`], [`CommandError::NulInEnvironment`].
+    pub fn with_variable(
+        mut self,
+        name: impl AsRef<OsStr>,
+        value: impl AsRef<OsStr>,
+    ) -> Result<Self, CommandError> {
+        self.environment.set(name.as_ref(), value.as_ref())?;
+        Ok(self)
+    }
+
+    /// Keeps this variable from the program.
+    ///
+    /// # Errors
+    /// [`CommandError::EnvironmentName`], [`CommandError::NulInEnvironment`].
+    pub fn without_variable(mut self, name: impl AsRef<OsStr>) -> Result<Self, CommandError> {
+        self.environment.unset(name.as_ref())?;
+        Ok(self)
+    }
+
+    /// Gives the program the variables in this file, which is read at each start as the user of the monitor.
+    ///
+    /// Each line is `NAME=value`, the value as it stands, without quotes. Empty lines and those that begin with
+    /// `#` are passed over; any other makes the start fail and is named. It takes a supervisor that has a
+    /// [`Launcher`](super::Launcher), as do the settings below.
+    ///
+    /// # Errors
+    /// [`CommandError::EnvironmentFile`].
+    pub fn with_environment_file(
+        mut self,
+        file: impl Into<OsString>,
+    ) -> Result<Self, CommandError> {
+        let file = c_string(file.into()).filter(|file| !file.is_empty());
+        self.environment.read(file.ok_or(CommandError::EnvironmentFile)?);
+        Ok(self)
+    }
+
+    /// Runs the program as this user, by name or number, with its group and all groups that name it.
+    ///
+    /// `HOME`, `LOGNAME`, `SHELL` and `USER` of the monitor's environment become those of the user; what the
+    /// command says of them itself prevails. A number without an entry in the user database needs
+    /// [`Command::with_group`]. Names are looked up at each start.
+    ///
+    /// # Errors
+    /// [`CommandError::Account`].
+    pub fn as_user(mut self, user: impl Into<String>) -> Result<Self, CommandError> {
+        self.setup.account.user = Some(account(user.into())?);
+        Ok(self)
+    }
+
+    /// Runs the program with this group, by name or number, instead of that of its user.
+    ///
+    /// # Errors
+    /// [`CommandError::Account`].
+    pub fn with_group(mut self, group: impl Into<String>) -> Result<Self, CommandError> {
+        self.setup.account.group = Some(account(group.into())?);
+        Ok(self)
+    }
+
+    /// Gives the program exactly these supplementary groups, by names or numbers, instead of those of its user.
+    ///
+    /// # Errors
+    /// [`CommandError::Account`].
+    pub fn with_groups(
+        mut self,
+        groups: impl IntoIterator<Item: Into<String>>,
+    ) -> Result<Self, CommandError> {
+        let groups = groups.into_iter().map(|group| account(group.into()));
+        self.setup.account.groups = Some(groups.collect::<Result<_, _>>()?);
+        Ok(self)
+    }
+
+    /// Takes these bits from the mode of every file that the program makes, 0 to 0o777 (`umask(2)`).
+    ///
+    /// # Errors
+    /// [`CommandError::Umask`].
+    pub fn with_umask(mut self, mask: u16) -> Result<Self, CommandError> {
+        if mask > 0o777 {
+            return Err(CommandError::Umask { mask });
+        }
+        self.setup.umask = Some(mask);
+        Ok(self)
+    }
+
+    /// Limits what each process of the program may use; of two limits with one name the later counts.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Limit) -> Self {
+        self.setup.limit(limit);
+        self
+    }
+
+    /// Gives the program this nice value, -20 (served first) to 19 (`setpriority(2)`).
+    ///
+    /// # Errors
+    /// [`CommandError::Nice`].
+    pub fn with_nice(mut self, nice: i8) -> Result<Self, CommandError> {
+        if !(-20..=19).contains(&nice) {
+            return Err(CommandError::Nice { nice });
+        }
+        self.setup.nice = Some(nice);
+        Ok(self)
+    }
+
+    /// Makes the kernel choose the program sooner (up to 1000) or later (down to -1000) when memory is short
+    /// (`proc_pid_oom_score_adj(5)`). Without it, a protection of the monitor is not handed down, and anything else
+    /// is.
+    ///
+    /// # Errors
+    /// [`CommandError::OomScore`].
+    pub fn with_oom_score(mut self, score: i16) -> Result<Self, CommandError> {
+        if !(-1000..=1000).contains(&score) {
+            return Err(CommandError::OomScore { score });
+        }
+        self.setup.oom_score = Some(score);
         Ok(self)
     }
 
     /// Runs the program in this directory instead of the monitor's own.
     ///
-    /// A relative path of the program, and an empty entry of the `PATH`, count from there. It takes a
-    /// supervisor that has a [`Launcher`](super::Launcher).
+    /// A relative path of the program, and an empty entry of the `PATH`, count from there. The directory is entered
+    /// as the user of the program.
     ///
     /// # Errors
     /// [`CommandError::Directory`].
     pub fn in_directory(mut self, directory: impl Into<OsString>) -> Result<Self, CommandError> {
         let directory = c_string(directory.into()).filter(|directory| !directory.is_empty());
-        self.directory = Some(directory.ok_or(CommandError::Directory)?);
+        self.setup.directory = Some(directory.ok_or(CommandError::Directory)?);
         Ok(self)
     }
 
-    /// The directory in which it runs, if it is not the monitor's.
-    pub(super) const fn directory(&self) -> Option<&CString> {
-        self.directory.as_ref()
+    /// The first of its settings that only a helper can make.
+    pub(super) fn needs_helper(&self) -> Option<&'static str> {
+        let file = self.environment.has_file().then_some("an environment file");
+        file.or_else(|| self.setup.first())
     }
 
     /// The program as it was given.
@@ -93,12 +221,12 @@ impl Command {
         std::iter::once(&self.program).chain(&self.args).collect()
     }
 
-    /// The variables, `NAME=value` each, the monitor's own as they are at this moment.
-    pub(super) fn environment(&self) -> Cow<'_, [CString]> {
-        match &self.environment {
-            Some(variables) => Cow::Borrowed(variables),
-            None => env::vars_os().filter_map(|(name, value)| variable(&name, &value)).collect(),
-        }
+    pub(super) const fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(super) fn setup(&self) -> &Setup {
+        &self.setup
     }
 }
 
@@ -117,6 +245,28 @@ pub enum CommandError {
     },
     /// The working directory is empty or contains a NUL byte; correct it.
     Directory,
+    /// The path of an environment file is empty or contains a NUL byte; correct it.
+    EnvironmentFile,
+    /// The name of a user or of a group is empty, or has a comma, a colon, white space or a NUL byte; correct it.
+    Account {
+        /// The name.
+        name: String,
+    },
+    /// The file mode mask is above 0o777; write three octal digits.
+    Umask {
+        /// The mask.
+        mask: u16,
+    },
+    /// The nice value is none; choose one from -20 to 19.
+    Nice {
+        /// The value.
+        nice: i8,
+    },
+    /// The OOM score is none; choose one from -1000 to 1000.
+    OomScore {
+        /// The score.
+        score: i16,
+    },
     /// The name of an environment variable is empty or contains `=`; correct it.
     EnvironmentName {
         /// The name.
@@ -140,6 +290,22 @@ impl fmt::Display for CommandError {
             Self::Directory => {
                 f.write_str("the working directory is empty or contains a NUL byte; correct it")
             }
+            Self::EnvironmentFile => f.write_str(
+                "the path of the environment file is empty or contains a NUL byte; correct it",
+            ),
+            Self::Account { name } => write!(
+                f,
+                "{name:?} cannot name a user or a group: it is empty, or has `,`, `:`, white space or a NUL byte"
+            ),
+            Self::Umask { mask } => {
+                write!(f, "{mask:o} is no file mode mask; write one from 000 to 777")
+            }
+            Self::Nice { nice } => {
+                write!(f, "{nice} is no nice value; choose one from -20 to 19")
+            }
+            Self::OomScore { score } => {
+                write!(f, "{score} is no OOM score; choose one from -1000 to 1000")
+            }
             Self::EnvironmentName { name } => {
                 write!(
                     f,
@@ -155,11 +321,12 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
-fn variable(name: &OsStr, value: &OsStr) -> Option<CString> {
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.push(b'=');
-    bytes.extend_from_slice(value.as_bytes());
-    CString::new(bytes).ok()
+fn account(name: String) -> Result<String, CommandError> {
+    let odd = |c: char| matches!(c, ',' | ':' | '\0') || c.is_whitespace();
+    if name.is_empty() || name.contains(odd) {
+        return Err(CommandError::Account { name });
+    }
+    Ok(name)
 }
 
 fn c_string(text: OsString) -> Option<CString> {
@@ -186,7 +353,17 @@ mod tests {
             let error = command.clone().in_directory(directory).unwrap_err();
             assert_eq!(error, CommandError::Directory);
         }
-        let error = command.with_environment([("A", "x\0")]).unwrap_err();
+        let error = command.clone().with_environment([("A", "x\0")]).unwrap_err();
         assert_eq!(error, CommandError::NulInEnvironment { name: "A".into() });
+        for name in ["", "a:b", "a,b", "a b", "a\0"] {
+            let error = command.clone().as_user(name).unwrap_err();
+            assert_eq!(error, CommandError::Account { name: name.into() });
+            assert_eq!(command.clone().with_groups([name]), Err(error));
+        }
+        assert_eq!(command.clone().with_nice(20), Err(CommandError::Nice { nice: 20 }));
+        let error = command.clone().with_umask(0o1000).unwrap_err();
+        assert!(error.to_string().starts_with("1000 is no file mode mask"), "{error}");
+        let error = command.with_oom_score(-1001).unwrap_err();
+        assert!(error.to_string().contains("-1000 to 1000"), "{error}");
     }
 }

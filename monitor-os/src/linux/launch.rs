@@ -36,7 +36,7 @@ impl Launch {
         let path = launcher.program();
         let failed = |errno: Errno| SpawnError::from_errno(path.into(), errno);
         // The program's environment is kept from the helper: its loader would obey LD_PRELOAD.
-        let brief = memory(&Brief::encode(command)).map_err(failed)?;
+        let brief = memory(&Brief::encode(command, &launcher.setup(command))).map_err(failed)?;
         let (wait, go) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
         let (report, say) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
         fcntl_setfl(&report, OFlags::NONBLOCK).map_err(failed)?;

@@ -11,10 +11,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::exit;
 
-use nix::unistd::{chdir, close, execve};
+use nix::unistd::{close, execve};
 use rustix::event::{Timespec, poll};
 use rustix::io::Errno;
 
+use super::command::Command;
+use super::limit::Limit;
+use super::setup::Setup;
 use super::spawn::{SpawnError, search};
 use super::sys::restore_sigpipe;
 pub(super) use message::{Brief, read_failure};
@@ -39,6 +42,8 @@ pub(super) use message::{Brief, read_failure};
 #[derive(Clone, Debug)]
 pub struct Launcher {
     program: PathBuf,
+    /// The limit on descriptors that this process had before it raised its own.
+    given_back: Option<Limit>,
 }
 
 impl Launcher {
@@ -65,11 +70,34 @@ impl Launcher {
     /// version of the crate. For programs whose `main` is not their own, such as tests.
     #[must_use]
     pub fn at(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into() }
+        Self { program: program.into(), given_back: None }
+    }
+
+    /// Raises this process's limit on descriptors as far as it may, for many units take many; programs that this
+    /// launcher starts have the old one, since some break with a descriptor above 1023 (`select(2)`).
+    ///
+    /// # Errors
+    /// None is known (`setrlimit(2)`); the limit is as it was.
+    pub fn raise_descriptor_limit(&mut self) -> io::Result<()> {
+        let own = Limit::of_descriptors();
+        own.raised().put_in_force()?;
+        self.given_back.get_or_insert(own);
+        Ok(())
     }
 
     pub(super) fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// What its helper is to set for a command.
+    pub(super) fn setup(&self, command: &Command) -> Setup {
+        let mut setup = command.setup().clone();
+        if let Some(limit) = self.given_back
+            && !setup.limits.iter().any(|known| known.name() == limit.name())
+        {
+            setup.limit(limit);
+        }
+        setup
     }
 }
 
@@ -98,7 +126,7 @@ struct Descriptors {
 fn launch(given: Descriptors) -> i32 {
     match receive(&given) {
         Ok((brief, mut report)) => {
-            let error = become_program(&brief);
+            let error = become_program(brief);
             // Nobody listens any more: the monitor is gone.
             report.write_all(&message::failure(&error)).ok();
             NOT_LAUNCHED
@@ -127,16 +155,16 @@ fn adopt(number: RawFd, options: &OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-fn become_program(brief: &Brief) -> SpawnError {
-    if let Some(directory) = &brief.directory
-        && let Err(errno) = chdir(directory.as_c_str())
-    {
-        let path = OsStr::from_bytes(directory.as_bytes()).into();
-        return SpawnError::WorkingDirectory { path, errno: errno as i32 };
-    }
+fn become_program(brief: Brief) -> SpawnError {
+    let Brief { args, inherited, environment, setup } = brief;
+    let environment = match setup.apply(&environment, inherited) {
+        Ok(environment) => environment,
+        Err(error) => return error,
+    };
     restore_sigpipe();
-    let program = Path::new(OsStr::from_bytes(brief.program().as_bytes()));
-    match search(program, &brief.environment, |path| execute(path, brief)) {
+    let program = OsStr::from_bytes(args.first().map_or(&[], |program| program.as_bytes()));
+    let run = |path| execute(path, &args, &environment);
+    match search(Path::new(program), &environment, run) {
         Ok(never) => match never {},
         Err(error) => error,
     }
@@ -144,12 +172,16 @@ fn become_program(brief: &Brief) -> SpawnError {
 
 /// Runs a file. One that is busy is tried again for some 100 ms: whoever has it open for writing may only
 /// be a child that another thread was just starting.
-fn execute(path: PathBuf, brief: &Brief) -> Result<std::convert::Infallible, SpawnError> {
+fn execute(
+    path: PathBuf,
+    args: &[CString],
+    environment: &[CString],
+) -> Result<std::convert::Infallible, SpawnError> {
     // Its parts came without a NUL byte.
     let file = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
     let mut pauses = BUSY_PAUSES_MS.iter();
     loop {
-        let errno = match execve(&file, &brief.args, &brief.environment) {
+        let errno = match execve(&file, args, environment) {
             Ok(never) => match never {},
             Err(errno) => Errno::from_raw_os_error(errno as i32),
         };

@@ -12,10 +12,12 @@
 //! `launch` its other end, `journal` the record, `identity` the proof, `recovery` the finding, `adopted` what
 //! was found.
 
+mod account;
 mod adopted;
 mod block_on;
 mod clock;
 mod command;
+mod environment;
 mod epoll;
 mod group;
 mod identity;
@@ -23,11 +25,13 @@ mod inbox;
 mod journal;
 mod launch;
 mod launcher;
+mod limit;
 mod memory;
 mod process;
 mod reactor;
 mod recovery;
 mod run;
+mod setup;
 mod signals;
 mod spawn;
 mod state_dir;
@@ -46,8 +50,10 @@ pub use clock::now;
 pub use command::{Command, CommandError};
 pub use journal::JournalError;
 pub use launcher::Launcher;
+pub use limit::{Limit, LimitError};
 pub use process::{Ended, SignalError};
 pub use recovery::{OnCrash, Remembered, remembered};
+pub use setup::Stage;
 pub use signals::ChildrenUnwaitable;
 pub use spawn::SpawnError;
 pub use state_dir::{StateDir, StateError};

@@ -19,6 +19,7 @@ use rustix::process::{
 use super::command::Command;
 use super::group::LeaderPid;
 use super::process::Process;
+use super::setup::Stage;
 
 /// Starts `command` as the leader of a new session and process group.
 ///
@@ -33,10 +34,11 @@ use super::process::Process;
 /// # Source
 /// `posix_spawn(3)`; `execvp(3)` for the search, without its turn to a shell for a file that is no program.
 pub(crate) fn spawn(command: &Command) -> Result<Process, SpawnError> {
-    if command.directory().is_some() {
-        return Err(SpawnError::NoLauncher { path: command.program().into() });
+    if let Some(setting) = command.needs_helper() {
+        return Err(SpawnError::NoLauncher { path: command.program().into(), setting });
     }
     let environment = command.environment();
+    let environment = environment.resolve(environment.inherited())?;
     let args = command.argv();
     search(command.program(), &environment, |path| spawn_file(&path, &args, &environment, &[]))
 }
@@ -166,12 +168,21 @@ pub enum SpawnError {
         /// The reason.
         errno: i32,
     },
-    /// The working directory cannot be entered (`chdir(2)`); make it, or correct its path or mode.
-    WorkingDirectory {
-        /// The directory.
-        path: PathBuf,
+    /// The process could not be made as the command says; the stage says which step failed and what it takes.
+    Setup {
+        /// The step.
+        stage: Stage,
+        /// The path, name or value that it is about.
+        subject: OsString,
         /// The reason.
         errno: i32,
+    },
+    /// A line of an environment file is no `NAME=value`; correct it, or make it a comment by a `#` in front.
+    EnvironmentLine {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line, counted from 1.
+        line: u32,
     },
     /// The helper that starts programs ended before it had become the program: somebody killed it, or it is
     /// no helper of this version. The program did not run.
@@ -187,11 +198,13 @@ pub enum SpawnError {
         /// The reason.
         errno: i32,
     },
-    /// The command has a working directory, which only a helper can enter; make the supervisor by
+    /// The command has a setting that only a helper can make; make the supervisor by
     /// [`Supervisor::with_launcher`](super::Supervisor::with_launcher).
     NoLauncher {
         /// The program.
         path: PathBuf,
+        /// The setting, as `a working directory`.
+        setting: &'static str,
     },
 }
 
@@ -204,7 +217,7 @@ impl SpawnError {
             | Self::NotExecutable { errno, .. }
             | Self::ResourcesExhausted { errno, .. }
             | Self::Unwatchable { errno, .. }
-            | Self::WorkingDirectory { errno, .. }
+            | Self::Setup { errno, .. }
             | Self::Unrecorded { errno, .. }
             | Self::Refused { errno, .. } => *errno,
             Self::InterpreterMissing { .. } => Errno::NOENT.raw_os_error(),
@@ -212,11 +225,11 @@ impl SpawnError {
             Self::ArgumentsTooLong { .. } => Errno::TOOBIG.raw_os_error(),
             Self::Busy { .. } => Errno::TXTBSY.raw_os_error(),
             Self::LauncherDied { .. } => Errno::CHILD.raw_os_error(),
-            Self::NoLauncher { .. } => Errno::INVAL.raw_os_error(),
+            Self::NoLauncher { .. } | Self::EnvironmentLine { .. } => Errno::INVAL.raw_os_error(),
         }
     }
 
-    /// The step that failed, as a word for logs: `exec`, `chdir`, `launch`, `record` or `watch`.
+    /// The step that failed, as a word for logs: `exec`, `launch`, `record`, `watch`, or that of a [`Stage`].
     #[must_use]
     pub const fn step(&self) -> &'static str {
         match self {
@@ -228,7 +241,8 @@ impl SpawnError {
             | Self::Busy { .. }
             | Self::ResourcesExhausted { .. }
             | Self::Refused { .. } => "exec",
-            Self::WorkingDirectory { .. } => "chdir",
+            Self::Setup { stage, .. } => stage.name(),
+            Self::EnvironmentLine { .. } => Stage::EnvironmentFile.name(),
             Self::LauncherDied { .. } | Self::NoLauncher { .. } => "launch",
             Self::Unrecorded { .. } => "record",
             Self::Unwatchable { .. } => "watch",
@@ -239,10 +253,20 @@ impl SpawnError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         is_exhaustion(Errno::from_raw_os_error(self.errno()))
-            || matches!(
-                self,
-                Self::Busy { .. } | Self::LauncherDied { .. } | Self::Unrecorded { .. }
-            )
+            || match self {
+                Self::Busy { .. } | Self::LauncherDied { .. } | Self::Unrecorded { .. } => true,
+                Self::Setup { stage, errno, .. } => stage.passes(*errno),
+                Self::NotFound { .. }
+                | Self::InterpreterMissing { .. }
+                | Self::NotExecutable { .. }
+                | Self::NotAProgram { .. }
+                | Self::ArgumentsTooLong { .. }
+                | Self::ResourcesExhausted { .. }
+                | Self::Unwatchable { .. }
+                | Self::Refused { .. }
+                | Self::EnvironmentLine { .. }
+                | Self::NoLauncher { .. } => false,
+            }
     }
 
     /// What the machine is told of it.
@@ -261,7 +285,8 @@ impl SpawnError {
             | Self::NotAProgram { .. }
             | Self::ArgumentsTooLong { .. }
             | Self::Busy { .. }
-            | Self::WorkingDirectory { .. }
+            | Self::Setup { .. }
+            | Self::EnvironmentLine { .. }
             | Self::Refused { .. } => 126,
             Self::ResourcesExhausted { .. }
             | Self::Unwatchable { .. }
@@ -348,9 +373,13 @@ impl fmt::Display for SpawnError {
                 path.display()
             ),
             Self::Refused { path, .. } => write!(f, "cannot run `{}`: {reason}", path.display()),
-            Self::WorkingDirectory { path, .. } => write!(
+            Self::Setup { stage, subject, .. } => {
+                let (what, fix) = stage.words();
+                write!(f, "{what} `{}`: {reason}; {fix}", subject.display())
+            }
+            Self::EnvironmentLine { path, line } => write!(
                 f,
-                "cannot enter the working directory `{}`: {reason}; make it, or correct its path or mode",
+                "line {line} of `{}` is no NAME=value; correct it, or make it a comment by a `#` in front",
                 path.display()
             ),
             Self::LauncherDied { path } => write!(
@@ -365,9 +394,9 @@ impl fmt::Display for SpawnError {
                  make room in the state directory, or use save=optional",
                 path.display()
             ),
-            Self::NoLauncher { path } => write!(
+            Self::NoLauncher { path, setting } => write!(
                 f,
-                "`{}` has a working directory, which needs a helper; \
+                "`{}` has {setting}, which needs a helper; \
                  make the supervisor by `Supervisor::with_launcher`",
                 path.display()
             ),

@@ -5,47 +5,58 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use rustix::io::Errno;
+
 use crate::linux::command::Command;
+use crate::linux::environment::Environment;
+use crate::linux::setup::{Setup, Stage};
 use crate::linux::spawn::SpawnError;
 
 /// What the helper is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::linux) struct Brief {
+    /// The program first.
     pub(super) args: Vec<CString>,
-    /// `NAME=value` each.
-    pub(super) environment: Vec<CString>,
-    pub(super) directory: Option<CString>,
+    /// The environment that is changed, `NAME=value` each.
+    pub(super) inherited: Vec<CString>,
+    pub(super) environment: Environment,
+    pub(super) setup: Setup,
 }
 
 impl Brief {
-    /// The bytes of a brief for `command`, with the environment as it is at this moment.
-    pub(in crate::linux) fn encode(command: &Command) -> Vec<u8> {
+    /// The bytes of a brief for `command`, with the monitor's environment as it is at this moment.
+    pub(in crate::linux) fn encode(command: &Command, setup: &Setup) -> Vec<u8> {
         let mut bytes = Vec::new();
+        let environment = command.environment();
         put_list(&mut bytes, command.argv().iter().map(|arg| arg.as_bytes()));
-        put_list(&mut bytes, command.environment().iter().map(|variable| variable.as_bytes()));
-        put_list(&mut bytes, command.directory().into_iter().map(CString::as_bytes));
+        put_list(&mut bytes, environment.inherited().iter().map(|variable| variable.as_bytes()));
+        put_list(&mut bytes, environment.encode().iter().map(Vec::as_slice));
+        put_list(&mut bytes, setup.encode().iter().map(Vec::as_slice));
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let args = reader.strings()?;
-        let environment = reader.strings()?;
-        let directory = reader.strings()?.pop();
-        (!args.is_empty() && reader.0.is_empty()).then_some(Self { args, environment, directory })
-    }
-
-    pub(super) fn program(&self) -> &CString {
-        &self.args[0]
+        let inherited = reader.strings()?;
+        let environment = Environment::decode(&reader.strings()?)?;
+        let setup = Setup::decode(&reader.strings()?)?;
+        let whole = !args.is_empty() && reader.0.is_empty();
+        whole.then_some(Self { args, inherited, environment, setup })
     }
 }
 
 /// The bytes by which the helper says why the program does not run.
 pub(super) fn failure(error: &SpawnError) -> Vec<u8> {
-    let (kind, path, searched): (u8, _, Option<&OsString>) = match error {
-        SpawnError::NotFound { program, searched, .. } => (b'n', program, searched.as_ref()),
-        SpawnError::InterpreterMissing { path } => (b'i', path, None),
-        SpawnError::WorkingDirectory { path, .. } => (b'd', path, None),
+    let (kind, subject, detail): (u8, &OsStr, Option<OsString>) = match error {
+        SpawnError::NotFound { program, searched, .. } => {
+            (b'n', program.as_os_str(), searched.clone())
+        }
+        SpawnError::InterpreterMissing { path } => (b'i', path.as_os_str(), None),
+        SpawnError::Setup { stage, subject, .. } => (b's', subject, Some(stage.name().into())),
+        SpawnError::EnvironmentLine { path, line } => {
+            (b'l', path.as_os_str(), Some(line.to_string().into()))
+        }
         SpawnError::NotExecutable { path, .. }
         | SpawnError::NotAProgram { path }
         | SpawnError::ArgumentsTooLong { path }
@@ -55,12 +66,12 @@ pub(super) fn failure(error: &SpawnError) -> Vec<u8> {
         | SpawnError::Unwatchable { path, .. }
         | SpawnError::LauncherDied { path }
         | SpawnError::Unrecorded { path, .. }
-        | SpawnError::NoLauncher { path } => (b'x', path, None),
+        | SpawnError::NoLauncher { path, .. } => (b'x', path.as_os_str(), None),
     };
     let mut bytes = vec![kind];
     bytes.extend(error.errno().to_le_bytes());
-    put_list(&mut bytes, [path.as_os_str().as_bytes()].into_iter());
-    put_list(&mut bytes, searched.map(|searched| searched.as_bytes()).into_iter());
+    put_list(&mut bytes, [subject.as_bytes()].into_iter());
+    put_list(&mut bytes, detail.iter().map(|detail| detail.as_bytes()));
     bytes
 }
 
@@ -82,13 +93,21 @@ fn decode_failure(bytes: &[u8]) -> Option<SpawnError> {
     let (errno, rest) = rest.split_first_chunk()?;
     let errno = i32::from_le_bytes(*errno);
     let mut reader = Reader(rest);
-    let path = OsString::from_vec(reader.strings()?.pop()?.into_bytes()).into();
-    let searched = reader.strings()?.pop().map(|text| OsString::from_vec(text.into_bytes()));
+    let subject = OsString::from_vec(reader.strings()?.pop()?.into_bytes());
+    let detail = reader.strings()?.pop().map(|text| OsString::from_vec(text.into_bytes()));
     Some(match kind {
-        b'n' => SpawnError::NotFound { program: path, searched, errno },
-        b'i' => SpawnError::InterpreterMissing { path },
-        b'd' => SpawnError::WorkingDirectory { path, errno },
-        _ => SpawnError::from_errno_there(path, rustix::io::Errno::from_raw_os_error(errno)),
+        b'n' => SpawnError::NotFound { program: subject.into(), searched: detail, errno },
+        b'i' => SpawnError::InterpreterMissing { path: subject.into() },
+        b's' => {
+            let name = detail?;
+            let stage = Stage::ALL.into_iter().find(|stage| name == stage.name())?;
+            SpawnError::Setup { stage, subject, errno }
+        }
+        b'l' => {
+            let line = detail?.to_str()?.parse().ok()?;
+            SpawnError::EnvironmentLine { path: subject.into(), line }
+        }
+        _ => SpawnError::from_errno_there(subject.into(), Errno::from_raw_os_error(errno)),
     })
 }
 
@@ -129,20 +148,27 @@ pub(super) const FORM: u8 = 1;
 
 #[cfg(test)]
 mod tests {
-    use rustix::io::Errno;
-
     use super::*;
 
     #[test]
     fn briefs_go_round_and_cuts_are_refused() {
-        let command = Command::new("a b", ["", "+.", "\u{e9}"]).unwrap();
-        let command = command.with_environment([("A", ""), ("B", "1=2\n")]).unwrap();
-        for command in [command.clone(), command.in_directory("/x y").unwrap()] {
-            let bytes = Brief::encode(&command);
+        let plain = Command::new("a b", ["", "+.", "\u{e9}"]).unwrap();
+        let full = plain.clone().with_environment([("A", ""), ("B", "1=2\n")]).unwrap();
+        let full = full.with_environment_file("/e f").unwrap().without_variable("A").unwrap();
+        let full = full.as_user("u").unwrap().with_group("7").unwrap();
+        let full = full.with_groups(["a", "b"]).unwrap().in_directory("/x y").unwrap();
+        let full =
+            full.with_umask(0o27).unwrap().with_nice(-3).unwrap().with_oom_score(-7).unwrap();
+        let full = full.with_limit("core=0".parse().unwrap());
+        let full = full.with_limit("nofile=1:unlimited".parse().unwrap());
+        let no_groups = plain.clone().with_groups([""; 0]).unwrap();
+        for command in [plain, full, no_groups] {
+            let bytes = Brief::encode(&command, command.setup());
             let brief = Brief::decode(&bytes).unwrap();
             assert_eq!(brief.args.iter().collect::<Vec<_>>(), command.argv());
+            assert_eq!(brief.inherited, command.environment().inherited());
             assert_eq!(brief.environment, *command.environment());
-            assert_eq!(brief.directory.as_ref(), command.directory());
+            assert_eq!(brief.setup, *command.setup());
             for end in 0..bytes.len() {
                 assert_eq!(Brief::decode(&bytes[..end]), None);
             }
@@ -155,11 +181,17 @@ mod tests {
             SpawnError::NotFound { program: "p".into(), searched: Some("/a:/b".into()), errno: 2 },
             SpawnError::NotFound { program: "/p".into(), searched: None, errno: 20 },
             SpawnError::InterpreterMissing { path: "/p".into() },
-            SpawnError::WorkingDirectory { path: "/d".into(), errno: 13 },
+            SpawnError::EnvironmentLine { path: "/e".into(), line: 3 },
             SpawnError::from_errno_there("/p".into(), Errno::NOEXEC),
             SpawnError::from_errno_there("/p".into(), Errno::AGAIN),
             SpawnError::from_errno_there("/p".into(), Errno::IO),
-        ] {
+        ]
+        .into_iter()
+        .chain(Stage::ALL.map(|stage| SpawnError::Setup {
+            stage,
+            subject: "/d".into(),
+            errno: 13,
+        })) {
             let mut said = vec![FORM];
             said.extend(failure(&error));
             assert_eq!(read_failure(&said, "p".as_ref()), Some(error));

@@ -1,0 +1,232 @@
+//! What a program is given beside its arguments and environment, and how the helper gives it.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::str::FromStr;
+
+use nix::unistd::chdir;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::process::{setpriority_process, umask};
+
+use super::account::{Account, Credentials};
+use super::environment::{Environment, put};
+use super::limit::Limit;
+use super::spawn::SpawnError;
+
+/// What only the child itself can set, between its making and the program.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Setup {
+    pub(super) oom_score: Option<i16>,
+    pub(super) nice: Option<i8>,
+    /// At most one for each name.
+    pub(super) limits: Vec<Limit>,
+    pub(super) umask: Option<u16>,
+    pub(super) account: Account,
+    pub(super) directory: Option<CString>,
+}
+
+impl Setup {
+    /// Puts a limit in the place of that of the same name.
+    pub(super) fn limit(&mut self, limit: Limit) {
+        self.limits.retain(|known| known.name() != limit.name());
+        self.limits.push(limit);
+    }
+
+    /// The first setting, for an error that says what needs a helper.
+    pub(super) fn first(&self) -> Option<&'static str> {
+        let settings = [
+            (self.directory.is_some(), "a working directory"),
+            (self.account != Account::default(), "a user or groups"),
+            (self.umask.is_some(), "a file mode mask"),
+            (!self.limits.is_empty(), "limits"),
+            (self.nice.is_some(), "a nice value"),
+            (self.oom_score.is_some(), "an OOM score"),
+        ];
+        settings.into_iter().find_map(|(is_set, name)| is_set.then_some(name))
+    }
+
+    /// Sets everything for this process, which has one thread, and returns the environment of its program.
+    ///
+    /// What takes privileges comes first, and the directory last, as the user whom it must be open to. Files are
+    /// read by whoever the monitor is.
+    ///
+    /// # Errors
+    /// [`SpawnError::Setup`] and [`SpawnError::EnvironmentLine`]; the process is of no use then.
+    pub(super) fn apply(
+        &self,
+        environment: &Environment,
+        mut inherited: Vec<CString>,
+    ) -> Result<Vec<CString>, SpawnError> {
+        let credentials = self.account.look_up()?;
+        for variable in credentials.iter().flat_map(Credentials::variables) {
+            put(&mut inherited, variable);
+        }
+        let variables = environment.resolve(inherited)?;
+        set_oom_score(self.oom_score)?;
+        if let Some(nice) = self.nice {
+            setpriority_process(None, nice.into())
+                .map_err(|errno| failed(Stage::Nice, nice.to_string(), errno))?;
+        }
+        for limit in &self.limits {
+            limit.put_in_force().map_err(|errno| failed(Stage::Limit, limit.to_string(), errno))?;
+        }
+        if let Some(mask) = self.umask {
+            umask(Mode::from_raw_mode(mask.into()));
+        }
+        if let Some(credentials) = credentials {
+            credentials.assume()?;
+        }
+        if let Some(directory) = &self.directory {
+            let subject = OsStr::from_bytes(directory.as_bytes());
+            chdir(directory.as_c_str())
+                .map_err(|errno| failed(Stage::Directory, subject, native(errno)))?;
+        }
+        Ok(variables)
+    }
+
+    /// One text for each setting.
+    pub(super) fn encode(&self) -> Vec<Vec<u8>> {
+        let Self { oom_score, nice, limits, umask, account, directory } = self;
+        let numbers = [
+            oom_score.map(|score| format!("oom {score}")),
+            nice.map(|nice| format!("nice {nice}")),
+            umask.map(|mask| format!("umask {mask}")),
+        ];
+        let limits = limits.iter().map(|limit| format!("limit {limit}"));
+        let texts = numbers.into_iter().flatten().chain(limits).chain(account.encode());
+        let directory = directory.iter().map(|path| [b"cwd ", path.as_bytes()].concat());
+        texts.map(String::into_bytes).chain(directory).collect()
+    }
+
+    pub(super) fn decode(texts: &[CString]) -> Option<Self> {
+        fn read<T: FromStr>(value: &[u8]) -> Option<T> {
+            str::from_utf8(value).ok()?.parse().ok()
+        }
+        let mut setup = Self::default();
+        for text in texts {
+            let mut parts = text.as_bytes().splitn(2, |&byte| byte == b' ');
+            let (key, value) = (parts.next()?, parts.next()?);
+            match key {
+                b"oom" => setup.oom_score = Some(read(value)?),
+                b"nice" => setup.nice = Some(read(value)?),
+                b"umask" => setup.umask = Some(read(value)?),
+                b"limit" => setup.limits.push(read(value)?),
+                b"cwd" => setup.directory = Some(CString::new(value).ok()?),
+                key => setup.account.decode(key, read(value)?)?,
+            }
+        }
+        Some(setup)
+    }
+}
+
+/// A step between the making of a process and its program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// An environment file could not be read.
+    EnvironmentFile,
+    /// The OOM score could not be set: to lower it takes `CAP_SYS_RESOURCE`.
+    OomScore,
+    /// The nice value could not be set: to lower it takes `CAP_SYS_NICE`, or the limit `nice`.
+    Nice,
+    /// A limit could not be set: to raise a hard limit takes `CAP_SYS_RESOURCE`.
+    Limit,
+    /// There is no such user (ENOENT), or the user could not be looked up at the moment.
+    UserLookup,
+    /// There is no such group (ENOENT), or the group could not be looked up at the moment.
+    GroupLookup,
+    /// The user or the groups could not be set (EPERM: it takes `CAP_SETUID` and `CAP_SETGID`).
+    Account,
+    /// The working directory could not be entered, as the user of the program.
+    Directory,
+}
+
+impl Stage {
+    pub(super) const ALL: [Self; 8] = [
+        Self::EnvironmentFile,
+        Self::OomScore,
+        Self::Nice,
+        Self::Limit,
+        Self::UserLookup,
+        Self::GroupLookup,
+        Self::Account,
+        Self::Directory,
+    ];
+
+    /// The step as a word for logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EnvironmentFile => "environment",
+            Self::OomScore => "oom-score",
+            Self::Nice => "nice",
+            Self::Limit => "limit",
+            Self::UserLookup => "user",
+            Self::GroupLookup => "group",
+            Self::Account => "account",
+            Self::Directory => "chdir",
+        }
+    }
+
+    /// What was not possible, before the subject and after it.
+    pub(super) const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::EnvironmentFile => {
+                ("cannot read the environment file", "make it, or correct its path or mode")
+            }
+            Self::OomScore => ("cannot set the OOM score", "lowering it takes CAP_SYS_RESOURCE"),
+            Self::Nice => ("cannot set the nice value", "lowering it takes CAP_SYS_NICE"),
+            Self::Limit => ("cannot set the limit", "raising a hard limit takes CAP_SYS_RESOURCE"),
+            Self::UserLookup => ("cannot find the user", "add it, or correct the name"),
+            Self::GroupLookup => (
+                "cannot find the group",
+                "add it, or correct the name; a user that is a mere number needs one",
+            ),
+            Self::Account => (
+                "cannot become the user or take the groups",
+                "it takes CAP_SETUID and CAP_SETGID, as root has them",
+            ),
+            Self::Directory => {
+                ("cannot enter the working directory", "make it, or correct its path or mode")
+            }
+        }
+    }
+
+    /// Whether an error of this stage may pass though nobody has corrected anything.
+    ///
+    /// A user or a group that is not there stays away; one that cannot be looked up is on a server that does not
+    /// answer.
+    pub(super) const fn passes(self, errno: i32) -> bool {
+        matches!(self, Self::UserLookup | Self::GroupLookup) && errno != Errno::NOENT.raw_os_error()
+    }
+}
+
+/// An error of one step.
+pub(super) fn failed(stage: Stage, subject: impl Into<OsString>, errno: Errno) -> SpawnError {
+    SpawnError::Setup { stage, subject: subject.into(), errno: errno.raw_os_error() }
+}
+
+/// The same error in the words of the other library.
+pub(super) const fn native(errno: nix::errno::Errno) -> Errno {
+    Errno::from_raw_os_error(errno as i32)
+}
+
+/// Sets the score, or ends a protection that was inherited: it was meant for the monitor (facts, pitfall 52).
+fn set_oom_score(score: Option<i16>) -> Result<(), SpawnError> {
+    let path = "/proc/self/oom_score_adj";
+    let write = |score: i16| fs::write(path, score.to_string());
+    let Some(score) = score else {
+        let inherited = fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+        if inherited.is_some_and(|inherited: i16| inherited < 0) {
+            // Nobody asked for it, so nobody is told where it cannot be.
+            write(0).ok();
+        }
+        return Ok(());
+    };
+    write(score).map_err(|error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        failed(Stage::OomScore, score.to_string(), errno)
+    })
+}
