@@ -73,7 +73,8 @@ pub use kernel::{
 };
 #[cfg(feature = "linux")]
 pub use linux::{
-    Command, CommandError, Ended, Events, JournalError, Launcher, Limit, LimitError, Notice,
-    OnCrash, Remembered, SpawnError, Stage, StateDir, StateError, Status, StopResult, StopSignals,
-    Stopping, Supervisor, SupervisorError, SupervisorGone, Unit, block_on, now, remembered,
+    Caps, Command, CommandError, Contain, ContainError, Containment, Ended, Events, JournalError,
+    Launcher, Limit, LimitError, Notice, OnCrash, Remembered, SpawnError, Stage, StateDir,
+    StateError, Status, StopResult, StopSignals, Stopping, Supervisor, SupervisorBuilder,
+    SupervisorError, SupervisorGone, Survivor, Unit, block_on, now, remembered,
 };

@@ -95,6 +95,16 @@ pub(crate) fn group_unseen(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "cannot see what the run left; looking again");
 }
 
+/// No control group could be made for a run, which has its process group instead.
+pub(crate) fn no_cgroup(error: &io::Error) {
+    warn!(errno = error.raw_os_error(), "no control group for this run; a process group instead");
+}
+
+/// Orphans could not be listed or held; they are looked for again.
+pub(crate) fn orphans_unseen(error: &io::Error) {
+    warn!(errno = error.raw_os_error(), "cannot see who lost a parent; looking again");
+}
+
 /// No watch could be had for a process; a timer asks for its end instead.
 pub(crate) fn unwatched(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "no watch for a process; asking by a timer");

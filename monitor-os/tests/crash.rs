@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use program::{Running, code, monitor, run, stderr};
+use program::{Running, code, monitor, run, runs, stderr, until};
 use tempfile::TempDir;
 
 /// A state directory, and a directory in which the supervised script leaves marks.
@@ -58,25 +58,6 @@ impl Scene {
     fn count(&self, name: &str) -> usize {
         fs::read_to_string(self.path(name)).map_or(0, |text| text.lines().count())
     }
-}
-
-/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
-fn until(condition: impl Fn() -> bool) {
-    for _ in 0..60_000 {
-        if condition() {
-            return;
-        }
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-    panic!("the condition does not come true");
-}
-
-/// Whether a process of that number runs; a zombie does not.
-fn runs(pid: &str) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
-        !matches!(state, Some(b'Z' | b'X'))
-    })
 }
 
 /// A script that tells its number and then waits to be asked to end.

@@ -2,10 +2,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::process::Signal as NativeSignal;
+use rustix::process::{Pid, Signal as NativeSignal};
 
 use monitor_core::{Scope, Signal};
 
+use super::caps::Caps;
 use super::group::{LeaderPid, Remainder, has_ended};
 use super::process::{Ended, SignalError, named, send};
 use super::run;
@@ -17,8 +18,11 @@ use super::sys::exit_status;
 /// through a pidfd. How it ended is known only from a kernel that tells it of strangers (Linux 6.15).
 #[derive(Debug)]
 pub(super) struct Adopted {
+    pid: LeaderPid,
     group: Remainder,
     pidfd: OwnedFd,
+    /// Whether the kernel tells of the end of strangers.
+    is_told: bool,
     /// How often the zombie is looked at before its status counts as lost.
     patience: u8,
 }
@@ -37,15 +41,18 @@ impl Adopted {
     ///
     /// # Errors
     /// No descriptor left.
-    pub(super) fn new(pid: LeaderPid, pidfd: OwnedFd) -> std::io::Result<Self> {
+    pub(super) fn new(pid: LeaderPid, pidfd: OwnedFd, caps: Caps) -> std::io::Result<Self> {
         let group = Remainder::led_by(pid, pidfd.try_clone()?);
-        Ok(Self { group, pidfd, patience: PATIENCE })
+        Ok(Self { pid, group, pidfd, is_told: caps.pidfd_info, patience: PATIENCE })
     }
 
     /// Looks what has become of it. A zombie that nobody reaps is given up after some seconds.
     pub(super) fn look(&mut self) -> Fate {
         if !has_ended(&self.pidfd) {
             return Fate::Lives;
+        }
+        if !self.is_told {
+            return Fate::Ended(Ended::Lost);
         }
         match exit_status(&self.pidfd) {
             Ok(Some(status)) => Fate::Ended(Ended::from_wait_status(status)),
@@ -74,6 +81,11 @@ impl Adopted {
                 }
             }
         }
+    }
+
+    /// Its number, which proves nothing.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid.to_pid()
     }
 
     /// The group, once the process has ended.

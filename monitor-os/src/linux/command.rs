@@ -5,6 +5,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use super::containment::Contain;
 use super::environment::Environment;
 use super::limit::Limit;
 use super::setup::Setup;
@@ -19,6 +20,7 @@ pub struct Command {
     environment: Environment,
     /// Most commands have none, and each unit has a command.
     setup: Box<Setup>,
+    contain: Contain,
 }
 
 impl Command {
@@ -41,7 +43,13 @@ impl Command {
             .zip(args)
             .map(|(index, arg)| c_string(arg.into()).ok_or(CommandError::NulInArgument { index }))
             .collect::<Result<_, _>>()?;
-        Ok(Self { program, args, environment: Environment::default(), setup: Box::default() })
+        Ok(Self {
+            program,
+            args,
+            environment: Environment::default(),
+            setup: Box::default(),
+            contain: Contain::Auto,
+        })
     }
 
     /// Gives the program exactly these variables and none of the monitor's.
@@ -192,6 +200,15 @@ impl Command {
         Ok(self)
     }
 
+    /// Says by what its runs are held together, so that a stop reaches everything that they started.
+    ///
+    /// A control group takes a supervisor that has a [`Launcher`](super::Launcher).
+    #[must_use]
+    pub const fn contained_by(mut self, contain: Contain) -> Self {
+        self.contain = contain;
+        self
+    }
+
     /// Runs the program in this directory instead of the monitor's own.
     ///
     /// A relative path of the program, and an empty entry of the `PATH`, count from there. The directory is entered
@@ -208,7 +225,8 @@ impl Command {
     /// The first of its settings that only a helper can make.
     pub(super) fn needs_helper(&self) -> Option<&'static str> {
         let file = self.environment.has_file().then_some("an environment file");
-        file.or_else(|| self.setup.first())
+        let cgroup = (self.contain == Contain::Cgroup).then_some("a control group");
+        file.or_else(|| self.setup.first()).or(cgroup)
     }
 
     /// The program as it was given.
@@ -223,6 +241,10 @@ impl Command {
 
     pub(super) const fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    pub(super) const fn contain(&self) -> Contain {
+        self.contain
     }
 
     pub(super) fn setup(&self) -> &Setup {

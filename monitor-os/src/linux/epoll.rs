@@ -62,6 +62,8 @@ pub(crate) enum Trigger {
     /// Once, then never again: for pidfds, which stay readable for ever and can be
     /// readable while there is nothing to reap yet (a tracer holds the zombie).
     Once,
+    /// When the contents of a file of the kernel's have changed since it was read last.
+    Change,
 }
 
 impl Trigger {
@@ -69,6 +71,7 @@ impl Trigger {
         match self {
             Self::Level => EventFlags::IN,
             Self::Once => EventFlags::IN | EventFlags::ONESHOT,
+            Self::Change => EventFlags::PRI,
         }
     }
 }

@@ -83,6 +83,11 @@ impl Remainder {
         self.members.is_empty()
     }
 
+    /// The numbers of the members.
+    pub(super) fn pids(&self) -> impl Iterator<Item = Pid> {
+        self.members.iter().map(|member| member.pid)
+    }
+
     /// The pidfds, each readable when its member has ended.
     pub(crate) fn pidfds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.members.iter().map(|member| member.pidfd.as_fd())
@@ -203,6 +208,11 @@ fn group_and_session(stat: &[u8]) -> Option<(i32, i32)> {
     let group = fields.nth(2)?.parse().ok()?;
     let session = fields.next()?.parse().ok()?;
     Some((group, session))
+}
+
+/// Reads the session out of `/proc/PID/stat`.
+pub(super) fn session_of(stat: &[u8]) -> Option<i32> {
+    group_and_session(stat).map(|(_, session)| session)
 }
 
 /// Whether the process behind a pidfd has ended.

@@ -10,6 +10,7 @@ use rustix::fs::{fstat, fstatfs};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open};
 
+use super::caps::Caps;
 use super::group::LeaderPid;
 
 /// One process, told apart from every other since the boot.
@@ -35,8 +36,9 @@ impl Identity {
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub(super) fn of(pid: LeaderPid, pidfd: impl AsFd) -> io::Result<Self> {
-        Ok(Self { pid, start: start_time(pid)?, inode: inode(pidfd)? })
+    pub(super) fn of(pid: LeaderPid, pidfd: impl AsFd, caps: Caps) -> io::Result<Self> {
+        let inode = if caps.pidfs_inode { inode(pidfd)? } else { None };
+        Ok(Self { pid, start: start_time(pid.as_raw())?, inode })
     }
 
     /// Finds the process if it is still there, maybe as a zombie. The descriptor then holds it: what was
@@ -44,17 +46,18 @@ impl Identity {
     ///
     /// # Errors
     /// No descriptor left, or `/proc` cannot be read; nothing is known then.
-    pub(super) fn find(&self) -> io::Result<Option<OwnedFd>> {
+    pub(super) fn find(&self, caps: Caps) -> io::Result<Option<OwnedFd>> {
         let pidfd = match pidfd_open(self.pid.to_pid(), PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
             // EINVAL is the number of a thread that leads no process.
             Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
-        let same = match (self.inode, inode(&pidfd)?) {
+        let found = if caps.pidfs_inode { inode(&pidfd)? } else { None };
+        let same = match (self.inode, found) {
             (Some(recorded), Some(found)) => recorded == found,
             // Read after the opening: whoever bears the number now is the one that is held.
-            (_, None) | (None, _) => match start_time(self.pid) {
+            (_, None) | (None, _) => match start_time(self.pid.as_raw()) {
                 Ok(found) => found == self.start,
                 // Reaped since.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -131,14 +134,15 @@ impl FromStr for BootId {
 }
 
 /// The inode of a pidfd; `None` where all pidfds share one (before Linux 6.9).
-fn inode(pidfd: impl AsFd) -> io::Result<Option<u64>> {
+pub(super) fn inode(pidfd: impl AsFd) -> io::Result<Option<u64>> {
     let pidfd = pidfd.as_fd();
     let of_pidfs = u64::try_from(fstatfs(pidfd)?.f_type) == Ok(PIDFS_MAGIC);
     Ok(if of_pidfs { Some(fstat(pidfd)?.st_ino) } else { None })
 }
 
-fn start_time(pid: LeaderPid) -> io::Result<u64> {
-    let stat = fs::read(format!("/proc/{}/stat", pid.as_raw()))?;
+/// Clock ticks from the boot to the start of a process.
+pub(super) fn start_time(pid: i32) -> io::Result<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat"))?;
     start_time_in(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
@@ -160,14 +164,14 @@ mod tests {
     #[test]
     fn found_while_it_is_there_and_not_after() {
         let process = sleeper();
-        let identity = Identity::of(process.pid(), &process).unwrap();
-        assert!(identity.find().unwrap().is_some());
+        let identity = Identity::of(process.pid(), &process, Caps::probe()).unwrap();
+        assert!(identity.find(Caps::probe()).unwrap().is_some());
         process.stop_group(9).unwrap();
         wait_readable(&process);
-        let zombie = identity.find().unwrap();
+        let zombie = identity.find(Caps::probe()).unwrap();
         assert!(zombie.is_some());
         finish(process);
-        assert!(identity.find().unwrap().is_none());
+        assert!(identity.find(Caps::probe()).unwrap().is_none());
     }
 
     /// Goal: a stranger of the same number is refused, by each proof alone. Method: the recorded values are
@@ -175,13 +179,16 @@ mod tests {
     #[test]
     fn stranger_of_the_same_number_is_refused() {
         let process = sleeper();
-        let identity = Identity::of(process.pid(), &process).unwrap();
+        let identity = Identity::of(process.pid(), &process, Caps::probe()).unwrap();
         let other = Identity { inode: identity.inode.map(|inode| inode + 1), ..identity };
-        assert_eq!(other.find().unwrap().is_some(), identity.inode.is_none());
+        assert_eq!(other.find(Caps::probe()).unwrap().is_some(), identity.inode.is_none());
         let other = Identity { inode: None, start: identity.start + 1, ..identity };
-        assert!(other.find().unwrap().is_none());
+        assert!(other.find(Caps::probe()).unwrap().is_none());
         let same = Identity { inode: None, ..identity };
-        assert!(same.find().unwrap().is_some());
+        assert!(same.find(Caps::probe()).unwrap().is_some());
+        // A kernel without such inodes goes by the start time.
+        assert!(identity.find(Caps::NONE).unwrap().is_some());
+        assert!(other.find(Caps::NONE).unwrap().is_none());
         process.stop_group(9).unwrap();
         finish(process);
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use monitor_core::{DecodeError, RunId, State};
 
+use super::cgroup::{NoPlace, Place};
 use super::identity::{BootId, Identity};
 
 /// The contents of a journal.
@@ -15,6 +16,7 @@ use super::identity::{BootId, Identity};
 /// boot 7d1f7a3e-...
 /// state 01050100...
 /// process #3 pid=1234 start=5566 inode=78
+/// cgroup 910 /system/monitor-55-66-7
 /// crc32 1c2b3a49
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(super) struct Record {
     pub(super) state: State,
     /// The last process that was made, and for which run. It may be gone.
     pub(super) process: Option<(RunId, Identity)>,
+    /// The control group that was made for it.
+    pub(super) cgroup: Option<Place>,
 }
 
 /// Why the contents of a journal are not believed. The file is not touched.
@@ -86,7 +90,7 @@ impl std::error::Error for JournalError {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { unit, boot, state, process } = self;
+        let Self { unit, boot, state, process, cgroup } = self;
         let mut text = format!("{MAGIC}{FORM}\nunit {unit}\nboot {boot}\nstate ");
         for byte in state.to_bytes() {
             write!(text, "{byte:02x}")?;
@@ -94,6 +98,9 @@ impl fmt::Display for Record {
         text.push('\n');
         if let Some((run, identity)) = process {
             writeln!(text, "process #{} {identity}", run.as_u32())?;
+        }
+        if let Some(place) = cgroup {
+            writeln!(text, "cgroup {place}")?;
         }
         let sum = crc32(text.as_bytes());
         writeln!(f, "{text}{SUM}{sum:08x}")
@@ -146,7 +153,10 @@ fn fields(body: &str) -> Result<Record, JournalError> {
     let state = State::from_bytes(&state).map_err(JournalError::State)?;
     let process =
         line("process").map(|text| process(&text).ok_or(JournalError::Damaged)).transpose()?;
-    Ok(Record { unit, boot, state, process })
+    let cgroup = line("cgroup")
+        .map(|text| text.parse().map_err(|NoPlace| JournalError::Damaged))
+        .transpose()?;
+    Ok(Record { unit, boot, state, process, cgroup })
 }
 
 fn process(text: &str) -> Option<(RunId, Identity)> {
@@ -183,7 +193,8 @@ mod tests {
     fn record(process: &str) -> Record {
         let state = Policy::DEFAULT.step(State::INITIAL, Event::StartRequested).state;
         let process = (!process.is_empty()).then(|| (state.run(), process.parse().unwrap()));
-        Record { unit: "web".into(), boot: BootId::current().unwrap(), state, process }
+        let boot = BootId::current().unwrap();
+        Record { unit: "web".into(), boot, state, process, cgroup: None }
     }
 
     fn read(text: &str) -> Result<Record, JournalError> {
@@ -199,7 +210,12 @@ mod tests {
     fn records_go_round() {
         for process in ["", "pid=2 start=3", "pid=2 start=3 inode=4"] {
             let record = record(process);
-            assert_eq!(read(&record.to_string()), Ok(record));
+            assert_eq!(read(&record.to_string()), Ok(record.clone()));
+            if !process.is_empty() {
+                let cgroup = Some("7 /a b/monitor-1-2-3".parse().unwrap());
+                let record = Record { cgroup, ..record };
+                assert_eq!(read(&record.to_string()), Ok(record));
+            }
         }
     }
 

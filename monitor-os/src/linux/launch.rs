@@ -9,6 +9,7 @@ use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::cgroup::Leaf;
 use super::command::Command;
 use super::launcher::{Brief, Launcher, arguments, read_failure};
 use super::process::Process;
@@ -28,15 +29,23 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    /// Starts the helper for `command`.
+    /// Starts the helper for `command`, which enters the control group when it has had the word.
     ///
     /// # Errors
     /// See [`SpawnError`]: the helper was not started. What is wrong with the command itself is told later.
-    pub(super) fn new(launcher: &Launcher, command: &Command) -> Result<Self, SpawnError> {
+    pub(super) fn new(
+        launcher: &Launcher,
+        command: &Command,
+        leaf: Option<&Leaf>,
+        mark: Option<&str>,
+    ) -> Result<Self, SpawnError> {
         let path = launcher.program();
         let failed = |errno: Errno| SpawnError::from_errno(path.into(), errno);
         // The program's environment is kept from the helper: its loader would obey LD_PRELOAD.
-        let brief = memory(&Brief::encode(command, &launcher.setup(command))).map_err(failed)?;
+        let mut setup = launcher.setup(command);
+        setup.cgroup = leaf.map(Leaf::c_directory);
+        setup.mark = mark.map(Into::into);
+        let brief = memory(&Brief::encode(command, &setup)).map_err(failed)?;
         let (wait, go) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
         let (report, say) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
         fcntl_setfl(&report, OFlags::NONBLOCK).map_err(failed)?;

@@ -2,6 +2,7 @@
 
 use monitor_core::{RunId, State};
 
+use super::cgroup::Place;
 use super::identity::Identity;
 use super::journal::Record;
 use super::state_dir::{StateDir, StateError};
@@ -25,6 +26,7 @@ impl Memory {
             boot: directory.boot().clone(),
             state: State::INITIAL,
             process: None,
+            cgroup: None,
         };
         // Gives the name back if the reading fails.
         let mut memory = Self { directory: directory.clone(), record: fresh };
@@ -47,7 +49,7 @@ impl Memory {
         self.write()
     }
 
-    /// Saves which process was made for a run.
+    /// Saves which process, and which control group, was made for a run.
     ///
     /// # Errors
     /// See [`Memory::save`].
@@ -55,8 +57,10 @@ impl Memory {
         &mut self,
         run: RunId,
         identity: Identity,
+        cgroup: Option<Place>,
     ) -> Result<(), StateError> {
         self.record.process = Some((run, identity));
+        self.record.cgroup = cgroup;
         self.write()
     }
 

@@ -15,8 +15,11 @@
 mod account;
 mod adopted;
 mod block_on;
+mod caps;
+mod cgroup;
 mod clock;
 mod command;
+mod containment;
 mod environment;
 mod epoll;
 mod group;
@@ -27,6 +30,8 @@ mod launch;
 mod launcher;
 mod limit;
 mod memory;
+mod oom;
+mod orphans;
 mod process;
 mod reactor;
 mod recovery;
@@ -46,8 +51,10 @@ mod unit;
 mod wake;
 
 pub use block_on::block_on;
+pub use caps::Caps;
 pub use clock::now;
 pub use command::{Command, CommandError};
+pub use containment::{Contain, ContainError, Containment, Survivor};
 pub use journal::JournalError;
 pub use launcher::Launcher;
 pub use limit::{Limit, LimitError};
@@ -59,4 +66,6 @@ pub use spawn::SpawnError;
 pub use state_dir::{StateDir, StateError};
 pub use status::{Notice, Status, StopResult};
 pub use stop_signals::StopSignals;
-pub use supervisor::{Events, Stopping, Supervisor, SupervisorError, SupervisorGone, Unit};
+pub use supervisor::{
+    Events, Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
+};

@@ -45,6 +45,15 @@ impl Process {
         send(&self.pidfd, named(signal)?)
     }
 
+    /// Sends `signal` to this process alone, then SIGCONT unless it is SIGKILL.
+    ///
+    /// # Errors
+    /// See [`Process::signal`].
+    pub(super) fn ask(&self, signal: u8) -> Result<(), SignalError> {
+        self.signal(signal)?;
+        if continue_follows(signal) { send(&self.pidfd, Signal::CONT) } else { Ok(()) }
+    }
+
     /// Sends `signal` to the process group: this process and what it started and has not detached.
     ///
     /// # Errors

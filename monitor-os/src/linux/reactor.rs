@@ -9,18 +9,25 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use monitor_core::{
     Event, Exit, Millis, Phase, Remains, RunId, Scope, Signal, StartFailure, State,
 };
+use rustix::io::Errno;
 use tokio::sync::{mpsc, oneshot};
 
 use super::adopted::Fate;
+use super::caps::Caps;
+use super::cgroup::{Cgroups, Leaf, name_of_run};
 use super::clock::now;
+use super::containment::{Contain, Containment};
 use super::epoll::{Epoll, Trigger};
 use super::identity::Identity;
 use super::inbox::{Message, Wish};
 use super::launch::{self, Launch, Launched};
 use super::launcher::Launcher;
 use super::memory::Memory;
+use super::oom::OomKills;
+use super::orphans::{self, Origin, Orphan, Orphans};
 use super::process::{Ended, SignalError};
 use super::run::{self, Progress, Run};
+use super::setup::{self, Stage};
 use super::spawn::{SpawnError, spawn};
 use super::state_dir::StateError;
 use super::status::{Notice, StopResult};
@@ -36,6 +43,11 @@ use crate::telemetry;
 #[derive(Debug)]
 pub(super) struct LinuxKernel {
     launcher: Option<Launcher>,
+    caps: Caps,
+    /// `None` where a run cannot have one.
+    cgroups: Option<Cgroups>,
+    /// `None` if this process is not their parent.
+    orphans: Option<Orphans>,
     epoll: Epoll,
     timer: Timer,
     wake: Wake,
@@ -94,6 +106,8 @@ impl LinuxKernel {
     /// No descriptor left, or no memory; nothing changed.
     pub(super) fn new(
         launcher: Option<Launcher>,
+        caps: Caps,
+        orphans: Option<Orphans>,
         inbox: Receiver<Message>,
         wake: Wake,
         notifier: Notifier,
@@ -102,8 +116,17 @@ impl LinuxKernel {
         let timer = Timer::new()?;
         epoll.add(&wake, WAKE_KEY, Trigger::Level)?;
         epoll.add(&timer, TIMER_KEY, Trigger::Level)?;
+        if let Some(orphans) = &orphans {
+            epoll.add(orphans, ORPHANS_KEY, Trigger::Level)?;
+        }
+        // Nobody else can be told to enter one before its program runs.
+        let cgroups = launcher.as_ref().filter(|_| caps.cgroup).and_then(|_| Cgroups::find());
+        cgroups.iter().for_each(Cgroups::sweep);
         Ok(Self {
             launcher,
+            caps,
+            cgroups,
+            orphans,
             epoll,
             timer,
             wake,
@@ -112,7 +135,7 @@ impl LinuxKernel {
             units: BTreeMap::new(),
             listeners: Vec::new(),
             runs: BTreeMap::new(),
-            next_key: TIMER_KEY + 1,
+            next_key: ORPHANS_KEY + 1,
             polls: BTreeSet::new(),
             queue: VecDeque::new(),
             wished: None,
@@ -140,6 +163,7 @@ impl LinuxKernel {
                 TIMER_KEY => {
                     self.timer.drain()?;
                 }
+                ORPHANS_KEY => self.hear_orphans(),
                 run => self.advance(run),
             }
         }
@@ -227,7 +251,10 @@ impl LinuxKernel {
             self.next_key += 1;
             found.run = Some(key);
             found.facts.pid = left.pid;
-            self.watch(key, Run::new(unit, run, left.progress));
+            // Its orphans, if it had any, went to another.
+            let held = if left.leaf.is_some() { Containment::Cgroup } else { Containment::Group };
+            found.facts.containment = Some(held);
+            self.watch(key, Run::new(unit, run, left.progress, left.leaf));
         }
         Some(event)
     }
@@ -246,6 +273,7 @@ impl LinuxKernel {
             | Progress::Reaping(_)
             | Progress::Unseen(_)
             | Progress::Leftover(_)
+            | Progress::Contained
             | Progress::Departed(_) => Ok(()),
         };
         // No room for another watch: a timer asks instead, so that the end is not missed.
@@ -330,11 +358,58 @@ impl LinuxKernel {
             Progress::Ended(_) | Progress::Departed(_) => {
                 self.runs.insert(key, run);
             }
-            Progress::Reaping(_) | Progress::Unseen(_) | Progress::Leftover(_) => {
+            Progress::Reaping(_)
+            | Progress::Unseen(_)
+            | Progress::Leftover(_)
+            | Progress::Contained => {
                 let awaited = self.units.get(&unit).is_some_and(|u| u.run == Some(key));
                 if self.bring_down(key, run) == Brought::Down && awaited {
                     let remains = Remains::Nothing;
                     self.enqueue(Happening::Told(unit, Event::Released { run: id, remains }));
+                }
+            }
+        }
+    }
+
+    /// Sees to the orphans, and to the runs that wait for the end of some.
+    fn hear_orphans(&mut self) {
+        if let Some(orphans) = &self.orphans {
+            orphans.drain();
+        }
+        self.see_orphans();
+        let waits = |run: &Run| run.leaf.is_none() && matches!(run.progress, Progress::Contained);
+        let waiting: Vec<_> =
+            self.runs.iter().filter(|(_, run)| waits(run)).map(|(&key, _)| key).collect();
+        waiting.into_iter().for_each(|key| self.advance(key));
+    }
+
+    /// Reaps the orphans that have ended, and gives those that live to the runs that they are of. Strangers are
+    /// left alone until they end.
+    fn see_orphans(&mut self) {
+        if self.orphans.is_none() {
+            return;
+        }
+        let children = match orphans::children() {
+            Ok(children) => children,
+            Err(error) => return telemetry::orphans_unseen(&error),
+        };
+        let runs = self.runs.values();
+        let own: BTreeSet<_> =
+            runs.filter_map(Run::process).map(|process| process.pid().as_raw()).collect();
+        for pid in children {
+            if own.contains(&pid.as_raw_nonzero().get()) || orphans::reap(pid) {
+                continue;
+            }
+            if self.runs.values().any(|run| run.orphans.iter().any(|orphan| orphan.pid() == pid)) {
+                continue;
+            }
+            let origin = Origin::of(pid);
+            // The newest first, since an older one may have had a session of the same number.
+            let mut runs = self.runs.values_mut().rev().filter(|run| run.leaf.is_none());
+            if let Some(run) = runs.find(|run| origin.is(run.mark.as_deref(), run.leader)) {
+                match Orphan::hold(pid) {
+                    Ok(orphan) => run.orphans.push(orphan),
+                    Err(errno) => telemetry::orphans_unseen(&errno.into()),
                 }
             }
         }
@@ -364,7 +439,18 @@ impl LinuxKernel {
                 }
             }
         }
-        self.keep(key, run);
+        if let (Progress::Contained, Some(leaf)) = (&run.progress, &run.leaf)
+            && let Err(error) = self.epoll.add(leaf.events(), key, Trigger::Change)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            telemetry::unwatched(&error);
+        }
+        if run.given_up {
+            // Whenever it ends: nobody waits for it, and its events tell.
+            self.runs.insert(key, run);
+        } else {
+            self.keep(key, run);
+        }
         Brought::NotYet
     }
 
@@ -408,9 +494,17 @@ impl LinuxKernel {
         let Some(key) = self.units.get_mut(&unit).and_then(|unit| unit.run.take()) else {
             return;
         };
-        if let Some(run) = self.take_run(key) {
+        if let Some(mut run) = self.take_run(key) {
+            let survivors = run.give_up();
+            if let Some(unit) = self.units.get_mut(&unit) {
+                unit.facts.survivors = survivors.into();
+            }
             match run.progress {
                 Progress::Reaping(_) => self.keep(key, run),
+                // Its directory is removed when it is empty.
+                Progress::Contained => {
+                    self.runs.insert(key, run);
+                }
                 Progress::Launching(_)
                 | Progress::Live(_)
                 | Progress::Ended(_)
@@ -483,14 +577,33 @@ impl Kernel for LinuxKernel {
             return Spawned::Failed(StartFailure::Permanent);
         };
         found.killed = false;
-        let began = begin(self.launcher.as_ref(), run, found);
+        found.facts.survivors = Arc::default();
+        // Without one, a control group is refused and orphans are known by their session.
+        let name = name_of_run().ok();
+        let cgroups = self.cgroups.as_ref().zip(name.as_deref());
+        let leaf = make_leaf(cgroups, found.command.contain(), self.caps);
+        let mark = name.as_deref().filter(|_| self.orphans.is_some());
+        let launcher = self.launcher.as_ref();
+        let began = leaf.and_then(|leaf| {
+            let progress = begin(launcher, run, found, (leaf.as_ref(), mark), self.caps)?;
+            Ok((progress, leaf))
+        });
         match began {
-            Ok(progress) => {
+            Ok((progress, leaf)) => {
                 let key = self.next_key;
                 self.next_key += 1;
                 found.run = Some(key);
                 found.facts.start_error = None;
-                let run = Run::new(unit, run, progress);
+                found.facts.containment = Some(match (&leaf, &self.orphans) {
+                    (Some(_), _) => Containment::Cgroup,
+                    (None, Some(_)) => Containment::GroupAndOrphans,
+                    (None, None) => Containment::Group,
+                });
+                let mut run = Run::new(unit, run, progress, leaf);
+                run.mark = name;
+                run.oom = run
+                    .process()
+                    .and_then(|process| OomKills::begin(process.pid().to_pid(), run.leaf.as_ref()));
                 found.facts.pid = run.process().and_then(|p| u32::try_from(p.pid().as_raw()).ok());
                 let pending = matches!(run.progress, Progress::Launching(_));
                 self.watch(key, run);
@@ -512,6 +625,7 @@ impl Kernel for LinuxKernel {
         signal: Signal,
         scope: Scope,
     ) -> Signalled {
+        self.see_orphans();
         let Some(found) = self.current(unit, run).and_then(|key| self.runs.get_mut(&key)) else {
             return Signalled::Gone(Exit::Unknown);
         };
@@ -546,6 +660,7 @@ impl Kernel for LinuxKernel {
         signal: Option<Signal>,
         scope: Scope,
     ) -> Option<Remains> {
+        self.see_orphans();
         let Some((key, mut entry)) =
             self.current(unit, run).and_then(|key| Some((key, self.take_run(key)?)))
         else {
@@ -632,14 +747,20 @@ impl Kernel for LinuxKernel {
 }
 
 /// Makes the process of a run, and writes down which it is before the program runs.
-fn begin(launcher: Option<&Launcher>, run: RunId, unit: &mut Unit) -> Result<Progress, SpawnError> {
+fn begin(
+    launcher: Option<&Launcher>,
+    run: RunId,
+    unit: &mut Unit,
+    (leaf, mark): (Option<&Leaf>, Option<&str>),
+    caps: Caps,
+) -> Result<Progress, SpawnError> {
     let Some(launcher) = launcher else {
         return spawn(&unit.command).map(Progress::Live);
     };
     let must_save = unit.must_save();
-    let mut launch = Launch::new(launcher, &unit.command)?;
+    let mut launch = Launch::new(launcher, &unit.command, leaf, mark)?;
     if let Some(memory) = &mut unit.memory
-        && let Err(errno) = record(memory, run, &launch)
+        && let Err(errno) = record(memory, run, &launch, leaf, caps)
         && must_save
     {
         launch.call_off();
@@ -649,11 +770,43 @@ fn begin(launcher: Option<&Launcher>, run: RunId, unit: &mut Unit) -> Result<Pro
     Ok(Progress::Launching(launch))
 }
 
-fn record(memory: &mut Memory, run: RunId, launch: &Launch) -> Result<(), i32> {
+/// Makes the control group of a run; `None` where it does without.
+fn make_leaf(
+    cgroups: Option<(&Cgroups, &str)>,
+    contain: Contain,
+    caps: Caps,
+) -> Result<Option<Leaf>, SpawnError> {
+    let made = match (contain, cgroups) {
+        (Contain::Group, _) | (Contain::Auto, None) => return Ok(None),
+        (Contain::Cgroup, None) => Err(Errno::OPNOTSUPP.into()),
+        (Contain::Auto | Contain::Cgroup, Some((cgroups, name))) => cgroups.make(name, caps),
+    };
+    match made {
+        Ok(leaf) => Ok(Some(leaf)),
+        Err(error) if contain == Contain::Auto => {
+            telemetry::no_cgroup(&error);
+            Ok(None)
+        }
+        Err(error) => {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            Err(setup::failed(Stage::Cgroup, "of the run", errno))
+        }
+    }
+}
+
+fn record(
+    memory: &mut Memory,
+    run: RunId,
+    launch: &Launch,
+    leaf: Option<&Leaf>,
+    caps: Caps,
+) -> Result<(), i32> {
     let process = launch.process();
     let unreadable = |source| StateError::Unusable { path: "/proc".into(), source };
-    let identity = Identity::of(process.pid(), process).map_err(unreadable);
-    identity.and_then(|identity| memory.save_process(run, identity)).map_err(|error| {
+    let identity = Identity::of(process.pid(), process, caps).map_err(unreadable);
+    let saved =
+        identity.and_then(|identity| memory.save_process(run, identity, leaf.map(Leaf::place)));
+    saved.map_err(|error| {
         telemetry::not_saved(&error);
         error.errno()
     })
@@ -670,4 +823,5 @@ fn seed() -> u64 {
 
 const WAKE_KEY: u64 = 0;
 const TIMER_KEY: u64 = 1;
+const ORPHANS_KEY: u64 = 2;
 const MESSAGES_PER_TURN: usize = 64;

@@ -8,6 +8,8 @@ use monitor_core::{Exit, Found, Phase, RunId, State};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::adopted::{Adopted, Fate};
+use super::caps::Caps;
+use super::cgroup::Leaf;
 use super::group::{LeaderPid, ReapedGroup, Remainder, has_ended};
 use super::identity::{BootId, Identity};
 use super::journal::Record;
@@ -52,7 +54,7 @@ pub fn remembered(directory: &Path) -> Result<Vec<Remembered>, StateError> {
         let state = record.state;
         let process = record.process.filter(|&(of, _)| of == state.run() && record.boot == boot);
         let number = process.and_then(|(_, identity)| u32::try_from(identity.pid.as_raw()).ok());
-        let held = process.map_or(Ok(None), |(_, identity)| identity.find());
+        let held = process.map_or(Ok(None), |(_, identity)| identity.find(Caps::probe()));
         let held = held
             .map_err(|source| StateError::Leftover { pid: number.unwrap_or_default(), source })?;
         let pid = number.filter(|_| held.is_some_and(|held| !has_ended(&held)));
@@ -74,6 +76,8 @@ pub(super) struct Recovered {
 #[derive(Debug)]
 pub(super) struct Left {
     pub(super) progress: Progress,
+    /// The control group that holds it.
+    pub(super) leaf: Option<Leaf>,
     /// The number of the main process, if it lives.
     pub(super) pid: Option<u32>,
 }
@@ -89,6 +93,7 @@ pub(super) fn recover(
     state: &StateDir,
     record: &Record,
     on_crash: OnCrash,
+    caps: Caps,
 ) -> Result<Option<Recovered>, StateError> {
     let run = record.state.run();
     if record.state.phase() == Phase::Idle {
@@ -102,7 +107,8 @@ pub(super) fn recover(
     let process = record.process.filter(|&(of, _)| of == run).map(|(_, identity)| identity);
     if let Some(identity) = process {
         let pid = identity.pid;
-        let sought = seek(&identity, record.state, on_crash);
+        let leaf = record.cgroup.as_ref().map_or(Ok(None), |place| Leaf::find(place, caps));
+        let sought = leaf.and_then(|leaf| seek(&identity, leaf, record.state, on_crash, caps));
         let (found, left) = sought.map_err(|source| StateError::Leftover {
             pid: u32::try_from(pid.as_raw()).unwrap_or_default(),
             source,
@@ -113,13 +119,28 @@ pub(super) fn recover(
     Ok(Some(recovered))
 }
 
-fn seek(identity: &Identity, state: State, on_crash: OnCrash) -> io::Result<(Found, Option<Left>)> {
+fn seek(
+    identity: &Identity,
+    mut leaf: Option<Leaf>,
+    state: State,
+    on_crash: OnCrash,
+    caps: Caps,
+) -> io::Result<(Found, Option<Left>)> {
     let pid = identity.pid;
     // What a run left that is over and released bears a number that may be a stranger's by now.
     let unreleased = is_going_on(state);
-    let Some(pidfd) = identity.find()? else {
+    let Some(pidfd) = identity.find(caps)? else {
         if !unreleased {
             return Ok((Found::Gone, None));
+        }
+        if let Some(mut leaf) = leaf {
+            if on_crash == OnCrash::Kill {
+                kill_contained(&mut leaf)?;
+            }
+            let populated = leaf.is_populated()?;
+            let progress = Progress::Contained;
+            let left = populated.then_some(Left { progress, leaf: Some(leaf), pid: None });
+            return Ok((Found::Gone, left));
         }
         let mut left = see(ReapedGroup::new(pid));
         if on_crash == OnCrash::Kill
@@ -128,7 +149,7 @@ fn seek(identity: &Identity, state: State, on_crash: OnCrash) -> io::Result<(Fou
             kill(remainder)?;
             left = None;
         }
-        return Ok((Found::Gone, left.map(|progress| Left { progress, pid: None })));
+        return Ok((Found::Gone, left.map(|progress| Left { progress, leaf: None, pid: None })));
     };
     let starting = matches!(state.phase(), Phase::Starting | Phase::Cancelling | Phase::Aborting);
     if starting {
@@ -136,16 +157,17 @@ fn seek(identity: &Identity, state: State, on_crash: OnCrash) -> io::Result<(Fou
         await_program(pid, &pidfd)?;
     }
     let lives = !has_ended(&pidfd);
-    let mut adopted = Adopted::new(pid, pidfd.try_clone()?)?;
+    let mut adopted = Adopted::new(pid, pidfd.try_clone()?, caps)?;
     if lives && on_crash == OnCrash::Adopt {
         let number = u32::try_from(pid.as_raw()).ok();
-        return Ok((
-            Found::Alive,
-            Some(Left { progress: Progress::Adopted(adopted), pid: number }),
-        ));
+        let progress = Progress::Adopted(adopted);
+        return Ok((Found::Alive, Some(Left { progress, leaf, pid: number })));
     }
     if on_crash == OnCrash::Kill {
         let mut group = adopted.into_group();
+        if let Some(leaf) = &mut leaf {
+            kill_contained(leaf)?;
+        }
         kill(&mut group)?;
         return Ok((Found::Gone, None));
     }
@@ -163,7 +185,7 @@ fn seek(identity: &Identity, state: State, on_crash: OnCrash) -> io::Result<(Fou
         Fate::Lives | Fate::Unreaped => Found::Gone,
     };
     let group = adopted.into_group();
-    Ok((found, Some(Left { progress: Progress::Departed(group), pid: None })))
+    Ok((found, Some(Left { progress: Progress::Departed(group), leaf, pid: None })))
 }
 
 /// Waits until the helper has become the program or has ended.
@@ -186,6 +208,18 @@ fn kill(group: &mut Remainder) -> io::Result<()> {
         };
         group.stop(KILL).map_err(io::Error::other)?;
         poll(&mut [PollFd::new(&last, PollFlags::IN)], Some(&LOOK_PAUSE)).ok();
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Kills a control group until nothing runs in it.
+fn kill_contained(leaf: &mut Leaf) -> io::Result<()> {
+    for _ in 0..LOOKS {
+        if !leaf.is_populated()? {
+            return Ok(());
+        }
+        leaf.kill().map_err(io::Error::other)?;
+        poll(&mut [PollFd::new(&leaf.events(), PollFlags::PRI)], Some(&LOOK_PAUSE)).ok();
     }
     Err(io::ErrorKind::TimedOut.into())
 }
@@ -222,13 +256,19 @@ mod tests {
                 Policy::DEFAULT.step(state, event.parse::<Event>().unwrap()).state
             };
             let state = events.iter().fold(State::INITIAL, step);
-            let identity = Identity::of(process.pid(), process).unwrap();
+            let identity = Identity::of(process.pid(), process, Caps::probe()).unwrap();
             let boot = self.state.boot().clone();
-            Record { unit: "x".into(), boot, state, process: Some((state.run(), identity)) }
+            Record {
+                unit: "x".into(),
+                boot,
+                state,
+                process: Some((state.run(), identity)),
+                cgroup: None,
+            }
         }
 
         fn found(&self, record: &Record) -> Found {
-            recover(&self.state, record, OnCrash::Adopt).unwrap().unwrap().found
+            recover(&self.state, record, OnCrash::Adopt, Caps::probe()).unwrap().unwrap().found
         }
     }
 
@@ -240,7 +280,7 @@ mod tests {
         let scene = Scene::new();
         let process = sleeper();
         let record = Record { state: State::INITIAL, ..scene.record(&process, &[]) };
-        assert!(recover(&scene.state, &record, OnCrash::Adopt).unwrap().is_none());
+        assert!(recover(&scene.state, &record, OnCrash::Adopt, Caps::probe()).unwrap().is_none());
         process.stop_group(KILL).unwrap();
         finish(process);
     }
@@ -259,7 +299,8 @@ mod tests {
         assert_eq!(scene.found(&Record { process: None, ..record.clone() }), Found::Gone);
         let stranger = format!("pid={} start=1", process.pid().as_raw()).parse().unwrap();
         let stranger = Record { process: Some((RunId::new(1), stranger)), ..record };
-        let recovered = recover(&scene.state, &stranger, OnCrash::Kill).unwrap().unwrap();
+        let recovered =
+            recover(&scene.state, &stranger, OnCrash::Kill, Caps::probe()).unwrap().unwrap();
         assert_eq!(recovered.found, Found::Gone);
         assert_eq!(process.peek(), None, "a stranger was killed");
         process.stop_group(KILL).unwrap();
@@ -291,7 +332,8 @@ mod tests {
         let scene = Scene::new();
         let process = sleeper();
         let record = scene.record(&process, &RUNNING);
-        let recovered = recover(&scene.state, &record, OnCrash::Kill).unwrap().unwrap();
+        let recovered =
+            recover(&scene.state, &record, OnCrash::Kill, Caps::probe()).unwrap().unwrap();
         assert!(recovered.left.is_none());
         assert_eq!(recovered.found, Found::Gone);
         wait_readable(&process);
@@ -307,10 +349,17 @@ mod tests {
         let over = scene.record(&process, &BACKING_OFF);
         let running = scene.record(&process, &RUNNING);
         let mut left = process.reap().unwrap().group.remainder().unwrap();
-        assert!(recover(&scene.state, &over, OnCrash::Kill).unwrap().unwrap().left.is_none());
+        assert!(
+            recover(&scene.state, &over, OnCrash::Kill, Caps::probe())
+                .unwrap()
+                .unwrap()
+                .left
+                .is_none()
+        );
         left.rescan().unwrap();
         assert!(!left.is_empty());
-        let recovered = recover(&scene.state, &running, OnCrash::Adopt).unwrap().unwrap();
+        let recovered =
+            recover(&scene.state, &running, OnCrash::Adopt, Caps::probe()).unwrap().unwrap();
         assert!(matches!(recovered.left, Some(Left { progress: Progress::Leftover(_), .. })));
         left.stop(KILL).unwrap();
         left.pidfds().for_each(wait_readable);

@@ -3,8 +3,12 @@
 use monitor_core::{Millis, RunId, Scope, Signal};
 
 use super::adopted::Adopted;
+use super::cgroup::Leaf;
+use super::containment::Survivor;
 use super::group::{ReapedGroup, Remainder};
 use super::launch::Launch;
+use super::oom::OomKills;
+use super::orphans::Orphan;
 use super::process::{Ended, Process, SignalError};
 use crate::kernel::{Moment, UnitId};
 use crate::telemetry;
@@ -18,12 +22,24 @@ pub(super) struct Run {
     pub(super) unit: UnitId,
     pub(super) id: RunId,
     pub(super) progress: Progress,
+    /// The control group that holds it, if it has one.
+    pub(super) leaf: Option<Leaf>,
+    /// The name by which what it starts is marked.
+    pub(super) mark: Option<String>,
+    /// The number of its main process, also when that is reaped.
+    pub(super) leader: Option<i32>,
+    /// What it started and what has lost its parent.
+    pub(super) orphans: Vec<Orphan>,
+    /// How many the kernel had killed for want of memory when it began.
+    pub(super) oom: Option<OomKills>,
     /// Whether there was a program, of which an end can be told.
     pub(super) started: bool,
     /// To whom the kill was sent, if it was.
     pub(super) killed: Option<Scope>,
     /// Whether a descriptor tells of its main process; else a timer asks.
     pub(super) watched: bool,
+    /// Whether nobody waits for its end any more.
+    pub(super) given_up: bool,
     /// When it is looked at next without being asked to.
     pub(super) poll: Option<Moment>,
     /// How long after that it is looked at again.
@@ -45,6 +61,8 @@ pub(super) enum Progress {
     Unseen(ReapedGroup),
     /// Reaped, and others run in the group.
     Leftover(Remainder),
+    /// Reaped, and others run in the control group, or are known as orphans.
+    Contained,
     /// The process of an earlier monitor lives, as far as is known.
     Adopted(Adopted),
     /// The process of an earlier monitor has ended, which was reported.
@@ -52,13 +70,30 @@ pub(super) enum Progress {
 }
 
 impl Run {
-    pub(super) const fn new(unit: UnitId, id: RunId, progress: Progress) -> Self {
+    pub(super) fn new(unit: UnitId, id: RunId, progress: Progress, leaf: Option<Leaf>) -> Self {
+        let leader = match &progress {
+            Progress::Launching(launch) => Some(launch.process().pid().as_raw()),
+            Progress::Live(process) => Some(process.pid().as_raw()),
+            Progress::Ended(_)
+            | Progress::Reaping(_)
+            | Progress::Unseen(_)
+            | Progress::Leftover(_)
+            | Progress::Contained
+            | Progress::Adopted(_)
+            | Progress::Departed(_) => None,
+        };
         Self {
             unit,
             id,
             progress,
+            leaf,
+            mark: None,
+            leader,
+            orphans: Vec::new(),
+            oom: None,
             started: true,
             watched: true,
+            given_up: false,
             killed: None,
             poll: None,
             pause: PAUSE_MIN,
@@ -74,6 +109,7 @@ impl Run {
             Progress::Launching(launch) => Some(launch.process()),
             Progress::Unseen(_)
             | Progress::Leftover(_)
+            | Progress::Contained
             | Progress::Adopted(_)
             | Progress::Departed(_) => None,
         }
@@ -84,8 +120,16 @@ impl Run {
     /// # Errors
     /// See [`SignalError`]. Who is gone already counts as an error only if it is the process.
     pub(super) fn signal(&mut self, signal: Signal, scope: Scope) -> Result<(), SignalError> {
+        if scope == Scope::Group {
+            self.ask_orphans(signal);
+        }
         if signal == Signal::KILL {
             self.killed = self.killed.max(Some(scope));
+        }
+        if scope == Scope::Group
+            && let Some(leaf) = &self.leaf
+        {
+            return signal_contained(&mut self.progress, leaf, signal);
         }
         let number = signal.number();
         match (&mut self.progress, scope) {
@@ -119,7 +163,8 @@ impl Run {
             | (
                 Progress::Reaping(_) | Progress::Leftover(_) | Progress::Departed(_),
                 Scope::Process,
-            ) => Ok(()),
+            )
+            | (Progress::Contained, _) => Ok(()),
         }
     }
 
@@ -128,12 +173,16 @@ impl Run {
     /// Also returns how the process ended, if it was reaped by this call.
     pub(super) fn bring_down(mut self) -> (Option<Self>, Option<Ended>) {
         let mut ended = None;
+        let mut leaf = self.leaf.take();
         let progress = match self.progress {
             Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process) => {
                 match process.reap() {
                     Ok(reaped) => {
                         ended = self.started.then_some(reaped.ended);
-                        see(reaped.group)
+                        match &mut leaf {
+                            Some(leaf) => see_contained(leaf),
+                            None => see(reaped.group),
+                        }
                     }
                     Err(process) => Some(Progress::Reaping(process)),
                 }
@@ -141,20 +190,92 @@ impl Run {
             Progress::Unseen(group) => see(group),
             // Released before its answer is in: the machine has given up on it.
             Progress::Launching(launch) => Some(Progress::Reaping(launch.into_process())),
-            Progress::Adopted(adopted) => look_after(adopted.into_group()),
-            Progress::Leftover(remainder) | Progress::Departed(remainder) => look_after(remainder),
+            Progress::Adopted(adopted) => match &mut leaf {
+                Some(leaf) => see_contained(leaf),
+                None => look_after(adopted.into_group()),
+            },
+            Progress::Leftover(remainder) | Progress::Departed(remainder) => match &mut leaf {
+                Some(leaf) => see_contained(leaf),
+                None => look_after(remainder),
+            },
+            Progress::Contained => leaf.as_mut().and_then(see_contained),
         };
-        let Some(progress) = progress else {
+        self.orphans.retain(|orphan| !orphan.has_ended());
+        let orphaned = (!self.orphans.is_empty()).then_some(Progress::Contained);
+        let Some(progress) = progress.or(orphaned) else {
+            // The control group goes with it.
             return (None, ended);
         };
-        // A member that was forked after the kill of the group has not had it.
-        if let Progress::Leftover(remainder) = &progress
-            && self.killed == Some(Scope::Group)
-        {
-            log(remainder.stop(Signal::KILL.number()));
-        }
         self.progress = progress;
+        self.leaf = leaf;
+        if self.killed == Some(Scope::Group) {
+            self.kill_again();
+        }
         (Some(self), ended)
+    }
+
+    /// Kills whoever was forked after the kill and has not had it.
+    fn kill_again(&self) {
+        self.ask_orphans(Signal::KILL);
+        match (&self.progress, &self.leaf) {
+            (Progress::Leftover(remainder), _) => log(remainder.stop(Signal::KILL.number())),
+            (Progress::Contained, Some(leaf)) => log(leaf.kill()),
+            _ => {}
+        }
+    }
+
+    /// Sends a signal to those that lost their parents.
+    fn ask_orphans(&self, signal: Signal) {
+        for orphan in &self.orphans {
+            log(orphan.ask(signal.number()));
+        }
+    }
+
+    /// Whether its end was a kill by the kernel for want of memory; `None` if nobody can tell.
+    pub(super) fn was_oom_killed(&self, ended: Ended) -> Option<bool> {
+        let Ended::Signaled { signal, .. } = ended else {
+            return (ended != Ended::Lost).then_some(false);
+        };
+        if signal != Signal::KILL.number() {
+            return Some(false);
+        }
+        let struck = self.oom.as_ref()?.has_struck()?;
+        // Of two kills it cannot be said which was first.
+        if struck && self.killed.is_some() { None } else { Some(struck) }
+    }
+
+    /// Lets go of what the machine gives up, and says what of it runs on.
+    pub(super) fn give_up(&mut self) -> Vec<Survivor> {
+        self.given_up = true;
+        if let Some(leaf) = &self.leaf {
+            // A kill may have frozen what it could not end.
+            leaf.thaw();
+        }
+        self.survivors()
+    }
+
+    /// What of it runs, as far as it can be seen.
+    fn survivors(&self) -> Vec<Survivor> {
+        let pids = match (&self.leaf, &self.progress) {
+            (Some(leaf), _) => leaf.members().unwrap_or_default(),
+            (None, Progress::Leftover(remainder) | Progress::Departed(remainder)) => {
+                remainder.pids().collect()
+            }
+            (None, Progress::Adopted(adopted)) => vec![adopted.pid()],
+            // The zombie of a process that somebody traces is none.
+            (None, Progress::Live(_) | Progress::Launching(_)) => {
+                self.process().map(|process| process.pid().to_pid()).into_iter().collect()
+            }
+            (
+                None,
+                Progress::Ended(_)
+                | Progress::Reaping(_)
+                | Progress::Unseen(_)
+                | Progress::Contained,
+            ) => Vec::new(),
+        };
+        let orphans = self.orphans.iter().filter(|orphan| !orphan.has_ended()).map(Orphan::pid);
+        pids.into_iter().chain(orphans).map(Survivor::of).collect()
     }
 
     /// The next pause, which is twice as long each time, up to 100 ms.
@@ -167,6 +288,48 @@ impl Run {
     /// Begins with short pauses again.
     pub(super) const fn hurry(&mut self) {
         self.pause = PAUSE_MIN;
+    }
+}
+
+/// Sends a signal to everything that a control group holds, and to the main process also where that has left it,
+/// as its privileges may allow.
+fn signal_contained(
+    progress: &mut Progress,
+    leaf: &Leaf,
+    signal: Signal,
+) -> Result<(), SignalError> {
+    let (main, sent) = match progress {
+        Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process) => {
+            if process.peek() == Some(Ended::Lost) {
+                log(leaf.signal(signal.number(), None));
+                return Err(SignalError::Gone);
+            }
+            (Some(process.pid().to_pid()), process.ask(signal.number()))
+        }
+        // The helper has nothing by which to end otherwise, and may not have entered.
+        Progress::Launching(launch) => {
+            let process = launch.process();
+            (Some(process.pid().to_pid()), process.stop_group(signal.number()))
+        }
+        Progress::Adopted(adopted) => (Some(adopted.pid()), adopted.signal(signal, Scope::Process)),
+        Progress::Unseen(_)
+        | Progress::Leftover(_)
+        | Progress::Contained
+        | Progress::Departed(_) => (None, Ok(())),
+    };
+    let others = leaf.signal(signal.number(), main);
+    sent.and(others)
+}
+
+/// Whether anything is left in a control group.
+fn see_contained(leaf: &mut Leaf) -> Option<Progress> {
+    match leaf.is_populated() {
+        Ok(false) => None,
+        Ok(true) => Some(Progress::Contained),
+        Err(error) => {
+            telemetry::group_unseen(&error);
+            Some(Progress::Contained)
+        }
     }
 }
 

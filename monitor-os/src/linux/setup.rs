@@ -1,8 +1,9 @@
 //! What a program is given beside its arguments and environment, and how the helper gives it.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::str::FromStr;
 
 use nix::unistd::chdir;
@@ -13,11 +14,16 @@ use rustix::process::{setpriority_process, umask};
 use super::account::{Account, Credentials};
 use super::environment::{Environment, put};
 use super::limit::Limit;
+use super::orphans;
 use super::spawn::SpawnError;
 
 /// What only the child itself can set, between its making and the program.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Setup {
+    /// The directory of the control group to enter.
+    pub(super) cgroup: Option<CString>,
+    /// The name of the run, by which what it starts is recognised.
+    pub(super) mark: Option<String>,
     pub(super) oom_score: Option<i16>,
     pub(super) nice: Option<i8>,
     /// At most one for each name.
@@ -49,8 +55,8 @@ impl Setup {
 
     /// Sets everything for this process, which has one thread, and returns the environment of its program.
     ///
-    /// What takes privileges comes first, and the directory last, as the user whom it must be open to. Files are
-    /// read by whoever the monitor is.
+    /// The control group comes first, so that nothing happens outside of it, then what takes privileges, and the
+    /// directory last, as the user whom it must be open to. Files are read by whoever the monitor is.
     ///
     /// # Errors
     /// [`SpawnError::Setup`] and [`SpawnError::EnvironmentLine`]; the process is of no use then.
@@ -59,11 +65,17 @@ impl Setup {
         environment: &Environment,
         mut inherited: Vec<CString>,
     ) -> Result<Vec<CString>, SpawnError> {
+        if let Some(cgroup) = &self.cgroup {
+            enter(cgroup)?;
+        }
         let credentials = self.account.look_up()?;
         for variable in credentials.iter().flat_map(Credentials::variables) {
             put(&mut inherited, variable);
         }
-        let variables = environment.resolve(inherited)?;
+        let mut variables = environment.resolve(inherited)?;
+        if let Some(mark) = self.mark.as_deref().and_then(orphans::mark) {
+            put(&mut variables, mark);
+        }
         set_oom_score(self.oom_score)?;
         if let Some(nice) = self.nice {
             setpriority_process(None, nice.into())
@@ -88,16 +100,18 @@ impl Setup {
 
     /// One text for each setting.
     pub(super) fn encode(&self) -> Vec<Vec<u8>> {
-        let Self { oom_score, nice, limits, umask, account, directory } = self;
+        let Self { cgroup, mark, oom_score, nice, limits, umask, account, directory } = self;
         let numbers = [
             oom_score.map(|score| format!("oom {score}")),
             nice.map(|nice| format!("nice {nice}")),
             umask.map(|mask| format!("umask {mask}")),
+            mark.as_ref().map(|mark| format!("mark {mark}")),
         ];
         let limits = limits.iter().map(|limit| format!("limit {limit}"));
         let texts = numbers.into_iter().flatten().chain(limits).chain(account.encode());
         let directory = directory.iter().map(|path| [b"cwd ", path.as_bytes()].concat());
-        texts.map(String::into_bytes).chain(directory).collect()
+        let cgroup = cgroup.iter().map(|path| [b"cgroup ", path.as_bytes()].concat());
+        texts.map(String::into_bytes).chain(directory).chain(cgroup).collect()
     }
 
     pub(super) fn decode(texts: &[CString]) -> Option<Self> {
@@ -111,8 +125,10 @@ impl Setup {
             match key {
                 b"oom" => setup.oom_score = Some(read(value)?),
                 b"nice" => setup.nice = Some(read(value)?),
+                b"mark" => setup.mark = Some(read(value)?),
                 b"umask" => setup.umask = Some(read(value)?),
                 b"limit" => setup.limits.push(read(value)?),
+                b"cgroup" => setup.cgroup = Some(CString::new(value).ok()?),
                 b"cwd" => setup.directory = Some(CString::new(value).ok()?),
                 key => setup.account.decode(key, read(value)?)?,
             }
@@ -125,6 +141,8 @@ impl Setup {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Stage {
+    /// There is no control group for the run (EOPNOTSUPP: none may be made here), or it could not be entered.
+    Cgroup,
     /// An environment file could not be read.
     EnvironmentFile,
     /// The OOM score could not be set: to lower it takes `CAP_SYS_RESOURCE`.
@@ -144,7 +162,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
+        Self::Cgroup,
         Self::EnvironmentFile,
         Self::OomScore,
         Self::Nice,
@@ -159,6 +178,7 @@ impl Stage {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Cgroup => "cgroup",
             Self::EnvironmentFile => "environment",
             Self::OomScore => "oom-score",
             Self::Nice => "nice",
@@ -176,6 +196,10 @@ impl Stage {
             Self::EnvironmentFile => {
                 ("cannot read the environment file", "make it, or correct its path or mode")
             }
+            Self::Cgroup => (
+                "cannot have the control group",
+                "delegate one to the monitor (Delegate=yes), or do without",
+            ),
             Self::OomScore => ("cannot set the OOM score", "lowering it takes CAP_SYS_RESOURCE"),
             Self::Nice => ("cannot set the nice value", "lowering it takes CAP_SYS_NICE"),
             Self::Limit => ("cannot set the limit", "raising a hard limit takes CAP_SYS_RESOURCE"),
@@ -211,6 +235,14 @@ pub(super) fn failed(stage: Stage, subject: impl Into<OsString>, errno: Errno) -
 /// The same error in the words of the other library.
 pub(super) const fn native(errno: nix::errno::Errno) -> Errno {
     Errno::from_raw_os_error(errno as i32)
+}
+
+/// Moves this process, and so everything that it will start.
+fn enter(cgroup: &CStr) -> Result<(), SpawnError> {
+    let directory = OsStr::from_bytes(cgroup.to_bytes());
+    fs::write(Path::new(directory).join("cgroup.procs"), "0").map_err(|error| {
+        failed(Stage::Cgroup, directory, Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    })
 }
 
 /// Sets the score, or ends a protection that was inherited: it was meant for the monitor (facts, pitfall 52).

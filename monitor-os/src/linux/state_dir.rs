@@ -374,6 +374,7 @@ mod tests {
             boot: state.boot().clone(),
             state: State::INITIAL,
             process: None,
+            cgroup: None,
         }
     }
 

@@ -7,6 +7,7 @@ use monitor_core::{
     TimerCommand, TimerSlot,
 };
 
+use super::containment::{Containment, Survivor};
 use super::process::Ended;
 use super::spawn::SpawnError;
 use crate::kernel::{Moment, Report, UnitId};
@@ -67,11 +68,23 @@ pub(super) struct Facts {
     pub(super) pid: Option<u32>,
     pub(super) start_error: Option<Arc<SpawnError>>,
     pub(super) ended: Option<(RunId, Ended)>,
+    /// Whether the kernel had killed it for want of memory.
+    pub(super) oom_killed: Option<bool>,
+    pub(super) containment: Option<Containment>,
+    /// What was given up.
+    pub(super) survivors: Arc<[Survivor]>,
 }
 
 impl Facts {
-    pub(super) const fn new() -> Self {
-        Self { pid: None, start_error: None, ended: None }
+    pub(super) fn new() -> Self {
+        Self {
+            pid: None,
+            start_error: None,
+            ended: None,
+            oom_killed: None,
+            containment: None,
+            survivors: Arc::default(),
+        }
     }
 }
 
@@ -133,6 +146,26 @@ impl Status {
             Some((_, ended)) => Some(ended),
             None => None,
         }
+    }
+
+    /// Whether the last process was killed by the kernel for want of memory, by the counter of its memory control
+    /// group; `None` if none has ended, or if nobody can tell.
+    #[must_use]
+    pub const fn oom_killed(&self) -> Option<bool> {
+        self.facts.oom_killed
+    }
+
+    /// By what the current run, or the last one, is held together; `None` if there was none.
+    #[must_use]
+    pub const fn containment(&self) -> Option<Containment> {
+        self.facts.containment
+    }
+
+    /// What outlived the last run and was given up, as it was at that moment; empty if there is nothing, or if
+    /// nothing of it can be seen.
+    #[must_use]
+    pub fn survivors(&self) -> &[Survivor] {
+        &self.facts.survivors
     }
 
     /// The exit of the current run, or of the last one if none is going on; `None` while it lives.

@@ -13,11 +13,13 @@ use nix::sys::signal::SigSet;
 use tokio::sync::{mpsc as unbounded, oneshot, watch};
 
 use super::block_on::block_on;
+use super::caps::Caps;
 use super::clock::now;
 use super::command::Command;
 use super::inbox::{Joining, Message, Wish};
 use super::launcher::Launcher;
 use super::memory::Memory;
+use super::orphans::Orphans;
 use super::reactor::LinuxKernel;
 use super::recovery::{OnCrash, Recovered, recover};
 use super::signals::{ChildrenUnwaitable, ensure_children_waitable};
@@ -54,6 +56,7 @@ struct Thread {
     /// Closed when the thread has ended.
     ended: watch::Receiver<()>,
     has_launcher: bool,
+    caps: Caps,
 }
 
 /// Where messages for the reactor go in.
@@ -78,7 +81,7 @@ impl Supervisor {
     /// # Errors
     /// See [`SupervisorError`]; nothing was started.
     pub fn new() -> Result<Self, SupervisorError> {
-        Self::begin(None)
+        Self::builder().start()
     }
 
     /// Starts the thread. Its programs are started through a helper, for which see [`Launcher`].
@@ -89,16 +92,30 @@ impl Supervisor {
     /// # Errors
     /// See [`SupervisorError`]; nothing was started.
     pub fn with_launcher(launcher: &Launcher) -> Result<Self, SupervisorError> {
-        Self::begin(Some(launcher.clone()))
+        Self::builder().launcher(launcher).start()
     }
 
-    fn begin(launcher: Option<Launcher>) -> Result<Self, SupervisorError> {
+    /// A supervisor with more settings, which is there when it is started.
+    pub const fn builder() -> SupervisorBuilder {
+        SupervisorBuilder { launcher: None, caps: None, orphans: Parent::Another }
+    }
+
+    fn begin(settings: SupervisorBuilder) -> Result<Self, SupervisorError> {
+        let SupervisorBuilder { launcher, caps, orphans } = settings;
+        let caps = caps.unwrap_or_else(Caps::probe);
         let has_launcher = launcher.is_some();
         ensure_children_waitable().map_err(SupervisorError::ChildrenUnwaitable)?;
+        let orphans = match orphans {
+            Parent::This if caps.subreaper => {
+                Some(Orphans::begin().map_err(SupervisorError::NoResources)?)
+            }
+            Parent::This | Parent::Another => None,
+        };
         let (wake, notifier) = Wake::new().map_err(SupervisorError::NoResources)?;
         let (inbox, messages) = mpsc::channel();
-        let mut kernel = LinuxKernel::new(launcher, messages, wake, notifier.clone())
-            .map_err(SupervisorError::NoResources)?;
+        let mut kernel =
+            LinuxKernel::new(launcher, caps, orphans, messages, wake, notifier.clone())
+                .map_err(SupervisorError::NoResources)?;
         let (ends, ended) = watch::channel(());
         let handle = thread::Builder::new()
             .name("monitor-reactor".into())
@@ -118,6 +135,7 @@ impl Supervisor {
                 handle: Mutex::new(Some(handle)),
                 ended,
                 has_launcher,
+                caps,
             }),
         })
     }
@@ -153,7 +171,7 @@ impl Supervisor {
         }
         let name = name.into();
         let memory = Memory::open(state, &name)?;
-        let recovered = recover(state, memory.record(), on_crash)?;
+        let recovered = recover(state, memory.record(), on_crash, self.thread.caps)?;
         Ok(self.join(name, command, policy, Some(memory), recovered))
     }
 
@@ -201,6 +219,56 @@ impl Supervisor {
         self.thread.port.send(Message::ShutDown);
         let mut ended = self.thread.ended.clone();
         async move { while ended.changed().await.is_ok() {} }
+    }
+}
+
+/// The settings of a supervisor that is not started; made by [`Supervisor::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is there before `start`"]
+pub struct SupervisorBuilder {
+    launcher: Option<Launcher>,
+    caps: Option<Caps>,
+    orphans: Parent,
+}
+
+/// Who gets the children of those that have ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Parent {
+    This,
+    /// Init, or another that stands between.
+    Another,
+}
+
+impl SupervisorBuilder {
+    /// Starts programs through a helper, as [`Supervisor::with_launcher`] does.
+    pub fn launcher(mut self, launcher: &Launcher) -> Self {
+        self.launcher = Some(launcher.clone());
+        self
+    }
+
+    /// Uses no more of the kernel than this, instead of all that [`Caps::probe`] finds.
+    pub const fn caps(mut self, caps: Caps) -> Self {
+        self.caps = Some(caps);
+        self
+    }
+
+    /// Makes this process the parent of all orphans among its descendants (`PR_SET_CHILD_SUBREAPER`), so that a run
+    /// without a control group is stopped with what left its process group, and no zombie is left to others.
+    ///
+    /// It concerns the whole process, and outlasts the supervisor: every child that ends and that this supervisor did
+    /// not start is reaped. So it is for a program that starts processes by no other means, with one supervisor, and
+    /// that calls it before it starts other threads, all of which must block SIGCHLD as this one does from then on.
+    pub const fn with_orphans(mut self) -> Self {
+        self.orphans = Parent::This;
+        self
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// See [`SupervisorError`]; nothing was started.
+    pub fn start(self) -> Result<Supervisor, SupervisorError> {
+        Supervisor::begin(self)
     }
 }
 

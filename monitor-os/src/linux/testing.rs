@@ -17,6 +17,17 @@ pub(crate) fn wait_readable(fd: impl AsFd) {
     assert!(readable_within(fd, 30), "nothing to read in 30 s");
 }
 
+/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    for _ in 0..60_000 {
+        if condition() {
+            return;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
+    }
+    panic!("the condition does not come true");
+}
+
 /// Whether `fd` is readable at this moment.
 pub(crate) fn is_readable(fd: impl AsFd) -> bool {
     readable_within(fd, 0)

@@ -1,0 +1,75 @@
+//! What the kernel at hand can do, and this process may ask of it.
+
+use rustix::process::{PidfdFlags, child_subreaper, getpid, pidfd_open};
+
+use super::cgroup::{Cgroups, name_of_run};
+use super::identity::inode;
+use super::sys::exit_status;
+
+/// What is to be had beyond Linux 5.4, found by trying it: a version proves nothing where features are carried
+/// over, filtered (`seccomp(2)`) or forbidden.
+///
+/// Whatever is absent has a fallback. Give a supervisor less than there is, and it works as on an older kernel: that
+/// is how the fallbacks are tested. Giving more than there is does no harm but a late error.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Caps {
+    /// Each process has an inode of its own (Linux 6.9). Else it is recognised by its start time.
+    pub pidfs_inode: bool,
+    /// A pidfd tells how a process ended that is no child (`PIDFD_GET_INFO`; the end from Linux 6.15 on). Else the
+    /// end of an adopted process is unknown.
+    pub pidfd_info: bool,
+    /// A control group may be made for each run (cgroup v2). Else a run is its process group.
+    pub cgroup: bool,
+    /// A control group can be killed as a whole (Linux 5.14). Else its members are frozen and killed one by one.
+    pub cgroup_kill: bool,
+    /// A control group can be frozen (Linux 5.2). Else its members are killed again until none is left.
+    pub cgroup_freeze: bool,
+    /// Orphans can be had as children (Linux 3.4). Else what leaves its process group is lost.
+    pub subreaper: bool,
+}
+
+impl Caps {
+    /// Nothing beyond Linux 5.4.
+    pub const NONE: Self = Self {
+        pidfs_inode: false,
+        pidfd_info: false,
+        cgroup: false,
+        cgroup_kill: false,
+        cgroup_freeze: false,
+        subreaper: false,
+    };
+
+    /// Tries everything once. An error of any kind means that it is absent.
+    #[must_use]
+    pub fn probe() -> Self {
+        let own = pidfd_open(getpid(), PidfdFlags::empty());
+        let mut caps = Self {
+            pidfs_inode: own.as_ref().is_ok_and(|own| matches!(inode(own), Ok(Some(_)))),
+            pidfd_info: own.is_ok_and(|own| exit_status(own).is_ok()),
+            subreaper: child_subreaper().is_ok(),
+            ..Self::NONE
+        };
+        if let Some(groups) = Cgroups::find()
+            && groups.may_move()
+            && let Ok(leaf) = name_of_run().and_then(|name| groups.make(&name, Self::NONE))
+        {
+            let writes = |file| std::fs::write(leaf.directory().join(file), "1").is_ok();
+            caps.cgroup = true;
+            caps.cgroup_kill = writes("cgroup.kill");
+            caps.cgroup_freeze = writes("cgroup.freeze");
+        }
+        caps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probing_is_repeatable_and_leaves_nothing() {
+        assert_eq!(Caps::probe(), Caps::probe());
+        assert!(Caps::probe().subreaper, "every kernel since Linux 3.4 has it");
+    }
+}

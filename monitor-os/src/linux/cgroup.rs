@@ -1,0 +1,527 @@
+//! A control group of its own for each run: nothing that a run starts can leave it, whatever it forks.
+
+use std::ffi::{CString, OsString};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open};
+
+use super::caps::Caps;
+use super::group::has_ended;
+use super::identity::start_time;
+use super::process::{SignalError, continue_follows, named, send};
+
+/// Where control groups for runs are made: below that of the monitor, in the second version's hierarchy.
+///
+/// # Source
+/// `cgroups(7)`; facts, section 8: the mount is found by its type and not by its path, because hybrid systems
+/// have it in a place of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Cgroups {
+    /// The directory of the monitor's own group.
+    directory: PathBuf,
+    /// That group as `/proc/PID/cgroup` names it.
+    name: String,
+}
+
+impl Cgroups {
+    /// Finds the monitor's own group; `None` if there is none, or if it is not to be seen from here.
+    pub(super) fn find() -> Option<Self> {
+        let name = group_in(&fs::read("/proc/self/cgroup").ok()?)?;
+        // A journal could not tell of others.
+        let name = name.to_str().filter(|name| !name.contains('\n'))?.to_owned();
+        Some(Self { directory: directory_of(&name)?, name })
+    }
+
+    /// Makes an empty group with the name of a run, for which see [`name_of_run`].
+    ///
+    /// # Errors
+    /// No right to it (EACCES, EPERM, EROFS), or too many (EAGAIN); nothing was made.
+    pub(super) fn make(&self, own: &str, caps: Caps) -> io::Result<Leaf> {
+        let directory = self.directory.join(own);
+        fs::create_dir(&directory)?;
+        let name = format!("{}/{own}", self.name.trim_end_matches('/'));
+        let leaf = Leaf::new(directory.clone(), name, caps);
+        leaf.inspect_err(|_| {
+            fs::remove_dir(&directory).ok();
+        })
+    }
+
+    /// Removes the empty groups of monitors that are dead, which were killed before they could.
+    pub(super) fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.directory) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if entry.file_name().to_str().and_then(monitor_of).is_some_and(is_dead) {
+                // One in which something runs is busy, and a journal tells of it.
+                remove(&entry.path()).ok();
+            }
+        }
+    }
+
+    /// Whether a process may be moved here from the monitor's own group, which is tried by a move that changes
+    /// nothing.
+    pub(super) fn may_move(&self) -> bool {
+        fs::write(self.directory.join(PROCS), "0").is_ok()
+    }
+}
+
+/// The control group of one run. Dropped, it is removed, unless something runs in it.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    directory: PathBuf,
+    /// As `/proc/PID/cgroup` names it.
+    name: String,
+    inode: u64,
+    events: File,
+    caps: Caps,
+}
+
+impl Leaf {
+    fn new(directory: PathBuf, name: String, caps: Caps) -> io::Result<Self> {
+        let inode = fs::metadata(&directory)?.ino();
+        let events = File::open(directory.join("cgroup.events"))?;
+        Ok(Self { directory, name, inode, events, caps })
+    }
+
+    /// Finds a group that an earlier monitor made; `None` if it is gone. Its inode bears no other group before the
+    /// next boot.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn find(place: &Place, caps: Caps) -> io::Result<Option<Self>> {
+        let Some(directory) = directory_of(&place.name) else {
+            return Ok(None);
+        };
+        match Self::new(directory, place.name.clone(), caps) {
+            Ok(leaf) if leaf.inode == place.inode => Ok(Some(leaf)),
+            Ok(_) => Ok(None),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a journal says of it.
+    pub(super) fn place(&self) -> Place {
+        Place { inode: self.inode, name: self.name.clone() }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its directory for the helper that enters it.
+    pub(super) fn c_directory(&self) -> CString {
+        // A path of a file system has no NUL byte.
+        CString::new(self.directory.as_os_str().as_bytes()).unwrap_or_default()
+    }
+
+    /// Reports a change when something begins or ceases to run in it: late, and not more often than every 10 ms.
+    pub(super) fn events(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    /// Whether anything runs in it or below it. A zombie does not count.
+    pub(super) fn is_populated(&mut self) -> io::Result<bool> {
+        let mut text = String::new();
+        self.events.rewind()?;
+        match self.events.read_to_string(&mut text) {
+            Ok(_) => Ok(text.lines().any(|line| line == "populated 1")),
+            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a signal to everybody in it but `main`, and SIGCONT after it unless it is SIGKILL. Whoever was frozen is
+    /// thawed, to hear it.
+    ///
+    /// # Errors
+    /// The last failure; the others were signalled all the same.
+    pub(super) fn signal(&self, signal: u8, main: Option<Pid>) -> Result<(), SignalError> {
+        let wanted = named(signal)?;
+        if !continue_follows(signal) {
+            return self.kill();
+        }
+        let sent = self.send(&[wanted, Signal::CONT], main);
+        self.freeze(false);
+        sent
+    }
+
+    /// Kills everybody in it. Where the kernel cannot do that by itself (before Linux 5.14), everybody is frozen
+    /// first, so that nobody is forked in the middle; that takes several calls, until nobody is left.
+    ///
+    /// # Errors
+    /// See [`Leaf::signal`].
+    pub(super) fn kill(&self) -> Result<(), SignalError> {
+        if self.caps.cgroup_kill && fs::write(self.directory.join("cgroup.kill"), "1").is_ok() {
+            return Ok(());
+        }
+        self.freeze(true);
+        self.send(&[Signal::KILL], None)
+    }
+
+    /// Ends a freeze that a kill began and did not finish.
+    pub(super) fn thaw(&self) {
+        self.freeze(false);
+    }
+
+    fn freeze(&self, frozen: bool) {
+        if self.caps.cgroup_freeze {
+            // It may be gone, and then nobody is there to be frozen.
+            fs::write(self.directory.join("cgroup.freeze"), if frozen { "1" } else { "0" }).ok();
+        }
+    }
+
+    fn send(&self, signals: &[Signal], main: Option<Pid>) -> Result<(), SignalError> {
+        let members = self.members().map_err(refused)?;
+        let mut outcome = Ok(());
+        for pid in members.into_iter().filter(|&pid| Some(pid) != main) {
+            let sent = match self.hold(pid) {
+                Ok(Some(pidfd)) => signals.iter().try_for_each(|&signal| send(&pidfd, signal)),
+                Ok(None) => Ok(()),
+                Err(errno) => Err(SignalError::Refused { errno: errno.raw_os_error() }),
+            };
+            if !matches!(sent, Ok(()) | Err(SignalError::Gone)) {
+                outcome = sent;
+            }
+        }
+        outcome
+    }
+
+    /// Opens a pidfd for a member; `None` if it has ended or its number went to somebody else.
+    fn hold(&self, pid: Pid) -> Result<Option<OwnedFd>, Errno> {
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        // Read after the opening: whoever bears the number now is the one that is held.
+        let path = format!("/proc/{}/cgroup", pid.as_raw_nonzero());
+        let group = fs::read(path).ok().and_then(|text| group_in(&text));
+        let is_member = group.is_some_and(|group| group.starts_with(&self.name));
+        Ok((is_member && !has_ended(&pidfd)).then_some(pidfd))
+    }
+
+    /// The numbers of all that run in it and below it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn members(&self) -> io::Result<Vec<Pid>> {
+        let mut members = Vec::new();
+        let listed = walk(&self.directory, &mut |directory| {
+            let text = fs::read_to_string(directory.join(PROCS))?;
+            let numbers = text.lines().filter_map(|line| line.parse().ok());
+            // A member of another namespace of numbers is shown as 0.
+            members.extend(numbers.filter_map(Pid::from_raw));
+            Ok(())
+        });
+        match listed {
+            Err(error) if !is_gone(&error) => Err(error),
+            Ok(()) | Err(_) => Ok(members),
+        }
+    }
+}
+
+impl Drop for Leaf {
+    fn drop(&mut self) {
+        remove(&self.directory).ok();
+    }
+}
+
+/// Where a [`Leaf`] is, as it is written down.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Place {
+    inode: u64,
+    /// As `/proc/PID/cgroup` names it, in one line.
+    name: String,
+}
+
+/// Prints `12 /system/monitor-1-2-3`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.inode, self.name)
+    }
+}
+
+impl FromStr for Place {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let (inode, name) = text.split_once(' ').ok_or(NoPlace)?;
+        // What is named here may be killed and removed.
+        let leaf = name.rsplit('/').next().and_then(monitor_of);
+        let inode = inode.parse().map_err(|_| NoPlace)?;
+        leaf.map(|_| Self { inode, name: name.into() }).ok_or(NoPlace)
+    }
+}
+
+/// A text is not the form of a [`Place`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct NoPlace;
+
+/// A name that no other run has since the boot.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub(super) fn name_of_run() -> io::Result<String> {
+    let monitor = getpid().as_raw_nonzero();
+    let start = start_time(monitor.get())?;
+    // All supervisors of a process count together.
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    Ok(format!("{PREFIX}{monitor}-{start}-{number}"))
+}
+
+/// Removes a group and those below it, which is refused where something runs.
+fn remove(directory: &Path) -> io::Result<()> {
+    walk(directory, &mut |directory| fs::remove_dir(directory))
+}
+
+/// Visits a directory and those below it, the lowest first.
+fn walk(directory: &Path, visit: &mut impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            walk(&entry.path(), visit)?;
+        }
+    }
+    visit(directory)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NODEV))
+}
+
+fn refused(error: io::Error) -> SignalError {
+    SignalError::Refused { errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()) }
+}
+
+/// The number and the start time of the monitor that made a group of this name.
+fn monitor_of(name: &str) -> Option<(i32, u64)> {
+    let mut numbers = name.strip_prefix(PREFIX)?.split('-');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn is_dead((pid, start): (i32, u64)) -> bool {
+    match start_time(pid) {
+        Ok(found) => found != start,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Reads the group of the second version out of `/proc/PID/cgroup`.
+fn group_in(text: &[u8]) -> Option<PathBuf> {
+    let group = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
+    let group = group.strip_suffix(b" (deleted)").unwrap_or(group);
+    Some(PathBuf::from(OsString::from_vec(group.to_vec())))
+}
+
+/// The group of a process in the hierarchy of one controller of the first version.
+pub(super) fn group_of_version_one(pid: Pid, controller: &str) -> Option<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).ok()?;
+    text.lines().find_map(|line| {
+        let (controllers, group) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|known| known == controller).then(|| group.into())
+    })
+}
+
+/// The directory of a group in the hierarchy of one controller of the first version.
+pub(super) fn mount_of_version_one(controller: &str, group: &Path) -> Option<PathBuf> {
+    find_mount(|line| {
+        let mount = Mount::read(line).filter(|mount| mount.kind == b"cgroup")?;
+        let mut options = mount.options.split(|&byte| byte == b',');
+        options.any(|option| option == controller.as_bytes()).then(|| mount.place(group))?
+    })
+}
+
+/// The directory of a group of the second version, where it is mounted.
+fn directory_of(group: &str) -> Option<PathBuf> {
+    find_mount(|line| place(line, Path::new(group)))
+}
+
+fn find_mount(find: impl FnMut(&[u8]) -> Option<PathBuf>) -> Option<PathBuf> {
+    fs::read("/proc/self/mountinfo").ok()?.split(|&byte| byte == b'\n').find_map(find)
+}
+
+/// The directory of a group of the second version, if this line of `/proc/PID/mountinfo` is a mount that shows it.
+fn place(line: &[u8], group: &Path) -> Option<PathBuf> {
+    Mount::read(line).filter(|mount| mount.kind == b"cgroup2")?.place(group)
+}
+
+/// A line of `/proc/PID/mountinfo`.
+struct Mount<'a> {
+    root: PathBuf,
+    target: PathBuf,
+    kind: &'a [u8],
+    /// Of the file system as a whole.
+    options: &'a [u8],
+}
+
+impl<'a> Mount<'a> {
+    fn read(line: &'a [u8]) -> Option<Self> {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let (root, target) = (unescape(fields.nth(3)?).into(), unescape(fields.next()?).into());
+        // After a lone dash, since the number of fields before it varies.
+        fields.find(|field| *field == b"-")?;
+        Some(Self { root, target, kind: fields.next()?, options: fields.nth(1)? })
+    }
+
+    /// Where a group is in it.
+    fn place(&self, group: &Path) -> Option<PathBuf> {
+        Some(self.target.join(group.strip_prefix(&self.root).ok()?))
+    }
+}
+
+/// Turns `\040` and the like back into the bytes for which they stand.
+fn unescape(field: &[u8]) -> OsString {
+    let mut bytes = Vec::new();
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|_| byte == b'\\');
+        let code =
+            octal.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
+        bytes.push(code.unwrap_or(byte));
+        rest = if code.is_some() { &after[3..] } else { after };
+    }
+    OsString::from_vec(bytes)
+}
+
+static MADE: AtomicU64 = AtomicU64::new(0);
+const PREFIX: &str = "monitor-";
+const PROCS: &str = "cgroup.procs";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::process::Ended;
+    use crate::linux::testing::{finish, shell, sleeper, until};
+
+    /// An empty group; `None`, and a printed reason, where none may be made.
+    fn leaf(caps: Caps) -> Option<Leaf> {
+        if !Caps::probe().cgroup {
+            eprintln!("passed over: no control group may be made here");
+            return None;
+        }
+        Some(Cgroups::find().unwrap().make(&name_of_run().unwrap(), caps).unwrap())
+    }
+
+    fn enter(leaf: &Leaf, pid: impl fmt::Display) {
+        fs::write(leaf.directory.join(PROCS), pid.to_string()).unwrap();
+    }
+
+    #[test]
+    fn mounts_are_found_by_their_type() {
+        let group = Path::new("/a/b");
+        let unified = b"41 31 0:38 / /sys/fs/my\\040cgroup rw shared:1 - cgroup2 cgroup2 rw";
+        assert_eq!(place(unified, group), Some("/sys/fs/my cgroup/a/b".into()));
+        assert_eq!(place(b"41 31 0:38 /a /cg rw - cgroup2 none rw", group), Some("/cg/b".into()));
+        assert_eq!(place(b"41 31 0:38 /x /cg rw - cgroup2 none rw", group), None);
+        assert_eq!(place(b"40 31 0:37 / /cg rw - cgroup cgroup rw", group), None);
+        assert_eq!(place(b"", group), None);
+        let text = b"4:memory:/x\n0::/a/b (deleted)\n";
+        assert_eq!(group_in(text), Some(group.into()));
+        assert_eq!(group_in(b"4:memory:/x\n"), None);
+    }
+
+    #[test]
+    fn names_tell_whose_they_are() {
+        assert_eq!(monitor_of("monitor-12-345-6"), Some((12, 345)));
+        for foreign in ["monitor", "monitor-", "monitor-12", "monitor-x-1-2", "web"] {
+            assert_eq!(monitor_of(foreign), None);
+        }
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(!is_dead((own, start_time(own).unwrap())));
+        assert!(is_dead((own, 0)) && is_dead((i32::MAX, 1)));
+    }
+
+    #[test]
+    fn members_are_signalled_and_a_zombie_does_not_count() {
+        let Some(mut leaf) = leaf(Caps::probe()) else { return };
+        assert!(!leaf.is_populated().unwrap());
+        let (first, second) = (sleeper(), sleeper());
+        let below = leaf.directory.join("below");
+        fs::create_dir(&below).unwrap();
+        enter(&leaf, first.pid().as_raw());
+        fs::write(below.join(PROCS), second.pid().as_raw().to_string()).unwrap();
+        assert!(leaf.is_populated().unwrap());
+        assert_eq!(leaf.members().unwrap().len(), 2);
+        leaf.signal(15, Some(first.pid().to_pid())).unwrap();
+        assert_eq!(finish(second), Ended::Signaled { signal: 15, core_dumped: false });
+        assert_eq!(first.peek(), None);
+        leaf.signal(15, None).unwrap();
+        until(|| first.peek().is_some());
+        assert!(!leaf.is_populated().unwrap());
+        let directory = leaf.directory.clone();
+        drop(leaf);
+        assert!(!directory.exists());
+        finish(first);
+    }
+
+    /// Goal: facts, pitfall 10. A program that forks and exits every moment is in nobody's list for long enough to be
+    /// killed by its number. Method: such a runner, by each way to kill that the kernel offers.
+    #[test]
+    fn runner_is_killed_by_each_means() {
+        let all = Caps::probe();
+        let frozen = Caps { cgroup_kill: false, ..all };
+        for caps in [all, frozen, Caps { cgroup_freeze: false, ..frozen }] {
+            let Some(mut leaf) = leaf(caps) else { return };
+            let script = "echo $$ > \"$0/cgroup.procs\"; run() { (sleep 0.002; run) & exit; }; run";
+            let directory = leaf.directory.to_str().unwrap().to_owned();
+            let command =
+                crate::linux::command::Command::new("/bin/sh", ["-c", script, &directory]);
+            let process = crate::linux::spawn::spawn(&command.unwrap()).unwrap();
+            assert_eq!(finish(process), Ended::Exited(0));
+            assert!(leaf.is_populated().unwrap());
+            while leaf.is_populated().unwrap() {
+                leaf.kill().unwrap();
+                std::thread::yield_now();
+            }
+            drop(leaf);
+            assert!(!Path::new(&directory).exists());
+        }
+    }
+
+    /// Goal: facts, pitfall 34. What is frozen hears a request to end.
+    #[test]
+    fn frozen_members_are_thawed_to_hear_a_stop() {
+        let Some(leaf) = leaf(Caps::probe()) else { return };
+        let process = shell("trap 'exit 3' TERM; while :; do sleep 0.01; done");
+        enter(&leaf, process.pid().as_raw());
+        leaf.freeze(true);
+        leaf.signal(15, None).unwrap();
+        finish(process);
+        until(|| leaf.members().unwrap().is_empty());
+    }
+
+    #[test]
+    fn found_by_its_inode_and_swept_when_its_monitor_is_dead() {
+        let Some(leaf) = leaf(Caps::probe()) else { return };
+        let place = leaf.place();
+        let found = |place: &Place| Leaf::find(place, leaf.caps).unwrap().map(|leaf| leaf.place());
+        let other = Place { inode: place.inode + 1, ..place.clone() };
+        // What is found and dropped is removed, so the wrong one is asked for first.
+        fs::create_dir(leaf.directory.join("below")).unwrap();
+        let groups = Cgroups::find().unwrap();
+        groups.sweep();
+        assert!(leaf.directory.exists());
+        assert_eq!(place.to_string().parse(), Ok(place.clone()));
+        for foreign in ["", "7", "x /monitor-1-2-3", "7 /", "7 /web", "7 /monitor-1-2-3/.."] {
+            assert_eq!(foreign.parse::<Place>(), Err(NoPlace), "{foreign}");
+        }
+        let abandoned = groups.directory.join(format!("{PREFIX}{}-0-0", std::process::id()));
+        fs::create_dir(&abandoned).unwrap();
+        groups.sweep();
+        assert!(!abandoned.exists());
+        assert_eq!(found(&place), Some(place.clone()));
+        assert_eq!(found(&place), None);
+        assert_eq!(found(&other), None);
+    }
+}
