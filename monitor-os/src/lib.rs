@@ -73,8 +73,8 @@ pub use kernel::{
 };
 #[cfg(feature = "linux")]
 pub use linux::{
-    Caps, Command, CommandError, Contain, ContainError, Containment, Ended, Events, JournalError,
-    Launcher, Limit, LimitError, Notice, OnCrash, Remembered, SpawnError, Stage, StateDir,
-    StateError, Status, StopResult, StopSignals, Stopping, Supervisor, SupervisorBuilder,
-    SupervisorError, SupervisorGone, Survivor, Unit, block_on, now, remembered,
+    Caps, Command, CommandError, Contain, Containment, Ended, Events, JournalError, Launcher,
+    Limit, LimitError, Notice, OnCrash, Remembered, SpawnError, Stage, StateDir, StateError,
+    Status, StopResult, StopSignals, Stopping, Supervisor, SupervisorBuilder, SupervisorError,
+    SupervisorGone, Survivor, Unit, block_on, now, remembered,
 };

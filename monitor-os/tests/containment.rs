@@ -1,12 +1,12 @@
 //! What a run starts and tries to hide is gone after a stop, or is named. Named after the pitfalls of process groups.
 #![cfg(feature = "cli")]
 #![expect(
-    clippy::panic,
     clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a test fails by panicking, and says why it is passed over"
 )]
 
+#[expect(dead_code, reason = "the tests of crashes use the rest")]
 mod program;
 
 use std::fs;
@@ -67,14 +67,14 @@ fn each_kill(test: impl Fn(Caps)) {
     frozen.cgroup_kill = false;
     let mut neither = frozen;
     neither.cgroup_freeze = false;
-    [all, frozen, neither].map(test);
+    [all, frozen, neither].into_iter().for_each(test);
 }
 
 /// Forks twice and leaves its session, as daemons do, then says its number.
 const DAEMON: &str = "(setsid sh -c 'echo $$ > daemon; exec sleep 1000' > /dev/null 2>&1 &)";
 /// Forks and ends every few milliseconds; says the number of each.
 const RUNNER: &str = "cat > run <<'END'
-    echo $$ > runner
+    echo $$ >> runner
     sleep 0.002
     setsid sh run &
 END
@@ -97,7 +97,9 @@ fn daemonised_grandchild_ends_with_a_stop() {
 fn daemonised_grandchild_ends_before_the_next_run() {
     let Some(caps) = with_cgroups() else { return };
     let policy = "restart=on-failure retries=1 backoff=constant:1ms jitter=0";
-    let script = format!("{DAEMON}; until test -s daemon; do sleep 0.01; done; cat daemon >> daemons; exit 1");
+    let script = format!(
+        "{DAEMON}; until test -s daemon; do sleep 0.01; done; cat daemon >> daemons; exit 1"
+    );
     let scene = Scene::new(caps, Contain::Auto, policy, &script);
     block_on(scene.unit.wait_until(Status::is_down)).unwrap();
     let daemons = fs::read_to_string(scene.directory.path().join("daemons")).unwrap();
@@ -188,7 +190,10 @@ fn control_group_that_is_demanded_and_not_to_be_had_is_told() {
     assert!(error.to_string().contains("Delegate=yes") && !error.is_transient(), "{error}");
     let scene = Scene::new(Caps::NONE, Contain::Auto, "restart=no", "exit 0");
     let status = block_on(scene.unit.wait_until(Status::is_down)).unwrap();
-    assert_eq!((status.containment(), status.exit()), (Some(Containment::Group), Some(Exit::Code(0))));
+    assert_eq!(
+        (status.containment(), status.exit()),
+        (Some(Containment::Group), Some(Exit::Code(0)))
+    );
 }
 
 /// Goal: facts, pitfalls 9 and 10, without a control group: the program `monitor` is the parent of orphans, knows
@@ -197,7 +202,11 @@ fn control_group_that_is_demanded_and_not_to_be_had_is_told() {
 fn orphans_end_with_a_stop() {
     for (script, mark, options) in [
         (format!("{DAEMON}; exec sleep 1000"), "daemon", ["--stop-timeout", "1m"]),
-        (format!("trap '' TERM; {RUNNER}\n while :; do sleep 1000; done"), "runner", ["--stop-timeout", "50ms"]),
+        (
+            format!("trap '' TERM; {RUNNER}\n while :; do sleep 1000; done"),
+            "runner",
+            ["--stop-timeout", "50ms"],
+        ),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let cwd = directory.path().to_str().unwrap();
@@ -218,9 +227,11 @@ fn orphans_end_with_a_stop() {
 #[test]
 fn orphan_without_a_mark_is_known_by_its_session() {
     let directory = tempfile::tempdir().unwrap();
-    let script = "(env -i sh -c 'echo $$ > orphan; exec sleep 1000' > /dev/null 2>&1 &); exec sleep 1000";
+    let script =
+        "(env -i sh -c 'echo $$ > orphan; exec sleep 1000' > /dev/null 2>&1 &); exec sleep 1000";
     let cwd = directory.path().to_str().unwrap();
-    let args = ["--containment", "group", "--restart", "no", "--cwd", cwd, "--", "sh", "-c", script];
+    let args =
+        ["--containment", "group", "--restart", "no", "--cwd", cwd, "--", "sh", "-c", script];
     let mut monitor = Running::start(&args);
     monitor.wait_for("started #1");
     let orphan = line(&directory.path().join("orphan"));
@@ -234,7 +245,8 @@ fn orphan_without_a_mark_is_known_by_its_session() {
 #[test]
 fn orphans_are_reaped_when_they_end() {
     let directory = tempfile::tempdir().unwrap();
-    let script = "(setsid sh -c 'echo $$ > orphan; read line < go' > /dev/null 2>&1 &); exec sleep 1000";
+    let script =
+        "(setsid sh -c 'echo $$ > orphan; read line < go' > /dev/null 2>&1 &); exec sleep 1000";
     for contain in ["group", "auto"] {
         let go = directory.path().join("go");
         fs::remove_file(&go).ok();
@@ -257,7 +269,9 @@ fn orphans_are_reaped_when_they_end() {
 #[test]
 fn kill_for_want_of_memory_is_marked() {
     let group = PathBuf::from(format!("/sys/fs/cgroup/memory/monitor-test-{}", std::process::id()));
-    if !Path::new("/sys/fs/cgroup/memory/memory.oom_control").exists() || fs::create_dir(&group).is_err() {
+    if !Path::new("/sys/fs/cgroup/memory/memory.oom_control").exists()
+        || fs::create_dir(&group).is_err()
+    {
         eprintln!("passed over: no memory group of the first version may be made here");
         return;
     }

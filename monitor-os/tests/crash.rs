@@ -1,6 +1,6 @@
 //! The monitor is killed at every stage of a run, and started again on the same state directory.
 #![cfg(feature = "cli")]
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod program;
 

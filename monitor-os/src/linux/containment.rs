@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::fs;
-use std::str::FromStr;
 
 /// By what a command wants its runs to be held together.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -44,34 +43,6 @@ impl fmt::Display for Containment {
         f.write_str(self.name())
     }
 }
-
-/// Reads `auto`, `cgroup` or `group`.
-impl FromStr for Contain {
-    type Err = ContainError;
-
-    fn from_str(text: &str) -> Result<Self, ContainError> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cgroup" => Ok(Self::Cgroup),
-            "group" => Ok(Self::Group),
-            _ => Err(ContainError { text: text.into() }),
-        }
-    }
-}
-
-/// A text is no [`Contain`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ContainError {
-    text: String,
-}
-
-impl fmt::Display for ContainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no containment; write auto, cgroup or group", self.text)
-    }
-}
-
-impl std::error::Error for ContainError {}
 
 /// A process that outlived its run: it was left alone, or it survived the kill.
 #[derive(Clone, Debug, Eq, PartialEq)]

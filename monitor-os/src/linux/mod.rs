@@ -54,7 +54,7 @@ pub use block_on::block_on;
 pub use caps::Caps;
 pub use clock::now;
 pub use command::{Command, CommandError};
-pub use containment::{Contain, ContainError, Containment, Survivor};
+pub use containment::{Contain, Containment, Survivor};
 pub use journal::JournalError;
 pub use launcher::Launcher;
 pub use limit::{Limit, LimitError};

@@ -334,8 +334,8 @@ impl LinuxKernel {
             Progress::Live(process) => match process.peek() {
                 Some(ended) => {
                     run.progress = Progress::Ended(process);
+                    self.end(&run, ended);
                     self.runs.insert(key, run);
-                    self.end(unit, id, ended);
                 }
                 // Readable, but a tracer holds the zombie: the descriptor stays readable, so a timer asks.
                 None => {
@@ -346,8 +346,8 @@ impl LinuxKernel {
             Progress::Adopted(mut adopted) => match adopted.look() {
                 Fate::Ended(ended) => {
                     run.progress = Progress::Departed(adopted.into_group());
+                    self.end(&run, ended);
                     self.runs.insert(key, run);
-                    self.end(unit, id, ended);
                 }
                 // Nobody tells when its parent has reaped it.
                 Fate::Lives | Fate::Unreaped => {
@@ -455,9 +455,13 @@ impl LinuxKernel {
     }
 
     /// Tells the machine of the end of a run's main process.
-    fn end(&mut self, unit: UnitId, run: RunId, ended: Ended) {
-        self.note_end(unit, run, ended);
-        self.enqueue(Happening::Told(unit, Event::Exited { run, exit: ended.into() }));
+    fn end(&mut self, run: &Run, ended: Ended) {
+        self.note_end(run.unit, run.id, ended);
+        if let Some(unit) = self.units.get_mut(&run.unit) {
+            unit.facts.oom_killed = run.was_oom_killed(ended);
+        }
+        let event = Event::Exited { run: run.id, exit: ended.into() };
+        self.enqueue(Happening::Told(run.unit, event));
     }
 
     fn note_end(&mut self, unit: UnitId, run: RunId, ended: Ended) {
@@ -641,7 +645,11 @@ impl Kernel for LinuxKernel {
                 None => Signalled::Sent,
                 Some(None) => Signalled::Gone(Exit::Unknown),
                 Some(Some(ended)) => {
+                    let oom_killed = found.was_oom_killed(ended);
                     self.note_end(unit, run, ended);
+                    if let Some(unit) = self.units.get_mut(&unit) {
+                        unit.facts.oom_killed = oom_killed;
+                    }
                     Signalled::Gone(ended.into())
                 }
             },

@@ -70,7 +70,12 @@ pub(super) enum Progress {
 }
 
 impl Run {
-    pub(super) fn new(unit: UnitId, id: RunId, progress: Progress, leaf: Option<Leaf>) -> Self {
+    pub(super) const fn new(
+        unit: UnitId,
+        id: RunId,
+        progress: Progress,
+        leaf: Option<Leaf>,
+    ) -> Self {
         let leader = match &progress {
             Progress::Launching(launch) => Some(launch.process().pid().as_raw()),
             Progress::Live(process) => Some(process.pid().as_raw()),
@@ -220,7 +225,18 @@ impl Run {
         match (&self.progress, &self.leaf) {
             (Progress::Leftover(remainder), _) => log(remainder.stop(Signal::KILL.number())),
             (Progress::Contained, Some(leaf)) => log(leaf.kill()),
-            _ => {}
+            // Whoever is the main process has had it.
+            (
+                Progress::Launching(_)
+                | Progress::Live(_)
+                | Progress::Ended(_)
+                | Progress::Reaping(_)
+                | Progress::Unseen(_)
+                | Progress::Contained
+                | Progress::Adopted(_)
+                | Progress::Departed(_),
+                _,
+            ) => {}
         }
     }
 

@@ -25,13 +25,14 @@ pub(crate) fn stderr(output: &Output) -> String {
 
 /// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
 pub(crate) fn until(condition: impl Fn() -> bool) {
-    for _ in 0..60_000 {
-        if condition() {
-            return;
+    let comes_true = (0..60_000).any(|_| {
+        let holds = condition();
+        if !holds {
+            std::thread::park_timeout(Duration::from_millis(1));
         }
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-    panic!("the condition does not come true");
+        holds
+    });
+    assert!(comes_true, "the condition does not come true");
 }
 
 /// Whether a process of that number runs; a zombie does not.

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use monitor_core::{
     Exit, Found, Lifecycle, Millis, ProcessCommand, Reason, Remains, RunId, StartLimit,
 };
-use monitor_os::{Ended, Moment, Notice, UnitId};
+use monitor_os::{Ended, Moment, Notice, Survivor, UnitId};
 
 use crate::roster::Extent;
 use crate::told::Told;
@@ -116,11 +116,11 @@ impl Wording {
             }
             Lifecycle::Stopped { remains } => {
                 write!(line, "stopped: {}", notice.status.explain().why())?;
-                leak(line, remains)
+                leak(line, remains, status.survivors())
             }
             Lifecycle::GaveUp { remains } => {
                 write!(line, "gave up: {}", notice.status.explain().why())?;
-                leak(line, remains)
+                leak(line, remains, status.survivors())
             }
         }
     }
@@ -132,6 +132,7 @@ impl Wording {
             (Some(exit), Some(Ended::Signaled { core_dumped: true, .. })) => {
                 (exit, " (core dumped)")
             }
+            (Some(exit), _) if status.oom_killed() == Some(true) => (exit, " (out of memory)"),
             (exit, _) => (exit.unwrap_or(Exit::Unknown), ""),
         };
         match what {
@@ -154,10 +155,29 @@ fn left(line: &mut String, notice: &Notice) -> fmt::Result {
     }
 }
 
-fn leak(line: &mut String, remains: Remains) -> fmt::Result {
+fn leak(line: &mut String, remains: Remains, survivors: &[Survivor]) -> fmt::Result {
     match remains {
         Remains::Nothing => Ok(()),
-        Remains::Leaked => write!(line, "; something that it had started runs on"),
+        Remains::Leaked => write!(line, "; {}", RunsOn(survivors)),
+    }
+}
+
+/// Names what outlived its run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunsOn<'a, T>(pub(crate) &'a [T]);
+
+impl<T: fmt::Display> fmt::Display for RunsOn<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, rest)) = self.0.split_first() else {
+            return f.write_str("something that it had started runs on");
+        };
+        write!(f, "{first}")?;
+        rest.iter().take(NAMED - 1).try_for_each(|survivor| write!(f, ", {survivor}"))?;
+        match rest.len().saturating_sub(NAMED - 1) {
+            0 if rest.is_empty() => f.write_str(" runs on"),
+            0 => f.write_str(" run on"),
+            more => write!(f, " and {more} more run on"),
+        }
     }
 }
 
@@ -189,4 +209,6 @@ fn style(event: &str) -> Style {
     }
 }
 
+/// How many that run on are named in a line.
+const NAMED: usize = 8;
 const NANOS_PER_MICRO: u64 = 1_000;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit};
-use monitor_os::OnCrash;
+use monitor_os::{Contain, Limit, OnCrash};
 
 /// What can be said of one unit.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -92,6 +92,55 @@ pub(crate) struct UnitOptions {
     #[arg(long, value_name = "DIR", help_heading = "Start and stop")]
     pub(crate) cwd: Option<PathBuf>,
 
+    /// By what everything that the command starts is held together, to be stopped with it [default: auto]
+    #[arg(long, value_name = "WHAT", help_heading = "Start and stop", value_enum)]
+    pub(crate) containment: Option<Holding>,
+
+    /// Give the command a variable; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Process", value_parser = assignment)]
+    pub(crate) env: Vec<(String, String)>,
+
+    /// Give it the variables in a file of NAME=VALUE lines, which is read at each start; --env prevails; may be
+    /// repeated
+    #[arg(long, value_name = "FILE", help_heading = "Process")]
+    pub(crate) env_file: Vec<PathBuf>,
+
+    /// Keep a variable of the monitor from it; may be repeated
+    #[arg(long, value_name = "NAME", help_heading = "Process")]
+    pub(crate) env_unset: Vec<String>,
+
+    /// Keep all variables of the monitor from it [default: false]
+    #[arg(
+        long, value_name = "BOOL", help_heading = "Process",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    pub(crate) env_clear: Option<bool>,
+
+    /// Run it as this user and group, by names or numbers [default: those of the monitor]
+    #[arg(long, value_name = "USER[:GROUP]", help_heading = "Process")]
+    pub(crate) user: Option<String>,
+
+    /// Give it exactly these supplementary groups, with commas in between; "none" for none [default: all that
+    /// name the user]
+    #[arg(long, value_name = "GROUPS", help_heading = "Process")]
+    pub(crate) groups: Option<String>,
+
+    /// Take these bits from the mode of every file that it makes, in octal digits
+    #[arg(long, value_name = "MASK", help_heading = "Process", value_parser = octal)]
+    pub(crate) umask: Option<u16>,
+
+    /// Limit what each of its processes may use, such as nofile=1024:4096, core=0; may be repeated
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", help_heading = "Process")]
+    pub(crate) limit: Vec<Limit>,
+
+    /// How far it steps back for others, -20 to 19
+    #[arg(long, value_name = "N", help_heading = "Process", allow_negative_numbers = true)]
+    pub(crate) nice: Option<i8>,
+
+    /// How soon it is killed when memory is short, -1000 (never) to 1000
+    #[arg(long, value_name = "N", help_heading = "Process", allow_negative_numbers = true)]
+    pub(crate) oom_score: Option<i16>,
+
     /// What becomes of a command that outlived its monitor [default: adopt]
     #[arg(long, value_name = "WHAT", help_heading = "Memory", value_enum)]
     pub(crate) on_crash: Option<Leftover>,
@@ -117,6 +166,17 @@ pub(crate) const EXAMPLES: &[(&str, &str)] = &[
     ("kill-window", r#""10s""#),
     ("scope", r#""group""#),
     ("cwd", r#""/""#),
+    ("containment", r#""auto""#),
+    ("env", r#"["LANG=C.UTF-8", "PORT=80"]"#),
+    ("env-file", r#"["/dev/null"]"#),
+    ("env-unset", r#"["LD_PRELOAD"]"#),
+    ("env-clear", "false"),
+    ("user", r#""nobody:nogroup""#),
+    ("groups", r#""none""#),
+    ("umask", r#""027""#),
+    ("limit", r#"["nofile=1024:4096", "core=0"]"#),
+    ("nice", "5"),
+    ("oom-score", "0"),
     ("on-crash", r#""adopt""#),
 ];
 
@@ -156,6 +216,27 @@ impl From<Whom> for Scope {
     }
 }
 
+/// By what everything that a command starts is held together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Holding {
+    /// A control group where one may be made, else the process group
+    Auto,
+    /// A control group, which nothing leaves; without one it does not start
+    Cgroup,
+    /// The process group, and what leaves it once its parent has ended
+    Group,
+}
+
+impl From<Holding> for Contain {
+    fn from(holding: Holding) -> Self {
+        match holding {
+            Holding::Auto => Self::Auto,
+            Holding::Cgroup => Self::Cgroup,
+            Holding::Group => Self::Group,
+        }
+    }
+}
+
 /// A duration, or none at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OrNever(pub(crate) Option<Millis>);
@@ -176,6 +257,16 @@ fn time_or(word: &str, text: &str) -> Result<OrNever, String> {
         Ok(time) => Ok(OrNever(Some(time))),
         Err(error) => Err(format!("{error}, or {word}")),
     }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = parts.ok_or("write NAME=VALUE")?;
+    Ok((name.into(), value.into()))
+}
+
+fn octal(text: &str) -> Result<u16, String> {
+    u16::from_str_radix(text, 8).map_err(|_| "write octal digits, such as 027".into())
 }
 
 fn percent(text: &str) -> Result<u8, String> {

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use crate::control::report::Report;
+use crate::lines::RunsOn;
 
 /// Prints a report as aligned lines, in colour.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +49,13 @@ impl fmt::Display for Screen<'_> {
                 format_args!("{} in {} {processes}", Size(tree.resident_bytes), tree.processes),
             )?;
             row(f, "cpu", Time(tree.cpu_ms))?;
+        }
+        if let Some(containment) = &report.containment {
+            row(f, "held by", containment)?;
+        }
+        if !report.survivors.is_empty() {
+            let red = AnsiColor::Red.on_default();
+            row(f, "leaked", format_args!("{red}{}{red:#}", RunsOn(&report.survivors)))?;
         }
         let mut name = "exits";
         for end in &report.exits {

@@ -26,15 +26,62 @@ impl Spec {
         let policy = policy(options).map_err(SpecError::Policy)?;
         let mut words = words.into_iter();
         let program = words.next().unwrap_or_default();
-        let mut command = Command::new(program, words)
+        let command = Command::new(program, words)
             .map_err(|error| SpecError::Command { option: COMMAND, error })?;
-        if let Some(directory) = &options.cwd {
-            command = command
-                .in_directory(directory)
-                .map_err(|error| SpecError::Command { option: "cwd", error })?;
-        }
+        let command = with_environment(command, options)?;
+        let command = with_setup(command, options)?;
         Ok(Self { command, policy, on_crash: options.on_crash.map(Into::into).unwrap_or_default() })
     }
+}
+
+/// What is inherited comes first, then files, then single variables.
+fn with_environment(mut command: Command, options: &UnitOptions) -> Result<Command, SpecError> {
+    let failed = |option| move |error| SpecError::Command { option, error };
+    if options.env_clear == Some(true) {
+        command = command.without_environment();
+    }
+    for name in &options.env_unset {
+        command = command.without_variable(name).map_err(failed("env-unset"))?;
+    }
+    for file in &options.env_file {
+        command = command.with_environment_file(file).map_err(failed("env-file"))?;
+    }
+    for (name, value) in &options.env {
+        command = command.with_variable(name, value).map_err(failed("env"))?;
+    }
+    Ok(command)
+}
+
+fn with_setup(mut command: Command, options: &UnitOptions) -> Result<Command, SpecError> {
+    let failed = |option| move |error| SpecError::Command { option, error };
+    if let Some(directory) = &options.cwd {
+        command = command.in_directory(directory).map_err(failed("cwd"))?;
+    }
+    if let Some(text) = &options.user {
+        let (user, group) =
+            text.split_once(':').map_or((text.as_str(), None), |(user, group)| (user, Some(group)));
+        command = command.as_user(user).map_err(failed("user"))?;
+        if let Some(group) = group {
+            command = command.with_group(group).map_err(failed("user"))?;
+        }
+    }
+    if let Some(groups) = &options.groups {
+        let names = groups.split(',').filter(|_| groups != "none");
+        command = command.with_groups(names).map_err(failed("groups"))?;
+    }
+    if let Some(mask) = options.umask {
+        command = command.with_umask(mask).map_err(failed("umask"))?;
+    }
+    for limit in &options.limit {
+        command = command.with_limit(*limit);
+    }
+    if let Some(nice) = options.nice {
+        command = command.with_nice(nice).map_err(failed("nice"))?;
+    }
+    if let Some(score) = options.oom_score {
+        command = command.with_oom_score(score).map_err(failed("oom-score"))?;
+    }
+    Ok(command.contained_by(options.containment.map(Into::into).unwrap_or_default()))
 }
 
 /// Why options that can be read one by one make no unit.

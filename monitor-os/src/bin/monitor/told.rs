@@ -35,6 +35,12 @@ pub(crate) struct Told {
     pub(crate) errno: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) leaked: Option<bool>,
+    /// With `leaked`: who runs on, as far as it can be seen, each as `NAME (pid N)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) survivors: Vec<String>,
+    /// Whether the kernel killed it for want of memory; absent if nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) oom_killed: Option<bool>,
     pub(crate) explain: String,
     /// What a person is told; nothing where the entry before or after it says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,6 +80,11 @@ impl Teller {
                 .filter(|_| lifecycle == Lifecycle::BackingOff)
                 .map(Millis::as_u32),
             leaked: (lifecycle.remains() == Remains::Leaked).then_some(true),
+            survivors: match lifecycle.remains() {
+                Remains::Leaked => names(notice),
+                Remains::Nothing => Vec::new(),
+            },
+            oom_killed: notice.status.oom_killed().filter(|_| lifecycle == Lifecycle::Exited),
             ..entry(origin, notice)
         });
         found.into_iter().chain(happened)
@@ -102,6 +113,10 @@ fn entry(origin: Moment, notice: &Notice) -> Told {
         explain: status.explain().to_string(),
         ..Told::default()
     }
+}
+
+fn names(notice: &Notice) -> Vec<String> {
+    notice.status.survivors().iter().map(ToString::to_string).collect()
 }
 
 const fn name(found: Found) -> &'static str {

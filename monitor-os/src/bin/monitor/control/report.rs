@@ -25,6 +25,10 @@ pub(crate) struct Report {
     pub(crate) down: bool,
     /// The main process.
     pub(crate) pid: Option<u32>,
+    /// By what the run is held together: `cgroup`, `group+subreaper` or `group`.
+    pub(crate) containment: Option<String>,
+    /// Who outlived the last run and was given up, each as `NAME (pid N)`.
+    pub(crate) survivors: Vec<String>,
     /// What runs; absent if nothing does, or `/proc` cannot be read.
     pub(crate) tree: Option<Tree>,
     pub(crate) restarts: u32,
@@ -175,6 +179,8 @@ impl Report {
             since_ms: ago(status.since()),
             down: status.is_down(),
             pid: status.pid(),
+            containment: status.containment().map(|containment| containment.to_string()),
+            survivors: status.survivors().iter().map(ToString::to_string).collect(),
             tree: status.pid().and_then(|pid| Processes::look().ok()?.tree(pid)),
             restarts: state.restarts(),
             retries_left: explanation.retries_left,
