@@ -7,6 +7,10 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+#[cfg(feature = "cli")]
+mod masked;
+
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -17,7 +21,7 @@ use monitor_core::{
 };
 use monitor_os::{
     Command, Ended, Events, Launcher, Moment, OnCrash, SpawnError, StateDir, StateError, Status,
-    StopResult, Supervisor, Unit, block_on, now,
+    StopResult, Supervisor, SupervisorBuilder, Unit, block_on, now,
 };
 use tempfile::TempDir;
 
@@ -35,7 +39,7 @@ impl Scene {
         let directory = tempfile::tempdir().unwrap();
         let script = format!("cd {} && {{ {script}\n}}", directory.path().display());
         let command = Command::new("/bin/sh", ["-c", &script]).unwrap();
-        let supervisor = Supervisor::new().unwrap();
+        let supervisor = supervisor();
         let unit = supervisor.add("test", command, policy.parse::<Policy>().unwrap());
         Self { directory, supervisor, unit }
     }
@@ -48,6 +52,16 @@ impl Scene {
     fn line(&self, name: &str) -> String {
         line(&self.path(name))
     }
+}
+
+thread_local! {
+    /// What a supervisor is made by in this thread; `None` for one without settings.
+    static SETTINGS: RefCell<Option<SupervisorBuilder>> = const { RefCell::new(None) };
+}
+
+fn supervisor() -> Supervisor {
+    let settings = SETTINGS.with_borrow(Clone::clone);
+    settings.unwrap_or_else(Supervisor::builder).start().unwrap()
 }
 
 /// Waits for a whole line in a file.
@@ -134,7 +148,7 @@ fn retries_are_counted_and_the_last_exit_is_kept() {
 
 #[test]
 fn missing_command_is_final_and_named() {
-    let supervisor = Supervisor::new().unwrap();
+    let supervisor = supervisor();
     let command = Command::new("monitor-no-such-program", [""; 0]).unwrap();
     let unit = supervisor.add("missing", command, Policy::DEFAULT);
     unit.start();
@@ -437,7 +451,7 @@ fn start_that_is_wished_is_seen_by_a_wait() {
 
 #[test]
 fn many_units_share_one_thread() {
-    let supervisor = Supervisor::new().unwrap();
+    let supervisor = supervisor();
     let policy: Policy = format!("{FAST} retries=2").parse().unwrap();
     let units: Vec<_> = (0..40)
         .map(|code| {
@@ -523,13 +537,7 @@ fn end_of_a_traced_child_is_seen_when_the_tracer_lets_go() {
     let scene = Scene::new("restart=no", "echo $$ > pid; exec sleep 1000");
     scene.unit.start();
     let pid = scene.line("pid");
-    let mut tracer = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "tracer", "--nocapture"])
-        .env("TRACED", &pid)
-        .current_dir(scene.directory.path())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut tracer = trace(&pid, scene.directory.path());
     scene.line("traced");
     let stopping = scene.unit.kill();
     // The zombie is there, and only the tracer may have it.
@@ -540,6 +548,17 @@ fn end_of_a_traced_child_is_seen_when_the_tracer_lets_go() {
     assert_eq!(wait(stopping), StopResult::Killed);
     let exit = scene.unit.state().exit();
     assert_eq!(exit, Some(Exit::Signal(Signal::KILL)));
+}
+
+/// Starts a tracer of a process, with the test below, which says `traced` and waits for `go` in a directory.
+fn trace(pid: &str, directory: &Path) -> std::process::Child {
+    std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "tracer", "--nocapture"])
+        .env("TRACED", pid)
+        .current_dir(directory)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 #[test]

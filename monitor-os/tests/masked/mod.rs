@@ -1,0 +1,207 @@
+//! The scenarios of the supervisor, once for each capability of the kernel that is masked.
+
+use std::cell::Cell;
+
+use monitor_os::Caps;
+
+use super::*;
+
+thread_local! {
+    /// What a supervisor of this thread may use of the kernel.
+    static MASK: Cell<Caps> = const { Cell::new(Caps::NONE) };
+}
+
+/// The program `monitor` is the helper, since `main` of a test is not ours.
+fn settings(caps: Caps) -> SupervisorBuilder {
+    Supervisor::builder().launcher(&Launcher::at(MONITOR)).caps(caps)
+}
+
+const MONITOR: &str = env!("CARGO_BIN_EXE_monitor");
+
+/// Where a capability is.
+type Place = fn(&mut Caps) -> &mut bool;
+
+/// Goal: facts, pitfall 5. The descriptor of a traced zombie is readable all the time, and is looked at by a timer all
+/// the same. Method: the CPU time of the program `monitor` as a part of the time that passes; a loop that is woken at
+/// once uses all of it.
+#[test]
+fn traced_zombie_costs_no_cpu() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "echo $$ > pid; exec sleep 1000";
+    let mut monitor = std::process::Command::new(MONITOR)
+        .args(["run", "--quiet", "--restart", "no", "--", "sh", "-c", script])
+        .current_dir(directory.path())
+        .spawn()
+        .unwrap();
+    let pid = line(&directory.path().join("pid"));
+    let mut tracer = trace(&pid, directory.path());
+    line(&directory.path().join("traced"));
+    assert!(std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    until(|| !runs(&pid));
+    let used = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", monitor.id())).unwrap();
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ').skip(11).take(2);
+        fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let (before, began) = (used(), now());
+    until(|| now().nanos_since(began) > 500_000_000);
+    // In hundredths of a second both.
+    let (used, passed) = (used() - before, now().nanos_since(began) / 10_000_000);
+    assert!(used * 4 < passed, "{used} of {passed} hundredths of a second were used");
+    fs::write(directory.path().join("go"), "").unwrap();
+    assert!(tracer.wait().unwrap().success());
+    assert_eq!(monitor.wait().unwrap().code(), Some(137));
+}
+
+/// Goal: what a monitor leaves that is killed, the next one adopts and stops, with everything that it started. Method:
+/// the monitor is this binary, started again with the test below.
+fn run_outlives_its_monitor() {
+    let caps = MASK.get();
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let mut first = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "masked::monitor_that_is_killed"])
+        .env("MASK", mask_text(caps))
+        .current_dir(directory.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let (pid, daemon) = (line(&place("pid")), line(&place("daemon")));
+    line(&place("up"));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(runs(&pid) && runs(&daemon));
+
+    let unit = adopting(caps, directory.path());
+    let status = wait_up(&unit.1);
+    assert_eq!(status.pid().map(|pid| pid.to_string()), Some(pid.clone()));
+    assert_eq!(wait(unit.1.stop()), StopResult::Graceful);
+    assert!(!runs(&pid));
+    // Nothing but a control group holds who has left the group.
+    assert_eq!(runs(&daemon), !caps.cgroup, "{:?}", unit.1.state().containment());
+    let exit = unit.1.state().exit();
+    if !caps.pidfd_info {
+        assert_eq!(exit, Some(Exit::Unknown));
+    }
+    std::process::Command::new("kill").args(["-KILL", &daemon]).output().unwrap();
+}
+
+/// A supervisor that goes on with what is remembered in a directory, where its command leaves marks.
+fn adopting(caps: Caps, directory: &Path) -> (Supervisor, Unit) {
+    let supervisor = settings(caps).start().unwrap();
+    let state = StateDir::open(directory.join("state")).unwrap();
+    let script = "(setsid sh -c 'echo $$ > daemon; exec sleep 1000' > /dev/null 2>&1 &)
+        trap 'exit 9' TERM; echo $$ > pid; while :; do sleep 0.01; done";
+    let command = Command::new("/bin/sh", ["-c", script]).unwrap();
+    let command = command.in_directory(directory).unwrap();
+    let policy = "restart=no".parse::<Policy>().unwrap();
+    let unit = supervisor.restore(&state, OnCrash::Adopt, "web", command, policy).unwrap();
+    unit.resume();
+    (supervisor, unit)
+}
+
+#[test]
+#[ignore = "started by run_outlives_its_monitor"]
+fn monitor_that_is_killed() {
+    let caps = mask_of(&std::env::var("MASK").unwrap());
+    let unit = adopting(caps, Path::new("."));
+    wait_up(&unit.1);
+    fs::write("up", "yes\n").unwrap();
+    until(|| false);
+}
+
+/// A name for each capability, and the place where it is.
+/// Orphans concern a whole process, so the tests of containment have them, and the program `monitor` as theirs.
+const CAPS: [(&str, Place); 5] = [
+    ("pidfs_inode", |caps| &mut caps.pidfs_inode),
+    ("pidfd_info", |caps| &mut caps.pidfd_info),
+    ("cgroup", |caps| &mut caps.cgroup),
+    ("cgroup_kill", |caps| &mut caps.cgroup_kill),
+    ("cgroup_freeze", |caps| &mut caps.cgroup_freeze),
+];
+
+fn mask_text(mut caps: Caps) -> String {
+    CAPS.iter()
+        .filter(|(_, of)| *of(&mut caps))
+        .map(|(name, _)| *name)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn mask_of(text: &str) -> Caps {
+    let mut caps = Caps::NONE;
+    for (name, of) in CAPS {
+        *of(&mut caps) = text.split(' ').any(|word| word == name);
+    }
+    caps
+}
+
+/// Goal: every fallback for what a kernel may not have works (facts, section 8). Method: the scenarios of this file are
+/// run with a helper, with all that the kernel at hand has, with each capability masked, as on the older kernels of
+/// the table there, and with nothing.
+#[test]
+fn scenarios_hold_with_each_capability_masked() {
+    let all = Caps::probe();
+    let without = |names: &[&str]| {
+        let mut caps = all;
+        for (_, of) in CAPS.iter().filter(|(name, _)| names.contains(name)) {
+            *of(&mut caps) = false;
+        }
+        caps
+    };
+    let mut masks = vec![("all".to_owned(), all)];
+    masks.extend(CAPS.map(|(name, _)| (format!("no {name}"), without(&[name]))));
+    masks.push(("as 5.15".into(), without(&["pidfs_inode", "pidfd_info"])));
+    masks.push(("as 5.10".into(), without(&["pidfs_inode", "pidfd_info", "cgroup_kill"])));
+    masks.push(("nothing".into(), Caps::NONE));
+
+    let mut failed = Vec::new();
+    let names: Vec<_> = masks.iter().map(|(name, _)| name.as_str()).collect();
+    println!("{:<60} {}", "scenario", names.join(" | "));
+    for (scenario, run) in SCENARIOS {
+        let mut row = Vec::new();
+        for (mask, caps) in &masks {
+            SETTINGS.set(Some(settings(*caps)));
+            MASK.set(*caps);
+            let held = std::panic::catch_unwind(run).is_ok();
+            if !held {
+                failed.push(format!("{scenario} with {mask}"));
+            }
+            row.push(format!("{:<width$}", if held { "ok" } else { "FAILED" }, width = mask.len()));
+        }
+        println!("{scenario:<60} {}", row.join(" | "));
+    }
+    SETTINGS.set(None);
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+macro_rules! named {
+    ($($scenario:ident),* $(,)?) => { &[$((stringify!($scenario), $scenario as fn())),*] };
+}
+
+const SCENARIOS: &[(&str, fn())] = named![
+    retries_are_counted_and_the_last_exit_is_kept,
+    missing_command_is_final_and_named,
+    deaf_child_is_killed_after_the_grace,
+    grandchild_ends_with_a_stop,
+    grandchild_left_by_an_exit_is_ended_before_the_next_run,
+    deaf_grandchild_is_killed_after_the_grace,
+    scope_process_leaves_the_grandchild_and_says_so,
+    kill_of_the_process_leaves_the_grandchild_its_grace,
+    stopped_child_ends_by_a_stop_without_a_kill,
+    stop_during_backoff_ends_it,
+    every_stop_gets_an_answer,
+    two_stops_of_one_run_get_the_same_answer,
+    start_after_a_stop_follows_it,
+    storm_of_wishes_ends_as_the_last_one_says,
+    killed_child_comes_back,
+    signal_reaches_the_process_and_changes_no_intent,
+    stop_on_next_exit_lets_the_run_finish,
+    dropping_the_supervisor_stops_everything,
+    shutdown_hears_no_start,
+    many_units_share_one_thread,
+    end_of_a_traced_child_is_seen_when_the_tracer_lets_go,
+    exit_that_other_code_took_is_an_end_all_the_same,
+    a_watchdog_bites_a_process_that_is_silent,
+    run_outlives_its_monitor,
+];
