@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::{EventsArgs, StatusArgs};
 use crate::control::client::{AskError, Asked, Patience};
 use crate::control::protocol::{Ask, Heard, Reply, Stopped, line};
-use crate::lines;
+use crate::lines::{self, RunsOn};
 use crate::roster::Extent;
 use crate::run::{put, say};
 use crate::screen::Screen;
@@ -108,15 +108,14 @@ pub(crate) fn stop(whom: Result<Whom, MemoryError>, patience: Patience) -> ExitC
     })
 }
 
-const fn stopped(how: Stopped) -> (&'static str, u8) {
-    match how {
-        Stopped::Graceful => ("stopped: it ended when it was asked to", DONE),
-        Stopped::Killed => ("stopped: it was killed", KILLED),
-        Stopped::Leaked => {
-            ("stopped, and something that it had started runs on: see by `ps`", LEAKED)
-        }
-        Stopped::NotRunning => ("stopped: there was no process", NOT_RUNNING),
-    }
+fn stopped(how: Stopped) -> (String, u8) {
+    let (text, code) = match how {
+        Stopped::Graceful => ("it ended when it was asked to".into(), DONE),
+        Stopped::Killed => ("it was killed".into(), KILLED),
+        Stopped::Leaked(survivors) => (RunsOn(&survivors).to_string(), LEAKED),
+        Stopped::NotRunning => ("there was no process".into(), NOT_RUNNING),
+    };
+    (format!("stopped: {text}"), code)
 }
 
 /// The exit status for all units: the worst of those that had a process, if one had.

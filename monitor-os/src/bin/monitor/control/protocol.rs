@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use monitor_os::StopResult;
+use monitor_os::{StopResult, Survivor};
 use serde::{Deserialize, Serialize};
 
 use super::report::{Overview, Report};
@@ -125,26 +125,28 @@ pub(crate) struct Heard {
 }
 
 /// What has become of a stop: [`StopResult`] on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Stopped {
     /// It ended without a kill.
     Graceful,
     /// It was sent the kill.
     Killed,
-    /// Something that it had started runs on.
-    Leaked,
+    /// Something that it had started runs on: who, as far as it can be seen, each as `NAME (pid N)`.
+    Leaked(Vec<String>),
     /// There was no process to stop.
     NotRunning,
 }
 
 impl Stopped {
     /// `None` if the monitor cannot say.
-    pub(crate) const fn of(result: StopResult) -> Option<Self> {
+    pub(crate) fn of(result: StopResult, survivors: &[Survivor]) -> Option<Self> {
         match result {
             StopResult::Graceful => Some(Self::Graceful),
             StopResult::Killed => Some(Self::Killed),
-            StopResult::Leaked => Some(Self::Leaked),
+            StopResult::Leaked => {
+                Some(Self::Leaked(survivors.iter().map(ToString::to_string).collect()))
+            }
             StopResult::NotRunning => Some(Self::NotRunning),
             StopResult::SupervisorGone => None,
             // The type may grow; what is not known here is not claimed.

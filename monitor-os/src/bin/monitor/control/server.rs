@@ -197,9 +197,9 @@ enum Stage {
     /// It waits for the reports of its wish to all units, of which so many are to come.
     AwaitingAll(usize),
     /// It waits for the end of a stop.
-    Stopping(Stopping),
+    Stopping(Unit, Stopping),
     /// It waits for the end of the stops of all units, by their names.
-    StoppingAll(Vec<(String, Stopping)>),
+    StoppingAll(Vec<(Unit, Stopping)>),
     /// It is told the entries from this number on, up to one number or for ever, of one unit or of all.
     Told { next: u64, until: Option<u64>, unit: Option<String> },
     /// It has its answer, and is let go when it has taken it.
@@ -267,7 +267,7 @@ impl Server {
                 Stage::Awaiting => None,
                 Stage::AwaitingAll(left) => Some(left.saturating_sub(1)),
                 Stage::Asking
-                | Stage::Stopping(_)
+                | Stage::Stopping(..)
                 | Stage::StoppingAll(_)
                 | Stage::Told { .. }
                 | Stage::Answered
@@ -301,7 +301,7 @@ impl Server {
                 Stage::Told { until, .. } => *until = until.or(Some(self.history.end())),
                 // A stop has its answer; who has not asked is let go.
                 Stage::Asking
-                | Stage::Stopping(_)
+                | Stage::Stopping(..)
                 | Stage::StoppingAll(_)
                 | Stage::Answered
                 | Stage::Gone => {}
@@ -489,14 +489,14 @@ impl Server {
                 client.stage = Stage::Told { next: 0, until, unit };
             }
             Ask::Stop { wait } => {
-                let stops = units.iter().map(|unit| (unit.name().to_owned(), unit.stop()));
+                let stops = units.iter().map(|unit| (unit.clone(), unit.stop()));
                 let mut stops: Vec<_> = stops.collect();
                 if !wait {
                     self.await_reports(id, client, &units, all, Event::stop());
                 } else if all {
                     client.stage = Stage::StoppingAll(stops);
-                } else if let Some((_, stopping)) = stops.pop() {
-                    client.stage = Stage::Stopping(stopping);
+                } else if let Some((unit, stopping)) = stops.pop() {
+                    client.stage = Stage::Stopping(unit, stopping);
                 }
                 if wait {
                     // The reports are nobody's, so that they answer no other's stop.
@@ -609,12 +609,15 @@ enum Taken {
 impl Client {
     /// Tells of the stops that it waits for and that are over.
     fn look_at_stops(&mut self, context: &mut Context<'_>) {
-        let told = |result| Stopped::of(result).ok_or_else(|| Reply::Refused(ending()));
+        let told = |unit: &Unit, result| {
+            let stopped = Stopped::of(result, unit.state().survivors());
+            stopped.ok_or_else(|| Reply::Refused(ending()))
+        };
         self.stage = match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Stopping(mut stopping) => match Pin::new(&mut stopping).poll(context) {
-                Poll::Pending => Stage::Stopping(stopping),
+            Stage::Stopping(unit, mut stopping) => match Pin::new(&mut stopping).poll(context) {
+                Poll::Pending => Stage::Stopping(unit, stopping),
                 Poll::Ready(result) => {
-                    self.put(told(result).map_or_else(|refused| refused, Reply::Stopped));
+                    self.put(told(&unit, result).map_or_else(|refused| refused, Reply::Stopped));
                     Stage::Answered
                 }
             },
@@ -622,8 +625,9 @@ impl Client {
                 stops.retain_mut(|(unit, stopping)| match Pin::new(stopping).poll(context) {
                     Poll::Pending => true,
                     Poll::Ready(result) => {
-                        let unit = std::mem::take(unit);
-                        let stopped = told(result).map(|how| Reply::StoppedUnit { unit, how });
+                        let name = unit.name().to_owned();
+                        let stopped = told(unit, result);
+                        let stopped = stopped.map(|how| Reply::StoppedUnit { unit: name, how });
                         self.put(stopped.unwrap_or_else(|refused| refused));
                         false
                     }
