@@ -17,7 +17,7 @@ use monitor_os::{
     Caps, Command, Contain, Containment, Launcher, SpawnError, Stage, Status, StopResult,
     Supervisor, Unit, block_on,
 };
-use program::{Running, runs, until};
+use program::{Running, cgroups, runs, until};
 use tempfile::TempDir;
 
 /// A supervisor with one unit, and a directory in which its command leaves marks.
@@ -170,15 +170,10 @@ fn no_control_group_is_left() {
     block_on(scene.unit.wait_until(Status::is_down)).unwrap();
     let text = fs::read_to_string(scene.directory.path().join("cgroup")).unwrap();
     let group = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
-    let (parent, leaf) = group.rsplit_once('/').unwrap();
+    let leaf = group.rsplit_once('/').unwrap().1;
     assert!(leaf.starts_with(&format!("monitor-{}-", std::process::id())), "{group}");
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
-    let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap().trim_end_matches('/');
-    assert_eq!(parent, own);
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2")).unwrap();
-    let directory = PathBuf::from(format!("{}{group}", mount.split(' ').nth(1).unwrap()));
-    assert!(directory.parent().unwrap().exists() && !directory.exists(), "{}", directory.display());
+    let parent = cgroups().unwrap();
+    assert!(parent.exists() && !parent.join(leaf).exists(), "{leaf}");
 }
 
 #[test]
@@ -210,17 +205,32 @@ fn orphans_end_with_a_stop() {
     ] {
         let directory = tempfile::tempdir().unwrap();
         let cwd = directory.path().to_str().unwrap();
-        let common = ["--containment", "group", "--restart", "no", "--cwd", cwd];
+        let state = directory.path().join("state");
+        let state = state.to_str().unwrap();
+        let common = ["--containment", "group", "--restart", "no", "--cwd", cwd, "--state", state];
         let args = [&common[..], &options, &["--", "sh", "-c", &script]].concat();
         let mut monitor = Running::start(&args);
         monitor.wait_for("started #1");
         line(&directory.path().join(mark));
+        let status = program::monitor(&["status", "--json", "--state", state]).output().unwrap();
+        let status = String::from_utf8(status.stdout).unwrap();
+        assert!(status.contains("\"containment\":\"group+subreaper\""), "{status}");
         monitor.signal("TERM");
         let (_, rest) = monitor.finish();
         let last = line(&directory.path().join(mark));
         assert!(!runs(&last), "{rest}");
         assert!(rest.contains("stopped"), "{rest}");
     }
+}
+
+#[test]
+fn orphans_are_not_claimed_where_the_kernel_gives_none() {
+    let supervisor = Supervisor::builder().with_orphans().caps(Caps::NONE).start().unwrap();
+    let command = Command::new("true", [""; 0]).unwrap();
+    let unit = supervisor.add("test", command, "restart=no".parse::<Policy>().unwrap());
+    unit.start();
+    let status = block_on(unit.wait_until(Status::is_down)).unwrap();
+    assert_eq!(status.containment(), Some(Containment::Group));
 }
 
 /// Goal: who throws the mark away is known by the session that it was started in.

@@ -197,7 +197,7 @@ fn stop_tells_how_it_went_and_ends_the_monitor() {
     for (script, options, words, status, of_command) in [
         (SERVE, ["--scope", "group"], "ended when it was asked", 0, 9),
         (deaf, ["--stop-timeout", "10ms"], "was killed", 5, 137),
-        (leaves, ["--scope", "process"], "sleep (pid ", 6, 143),
+        (leaves, ["--scope", "process"], "sh (pid ", 6, 143),
     ] {
         let scene = Scene::new();
         let running = scene.start(&options, script, "started #1");

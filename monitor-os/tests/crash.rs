@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use program::{Running, code, monitor, run, runs, stderr, until};
+use program::{Running, cgroups_of, code, monitor, run, runs, stderr, until};
 use tempfile::TempDir;
 
 /// A state directory, and a directory in which the supervised script leaves marks.
@@ -222,6 +222,7 @@ fn killed_at_any_moment_of_a_start_there_are_never_two() {
     for moment in 0..40 {
         let scene = Scene::new();
         let first = scene.start(&[], SERVE);
+        let number = first.id();
         std::thread::park_timeout(Duration::from_micros(moment * 250));
         first.kill();
         let mut second = scene.start(&FAST, SERVE);
@@ -235,6 +236,7 @@ fn killed_at_any_moment_of_a_start_there_are_never_two() {
         until(|| live() == [known]);
         second.signal("TERM");
         second.finish();
+        assert_eq!(cgroups_of(number), [""; 0], "a control group is left");
         assert!(live().is_empty(), "killed {moment} quarters of a millisecond after the start");
     }
 }

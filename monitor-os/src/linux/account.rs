@@ -51,7 +51,7 @@ impl Account {
             (None, None, None) => getegid(),
             // A mere number has no group of its own, and that of the monitor would be root's.
             (None, None, Some(user)) => {
-                return Err(failed(Stage::GroupLookup, format!("of user {user}"), Errno::NOENT));
+                return Err(failed(Stage::UserLookup, user, Errno::NOENT));
             }
         };
         let groups = match (&self.groups, &entry, user) {
@@ -205,7 +205,7 @@ mod tests {
                 Stage::GroupLookup,
                 "nobody-has-it",
             ),
-            (account("4000000000", None, None), Stage::GroupLookup, "of user 4000000000"),
+            (account("4000000000", None, None), Stage::UserLookup, "4000000000"),
         ] {
             let error = account.look_up().unwrap_err();
             assert_eq!(error, failed(stage, name, Errno::NOENT));

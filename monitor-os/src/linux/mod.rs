@@ -6,11 +6,15 @@
 //! numbers cannot be given to a stranger. Linux 5.4 is the oldest kernel that has all of it
 //! (`waitid(2)` on a pidfd).
 //!
+//! A run is held together by a control group where one may be made, else by its process group and, if the process
+//! takes that upon itself, its orphans: `containment` says which, `cgroup`, `group` and `orphans` are the three.
+//! What the kernel has beyond that is a value, [`Caps`].
+//!
 //! With a [`Launcher`] the child is a helper first, which waits for a word before it becomes the program. So a
 //! unit that is remembered in a [`StateDir`] is written down before its program runs, and a monitor that
 //! dies at any moment leaves nothing that the next one does not find. Its files: `launcher` is the helper,
-//! `launch` its other end, `journal` the record, `identity` the proof, `recovery` the finding, `adopted` what
-//! was found.
+//! `setup` what it sets, with `environment`, `account` and `limit`; `launch` its other end, `journal` the record,
+//! `identity` the proof, `recovery` the finding, `adopted` what was found.
 
 mod account;
 mod adopted;

@@ -582,14 +582,14 @@ impl Kernel for LinuxKernel {
         };
         found.killed = false;
         found.facts.survivors = Arc::default();
-        // Without one, a control group is refused and orphans are known by their session.
+        // Without one there is no control group, and orphans are known by their session.
         let name = name_of_run().ok();
         let cgroups = self.cgroups.as_ref().zip(name.as_deref());
         let leaf = make_leaf(cgroups, found.command.contain(), self.caps);
         let mark = name.as_deref().filter(|_| self.orphans.is_some());
         let launcher = self.launcher.as_ref();
         let began = leaf.and_then(|leaf| {
-            let progress = begin(launcher, run, found, (leaf.as_ref(), mark), self.caps)?;
+            let progress = begin(launcher, run, found, leaf.as_ref(), mark, self.caps)?;
             Ok((progress, leaf))
         });
         match began {
@@ -759,7 +759,8 @@ fn begin(
     launcher: Option<&Launcher>,
     run: RunId,
     unit: &mut Unit,
-    (leaf, mark): (Option<&Leaf>, Option<&str>),
+    leaf: Option<&Leaf>,
+    mark: Option<&str>,
     caps: Caps,
 ) -> Result<Progress, SpawnError> {
     let Some(launcher) = launcher else {

@@ -190,24 +190,24 @@ impl Stage {
         }
     }
 
-    /// What was not possible, before the subject and after it.
+    /// What was not possible, and what it takes.
     pub(super) const fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::EnvironmentFile => {
-                ("cannot read the environment file", "make it, or correct its path or mode")
-            }
             Self::Cgroup => (
                 "cannot have the control group",
                 "delegate one to the monitor (Delegate=yes), or do without",
             ),
+            Self::EnvironmentFile => {
+                ("cannot read the environment file", "make it, or correct its path or mode")
+            }
             Self::OomScore => ("cannot set the OOM score", "lowering it takes CAP_SYS_RESOURCE"),
             Self::Nice => ("cannot set the nice value", "lowering it takes CAP_SYS_NICE"),
             Self::Limit => ("cannot set the limit", "raising a hard limit takes CAP_SYS_RESOURCE"),
-            Self::UserLookup => ("cannot find the user", "add it, or correct the name"),
-            Self::GroupLookup => (
-                "cannot find the group",
-                "add it, or correct the name; a user that is a mere number needs one",
+            Self::UserLookup => (
+                "cannot find the user",
+                "add it, or correct the name; a number without an entry needs a group as well",
             ),
+            Self::GroupLookup => ("cannot find the group", "add it, or correct the name"),
             Self::Account => (
                 "cannot become the user or take the groups",
                 "it takes CAP_SETUID and CAP_SETGID, as root has them",
@@ -216,6 +216,11 @@ impl Stage {
                 ("cannot enter the working directory", "make it, or correct its path or mode")
             }
         }
+    }
+
+    /// Whether it failed because there is no such entry, of which the error number would say "no such file".
+    pub(super) const fn is_absent(self, errno: i32) -> bool {
+        matches!(self, Self::UserLookup | Self::GroupLookup) && errno == Errno::NOENT.raw_os_error()
     }
 
     /// Whether an error of this stage may pass though nobody has corrected anything.

@@ -375,7 +375,11 @@ impl fmt::Display for SpawnError {
             Self::Refused { path, .. } => write!(f, "cannot run `{}`: {reason}", path.display()),
             Self::Setup { stage, subject, .. } => {
                 let (what, fix) = stage.words();
-                write!(f, "{what} `{}`: {reason}; {fix}", subject.display())
+                write!(f, "{what} `{}`", subject.display())?;
+                if !stage.is_absent(self.errno()) {
+                    write!(f, ": {reason}")?;
+                }
+                write!(f, "; {fix}")
             }
             Self::EnvironmentLine { path, line } => write!(
                 f,

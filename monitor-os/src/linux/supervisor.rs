@@ -253,7 +253,8 @@ impl SupervisorBuilder {
     }
 
     /// Makes this process the parent of all orphans among its descendants (`PR_SET_CHILD_SUBREAPER`), so that a run
-    /// without a control group is stopped with what left its process group, and no zombie is left to others.
+    /// without a control group is stopped with what left its process group, and no zombie is left to others. Orphans
+    /// are known by the variable `MONITOR_RUN`, which each program is given that a helper starts, then by their session.
     ///
     /// It concerns the whole process, and outlasts the supervisor: every child that ends and that this supervisor did
     /// not start is reaped. So it is for a program that starts processes by no other means, with one supervisor, and

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -41,6 +42,25 @@ pub(crate) fn runs(pid: &str) -> bool {
         let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
         !matches!(state, Some(b'Z' | b'X'))
     })
+}
+
+/// Where control groups for runs are made, as a child of this process has it; `None` if none may be made.
+pub(crate) fn cgroups() -> Option<PathBuf> {
+    if !monitor_os::Caps::probe().cgroup {
+        return None;
+    }
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2")).unwrap();
+    Some(Path::new(mount.split(' ').nth(1).unwrap()).join(own))
+}
+
+/// The control groups that a monitor has left.
+pub(crate) fn cgroups_of(monitor: u32) -> Vec<String> {
+    let entries = cgroups().into_iter().flat_map(|directory| fs::read_dir(directory).unwrap());
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(&format!("monitor-{monitor}-"))).collect()
 }
 
 /// A monitor that is read line by line.

@@ -203,7 +203,7 @@ impl From<Leftover> for OnCrash {
 pub(crate) enum Whom {
     /// The process alone
     Process,
-    /// The process and everything that it started and that has not left its group
+    /// The process and everything that it started, as far as --containment holds it
     Group,
 }
 
