@@ -233,12 +233,12 @@ fn orphans_are_not_claimed_where_the_kernel_gives_none() {
     assert_eq!(status.containment(), Some(Containment::Group));
 }
 
-/// Goal: who throws the mark away is known by the session that it was started in.
+/// Goal: who throws the mark away is known by the session that it was started in. Method: `timeout` leads a process
+/// group of its own, in the same session.
 #[test]
 fn orphan_without_a_mark_is_known_by_its_session() {
     let directory = tempfile::tempdir().unwrap();
-    let script =
-        "(env -i sh -c 'echo $$ > orphan; exec sleep 1000' > /dev/null 2>&1 &); exec sleep 1000";
+    let script = "(env -i timeout 1000 sh -c 'echo $$ > orphan; exec sleep 1000' > /dev/null 2>&1 &); exec sleep 1000";
     let cwd = directory.path().to_str().unwrap();
     let args =
         ["--containment", "group", "--restart", "no", "--cwd", cwd, "--", "sh", "-c", script];
