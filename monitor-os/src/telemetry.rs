@@ -10,7 +10,7 @@ use monitor_core::{Lifecycle, Note, Outcome, Signal};
 use tracing::{debug, error, info, info_span, trace, trace_span, warn};
 
 use crate::kernel::Report;
-use crate::linux::{SignalError, StateError, Status};
+use crate::linux::{Containment, SignalError, StateError, Status};
 
 /// Tells one event of a unit and what came of it.
 pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
@@ -43,7 +43,10 @@ fn lifecycle_told(lifecycle: Lifecycle, report: &Report<'_>, status: &Status) {
     let cause = after.reason().name();
     match lifecycle {
         Lifecycle::Starting => info!(run, restarts = after.restarts(), "starting"),
-        Lifecycle::Started => info!(run, pid = status.pid(), "started"),
+        Lifecycle::Started => {
+            let held_by = status.containment().map(Containment::name);
+            info!(run, pid = status.pid(), held_by, "started");
+        }
         Lifecycle::Ready => info!(run, "ready"),
         Lifecycle::Healthy => info!(run, "healthy"),
         Lifecycle::Stopping => info!(run, cause, "stopping"),

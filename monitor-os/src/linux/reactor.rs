@@ -604,7 +604,7 @@ impl Kernel for LinuxKernel {
                     (None, None) => Containment::Group,
                 });
                 let mut run = Run::new(unit, run, progress, leaf);
-                run.mark = name;
+                run.mark = name.filter(|_| self.orphans.is_some());
                 run.oom = run
                     .process()
                     .and_then(|process| OomKills::begin(process.pid().to_pid(), run.leaf.as_ref()));
