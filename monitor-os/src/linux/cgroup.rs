@@ -133,8 +133,8 @@ impl Leaf {
     /// Whether anything runs in it or below it. A zombie does not count.
     pub(super) fn is_populated(&mut self) -> io::Result<bool> {
         let mut text = String::new();
-        self.events.rewind()?;
-        match self.events.read_to_string(&mut text) {
+        // Another monitor may have swept it, if the one that made it is dead.
+        match self.events.rewind().and_then(|()| self.events.read_to_string(&mut text)) {
             Ok(_) => Ok(text.lines().any(|line| line == "populated 1")),
             Err(error) if is_gone(&error) => Ok(false),
             Err(error) => Err(error),
@@ -499,6 +499,18 @@ mod tests {
         leaf.signal(15, None).unwrap();
         finish(process);
         until(|| leaf.members().unwrap().is_empty());
+    }
+
+    /// Goal: a group that another monitor has swept is an empty one, and not one that cannot be read.
+    #[test]
+    fn swept_group_is_empty() {
+        let Some(mut leaf) = leaf(Caps::probe()) else { return };
+        assert!(!leaf.is_populated().unwrap());
+        remove(&leaf.directory).unwrap();
+        assert!(!leaf.is_populated().unwrap());
+        assert_eq!(leaf.members().unwrap(), []);
+        leaf.signal(15, None).unwrap();
+        leaf.kill().unwrap();
     }
 
     #[test]
