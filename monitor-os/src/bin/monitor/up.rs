@@ -66,7 +66,8 @@ fn supervise(
     // Before any other thread is started, so that all of them block these signals.
     let signals = StopSignals::new()?;
     let mut sinks = Sinks::open(args.output, Extent::Many)?;
-    let supervisor = Supervisor::with_launcher(launcher)?;
+    // This program has no other children, so orphans are its to reap.
+    let supervisor = Supervisor::builder().launcher(launcher).with_orphans().start()?;
     let mut events = supervisor.events();
     let roster = Roster::many();
     let heard = supervisor.events();
