@@ -1,0 +1,320 @@
+//! Real servers under the program: served from, killed, stopped, restarted, given another configuration by a
+//! signal, their logs rotated; and what a database has promised is there after a kill.
+//!
+//! `tests/servers/install.sh` installs them. Where one is not installed, its test says so and does nothing.
+
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "what is skipped is said, and why")]
+
+#[expect(dead_code, reason = "other tests use more of it")]
+mod program;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use program::{Running, monitor, runs, until};
+use tempfile::TempDir;
+
+/// A server under a monitor, with a folder for its files.
+struct Server {
+    folder: TempDir,
+    port: u16,
+    running: Running,
+}
+
+impl Server {
+    fn start(folder: TempDir, port: u16, options: &[&str], command: &[&str]) -> Self {
+        let state = folder.path().join("state");
+        let state = ["--state", state.to_str().unwrap()];
+        let policy = ["--restart", "always", "--backoff-initial", "10ms", "--jitter", "0"];
+        let running = Running::start(&[&policy[..], &state, options, &["--"], command].concat());
+        Self { folder, port, running }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Asks the monitor; returns what it prints.
+    fn ask(&self, task: &str, words: &[&str]) -> String {
+        let state = self.path("state");
+        let command = [&[task, "--state", state.to_str().unwrap()], words].concat();
+        let output = monitor(&command).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{task}: {said}{:?}", String::from_utf8(output.stderr));
+        said
+    }
+
+    /// The main process, if there is one at the moment.
+    fn pid(&self) -> Option<u64> {
+        let status: serde_json::Value =
+            serde_json::from_str(&self.ask("status", &["--json"])).unwrap();
+        status["pid"].as_u64()
+    }
+
+    /// Waits until there is another main process than this one.
+    fn wait_for_another_than(&self, pid: u64) {
+        until(|| self.pid().is_some_and(|next| next != pid));
+        assert!(!runs(&pid.to_string()));
+    }
+
+    /// Kills the main process, and waits until another is there.
+    fn kill(&self) {
+        let pid = self.pid().unwrap();
+        let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        assert!(killed.unwrap().success());
+        self.wait_for_another_than(pid);
+    }
+
+    /// Asks for a restart, and waits for it.
+    fn restart(&self) {
+        let pid = self.pid().unwrap();
+        self.ask("restart", &[]);
+        self.wait_for_another_than(pid);
+    }
+
+    /// Stops it, and looks that nothing of it is left.
+    fn stop(self) {
+        let pid = self.pid().unwrap().to_string();
+        let said = self.ask("stop", &["--wait"]);
+        assert_eq!(said, "stopped: it ended when it was asked to\n");
+        assert_eq!(self.running.finish().0, 0);
+        assert!(!runs(&pid));
+        assert!(TcpStream::connect(("127.0.0.1", self.port)).is_err(), "somebody still listens");
+    }
+}
+
+/// A port that nobody has at the moment.
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Says something on a connection of its own, and returns all that is answered; nothing if nobody listens.
+fn talk(port: u16, text: &str) -> String {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut answer = Vec::new();
+    // A server that is killed meanwhile has answered nothing.
+    stream.write_all(text.as_bytes()).and_then(|()| stream.read_to_end(&mut answer)).ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn is_missing(program: &str) -> bool {
+    let missing = !Command::new("sh")
+        .args(["-c", "command -v \"$0\" > /dev/null", program])
+        .status()
+        .unwrap()
+        .success();
+    if missing {
+        eprintln!("skipped: {program} is not installed; tests/servers/install.sh installs it");
+    }
+    missing
+}
+
+fn nginx_conf(folder: &Path, port: u16, page: &str) -> String {
+    let folder = folder.display();
+    format!(
+        "user root; worker_processes 2; pid {folder}/pid; error_log {folder}/error.log;\n\
+         events {{ }}\n\
+         http {{ access_log {folder}/access.log; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
+         fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
+         server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"{page}\"; }} }} }}\n"
+    )
+}
+
+#[test]
+fn nginx_is_served_from_whatever_happens_to_it() {
+    if is_missing("nginx") {
+        return;
+    }
+    let (folder, port) = (TempDir::new().unwrap(), free_port());
+    let conf = folder.path().join("nginx.conf");
+    fs::write(&conf, nginx_conf(folder.path(), port, "one")).unwrap();
+    let conf = conf.to_str().unwrap().to_owned();
+    let server = Server::start(
+        folder,
+        port,
+        &["--stop-signal", "QUIT"],
+        &["nginx", "-c", &conf, "-g", "daemon off;"],
+    );
+    let page = || talk(port, "GET / HTTP/1.0\r\n\r\n");
+    until(|| page().ends_with("one"));
+
+    // Its workers outlive a killed master and would keep the port.
+    server.kill();
+    until(|| page().ends_with("one"));
+
+    fs::write(&conf, nginx_conf(server.folder.path(), port, "two")).unwrap();
+    server.ask("signal", &["HUP"]);
+    until(|| page().ends_with("two"));
+
+    let (log, old) = (server.path("access.log"), server.path("access.log.1"));
+    fs::rename(&log, &old).unwrap();
+    server.ask("signal", &["USR1"]);
+    until(|| log.exists());
+    let lines = fs::read_to_string(&old).unwrap().lines().count();
+    until(|| page().ends_with("two") && !fs::read_to_string(&log).unwrap().is_empty());
+    assert_eq!(fs::read_to_string(&old).unwrap().lines().count(), lines, "the old log still grows");
+
+    server.restart();
+    until(|| page().ends_with("two"));
+    server.stop();
+}
+
+#[test]
+fn redis_is_back_after_a_kill() {
+    if is_missing("redis-server") {
+        return;
+    }
+    let (folder, port) = (TempDir::new().unwrap(), free_port());
+    let number = port.to_string();
+    let log = folder.path().join("log");
+    let dir = folder.path().to_str().unwrap().to_owned();
+    let server = Server::start(
+        folder,
+        port,
+        &[],
+        &[
+            "redis-server",
+            "--port",
+            &number,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            &dir,
+            "--logfile",
+            log.to_str().unwrap(),
+        ],
+    );
+    let say = |text: &str| talk(port, &format!("{text}\r\nQUIT\r\n"));
+    until(|| say("PING").starts_with("+PONG"));
+    assert!(say("SET key kept").starts_with("+OK"));
+    assert!(say("GET key").contains("kept"));
+
+    server.kill();
+    until(|| say("PING").starts_with("+PONG"));
+    // It was told to keep nothing.
+    assert!(say("GET key").starts_with("$-1"));
+
+    // It opens its log for each line.
+    fs::rename(&log, server.path("log.1")).unwrap();
+    server.restart();
+    until(|| say("PING").starts_with("+PONG") && log.exists());
+    server.stop();
+}
+
+#[test]
+fn no_row_that_postgres_has_promised_is_missing_after_a_kill() {
+    let Some(bin) = postgres_bin() else {
+        eprintln!("skipped: postgres is not installed; tests/servers/install.sh installs it");
+        return;
+    };
+    // Whoever it runs as must be able to reach its folder.
+    let (folder, port) = (TempDir::new().unwrap(), free_port());
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap().to_owned();
+    fs::create_dir(&data).unwrap();
+    let done = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    done(Command::new("chown").args(["postgres", &data]));
+    let initdb = bin.join("initdb");
+    let initdb = ["-u", "postgres", "--", initdb.to_str().unwrap(), "-A", "trust", "-D", &data];
+    done(Command::new("runuser").args(initdb).current_dir("/"));
+
+    let (number, postgres) = (port.to_string(), bin.join("postgres"));
+    let server = Server::start(
+        folder,
+        port,
+        &["--user", "postgres", "--stop-signal", "INT", "--cwd", "/"],
+        &[
+            postgres.to_str().unwrap(),
+            "-D",
+            &data,
+            "-p",
+            &number,
+            "-k",
+            "",
+            "-h",
+            "127.0.0.1",
+            "-c",
+            "logging_collector=on",
+            "-c",
+            "log_filename=server.log",
+        ],
+    );
+    let sql = |text: &str| {
+        let output = Command::new("psql")
+            .args(["-h", "127.0.0.1", "-p", &number, "-U", "postgres", "-qAtX", "-c", text])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        output.status.success().then_some(said)
+    };
+    until(|| sql("select 1").as_deref() == Some("1"));
+    sql("create table promised (id int primary key)").unwrap();
+
+    // Each row counts from the moment at which its commit was answered; the kill comes in the middle of another.
+    let mut promised = 0;
+    for round in 0..3 {
+        for _ in 0..10 {
+            promised += 1;
+            sql(&format!("insert into promised values ({promised})")).unwrap();
+        }
+        let busy = format!(
+            "insert into promised select i from generate_series({}, {}) i",
+            1_000_000 * (round + 1),
+            1_000_000 * (round + 1) + 500_000
+        );
+        let busy = Command::new("psql")
+            .args(["-h", "127.0.0.1", "-p", &number, "-U", "postgres", "-qAtX", "-c", &busy])
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        until(|| {
+            sql("select count(*) from pg_stat_activity where state = 'active'") >= Some("2".into())
+        });
+        server.kill();
+        // Its connection was cut.
+        busy.unwrap().wait().unwrap();
+        until(|| sql("select 1").as_deref() == Some("1"));
+        let kept = format!("select count(*) from promised where id <= {promised}");
+        assert_eq!(sql(&kept), Some(promised.to_string()), "rows are missing");
+    }
+
+    let conf = Path::new(&data).join("postgresql.conf");
+    fs::OpenOptions::new()
+        .append(true)
+        .open(conf)
+        .unwrap()
+        .write_all(b"work_mem = '7MB'\n")
+        .unwrap();
+    server.ask("signal", &["HUP"]);
+    until(|| sql("show work_mem").as_deref() == Some("7MB"));
+
+    let log = Path::new(&data).join("log/server.log");
+    fs::rename(&log, Path::new(&data).join("log/server.log.1")).unwrap();
+    fs::write(Path::new(&data).join("logrotate"), "").unwrap();
+    server.ask("signal", &["USR1"]);
+    until(|| log.exists());
+
+    server.restart();
+    until(|| sql("select 1").as_deref() == Some("1"));
+    server.stop();
+}
+
+/// Where the programs of the newest `PostgreSQL` are, if one is installed.
+fn postgres_bin() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+    let bins = versions.map(|version| version.unwrap().path().join("bin"));
+    bins.filter(|bin| bin.join("postgres").exists()).max()
+}
