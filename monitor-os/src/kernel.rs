@@ -108,7 +108,7 @@ pub trait Kernel {
     /// Brings down what an ended run left, drains its output, and reaps it.
     ///
     /// Returns what remains, or `None` if [`Event::Released`] comes later. With [`Scope::Process`]
-    /// nothing is waited for. Doing it twice for one run is harmless, and of a run that was never
+    /// nothing but the output is waited for. Doing it twice for one run is harmless, and of a run that was never
     /// spawned, because it could not be saved, there remains nothing.
     fn release(
         &mut self,

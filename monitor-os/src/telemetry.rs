@@ -5,12 +5,13 @@
 //! arguments and their environment are never logged.
 
 use std::io;
+use std::path::Path;
 
 use monitor_core::{Lifecycle, Note, Outcome, Signal};
 use tracing::{debug, error, info, info_span, trace, trace_span, warn};
 
 use crate::kernel::Report;
-use crate::linux::{Containment, SignalError, StateError, Status};
+use crate::linux::{Containment, SignalError, SpawnError, StateError, Status};
 
 /// Tells one event of a unit and what came of it.
 pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
@@ -124,4 +125,32 @@ pub(crate) fn cannot_go_on(error: &io::Error) {
         errno = error.raw_os_error(),
         "cannot wait for events; the monitor ends, its processes run on"
     );
+}
+
+/// A sink of captured output took nothing; it is counted.
+pub(crate) fn log_not_written(error: &io::Error) {
+    warn!(errno = error.raw_os_error(), "captured output not written");
+}
+
+/// A log file could not be put aside; it is written on.
+pub(crate) fn not_rotated(path: &Path, error: &io::Error) {
+    warn!(path = %path.display(), errno = error.raw_os_error(), "log file not rotated; writing on");
+}
+
+/// Captured output is not read any more.
+pub(crate) fn log_ended(error: &io::Error) {
+    error!(
+        errno = error.raw_os_error(),
+        "cannot wait for captured output; it is not read any more"
+    );
+}
+
+/// A run is released though its output was not given on within the limit.
+pub(crate) fn not_drained() {
+    warn!("output of an ended run not taken by its sinks in time; going on, it is read later");
+}
+
+/// What an adopted process prints is not read.
+pub(crate) fn not_captured(error: &SpawnError) {
+    warn!(%error, "output of an adopted process not captured");
 }

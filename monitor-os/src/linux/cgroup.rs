@@ -477,7 +477,7 @@ mod tests {
             let directory = leaf.directory.to_str().unwrap().to_owned();
             let command =
                 crate::linux::command::Command::new("/bin/sh", ["-c", script, &directory]);
-            let process = crate::linux::spawn::spawn(&command.unwrap()).unwrap();
+            let process = crate::linux::testing::spawn(&command.unwrap()).unwrap();
             assert_eq!(finish(process), Ended::Exited(0));
             assert!(leaf.is_populated().unwrap());
             while leaf.is_populated().unwrap() {

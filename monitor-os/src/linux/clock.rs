@@ -1,5 +1,7 @@
 //! The one place where time enters.
 
+use std::time::{Duration, SystemTime};
+
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::kernel::Moment;
@@ -8,6 +10,16 @@ use crate::kernel::Moment;
 #[must_use]
 pub fn now() -> Moment {
     Moment::from_nanos(monotonic_nanos())
+}
+
+/// Reads the clock on the wall, for the stamps of log lines. It may be set back, and decides nothing.
+///
+/// # Source
+/// `clock_gettime(2)`, `CLOCK_REALTIME`.
+pub(super) fn wall() -> SystemTime {
+    let now = clock_gettime(ClockId::Realtime);
+    let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::new(whole(now.tv_sec), nanos)
 }
 
 /// Reads the monotonic clock, in nanoseconds since an unspecified point (the boot, in practice).

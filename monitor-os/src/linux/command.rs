@@ -8,9 +8,12 @@ use std::path::Path;
 use super::containment::Contain;
 use super::environment::Environment;
 use super::limit::Limit;
+use super::output::{Capture, Input, Output};
+use super::pty::Terminal;
 use super::setup::Setup;
+use super::stdio::Streams;
 
-/// What to run: a program, its arguments, its environment, and as whom and within which limits.
+/// What to run: a program, its arguments, its environment, its streams, and as whom and within which limits.
 ///
 /// It holds nothing that the kernel cannot take, so that starting it fails only for reasons outside of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,6 +24,8 @@ pub struct Command {
     /// Most commands have none, and each unit has a command.
     setup: Box<Setup>,
     contain: Contain,
+    /// `None` if all are the monitor's.
+    streams: Option<Box<Streams>>,
 }
 
 impl Command {
@@ -49,6 +54,7 @@ impl Command {
             environment: Environment::default(),
             setup: Box::default(),
             contain: Contain::Auto,
+            streams: None,
         })
     }
 
@@ -220,6 +226,60 @@ impl Command {
         let directory = c_string(directory.into()).filter(|directory| !directory.is_empty());
         self.setup.directory = Some(directory.ok_or(CommandError::Directory)?);
         Ok(self)
+    }
+
+    /// Lets its standard input come from there. It is the monitor's otherwise.
+    #[must_use]
+    pub fn with_input(mut self, input: Input) -> Self {
+        self.streams_mut().input = input;
+        self
+    }
+
+    /// Lets its standard output lead there. It is the monitor's otherwise.
+    #[must_use]
+    pub fn with_output(mut self, output: Output) -> Self {
+        self.streams_mut().output = output;
+        self
+    }
+
+    /// Lets its standard error lead there. It is the monitor's otherwise.
+    #[must_use]
+    pub fn with_error(mut self, error: Output) -> Self {
+        self.streams_mut().error = Some(error);
+        self
+    }
+
+    /// Lets its standard error lead where its standard output does, in the order in which both are written.
+    #[must_use]
+    pub fn with_joined_error(mut self) -> Self {
+        self.streams_mut().error = None;
+        self
+    }
+
+    /// Runs it on a terminal of its own, which takes the place of all three streams. What it prints is captured; what
+    /// an [`Input::Piped`] gives is typed, and of another input nothing is. It takes a supervisor that has a
+    /// [`Launcher`](super::Launcher). A terminal ends with the monitor, also with one that is killed.
+    #[must_use]
+    pub fn on_terminal(mut self, terminal: Terminal, capture: Capture) -> Self {
+        let streams = self.streams_mut();
+        streams.terminal = Some(terminal);
+        streams.output = Output::Captured(capture);
+        self.setup.terminal = true;
+        self
+    }
+
+    fn streams_mut(&mut self) -> &mut Streams {
+        self.streams.get_or_insert_default()
+    }
+
+    /// Where its streams lead; `None` if all are the monitor's.
+    pub(super) fn streams(&self) -> Option<&Streams> {
+        self.streams.as_deref()
+    }
+
+    /// Whether it runs on a terminal of its own.
+    pub(super) fn has_terminal(&self) -> bool {
+        self.streams.as_ref().is_some_and(|streams| streams.terminal.is_some())
     }
 
     /// The first of its settings that only a helper can make.

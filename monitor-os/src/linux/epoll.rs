@@ -24,13 +24,18 @@ impl Epoll {
         Ok(Self { fd: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
-    /// Adds `source`, whose readiness to be read is reported as `key`.
+    /// Adds `source`, whose readiness is reported as `key`.
     ///
     /// # Errors
     /// `source` is in the set already, the user's limit of watches is reached, or no memory
     /// (`epoll_ctl(2)`); nothing changed.
     pub(crate) fn add(&self, source: impl AsFd, key: u64, trigger: Trigger) -> io::Result<()> {
         Ok(epoll::add(&self.fd, source, EventData::new_u64(key), trigger.flags())?)
+    }
+
+    /// Removes `source`. One that is not in the set is fine.
+    pub(crate) fn remove(&self, source: impl AsFd) {
+        epoll::delete(&self.fd, source).ok();
     }
 
     /// Blocks until something is readable and puts the keys in place of what `keys` held.
@@ -54,11 +59,13 @@ impl Epoll {
     }
 }
 
-/// How often a readable descriptor is reported.
+/// For what a descriptor is waited, and how often it is reported.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Trigger {
     /// At every wait while it is readable: for what the caller drains.
     Level,
+    /// Once, when it takes something to be written.
+    Room,
     /// Once, then never again: for pidfds, which stay readable for ever and can be
     /// readable while there is nothing to reap yet (a tracer holds the zombie).
     Once,
@@ -70,6 +77,7 @@ impl Trigger {
     fn flags(self) -> EventFlags {
         match self {
             Self::Level => EventFlags::IN,
+            Self::Room => EventFlags::OUT | EventFlags::ONESHOT,
             Self::Once => EventFlags::IN | EventFlags::ONESHOT,
             Self::Change => EventFlags::PRI,
         }

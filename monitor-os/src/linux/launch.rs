@@ -14,6 +14,7 @@ use super::command::Command;
 use super::launcher::{Brief, Launcher, arguments, read_failure};
 use super::process::Process;
 use super::spawn::{SpawnError, put_down, spawn_file};
+use super::stdio::Stdio;
 
 /// A helper that waits for the word to become a program.
 ///
@@ -36,6 +37,7 @@ impl Launch {
     pub(super) fn new(
         launcher: &Launcher,
         command: &Command,
+        stdio: &Stdio,
         leaf: Option<&Leaf>,
         mark: Option<&str>,
     ) -> Result<Self, SpawnError> {
@@ -53,7 +55,7 @@ impl Launch {
         let [brief, wait_number, say_number] = given.map(|fd| fd.as_raw_fd());
         let args = arguments(brief, wait_number, say_number).ok_or_else(|| failed(Errno::INVAL))?;
         let environment: [CString; 0] = [];
-        let process = spawn_file(path, &args, &environment, &given)?;
+        let process = spawn_file(path, &args, &environment, stdio, &given)?;
         Ok(Self {
             process,
             program: command.program().into(),

@@ -1,10 +1,13 @@
 //! The memory of one unit: its last record, and where it is kept.
 
+use std::path::PathBuf;
+
 use monitor_core::{RunId, State};
 
 use super::cgroup::Place;
 use super::identity::Identity;
 use super::journal::Record;
+use super::output::Stream;
 use super::state_dir::{StateDir, StateError};
 
 /// Keeps the record of a unit in a state directory. The name of the unit is taken for as long as it lives.
@@ -38,6 +41,11 @@ impl Memory {
 
     pub(super) const fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// Where the named pipe is through which the unit's programs print.
+    pub(super) fn fifo(&self, stream: Stream) -> PathBuf {
+        self.directory.fifo(&self.record.unit, stream)
     }
 
     /// Saves a state. What could not be saved is part of the next record.

@@ -15,6 +15,9 @@
 //! dies at any moment leaves nothing that the next one does not find. Its files: `launcher` is the helper,
 //! `setup` what it sets, with `environment`, `account` and `limit`; `launch` its other end, `journal` the record,
 //! `identity` the proof, `recovery` the finding, `adopted` what was found.
+//!
+//! What programs print and read: `stdio` is what a run is given, `output` the thread that reads, `feed` the one
+//! that copies, `pty` the terminal.
 
 mod account;
 mod adopted;
@@ -26,6 +29,7 @@ mod command;
 mod containment;
 mod environment;
 mod epoll;
+mod feed;
 mod group;
 mod identity;
 mod inbox;
@@ -36,7 +40,9 @@ mod limit;
 mod memory;
 mod oom;
 mod orphans;
+mod output;
 mod process;
+mod pty;
 mod reactor;
 mod recovery;
 mod run;
@@ -45,6 +51,7 @@ mod signals;
 mod spawn;
 mod state_dir;
 mod status;
+mod stdio;
 mod stop_signals;
 mod supervisor;
 mod sys;
@@ -62,7 +69,12 @@ pub use containment::{Contain, Containment, Survivor};
 pub use journal::JournalError;
 pub use launcher::Launcher;
 pub use limit::{Limit, LimitError};
+pub use output::{
+    Capture, Form, Input, InputSource, Line, LogRing, LogSink, Output, Rotation, SinkCounts, Slow,
+    Stream,
+};
 pub use process::{Ended, SignalError};
+pub use pty::{Terminal, TerminalSize};
 pub use recovery::{OnCrash, Remembered, remembered};
 pub use setup::Stage;
 pub use signals::ChildrenUnwaitable;

@@ -31,6 +31,7 @@ use super::setup::{self, Stage};
 use super::spawn::{SpawnError, spawn};
 use super::state_dir::StateError;
 use super::status::{Notice, StopResult};
+use super::stdio::{Logs, Stdio};
 use super::timer::Timer;
 use super::unit::{Unit, is_going_on};
 use super::wake::{Notifier, Wake};
@@ -62,6 +63,7 @@ pub(super) struct LinuxKernel {
     next_key: u64,
     /// When to look again at runs of which no descriptor tells, with their keys.
     polls: BTreeSet<(Moment, u64)>,
+    logs: Logs,
     queue: VecDeque<Queued>,
     /// The wish that the driver is handling.
     wished: Option<Wished>,
@@ -97,6 +99,8 @@ struct Wished {
 enum Brought {
     Down,
     NotYet,
+    /// It is down, and what it printed is read to its end.
+    Draining,
 }
 
 impl LinuxKernel {
@@ -130,6 +134,7 @@ impl LinuxKernel {
             epoll,
             timer,
             wake,
+            logs: Logs::new(notifier.clone()),
             notifier,
             inbox,
             units: BTreeMap::new(),
@@ -172,10 +177,18 @@ impl LinuxKernel {
             && at <= self.observed
         {
             self.polls.remove(&(at, key));
+            if self.is_draining(key) {
+                telemetry::not_drained();
+            }
             self.advance(key);
         }
         if woken {
             self.wake.drain();
+            for run in self.logs.drained() {
+                if self.is_draining(run) {
+                    self.advance(run);
+                }
+            }
             self.receive();
         }
         Ok(())
@@ -254,6 +267,9 @@ impl LinuxKernel {
             // Its orphans, if it had any, went to another.
             let held = if left.leaf.is_some() { Containment::Cgroup } else { Containment::Group };
             found.facts.containment = Some(held);
+            if let Err(error) = self.logs.go_on(found, run) {
+                telemetry::not_captured(&error);
+            }
             self.watch(key, Run::new(unit, run, left.progress, left.leaf));
         }
         Some(event)
@@ -274,6 +290,7 @@ impl LinuxKernel {
             | Progress::Unseen(_)
             | Progress::Leftover(_)
             | Progress::Contained
+            | Progress::Draining
             | Progress::Departed(_) => Ok(()),
         };
         // No room for another watch: a timer asks instead, so that the end is not missed.
@@ -358,6 +375,14 @@ impl LinuxKernel {
             Progress::Ended(_) | Progress::Departed(_) => {
                 self.runs.insert(key, run);
             }
+            // Its output is read, or was not taken by its sinks in time.
+            Progress::Draining => {
+                if let Some(unit) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) {
+                    unit.run = None;
+                    let remains = Remains::Nothing;
+                    self.enqueue(Happening::Told(run.unit, Event::Released { run: id, remains }));
+                }
+            }
             Progress::Reaping(_)
             | Progress::Unseen(_)
             | Progress::Leftover(_)
@@ -423,12 +448,7 @@ impl LinuxKernel {
             self.note_end(unit, id, ended);
         }
         let Some(run) = left else {
-            if let Some(unit) = self.units.get_mut(&unit)
-                && unit.run == Some(key)
-            {
-                unit.run = None;
-            }
-            return Brought::Down;
+            return self.drain(key, unit, id);
         };
         if let Progress::Leftover(remainder) = &run.progress {
             for pidfd in remainder.pidfds() {
@@ -452,6 +472,27 @@ impl LinuxKernel {
             self.keep(key, run);
         }
         Brought::NotYet
+    }
+
+    /// Lets the output of a run that is down be read to its end, which is waited for, up to a limit.
+    fn drain(&mut self, key: u64, unit: UnitId, id: RunId) -> Brought {
+        let Some(found) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) else {
+            return Brought::Down;
+        };
+        if !self.logs.drain(found, key) {
+            found.run = None;
+            return Brought::Down;
+        }
+        let at = self.observed.max(now()).after(DRAIN_LIMIT);
+        let mut run = Run::new(unit, id, Progress::Draining, None);
+        run.poll = Some(at);
+        self.polls.insert((at, key));
+        self.runs.insert(key, run);
+        Brought::Draining
+    }
+
+    fn is_draining(&self, key: u64) -> bool {
+        self.runs.get(&key).is_some_and(|run| matches!(run.progress, Progress::Draining))
     }
 
     /// Tells the machine of the end of a run's main process.
@@ -514,6 +555,7 @@ impl LinuxKernel {
                 | Progress::Ended(_)
                 | Progress::Unseen(_)
                 | Progress::Leftover(_)
+                | Progress::Draining
                 | Progress::Adopted(_)
                 | Progress::Departed(_) => {}
             }
@@ -585,11 +627,11 @@ impl Kernel for LinuxKernel {
         // Without one there is no control group, and orphans are known by their session.
         let name = name_of_run().ok();
         let cgroups = self.cgroups.as_ref().zip(name.as_deref());
-        let leaf = make_leaf(cgroups, found.command.contain(), self.caps);
         let mark = name.as_deref().filter(|_| self.orphans.is_some());
         let launcher = self.launcher.as_ref();
-        let began = leaf.and_then(|leaf| {
-            let progress = begin(launcher, run, found, leaf.as_ref(), mark, self.caps)?;
+        let began = self.logs.prepare(found, run).and_then(|stdio| {
+            let leaf = make_leaf(cgroups, found.command.contain(), self.caps)?;
+            let progress = begin(launcher, run, found, &stdio, leaf.as_ref(), mark, self.caps)?;
             Ok((progress, leaf))
         });
         match began {
@@ -669,9 +711,14 @@ impl Kernel for LinuxKernel {
         scope: Scope,
     ) -> Option<Remains> {
         self.see_orphans();
-        let Some((key, mut entry)) =
-            self.current(unit, run).and_then(|key| Some((key, self.take_run(key)?)))
-        else {
+        let Some(key) = self.current(unit, run) else {
+            return Some(Remains::Nothing);
+        };
+        // Nobody is left to be signalled, and what is waited for comes in time.
+        if self.is_draining(key) {
+            return None;
+        }
+        let Some(mut entry) = self.take_run(key) else {
             return Some(Remains::Nothing);
         };
         entry.hurry();
@@ -680,6 +727,9 @@ impl Kernel for LinuxKernel {
         if let Some(unit) = self.units.get_mut(&unit) {
             unit.facts.pid = None;
             unit.killed = entry.killed.is_some();
+        }
+        if let Some(channels) = self.units.get(&unit).and_then(|unit| unit.channels.as_ref()) {
+            channels.close_input();
         }
         let brought = self.bring_down(key, entry);
         match (sent, signal, self.runs.get_mut(&key)) {
@@ -692,8 +742,12 @@ impl Kernel for LinuxKernel {
         }
         match (brought, scope) {
             (Brought::Down, _) => Some(Remains::Nothing),
-            (Brought::NotYet, Scope::Group) => None,
+            (Brought::NotYet, Scope::Group) | (Brought::Draining, _) => None,
             (Brought::NotYet, Scope::Process) => {
+                // Read all the same, and waited for by nobody.
+                if let Some(found) = self.units.get_mut(&unit) {
+                    self.logs.drain(found, key);
+                }
                 self.abandon(unit);
                 Some(Remains::Leaked)
             }
@@ -759,15 +813,16 @@ fn begin(
     launcher: Option<&Launcher>,
     run: RunId,
     unit: &mut Unit,
+    stdio: &Stdio,
     leaf: Option<&Leaf>,
     mark: Option<&str>,
     caps: Caps,
 ) -> Result<Progress, SpawnError> {
     let Some(launcher) = launcher else {
-        return spawn(&unit.command).map(Progress::Live);
+        return spawn(&unit.command, stdio).map(Progress::Live);
     };
     let must_save = unit.must_save();
-    let mut launch = Launch::new(launcher, &unit.command, leaf, mark)?;
+    let mut launch = Launch::new(launcher, &unit.command, stdio, leaf, mark)?;
     if let Some(memory) = &mut unit.memory
         && let Err(errno) = record(memory, run, &launch, leaf, caps)
         && must_save
@@ -834,3 +889,6 @@ const WAKE_KEY: u64 = 0;
 const TIMER_KEY: u64 = 1;
 const ORPHANS_KEY: u64 = 2;
 const MESSAGES_PER_TURN: usize = 64;
+/// How long a run that is down waits for its output to be taken: a slow reader or a full disk holds up no stop
+/// for longer. What is left is read later.
+const DRAIN_LIMIT: Millis = Millis::from_secs(5);

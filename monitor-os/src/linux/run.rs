@@ -63,6 +63,8 @@ pub(super) enum Progress {
     Leftover(Remainder),
     /// Reaped, and others run in the control group, or are known as orphans.
     Contained,
+    /// Nothing of it is left, and what it printed is read to its end.
+    Draining,
     /// The process of an earlier monitor lives, as far as is known.
     Adopted(Adopted),
     /// The process of an earlier monitor has ended, which was reported.
@@ -84,6 +86,7 @@ impl Run {
             | Progress::Unseen(_)
             | Progress::Leftover(_)
             | Progress::Contained
+            | Progress::Draining
             | Progress::Adopted(_)
             | Progress::Departed(_) => None,
         };
@@ -115,6 +118,7 @@ impl Run {
             Progress::Unseen(_)
             | Progress::Leftover(_)
             | Progress::Contained
+            | Progress::Draining
             | Progress::Adopted(_)
             | Progress::Departed(_) => None,
         }
@@ -163,8 +167,8 @@ impl Run {
                 rescan(remainder);
                 remainder.stop(number)
             }
-            // The process is gone, or nobody is known yet and each scan sends a kill to whom it finds.
-            (Progress::Unseen(_), _)
+            // Nobody is left, the process is gone, or nobody is known yet and each scan sends a kill to whom it finds.
+            (Progress::Draining | Progress::Unseen(_), _)
             | (
                 Progress::Reaping(_) | Progress::Leftover(_) | Progress::Departed(_),
                 Scope::Process,
@@ -204,6 +208,7 @@ impl Run {
                 None => look_after(remainder),
             },
             Progress::Contained => leaf.as_mut().and_then(see_contained),
+            Progress::Draining => None,
         };
         self.orphans.retain(|orphan| !orphan.has_ended());
         let orphaned = (!self.orphans.is_empty()).then_some(Progress::Contained);
@@ -233,6 +238,7 @@ impl Run {
                 | Progress::Reaping(_)
                 | Progress::Unseen(_)
                 | Progress::Contained
+                | Progress::Draining
                 | Progress::Adopted(_)
                 | Progress::Departed(_),
                 _,
@@ -287,7 +293,8 @@ impl Run {
                 Progress::Ended(_)
                 | Progress::Reaping(_)
                 | Progress::Unseen(_)
-                | Progress::Contained,
+                | Progress::Contained
+                | Progress::Draining,
             ) => Vec::new(),
         };
         let orphans = self.orphans.iter().filter(|orphan| !orphan.has_ended()).map(Orphan::pid);
@@ -331,6 +338,7 @@ fn signal_contained(
         Progress::Unseen(_)
         | Progress::Leftover(_)
         | Progress::Contained
+        | Progress::Draining
         | Progress::Departed(_) => (None, Ok(())),
     };
     let others = leaf.signal(signal.number(), main);

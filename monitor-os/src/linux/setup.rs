@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs;
+use std::io::stdin;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
@@ -9,7 +10,7 @@ use std::str::FromStr;
 use nix::unistd::chdir;
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::process::{setpriority_process, umask};
+use rustix::process::{ioctl_tiocsctty, setpriority_process, umask};
 
 use super::account::{Account, Credentials};
 use super::environment::{Environment, put};
@@ -31,6 +32,8 @@ pub(super) struct Setup {
     pub(super) umask: Option<u16>,
     pub(super) account: Account,
     pub(super) directory: Option<CString>,
+    /// Whether the standard input is to be the controlling terminal of the session.
+    pub(super) terminal: bool,
 }
 
 impl Setup {
@@ -44,6 +47,7 @@ impl Setup {
     pub(super) fn first(&self) -> Option<&'static str> {
         let settings = [
             (self.directory.is_some(), "a working directory"),
+            (self.terminal, "a terminal"),
             (self.account != Account::default(), "a user or groups"),
             (self.umask.is_some(), "a file mode mask"),
             (!self.limits.is_empty(), "limits"),
@@ -67,6 +71,9 @@ impl Setup {
     ) -> Result<Vec<CString>, SpawnError> {
         if let Some(cgroup) = &self.cgroup {
             enter(cgroup)?;
+        }
+        if self.terminal {
+            ioctl_tiocsctty(stdin()).map_err(|errno| failed(Stage::Terminal, "tty", errno))?;
         }
         let credentials = self.account.look_up()?;
         for variable in credentials.iter().flat_map(Credentials::variables) {
@@ -100,12 +107,14 @@ impl Setup {
 
     /// One text for each setting.
     pub(super) fn encode(&self) -> Vec<Vec<u8>> {
-        let Self { cgroup, mark, oom_score, nice, limits, umask, account, directory } = self;
+        let Self { cgroup, mark, oom_score, nice, limits, umask, account, directory, terminal } =
+            self;
         let numbers = [
             oom_score.map(|score| format!("oom {score}")),
             nice.map(|nice| format!("nice {nice}")),
             umask.map(|mask| format!("umask {mask}")),
             mark.as_ref().map(|mark| format!("mark {mark}")),
+            terminal.then(|| "terminal true".into()),
         ];
         let limits = limits.iter().map(|limit| format!("limit {limit}"));
         let texts = numbers.into_iter().flatten().chain(limits).chain(account.encode());
@@ -127,6 +136,7 @@ impl Setup {
                 b"nice" => setup.nice = Some(read(value)?),
                 b"mark" => setup.mark = Some(read(value)?),
                 b"umask" => setup.umask = Some(read(value)?),
+                b"terminal" => setup.terminal = read(value)?,
                 b"limit" => setup.limits.push(read(value)?),
                 b"cgroup" => setup.cgroup = Some(CString::new(value).ok()?),
                 b"cwd" => setup.directory = Some(CString::new(value).ok()?),
@@ -143,6 +153,8 @@ impl Setup {
 pub enum Stage {
     /// There is no control group for the run (EOPNOTSUPP: none may be made here), or it could not be entered.
     Cgroup,
+    /// The terminal could not be made the program's own (`TIOCSCTTY` of `ioctl_tty(2)`).
+    Terminal,
     /// An environment file could not be read.
     EnvironmentFile,
     /// The OOM score could not be set: to lower it takes `CAP_SYS_RESOURCE`.
@@ -162,8 +174,9 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Cgroup,
+        Self::Terminal,
         Self::EnvironmentFile,
         Self::OomScore,
         Self::Nice,
@@ -179,6 +192,7 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cgroup => "cgroup",
+            Self::Terminal => "terminal",
             Self::EnvironmentFile => "environment",
             Self::OomScore => "oom-score",
             Self::Nice => "nice",
@@ -197,6 +211,7 @@ impl Stage {
                 "cannot have the control group",
                 "delegate one to the monitor (Delegate=yes), or do without",
             ),
+            Self::Terminal => ("cannot own the terminal", "run it without one"),
             Self::EnvironmentFile => {
                 ("cannot read the environment file", "make it, or correct its path or mode")
             }

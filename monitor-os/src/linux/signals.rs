@@ -130,8 +130,7 @@ mod tests {
     use super::*;
     use crate::linux::command::Command;
     use crate::linux::process::Ended;
-    use crate::linux::spawn::spawn;
-    use crate::linux::testing::{finish, is_readable, sleeper, wait_readable};
+    use crate::linux::testing::{finish, is_readable, sleeper, spawn, wait_readable};
 
     #[test]
     fn signals_are_read_as_numbers() {

@@ -20,10 +20,11 @@ use super::command::Command;
 use super::group::LeaderPid;
 use super::process::Process;
 use super::setup::Stage;
+use super::stdio::Stdio;
 
 /// Starts `command` as the leader of a new session and process group.
 ///
-/// The program has the monitor's standard input, output and error, no signal blocked and all dispositions
+/// The program has the standard streams that it is given, or the monitor's, no signal blocked and all dispositions
 /// at their default. It has no other descriptor, provided that everybody in this process opens theirs
 /// close-on-exec, as this crate does. The memory of the monitor is not copied (`CLONE_VM`), so the cost does not
 /// grow with it; the calling thread stands still until the program is loaded.
@@ -33,21 +34,25 @@ use super::setup::Stage;
 ///
 /// # Source
 /// `posix_spawn(3)`; `execvp(3)` for the search, without its turn to a shell for a file that is no program.
-pub(crate) fn spawn(command: &Command) -> Result<Process, SpawnError> {
+pub(crate) fn spawn(command: &Command, stdio: &Stdio) -> Result<Process, SpawnError> {
     if let Some(setting) = command.needs_helper() {
         return Err(SpawnError::NoLauncher { path: command.program().into(), setting });
     }
     let environment = command.environment();
     let environment = environment.resolve(environment.inherited())?;
     let args = command.argv();
-    search(command.program(), &environment, |path| spawn_file(&path, &args, &environment, &[]))
+    search(command.program(), &environment, |path| {
+        spawn_file(&path, &args, &environment, stdio, &[])
+    })
 }
 
-/// Starts the file at `path`, as [`spawn`] does, with `given` as descriptors of the same numbers.
+/// Starts the file at `path`, as [`spawn`] does, with `given` as descriptors of the same numbers beside the
+/// standard streams.
 pub(super) fn spawn_file<A: AsRef<CStr>>(
     path: &Path,
     args: &[A],
     environment: &[CString],
+    stdio: &Stdio,
     given: &[BorrowedFd<'_>],
 ) -> Result<Process, SpawnError> {
     let failed = |errno| SpawnError::from_errno(path.into(), errno);
@@ -56,6 +61,9 @@ pub(super) fn spawn_file<A: AsRef<CStr>>(
     let spare = eventfd(0, EventfdFlags::CLOEXEC).map_err(failed)?;
     let started = attributes().and_then(|attributes| {
         let mut actions = PosixSpawnFileActions::init()?;
+        for (fd, number) in stdio.given() {
+            actions.add_dup2(fd.as_raw_fd(), number)?;
+        }
         for fd in given {
             // Onto itself: in the child alone it is not closed by the exec any more.
             actions.add_dup2(fd.as_raw_fd(), fd.as_raw_fd())?;
@@ -184,6 +192,13 @@ pub enum SpawnError {
         /// The number of the line, counted from 1.
         line: u32,
     },
+    /// A standard stream of the program cannot be opened; correct the path, its mode or its place.
+    Stream {
+        /// The file, or what was to be opened.
+        path: PathBuf,
+        /// The reason.
+        errno: i32,
+    },
     /// The helper that starts programs ended before it had become the program: somebody killed it, or it is
     /// no helper of this version. The program did not run.
     LauncherDied {
@@ -218,6 +233,7 @@ impl SpawnError {
             | Self::ResourcesExhausted { errno, .. }
             | Self::Unwatchable { errno, .. }
             | Self::Setup { errno, .. }
+            | Self::Stream { errno, .. }
             | Self::Unrecorded { errno, .. }
             | Self::Refused { errno, .. } => *errno,
             Self::InterpreterMissing { .. } => Errno::NOENT.raw_os_error(),
@@ -229,7 +245,8 @@ impl SpawnError {
         }
     }
 
-    /// The step that failed, as a word for logs: `exec`, `launch`, `record`, `watch`, or that of a [`Stage`].
+    /// The step that failed, as a word for logs: `exec`, `stream`, `launch`, `record`, `watch`, or that of a
+    /// [`Stage`].
     #[must_use]
     pub const fn step(&self) -> &'static str {
         match self {
@@ -243,6 +260,7 @@ impl SpawnError {
             | Self::Refused { .. } => "exec",
             Self::Setup { stage, .. } => stage.name(),
             Self::EnvironmentLine { .. } => Stage::EnvironmentFile.name(),
+            Self::Stream { .. } => "stream",
             Self::LauncherDied { .. } | Self::NoLauncher { .. } => "launch",
             Self::Unrecorded { .. } => "record",
             Self::Unwatchable { .. } => "watch",
@@ -265,6 +283,7 @@ impl SpawnError {
                 | Self::Unwatchable { .. }
                 | Self::Refused { .. }
                 | Self::EnvironmentLine { .. }
+                | Self::Stream { .. }
                 | Self::NoLauncher { .. } => false,
             }
     }
@@ -290,6 +309,7 @@ impl SpawnError {
             | Self::Refused { .. } => 126,
             Self::ResourcesExhausted { .. }
             | Self::Unwatchable { .. }
+            | Self::Stream { .. }
             | Self::LauncherDied { .. }
             | Self::Unrecorded { .. }
             | Self::NoLauncher { .. } => 125,
@@ -384,6 +404,11 @@ impl fmt::Display for SpawnError {
             Self::EnvironmentLine { path, line } => write!(
                 f,
                 "line {line} of `{}` is no NAME=value; correct it, or make it a comment by a `#` in front",
+                path.display()
+            ),
+            Self::Stream { path, .. } => write!(
+                f,
+                "cannot open `{}` for a standard stream: {reason}; correct the path or its mode",
                 path.display()
             ),
             Self::LauncherDied { path } => write!(

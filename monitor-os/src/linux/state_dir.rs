@@ -15,6 +15,7 @@ use rustix::process::geteuid;
 
 use super::identity::BootId;
 use super::journal::{JournalError, Record};
+use super::output::Stream;
 
 /// A state directory, held by this process alone: one journal per unit, and a lock.
 ///
@@ -86,13 +87,22 @@ impl StateDir {
     /// # Errors
     /// [`StateError::Name`], [`StateError::Unusable`].
     pub fn forget(&self, unit: &str) -> Result<(), StateError> {
-        let path = self.journal_of(unit)?;
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(StateError::Unusable { path, source })
+        let journal = self.journal_of(unit)?;
+        let pipes = [Stream::Stdout, Stream::Stderr].map(|stream| self.fifo(unit, stream));
+        for path in pipes.into_iter().chain([journal]) {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(StateError::Unusable { path, source });
+                }
+                Ok(()) | Err(_) => {}
             }
-            Ok(()) | Err(_) => Ok(()),
         }
+        Ok(())
+    }
+
+    /// Where the named pipe of a unit is; its name must be one that was taken.
+    pub(super) fn fifo(&self, unit: &str, stream: Stream) -> PathBuf {
+        self.held.path.join(format!("{unit}.{stream}"))
     }
 
     /// Takes the name of a unit, of which there is one at a time.

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::command::Command;
 use super::process::{Ended, Process};
-use super::spawn::spawn;
+use super::spawn::{self, SpawnError};
+use super::stdio::Stdio;
 
 /// Waits until `fd` is readable; fails the test after 30 s, which only a hang takes.
 pub(crate) fn wait_readable(fd: impl AsFd) {
@@ -31,6 +32,11 @@ pub(crate) fn until(condition: impl Fn() -> bool) {
 /// Whether `fd` is readable at this moment.
 pub(crate) fn is_readable(fd: impl AsFd) -> bool {
     readable_within(fd, 0)
+}
+
+/// Starts a command on the standard streams of the tests.
+pub(crate) fn spawn(command: &Command) -> Result<Process, SpawnError> {
+    spawn::spawn(command, &Stdio::default())
 }
 
 /// Starts `sh -c script`.

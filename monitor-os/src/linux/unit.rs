@@ -10,6 +10,7 @@ use super::inbox::Joining;
 use super::memory::Memory;
 use super::recovery::Recovered;
 use super::status::{Facts, Notice, Status, StopResult};
+use super::stdio::Channels;
 use crate::kernel::Report;
 use crate::telemetry;
 
@@ -19,6 +20,8 @@ pub(super) struct Unit {
     name: Arc<str>,
     pub(super) command: Command,
     pub(super) memory: Option<Box<Memory>>,
+    /// What is captured of its runs and fed to them, if anything is.
+    pub(super) channels: Option<Box<Channels>>,
     /// What an earlier monitor left, until the machine is told.
     pub(super) recovered: Option<Box<Recovered>>,
     /// The key of the run that is not released.
@@ -40,6 +43,7 @@ impl Unit {
             name,
             command,
             memory,
+            channels: None,
             recovered,
             run: None,
             killed: false,

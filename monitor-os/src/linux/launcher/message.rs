@@ -64,6 +64,7 @@ pub(super) fn failure(error: &SpawnError) -> Vec<u8> {
         | SpawnError::ResourcesExhausted { path, .. }
         | SpawnError::Refused { path, .. }
         | SpawnError::Unwatchable { path, .. }
+        | SpawnError::Stream { path, .. }
         | SpawnError::LauncherDied { path }
         | SpawnError::Unrecorded { path, .. }
         | SpawnError::NoLauncher { path, .. } => (b'x', path.as_os_str(), None),
@@ -149,6 +150,7 @@ pub(super) const FORM: u8 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linux::{Capture, Terminal, TerminalSize};
 
     #[test]
     fn briefs_go_round_and_cuts_are_refused() {
@@ -161,8 +163,10 @@ mod tests {
             full.with_umask(0o27).unwrap().with_nice(-3).unwrap().with_oom_score(-7).unwrap();
         let full = full.with_limit("core=0".parse().unwrap());
         let full = full.with_limit("nofile=1:unlimited".parse().unwrap());
+        let terminal = Terminal::new(TerminalSize::default());
+        let terminal = plain.clone().on_terminal(terminal, Capture::new());
         let no_groups = plain.clone().with_groups([""; 0]).unwrap();
-        for command in [plain, full, no_groups] {
+        for command in [plain, full, no_groups, terminal] {
             let bytes = Brief::encode(&command, command.setup());
             let brief = Brief::decode(&bytes).unwrap();
             assert_eq!(brief.args.iter().collect::<Vec<_>>(), command.argv());

@@ -8,7 +8,7 @@ use tempfile::tempdir;
 
 use super::*;
 use crate::linux::process::Ended;
-use crate::linux::testing::{executable, finish, shell, sleeper};
+use crate::linux::testing::{executable, finish, shell, sleeper, spawn};
 
 /// Starts `program` with nothing but a `PATH`.
 fn in_path(program: &str, path: &str) -> Result<Process, SpawnError> {

@@ -1,0 +1,225 @@
+//! Where the standard streams of a program lead, and what becomes of what it prints.
+//!
+//! A file is given to the program itself: nothing of ours is in between. Everything else is captured: `thread`
+//! reads the pipes of all units on a thread of its own, so that a disk that hangs is in the way of no deadline;
+//! `lines` cuts what comes into lines; `sink` writes them, `rotation` changes files; `ring` keeps the last ones
+//! in memory.
+
+mod lines;
+mod ring;
+mod rotation;
+mod sink;
+pub(super) mod thread;
+
+use std::fmt;
+use std::ops::Deref;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use monitor_core::RunId;
+
+pub use ring::LogRing;
+pub use rotation::Rotation;
+pub use sink::{Form, LogSink, SinkCounts};
+
+/// Where the standard input of a program comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// It is that of the monitor.
+    #[default]
+    Inherit,
+    /// There is nothing to read.
+    Null,
+    /// Each run reads this file from its beginning.
+    File(PathBuf),
+    /// Each run has a pipe of its own, which is closed when its process has ended.
+    Piped(InputSource),
+}
+
+/// What is copied into the standard input of one run after the other; for [`Input::Piped`].
+///
+/// It is read only while a run can take it. What a run has in its pipe when it ends is gone with it; what did not
+/// go in is for the next run. At its end, the input of this run and of those that follow ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputSource(pub(super) Same<OwnedFd>);
+
+impl InputSource {
+    /// Copies what can be read from a descriptor: a pipe, a terminal, a socket or a file.
+    #[must_use]
+    pub fn new(source: OwnedFd) -> Self {
+        Self(Same::new(source))
+    }
+}
+
+/// Where a standard output or a standard error of a program leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// To that of the monitor.
+    #[default]
+    Inherit,
+    /// To nowhere.
+    Null,
+    /// To the end of this file, which is made where it is missing (mode 0666 less the umask). The program itself
+    /// writes it: it costs the monitor nothing, and does not end with it. It is opened for each run on the
+    /// supervisor's thread.
+    File(PathBuf),
+    /// To the monitor, which reads it.
+    Captured(Capture),
+}
+
+/// What becomes of the lines of one stream.
+///
+/// One thread reads all captured streams of a supervisor. The end of a program's output is never waited for: a run
+/// is over when its processes have ended and what they had written until then was read and given on.
+///
+/// A line is what ends with a newline. The last one of a run counts without it; one of more than 16 KiB is cut
+/// into pieces. Bytes that are no UTF-8 stay as they are.
+///
+/// # Crash of the monitor
+/// Of a unit with a memory (see [`Supervisor::restore`](super::Supervisor::restore)) the stream is a named pipe
+/// in the state directory, which the program has open to read as well. If the monitor dies, the program can go on
+/// writing 64 KiB, then waits for the next monitor, which reads all of it. It is lost only if everybody who had
+/// the pipe ends before. Of a unit without a memory the program gets a SIGPIPE.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capture {
+    sinks: Vec<LogSink>,
+    ring: Option<LogRing>,
+    listener: Option<Listener>,
+    slow: Slow,
+}
+
+impl Capture {
+    /// Reads the stream and forgets it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes it to a sink, which several streams may have in common.
+    #[must_use]
+    pub fn to_sink(mut self, sink: LogSink) -> Self {
+        self.sinks.push(sink);
+        self
+    }
+
+    /// Keeps its last lines in a ring, which several streams may have in common.
+    #[must_use]
+    pub fn to_ring(mut self, ring: LogRing) -> Self {
+        self.ring = Some(ring);
+        self
+    }
+
+    /// Calls `listener` with each line, on the thread that reads all streams: it must neither block nor panic.
+    #[must_use]
+    pub fn to_listener(mut self, listener: impl Fn(&Line) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Listener(Same::new(Box::new(listener))));
+        self
+    }
+
+    /// What happens while a sink takes nothing.
+    #[must_use]
+    pub const fn when_slow(mut self, slow: Slow) -> Self {
+        self.slow = slow;
+        self
+    }
+}
+
+/// What happens while a sink takes nothing: its reader is slow, or its disk is full.
+///
+/// A disk that hangs in the middle of a write holds up all captured streams of the supervisor, and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Slow {
+    /// Nothing is read, so that the program waits when its pipe is full (64 KiB). A write that failed is tried
+    /// again every second.
+    #[default]
+    Block,
+    /// What comes is dropped for that sink and counted, and a line says how many are missing when it takes
+    /// something again.
+    DropNewest,
+}
+
+/// Which of the two output streams of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stream {
+    /// Standard output; also what a program prints on a terminal of its own.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Stream {
+    /// `stdout` or `stderr`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A line that a program printed, or a piece of one that is very long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When it was read, by the clock on the wall, which may be set back.
+    pub at: SystemTime,
+    /// The run that was going on.
+    pub run: RunId,
+    /// Where it was printed.
+    pub stream: Stream,
+    /// The bytes without the newline.
+    pub text: Box<[u8]>,
+    /// Whether the line ends here. If not, the next one of the stream goes on with it.
+    pub ends: bool,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Listener(Same<Box<Listen>>);
+
+type Listen = dyn Fn(&Line) + Send + Sync;
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
+/// Something that is shared, and equal to nothing but itself.
+#[derive(Debug)]
+pub(super) struct Same<T: ?Sized>(Arc<T>);
+
+impl<T> Same<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self(Arc::new(value))
+    }
+}
+
+impl<T: ?Sized> Clone for Same<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: ?Sized> Deref for Same<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: ?Sized> PartialEq for Same<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T: ?Sized> Eq for Same<T> {}

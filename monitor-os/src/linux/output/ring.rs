@@ -1,0 +1,156 @@
+//! The last lines, in memory.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::{Line, Same};
+
+/// The last lines of one or several streams, numbered from 0 without a gap, in a bounded number of bytes.
+///
+/// Clones are the same ring. It takes no memory before the first line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRing(Same<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    bytes_max: usize,
+    kept: Mutex<Kept>,
+    /// The number of the next line.
+    end: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<Line>,
+    bytes: usize,
+    /// The number of the first line that is kept.
+    first: u64,
+}
+
+impl LogRing {
+    /// Keeps at most so many bytes: those of the lines, and some 64 for each. The last line is kept whatever its
+    /// length.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        let end = watch::Sender::new(0);
+        Self(Same::new(Shared { bytes_max, kept: Mutex::default(), end }))
+    }
+
+    /// The number of the first line that is kept.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.kept().first
+    }
+
+    /// The number that the next line will have.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        *self.0.end.borrow()
+    }
+
+    /// The line of a number, if it is kept.
+    #[must_use]
+    pub fn get(&self, number: u64) -> Option<Line> {
+        let kept = self.kept();
+        let index = usize::try_from(number.checked_sub(kept.first)?).ok()?;
+        kept.lines.get(index).cloned()
+    }
+
+    /// The lines that are kept, the oldest first.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Line> {
+        self.kept().lines.iter().cloned().collect()
+    }
+
+    /// Completes when there is a line of this number, or a later one; never if none comes.
+    pub fn reaches(&self, number: u64) -> impl Future<Output = ()> + Send + use<> {
+        let mut end = self.0.end.subscribe();
+        let ring = self.clone();
+        async move {
+            // The sender lives in the ring, so there is no error.
+            end.wait_for(|&end| end > number).await.ok();
+            drop(ring);
+        }
+    }
+
+    pub(super) fn push(&self, line: Line) {
+        let mut kept = self.kept();
+        kept.bytes += cost(&line);
+        kept.lines.push_back(line);
+        while kept.bytes > self.0.bytes_max && kept.lines.len() > 1 {
+            let dropped = kept.lines.pop_front();
+            kept.bytes -= dropped.as_ref().map_or(0, cost);
+            kept.first += 1;
+        }
+    }
+
+    /// Tells those who wait of all lines so far.
+    pub(super) fn tell(&self) {
+        let kept = self.kept();
+        let end = kept.first + kept.lines.len() as u64;
+        drop(kept);
+        self.0.end.send_if_modified(|told| std::mem::replace(told, end) != end);
+    }
+
+    /// A panic elsewhere leaves the lines whole.
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn cost(line: &Line) -> usize {
+    size_of::<Line>() + line.text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use monitor_core::RunId;
+
+    use super::*;
+    use crate::linux::block_on;
+    use crate::linux::output::Stream;
+
+    fn line(text: &str) -> Line {
+        Line {
+            at: SystemTime::UNIX_EPOCH,
+            run: RunId::new(1),
+            stream: Stream::Stdout,
+            text: text.as_bytes().into(),
+            ends: true,
+        }
+    }
+
+    #[test]
+    fn last_lines_are_kept_under_their_numbers() {
+        let ring = LogRing::new(3 * cost(&line("0")));
+        for number in 0..10 {
+            ring.push(line(&number.to_string()));
+        }
+        ring.tell();
+        assert_eq!((ring.first(), ring.end()), (7, 10));
+        assert_eq!(ring.get(6), None);
+        assert_eq!(ring.get(7), Some(line("7")));
+        assert_eq!(ring.get(10), None);
+        assert_eq!(ring.lines(), [line("7"), line("8"), line("9")]);
+        let long = line(&"x".repeat(1000));
+        ring.push(long.clone());
+        assert_eq!(ring.lines(), [long]);
+    }
+
+    #[test]
+    fn who_waits_for_a_line_is_told() {
+        let ring = LogRing::new(1000);
+        let (waits, other) = (ring.reaches(0), ring.clone());
+        let writer = std::thread::spawn(move || {
+            other.push(line("x"));
+            other.tell();
+        });
+        block_on(waits);
+        assert_eq!(ring.lines().len(), 1);
+        writer.join().unwrap();
+    }
+}

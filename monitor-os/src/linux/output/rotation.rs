@@ -1,0 +1,237 @@
+//! A log file that is put aside when it is full.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::num::{NonZeroU16, NonZeroU64};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::telemetry;
+
+/// When a log file is put aside, and how many old ones are kept.
+///
+/// The file `log` becomes `log.1`, that one `log.2`, and so on. It happens between two lines, and nobody else
+/// writes the file, so no line is lost or cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// No file becomes longer than this, in bytes, unless a single line is.
+    pub size_bytes: NonZeroU64,
+    /// How many old files are kept beside the one that is written.
+    pub kept: NonZeroU16,
+}
+
+/// The one writer of a log file.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: File,
+    rotation: Option<Rotation>,
+    length: u64,
+    /// Whether the last byte ended a line.
+    line_ended: bool,
+    /// The length at which the next file is tried again, when the last try failed.
+    again_at: u64,
+}
+
+impl LogFile {
+    /// Opens the file for appending and makes it where it is missing.
+    ///
+    /// # Errors
+    /// See `open(2)`; nothing changed.
+    pub(super) fn open(path: PathBuf, rotation: Option<Rotation>) -> io::Result<Self> {
+        let file = open(&path)?;
+        let length = file.metadata()?.len();
+        let mut last = [b'\n'];
+        if let Some(at) = length.checked_sub(1)
+            // What is no plain file has no last byte.
+            && file.read_exact_at(&mut last, at).is_err()
+        {
+            last = [b'\n'];
+        }
+        Ok(Self { path, file, rotation, length, line_ended: last == [b'\n'], again_at: 0 })
+    }
+
+    /// Whether the file ends in the middle of a line.
+    pub(super) const fn in_a_line(&self) -> bool {
+        !self.line_ended
+    }
+
+    /// Writes some of `bytes`, not empty; returns how many.
+    ///
+    /// # Errors
+    /// See `write(2)`; nothing was written.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut share = self.share(bytes);
+        if share == 0 {
+            self.rotate();
+            share = self.share(bytes);
+        }
+        let share = bytes.get(..share).filter(|share| !share.is_empty()).unwrap_or(bytes);
+        let written = loop {
+            match self.file.write(share) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => break written?,
+            }
+        };
+        if let Some(last) = written.checked_sub(1).and_then(|last| share.get(last)) {
+            self.line_ended = *last == b'\n';
+        }
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    /// How many of `bytes` belong into this file; 0 if it is to be put aside first.
+    fn share(&self, bytes: &[u8]) -> usize {
+        let Some(rotation) = self.rotation else {
+            return bytes.len();
+        };
+        let room = rotation.size_bytes.get().max(self.again_at).saturating_sub(self.length);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let Some(fits) = bytes.get(..room) else {
+            return bytes.len();
+        };
+        if let Some(end) = memchr::memrchr(b'\n', fits) {
+            return end + 1;
+        }
+        if self.line_ended && self.length > 0 {
+            return 0;
+        }
+        // A line that is longer than a file may be, or that goes on.
+        memchr::memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1)
+    }
+
+    /// Puts the file aside and begins another. If that fails, this one is written on, and it is tried again when
+    /// it has grown by a quarter of its size.
+    fn rotate(&mut self) {
+        let Some(rotation) = self.rotation else {
+            return;
+        };
+        match put_aside(&self.path, rotation.kept.get()).and_then(|()| open(&self.path)) {
+            Ok(next) => {
+                self.file = next;
+                self.length = 0;
+                self.again_at = 0;
+                self.line_ended = true;
+            }
+            Err(error) => {
+                telemetry::not_rotated(&self.path, &error);
+                self.again_at = self.length.saturating_add(rotation.size_bytes.get().div_ceil(4));
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // Readable where it can be, for the last byte; a pipe or a device may not be.
+    let mut options = OpenOptions::new();
+    let readable = options.read(true).append(true).create(true).open(path);
+    readable.or_else(|_| OpenOptions::new().append(true).create(true).open(path))
+}
+
+/// Makes room for a file of this name: the oldest goes first, so that no name is taken twice.
+fn put_aside(path: &Path, kept: u16) -> io::Result<()> {
+    for number in (0..kept).rev() {
+        let from = if number == 0 { path.into() } else { numbered(path, number) };
+        match fs::rename(from, numbered(path, number + 1)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn numbered(path: &Path, number: u16) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::tempdir;
+
+    use super::*;
+
+    fn rotation(size: u64, kept: u16) -> Rotation {
+        Rotation {
+            size_bytes: NonZeroU64::new(size).unwrap(),
+            kept: NonZeroU16::new(kept).unwrap(),
+        }
+    }
+
+    fn write_all(log: &mut LogFile, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let written = log.write(bytes).unwrap();
+            bytes = &bytes[written..];
+        }
+    }
+
+    fn read(path: &Path, number: u16) -> String {
+        let path = if number == 0 { path.into() } else { numbered(path, number) };
+        fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn files_are_changed_between_lines() {
+        let directory = tempdir().unwrap();
+        let path = directory.path().join("log");
+        for portion in 1..20 {
+            let mut log = LogFile::open(path.clone(), Some(rotation(8, 9))).unwrap();
+            for bytes in b"aa\nbbbb\nc\ndddddddddddd\nee\n".chunks(portion) {
+                write_all(&mut log, bytes);
+            }
+            assert_eq!(read(&path, 0), "ee\n", "portions of {portion}");
+            let all: String = (0..9)
+                .rev()
+                .filter_map(|number| {
+                    let path = if number == 0 { path.clone() } else { numbered(&path, number) };
+                    fs::read_to_string(path).ok()
+                })
+                .collect();
+            assert_eq!(all, "aa\nbbbb\nc\ndddddddddddd\nee\n", "portions of {portion}");
+            for entry in fs::read_dir(directory.path()).unwrap() {
+                fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn so_many_old_files_are_kept() {
+        let directory = tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = LogFile::open(path.clone(), Some(rotation(2, 2))).unwrap();
+        for line in ["1\n", "2\n", "3\n", "4\n", "5\n"] {
+            write_all(&mut log, line.as_bytes());
+        }
+        assert_eq!([0, 1, 2].map(|number| read(&path, number)), ["5\n", "4\n", "3\n"]);
+        assert!(!numbered(&path, 3).exists());
+    }
+
+    #[test]
+    fn file_that_a_crash_cut_is_seen() {
+        let directory = tempdir().unwrap();
+        let path = directory.path().join("log");
+        for (left, cut) in [("", false), ("whole\n", false), ("cu", true)] {
+            fs::write(&path, left).unwrap();
+            assert_eq!(LogFile::open(path.clone(), None).unwrap().in_a_line(), cut);
+        }
+        LogFile::open("/dev/full".into(), None).unwrap().write(b"x").unwrap_err();
+    }
+
+    /// Goal: a file that cannot be put aside is written on, and nothing is lost.
+    #[test]
+    fn file_that_cannot_be_put_aside_is_written_on() {
+        let directory = tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = LogFile::open(path.clone(), Some(rotation(8, 1))).unwrap();
+        // A directory that is not empty cannot be replaced by a file.
+        fs::create_dir_all(numbered(&path, 1).join("x")).unwrap();
+        for _ in 0..5 {
+            write_all(&mut log, b"line\n");
+        }
+        assert_eq!(read(&path, 0), "line\n".repeat(5));
+        fs::remove_dir_all(numbered(&path, 1)).unwrap();
+        write_all(&mut log, b"more\n");
+        assert_eq!((read(&path, 1), read(&path, 0)), ("line\n".repeat(5), "more\n".into()));
+    }
+}

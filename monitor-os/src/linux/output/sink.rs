@@ -1,0 +1,397 @@
+//! Where lines are written, and what waits there.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+
+use super::lines::Piece;
+use super::rotation::{LogFile, Rotation};
+use super::{Same, Slow};
+use crate::telemetry;
+
+/// A file or a descriptor to which the lines of captured streams are written. Clones are the same sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSink(Same<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    form: Form,
+    outlet: Mutex<Outlet>,
+    lost_lines: AtomicU64,
+    failed_writes: AtomicU64,
+}
+
+/// In which form a sink writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// Bytes as they come, without waiting for the end of a line. Nothing is added.
+    #[default]
+    Raw,
+    /// Whole lines, so that those of several streams do not mix. One without a newline gets it.
+    Lines,
+    /// Whole lines after the time, the stream, and `F`, or `P` where the line goes on in the next of its stream:
+    /// `2026-01-31T23:59:59.123456Z stdout F text`. It is the form of the logs of Kubernetes (CRI).
+    Prefixed,
+}
+
+/// What a sink could not do so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SinkCounts {
+    /// Lines that were dropped, by [`Slow::DropNewest`] or because the reader is gone.
+    pub lost_lines: u64,
+    /// Writes that failed, each try counted.
+    pub failed_writes: u64,
+}
+
+impl LogSink {
+    /// Appends to a file, of which this sink must be the only writer. It is made where it is missing (mode 0666
+    /// less the umask). One that ends in the middle of a line, because a monitor died there, gets a newline first.
+    ///
+    /// # Errors
+    /// See `open(2)`; nothing changed.
+    pub fn file(
+        path: impl Into<PathBuf>,
+        rotation: Option<Rotation>,
+        form: Form,
+    ) -> io::Result<Self> {
+        let file = LogFile::open(path.into(), rotation)?;
+        let mut pending = Vec::new();
+        if form != Form::Raw && file.in_a_line() {
+            pending.push(b'\n');
+        }
+        Ok(Self::new(form, Target::File(file), pending))
+    }
+
+    /// Writes to a pipe, a terminal, a socket or a file, such as the standard output of this process. A reader
+    /// that is gone is no reason to end: what would be written is lost and counted.
+    ///
+    /// A pipe or a terminal is opened anew, so that writing never blocks and nobody else who has it is touched.
+    #[must_use]
+    pub fn descriptor(descriptor: OwnedFd, form: Form) -> Self {
+        Self::new(form, Target::Descriptor(Descriptor::new(descriptor)), Vec::new())
+    }
+
+    fn new(form: Form, target: Target, pending: Vec<u8>) -> Self {
+        let outlet = Outlet { target, pending, choked: false, marked_at: 0, line_ended: true };
+        Self(Same::new(Shared {
+            form,
+            outlet: Mutex::new(outlet),
+            lost_lines: AtomicU64::new(0),
+            failed_writes: AtomicU64::new(0),
+        }))
+    }
+
+    /// What it could not do so far.
+    #[must_use]
+    pub fn counts(&self) -> SinkCounts {
+        SinkCounts {
+            lost_lines: self.0.lost_lines.load(Ordering::Relaxed),
+            failed_writes: self.0.failed_writes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes a portion as it came, if it writes in that form.
+    pub(super) fn take_raw(&self, bytes: &[u8], slow: Slow) {
+        if self.0.form == Form::Raw {
+            self.put(slow, bytes.last(), |pending| pending.extend_from_slice(bytes));
+        }
+    }
+
+    /// Takes a line, if it writes lines. `prefix` is the time and the stream.
+    pub(super) fn take_line(&self, piece: Piece<'_>, prefix: &str, slow: Slow) {
+        match self.0.form {
+            Form::Raw => {}
+            Form::Lines => self.put(slow, Some(&b'\n'), |pending| {
+                pending.extend_from_slice(piece.text);
+                if piece.ends {
+                    pending.push(b'\n');
+                }
+            }),
+            Form::Prefixed => self.put(slow, Some(&b'\n'), |pending| {
+                pending.extend_from_slice(prefix.as_bytes());
+                pending.extend_from_slice(if piece.ends { b" F " } else { b" P " });
+                pending.extend_from_slice(piece.text);
+                pending.push(b'\n');
+            }),
+        }
+    }
+
+    fn put(&self, slow: Slow, last: Option<&u8>, add: impl FnOnce(&mut Vec<u8>)) {
+        let mut outlet = self.outlet();
+        if (outlet.choked && slow == Slow::DropNewest) || outlet.target.is_closed() {
+            self.0.lost_lines.fetch_add(1, Ordering::Relaxed);
+        } else {
+            add(&mut outlet.pending);
+            outlet.line_ended = last == Some(&b'\n');
+        }
+    }
+
+    /// Writes what waits, as far as it goes. With `slow` at [`Slow::DropNewest`] a line says first how many are
+    /// missing, as soon as there is room.
+    pub(super) fn flush(&self, prefix: &str) -> Flushed {
+        let mut outlet = self.outlet();
+        let mut flushed = self.write(&mut outlet);
+        let lost = self.0.lost_lines.load(Ordering::Relaxed);
+        if flushed == Flushed::All && lost > outlet.marked_at && !outlet.target.is_closed() {
+            let count = lost - outlet.marked_at;
+            let lines = if count == 1 { "line" } else { "lines" };
+            let text = format!("[monitor: {count} {lines} lost]\n");
+            if !outlet.line_ended {
+                outlet.pending.push(b'\n');
+            }
+            if self.0.form == Form::Prefixed {
+                outlet.pending.extend_from_slice(prefix.as_bytes());
+                outlet.pending.extend_from_slice(b" F ");
+            }
+            outlet.pending.extend_from_slice(text.as_bytes());
+            outlet.line_ended = true;
+            outlet.marked_at = lost;
+            flushed = self.write(&mut outlet);
+        }
+        outlet.choked = flushed != Flushed::All;
+        flushed
+    }
+
+    fn write(&self, outlet: &mut Outlet) -> Flushed {
+        let mut written = 0;
+        let flushed = loop {
+            let Some(rest) = outlet.pending.get(written..).filter(|rest| !rest.is_empty()) else {
+                break Flushed::All;
+            };
+            match outlet.target.write(rest) {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Flushed::Full,
+                Err(error) => {
+                    self.0.failed_writes.fetch_add(1, Ordering::Relaxed);
+                    telemetry::log_not_written(&error);
+                    if outlet.target.is_closed() {
+                        let lost = memchr::memchr_iter(b'\n', rest).count().max(1);
+                        self.0.lost_lines.fetch_add(lost as u64, Ordering::Relaxed);
+                        written = outlet.pending.len();
+                        break Flushed::All;
+                    }
+                    break Flushed::Failed;
+                }
+            }
+        };
+        if flushed == Flushed::All {
+            // Memory of a burst is given back.
+            outlet.pending.clear();
+            outlet.pending.shrink_to(PENDING_KEPT);
+        } else {
+            outlet.pending.drain(..written);
+        }
+        flushed
+    }
+
+    /// A descriptor that says when there is room again; `None` if no descriptor says it.
+    pub(super) fn waiter(&self) -> Option<OwnedFd> {
+        match &self.outlet().target {
+            Target::File(_) => None,
+            Target::Descriptor(descriptor) => descriptor.fd.as_fd().try_clone_to_owned().ok(),
+        }
+    }
+
+    /// A panic elsewhere leaves the outlet whole.
+    fn outlet(&self) -> MutexGuard<'_, Outlet> {
+        self.0.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What has become of the bytes that waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// They are written, or lost for good.
+    All,
+    /// There is no room for some of them.
+    Full,
+    /// Some could not be written; they are still there.
+    Failed,
+}
+
+#[derive(Debug)]
+struct Outlet {
+    target: Target,
+    /// What is not written yet: a portion and what is put around it, or less.
+    pending: Vec<u8>,
+    /// Whether the last flush left something.
+    choked: bool,
+    /// How many lost lines the marks have told of.
+    marked_at: u64,
+    /// Whether the last byte that was taken ended a line.
+    line_ended: bool,
+}
+
+#[derive(Debug)]
+enum Target {
+    File(LogFile),
+    Descriptor(Descriptor),
+}
+
+impl Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Descriptor(descriptor) => descriptor.write(bytes),
+        }
+    }
+
+    const fn is_closed(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Descriptor(descriptor) => descriptor.closed,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Descriptor {
+    fd: File,
+    /// Whether writing may block, so that room is asked for first.
+    blocks: bool,
+    /// Nobody reads it any more.
+    closed: bool,
+}
+
+impl Descriptor {
+    fn new(fd: OwnedFd) -> Self {
+        let kind = fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        // Another open file, for O_NONBLOCK belongs to all who share one: a shell, the programs beside us.
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let (fd, blocks) = match kind {
+            Ok(FileType::Fifo | FileType::CharacterDevice) => {
+                open(path, flags, Mode::empty()).map_or((fd, true), |own| (own, false))
+            }
+            Ok(FileType::RegularFile) => (fd, false),
+            Ok(_) | Err(_) => (fd, true),
+        };
+        Self { fd: File::from(fd), blocks, closed: false }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let share = if self.blocks {
+            if !has_room(self.fd.as_fd()) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            bytes.get(..ROOM).unwrap_or(bytes)
+        } else {
+            bytes
+        };
+        loop {
+            match self.fd.write(share) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+                Err(error) => {
+                    // A full disk passes; everything else is the end of this descriptor.
+                    self.closed = error.kind() != io::ErrorKind::StorageFull;
+                    return Err(error);
+                }
+                Ok(written) => return Ok(written),
+            }
+        }
+    }
+}
+
+fn has_room(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    // An error is told by the write.
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// What a pipe or a socket takes without blocking when it says that it has room (`PIPE_BUF` of `pipe(7)`).
+const ROOM: usize = 4096;
+const PENDING_KEPT: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+
+    fn line(text: &str) -> Piece<'_> {
+        Piece { text: text.as_bytes(), ends: true }
+    }
+
+    fn read(fd: &OwnedFd) -> String {
+        let mut buffer = vec![0; 1 << 20];
+        let count = rustix::io::read(fd, &mut buffer).unwrap();
+        String::from_utf8(buffer[..count].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn forms_are_as_documented() {
+        for (form, expected) in [
+            (Form::Raw, "raw"),
+            (Form::Lines, "whole\nlong\n"),
+            (Form::Prefixed, "T stdout F whole\nT stdout P lo\nT stdout F ng\n"),
+        ] {
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+            let sink = LogSink::descriptor(writer, form);
+            sink.take_raw(b"raw", Slow::Block);
+            for piece in [line("whole"), Piece { ends: false, ..line("lo") }, line("ng")] {
+                sink.take_line(piece, "T stdout", Slow::Block);
+            }
+            assert_eq!(sink.flush("T stdout"), Flushed::All);
+            assert_eq!(read(&reader), expected);
+        }
+    }
+
+    /// Goal: what a slow reader does not get is counted, and said in the place where it is missing.
+    #[test]
+    fn dropped_lines_are_counted_and_marked() {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let sink = LogSink::descriptor(writer, Form::Lines);
+        let long = "x".repeat(100_000);
+        sink.take_line(line(&long), "", Slow::DropNewest);
+        assert_eq!(sink.flush(""), Flushed::Full);
+        sink.take_line(line("lost"), "", Slow::DropNewest);
+        sink.take_line(line("lost"), "", Slow::DropNewest);
+        assert_eq!(sink.flush(""), Flushed::Full);
+        assert_eq!(sink.counts(), SinkCounts { lost_lines: 2, failed_writes: 0 });
+        let mut got = read(&reader);
+        assert_eq!(sink.flush(""), Flushed::All);
+        sink.take_line(line("next"), "", Slow::DropNewest);
+        assert_eq!(sink.flush(""), Flushed::All);
+        got += &read(&reader);
+        assert_eq!(got, format!("{long}\n[monitor: 2 lines lost]\nnext\n"));
+    }
+
+    #[test]
+    fn full_disk_is_counted_and_nothing_is_dropped() {
+        let full = LogSink::file("/dev/full", None, Form::Lines).unwrap();
+        full.take_line(line("kept"), "", Slow::Block);
+        for tries in 1..4 {
+            assert_eq!(full.flush(""), Flushed::Failed);
+            assert_eq!(full.counts(), SinkCounts { lost_lines: 0, failed_writes: tries });
+        }
+    }
+
+    #[test]
+    fn reader_that_is_gone_disturbs_nobody() {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        // Opened before the reader goes, as a pipe must be.
+        let sink = LogSink::descriptor(writer, Form::Lines);
+        drop(reader);
+        for lost in 1..4 {
+            sink.take_line(line("x"), "", Slow::Block);
+            assert_eq!(sink.flush(""), Flushed::All);
+            assert_eq!(sink.counts(), SinkCounts { lost_lines: lost, failed_writes: 1 });
+        }
+    }
+
+    #[test]
+    fn descriptor_of_others_still_blocks() {
+        let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let other = writer.try_clone().unwrap();
+        let _sink = LogSink::descriptor(writer, Form::Raw);
+        let flags = rustix::fs::fcntl_getfl(&other).unwrap();
+        assert!(!flags.contains(OFlags::NONBLOCK));
+    }
+}

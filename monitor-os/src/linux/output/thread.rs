@@ -1,0 +1,461 @@
+//! The thread that reads what programs print.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Duration;
+
+use humantime::format_rfc3339_micros;
+use monitor_core::RunId;
+use rustix::io::Errno;
+
+use super::lines::{Piece, Splitter};
+use super::sink::Flushed;
+use super::{Capture, Line, Slow, Stream};
+use crate::linux::clock::{monotonic_nanos, wall};
+use crate::linux::epoll::{Epoll, Trigger};
+use crate::linux::timer::Timer;
+use crate::linux::wake::{Notifier, Wake};
+use crate::telemetry;
+
+/// The other end of the thread. Dropped, it reads what was printed so far, for at most [`END_LIMIT`], and ends it.
+#[derive(Debug)]
+pub(in crate::linux) struct LogThread {
+    orders: Sender<Order>,
+    notifier: Notifier,
+    drained: Receiver<u64>,
+    ended: Receiver<()>,
+    next_stream: u64,
+}
+
+/// Which stream: a number that is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::linux) struct StreamId(u64);
+
+#[derive(Debug)]
+enum Order {
+    /// Read this, which does not block.
+    Attach { id: StreamId, source: OwnedFd, capture: Capture, stream: Stream },
+    /// What comes now is of this run.
+    Begin { id: StreamId, run: RunId },
+    /// Say the number when all that is there by now is read and given on.
+    Drain { ids: Vec<StreamId>, number: u64 },
+    /// Drain all, and end.
+    End,
+}
+
+impl LogThread {
+    /// Starts the thread. `reactor` is notified when something is drained.
+    ///
+    /// # Errors
+    /// No descriptor, thread or memory left; nothing was started.
+    pub(in crate::linux) fn start(reactor: Notifier) -> io::Result<Self> {
+        let (wake, notifier) = Wake::new()?;
+        let (orders, received) = mpsc::channel();
+        let (says, drained) = mpsc::channel();
+        let (ends, ended) = mpsc::channel();
+        let (epoll, timer) = (Epoll::new()?, Timer::new()?);
+        epoll.add(&wake, WAKE_KEY, Trigger::Level)?;
+        epoll.add(&timer, TIMER_KEY, Trigger::Level)?;
+        let mut reading = Reading {
+            epoll,
+            timer,
+            wake,
+            orders: received,
+            reactor,
+            drained: says,
+            streams: BTreeMap::new(),
+            drains: Vec::new(),
+            retry_at: None,
+            end: None,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+        };
+        thread::Builder::new().name("monitor-log".into()).spawn(move || {
+            nix::sys::signal::SigSet::all().thread_block().ok();
+            if let Err(error) = reading.run() {
+                telemetry::log_ended(&error);
+            }
+            // Nobody may be waited for any more.
+            drop(reading);
+            drop(ends);
+        })?;
+        Ok(Self { orders, notifier, drained, ended, next_stream: FIRST_STREAM })
+    }
+
+    /// Begins to read a stream, of which `source` must not block.
+    pub(in crate::linux) fn attach(
+        &mut self,
+        source: OwnedFd,
+        capture: Capture,
+        stream: Stream,
+    ) -> StreamId {
+        let id = StreamId(self.next_stream);
+        self.next_stream += 1;
+        self.order(Order::Attach { id, source, capture, stream });
+        id
+    }
+
+    /// Says to which run belongs what comes now.
+    pub(in crate::linux) fn begin(&self, id: StreamId, run: RunId) {
+        self.order(Order::Begin { id, run });
+    }
+
+    /// Asks for [`LogThread::drained`] to give the number when all that was printed so far is read and given on.
+    pub(in crate::linux) fn drain(&self, ids: Vec<StreamId>, number: u64) {
+        self.order(Order::Drain { ids, number });
+    }
+
+    /// The numbers of what was drained since the last call.
+    pub(in crate::linux) fn drained(&self) -> impl Iterator<Item = u64> {
+        self.drained.try_iter()
+    }
+
+    fn order(&self, order: Order) {
+        // A thread that has ended by an error, which it told, does nothing any more.
+        if self.orders.send(order).is_ok() {
+            self.notifier.notify();
+        }
+    }
+}
+
+impl Drop for LogThread {
+    fn drop(&mut self) {
+        self.order(Order::End);
+        // A disk that hangs for longer keeps the thread, and nobody else.
+        self.ended.recv_timeout(END_LIMIT + END_LIMIT).ok();
+    }
+}
+
+#[derive(Debug)]
+struct Reading {
+    epoll: Epoll,
+    timer: Timer,
+    wake: Wake,
+    orders: Receiver<Order>,
+    reactor: Notifier,
+    drained: Sender<u64>,
+    streams: BTreeMap<StreamId, Source>,
+    /// What is to be drained, and under which number that is told.
+    drains: Vec<(BTreeSet<StreamId>, u64)>,
+    /// When sinks that took nothing are tried again.
+    retry_at: Option<u64>,
+    /// When the thread ends, drained or not.
+    end: Option<u64>,
+    /// For all streams: what was read is given on before the next read.
+    buffer: Box<[u8]>,
+}
+
+/// A stream that is read.
+#[derive(Debug)]
+struct Source {
+    fd: OwnedFd,
+    capture: Capture,
+    stream: Stream,
+    run: RunId,
+    splitter: Splitter,
+    flow: Flow,
+    drain: Drain,
+    /// The time of the last portion and the stream, as they stand before a line.
+    prefix: String,
+}
+
+/// How far it is with what it had to say when its run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drain {
+    /// Nobody waits for it.
+    Unasked,
+    /// It is read until it is dry, or for so many bytes: who writes without end was not there before.
+    Reading(usize),
+    /// It was read, and its sinks have not taken all.
+    Writing,
+}
+
+#[derive(Debug)]
+enum Flow {
+    /// It is waited for in the epoll.
+    Reading,
+    /// A sink is full: its descriptor is waited for, or the timer.
+    Held(Option<OwnedFd>),
+}
+
+/// How far a stream was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    /// There may be more.
+    Portion,
+    /// All that was there.
+    Dry,
+    /// Everything that will ever be there.
+    End,
+}
+
+impl Reading {
+    fn run(&mut self) -> io::Result<()> {
+        let mut ready = Vec::new();
+        loop {
+            let deadline = [self.retry_at, self.end].into_iter().flatten().min();
+            self.timer.set(deadline)?;
+            self.epoll.wait(&mut ready)?;
+            for &key in &ready {
+                match key {
+                    WAKE_KEY => self.wake.drain(),
+                    TIMER_KEY => {
+                        self.timer.drain()?;
+                    }
+                    key => self.advance(StreamId(key)),
+                }
+            }
+            // What is ordered after an end is of nobody.
+            while self.end.is_none()
+                && let Ok(order) = self.orders.try_recv()
+            {
+                self.obey(order);
+            }
+            self.retry();
+            self.tell_drained();
+            let over = |end: u64| self.drains.is_empty() || end <= monotonic_nanos();
+            if self.end.is_some_and(over) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Attach { id, source, capture, stream } => {
+                let source = Source {
+                    fd: source,
+                    capture,
+                    stream,
+                    run: RunId::NONE,
+                    splitter: Splitter::default(),
+                    flow: Flow::Reading,
+                    drain: Drain::Unasked,
+                    prefix: String::new(),
+                };
+                source.watch(&self.epoll, id);
+                self.streams.insert(id, source);
+            }
+            Order::Begin { id, run } => {
+                if let Some(source) = self.streams.get_mut(&id) {
+                    source.run = run;
+                }
+            }
+            Order::Drain { ids, number } => {
+                let ids: BTreeSet<_> = ids.into_iter().collect();
+                self.drains.push((ids.clone(), number));
+                for id in ids {
+                    if let Some(source) = self.streams.get_mut(&id) {
+                        source.drain = Drain::Reading(DRAIN_BYTES);
+                    }
+                    self.advance(id);
+                }
+            }
+            Order::End => {
+                self.end = Some(after(END_LIMIT));
+                let all = self.streams.keys().copied().collect();
+                // Nobody listens to the number any more.
+                self.obey(Order::Drain { ids: all, number: 0 });
+            }
+        }
+    }
+
+    /// Writes what is held of a stream, then reads it.
+    fn advance(&mut self, id: StreamId) {
+        let Some(source) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if let Flow::Held(waiter) = &mut source.flow {
+            if let Some(waiter) = waiter.take() {
+                self.epoll.remove(&waiter);
+            }
+            if self.write(id) == Room::None {
+                return;
+            }
+        }
+        for _ in 0..READS_PER_TURN {
+            let Some(source) = self.streams.get_mut(&id) else {
+                return;
+            };
+            let reached = source.read(&mut self.buffer);
+            let room = self.write(id);
+            if reached == Reached::End && room == Room::Some {
+                // A terminal that nobody has open any more.
+                self.streams.remove(&id);
+            }
+            if reached != Reached::Portion || room == Room::None {
+                return;
+            }
+        }
+    }
+
+    /// Writes what waits for the sinks of a stream. If something stays that may not be dropped, nothing more is
+    /// read until it is taken.
+    fn write(&mut self, id: StreamId) -> Room {
+        let Some(source) = self.streams.get_mut(&id) else {
+            return Room::Some;
+        };
+        // Of the sinks that hold it up: a descriptor that tells of room, if there is one.
+        let mut held = None;
+        for sink in &source.capture.sinks {
+            match (sink.flush(&source.prefix), source.capture.slow) {
+                (Flushed::All, _) => {}
+                (Flushed::Full, Slow::Block) => held = Some(sink.waiter()),
+                (Flushed::Failed, Slow::Block) => held = held.or(Some(None)),
+                // Also tried again by the next line.
+                (Flushed::Full | Flushed::Failed, Slow::DropNewest) => {
+                    self.retry_at.get_or_insert_with(|| after(RETRY_AFTER));
+                }
+            }
+        }
+        if let Some(ring) = &source.capture.ring {
+            ring.tell();
+        }
+        let was_held = matches!(source.flow, Flow::Held(_));
+        let Some(waiter) = held else {
+            if was_held {
+                source.flow = Flow::Reading;
+                source.watch(&self.epoll, id);
+            }
+            if source.drain == Drain::Writing {
+                source.drain = Drain::Unasked;
+                for (ids, _) in &mut self.drains {
+                    ids.remove(&id);
+                }
+            }
+            return Room::Some;
+        };
+        if !was_held {
+            self.epoll.remove(&source.fd);
+        }
+        let waiter = waiter.filter(|fd| self.epoll.add(fd, id.0, Trigger::Room).is_ok());
+        if waiter.is_none() {
+            self.retry_at.get_or_insert_with(|| after(RETRY_AFTER));
+        }
+        source.flow = Flow::Held(waiter);
+        Room::None
+    }
+
+    /// Tries sinks again that took nothing, if it is time.
+    fn retry(&mut self) {
+        if self.retry_at.is_none_or(|at| at > monotonic_nanos()) {
+            return;
+        }
+        self.retry_at = None;
+        let all: Vec<_> = self.streams.keys().copied().collect();
+        for id in all {
+            let held = |source: &Source| matches!(source.flow, Flow::Held(_));
+            if self.streams.get(&id).is_some_and(held) {
+                self.advance(id);
+            } else {
+                self.write(id);
+            }
+        }
+    }
+
+    fn tell_drained(&mut self) {
+        let streams = &self.streams;
+        self.drains.retain(|(ids, number)| {
+            if ids.iter().any(|id| streams.contains_key(id)) {
+                return true;
+            }
+            // A reactor that has ended needs no answer.
+            if self.drained.send(*number).is_ok() {
+                self.reactor.notify();
+            }
+            false
+        });
+    }
+}
+
+/// Whether the sinks of a stream take more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Some,
+    None,
+}
+
+impl Source {
+    fn watch(&self, epoll: &Epoll, id: StreamId) {
+        if let Err(error) = epoll.add(&self.fd, id.0, Trigger::Level) {
+            telemetry::log_ended(&error);
+        }
+    }
+
+    /// Reads a portion, and gives it to the sinks, where it waits to be written.
+    fn read(&mut self, buffer: &mut [u8]) -> Reached {
+        let reached = match rustix::io::read(&self.fd, &mut *buffer) {
+            Ok(0) => Reached::End,
+            Ok(count) => {
+                self.take(&buffer[..count]);
+                if let Drain::Reading(left) = &mut self.drain {
+                    *left = left.saturating_sub(count);
+                }
+                Reached::Portion
+            }
+            Err(Errno::AGAIN) => Reached::Dry,
+            Err(Errno::INTR) => Reached::Portion,
+            // EIO: nobody has the terminal open any more.
+            Err(_) => Reached::End,
+        };
+        let drained = match self.drain {
+            Drain::Reading(left) => left == 0 || reached != Reached::Portion,
+            Drain::Unasked | Drain::Writing => false,
+        };
+        if drained || reached == Reached::End {
+            let Self { splitter, capture, run, stream, prefix, .. } = self;
+            splitter.finish(|piece| capture.take(piece, *run, *stream, prefix));
+        }
+        if drained {
+            self.drain = Drain::Writing;
+        }
+        reached
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let Self { splitter, capture, run, stream, prefix, .. } = self;
+        *prefix = format!("{} {stream}", format_rfc3339_micros(wall()));
+        for sink in &capture.sinks {
+            sink.take_raw(bytes, capture.slow);
+        }
+        splitter.feed(bytes, |piece| capture.take(piece, *run, *stream, prefix));
+    }
+}
+
+impl Capture {
+    /// Gives a line to whoever takes lines.
+    fn take(&self, piece: Piece<'_>, run: RunId, stream: Stream, prefix: &str) {
+        for sink in &self.sinks {
+            sink.take_line(piece, prefix, self.slow);
+        }
+        if self.ring.is_none() && self.listener.is_none() {
+            return;
+        }
+        let line = Line { at: wall(), run, stream, text: piece.text.into(), ends: piece.ends };
+        if let Some(listener) = &self.listener {
+            (listener.0)(&line);
+        }
+        if let Some(ring) = &self.ring {
+            ring.push(line);
+        }
+    }
+}
+
+fn after(delay: Duration) -> u64 {
+    let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+    monotonic_nanos().saturating_add(nanos)
+}
+
+const WAKE_KEY: u64 = 0;
+const TIMER_KEY: u64 = 1;
+const FIRST_STREAM: u64 = 2;
+/// Portions of one stream before the others have their turn.
+const READS_PER_TURN: usize = 4;
+const BUFFER: usize = 64 * 1024;
+/// More than a pipe holds that nobody but root can make larger (`pipe(7)`).
+const DRAIN_BYTES: usize = 1024 * 1024;
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long the end of the thread waits for sinks that take nothing.
+const END_LIMIT: Duration = Duration::from_secs(5);

@@ -1,0 +1,79 @@
+//! A terminal of a program's own.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::output::Same;
+
+/// The terminal on which a command runs: a new one for each run, all of the same size.
+///
+/// It is the controlling terminal of the run's session, so that its keys make signals and its end a hang-up.
+/// Clones are the same terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terminal(Same<Mutex<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    size: TerminalSize,
+    /// The monitor's side of the run that is going on.
+    master: Weak<OwnedFd>,
+}
+
+/// The size of a terminal, in characters. Zero means that nobody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// How many lines.
+    pub rows: u16,
+    /// How many characters a line.
+    pub columns: u16,
+}
+
+impl Terminal {
+    /// A terminal of this size.
+    #[must_use]
+    pub fn new(size: TerminalSize) -> Self {
+        Self(Same::new(Mutex::new(Shared { size, master: Weak::new() })))
+    }
+
+    /// Changes the size, for the run that is going on, which is told by SIGWINCH, and for those that follow.
+    pub fn resize(&self, size: TerminalSize) {
+        let mut shared = self.shared();
+        shared.size = size;
+        if let Some(master) = shared.master.upgrade() {
+            set_size(&master, size);
+        }
+    }
+
+    /// Makes the terminal of a run: the monitor's side, which does not block, and the program's.
+    ///
+    /// # Errors
+    /// No terminal or descriptor left (`ptmx(4)`); nothing changed.
+    pub(super) fn open(&self) -> Result<(Arc<OwnedFd>, OwnedFd), Errno> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags)?;
+        unlockpt(&master)?;
+        let program = ioctl_tiocgptpeer(&master, flags)?;
+        fcntl_setfl(&master, OFlags::RDWR | OFlags::NONBLOCK)?;
+        let master = Arc::new(master);
+        let mut shared = self.shared();
+        set_size(&master, shared.size);
+        shared.master = Arc::downgrade(&master);
+        Ok((master, program))
+    }
+
+    /// A panic elsewhere leaves the size whole.
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn set_size(master: &OwnedFd, size: TerminalSize) {
+    let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // An own terminal takes every size.
+    tcsetwinsize(master, size).ok();
+}

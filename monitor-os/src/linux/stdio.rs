@@ -1,0 +1,336 @@
+//! The standard streams of a unit's runs: what each run is given, and what of it is read or fed here.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use monitor_core::RunId;
+use rustix::fs::{Mode, OFlags, fcntl_setfl};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::feed::{Feed, Taker};
+use super::output::thread::{LogThread, StreamId};
+use super::output::{Capture, Input, Output, Stream};
+use super::pty::Terminal;
+use super::spawn::SpawnError;
+use super::unit::Unit;
+use super::wake::Notifier;
+
+/// Where the standard streams of a command lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Streams {
+    pub(super) input: Input,
+    pub(super) output: Output,
+    /// `None` if it leads where the output does.
+    pub(super) error: Option<Output>,
+    pub(super) terminal: Option<Terminal>,
+}
+
+/// All are those of the monitor.
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            input: Input::Inherit,
+            output: Output::Inherit,
+            error: Some(Output::Inherit),
+            terminal: None,
+        }
+    }
+}
+
+/// What a program is given as its descriptors 0, 1 and 2; `None` for the monitor's own.
+#[derive(Debug, Default)]
+pub(super) struct Stdio {
+    descriptors: [Option<Arc<OwnedFd>>; 3],
+}
+
+impl Stdio {
+    /// What goes where.
+    pub(super) fn given(&self) -> impl Iterator<Item = (BorrowedFd<'_>, i32)> {
+        let given = self.descriptors.iter().zip(0..);
+        given.filter_map(|(fd, number)| Some((fd.as_ref()?.as_fd(), number)))
+    }
+}
+
+/// What a unit keeps between its runs.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    output: Option<Channel>,
+    error: Option<Channel>,
+    feed: Option<Feed>,
+}
+
+/// A stream that is captured.
+#[derive(Debug)]
+struct Channel {
+    id: StreamId,
+    /// The end that programs are given. Kept, so that the stream does not end with a run, and the next run, or
+    /// what the last one left, writes on.
+    program: Arc<OwnedFd>,
+}
+
+/// The thread that reads what is captured, once there is something to read.
+#[derive(Debug)]
+pub(super) struct Logs {
+    thread: Option<LogThread>,
+    reactor: Notifier,
+}
+
+impl Logs {
+    pub(super) const fn new(reactor: Notifier) -> Self {
+        Self { thread: None, reactor }
+    }
+
+    /// Makes what a run of the unit is given.
+    ///
+    /// # Errors
+    /// [`SpawnError::Stream`]; nothing was started.
+    pub(super) fn prepare(&mut self, unit: &mut Unit, run: RunId) -> Result<Stdio, SpawnError> {
+        let Some(streams) = unit.command.streams().cloned() else {
+            return Ok(Stdio::default());
+        };
+        let channels = unit.channels.get_or_insert_default();
+        let fifo = |stream| unit.memory.as_ref().map(|memory| memory.fifo(stream));
+        let stdio = if let Some(terminal) = &streams.terminal {
+            let failed = failed_at("/dev/ptmx");
+            let (master, program) = terminal.open().map_err(|e| failed(e.into()))?;
+            let program = Arc::new(lifted(program).map_err(&failed)?);
+            let source = master.try_clone().map_err(&failed)?;
+            let id =
+                self.thread().map_err(&failed)?.attach(source, streams.capture(), Stream::Stdout);
+            channels.output = Some(Channel { id, program: Arc::clone(&program) });
+            if let Input::Piped(source) = &streams.input {
+                let feed = channels.feed(source).map_err(&failed)?;
+                feed.give(Some(Taker::Terminal(master)));
+            }
+            let program = || Some(Arc::clone(&program));
+            Stdio { descriptors: [program(), program(), program()] }
+        } else {
+            let input = channels.input(&streams.input)?;
+            let output = self.output(
+                &streams.output,
+                &mut channels.output,
+                Stream::Stdout,
+                fifo(Stream::Stdout),
+            )?;
+            let error = match &streams.error {
+                Some(error) => {
+                    self.output(error, &mut channels.error, Stream::Stderr, fifo(Stream::Stderr))?
+                }
+                None if output.is_some() => output.clone(),
+                // Where the monitor's own output leads.
+                None => Some(Arc::new(
+                    rustix::stdio::stdout()
+                        .try_clone_to_owned()
+                        .and_then(lifted)
+                        .map_err(failed_at("standard output"))?,
+                )),
+            };
+            Stdio { descriptors: [input, output, error] }
+        };
+        if let Some(thread) = &self.thread {
+            channels.ids().for_each(|id| thread.begin(id, run));
+        }
+        Ok(stdio)
+    }
+
+    /// Goes on with what a program prints that an earlier monitor has started. Also what is not to be captured any
+    /// more is read, for the program would wait for ever when its pipe is full.
+    ///
+    /// # Errors
+    /// A pipe cannot be opened, or [`Logs::prepare`].
+    pub(super) fn go_on(&mut self, unit: &mut Unit, run: RunId) -> Result<(), SpawnError> {
+        let Some(memory) = &unit.memory else {
+            return Ok(());
+        };
+        let wanted = unit.command.streams();
+        let channels = unit.channels.get_or_insert_default();
+        for (stream, place) in
+            [(Stream::Stdout, &mut channels.output), (Stream::Stderr, &mut channels.error)]
+        {
+            let path = memory.fifo(stream);
+            if !path.exists() {
+                continue;
+            }
+            let capture =
+                wanted.and_then(|streams| match (stream, &streams.output, &streams.error) {
+                    (Stream::Stdout, Output::Captured(capture), _)
+                    | (Stream::Stderr, _, Some(Output::Captured(capture)))
+                    | (Stream::Stderr, Output::Captured(capture), None) => Some(capture.clone()),
+                    (Stream::Stdout | Stream::Stderr, ..) => None,
+                });
+            let failed = failed_at(&path);
+            let thread = self.thread().map_err(&failed)?;
+            let channel =
+                named(&path, |source| thread.attach(source, capture.unwrap_or_default(), stream));
+            let channel = channel.map_err(&failed)?;
+            thread.begin(channel.id, run);
+            *place = Some(channel);
+        }
+        Ok(())
+    }
+
+    /// The process of a run has ended: its input is closed, and what it printed is read to its end, after which
+    /// [`Logs::drained`] gives `number`. Returns whether there is anything to read.
+    pub(super) fn drain(&self, unit: &mut Unit, number: u64) -> bool {
+        let on_terminal = unit.command.has_terminal();
+        let (Some(thread), Some(channels)) = (&self.thread, &mut unit.channels) else {
+            return false;
+        };
+        let ids: Vec<_> = channels.ids().collect();
+        if on_terminal {
+            // Its last descriptor, so that it ends.
+            channels.output = None;
+        }
+        if ids.is_empty() {
+            return false;
+        }
+        thread.drain(ids, number);
+        true
+    }
+
+    /// The numbers of what was drained since the last call.
+    pub(super) fn drained(&self) -> Vec<u64> {
+        self.thread.iter().flat_map(LogThread::drained).collect()
+    }
+
+    /// Makes what a program is given as an output.
+    fn output(
+        &mut self,
+        output: &Output,
+        channel: &mut Option<Channel>,
+        stream: Stream,
+        fifo: Option<PathBuf>,
+    ) -> Result<Option<Arc<OwnedFd>>, SpawnError> {
+        match output {
+            Output::Inherit => Ok(None),
+            Output::Null => open(Path::new("/dev/null"), OpenOptions::new().write(true)),
+            Output::File(path) => open(path, OpenOptions::new().append(true).create(true)),
+            Output::Captured(capture) => {
+                if channel.is_none() {
+                    let place = fifo.as_deref().unwrap_or_else(|| Path::new("a pipe"));
+                    let failed = failed_at(place);
+                    let thread = self.thread().map_err(&failed)?;
+                    let attach = |source| thread.attach(source, capture.clone(), stream);
+                    let made = match &fifo {
+                        Some(path) => make_named(path).and_then(|()| named(path, attach)),
+                        None => unnamed(attach),
+                    };
+                    *channel = Some(made.map_err(failed)?);
+                }
+                Ok(channel.as_ref().map(|channel| Arc::clone(&channel.program)))
+            }
+        }
+    }
+
+    fn thread(&mut self) -> io::Result<&mut LogThread> {
+        let thread = match self.thread.take() {
+            Some(thread) => thread,
+            None => LogThread::start(self.reactor.clone())?,
+        };
+        Ok(self.thread.insert(thread))
+    }
+}
+
+impl Streams {
+    /// What becomes of the output that is captured; of none, it is forgotten.
+    fn capture(&self) -> Capture {
+        match &self.output {
+            Output::Captured(capture) => capture.clone(),
+            Output::Inherit | Output::Null | Output::File(_) => Capture::new(),
+        }
+    }
+}
+
+impl Channels {
+    fn ids(&self) -> impl Iterator<Item = StreamId> {
+        self.output.iter().chain(&self.error).map(|channel| channel.id)
+    }
+
+    /// No process reads the input of the run any more.
+    pub(super) fn close_input(&self) {
+        if let Some(feed) = &self.feed {
+            feed.give(None);
+        }
+    }
+
+    /// Makes what a program is given as its input.
+    fn input(&mut self, input: &Input) -> Result<Option<Arc<OwnedFd>>, SpawnError> {
+        match input {
+            Input::Inherit => Ok(None),
+            Input::Null => open(Path::new("/dev/null"), OpenOptions::new().read(true)),
+            Input::File(path) => open(path, OpenOptions::new().read(true)),
+            Input::Piped(source) => {
+                let failed = failed_at("a pipe");
+                let feed = self.feed(source).map_err(&failed)?;
+                let (program, own) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+                fcntl_setfl(&own, OFlags::NONBLOCK).map_err(|e| failed(e.into()))?;
+                let program = lifted(program).map_err(&failed)?;
+                feed.give(Some(Taker::Pipe(Arc::new(own))));
+                Ok(Some(Arc::new(program)))
+            }
+        }
+    }
+
+    fn feed(&mut self, source: &super::output::InputSource) -> io::Result<&Feed> {
+        let feed = match self.feed.take() {
+            Some(feed) => feed,
+            None => Feed::start(source.clone())?,
+        };
+        Ok(self.feed.insert(feed))
+    }
+}
+
+fn open(path: &Path, options: &OpenOptions) -> Result<Option<Arc<OwnedFd>>, SpawnError> {
+    // Without O_NOCTTY a terminal could become that of the monitor.
+    let mut options = options.clone();
+    let opened = options.custom_flags(OFlags::NOCTTY.bits().cast_signed()).open(path);
+    let lifted = opened.and_then(|file| lifted(file.into()));
+    lifted.map(|fd| Some(Arc::new(fd))).map_err(failed_at(path))
+}
+
+/// A pipe that ends with this process.
+fn unnamed(attach: impl FnOnce(OwnedFd) -> StreamId) -> io::Result<Channel> {
+    let (source, program) = pipe_with(PipeFlags::CLOEXEC)?;
+    fcntl_setfl(&source, OFlags::NONBLOCK)?;
+    let program = Arc::new(lifted(program)?);
+    Ok(Channel { id: attach(source), program })
+}
+
+/// A pipe that the program holds open in both directions: it outlives the monitor, and what is in it too.
+fn named(path: &Path, attach: impl FnOnce(OwnedFd) -> StreamId) -> io::Result<Channel> {
+    let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let program = rustix::fs::open(path, flags | OFlags::RDWR, Mode::empty())?;
+    let source = rustix::fs::open(path, flags | OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
+    let program = Arc::new(lifted(program)?);
+    Ok(Channel { id: attach(source), program })
+}
+
+/// Makes a named pipe for this user alone, if there is none.
+fn make_named(path: &Path) -> io::Result<()> {
+    match rustix::fs::mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) if path.symlink_metadata()?.file_type().is_fifo() => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The same descriptor under a number that is no standard stream's: in the child those are replaced one by one.
+fn lifted(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if std::os::fd::AsRawFd::as_raw_fd(&fd) > 2 {
+        return Ok(fd);
+    }
+    Ok(fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+fn failed_at(path: impl Into<PathBuf>) -> impl Fn(io::Error) -> SpawnError {
+    let path = path.into();
+    move |error| SpawnError::Stream {
+        path: path.clone(),
+        errno: error.raw_os_error().unwrap_or_else(|| Errno::IO.raw_os_error()),
+    }
+}
