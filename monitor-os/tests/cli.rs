@@ -321,3 +321,79 @@ fn busy_program_is_tried_again() {
     running.wait_for("started");
     assert_eq!(running.finish().0, 0);
 }
+
+/// Goal: what a run printed last is shown when it fails, and only what is not on the screen already.
+#[test]
+fn last_words_of_a_run_are_shown_when_it_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let log = log.to_str().unwrap();
+    let script = "seq 1 20; printf '\\033[1mlast' >&2; exit 3";
+    let args = ["--restart", "no", "--log", log, "--", "sh", "-c", script];
+    let output = run(&args);
+    assert_eq!(code(&output), 3);
+    let text = stderr(&output);
+    assert!(text.contains("| 20\n") && text.contains("| \u{fffd}[1mlast\n"), "{text}");
+    assert_eq!(text.matches("| ").count(), 10, "{text}");
+    assert_eq!(output.stdout, b"");
+    assert_eq!(fs::read_to_string(log).unwrap().lines().count(), 21);
+    // Neither after a success, nor if it is there to be seen.
+    for args in [
+        vec!["--log", log, "--restart", "no", "--", "sh", "-c", "echo x"],
+        vec!["--log", log, "--log-echo", "--restart", "no", "--", "sh", "-c", "echo x; exit 3"],
+    ] {
+        assert!(!stderr(&run(&args)).contains("| "), "{args:?}");
+    }
+}
+
+#[test]
+fn prefixed_lines_have_time_and_stream() {
+    let script = "echo out; echo err >&2";
+    let args =
+        ["--restart", "no", "-q", "--log-prefix", "--stderr", "stdout", "--", "sh", "-c", script];
+    let output = run(&args);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let words: Vec<Vec<_>> = text.lines().map(|line| line.split(' ').collect()).collect();
+    assert_eq!(words.len(), 2, "{text}{}", stderr(&output));
+    assert_eq!([&words[0][1..], &words[1][1..]], [["stdout", "F", "out"], ["stdout", "F", "err"]]);
+    assert!(words[0][0].ends_with('Z') && words[0][0].contains('T'), "{text}");
+}
+
+#[test]
+fn input_is_given_to_each_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!("cd {}; cat > $$; exit 0", directory.path().display());
+    let mut child = monitor(&["run", "-q", "--restart", "no", "--stdin", "pipe", "--", "sh", "-c"])
+        .arg(script)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b"typed\n").unwrap();
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let file = fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(fs::read_to_string(file).unwrap(), "typed\n");
+}
+
+#[test]
+fn streams_that_do_not_go_together_are_refused() {
+    for (args, words) in [
+        (vec!["--stdout", "log.txt"], vec!["--stdout", "log.txt", "file:PATH"]),
+        (vec!["--stdin", "log"], vec!["--stdin", "pipe"]),
+        (vec!["--log-rotate", "10M", "--log", "/dev/null"], vec!["--log-rotate", "10M:5"]),
+        (vec!["--log-rotate", "10M:5"], vec!["log-rotate", "no file"]),
+        (vec!["--log-ring", "big"], vec!["--log-ring", "64K"]),
+        (vec!["--tty", "--stdout", "null"], vec!["terminal", "leave them out"]),
+    ] {
+        let output = run(&[&args[..], &["--", "true"]].concat());
+        let text = stderr(&output);
+        assert_eq!(code(&output), 2, "{text}");
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in {text}");
+        }
+    }
+    let output = run(&["--log", "/no/such/directory/log", "--", "true"]);
+    assert_eq!(code(&output), 125);
+    assert!(stderr(&output).contains("/no/such/directory/log"), "{}", stderr(&output));
+}

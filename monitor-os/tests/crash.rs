@@ -305,3 +305,55 @@ fn names_have_a_place_of_their_own() {
     assert!(directory.path().join("monitor/web/lock").exists());
     assert!(!directory.path().join("monitor/web/web.journal").exists());
 }
+
+/// Goal: what a program prints while no monitor runs is kept for the next one, and the program does not end by it
+/// (pitfall 12). Method: it prints before, while, and after; every line is counted.
+#[test]
+fn output_outlives_the_monitor() {
+    let scene = Scene::new();
+    let log = scene.path("log");
+    // An echo that fails by SIGPIPE would end the shell.
+    let script = "i=0; say() { n=$((i+$1)); while test $i -lt $n; do i=$((i+1)); echo line $i; done; }
+                  say 100; echo $$ >> pids; until test -e more; do sleep 0.01; done
+                  say 3000; echo >&2 done; echo > printed; until test -e end; do sleep 0.01; done; say 100";
+    let options = ["--log", log.to_str().unwrap(), "--restart", "no"];
+    let mut first = scene.start(&options, script);
+    first.wait_for("started #1");
+    scene.line("pids");
+    until(|| fs::read_to_string(&log).is_ok_and(|text| text.ends_with("line 100\n")));
+    first.kill();
+    fs::write(scene.path("more"), "").unwrap();
+    // Some 30 kB, all of which waits.
+    scene.line("printed");
+    assert!(fs::read_to_string(&log).unwrap().ends_with("line 100\n"));
+
+    let mut second = scene.start(&options, script);
+    second.wait_for("adopted #1");
+    until(|| fs::read_to_string(&log).unwrap().contains("line 3100\n"));
+    fs::write(scene.path("end"), "").unwrap();
+    let (_, rest) = second.finish();
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let expected: Vec<_> = (1..=3200).map(|number| format!("line {number}")).collect();
+    assert_eq!(lines, expected, "{rest}");
+    assert!(!Path::new(&scene.state).join("main.stdout").exists());
+}
+
+/// Goal: a command that is not to be captured any more does not wait for ever, when the next monitor has it.
+#[test]
+fn output_that_nobody_wants_any_more_is_read_all_the_same() {
+    let scene = Scene::new();
+    let log = scene.path("log");
+    let script =
+        "echo $$ >> pids; until test -e more; do sleep 0.01; done; seq 1 100000; echo > printed";
+    let mut first = scene.start(&["--log", log.to_str().unwrap()], script);
+    first.wait_for("started #1");
+    scene.line("pids");
+    first.kill();
+    let mut second = scene.start(&[], script);
+    second.wait_for("adopted #1");
+    fs::write(scene.path("more"), "").unwrap();
+    scene.line("printed");
+    second.signal("TERM");
+    second.finish();
+}

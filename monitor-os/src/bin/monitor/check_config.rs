@@ -7,13 +7,14 @@ use std::process::ExitCode;
 
 use crate::config::{Complete, read_all};
 use crate::mistake::Mistake;
+use crate::roster::Extent;
 use crate::run::{put, say};
 
 /// Says what the units of these files would do, or what is wrong in them.
 pub(crate) fn check(paths: &[PathBuf]) -> ExitCode {
     let mut wrong = false;
     for path in paths {
-        match read_all(path) {
+        match read_all(path, Extent::One) {
             Ok(units) => {
                 let text: String = units.iter().map(describe).collect();
                 // Whoever reads has seen enough.

@@ -3,6 +3,7 @@
 //! A file is of one unit, or has a table `[unit.NAME]` for each of several. A key is the long name of a flag, and
 //! its value is read as that flag's: so there is one definition, one parser, and one meaning for both.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -18,6 +19,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::mistake::Mistake;
 use crate::options::UnitOptions;
+use crate::roster::Extent;
 use crate::spec::{COMMAND, Spec};
 
 /// One unit, as a file says it.
@@ -53,11 +55,13 @@ pub(crate) fn read_one(file: &Path) -> Result<Written, Vec<Mistake>> {
     }
 }
 
-/// Reads the units of a file, or of the files `*.toml` of a directory, in the order of their names.
+/// Reads the units of a file, or of the files `*.toml` of a directory, in the order of their names. `extent` says
+/// what a file without tables is for; everything else is for a monitor of many units.
 ///
 /// # Errors
 /// All mistakes in all of them.
-pub(crate) fn read_all(path: &Path) -> Result<Vec<Complete>, Vec<Mistake>> {
+pub(crate) fn read_all(path: &Path, extent: Extent) -> Result<Vec<Complete>, Vec<Mistake>> {
+    let extent = if path.is_dir() { Extent::Many } else { extent };
     let (mut units, mut mistakes) = (Vec::new(), Vec::new());
     for file in files(path).map_err(|mistake| vec![mistake])? {
         let found = read_file(&file).unwrap_or_else(|mut found| {
@@ -65,7 +69,7 @@ pub(crate) fn read_all(path: &Path) -> Result<Vec<Complete>, Vec<Mistake>> {
             Vec::new()
         });
         for unit in found {
-            match unit.complete() {
+            match unit.complete(extent) {
                 Ok(complete) => units.push(complete),
                 Err(mut found) => mistakes.append(&mut found),
             }
@@ -82,6 +86,19 @@ pub(crate) fn read_all(path: &Path) -> Result<Vec<Complete>, Vec<Mistake>> {
                 one.file.display()
             );
             mistakes.push(Mistake::of_file(&other.file, message));
+        }
+    }
+    let mut logs = BTreeMap::new();
+    for Complete { written, .. } in &units {
+        if let Some(log) = &written.options.log
+            && let Some(other) = logs.insert(log, &written.name)
+        {
+            let message = format_args!(
+                "the units {other:?} and {:?} have the same log {}, which takes one writer; give each its own",
+                written.name,
+                log.display()
+            );
+            mistakes.push(Mistake::of_file(&written.file, message));
         }
     }
     if mistakes.is_empty() { Ok(units) } else { Err(mistakes) }
@@ -117,7 +134,8 @@ struct Found {
 }
 
 impl Found {
-    fn complete(self) -> Result<Complete, Vec<Mistake>> {
+    fn complete(self, extent: Extent) -> Result<Complete, Vec<Mistake>> {
+        let extent = if self.in_table { Extent::Many } else { extent };
         let file = self.written.file.clone();
         let at = |bytes, message: &dyn std::fmt::Display| {
             vec![Mistake::at(&file, &self.text, bytes, message)]
@@ -126,7 +144,7 @@ impl Found {
             return Err(at(self.begin, &NO_COMMAND));
         }
         StateDir::check_unit(&self.written.name).map_err(|error| at(self.begin.clone(), &error))?;
-        match Spec::new(&self.written.options, self.written.words.clone()) {
+        match Spec::new(&self.written.options, self.written.words.clone(), extent) {
             Ok(spec) => Ok(Complete { written: self.written, spec }),
             Err(error) => {
                 let place =

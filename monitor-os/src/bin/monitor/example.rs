@@ -70,6 +70,7 @@ mod tests {
 
     use super::*;
     use crate::config::{read_all, read_one};
+    use crate::roster::Extent;
     use crate::spec::COMMAND;
 
     /// Goal: a key that is added has an example, and no example is of a key that is gone.
@@ -89,7 +90,7 @@ mod tests {
         let file = directory.path().join("web.toml");
         let text = example();
         fs::write(&file, &text).unwrap();
-        let units = read_all(&file).unwrap();
+        let units = read_all(&file, Extent::One).unwrap();
         assert_eq!(units[0].written.words, ["./server", "--port", "80"]);
         let whole: Vec<_> = text
             .lines()
@@ -100,7 +101,7 @@ mod tests {
         fs::write(&file, whole.join("\n")).unwrap();
         let written = read_one(&file).unwrap();
         assert_eq!(written.options.stop_signal, Some(monitor_core::Signal::TERM));
-        read_all(&file).unwrap();
+        read_all(&file, Extent::One).unwrap();
         for (key, _) in EXAMPLES {
             assert!(whole.iter().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
         }

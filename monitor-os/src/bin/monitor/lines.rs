@@ -5,9 +5,10 @@ use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use monitor_core::{
-    Exit, Found, Lifecycle, Millis, ProcessCommand, Reason, Remains, RunId, StartLimit,
+    Event, Exit, Found, Lifecycle, Millis, Policy, ProcessCommand, Reason, Remains, RunId,
+    StartLimit, State,
 };
-use monitor_os::{Ended, Moment, Notice, Survivor, UnitId};
+use monitor_os::{Ended, Line, LogRing, Moment, Notice, Survivor, UnitId};
 
 use crate::roster::Extent;
 use crate::told::Told;
@@ -186,17 +187,66 @@ fn lasted(from: Moment, to: Moment) -> String {
     format!("{}.{:02}s", hundredths / 100, hundredths % 100)
 }
 
+/// The last lines that a run printed, once all of them were read, if it failed without having been stopped.
+pub(crate) fn last_words(notice: &Notice, ring: &LogRing, extent: Extent) -> Vec<String> {
+    if !matches!(notice.event, Event::Released { .. })
+        || !failed(notice.before, notice.status.policy())
+    {
+        return Vec::new();
+    }
+    let unit = before_text(&notice.name, extent);
+    let dim = Style::new().dimmed();
+    let lines = last_of(ring, notice.before.run(), LAST_WORDS);
+    let shown = lines.iter().map(|line| {
+        format!(
+            "{dim}monitor:           |{dim:#} {unit}{}",
+            printable(&String::from_utf8_lossy(&line.text))
+        )
+    });
+    shown.collect()
+}
+
+/// Whether a run is over, was no success, and nobody wanted its end.
+pub(crate) fn failed(state: State, policy: &Policy) -> bool {
+    let wanted = matches!(
+        state.reason(),
+        Reason::StopRequested | Reason::ShutdownRequested | Reason::RestartRequested
+    );
+    !wanted && state.exit().is_some_and(|exit| !policy.is_success(exit))
+}
+
+/// The last lines of a run, at most so many.
+pub(crate) fn last_of(ring: &LogRing, run: RunId, count: usize) -> Vec<Line> {
+    let mut lines = ring.lines();
+    let begin = lines.iter().rev().take_while(|line| line.run == run).take(count).count();
+    lines.drain(..lines.len() - begin);
+    lines
+}
+
+/// A line of the command as text that does nothing to a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// How many lines are shown of a run that failed.
+const LAST_WORDS: usize = 10;
+
 /// An entry as a line for a person, in colour, with the name of the unit where there are many; `None` if there is
 /// nothing to say.
 pub(crate) fn line(told: &Told, extent: Extent) -> Option<String> {
     let text = told.text.as_deref()?;
     let time = Moment::from_nanos(told.at_us.saturating_mul(NANOS_PER_MICRO)).to_string();
     let (dim, style) = (Style::new().dimmed(), style(&told.event));
-    let unit = match extent {
-        Extent::One => String::new(),
-        Extent::Many => format!("{}: ", told.unit),
-    };
+    let unit = before_text(&told.unit, extent);
     Some(format!("{dim}monitor: {time:>9}{dim:#}  {unit}{style}{text}{style:#}"))
+}
+
+/// The name of a unit where there are many.
+fn before_text(unit: &str, extent: Extent) -> String {
+    match extent {
+        Extent::One => String::new(),
+        Extent::Many => format!("{unit}: "),
+    }
 }
 
 /// By the name of the event, which another release may know and this one not.

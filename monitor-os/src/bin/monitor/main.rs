@@ -18,7 +18,9 @@ mod run;
 mod screen;
 mod spec;
 mod state;
+mod streams;
 mod table;
+mod terminal;
 mod told;
 mod top;
 mod up;
@@ -32,6 +34,7 @@ use monitor_os::Launcher;
 use crate::args::{Args, RunArgs, Task, target_first};
 use crate::control::client::Patience;
 use crate::control::protocol::Ask;
+use crate::roster::Extent;
 use crate::spec::Spec;
 
 fn main() -> ExitCode {
@@ -101,7 +104,7 @@ fn run(args: RunArgs, given: Option<&ArgMatches>, launcher: &Launcher) -> ExitCo
     }
     let words = std::mem::take(&mut args.command);
     let name = words.first().map(|program| program.to_string_lossy().into_owned());
-    match Spec::new(&args.unit, words) {
+    match Spec::new(&args.unit, words, Extent::One) {
         Ok(spec) => run::run(args, spec, name.unwrap_or_default(), launcher),
         Err(error) => match error.option() {
             Some(option) => wrong("run", format_args!("--{option}: {error}")),

@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit};
-use monitor_os::{Contain, Limit, OnCrash};
+use monitor_os::{Contain, Limit, OnCrash, Rotation};
+
+use crate::streams::{From, Size, To, WhenSlow, rotation};
 
 /// What can be said of one unit.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -141,6 +143,48 @@ pub(crate) struct UnitOptions {
     #[arg(long, value_name = "N", help_heading = "Process", allow_negative_numbers = true)]
     pub(crate) oom_score: Option<i16>,
 
+    /// Where its standard input comes from: inherit, null, file:PATH, or pipe, which is a new one for each run, fed
+    /// from that of the monitor [default: inherit, of `monitor up` null]
+    #[arg(long, value_name = "FROM", help_heading = "Streams")]
+    pub(crate) stdin: Option<From>,
+
+    /// Where its standard output leads: inherit, null, file:PATH (it appends by itself), or log [default: log with
+    /// one of the options below, else inherit]
+    #[arg(long, value_name = "TO", help_heading = "Streams")]
+    pub(crate) stdout: Option<To>,
+
+    /// The same for its standard error, or stdout for where that leads
+    #[arg(long, value_name = "TO", help_heading = "Streams")]
+    pub(crate) stderr: Option<To>,
+
+    /// Run it on a terminal of its own, which shows on that of the monitor
+    #[arg(long, value_name = "BOOL", help_heading = "Streams", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) tty: Option<bool>,
+
+    /// Append what it prints to this file
+    #[arg(long, value_name = "FILE", help_heading = "Streams")]
+    pub(crate) log: Option<PathBuf>,
+
+    /// Put the log file aside when it is full, and keep so many old ones, such as 10M:5 [default: never]
+    #[arg(long, value_name = "SIZE:COUNT", help_heading = "Streams", value_parser = rotation)]
+    pub(crate) log_rotate: Option<Rotation>,
+
+    /// Write the time and the stream before each line, as Kubernetes does
+    #[arg(long, value_name = "BOOL", help_heading = "Streams", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) log_prefix: Option<bool>,
+
+    /// Write what it prints to the streams of the monitor too [default: without --log]
+    #[arg(long, value_name = "BOOL", help_heading = "Streams", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) log_echo: Option<bool>,
+
+    /// How many bytes of its last lines are kept for the monitor's screen [default: 64K]
+    #[arg(long, value_name = "SIZE", help_heading = "Streams")]
+    pub(crate) log_ring: Option<Size>,
+
+    /// What happens while the log takes nothing [default: block]
+    #[arg(long, value_name = "WHAT", help_heading = "Streams", value_enum)]
+    pub(crate) log_slow: Option<WhenSlow>,
+
     /// What becomes of a command that outlived its monitor [default: adopt]
     #[arg(long, value_name = "WHAT", help_heading = "Memory", value_enum)]
     pub(crate) on_crash: Option<Leftover>,
@@ -177,6 +221,16 @@ pub(crate) const EXAMPLES: &[(&str, &str)] = &[
     ("limit", r#"["nofile=1024:4096", "core=0"]"#),
     ("nice", "5"),
     ("oom-score", "0"),
+    ("stdin", r#""null""#),
+    ("stdout", r#""log""#),
+    ("stderr", r#""stdout""#),
+    ("tty", "false"),
+    ("log", r#""/var/log/web.log""#),
+    ("log-rotate", r#""10M:5""#),
+    ("log-prefix", "false"),
+    ("log-echo", "false"),
+    ("log-ring", r#""64K""#),
+    ("log-slow", r#""block""#),
     ("on-crash", r#""adopt""#),
 ];
 
@@ -189,7 +243,7 @@ pub(crate) enum Leftover {
     Kill,
 }
 
-impl From<Leftover> for OnCrash {
+impl std::convert::From<Leftover> for OnCrash {
     fn from(leftover: Leftover) -> Self {
         match leftover {
             Leftover::Adopt => Self::Adopt,
@@ -207,7 +261,7 @@ pub(crate) enum Whom {
     Group,
 }
 
-impl From<Whom> for Scope {
+impl std::convert::From<Whom> for Scope {
     fn from(whom: Whom) -> Self {
         match whom {
             Whom::Process => Self::Process,
@@ -227,7 +281,7 @@ pub(crate) enum Holding {
     Group,
 }
 
-impl From<Holding> for Contain {
+impl std::convert::From<Holding> for Contain {
     fn from(holding: Holding) -> Self {
         match holding {
             Holding::Auto => Self::Auto,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use monitor_core::Policy;
-use monitor_os::{Command, Unit};
+use monitor_os::{Command, LogRing, Unit};
+
+use crate::streams::Streams;
 
 /// The units of a monitor. Clones are the same roster.
 #[derive(Clone, Debug)]
@@ -24,19 +26,23 @@ pub(crate) enum Extent {
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) unit: Unit,
-    /// What the file said when it was read last.
+    /// What the file said when it was read last. No stream of it is opened.
     pub(crate) command: Command,
     pub(crate) policy: Arc<Policy>,
+    pub(crate) streams: Streams,
+    /// The last lines that it printed, if they are captured, or were.
+    pub(crate) ring: Option<LogRing>,
+    /// Whether they are on the screen already.
+    pub(crate) echoed: bool,
     /// Whether the files still have it. If not, it is there until it is down.
     pub(crate) wanted: bool,
 }
 
 impl Roster {
     /// The roster of one unit.
-    pub(crate) fn one(unit: Unit, command: Command) -> Self {
+    pub(crate) fn one(member: Member) -> Self {
         let roster = Self { extent: Extent::One, ..Self::many() };
-        let policy = Arc::new(*unit.state().policy());
-        roster.insert(Member { unit, command, policy, wanted: true });
+        roster.insert(member);
         roster
     }
 
@@ -57,6 +63,11 @@ impl Roster {
     /// A copy of a member.
     pub(crate) fn get(&self, name: &str) -> Option<Member> {
         self.members().get(name).cloned()
+    }
+
+    /// The last lines of a unit, if they are captured and nowhere on the screen.
+    pub(crate) fn unseen(&self, name: &str) -> Option<LogRing> {
+        self.members().get(name).filter(|member| !member.echoed)?.ring.clone()
     }
 
     /// Calls `forget` if a unit is down and unwanted. Nobody makes it wanted meanwhile, which comes before a start.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 
 use anstream::adapter::strip_str;
@@ -18,9 +19,11 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{Form, OutputArgs, RunArgs};
 use crate::control::protocol::line;
 use crate::lines;
-use crate::roster::{Extent, Roster};
+use crate::roster::{Extent, Member, Roster};
 use crate::spec::Spec;
 use crate::state::Memory;
+use crate::streams::Opened;
+use crate::terminal::Lent;
 use crate::told::Teller;
 
 /// Supervises the command until it is down, and gives its exit status on.
@@ -46,25 +49,29 @@ fn supervise(
     // Before any other thread is started, so that all of them block these signals.
     let signals = StopSignals::new()?;
     let mut sinks = Sinks::open(args.output, Extent::One)?;
+    let Spec { command, policy, on_crash, streams } = spec;
+    let (opened, Opened { ring, echoed, terminal }) = streams.open(command.clone(), None)?;
+    // Put back on each way out of here.
+    let _lent = terminal.map(Lent::lend);
     // This program has no other children, so orphans are its to reap.
     let supervisor = Supervisor::builder().launcher(launcher).with_orphans().start()?;
-    let command = spec.command.clone();
     let unit = match &memory {
-        Some(memory) => memory.restore(&supervisor, spec)?,
-        None => supervisor.add(name, spec.command, spec.policy),
+        Some(memory) => memory.restore(&supervisor, opened, policy, on_crash)?,
+        None => supervisor.add(name, opened, policy),
     };
+    let (member, policy) = (unit.clone(), Arc::new(policy));
+    let roster =
+        Roster::one(Member { unit: member, command, policy, streams, ring, echoed, wanted: true });
     let mut events = unit.events();
-    let control = memory
-        .as_ref()
-        .map(|memory| memory.control(Roster::one(unit.clone(), command), &unit))
-        .transpose()?;
+    let control =
+        memory.as_ref().map(|memory| memory.control(roster.clone(), &unit)).transpose()?;
     unit.resume();
     let stopped = unit.clone();
     // Ends with the program: it has nothing to clean up.
     thread::Builder::new()
         .name("monitor-signals".into())
         .spawn(move || obey(&signals, &stopped))?;
-    sinks.follow(&mut events, when_down);
+    sinks.follow(&mut events, &roster, when_down);
     let status = unit.state();
     if !status.is_down() {
         return Err("the supervisor ended before the command; MONITOR_LOG=error tells why".into());
@@ -122,14 +129,19 @@ impl Sinks {
         })
     }
 
-    /// Writes down what has happened.
-    pub(crate) fn take(&mut self, notice: &Notice) {
+    /// Writes down what has happened to one of the units.
+    pub(crate) fn take(&mut self, notice: &Notice, roster: &Roster) {
         if let Some(recorder) = &mut self.recorder
             && let Err(error) = recorder.record(&notice.name, &notice.report())
         {
             say(&format_args!(
                 "monitor: --record: {error}; the record ends here, the supervision goes on"
             ));
+        }
+        if self.form == Some(Form::Text)
+            && let Some(ring) = roster.unseen(&notice.name)
+        {
+            lines::last_words(notice, &ring, self.extent).iter().for_each(|line| say(line));
         }
         for told in self.teller.tell(notice) {
             match self.form {
@@ -144,10 +156,10 @@ impl Sinks {
 
     /// Writes down what happens until the unit is down; with [`WhenDown::Stay`] until the monitor is asked to end
     /// as well.
-    fn follow(&mut self, events: &mut Events, when_down: WhenDown) {
+    fn follow(&mut self, events: &mut Events, roster: &Roster, when_down: WhenDown) {
         let mut ends = when_down == WhenDown::End;
         while let Some(notice) = events.blocking_next() {
-            self.take(&notice);
+            self.take(&notice, roster);
             ends |= matches!(notice.event, Event::StopRequested { origin: Origin::Shutdown, .. });
             if notice.status.is_down() && ends {
                 if self.form.is_none()

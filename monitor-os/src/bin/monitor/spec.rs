@@ -8,6 +8,8 @@ use monitor_os::{Command, CommandError, OnCrash};
 
 use crate::options::UnitOptions;
 use crate::policy::{OptionsError, policy};
+use crate::roster::Extent;
+use crate::streams::Streams;
 
 /// What a unit is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,14 +17,19 @@ pub(crate) struct Spec {
     pub(crate) command: Command,
     pub(crate) policy: Policy,
     pub(crate) on_crash: OnCrash,
+    pub(crate) streams: Streams,
 }
 
 impl Spec {
-    /// Puts together what was said.
+    /// Puts together what was said of the one unit of a monitor, or of one of many.
     ///
     /// # Errors
     /// The first option that does not go with the others.
-    pub(crate) fn new(options: &UnitOptions, words: Vec<OsString>) -> Result<Self, SpecError> {
+    pub(crate) fn new(
+        options: &UnitOptions,
+        words: Vec<OsString>,
+        extent: Extent,
+    ) -> Result<Self, SpecError> {
         let policy = policy(options).map_err(SpecError::Policy)?;
         let mut words = words.into_iter();
         let program = words.next().unwrap_or_default();
@@ -30,7 +37,10 @@ impl Spec {
             .map_err(|error| SpecError::Command { option: COMMAND, error })?;
         let command = with_environment(command, options)?;
         let command = with_setup(command, options)?;
-        Ok(Self { command, policy, on_crash: options.on_crash.map(Into::into).unwrap_or_default() })
+        let streams = Streams::new(options, extent)
+            .map_err(|(option, message)| SpecError::Streams { option, message })?;
+        let on_crash = options.on_crash.map(Into::into).unwrap_or_default();
+        Ok(Self { command, policy, on_crash, streams })
     }
 }
 
@@ -89,6 +99,7 @@ fn with_setup(mut command: Command, options: &UnitOptions) -> Result<Command, Sp
 pub(crate) enum SpecError {
     Policy(OptionsError),
     Command { option: &'static str, error: CommandError },
+    Streams { option: &'static str, message: &'static str },
 }
 
 impl SpecError {
@@ -96,7 +107,7 @@ impl SpecError {
     pub(crate) const fn option(&self) -> Option<&'static str> {
         match self {
             Self::Policy(error) => error.option(),
-            Self::Command { option, .. } => Some(option),
+            Self::Command { option, .. } | Self::Streams { option, .. } => Some(option),
         }
     }
 }
@@ -106,6 +117,7 @@ impl fmt::Display for SpecError {
         match self {
             Self::Policy(error) => error.fmt(f),
             Self::Command { error, .. } => error.fmt(f),
+            Self::Streams { message, .. } => f.write_str(message),
         }
     }
 }

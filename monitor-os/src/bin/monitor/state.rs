@@ -6,12 +6,12 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use monitor_os::{StateDir, StateError, Supervisor, Unit};
+use monitor_core::Policy;
+use monitor_os::{Command, OnCrash, StateDir, StateError, Supervisor, Unit};
 
 use crate::args::{RunArgs, Target};
 use crate::control::server::{Control, ControlError};
 use crate::roster::Roster;
-use crate::spec::Spec;
 
 /// Whom to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +61,13 @@ impl Memory {
         Ok(Some(Self { directory: StateDir::open(path).map_err(MemoryError::State)?, name }))
     }
 
-    pub(crate) fn restore(&self, supervisor: &Supervisor, spec: Spec) -> Result<Unit, MemoryError> {
-        let Spec { command, policy, on_crash } = spec;
+    pub(crate) fn restore(
+        &self,
+        supervisor: &Supervisor,
+        command: Command,
+        policy: Policy,
+        on_crash: OnCrash,
+    ) -> Result<Unit, MemoryError> {
         let unit =
             supervisor.restore(&self.directory, on_crash, self.name.as_str(), command, policy);
         unit.map_err(MemoryError::State)

@@ -1,32 +1,31 @@
 //! `monitor up`: many units in one process, as files say.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use monitor_core::{Origin, Policy, Signal, StopMode};
-use monitor_os::{
-    Command, Launcher, OnCrash, StateDir, StateError, StopSignals, Supervisor, Unit, remembered,
-};
+use monitor_core::{Origin, Signal, StopMode};
+use monitor_os::{Command, Launcher, StateDir, StopSignals, Supervisor, Unit, remembered};
 use rustix::process::{Resource, getrlimit};
 
 use crate::args::UpArgs;
 use crate::check_config::{WRONG, tell};
 use crate::config::{Complete, Written, read_all};
 use crate::control::server::Control;
+use crate::options::UnitOptions;
 use crate::roster::{Extent, Member, Roster};
 use crate::run::{MONITOR_FAILED, Sinks, init_log, say};
 use crate::spec::Spec;
 use crate::state::default_directory;
+use crate::streams::{Opened, Streams, StreamsError};
 
 /// Supervises what the files say until a signal ends it.
 pub(crate) fn up(args: UpArgs, launcher: &Launcher) -> ExitCode {
     init_log();
-    let units = match read_all(&args.path) {
+    let units = match read_all(&args.path, Extent::Many) {
         Ok(units) => units,
         Err(mistakes) => {
             tell(&mistakes);
@@ -48,7 +47,8 @@ fn supervise(
     launcher: &Launcher,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let room = getrlimit(Resource::Nofile).current;
-    let needed = units.len() as u64 + DESCRIPTORS;
+    let streams = units.iter().map(|unit| unit.spec.streams.descriptors()).sum::<u64>();
+    let needed = units.len() as u64 + streams + DESCRIPTORS;
     if room.is_some_and(|room| room < needed) {
         return Err(format!(
             "{} units need {needed} descriptors, and the limit is {}; raise it by `ulimit -n {needed}`",
@@ -81,7 +81,7 @@ fn supervise(
         .name("monitor-signals".into())
         .spawn(move || commanded.obey(&signals))?;
     while let Some(notice) = events.blocking_next() {
-        sinks.take(&notice);
+        sinks.take(&notice, &fleet.roster);
         if notice.status.is_down() {
             fleet.let_go(&notice.name);
         }
@@ -119,13 +119,15 @@ impl Fleet {
     /// Adds all units, and stops what an earlier monitor left and nobody wants any more.
     ///
     /// # Errors
-    /// See [`StateError`]. Nothing was started; what was taken over by then is stopped with the supervisor.
+    /// A journal or a stream cannot be opened. Nothing was started; what was taken over by then is stopped with the
+    /// supervisor.
     fn gather(&self, units: Vec<Complete>) -> Result<(), Box<dyn std::error::Error>> {
         // All journals are believed before anything is touched.
         let left = remembered(self.directory.path())?;
         let wanted: BTreeSet<_> = units.iter().map(|unit| unit.written.name.clone()).collect();
         for unit in units {
-            self.add(&unit.written.name, unit.spec)?;
+            let Written { name, .. } = unit.written;
+            self.add(&name, unit.spec).map_err(|error| format!("{name}: {error}"))?;
         }
         for gone in left.into_iter().filter(|left| !wanted.contains(&left.unit)) {
             if gone.state.phase().is_down() && gone.pid.is_none() {
@@ -133,20 +135,24 @@ impl Fleet {
                 continue;
             }
             // What was left is stopped, and no other run follows.
-            let command = Command::new("true", None::<OsString>)?;
-            let spec = Spec { command, policy: Policy::DEFAULT, on_crash: OnCrash::Adopt };
+            let spec = Spec::new(&UnitOptions::default(), vec!["true".into()], Extent::Many)?;
             self.add(&gone.unit, spec)?;
             self.dismiss(&gone.unit);
         }
         Ok(())
     }
 
-    fn add(&self, name: &str, spec: Spec) -> Result<(), StateError> {
-        let Spec { command, policy, on_crash } = spec;
-        let (supervisor, kept) = (&self.supervisor, command.clone());
-        let unit = supervisor.restore(&self.directory, on_crash, name, command, policy)?;
+    /// Adds a unit, held.
+    ///
+    /// # Errors
+    /// Its journal or a stream of it cannot be opened; nothing is added.
+    fn add(&self, name: &str, spec: Spec) -> Result<(), Box<dyn std::error::Error>> {
+        let Spec { command, policy, on_crash, streams } = spec;
+        let (opened, Opened { ring, echoed, .. }) = streams.open(command.clone(), None)?;
+        let unit = self.supervisor.restore(&self.directory, on_crash, name, opened, policy)?;
         let policy = self.roster.kept(policy);
-        self.roster.insert(Member { unit, command: kept, policy, wanted: true });
+        let wanted = true;
+        self.roster.insert(Member { unit, command, policy, streams, ring, echoed, wanted });
         Ok(())
     }
 
@@ -191,7 +197,7 @@ impl Fleet {
 
     /// Does what the files say by now, if there is no mistake in them.
     fn reload(&self) {
-        let units = match read_all(&self.path) {
+        let units = match read_all(&self.path, Extent::Many) {
             Ok(units) => units,
             Err(mistakes) => {
                 tell(&mistakes);
@@ -220,7 +226,10 @@ impl Fleet {
                 },
                 Some(member) => {
                     let changed = member.differs(&spec);
-                    self.amend(&member, spec);
+                    if let Err(error) = self.amend(&member, spec) {
+                        say(&format_args!("monitor: {name}: {error}; it is not changed"));
+                        continue;
+                    }
                     match (member.wanted, changed) {
                         (false, _) => {
                             member.unit.start();
@@ -235,31 +244,45 @@ impl Fleet {
         say(&format_args!("monitor: read the files again: {lists}"));
     }
 
-    /// Gives a unit what the files say by now: the policy at once, the command with its next run.
-    fn amend(&self, member: &Member, spec: Spec) {
-        let unit = member.unit.clone();
-        if member.command != spec.command {
-            unit.set_command(spec.command.clone());
-        }
+    /// Gives a unit what the files say by now: the policy at once, the command and its streams with its next run.
+    ///
+    /// # Errors
+    /// The streams cannot be opened; nothing is changed.
+    fn amend(&self, member: &Member, spec: Spec) -> Result<(), StreamsError> {
+        let Member { unit, ring, echoed, .. } = member.clone();
+        let Spec { command, policy, on_crash: _, streams } = spec;
+        let (ring, echoed) = if member.runs(&command, &streams) {
+            (ring, echoed)
+        } else {
+            let (opened, Opened { ring, echoed, .. }) = streams.open(command.clone(), ring)?;
+            unit.set_command(opened);
+            (ring, echoed)
+        };
         // One that a user has set is not the files', and stays until these change.
-        if *member.policy != spec.policy {
-            unit.set_policy(spec.policy);
+        if *member.policy != policy {
+            unit.set_policy(policy);
         }
-        let Spec { command, policy, on_crash: _ } = spec;
         let policy = self.roster.kept(policy);
-        self.roster.insert(Member { unit, command, policy, wanted: true });
+        let wanted = true;
+        self.roster.insert(Member { unit, command, policy, streams, ring, echoed, wanted });
+        Ok(())
     }
 }
 
 impl Member {
     /// What of it the files say otherwise; `None` if nothing.
     fn differs(&self, spec: &Spec) -> Option<&'static str> {
-        match (self.command == spec.command, *self.policy == spec.policy) {
+        match (self.runs(&spec.command, &spec.streams), *self.policy == spec.policy) {
             (true, true) => None,
             (true, false) => Some("policy"),
             (false, true) => Some("command, from its next run on"),
             (false, false) => Some("policy; command, from its next run on"),
         }
+    }
+
+    /// Whether its runs are of this command, on these streams.
+    fn runs(&self, command: &Command, streams: &Streams) -> bool {
+        (&self.command, &self.streams) == (command, streams)
     }
 }
 

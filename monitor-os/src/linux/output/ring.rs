@@ -15,7 +15,6 @@ pub struct LogRing(Same<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    bytes_max: usize,
     kept: Mutex<Kept>,
     /// The number of the next line.
     end: watch::Sender<u64>,
@@ -23,6 +22,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Kept {
+    bytes_max: usize,
     lines: VecDeque<Line>,
     bytes: usize,
     /// The number of the first line that is kept.
@@ -34,8 +34,15 @@ impl LogRing {
     /// length.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        let end = watch::Sender::new(0);
-        Self(Same::new(Shared { bytes_max, kept: Mutex::default(), end }))
+        let kept = Mutex::new(Kept { bytes_max, ..Kept::default() });
+        Self(Same::new(Shared { kept, end: watch::Sender::new(0) }))
+    }
+
+    /// Keeps at most so many bytes from now on.
+    pub fn keep(&self, bytes_max: usize) {
+        let mut kept = self.kept();
+        kept.bytes_max = bytes_max;
+        kept.drop_old();
     }
 
     /// The number of the first line that is kept.
@@ -79,11 +86,7 @@ impl LogRing {
         let mut kept = self.kept();
         kept.bytes += cost(&line);
         kept.lines.push_back(line);
-        while kept.bytes > self.0.bytes_max && kept.lines.len() > 1 {
-            let dropped = kept.lines.pop_front();
-            kept.bytes -= dropped.as_ref().map_or(0, cost);
-            kept.first += 1;
-        }
+        kept.drop_old();
     }
 
     /// Tells those who wait of all lines so far.
@@ -97,6 +100,16 @@ impl LogRing {
     /// A panic elsewhere leaves the lines whole.
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn drop_old(&mut self) {
+        while self.bytes > self.bytes_max && self.lines.len() > 1 {
+            let dropped = self.lines.pop_front();
+            self.bytes -= dropped.as_ref().map_or(0, cost);
+            self.first += 1;
+        }
     }
 }
 
@@ -136,6 +149,8 @@ mod tests {
         assert_eq!(ring.get(7), Some(line("7")));
         assert_eq!(ring.get(10), None);
         assert_eq!(ring.lines(), [line("7"), line("8"), line("9")]);
+        ring.keep(2 * cost(&line("0")));
+        assert_eq!(ring.lines(), [line("8"), line("9")]);
         let long = line(&"x".repeat(1000));
         ring.push(long.clone());
         assert_eq!(ring.lines(), [long]);

@@ -1,0 +1,382 @@
+//! Where the standard streams of the command lead, as it was said, and opened.
+
+use std::fmt;
+use std::io;
+use std::num::{NonZeroU16, NonZeroU64};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use monitor_os::{
+    Capture, Command, Form, Input, InputSource, LogRing, LogSink, Output, Rotation, Slow, Terminal,
+};
+
+use crate::options::UnitOptions;
+use crate::roster::Extent;
+use crate::terminal;
+
+/// What was said of the streams of a unit. Nothing is opened yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Streams {
+    stdin: From,
+    stdout: To,
+    stderr: To,
+    tty: bool,
+    log: Option<PathBuf>,
+    rotation: Option<Rotation>,
+    prefix: bool,
+    echo: bool,
+    ring_bytes: usize,
+    slow: Slow,
+}
+
+/// What belongs to the streams that were opened.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    /// The last lines, if anything is captured.
+    pub(crate) ring: Option<LogRing>,
+    /// Whether they are on the screen already.
+    pub(crate) echoed: bool,
+    /// The terminal of the command, if it has one.
+    pub(crate) terminal: Option<Terminal>,
+}
+
+impl Streams {
+    /// Puts together what was said of the one unit of a monitor, or of one of many.
+    ///
+    /// # Errors
+    /// The option that does not go with the others, and why.
+    pub(crate) fn new(
+        options: &UnitOptions,
+        extent: Extent,
+    ) -> Result<Self, (&'static str, &'static str)> {
+        let tty = options.tty.unwrap_or(false);
+        let many = extent == Extent::Many;
+        if tty && many {
+            return Err((
+                "tty",
+                "the terminal of the monitor can be lent to one command only; run it by `monitor run`",
+            ));
+        }
+        if many && options.stdin == Some(From::Pipe) {
+            return Err((
+                "stdin",
+                "the input of the monitor can feed one command only; write null or file:PATH",
+            ));
+        }
+        let log = options.log.clone();
+        let wanted = tty
+            || log.is_some()
+            || options.log_ring.is_some()
+            || options.log_prefix == Some(true)
+            || options.log_echo.is_some();
+        let default = if wanted { To::Log } else { To::Inherit };
+        let stdout = options.stdout.clone().unwrap_or_else(|| default.clone());
+        let stderr = options.stderr.clone().unwrap_or(default);
+        if stdout == To::Stdout {
+            return Err((
+                "stdout",
+                "it cannot lead to itself; write inherit, null, log or file:PATH",
+            ));
+        }
+        let separate =
+            options.stdin.is_some() || options.stdout.is_some() || options.stderr.is_some();
+        if tty && separate {
+            return Err((
+                "tty",
+                "a terminal takes the place of stdin, stdout and stderr; leave them out",
+            ));
+        }
+        if options.log_rotate.is_some() && log.is_none() {
+            return Err(("log-rotate", "there is no file to rotate; name it by log"));
+        }
+        let captured = stdout == To::Log || stderr == To::Log;
+        if (log.is_some() || options.log_slow.is_some()) && !captured {
+            return Err((
+                "log",
+                "neither stdout nor stderr leads to the log; write log for one of them",
+            ));
+        }
+        Ok(Self {
+            stdin: options.stdin.clone().unwrap_or(if many { From::Null } else { From::Inherit }),
+            stdout,
+            stderr,
+            tty,
+            rotation: options.log_rotate,
+            prefix: options.log_prefix.unwrap_or(false),
+            echo: options.log_echo.unwrap_or_else(|| log.is_none()),
+            ring_bytes: options.log_ring.map_or(RING_BYTES, |size| size.0),
+            slow: options.log_slow.map_or(Slow::Block, Into::into),
+            log,
+        })
+    }
+
+    /// Opens what the command is to have. `ring` has the lines that it printed before its streams were changed.
+    ///
+    /// # Errors
+    /// The log file or a stream of the monitor cannot be opened.
+    pub(crate) fn open(
+        &self,
+        mut command: Command,
+        ring: Option<LogRing>,
+    ) -> Result<(Command, Opened), StreamsError> {
+        let mut opened = Opened { ring, ..Opened::default() };
+        let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(StreamsError::Own);
+        if self.tty {
+            let source = own(io::stdin().as_fd())?;
+            command = command.with_input(Input::Piped(InputSource::new(source)));
+            let mut capture = self.capture(&mut opened)?;
+            let echo = LogSink::descriptor(own(io::stdout().as_fd())?, Form::Raw);
+            capture = capture.to_sink(echo);
+            let terminal = Terminal::new(terminal::size());
+            opened.terminal = Some(terminal.clone());
+            return Ok((command.on_terminal(terminal, capture), opened));
+        }
+        command = match &self.stdin {
+            From::Inherit => command,
+            From::Null => command.with_input(Input::Null),
+            From::File(path) => command.with_input(Input::File(path.clone())),
+            From::Pipe => {
+                let source = InputSource::new(own(io::stdin().as_fd())?);
+                command.with_input(Input::Piped(source))
+            }
+        };
+        let log = if self.stdout == To::Log || self.stderr == To::Log {
+            Some(self.capture(&mut opened)?)
+        } else {
+            None
+        };
+        let lead = |to: &To, own_stream: BorrowedFd<'_>| {
+            Ok(match to {
+                To::Inherit | To::Stdout => Output::Inherit,
+                To::Null => Output::Null,
+                To::File(path) => Output::File(path.clone()),
+                To::Log => {
+                    let mut capture = log.clone().unwrap_or_default();
+                    if self.echo {
+                        let form = if self.prefix { Form::Prefixed } else { Form::Raw };
+                        capture = capture.to_sink(LogSink::descriptor(own(own_stream)?, form));
+                    }
+                    Output::Captured(capture)
+                }
+            })
+        };
+        command = command.with_output(lead(&self.stdout, io::stdout().as_fd())?);
+        command = match &self.stderr {
+            To::Stdout => command.with_joined_error(),
+            to @ (To::Inherit | To::Null | To::Log | To::File(_)) => {
+                command.with_error(lead(to, io::stderr().as_fd())?)
+            }
+        };
+        Ok((command, opened))
+    }
+
+    /// How many descriptors they take at most, beside those of a start.
+    pub(crate) fn descriptors(&self) -> u64 {
+        let captured = [&self.stdout, &self.stderr].into_iter().filter(|to| **to == To::Log);
+        // Both ends of a pipe, and where it is echoed.
+        3 * captured.count() as u64 + u64::from(self.log.is_some())
+    }
+
+    /// What both streams have in common.
+    fn capture(&self, opened: &mut Opened) -> Result<Capture, StreamsError> {
+        let ring = opened.ring.get_or_insert_with(|| LogRing::new(self.ring_bytes)).clone();
+        ring.keep(self.ring_bytes);
+        opened.echoed = self.echo || self.tty;
+        let mut capture = Capture::new().to_ring(ring).when_slow(self.slow);
+        if let Some(path) = &self.log {
+            let form = if self.prefix { Form::Prefixed } else { Form::Lines };
+            let file = LogSink::file(path.clone(), self.rotation, form);
+            let failed = |source| StreamsError::Log { path: path.clone(), source };
+            capture = capture.to_sink(file.map_err(failed)?);
+        }
+        Ok(capture)
+    }
+}
+
+/// Why streams could not be opened.
+#[derive(Debug)]
+pub(crate) enum StreamsError {
+    /// The log file.
+    Log { path: PathBuf, source: io::Error },
+    /// A stream of the monitor.
+    Own(io::Error),
+}
+
+impl fmt::Display for StreamsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log { path, source } => {
+                write!(f, "--log: cannot write {}: {source}; correct it", path.display())
+            }
+            Self::Own(source) => {
+                write!(f, "a standard stream of the monitor is not usable: {source}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StreamsError {}
+
+/// Where an input comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    Inherit,
+    Null,
+    Pipe,
+    File(PathBuf),
+}
+
+impl FromStr for From {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "inherit" => Ok(Self::Inherit),
+            "null" => Ok(Self::Null),
+            "pipe" => Ok(Self::Pipe),
+            text => path(text).map(Self::File).ok_or("write inherit, null, pipe or file:PATH"),
+        }
+    }
+}
+
+/// Where an output leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    Inherit,
+    Null,
+    Log,
+    Stdout,
+    File(PathBuf),
+}
+
+impl FromStr for To {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "inherit" => Ok(Self::Inherit),
+            "null" => Ok(Self::Null),
+            "log" => Ok(Self::Log),
+            "stdout" => Ok(Self::Stdout),
+            text => path(text)
+                .map(Self::File)
+                .ok_or("write inherit, null, log, file:PATH, or for stderr stdout"),
+        }
+    }
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    text.strip_prefix("file:").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// What happens while a log takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhenSlow {
+    /// The command waits when its pipe is full
+    Block,
+    /// New lines are dropped; a line says how many
+    Drop,
+}
+
+impl std::convert::From<WhenSlow> for Slow {
+    fn from(slow: WhenSlow) -> Self {
+        match slow {
+            WhenSlow::Block => Self::Block,
+            WhenSlow::Drop => Self::DropNewest,
+        }
+    }
+}
+
+/// A number of bytes: `4096`, `64K`, `10M`, `1G`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) usize);
+
+impl FromStr for Size {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let shift = match text.as_bytes().last() {
+            Some(b'K') => 10,
+            Some(b'M') => 20,
+            Some(b'G') => 30,
+            Some(_) | None => 0,
+        };
+        let digits = if shift == 0 { text } else { text.get(..text.len() - 1).unwrap_or_default() };
+        let size = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+        size.map(Self).ok_or("write bytes such as 4096, 64K, 10M or 1G")
+    }
+}
+
+/// Reads `SIZE:COUNT`.
+pub(crate) fn rotation(text: &str) -> Result<Rotation, &'static str> {
+    let parts = text.split_once(':').and_then(|(size, kept)| {
+        let size = size.parse::<Size>().ok()?;
+        let size_bytes = NonZeroU64::new(u64::try_from(size.0).ok()?)?;
+        Some(Rotation { size_bytes, kept: kept.parse::<NonZeroU16>().ok()? })
+    });
+    parts.ok_or("write SIZE:COUNT, such as 10M:5, for 5 old files of at most 10 MiB")
+}
+
+const RING_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_rotations_are_read() {
+        for (text, size) in
+            [("0", 0), ("4096", 4096), ("64K", 65536), ("2M", 2 << 20), ("1G", 1 << 30)]
+        {
+            assert_eq!(text.parse(), Ok(Size(size)));
+        }
+        for text in ["", "K", "1T", "-1", "64 K", "99999999999G"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        assert_eq!(
+            rotation("10M:5").map(|r| (r.size_bytes.get(), r.kept.get())),
+            Ok((10 << 20, 5))
+        );
+        for text in ["10M", "10M:0", "0:5", "10M:x", ":"] {
+            assert!(rotation(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn places_are_read() {
+        assert_eq!("file:/x y".parse(), Ok(To::File("/x y".into())));
+        assert_eq!("pipe".parse(), Ok(From::Pipe));
+        for text in ["", "file:", "/x", "pipe"] {
+            assert!(text.parse::<To>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_named() {
+        let options = UnitOptions::default;
+        for (options, option) in [
+            (UnitOptions { stdout: Some(To::Stdout), ..options() }, "stdout"),
+            (UnitOptions { tty: Some(true), stdout: Some(To::Log), ..options() }, "tty"),
+            (UnitOptions { log_rotate: rotation("1M:1").ok(), ..options() }, "log-rotate"),
+            (UnitOptions { log_slow: Some(WhenSlow::Drop), ..options() }, "log"),
+        ] {
+            assert_eq!(Streams::new(&options, Extent::One).unwrap_err().0, option);
+        }
+        for (options, option) in [
+            (UnitOptions { tty: Some(true), ..options() }, "tty"),
+            (UnitOptions { stdin: Some(From::Pipe), ..options() }, "stdin"),
+        ] {
+            assert!(Streams::new(&options, Extent::One).is_ok());
+            assert_eq!(Streams::new(&options, Extent::Many).unwrap_err().0, option);
+        }
+        let streams = Streams::new(&options(), Extent::One).unwrap();
+        assert_eq!((streams.stdout, streams.stderr), (To::Inherit, To::Inherit));
+        assert_eq!(streams.stdin, From::Inherit);
+        assert_eq!(Streams::new(&options(), Extent::Many).unwrap().stdin, From::Null);
+        let options = UnitOptions { log: Some("/x".into()), ..options() };
+        let streams = Streams::new(&options, Extent::One).unwrap();
+        assert_eq!((streams.stdout, streams.echo), (To::Log, false));
+    }
+}

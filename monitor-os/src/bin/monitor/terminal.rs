@@ -1,0 +1,62 @@
+//! The terminal of the monitor, lent to the command that runs on one of its own.
+
+use std::io::stdin;
+use std::thread;
+
+use monitor_os::{Terminal, TerminalSize};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
+use rustix::termios::{OptionalActions, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+
+/// Keys go to the command as they are, until this is dropped, which puts the terminal back.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    before: Option<Termios>,
+}
+
+impl Lent {
+    /// Lends the terminal, if the standard input is one, and lets the command's follow its size. No other thread
+    /// may have been started that does not block SIGWINCH.
+    pub(crate) fn lend(to: Terminal) -> Self {
+        let before = tcgetattr(stdin()).ok();
+        if let Some(before) = &before {
+            let mut raw = before.clone();
+            raw.make_raw();
+            // The monitor's own lines begin at the left, and those of the command are not changed by it.
+            raw.output_modes |= before.output_modes & (OutputModes::OPOST | OutputModes::ONLCR);
+            tcsetattr(stdin(), OptionalActions::Flush, &raw).ok();
+            let mut resized = SigSet::empty();
+            resized.add(Signal::SIGWINCH);
+            // Without either the command keeps the size that it had.
+            if resized.thread_block().is_ok()
+                && let Ok(signals) = SignalFd::new(&resized)
+            {
+                let follow = move || {
+                    while signals.read_signal().is_ok() {
+                        to.resize(size());
+                    }
+                };
+                // Ends with the program: it has nothing to clean up.
+                drop(thread::Builder::new().name("monitor-size".into()).spawn(follow));
+            }
+        }
+        Self { before }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            // A terminal that is gone needs nothing.
+            tcsetattr(stdin(), OptionalActions::Flush, before).ok();
+        }
+    }
+}
+
+/// The size of the monitor's terminal; nothing is known of another input.
+pub(crate) fn size() -> TerminalSize {
+    tcgetwinsize(stdin()).map_or_else(
+        |_| TerminalSize::default(),
+        |size| TerminalSize { rows: size.ws_row, columns: size.ws_col },
+    )
+}
