@@ -101,7 +101,7 @@ fn exit_does_not_wait_for_the_end_of_the_output() {
     for policy in ["restart=no scope=process", "restart=no scope=group"] {
         let scene = Scene::new();
         let ring = LogRing::new(4096);
-        let other = "echo > up; until test -e go; do sleep 0.01; done; echo later; exec sleep 1000";
+        let other = "until test -e go; do sleep 0.01; done; echo later; exec sleep 1000";
         let script = format!(
             "setsid sh -c 'echo $$ > pid; {other}' & until test -s pid; do :; done; echo now; exit 3"
         );
@@ -325,7 +325,7 @@ fn input_is_a_pipe_for_each_run() {
     let (source, mut writer) =
         pipe_with(PipeFlags::CLOEXEC).map(|(r, w)| (r, File::from(w))).unwrap();
     // What the run left open ends all the same.
-    let other = "until test -e go; do sleep 0.01; done; cat; echo end >> ends";
+    let other = "echo > up; until test -e go; do sleep 0.01; done; cat; echo end >> ends";
     let script = format!(
         "exec 3<&0; setsid sh -c '{other}' <&3 > /dev/null &
          until test -e up; do :; done; rm up; read -r line; echo $line >> got

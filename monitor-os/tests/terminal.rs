@@ -1,0 +1,101 @@
+//! `monitor run --tty` on a terminal of the tests' own.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+/// A monitor on a terminal, of which this is the other side.
+struct Scene {
+    master: File,
+    /// Kept, so that the terminal outlives the monitor.
+    slave: OwnedFd,
+    monitor: Child,
+    shown: String,
+}
+
+impl Scene {
+    /// The command has no terminal but its own; the monitor has a session of its own, so that the size of its
+    /// terminal is told to it.
+    fn start(script: &str) -> Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).unwrap();
+        unlockpt(&master).unwrap();
+        let slave = ioctl_tiocgptpeer(&master, flags).unwrap();
+        resize(&master, 24, 80);
+        let stream = || Stdio::from(slave.try_clone().unwrap());
+        let monitor = Command::new("setsid")
+            .args(["--ctty", "--wait", "env", "--default-signal=HUP,INT,TERM"])
+            .args([env!("CARGO_BIN_EXE_monitor"), "run", "--quiet", "--restart", "no", "--tty"])
+            .args(["--", "sh", "-c", script])
+            .stdin(stream())
+            .stdout(stream())
+            .stderr(stream())
+            .spawn()
+            .unwrap();
+        Self { master: master.into(), slave, monitor, shown: String::new() }
+    }
+
+    /// Reads what is shown up to `word`.
+    fn wait_for(&mut self, word: &str) {
+        while !self.shown.contains(word) {
+            let mut portion = [0; 4096];
+            let count = self.master.read(&mut portion).unwrap();
+            self.shown += &String::from_utf8_lossy(&portion[..count]);
+        }
+    }
+
+    fn type_in(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        self.monitor.wait().unwrap().code()
+    }
+}
+
+fn resize(master: &OwnedFd, rows: u16, columns: u16) {
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(master, size).unwrap();
+}
+
+/// Goal: keys go to the command, which has a terminal of the same size that follows, and what it prints comes back;
+/// afterwards the terminal is as it was.
+#[test]
+fn command_has_a_terminal_that_follows_ours() {
+    let script = "tty; stty size; trap 'stty size; echo resized' WINCH; echo up
+                  while ! read -r line; do :; done; echo got $line; exit 7";
+    let mut scene = Scene::start(script);
+    let before = tcgetattr(&scene.slave).unwrap();
+    assert!(before.local_modes.contains(LocalModes::ICANON | LocalModes::ECHO));
+    scene.wait_for("up\r");
+    assert!(scene.shown.contains("/dev/pts/"), "{}", scene.shown);
+    assert!(scene.shown.contains("24 80"), "{}", scene.shown);
+    let raw = tcgetattr(&scene.slave).unwrap();
+    assert!(!raw.local_modes.contains(LocalModes::ICANON));
+    resize(&OwnedFd::from(scene.master.try_clone().unwrap()), 50, 132);
+    // A shell may end its read by the signal, or only after it: it is woken by a line either way.
+    scene.type_in("typed\r");
+    scene.wait_for("got typed");
+    assert!(scene.shown.contains("50 132"), "{}", scene.shown);
+    // Once by the echo of its terminal, once by the command.
+    assert_eq!(scene.shown.matches("typed").count(), 2, "{}", scene.shown);
+    assert_eq!(scene.code(), Some(7));
+    assert_eq!(tcgetattr(&scene.slave).unwrap().local_modes, before.local_modes);
+}
+
+/// Goal: the keys of the command's terminal make signals there, and what it prints last is not lost (pitfall 42).
+#[test]
+fn interrupt_is_the_commands_and_its_last_words_are_shown() {
+    let mut scene =
+        Scene::start("trap 'seq 1 5000; exit 4' INT; echo up; while :; do sleep 0.01; done");
+    scene.wait_for("up\r");
+    scene.type_in("\u{3}");
+    scene.wait_for("\n5000\r");
+    assert_eq!(scene.code(), Some(4));
+}
