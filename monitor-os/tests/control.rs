@@ -568,3 +568,97 @@ fn what_stands_in_the_way_of_the_socket_is_told() {
     assert_eq!(code(&output), 125);
     assert!(stderr(&output).contains("cannot listen at"), "{}", stderr(&output));
 }
+
+/// Goal: what was printed is shown, by stream and by number, over runs, and what comes then.
+#[test]
+fn logs_show_what_is_kept_and_follow() {
+    let scene = Scene::new();
+    let script = "echo one; echo err >&2; printf 'b\\377d\\n'; echo up > up
+                  until test -e more; do sleep 0.01; done; rm more; echo two; exit 1";
+    // Not by the shell of the scene, which throws standard error away.
+    let own = ["--state", &scene.state, "--cwd", scene.directory.path().to_str().unwrap()];
+    let options =
+        ["--stdout", "log", "--stderr", "log", "--log-echo=false", "--backoff-initial", "1ms"];
+    let shell = ["--", "sh", "-c", script];
+    let mut running = Running::start(&[&own[..], &options, &shell].concat());
+    running.wait_for("started #1");
+    scene.mark("up");
+    until(|| stdout_bytes(&scene, &["logs", "--stdout"]) == b"one\nb\xffd\n");
+    until(|| stdout_bytes(&scene, &["logs", "--stderr"]) == b"err\n");
+    // Between two pipes there is no order.
+    assert_eq!(stdout_bytes(&scene, &["logs"]).len(), b"one\nerr\nb\xffd\n".len());
+    assert_eq!(stdout_bytes(&scene, &["logs", "--stdout", "-n", "1"]), b"b\xffd\n");
+    assert_eq!(stdout_bytes(&scene, &["logs", "-n", "0"]), b"");
+    let stamped = String::from_utf8(stdout_bytes(&scene, &["logs", "-t", "--stderr"])).unwrap();
+    assert!(stamped.contains('T') && stamped.ends_with("Z stderr err\n"), "{stamped}");
+    let mut follower = scene
+        .command(&["logs", "-f", "-n", "1", "--stdout"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap());
+    let mut line = Vec::new();
+    lines.read_until(b'\n', &mut line).unwrap();
+    assert_eq!(line, b"b\xffd\n");
+    fs::write(scene.path("more"), "").unwrap();
+    let mut next = || {
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!(next(), "two\n");
+    assert_eq!(next(), "one\n");
+    running.signal("TERM");
+    running.finish();
+    follower.wait().unwrap();
+}
+
+fn stdout_bytes(scene: &Scene, args: &[&str]) -> Vec<u8> {
+    let output = scene.ask(args);
+    assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
+    output.stdout
+}
+
+/// Goal: who follows and does not read is in nobody's way, and is told how much is missing.
+#[test]
+fn slow_follower_of_logs_is_told_what_it_missed() {
+    let scene = Scene::new();
+    let script = "echo first; until test -e more; do sleep 0.01; done; seq 1 200000; echo up > up; sleep 1000";
+    let options = ["--log-echo=false", "--log-ring", "16K"];
+    let running = scene.start(&options, script, "started #1");
+    let mut stream = scene.connect();
+    let ask = r#"{"version":1,"ask":{"logs":{"follow":true,"last":null,"stream":null}}}"#;
+    stream.write_all(format!("{ask}\n").as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream);
+    assert_eq!(answer(&mut lines)["answer"]["printed"]["text"], "first");
+    fs::write(scene.path("more"), "").unwrap();
+    scene.mark("up");
+    let (mut seen, mut missed) = (0_u64, 0_u64);
+    loop {
+        let answer = answer(&mut lines);
+        if let Some(count) = answer["answer"]["missed"].as_u64() {
+            missed += count;
+            continue;
+        }
+        seen += 1;
+        let number: u64 = answer["answer"]["printed"]["text"].as_str().unwrap().parse().unwrap();
+        assert_eq!(number, seen + missed);
+        if number == 200_000 {
+            break;
+        }
+    }
+    assert!(missed > 0);
+    running.signal("TERM");
+    running.finish();
+}
+
+#[test]
+fn logs_of_what_is_not_captured_are_refused() {
+    let scene = Scene::new();
+    let running = scene.start(&[], SERVE, "started #1");
+    let output = scene.ask(&["logs"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("--log FILE"), "{}", stderr(&output));
+    running.signal("TERM");
+    running.finish();
+}

@@ -48,6 +48,8 @@ pub(crate) enum Task {
     Completions(CompletionsArgs),
     /// Print a manual page, or write all of them
     Man(ManArgs),
+    /// Show what the command printed, of which the monitor keeps the last lines
+    Logs(LogsArgs),
     /// Show what happened, of which the monitor keeps the last 256 steps
     Events(EventsArgs),
 }
@@ -152,6 +154,37 @@ pub(crate) struct SetArgs {
 
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+/// Shows what the command printed, as it printed it, if that is captured: see --log of `monitor run`.
+///
+/// The monitor keeps the last 64 KiB, or what --log-ring says. Who reads more slowly than lines come holds nobody
+/// up, and is told how many are missing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ASK_HELP)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Go on with what is printed, until the monitor ends
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+
+    /// Begin with so many of the last lines [default: all that are kept]
+    #[arg(long, short = 'n', value_name = "COUNT")]
+    pub(crate) lines: Option<u32>,
+
+    /// Show standard output only
+    #[arg(long, conflicts_with = "stderr")]
+    pub(crate) stdout: bool,
+
+    /// Show standard error only
+    #[arg(long)]
+    pub(crate) stderr: bool,
+
+    /// Write the time and the stream before each line
+    #[arg(long, short)]
+    pub(crate) timestamps: bool,
 }
 
 /// Shows what happened, of which the monitor keeps the last 256 steps.

@@ -1,16 +1,16 @@
 //! The commands that ask a running monitor.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use monitor_os::remembered;
 use serde::Serialize;
 
-use crate::args::{EventsArgs, StatusArgs};
+use crate::args::{EventsArgs, LogsArgs, StatusArgs};
 use crate::control::client::{AskError, Asked, Patience};
-use crate::control::protocol::{Ask, Heard, Reply, Stopped, line};
+use crate::control::protocol::{Ask, Heard, Reply, Stopped, Text, Which, line};
 use crate::lines::{self, RunsOn};
 use crate::roster::Extent;
 use crate::run::{put, say};
@@ -36,6 +36,7 @@ pub(crate) fn status(args: &StatusArgs) -> ExitCode {
         | Reply::Stopped(_)
         | Reply::StoppedUnit { .. }
         | Reply::Told(_)
+        | Reply::Printed(_)
         | Reply::Missed(_)
         | Reply::End
         | Reply::Refused(_) => Err(odd()),
@@ -68,6 +69,55 @@ pub(crate) fn events(args: &EventsArgs) -> ExitCode {
                 | Reply::Heard(_)
                 | Reply::Stopped(_)
                 | Reply::StoppedUnit { .. }
+                | Reply::Printed(_)
+                | Reply::Refused(_) => return Err(odd()),
+            }
+        }
+    })
+}
+
+/// `monitor logs`.
+pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
+    with_whom(args.target.whom(), |whom| {
+        let patience = if args.follow { Patience::Endless } else { Patience::Short };
+        let stream = match (args.stdout, args.stderr) {
+            (true, _) => Some(Which::Stdout),
+            (_, true) => Some(Which::Stderr),
+            (false, false) => None,
+        };
+        let question = Ask::Logs { follow: args.follow, last: args.lines, stream };
+        let mut asked = ask(whom, question, patience)?;
+        // Its bytes are the command's: nothing is done to its colours.
+        let mut shown = io::stdout().lock();
+        loop {
+            match asked.next()? {
+                Reply::Printed(printed) => {
+                    if args.timestamps {
+                        let stream = match printed.stream {
+                            Which::Stdout => "stdout",
+                            Which::Stderr => "stderr",
+                        };
+                        write!(shown, "{} {stream} ", printed.at)?;
+                    }
+                    shown.write_all(match &printed.text {
+                        Text::Utf8(text) => text.as_bytes(),
+                        Text::Bytes(bytes) => bytes,
+                    })?;
+                    if printed.ends || args.timestamps {
+                        shown.write_all(b"\n")?;
+                    }
+                    shown.flush()?;
+                }
+                Reply::Missed(count) => {
+                    say(&format_args!("monitor: {count} lines are not kept any more"));
+                }
+                Reply::End => return Ok(DONE),
+                Reply::Status(_)
+                | Reply::Overview(_)
+                | Reply::Heard(_)
+                | Reply::Stopped(_)
+                | Reply::StoppedUnit { .. }
+                | Reply::Told(_)
                 | Reply::Refused(_) => return Err(odd()),
             }
         }
@@ -101,6 +151,7 @@ pub(crate) fn stop(whom: Result<Whom, MemoryError>, patience: Patience) -> ExitC
                 | Reply::Overview(_)
                 | Reply::Heard(_)
                 | Reply::Told(_)
+                | Reply::Printed(_)
                 | Reply::Missed(_)
                 | Reply::Refused(_) => return Err(odd()),
             }
@@ -161,6 +212,7 @@ fn each(whom: &Whom, question: Ask, show: impl Fn(&Heard) -> (String, u8)) -> Re
             | Reply::Stopped(_)
             | Reply::StoppedUnit { .. }
             | Reply::Told(_)
+            | Reply::Printed(_)
             | Reply::Missed(_)
             | Reply::Refused(_) => return Err(odd()),
         }
@@ -200,6 +252,7 @@ fn wish(whom: &Whom, ask: Ask) -> Result<Heard, Trouble> {
         | Reply::Stopped(_)
         | Reply::StoppedUnit { .. }
         | Reply::Told(_)
+        | Reply::Printed(_)
         | Reply::Missed(_)
         | Reply::End
         | Reply::Refused(_) => Err(odd()),

@@ -74,6 +74,7 @@ fn main() -> ExitCode {
             Err(error) => wrong("set", error),
         },
         Task::Events(args) => ask::events(&args),
+        Task::Logs(args) => ask::logs(&args),
     }
 }
 

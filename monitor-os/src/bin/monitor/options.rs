@@ -143,13 +143,13 @@ pub(crate) struct UnitOptions {
     #[arg(long, value_name = "N", help_heading = "Process", allow_negative_numbers = true)]
     pub(crate) oom_score: Option<i16>,
 
-    /// Where its standard input comes from: inherit, null, file:PATH, or pipe, which is a new one for each run, fed
-    /// from that of the monitor [default: inherit, of `monitor up` null]
+    /// Where its standard input comes from: inherit, null, file: and a path, or pipe, which is a new one for each
+    /// run, fed from that of the monitor [default: inherit, of `monitor up` null]
     #[arg(long, value_name = "FROM", help_heading = "Streams")]
     pub(crate) stdin: Option<From>,
 
-    /// Where its standard output leads: inherit, null, file:PATH (it appends by itself), or log [default: log with
-    /// one of the options below, else inherit]
+    /// Where its standard output leads: inherit, null, file: and a path (the command appends by itself), or
+    /// log [default: log with one of the options below, else inherit]
     #[arg(long, value_name = "TO", help_heading = "Streams")]
     pub(crate) stdout: Option<To>,
 

@@ -13,7 +13,8 @@
 
 use std::fmt;
 
-use monitor_os::{StopResult, Survivor};
+use humantime::format_rfc3339_micros;
+use monitor_os::{Line, StopResult, Stream, Survivor};
 use serde::{Deserialize, Serialize};
 
 use super::report::{Overview, Report};
@@ -63,6 +64,15 @@ pub(crate) enum Ask {
         /// Whether to answer when it is over.
         wait: bool,
     },
+    /// What it printed; answered by any number of [`Reply::Printed`] and [`Reply::Missed`], then [`Reply::End`].
+    Logs {
+        /// Whether to go on with what is printed until the monitor ends.
+        follow: bool,
+        /// With how many of the last lines to begin; with all that are kept if it is absent.
+        last: Option<u32>,
+        /// `stdout` or `stderr`; both if it is absent.
+        stream: Option<Which>,
+    },
     /// What happened; answered by any number of [`Reply::Told`] and [`Reply::Missed`], then [`Reply::End`].
     Events {
         /// Whether to go on with what happens until the monitor ends.
@@ -98,12 +108,65 @@ pub(crate) enum Reply {
     },
     /// Something that happened.
     Told(Box<Told>),
+    /// A line that the command printed.
+    Printed(Box<Printed>),
     /// So many entries are not kept any more: the client was slower than they came, or came too late.
     Missed(u64),
     /// Everything was told.
     End,
     /// Nothing was done.
     Refused(Refusal),
+}
+
+/// A line that the command printed, or a piece of one that is very long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Printed {
+    /// By the clock on the wall, in the form of RFC 3339.
+    pub(crate) at: String,
+    pub(crate) run: u32,
+    pub(crate) stream: Which,
+    /// Without the newline.
+    pub(crate) text: Text,
+    /// Whether the line ends here.
+    pub(crate) ends: bool,
+}
+
+/// A text, or the bytes of what is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Text {
+    Utf8(String),
+    Bytes(Vec<u8>),
+}
+
+/// Where it was printed: [`Stream`] on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Which {
+    Stdout,
+    Stderr,
+}
+
+impl From<Stream> for Which {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Stdout => Self::Stdout,
+            Stream::Stderr => Self::Stderr,
+        }
+    }
+}
+
+impl Printed {
+    pub(crate) fn new(line: Line) -> Self {
+        let text = String::from_utf8(line.text.into_vec());
+        Self {
+            at: format_rfc3339_micros(line.at).to_string(),
+            run: line.run.as_u32(),
+            stream: line.stream.into(),
+            text: text.map_or_else(|error| Text::Bytes(error.into_bytes()), Text::Utf8),
+            ends: line.ends,
+        }
+    }
 }
 
 /// How the machine took a wish.
@@ -249,6 +312,7 @@ mod tests {
             Ask::Set { rules },
             Ask::Stop { wait: true },
             Ask::Events { follow: false },
+            Ask::Logs { follow: true, last: Some(3), stream: Some(Which::Stderr) },
         ] {
             let request = Request::new(Some("web".into()), ask);
             let line = line(&request);

@@ -21,7 +21,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle};
 
 use monitor_core::{Event, Note, Policy, Signal};
-use monitor_os::{Events, Moment, Notice, StateDir, Stopping, Unit, UnitId, now};
+use monitor_os::{Events, LogRing, Moment, Notice, StateDir, Stopping, Unit, UnitId, now};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{Mode, fchmod};
 use rustix::io::Errno;
@@ -30,7 +30,8 @@ use rustix::process::geteuid;
 
 use super::history::History;
 use super::protocol::{
-    Answer, Ask, Heard, REQUEST_MAX, Refusal, RefusalKind, Reply, Request, Stopped, VERSION, line,
+    Answer, Ask, Heard, Printed, REQUEST_MAX, Refusal, RefusalKind, Reply, Request, Stopped,
+    VERSION, Which, line,
 };
 use super::report::{About, Clients, Overview, Report};
 use super::{SOCKET, address};
@@ -202,10 +203,34 @@ enum Stage {
     StoppingAll(Vec<(Unit, Stopping)>),
     /// It is told the entries from this number on, up to one number or for ever, of one unit or of all.
     Told { next: u64, until: Option<u64>, unit: Option<String> },
+    /// It is given lines of a unit.
+    Printed(Printing),
     /// It has its answer, and is let go when it has taken it.
     Answered,
     /// It is let go.
     Gone,
+}
+
+/// What a client is given of what a unit printed.
+#[derive(Debug)]
+struct Printing {
+    ring: LogRing,
+    /// The number of the next line.
+    next: u64,
+    /// Up to which number; for ever if it is absent.
+    until: Option<u64>,
+    /// Of one stream, or of both.
+    stream: Option<Which>,
+    news: News,
+}
+
+/// The wait for the next line, if there is one.
+struct News(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl fmt::Debug for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("News")
+    }
 }
 
 impl Server {
@@ -217,8 +242,11 @@ impl Server {
             if ended {
                 self.end();
             }
-            self.serve(&waker);
+            if self.serve(&waker) {
+                waker.wake_by_ref();
+            }
             if ended {
+                while self.serve(&waker) {}
                 // Whoever asks by then finds nobody, and not somebody who does not answer.
                 fs::remove_file(&self.path).ok();
                 return;
@@ -270,6 +298,7 @@ impl Server {
                 | Stage::Stopping(..)
                 | Stage::StoppingAll(_)
                 | Stage::Told { .. }
+                | Stage::Printed(_)
                 | Stage::Answered
                 | Stage::Gone => return,
             };
@@ -299,6 +328,9 @@ impl Server {
                     client.answer(Reply::Refused(ending()));
                 }
                 Stage::Told { until, .. } => *until = until.or(Some(self.history.end())),
+                Stage::Printed(Printing { ring, until, .. }) => {
+                    *until = until.or_else(|| Some(ring.end()));
+                }
                 // A stop has its answer; who has not asked is let go.
                 Stage::Asking
                 | Stage::Stopping(..)
@@ -309,22 +341,25 @@ impl Server {
         }
     }
 
-    /// Gives everybody what there is to give, as far as they take it.
-    fn serve(&mut self, waker: &Waker) {
+    /// Gives everybody a portion of what there is to give, as far as they take it. Returns whether somebody who
+    /// took all may take more: the others are not to wait for one who reads as fast as lines come.
+    fn serve(&mut self, waker: &Waker) -> bool {
         let mut context = Context::from_waker(waker);
+        let mut more = false;
         for client in self.clients.values_mut() {
             client.look_at_stops(&mut context);
-            loop {
-                self.counts.missed += client.fill(&self.history);
-                if client.output.is_empty() || client.write() == Taken::Part {
-                    break;
-                }
+            self.counts.missed += client.fill(&self.history);
+            if client.output.is_empty() {
+                client.await_line(&mut context);
+            } else if client.write() == Taken::All {
+                more = true;
             }
             if client.output.is_empty() && matches!(client.stage, Stage::Answered) {
                 client.stage = Stage::Gone;
             }
         }
         self.clients.retain(|_, client| !matches!(client.stage, Stage::Gone));
+        more
     }
 
     /// Waits for news of anybody; returns who has something to read, or has gone.
@@ -488,6 +523,20 @@ impl Server {
                 };
                 client.stage = Stage::Told { next: 0, until, unit };
             }
+            Ask::Logs { follow, last, stream } => {
+                let [unit] = self.only(&units, all)?;
+                let ring = self.roster.get(unit.name()).and_then(|member| member.ring);
+                let ring = ring.ok_or_else(|| {
+                    let message = "what it prints is not captured; start it with --log FILE, or with --stdout log";
+                    Refusal::new(RefusalKind::Value, message)
+                })?;
+                let end = ring.end();
+                let next =
+                    last.map_or_else(|| ring.first(), |last| from_last(&ring, end, last, stream));
+                let until = (!follow).then_some(end);
+                let news = News(None);
+                client.stage = Stage::Printed(Printing { ring, next, until, stream, news });
+            }
             Ask::Stop { wait } => {
                 let stops = units.iter().map(|unit| (unit.clone(), unit.stop()));
                 let mut stops: Vec<_> = stops.collect();
@@ -638,6 +687,7 @@ impl Client {
             | Stage::Awaiting
             | Stage::AwaitingAll(_)
             | Stage::Told { .. }
+            | Stage::Printed(_)
             | Stage::Answered
             | Stage::Gone) => stage,
         };
@@ -662,13 +712,75 @@ impl Client {
     /// Puts entries into the output for who is told them, and has taken what was there; returns how many were
     /// not kept until then.
     fn fill(&mut self, history: &History) -> u64 {
-        let Stage::Told { next, until, unit } = &self.stage else {
-            return 0;
-        };
         if !self.output.is_empty() {
             return 0;
         }
-        let (next, until, unit) = (*next, *until, unit.clone());
+        match std::mem::replace(&mut self.stage, Stage::Gone) {
+            Stage::Told { next, until, unit } => self.fill_told(history, next, until, unit),
+            Stage::Printed(printing) => self.fill_printed(printing),
+            stage @ (Stage::Asking
+            | Stage::Awaiting
+            | Stage::AwaitingAll(_)
+            | Stage::Stopping(..)
+            | Stage::StoppingAll(_)
+            | Stage::Answered
+            | Stage::Gone) => {
+                self.stage = stage;
+                0
+            }
+        }
+    }
+
+    fn fill_printed(&mut self, printing: Printing) -> u64 {
+        let Printing { ring, next, until, stream, .. } = printing;
+        let end = until.unwrap_or_else(|| ring.end());
+        let (mut at, mut missed) = (next, 0);
+        while self.output.len() < OUTPUT_MAX && at < end {
+            match ring.get(at) {
+                Some(line) => {
+                    if stream.is_none_or(|wanted| wanted == line.stream.into()) {
+                        self.put(Reply::Printed(Box::new(Printed::new(line))));
+                    }
+                    at += 1;
+                }
+                None => {
+                    let first = ring.first().min(end);
+                    missed += first - at;
+                    self.put(Reply::Missed(first - at));
+                    at = first;
+                }
+            }
+        }
+        let over = until.is_some_and(|until| at >= until);
+        self.stage = Stage::Printed(Printing { ring, next: at, until, stream, news: News(None) });
+        if over {
+            self.answer(Reply::End);
+        }
+        missed
+    }
+
+    /// Lets the bell ring when there is another line for who follows and has taken all before.
+    fn await_line(&mut self, context: &mut Context<'_>) {
+        if let Stage::Printed(Printing { ring, next, until: None, news: News(news), .. }) =
+            &mut self.stage
+            && news
+                .get_or_insert_with(|| Box::pin(ring.reaches(*next)))
+                .as_mut()
+                .poll(context)
+                .is_ready()
+        {
+            *news = None;
+            context.waker().wake_by_ref();
+        }
+    }
+
+    fn fill_told(
+        &mut self,
+        history: &History,
+        next: u64,
+        until: Option<u64>,
+        unit: Option<String>,
+    ) -> u64 {
         let from = next.max(history.first());
         let missed = from - next;
         if missed > 0 {
@@ -706,6 +818,19 @@ impl Client {
         }
         Taken::All
     }
+}
+
+/// The number of the line with which the last `count` of a stream begin.
+fn from_last(ring: &LogRing, end: u64, count: u32, stream: Option<Which>) -> u64 {
+    let mut left = count;
+    let mut at = end;
+    while left > 0
+        && let Some(line) = at.checked_sub(1).and_then(|before| ring.get(before))
+    {
+        at -= 1;
+        left -= u32::from(stream.is_none_or(|wanted| wanted == line.stream.into()));
+    }
+    at
 }
 
 fn ending() -> Refusal {
