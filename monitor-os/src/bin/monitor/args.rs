@@ -221,8 +221,8 @@ pub(crate) fn target_first(
 
 /// Runs a command under supervision until it is down for good.
 ///
-/// The command has the standard input, output and error of the monitor and a session of its own. Without
-/// options it is restarted when it fails, after 100ms, 200ms and so on up to 1m (each up to 10% longer),
+/// The command has the standard input, output and error of the monitor, unless it is said otherwise, and a session
+/// of its own. Without options it is restarted when it fails, after 100ms, 200ms and so on up to 1m (each up to 10% longer),
 /// for ever; ten seconds of service forgive all earlier failures.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -394,7 +394,9 @@ Examples:
   monitor run --stop-signal INT --stop-timeout 30s --record run.jsonl -- db
   monitor run --name web -- ./server          survive a kill of the monitor itself
   monitor run --config web.toml --restart no  options and command from a file, but for the one given
+  monitor run --log web.log --log-rotate 10M:5 -- ./server
   monitor status web                          how it is, why, and what comes next
+  monitor logs web -f                         what it prints, if that is captured
 
 A preset has defaults of its own in place of those shown above.
 
@@ -409,6 +411,14 @@ Memory:
   How a command ended that an earlier monitor had started is known from Linux 6.15 on, and unknown
   (255) before. The memory ends when the monitor ends by itself: the next one begins afresh.
   Without either option nothing is remembered.
+
+Streams:
+  Without options they are the monitor's. A file (file:PATH) is written by the command itself. With log, the
+  monitor reads what is printed: it writes it to --log, keeps the last lines for `monitor logs`, and shows them
+  when a run fails. --log-rotate makes web.log into web.log.1 and so on, between two lines; nobody else
+  may write the file. With a memory nothing is lost when the monitor is killed: the command can print 64 KiB
+  more, then waits for the next monitor. Without one it gets a SIGPIPE.
+  With --tty, keys such as Ctrl-C are the command's; end the monitor by `kill`.
 
 Control:
   A monitor with --name or --state can be asked: `monitor status NAME`, and stop, start, restart,
