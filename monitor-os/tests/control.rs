@@ -574,7 +574,8 @@ fn what_stands_in_the_way_of_the_socket_is_told() {
 fn logs_show_what_is_kept_and_follow() {
     let scene = Scene::new();
     let script = "echo one; echo err >&2; printf 'b\\377d\\n'; echo up > up
-                  until test -e more; do sleep 0.01; done; rm more; echo two; exit 1";
+                  until test -e more; do sleep 0.01; done; echo two
+                  until test -e end; do sleep 0.01; done; rm more end; exit 1";
     // Not by the shell of the scene, which throws standard error away.
     let own = ["--state", &scene.state, "--cwd", scene.directory.path().to_str().unwrap()];
     let options =
@@ -606,7 +607,9 @@ fn logs_show_what_is_kept_and_follow() {
         lines.read_line(&mut line).unwrap();
         line
     };
+    // Nothing else happens that could wake the monitor.
     assert_eq!(next(), "two\n");
+    fs::write(scene.path("end"), "").unwrap();
     assert_eq!(next(), "one\n");
     running.signal("TERM");
     running.finish();
