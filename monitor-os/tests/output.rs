@@ -284,6 +284,29 @@ fn lines_keep_their_bytes_their_stream_and_their_run() {
     assert_eq!(lines, expected.concat());
 }
 
+/// Goal: another capture is in force from the next run on, also if a sink of the one before took nothing.
+#[test]
+fn changed_capture_takes_the_lines_of_the_next_run() {
+    let scene = Scene::new();
+    let rings = [LogRing::new(1000), LogRing::new(1000)];
+    let (_reader, stuck) = pipe();
+    let stuck = LogSink::descriptor(stuck, Form::Raw);
+    let begin = Capture::new().to_ring(rings[0].clone()).to_sink(stuck);
+    let command = |script: &str, capture| {
+        scene.shell(script).with_output(Output::Captured(capture)).with_error(Output::Null)
+    };
+    let unit = scene.start("restart=no", command("head -c 1000000 /dev/zero | tr '\\0' x", begin));
+    until(|| unit.state().pid().is_some());
+    let next = Capture::new().to_ring(rings[1].clone());
+    unit.set_command(command("echo two", next));
+    // The first run never gets rid of what it prints.
+    assert_eq!(block_on(unit.stop()), StopResult::Graceful);
+    unit.start();
+    until(|| texts(&rings[1]).iter().any(|text| text.ends_with("two")));
+    assert!(!texts(&rings[0]).iter().any(|text| text.ends_with("two")));
+    down(&unit);
+}
+
 #[test]
 fn joined_streams_keep_their_order() {
     let scene = Scene::new();

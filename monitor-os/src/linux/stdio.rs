@@ -211,7 +211,10 @@ impl Logs {
             Output::Null => open(Path::new("/dev/null"), OpenOptions::new().write(true)),
             Output::File(path) => open(path, OpenOptions::new().append(true).create(true)),
             Output::Captured(capture) => {
-                if channel.is_none() {
+                if let Some(channel) = channel {
+                    // Another than that of the run before, if the command was changed meanwhile.
+                    self.thread().map_err(failed_at("a pipe"))?.lead(channel.id, capture.clone());
+                } else {
                     let place = fifo.as_deref().unwrap_or_else(|| Path::new("a pipe"));
                     let failed = failed_at(place);
                     let thread = self.thread().map_err(&failed)?;

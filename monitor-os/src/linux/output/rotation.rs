@@ -51,6 +51,15 @@ impl LogFile {
         Ok(Self { path, file, rotation, length, line_ended: last == [b'\n'], again_at: 0 })
     }
 
+    /// Goes on with the file as it is by now: another writer may have had it since it was opened, or put it aside.
+    /// If it cannot be opened, the one of before is written on.
+    pub(super) fn reopen(&mut self) {
+        match Self::open(self.path.clone(), self.rotation) {
+            Ok(file) => *self = file,
+            Err(error) => telemetry::log_not_written(&error),
+        }
+    }
+
     /// Whether the file ends in the middle of a line.
     pub(super) const fn in_a_line(&self) -> bool {
         !self.line_ended
@@ -205,6 +214,21 @@ mod tests {
         }
         assert_eq!([0, 1, 2].map(|number| read(&path, number)), ["5\n", "4\n", "3\n"]);
         assert!(!numbered(&path, 3).exists());
+    }
+
+    /// Goal: a writer that takes over from another writes where that one was, and knows how full the file is.
+    #[test]
+    fn writer_goes_on_where_another_was() {
+        let directory = tempdir().unwrap();
+        let path = directory.path().join("log");
+        let open = || LogFile::open(path.clone(), Some(rotation(4, 2))).unwrap();
+        let (mut before, mut after) = (open(), open());
+        for line in ["1\n", "2\n", "3\n", "4\n"] {
+            write_all(&mut before, line.as_bytes());
+        }
+        after.reopen();
+        write_all(&mut after, b"5\n");
+        assert_eq!([0, 1, 2].map(|number| read(&path, number)), ["5\n", "3\n4\n", "1\n2\n"]);
     }
 
     #[test]

@@ -96,6 +96,13 @@ impl LogSink {
         }
     }
 
+    /// Takes over from another sink, which may have written the same file until now.
+    pub(super) fn take_over(&self) {
+        if let Target::File(file) = &mut self.outlet().target {
+            file.reopen();
+        }
+    }
+
     /// Takes a portion as it came, if it writes in that form.
     pub(super) fn take_raw(&self, bytes: &[u8], slow: Slow) {
         if self.0.form == Form::Raw {

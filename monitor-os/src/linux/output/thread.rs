@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::lines::{Piece, Splitter};
 use super::sink::Flushed;
-use super::{Capture, Line, Slow, Stream};
+use super::{Capture, Line, LogSink, Slow, Stream};
 use crate::linux::clock::{monotonic_nanos, wall};
 use crate::linux::epoll::{Epoll, Trigger};
 use crate::linux::timer::Timer;
@@ -38,6 +38,8 @@ pub(in crate::linux) struct StreamId(u64);
 enum Order {
     /// Read this, which does not block.
     Attach { id: StreamId, source: OwnedFd, capture: Capture, stream: Stream },
+    /// What comes now goes there.
+    Lead { id: StreamId, capture: Capture },
     /// What comes now is of this run.
     Begin { id: StreamId, run: RunId },
     /// Say the number when all that is there by now is read and given on.
@@ -95,6 +97,11 @@ impl LogThread {
         self.next_stream += 1;
         self.order(Order::Attach { id, source, capture, stream });
         id
+    }
+
+    /// Says what becomes of what comes now.
+    pub(in crate::linux) fn lead(&self, id: StreamId, capture: Capture) {
+        self.order(Order::Lead { id, capture });
     }
 
     /// Says to which run belongs what comes now.
@@ -237,6 +244,16 @@ impl Reading {
                 };
                 source.watch(&self.epoll, id);
                 self.streams.insert(id, source);
+            }
+            Order::Lead { id, capture } => {
+                if let Some(source) = self.streams.get_mut(&id)
+                    && source.capture != capture
+                {
+                    capture.sinks.iter().for_each(LogSink::take_over);
+                    source.capture = capture;
+                    // A sink that held it up has no say any more.
+                    self.advance(id);
+                }
             }
             Order::Begin { id, run } => {
                 if let Some(source) = self.streams.get_mut(&id) {
