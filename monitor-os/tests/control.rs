@@ -627,7 +627,8 @@ fn stdout_bytes(scene: &Scene, args: &[&str]) -> Vec<u8> {
 fn slow_follower_of_logs_is_told_what_it_missed() {
     let scene = Scene::new();
     let script = "echo first; until test -e more; do sleep 0.01; done; seq 1 200000; echo up > up; sleep 1000";
-    let options = ["--log-echo=false", "--log-ring", "16K"];
+    // Nothing but lines wakes the one who serves.
+    let options = ["--log-echo=false", "--log-ring", "16K", "--healthy-after", "none"];
     let running = scene.start(&options, script, "started #1");
     let mut stream = scene.connect();
     let ask = r#"{"version":1,"ask":{"logs":{"follow":true,"last":null,"stream":null}}}"#;
