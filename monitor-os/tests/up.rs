@@ -244,6 +244,81 @@ fn hang_up_reads_the_files_again() {
     assert_eq!(running.finish().0, 0);
 }
 
+/// Goal: what each unit prints is its own: its log, its last lines, its streams as the files say by now.
+#[test]
+fn streams_are_of_one_unit() {
+    let web = |log: &str, word: &str| {
+        format!(
+            "command = ['sh', '-c', 'cat; echo {word}; exec sleep 1000']\nlog = '{log}'\nstderr = 'null'\n"
+        )
+    };
+    let scene = Scene::new(&[]);
+    let (old, new) = (scene.path("old.log"), scene.path("new.log"));
+    scene.write("web", &web(&old, "one"));
+    let job =
+        "command = ['sh', '-c', 'seq 1 9; exit 3']\nbackoff-initial = '1h'\nbackoff-max = '1h'\n";
+    scene.write("job", &format!("{job}stdout = 'log'\nlog-echo = false\n"));
+    scene.write("deaf", SLEEP);
+    let mut running = scene.start();
+    // With the name of the unit, since the screen is of all.
+    running.wait_for("| job: 9\n");
+    let logs = |unit: &str, rest: &[&str]| scene.ask("logs", unit, rest);
+    until(|| stdout(&logs("web", &[])) == "one\n");
+    assert_eq!(stdout(&logs("job", &["-n", "2"])), "8\n9\n");
+    for (unit, word) in [("", "name one of deaf, job, web"), ("deaf", "--log FILE")] {
+        let refused = logs(unit, &[]);
+        assert_eq!(code(&refused), 1);
+        assert!(stderr(&refused).contains(word), "{}", stderr(&refused));
+    }
+    // Of the run that failed, and of no other.
+    assert_eq!(scene.status("job")["last_lines"], serde_json::json!(["5", "6", "7", "8", "9"]));
+    assert_eq!(scene.status("web")["last_lines"], serde_json::json!([]));
+    let text = stdout(&scene.ask("status", "job", &[]));
+    assert!(text.contains("printed   5\n") && text.contains("            9\n"), "{text}");
+
+    scene.write("web", &web(&new, "two"));
+    running.signal("HUP");
+    let line = running.wait_for("read the files again");
+    assert!(line.contains("changed: web (command, from its"), "{line}");
+    assert_eq!(fs::read_to_string(&new).unwrap(), "");
+    scene.ask("restart", "web", &[]);
+    until(|| fs::read_to_string(&new).unwrap() == "two\n");
+    assert_eq!(fs::read_to_string(&old).unwrap(), "one\n");
+    assert_eq!(stdout(&logs("web", &[])), "one\ntwo\n");
+
+    // What cannot be opened changes nothing.
+    scene.write("web", &web("/dev/null/x", "three"));
+    running.signal("HUP");
+    let line = running.wait_for("web: --log: cannot write /dev/null/x");
+    assert!(line.contains("it is not changed"), "{line}");
+    running.signal("TERM");
+    assert_eq!(running.finish().0, 0);
+    let alone = logs("web", &[]);
+    assert_eq!(code(&alone), 3);
+    assert!(stderr(&alone).contains("--log FILE is in that file"), "{}", stderr(&alone));
+}
+
+#[test]
+fn streams_that_many_cannot_have_are_refused() {
+    let scene = Scene::new(&[
+        ("a", "command = ['a']\nlog = '/tmp/same.log'\n"),
+        ("b", "command = ['b']\nlog = '/tmp/same.log'\n"),
+    ]);
+    let (code, rest) = scene.begin().finish();
+    assert_eq!(code, 2);
+    assert!(rest.contains("\"a\" and \"b\" have the same log /tmp/same.log"), "{rest}");
+    scene.write("a", "command = ['a']\ntty = true\n");
+    scene.write("b", "command = ['b']\nstdin = 'pipe'\n");
+    let (code, rest) = scene.begin().finish();
+    assert_eq!(code, 2);
+    assert!(rest.contains("a.toml:2:7: the terminal of the monitor"), "{rest}");
+    assert!(rest.contains("b.toml:2:9: the input of the monitor"), "{rest}");
+    // One alone can have them.
+    let (one, all) = (scene.path("units/a.toml"), scene.path("units"));
+    let check = |path: &str| self::code(&monitor(&["check-config", path]).output().unwrap());
+    assert_eq!((check(&one), check(&all)), (0, 2));
+}
+
 /// Goal: a monitor that was killed goes on with what runs, and stops what nobody wants any more.
 #[test]
 fn killed_monitor_goes_on_with_what_the_files_say() {

@@ -159,7 +159,7 @@ pub(crate) struct SetArgs {
 /// Shows what the command printed, as it printed it, if that is captured: see --log of `monitor run`.
 ///
 /// The monitor keeps the last 64 KiB, or what --log-ring says. Who reads more slowly than lines come holds nobody
-/// up, and is told how many are missing.
+/// up, and is told how many are missing. Of a monitor of many units one is to be named: NAME/UNIT.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct LogsArgs {
@@ -351,7 +351,7 @@ Examples:
 
 const ASK_HELP: &str = "\
 The place of a NAME is $XDG_RUNTIME_DIR/monitor/NAME, or for root without it /run/monitor/NAME.
-Of a monitor of many units (`monitor up`), NAME alone means all of them.
+Of a monitor of many units (`monitor up`), NAME alone means all of them, or is refused where only one can be meant.
 
 Exit status:
   0  done; of `status`: the command runs, or will
@@ -367,15 +367,19 @@ Examples:
   monitor up ./fleet                 run ./fleet/*.toml
   monitor status fleet               all units, a line each
   monitor status fleet/web           one of them in full
+  monitor logs fleet/web -f          what it prints, if that is captured
   monitor restart fleet/web          and so stop, start, reset, signal, set, events
   monitor stop fleet --wait          all of them; the monitor stays
 
 Signals to the monitor:
   HUP          read the files again: new units are started, those that are gone are stopped, changed
-               ones get their new policy at once and their new command with their next run; if there
-               is a mistake in any file, nothing changes
+               ones get their new policy at once and their new command and streams with their next
+               run; if there is a mistake in any file, nothing changes
   TERM, INT    stop all units (each as its policy says), then exit
   second INT   kill them at once
+
+  A unit reads nothing, unless its file says stdin, and prints where the monitor does, unless its
+  file says log, stdout or stderr. No two have the same log.
 
   A unit whose file has gone while no monitor ran is taken over and stopped. One that a user has
   stopped stays down, whatever the files say, until `monitor start`, also after a crash.
@@ -422,8 +426,8 @@ Streams:
 
 Control:
   A monitor with --name or --state can be asked: `monitor status NAME`, and stop, start, restart,
-  reset, signal, set, events; with `--state DIR` in the place of NAME. It listens at a socket in its
-  state directory, to its own user and to root.
+  reset, signal, set, logs, events; with `--state DIR` in the place of NAME. It listens at a socket in
+  its state directory, to its own user and to root.
   A stop by `monitor stop` ends the monitor too, with the exit status of the command; with --stay it
   waits for `monitor start` then, and ends by TERM, INT or HUP.
 

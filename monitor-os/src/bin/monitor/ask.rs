@@ -86,7 +86,11 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
             (false, false) => None,
         };
         let question = Ask::Logs { follow: args.follow, last: args.lines, stream };
-        let mut asked = ask(whom, question, patience)?;
+        let mut asked = ask(whom, question, patience).inspect_err(|error| {
+            if matches!(error, AskError::NoMonitor) {
+                say(&"monitor: only a running monitor keeps last lines; what went to --log FILE is in that file");
+            }
+        })?;
         // Its bytes are the command's: nothing is done to its colours.
         let mut shown = io::stdout().lock();
         loop {

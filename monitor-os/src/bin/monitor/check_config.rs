@@ -45,6 +45,9 @@ fn describe(unit: &Complete) -> String {
     if let Some(directory) = &unit.written.options.cwd {
         writeln!(text, "  cwd      {}", directory.display()).ok();
     }
+    if let Some(log) = &unit.written.options.log {
+        writeln!(text, "  log      {}", log.display()).ok();
+    }
     writeln!(text, "  policy   {}", unit.spec.policy).ok();
     text
 }

@@ -65,7 +65,12 @@ impl Roster {
         self.members().get(name).cloned()
     }
 
-    /// The last lines of a unit, if they are captured and nowhere on the screen.
+    /// The last lines of a unit, if they are captured, or were.
+    pub(crate) fn ring(&self, name: &str) -> Option<LogRing> {
+        self.members().get(name)?.ring.clone()
+    }
+
+    /// The same, if they are nowhere on the screen.
     pub(crate) fn unseen(&self, name: &str) -> Option<LogRing> {
         self.members().get(name).filter(|member| !member.echoed)?.ring.clone()
     }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use crate::control::report::Report;
-use crate::lines::RunsOn;
+use crate::lines::{RunsOn, printable};
 
 /// Prints a report as aligned lines, in colour.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,11 @@ impl fmt::Display for Screen<'_> {
             let ended =
                 format_args!("#{} {}, {} ago", end.run, end.outcome, Time(end.ago_ms)).to_string();
             row(f, name, ended)?;
+            name = "";
+        }
+        let mut name = "printed";
+        for line in &report.last_lines {
+            row(f, name, printable(line))?;
             name = "";
         }
         row(f, "policy", &report.policy)?;

@@ -1,11 +1,12 @@
 //! The answer to `status`.
 
 use monitor_core::{Exit, Explanation, Next};
-use monitor_os::{Moment, Status, Unit, now};
+use monitor_os::{LogRing, Moment, Status, Unit, now};
 use serde::{Deserialize, Serialize};
 
 use super::history::History;
 use super::tree::{Processes, Tree};
+use crate::lines;
 
 /// How a unit is, at one moment. As JSON it is what `monitor status --json` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub(crate) struct Report {
     pub(crate) start_error: Option<String>,
     /// The last ends, the newest first, at most [`EXITS`] of those that the monitor still keeps.
     pub(crate) exits: Vec<End>,
+    /// What the last run printed in the end, at most [`LINES`] lines, if it failed and they are captured.
+    #[serde(default)]
+    pub(crate) last_lines: Vec<String>,
     /// In the text form.
     pub(crate) policy: String,
     /// Whether the last state is saved in the state directory.
@@ -155,10 +159,17 @@ pub(crate) struct Clients {
 
 /// How many ends a report has.
 pub(crate) const EXITS: usize = 5;
+/// How many lines a report has.
+pub(crate) const LINES: usize = 5;
 
 impl Report {
     /// Looks at a unit.
-    pub(super) fn of(unit: &Unit, history: &History, monitor: About) -> Self {
+    pub(super) fn of(
+        unit: &Unit,
+        ring: Option<&LogRing>,
+        history: &History,
+        monitor: About,
+    ) -> Self {
         let status = unit.state();
         let at = now();
         let state = status.state();
@@ -193,6 +204,13 @@ impl Report {
                     outcome: told.outcome.clone().unwrap_or_default(),
                     ago_ms: ago(*at),
                 })
+                .collect(),
+            last_lines: ring
+                .filter(|_| lines::failed(state, status.policy()))
+                .map(|ring| lines::last_of(ring, state.run(), LINES))
+                .unwrap_or_default()
+                .into_iter()
+                .map(|line| String::from_utf8_lossy(&line.text).into_owned())
                 .collect(),
             policy: status.policy().to_string(),
             saved: status.is_saved(),

@@ -510,7 +510,9 @@ impl Server {
                 let monitor = About::new(self.directory.clone(), self.began, clients);
                 client.answer(match units.as_slice() {
                     [unit] if !all => {
-                        Reply::Status(Box::new(Report::of(unit, &self.history, monitor)))
+                        let ring = self.roster.ring(unit.name());
+                        let report = Report::of(unit, ring.as_ref(), &self.history, monitor);
+                        Reply::Status(Box::new(report))
                     }
                     _ => Reply::Overview(Box::new(Overview::of(&self.roster.shown(), monitor))),
                 });
@@ -525,8 +527,7 @@ impl Server {
             }
             Ask::Logs { follow, last, stream } => {
                 let [unit] = self.only(&units, all)?;
-                let ring = self.roster.get(unit.name()).and_then(|member| member.ring);
-                let ring = ring.ok_or_else(|| {
+                let ring = self.roster.ring(unit.name()).ok_or_else(|| {
                     let message = "what it prints is not captured; start it with --log FILE, or with --stdout log";
                     Refusal::new(RefusalKind::Value, message)
                 })?;
