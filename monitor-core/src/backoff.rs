@@ -190,17 +190,15 @@ const fn scale(base: Millis, ratio: u64) -> u64 {
 /// The largest fixed-point number whose `steps`-th power does not exceed `cap / initial`.
 const fn root(initial: Millis, cap: Millis, steps: u8) -> u64 {
     let target = ((cap.as_u32() as u64) << 32) / initial.as_u32() as u64;
-    let mut low = ONE;
-    let mut high = target;
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        if power(middle, steps) <= target {
-            low = middle;
-        } else {
-            high = middle - 1;
+    let mut root = 0;
+    let mut bit = 1 << 63;
+    while bit > 0 {
+        if power(root + bit, steps) <= target {
+            root += bit;
         }
+        bit >>= 1;
     }
-    low
+    root
 }
 
 #[cfg(test)]

@@ -187,21 +187,16 @@ impl fmt::Display for ExitSet {
         if self.is_empty() {
             return f.write_str("none");
         }
+        let has = |code: Option<u8>| code.is_some_and(|code| self.contains(Exit::Code(code)));
         let mut comma = "";
-        let mut code: u16 = 0;
-        while code < 256 {
-            let first = code;
-            while code < 256 && self.contains(Exit::Code(code as u8)) {
-                code += 1;
+        for code in (0..=u8::MAX).filter(|&code| has(Some(code))) {
+            match (has(code.checked_sub(1)), has(code.checked_add(1))) {
+                (false, false) => write!(f, "{comma}{code}")?,
+                (false, true) => write!(f, "{comma}{code}-")?,
+                (true, true) => {}
+                (true, false) => write!(f, "{code}")?,
             }
-            match code - first {
-                0 => code += 1,
-                1 => write!(f, "{comma}{first}")?,
-                _ => write!(f, "{comma}{first}-{}", code - 1)?,
-            }
-            if code > first && self.contains(Exit::Code(first as u8)) {
-                comma = ",";
-            }
+            comma = ",";
         }
         for signal in (1..=64).filter_map(Signal::new) {
             if self.contains(Exit::Signal(signal)) {

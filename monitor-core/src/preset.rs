@@ -8,7 +8,7 @@ use crate::backoff::{Backoff, Curve, Factor};
 use crate::exit::ExitSet;
 use crate::policy::{
     Counts, EarlyExit, Forgives, HealthyRule, OnLimit, Policy, PolicyBuilder, Readiness, Restart,
-    Retries, Rules, SaveRule, StartLimit, StartRetry, StartRule, StartsCounted, StopRule,
+    Retries, Rules, StartLimit, StartRetry, StartRule, StartsCounted, StopRule,
 };
 use crate::signal::Signal;
 use crate::text::ParseError;
@@ -179,7 +179,6 @@ impl Preset {
                 ..BASE
             },
             Self::Supervisord => Rules {
-                restart: Restart::OnFailure,
                 retries: Some(Retries { max: 3, counts: Counts::Restarts }),
                 early_exit: EarlyExit::Failure,
                 backoff: Backoff {
@@ -207,7 +206,6 @@ impl Preset {
                     then: OnLimit::Stop,
                 }),
                 stop: StopRule { grace: Some(Millis::from_secs(5)), ..BASE.stop },
-                start: starts(StartRetry::Transient, StartRetry::Transient),
                 ..BASE
             },
             Self::Pm2 => Rules {
@@ -251,15 +249,9 @@ impl FromStr for Preset {
     }
 }
 
-/// What the systems have in common: no bound, no rule but code 0, `TERM`, 10 s, kill.
-const BASE: Rules = Rules {
-    retries: None,
-    healthy: None,
-    limit: None,
-    watchdog: None,
-    save: SaveRule::Optional,
-    ..Policy::DEFAULT.rules
-};
+/// What a system does where its preset says nothing else: restart on failure, no bound, no rule but
+/// code 0, never forgiven, `TERM`, 10 s, kill; transient start failures are retried.
+const BASE: Rules = Rules { healthy: None, ..Policy::DEFAULT.rules };
 
 const fn constant(delay: Millis) -> Backoff {
     Backoff { curve: Curve::Constant { delay }, first: None, skip: 0, jitter_percent: 0 }

@@ -334,10 +334,10 @@ impl State {
     /// the current one, and whether it is the first since the start.
     #[must_use]
     pub const fn canonical(mut self) -> Self {
-        if self.run.as_u32() > 1 {
+        if self.run.as_u32() > 0 {
             self.run = RunId::new(1);
         }
-        if self.restarts > 1 {
+        if self.restarts > 0 {
             self.restarts = 1;
         }
         self

@@ -722,10 +722,7 @@ impl Policy {
         // Timers did not survive. An open window that nobody closes would hold up starts for ever.
         if step.state.starts > 0 {
             match self.rules.limit {
-                Some(limit) if matches!(step.actions.window, TimerCommand::Keep) => {
-                    step.actions.window = TimerCommand::Arm(Delay::exact(limit.window));
-                }
-                Some(_) => {}
+                Some(limit) => step.actions.window = TimerCommand::Arm(Delay::exact(limit.window)),
                 None => step.state.starts = 0,
             }
         }

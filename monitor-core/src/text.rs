@@ -710,11 +710,10 @@ fn named<T: Copy>(names: &[(T, &str)], text: &str) -> Option<T> {
 }
 
 fn choose<T: Copy, const N: usize>(
-    field: &str,
+    field: &'static str,
     text: &str,
     (names, fix): Names<T, N>,
 ) -> Result<T, ParseError> {
-    let field = KEYS.split(", ").find(|key| *key == field).unwrap_or("policy");
     named(&names, text).ok_or_else(|| ParseError::new(field, text, fix))
 }
 

@@ -194,10 +194,7 @@ impl State {
         }
         match self.phase {
             Phase::Idle => matches!(reason, Reason::Created) && !ran && !ended,
-            Phase::Starting => {
-                ran && !ended && (matches!(reason, Reason::Wanted) || reason.is_stop())
-            }
-            Phase::Activating | Phase::Running | Phase::Healthy => {
+            Phase::Starting | Phase::Activating | Phase::Running | Phase::Healthy => {
                 ran && !ended && (matches!(reason, Reason::Wanted) || reason.is_stop())
             }
             Phase::Cancelling | Phase::Aborting | Phase::Stopping | Phase::Killing => {
