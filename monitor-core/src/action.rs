@@ -266,3 +266,53 @@ impl fmt::Display for Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::TimerKind;
+
+    #[test]
+    fn actions_are_printed_as_in_case_files() {
+        let run = RunId::new(1);
+        let timer = TimerToken { run, kind: TimerKind::Backoff };
+        let (signal, scope, delay) = (Signal::TERM, Scope::Group, Millis::new(100));
+        for (action, text) in [
+            (Action::Persist(State::INITIAL), "save"),
+            (Action::Spawn { run }, "spawn #1"),
+            (Action::Signal { run, signal, scope }, "signal #1 TERM group"),
+            (Action::Release { run, signal: Some(signal), scope }, "release #1 TERM group"),
+            (Action::Release { run, signal: None, scope: Scope::Process }, "release #1 - process"),
+            (Action::Disarm { slot: TimerSlot::Watchdog }, "disarm watchdog"),
+            (Action::Arm { timer, delay: Delay::exact(delay) }, "arm backoff #1 100ms"),
+            (Action::Shorten { timer, delay }, "shorten backoff #1 100ms"),
+            (Action::Emit(Lifecycle::Started), "emit started"),
+        ] {
+            assert_eq!(action.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn only_the_last_word_on_a_process_tells_of_a_leak() {
+        let remains = Remains::Leaked;
+        for (lifecycle, text) in [
+            (Lifecycle::Starting, "starting"),
+            (Lifecycle::Started, "started"),
+            (Lifecycle::Ready, "ready"),
+            (Lifecycle::Healthy, "healthy"),
+            (Lifecycle::Stopping, "stopping"),
+            (Lifecycle::Killing, "killing"),
+            (Lifecycle::Unkillable, "unkillable"),
+            (Lifecycle::Exited, "exited"),
+            (Lifecycle::StartFailed, "start-failed"),
+            (Lifecycle::BackingOff, "backing-off"),
+            (Lifecycle::Throttled, "throttled"),
+            (Lifecycle::Stopped { remains: Remains::Nothing }, "stopped"),
+            (Lifecycle::Stopped { remains }, "stopped leaked"),
+            (Lifecycle::GaveUp { remains: Remains::Nothing }, "gave-up"),
+            (Lifecycle::GaveUp { remains }, "gave-up leaked"),
+        ] {
+            assert_eq!(lifecycle.to_string(), text);
+        }
+    }
+}

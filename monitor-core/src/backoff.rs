@@ -261,6 +261,24 @@ mod tests {
         assert_eq!(curve.at(1).as_u32(), 152);
     }
 
+    #[test]
+    fn a_first_delay_comes_before_the_curve() {
+        let (initial, increment, cap) = (SECOND, SECOND, Millis::from_secs(3));
+        let curve = Curve::Linear { initial, increment, cap };
+        let backoff = Backoff { curve, first: None, skip: 0, jitter_percent: 25 };
+        let delays =
+            |backoff: Backoff| [0, 1, 2, 3, 255].map(|level| backoff.delay(level).to_string());
+        assert_eq!(
+            delays(backoff),
+            ["1s..1s250ms", "2s..2s500ms", "3s..3s750ms", "3s..3s750ms", "3s..3s750ms"]
+        );
+        let first = Some(Millis::ZERO);
+        assert_eq!(
+            delays(Backoff { first, jitter_percent: 0, ..backoff }),
+            ["0ms", "1s", "2s", "3s", "3s"]
+        );
+    }
+
     /// A policy refuses both; the functions are total all the same.
     #[test]
     fn unsound_items_neither_shrink_delays_nor_wrap() {

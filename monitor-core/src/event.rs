@@ -231,3 +231,42 @@ pub enum Found {
     /// The machine was booted since: nothing of the run can be left.
     Rebooted,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wish and the end of the window, which outlives runs, belong to no run.
+    #[test]
+    fn facts_belong_to_their_run() {
+        for (text, run) in [
+            ("start", None),
+            ("stop", None),
+            ("restart", None),
+            ("signal HUP", None),
+            ("policy-changed", None),
+            ("reset", None),
+            ("retry", None),
+            ("fired window #3", None),
+            ("fired backoff #3", Some(3)),
+            ("started #3", Some(3)),
+            ("start-failed #3 transient", Some(3)),
+            ("ready #3", Some(3)),
+            ("ping #3", Some(3)),
+            ("unhealthy #3", Some(3)),
+            ("exited #3 code=0", Some(3)),
+            ("released #3", Some(3)),
+            ("recovered #3 gone", Some(3)),
+        ] {
+            let event: Event = text.parse().unwrap();
+            assert_eq!(event.run(), run.map(RunId::new), "{text}");
+        }
+    }
+
+    #[test]
+    fn short_forms_are_the_everyday_wishes() {
+        let wishes = [Event::stop(), Event::kill(), Event::shutdown(), Event::restart()];
+        let texts = wishes.map(|wish| wish.to_string());
+        assert_eq!(texts, ["stop", "stop kill", "shutdown", "restart"]);
+    }
+}

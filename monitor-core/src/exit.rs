@@ -243,3 +243,124 @@ impl FromStr for ExitSet {
         Ok(set)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_is_printed_with_its_kind_and_has_a_shell_status() {
+        for (text, status) in [
+            ("code=0", 0),
+            ("code=7", 7),
+            ("code=255", 255),
+            ("signal=HUP", 129),
+            ("signal=KILL", 137),
+            ("signal=64", 192),
+            ("unknown", 255),
+        ] {
+            let exit: Exit = text.parse().unwrap();
+            assert_eq!((exit.to_string().as_str(), exit.shell_status()), (text, status));
+        }
+    }
+
+    #[test]
+    fn what_is_no_exit_is_refused_with_its_field_value_and_fix() {
+        let (code, signal, exit) = (
+            "write an exit status from 0 to 255",
+            "write a name such as TERM or a number from 1 to 64",
+            "write code=N, signal=NAME or unknown",
+        );
+        for (text, field, value, fix) in [
+            ("code=256", "code", "256", code),
+            ("code=", "code", "", code),
+            ("signal=65", "signal", "65", signal),
+            ("status=7", "exit", "status=7", exit),
+            ("unknown=7", "exit", "unknown=7", exit),
+            ("7", "exit", "7", exit),
+            ("", "exit", "", exit),
+        ] {
+            assert_eq!(text.parse::<Exit>(), Err(ParseError::new(field, value, fix)), "{text}");
+        }
+    }
+
+    #[test]
+    fn outcomes_are_printed_as_they_stand_in_sentences() {
+        for (outcome, text) in [
+            (Outcome::None, "none"),
+            (Outcome::Exited(Exit::Code(1)), "code=1"),
+            (Outcome::StartFailed(StartFailure::Transient), "start failed (transient)"),
+            (Outcome::StartFailed(StartFailure::Permanent), "start failed (permanent)"),
+        ] {
+            assert_eq!(outcome.to_string(), text);
+        }
+    }
+
+    /// Every code and every signal, alone in a set.
+    #[test]
+    fn a_set_holds_what_it_was_given_and_nothing_else() {
+        assert!(ExitSet::EMPTY.is_empty());
+        let codes = (0..=u8::MAX).map(|code| (Exit::Code(code), ExitSet::EMPTY.with_code(code)));
+        let signals = (1..=64)
+            .filter_map(Signal::new)
+            .map(|signal| (Exit::Signal(signal), ExitSet::EMPTY.with_signal(signal)));
+        let alone: Vec<_> = codes.chain(signals).collect();
+        assert_eq!(alone.len(), 256 + 64);
+        for (given, set) in &alone {
+            assert!(!set.is_empty(), "{given}");
+            assert!(!set.contains(Exit::Unknown), "{given}");
+            for (exit, _) in &alone {
+                assert_eq!(set.contains(*exit), exit == given, "{exit} in the set of {given}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_set_grows_and_keeps_what_it_had() {
+        let set = ExitSet::EMPTY
+            .with_code(3)
+            .with_code(2)
+            .with_signal(Signal::TERM)
+            .with_signal(Signal::HUP)
+            .with_code(2)
+            .with_signal(Signal::HUP);
+        assert_eq!(set.to_string(), "2-3,SIGHUP,SIGTERM");
+    }
+
+    #[test]
+    fn a_set_is_printed_in_order_with_the_longest_ranges() {
+        for (text, printed) in [
+            ("none", "none"),
+            ("0", "0"),
+            ("255", "255"),
+            ("0-255", "0-255"),
+            ("0,2,255", "0,2,255"),
+            ("0-63,65-127,254-255", "0-63,65-127,254-255"),
+            ("78-78,3,2,1", "1-3,78"),
+            ("SIGKILL", "SIGKILL"),
+            ("SIG64,SIG9,SIGhup", "SIGHUP,SIGKILL,SIG64"),
+            ("SIGHUP,64-78,2", "2,64-78,SIGHUP"),
+        ] {
+            let set: ExitSet = text.parse().unwrap();
+            assert_eq!(set.to_string(), printed, "{text}");
+            assert_eq!(printed.parse(), Ok(set), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_set_with_a_wrong_part_is_refused_and_the_part_named() {
+        let fix = "write codes, ranges and signals such as 2,64-78,SIGHUP, or none";
+        for (text, part) in [
+            ("", ""),
+            ("1,,2", ""),
+            ("1,256", "256"),
+            ("78-64", "78-64"),
+            ("1-", "1-"),
+            ("SIGNAL,1", "SIGNAL"),
+            ("2,HUP", "HUP"),
+            ("none,1", "none"),
+        ] {
+            assert_eq!(text.parse::<ExitSet>(), Err(ParseError::new("exit set", part, fix)));
+        }
+    }
+}

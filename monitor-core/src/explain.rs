@@ -215,3 +215,185 @@ impl Explanation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sentence after `events`, which are separated by commas.
+    fn sentence(policy: &str, events: &str) -> String {
+        let policy: Policy = policy.parse().unwrap();
+        let state = events
+            .split_terminator(", ")
+            .fold(State::INITIAL, |state, event| policy.step(state, event.parse().unwrap()).state);
+        policy.explain(state).to_string()
+    }
+
+    #[test]
+    fn what_is_waited_for() {
+        for (policy, events, expected) in [
+            ("", "", "idle: never started; nothing happens until somebody starts it"),
+            ("", "stop", "stopped: a stop was requested; nothing happens until somebody starts it"),
+            ("", "start", "starting #1: wanted up; waiting for the process to exist"),
+            (
+                "start-timeout=5s",
+                "start",
+                "starting #1: wanted up; waiting for the process to exist, at most 5s",
+            ),
+            (
+                "readiness=notify",
+                "start, started #1",
+                "activating #1: wanted up; waiting for it to be ready",
+            ),
+            (
+                "readiness=notify start-timeout=5s",
+                "start, started #1",
+                "activating #1: wanted up; waiting for it to be ready, at most 5s",
+            ),
+            ("", "start, started #1", "running #1: wanted up; healthy after 10s"),
+            ("healthy-after=none", "start, started #1", "running #1: wanted up; running on"),
+            ("", "start, started #1, fired healthy #1", "healthy #1: wanted up; running on"),
+            (
+                "",
+                "start, stop on-next-exit",
+                "starting #1: a stop was requested; its next exit is its last",
+            ),
+            (
+                "readiness=notify",
+                "start, started #1, stop on-next-exit",
+                "activating #1: a stop was requested; its next exit is its last",
+            ),
+            (
+                "",
+                "start, started #1, stop on-next-exit",
+                "running #1: a stop was requested; its next exit is its last",
+            ),
+            (
+                "",
+                "start, started #1, fired healthy #1, shutdown on-next-exit",
+                "healthy #1: the monitor is going down; its next exit is its last",
+            ),
+            (
+                "",
+                "start, stop",
+                "cancelling #1: a stop was requested; to be stopped as soon as the process exists",
+            ),
+            (
+                "",
+                "start, stop kill",
+                "aborting #1: a stop was requested; to be stopped as soon as the process exists",
+            ),
+            (
+                "",
+                "start, started #1, restart",
+                "stopping #1: a restart was requested; to be killed after a grace of 10s",
+            ),
+            (
+                "stop-timeout=never",
+                "start, started #1, stop",
+                "stopping #1: a stop was requested; waiting for it to end, without a kill",
+            ),
+            (
+                "",
+                "start, started #1, stop kill",
+                "killing #1: a stop was requested; killed, and killed again every 10s",
+            ),
+            (
+                "",
+                "start, exited #1 code=1",
+                "releasing #1: wanted up, and ended with code=1; bringing down what it left",
+            ),
+            (
+                "",
+                "start, exited #1 code=1, fired stop-grace #1",
+                "purging #1: wanted up, and ended with code=1; bringing down what it left",
+            ),
+            (
+                "",
+                "start, exited #1 signal=KILL, released #1",
+                "backing-off #1: wanted up, and ended with signal=KILL; next attempt after 100ms..110ms",
+            ),
+            (
+                "limit=1/10s:wait:all",
+                "start, exited #1 code=1, released #1, fired backoff #1",
+                "throttled #1: wanted up, and ended with code=1; next attempt when the window of 10s ends; 0 starts left in this window",
+            ),
+        ] {
+            assert_eq!(sentence(policy, events), expected, "{policy} after {events}");
+        }
+    }
+
+    #[test]
+    fn faults_and_verdicts_say_what_happened() {
+        for (policy, events, why) in [
+            ("start-timeout=5s", "start, fired start-timeout #1", "took too long to start"),
+            ("watchdog=2s", "start, started #1, fired watchdog #1", "sent no ping in time"),
+            ("", "start, started #1, unhealthy #1", "failed its health check"),
+            ("early-exit=failure", "start, exited #1 code=0", "ended too early, with code=0"),
+            (
+                "",
+                "start, exited #1 code=0, released #1",
+                "ended with code=0, after which the policy asks for no restart",
+            ),
+            (
+                "prevent=3",
+                "start, exited #1 code=3, released #1",
+                "ended with code=3, after which the policy forbids a restart",
+            ),
+            (
+                "",
+                "start, start-failed #1 permanent, released #1",
+                "start failed (permanent), which is not retried",
+            ),
+            (
+                "retries=0",
+                "start, exited #1 code=1, released #1",
+                "no retry is allowed, last code=1",
+            ),
+            (
+                "retries=2:runs",
+                "start, exited #1 code=1, released #1, fired backoff #1, exited #2 unknown, released #2",
+                "the only retry is used, last unknown",
+            ),
+            (
+                "retries=2",
+                "start, exited #1 code=1, released #1, fired backoff #1, exited #2 code=1, released #2, fired backoff #2, exited #3 code=2, released #3",
+                "all 2 retries are used, last code=2",
+            ),
+            (
+                "limit=1/10s:stop:all",
+                "start, exited #1 code=1, released #1, fired backoff #1",
+                "the limit of 1 start within 10s is reached, last code=1",
+            ),
+            (
+                "limit=2/10s:stop",
+                "start, exited #1 code=1, released #1, fired backoff #1, exited #2 code=1, released #2, fired backoff #2, exited #3 code=1, released #3, fired backoff #3",
+                "the limit of 2 starts within 10s is reached, last code=1",
+            ),
+        ] {
+            let sentence = sentence(policy, events);
+            assert_eq!(sentence.split([':', ';']).nth(1), Some(format!(" {why}").as_str()));
+        }
+    }
+
+    /// Only while something is pending: a process that is down has no use for them.
+    #[test]
+    fn what_the_budgets_still_allow_comes_last() {
+        for (policy, events, budgets) in [
+            ("retries=3 limit=2/10s", "start", "; 3 retries left; 2 starts left in this window"),
+            ("retries=3:runs", "start", "; 2 retries left"),
+            (
+                "retries=2 limit=2/10s",
+                "start, exited #1 code=1, released #1, fired backoff #1",
+                "; 1 retry left; 1 start left in this window",
+            ),
+            ("retries=3 limit=2/10s", "stop", ""),
+        ] {
+            let sentence = sentence(policy, events);
+            assert_eq!(
+                sentence.splitn(3, ';').nth(2).unwrap_or_default(),
+                budgets.trim_start_matches(';')
+            );
+        }
+    }
+}

@@ -69,3 +69,39 @@ impl Monitor {
         self.policy.explain(self.state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::TimerCommand;
+    use crate::state::Phase;
+    use crate::time::{Delay, Millis};
+
+    #[test]
+    fn a_monitor_is_its_policy_and_its_state() {
+        let policy: Policy = "restart=always".parse().unwrap();
+        let mut monitor = Monitor::new(policy);
+        assert_eq!((monitor.policy(), monitor.state()), (&policy, State::INITIAL));
+        let step = monitor.handle(Event::StartRequested);
+        assert_eq!(step, policy.step(State::INITIAL, Event::StartRequested));
+        assert_eq!(monitor.state(), step.state);
+        assert_eq!(monitor.state().phase(), Phase::Starting);
+        assert_eq!(monitor.explain(), policy.explain(step.state));
+        assert_eq!(Monitor::restore(policy, step.state), monitor);
+    }
+
+    #[test]
+    fn another_policy_is_in_force_at_once() {
+        let mut monitor = Monitor::new(Policy::DEFAULT);
+        let phases = ["start", "started #1"]
+            .map(|event| monitor.handle(event.parse().unwrap()).state.phase());
+        assert_eq!(phases, [Phase::Starting, Phase::Running]);
+        let policy = "watchdog=2s".parse().unwrap();
+        let step = monitor.set_policy(policy);
+        assert_eq!(monitor.policy(), &policy);
+        assert_eq!(step.actions.watchdog, TimerCommand::Shorten(Millis::from_secs(2)));
+        let step = monitor.handle("ping #1".parse().unwrap());
+        let delay = Delay::exact(Millis::from_secs(2));
+        assert_eq!(step.actions.watchdog, TimerCommand::Arm(delay));
+    }
+}

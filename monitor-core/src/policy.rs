@@ -602,4 +602,88 @@ mod tests {
             assert_eq!(built.is_ok(), sound, "burst {burst}");
         }
     }
+
+    #[test]
+    fn what_must_not_be_zero_is_refused_by_its_name() {
+        let zero = Millis::ZERO;
+        let rules = Policy::DEFAULT.rules;
+        let healthy = HealthyRule { after: zero, forgives: Forgives::All };
+        let limit =
+            StartLimit { burst: 1, window: zero, counts: StartsCounted::All, then: OnLimit::Stop };
+        let watchdog = Watchdog { period: zero, signal: Signal::ABRT };
+        let linear =
+            Curve::Linear { initial: Millis::new(1), increment: zero, cap: Millis::new(9) };
+        let geometric = Curve::Geometric { initial: zero, cap: Millis::new(9), steps: 3 };
+        let build = Policy::builder;
+        for (builder, item) in [
+            (build().healthy(Some(healthy)), "healthy-after"),
+            (build().limit(Some(limit)), "limit"),
+            (build().watchdog(Some(watchdog)), "watchdog"),
+            (build().stop(StopRule { kill_window: zero, ..rules.stop }), "kill-window"),
+            (build().start(StartRule { timeout: Some(zero), ..rules.start }), "start-timeout"),
+            (build().backoff(Backoff { curve: linear, ..rules.backoff }), "backoff increment"),
+            (build().backoff(Backoff { curve: geometric, ..rules.backoff }), "backoff initial"),
+        ] {
+            assert_eq!(builder.build(), Err(PolicyError::Zero { item }));
+        }
+    }
+
+    /// No delay is possible with a bound of either kind, and with neither a crash loop.
+    #[test]
+    fn no_delay_needs_a_bound() {
+        let hot = "restart=always backoff=constant:0ms";
+        for (bound, sound) in [
+            ("", false),
+            (" retries=3", true),
+            (" limit=5/10s", true),
+            (" retries=3 limit=5/10s", true),
+        ] {
+            assert_eq!(format!("{hot}{bound}").parse::<Policy>().is_ok(), sound, "{bound}");
+        }
+        let bound = "restart=always backoff=constant:1ms";
+        assert!(bound.parse::<Policy>().is_ok());
+    }
+
+    #[test]
+    fn an_error_names_item_value_and_fix() {
+        for (policy, error) in [
+            ("kill-window=0ms", "kill-window: 0 is not possible: give at least 1ms"),
+            ("jitter=101%", "jitter: 101 is out of range: give a number from 0 to 100"),
+            ("skip=2", "skip: 2 is out of range: give a number from 0 to 1"),
+            ("limit=255/10s", "limit: 255 is out of range: give a number from 1 to 254"),
+            (
+                "backoff=geometric:1s<=9s/0",
+                "backoff steps: 0 is out of range: give a number from 1 to 254",
+            ),
+            (
+                "backoff=exponential:1s*1<=9s",
+                "backoff factor: 1 is out of range: give a number from 1.01 to 100",
+            ),
+            (
+                "backoff=linear:2s+1s<=1s",
+                "backoff: the longest delay 1s is below the first, 2s: raise it or lower the first",
+            ),
+            (
+                "backoff=linear:100ms+1ms<=1s",
+                "backoff: after 254 steps the delay is only 354ms of 1s: let it grow faster",
+            ),
+            (
+                "backoff=constant:0ms",
+                "backoff: no delay, no retries and no limit would restart a crashing process at full speed: give one of them",
+            ),
+        ] {
+            assert_eq!(policy.parse::<Policy>().unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn a_policy_and_its_rules_are_the_same() {
+        let policy: Policy = "restart=always watchdog=2s save=required".parse().unwrap();
+        let rules = Rules::from(policy);
+        assert_eq!(&rules, policy.rules());
+        assert_eq!(Policy::try_from(rules), Ok(policy));
+        assert_eq!(policy.to_builder().build(), Ok(policy));
+        assert_eq!(Policy::builder().rules(rules).build(), Ok(policy));
+        assert_eq!(Policy::builder().build(), Ok(Policy::DEFAULT));
+    }
 }

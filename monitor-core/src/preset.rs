@@ -278,3 +278,65 @@ const _: () = {
         i += 1;
     }
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each preset in full: what is not said is as in [`Policy::DEFAULT`].
+    #[test]
+    fn presets_are_what_their_text_says() {
+        let table = [
+            (
+                "docker-2014",
+                "restart=no backoff=exponential:100ms*2<=49d17h2m47s295ms skip=1 jitter=0% healthy-after=10s1ms forgive=delay first-start=never later-start=always",
+            ),
+            (
+                "docker",
+                "restart=no jitter=0% healthy-after=10s forgive=delay first-start=never later-start=never",
+            ),
+            (
+                "podman",
+                "restart=no backoff=constant:1ms jitter=0% healthy-after=none first-start=never later-start=never",
+            ),
+            (
+                "kubelet",
+                "restart=always backoff=exponential:10s*2<=5m first-delay=0ms jitter=0% healthy-after=10m forgive=delay stop-timeout=30s first-start=always later-start=always",
+            ),
+            (
+                "systemd",
+                "restart=no success=SIGHUP,SIGINT,SIGPIPE,SIGTERM backoff=constant:100ms jitter=0% healthy-after=none limit=5/10s:stop:all stop-timeout=1m30s kill-window=1m30s start-timeout=1m30s first-start=always later-start=always",
+            ),
+            (
+                "s6",
+                "restart=always prevent=125 backoff=constant:1s first-delay=0ms skip=1 jitter=0% healthy-after=1s forgive=delay stop-timeout=never scope=process first-start=always later-start=always",
+            ),
+            (
+                "supervisord",
+                "restart=on-failure retries=3 early-exit=failure backoff=linear:1s+1s<=4m15s first-delay=0ms skip=1 jitter=0% healthy-after=1s forgive=all scope=process first-start=always later-start=always",
+            ),
+            (
+                "nomad",
+                "restart=always backoff=constant:15s jitter=25% healthy-after=none limit=2/30m:stop stop-timeout=5s",
+            ),
+            (
+                "pm2",
+                "restart=always retries=16:runs backoff=constant:0ms jitter=0% healthy-after=1s forgive=all stop-signal=INT stop-timeout=1s600ms first-start=never later-start=never",
+            ),
+        ];
+        for (preset, (name, text)) in Preset::ALL.into_iter().zip(table) {
+            assert_eq!((preset.to_string().as_str(), name.parse()), (name, Ok(preset)));
+            let policy = preset.builder().build().unwrap();
+            assert_eq!(policy.to_string(), text);
+            assert_eq!(text.parse(), Ok(policy), "{name}");
+        }
+        assert_eq!("upstart".parse::<Preset>().unwrap_err().value(), "upstart");
+    }
+
+    #[test]
+    fn only_the_ancestor_counted_runs() {
+        let (ancestor, others) = Preset::ALL.split_first().unwrap();
+        assert_eq!(ancestor.counts(), Counts::Runs);
+        assert!(others.iter().all(|preset| preset.counts() == Counts::Restarts));
+    }
+}

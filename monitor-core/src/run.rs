@@ -166,3 +166,34 @@ impl fmt::Display for TimerToken {
         write!(f, "{} {}", self.kind, self.run)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_counted_from_one_and_never_reach_none_again() {
+        for (run, next) in [(0, 1), (1, 2), (u32::MAX - 1, u32::MAX), (u32::MAX, 1)] {
+            assert_eq!(RunId::new(run).next().as_u32(), next);
+        }
+        assert_eq!(RunId::NONE, RunId::new(0));
+        assert_eq!(RunId::new(3).to_string(), "#3");
+        assert!(RunId::new(3).is(RunId::new(3)) && !RunId::new(3).is(RunId::new(4)));
+    }
+
+    #[test]
+    fn timers_of_a_phase_share_its_slot() {
+        let table = [
+            "start-timeout: phase",
+            "healthy: phase",
+            "stop-grace: phase",
+            "kill-window: phase",
+            "backoff: phase",
+            "watchdog: watchdog",
+            "window: window",
+        ];
+        assert_eq!(TimerKind::ALL.map(|kind| format!("{kind}: {}", kind.slot())), table);
+        let timer = TimerToken { run: RunId::new(3), kind: TimerKind::Backoff };
+        assert_eq!(timer.to_string(), "backoff #3");
+    }
+}

@@ -176,3 +176,66 @@ const NAMES: [(u8, &str); 31] = [
     (30, "PWR"),
     (31, "SYS"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_read_by_name_and_number_and_printed_by_name() {
+        for (texts, number, printed) in [
+            (["HUP", "SIGHUP", "1"], 1, "HUP"),
+            (["term", "sigterm", "15"], 15, "TERM"),
+            (["Kill", "SigKill", "9"], 9, "KILL"),
+            (["SYS", "SIGSYS", "31"], 31, "SYS"),
+            (["32", "032", "0032"], 32, "32"),
+            (["64", "064", "0064"], 64, "64"),
+        ] {
+            let signal = Signal::new(number).unwrap();
+            assert_eq!(texts.map(str::parse), [Ok(signal); 3]);
+            assert_eq!((signal.number(), u8::from(signal)), (number, number));
+            assert_eq!(Signal::try_from(number), Ok(signal));
+            assert_eq!(signal.to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn every_name_has_its_number_and_every_other_number_has_none() {
+        for number in 1..=64 {
+            let name = Signal::new(number).unwrap().name();
+            let expected = NAMES.iter().find(|(known, _)| *known == number);
+            assert_eq!(name, expected.map(|(_, name)| *name), "{number}");
+        }
+    }
+
+    #[test]
+    fn constants_have_the_numbers_of_linux() {
+        let constants = [
+            Signal::HUP,
+            Signal::INT,
+            Signal::QUIT,
+            Signal::ABRT,
+            Signal::KILL,
+            Signal::PIPE,
+            Signal::TERM,
+        ];
+        assert_eq!(constants.map(Signal::number), [1, 2, 3, 6, 9, 13, 15]);
+    }
+
+    #[test]
+    fn what_is_no_signal_is_refused_with_its_value_and_fix() {
+        let fix = "write a name such as TERM or a number from 1 to 64";
+        for text in ["", "0", "65", "256", "-1", "SIG", "SIG9", "TERMINATE", "SIGSIGTERM"] {
+            let error = ParseError::new("signal", text, fix);
+            assert_eq!(text.parse::<Signal>(), Err(error), "{text:?}");
+        }
+        for number in [0, 65, 255] {
+            let error = Signal::try_from(number).unwrap_err();
+            assert_eq!(error, SignalOutOfRange { number });
+            assert_eq!(
+                error.to_string(),
+                format!("signal: {number} is no signal: give a number from 1 to 64")
+            );
+        }
+    }
+}

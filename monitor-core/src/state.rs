@@ -352,3 +352,109 @@ impl fmt::Display for State {
 }
 
 const _: () = assert!(size_of::<State>() <= 16, "a state is at most 16 bytes");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each phase with its timer, and whether a process may exist, something else is pending, or
+    /// neither.
+    #[test]
+    fn phases() {
+        let table = [
+            "idle: no timer, down",
+            "starting: start-timeout, live",
+            "cancelling: stop-grace, live",
+            "aborting: no timer, live",
+            "activating: start-timeout, live",
+            "running: healthy, live",
+            "healthy: no timer, live",
+            "stopping: stop-grace, live",
+            "killing: kill-window, live",
+            "releasing: stop-grace, pending",
+            "purging: kill-window, pending",
+            "backing-off: backoff, pending",
+            "throttled: no timer, pending",
+            "stopped: no timer, down",
+        ];
+        assert_eq!(
+            Phase::ALL.map(|phase| {
+                let timer = phase.timer().map_or("no timer", TimerKind::name);
+                let pending = match (phase.is_live(), phase.is_down()) {
+                    (true, false) => "live",
+                    (false, false) => "pending",
+                    (false, true) => "down",
+                    (true, true) => "live and down",
+                };
+                format!("{phase}: {timer}, {pending}")
+            }),
+            table
+        );
+    }
+
+    #[test]
+    fn reasons() {
+        let table = [
+            "created",
+            "wanted",
+            "start-timeout: fault",
+            "watchdog: fault",
+            "unhealthy: fault",
+            "early-exit: fault",
+            "restart-requested",
+            "stop-requested: stop",
+            "shutdown-requested: stop",
+            "completed: verdict",
+            "prevented: verdict, give-up",
+            "exhausted: verdict, give-up",
+            "start-limit: verdict, give-up",
+            "start-failed: verdict, give-up",
+        ];
+        assert_eq!(
+            Reason::ALL.map(|reason| {
+                let kinds = [
+                    (reason.is_fault(), "fault"),
+                    (reason.is_stop(), "stop"),
+                    (reason.is_verdict(), "verdict"),
+                    (reason.is_give_up(), "give-up"),
+                ];
+                let kinds: Vec<_> =
+                    kinds.into_iter().filter(|(is, _)| *is).map(|(_, kind)| kind).collect();
+                let colon = if kinds.is_empty() { "" } else { ": " };
+                format!("{reason}{colon}{}", kinds.join(", "))
+            }),
+            table
+        );
+    }
+
+    #[test]
+    fn a_state_tells_all_that_it_holds() {
+        let state = State {
+            run: RunId::new(9),
+            restarts: 7,
+            strikes: 5,
+            outcome: Outcome::Exited(Exit::Code(3)),
+            level: 4,
+            starts: 2,
+            phase: Phase::BackingOff,
+            reason: Reason::Watchdog,
+        };
+        assert_eq!(state.to_string(), "backing-off #9 (watchdog)");
+        assert_eq!((state.phase(), state.reason()), (Phase::BackingOff, Reason::Watchdog));
+        assert_eq!((state.run(), state.restarts()), (RunId::new(9), 7));
+        assert_eq!((state.strikes(), state.level(), state.starts()), (5, 4, 2));
+        assert_eq!(state.outcome(), Outcome::Exited(Exit::Code(3)));
+        assert_eq!(state.exit(), Some(Exit::Code(3)));
+        assert_eq!(State::INITIAL.exit(), None);
+    }
+
+    /// Only "the first or a later one" matters for both numbers.
+    #[test]
+    fn canonical_states_count_to_one() {
+        let counted = |run, restarts| State { run: RunId::new(run), restarts, ..State::INITIAL };
+        for (number, canonical) in [(0, 0), (1, 1), (2, 1), (u32::MAX, 1)] {
+            assert_eq!(counted(number, 0).canonical(), counted(canonical, 0));
+            assert_eq!(counted(0, number).canonical(), counted(0, canonical));
+        }
+    }
+}

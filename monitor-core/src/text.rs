@@ -756,26 +756,317 @@ const SAVES: Names<SaveRule, 2> = (
 );
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Every event in every form, as it is printed.
+    pub(crate) const EVENTS: [&str; 42] = [
+        "start",
+        "stop",
+        "stop grace=5s",
+        "stop grace=never",
+        "stop kill",
+        "stop on-next-exit",
+        "shutdown",
+        "shutdown grace=1m30s",
+        "shutdown grace=never",
+        "shutdown kill",
+        "shutdown on-next-exit",
+        "restart",
+        "restart grace=5s",
+        "restart grace=never",
+        "signal HUP",
+        "signal 40",
+        "policy-changed",
+        "reset",
+        "retry",
+        "started #1",
+        "start-failed #1 transient",
+        "start-failed #1 permanent",
+        "ready #1",
+        "ping #1",
+        "unhealthy #1",
+        "exited #1 code=0",
+        "exited #4294967295 signal=KILL",
+        "exited #1 unknown",
+        "released #1",
+        "released #1 leaked",
+        "fired start-timeout #1",
+        "fired healthy #1",
+        "fired stop-grace #1",
+        "fired kill-window #1",
+        "fired backoff #1",
+        "fired watchdog #1",
+        "fired window #1",
+        "recovered #1 alive",
+        "recovered #1 gone",
+        "recovered #1 rebooted",
+        "recovered #1 code=7",
+        "recovered #1 signal=64",
+    ];
+
+    #[test]
+    fn events_survive_their_text_form() {
+        for text in EVENTS {
+            assert_eq!(text.parse::<Event>().unwrap().to_string(), text);
+        }
+        assert_eq!("  stop\tgrace=5s ".parse::<Event>().unwrap().to_string(), "stop grace=5s");
+    }
+
+    /// Each with the field and the value that are to blame.
+    #[test]
+    fn what_is_no_event_is_refused() {
+        for (text, field, value) in [
+            ("", "event", ""),
+            ("launch", "event", "launch"),
+            ("start now", "event", "now"),
+            ("stop kill now", "event", "now"),
+            ("stop later", "stop", "later"),
+            ("stop grace=", "duration", ""),
+            ("stop grace=5", "duration", "5"),
+            ("restart kill", "stop", "kill"),
+            ("signal", "signal", ""),
+            ("signal 65", "signal", "65"),
+            ("started", "run", ""),
+            ("started 1", "run", "1"),
+            ("started #-1", "run", "#-1"),
+            ("started #4294967296", "run", "#4294967296"),
+            ("start-failed #1", "failure", ""),
+            ("start-failed #1 odd", "failure", "odd"),
+            ("exited #1", "exit", ""),
+            ("exited #1 code=256", "code", "256"),
+            ("released #1 odd", "remains", "odd"),
+            ("fired", "timer", ""),
+            ("fired alarm #1", "timer", "alarm"),
+            ("recovered #1", "found", ""),
+            ("recovered #1 odd", "found", "odd"),
+        ] {
+            let error = text.parse::<Event>().unwrap_err();
+            assert_eq!((error.field(), error.value()), (field, value), "{text}");
+        }
+    }
 
     #[test]
     fn an_error_names_field_value_and_fix() {
         let Err(error) = "restart=sometimes".parse::<Policy>() else {
             panic!("there is no such rule");
         };
+        let PolicyTextError::Parse(word) = error else {
+            panic!("it is about one word");
+        };
+        assert_eq!((word.field(), word.value()), ("restart", "sometimes"));
+        assert_eq!(word.fix(), "write no, on-failure, on-failure:3, always or unless-stopped");
         assert_eq!(
             error.to_string(),
             "restart: \"sometimes\" is not understood: write no, on-failure, on-failure:3, always or unless-stopped"
         );
     }
 
+    /// At the 40th byte, or before the character that stands there.
     #[test]
-    fn presets_survive_their_text_form() {
-        for preset in Preset::ALL {
-            let policy = preset.builder().build().unwrap();
-            assert_eq!(policy.to_string().parse(), Ok(policy), "{preset}: {policy}");
+    fn a_long_value_is_cut_between_characters() {
+        let whole = "x".repeat(40);
+        for (value, kept, shown) in [
+            (whole.clone(), whole.as_str(), format!("{whole:?}")),
+            (format!("{whole}y"), &whole, format!("{whole:?}...")),
+            (format!("{}\u{20ac}", &whole[1..]), &whole[1..], format!("{:?}...", &whole[1..])),
+        ] {
+            let error = ParseError::new("word", &value, "write less");
+            assert_eq!(error.value(), kept);
+            assert_eq!(error.to_string(), format!("word: {shown} is not understood: write less"));
         }
-        assert_eq!(Policy::DEFAULT.to_string(), "restart=on-failure");
+    }
+
+    /// Every key with a value that is not the default.
+    #[test]
+    fn policies_survive_their_text_form() {
+        for words in [
+            "restart=no",
+            "restart=on-failure",
+            "restart=always",
+            "restart=unless-stopped",
+            "restart=always retries=3",
+            "restart=always retries=0",
+            "restart=always retries=3:runs",
+            "restart=always success=1",
+            "restart=always prevent=2-5",
+            "restart=always force=SIGHUP",
+            "restart=always early-exit=failure",
+            "restart=always backoff=constant:1s",
+            "restart=always backoff=linear:1s+2s<=9s",
+            "restart=always backoff=exponential:1s*1.5<=9s",
+            "restart=always backoff=geometric:1s<=9s/3",
+            "restart=always first-delay=0ms",
+            "restart=always skip=1",
+            "restart=always jitter=25%",
+            "restart=always healthy-after=none",
+            "restart=always healthy-after=5s forgive=all",
+            "restart=always healthy-after=10s forgive=delay",
+            "restart=always limit=5/10s:stop",
+            "restart=always limit=5/10s:wait",
+            "restart=always limit=5/10s:wait:all",
+            "restart=always stop-signal=INT",
+            "restart=always stop-timeout=5s",
+            "restart=always stop-timeout=never",
+            "restart=always kill-window=5s",
+            "restart=always scope=process",
+            "restart=always start-timeout=5s",
+            "restart=always readiness=notify",
+            "restart=always first-start=never",
+            "restart=always later-start=always",
+            "restart=always watchdog=2s",
+            "restart=always watchdog=2s watchdog-signal=INT",
+            "restart=always save=required",
+        ] {
+            assert_eq!(words.parse::<Policy>().unwrap().to_string(), words);
+        }
+    }
+
+    #[test]
+    fn words_may_be_shorter_than_printed_and_the_last_one_counts() {
+        for (words, printed) in [
+            ("", "restart=on-failure"),
+            ("restart=on-failure:0", "restart=on-failure"),
+            ("restart=always:3", "restart=always retries=3"),
+            ("retries=3 retries=none", "restart=on-failure"),
+            ("success=1 success=none", "restart=on-failure"),
+            ("early-exit=failure early-exit=by-status", "restart=on-failure"),
+            ("first-delay=1s first-delay=none", "restart=on-failure"),
+            ("jitter=0", "restart=on-failure jitter=0%"),
+            ("jitter=10", "restart=on-failure"),
+            ("healthy-after=10s forgive=all", "restart=on-failure"),
+            ("healthy-after=5s", "restart=on-failure healthy-after=5s forgive=all"),
+            ("forgive=delay healthy-after=5s", "restart=on-failure healthy-after=5s forgive=delay"),
+            ("limit=5/10s", "restart=on-failure limit=5/10s:stop"),
+            ("limit=5/10s limit=none", "restart=on-failure"),
+            ("stop-timeout=10s", "restart=on-failure"),
+            (
+                "watchdog=2s watchdog-signal=INT watchdog=3s",
+                "restart=on-failure watchdog=3s watchdog-signal=INT",
+            ),
+            ("watchdog=2s watchdog=none", "restart=on-failure"),
+        ] {
+            assert_eq!(words.parse::<Policy>().unwrap().to_string(), printed, "{words}");
+        }
+    }
+
+    /// Each with the field and the value that are to blame.
+    #[test]
+    fn what_is_no_policy_is_refused() {
+        for (text, field, value) in [
+            ("always", "policy", "always"),
+            ("speed=9", "policy key", "speed"),
+            ("restart=", "restart", ""),
+            ("restart=always:x", "restart", "x"),
+            ("restart=always:65536", "restart", "65536"),
+            ("retries=x", "retries", "x"),
+            ("retries=3:turns", "retries", "3:turns"),
+            ("success=256", "exit set", "256"),
+            ("early-exit=no", "early-exit", "no"),
+            ("backoff=1s", "backoff", "1s"),
+            ("backoff=cubic:1s<=9s", "backoff", "cubic:1s<=9s"),
+            ("backoff=linear:1s+1s", "backoff", "linear:1s+1s"),
+            ("backoff=linear:1s<=9s", "backoff", "linear:1s<=9s"),
+            ("backoff=exponential:1s<=9s", "backoff", "exponential:1s<=9s"),
+            ("backoff=geometric:1s<=9s", "backoff", "geometric:1s<=9s"),
+            ("backoff=geometric:1s<=9s/256", "backoff steps", "256"),
+            ("backoff=exponential:1s*x<=9s", "factor", "x"),
+            ("first-delay=x", "duration", "x"),
+            ("skip=256", "skip", "256"),
+            ("jitter=x%", "jitter", "x"),
+            ("healthy-after=x", "duration", "x"),
+            ("forgive=retries", "forgive", "retries"),
+            ("healthy-after=none forgive=all", "forgive", "all"),
+            ("limit=5", "limit", "5"),
+            ("limit=x/10s", "limit", "x"),
+            ("limit=5/10s:halt", "limit", "halt"),
+            ("limit=5/10s:stop:some", "limit", "5/10s:stop:some"),
+            ("limit=5/10s:stop:all:more", "limit", "5/10s:stop:all:more"),
+            ("stop-signal=x", "signal", "x"),
+            ("scope=all", "scope", "all"),
+            ("readiness=now", "readiness", "now"),
+            ("first-start=no", "first-start", "no"),
+            ("later-start=no", "later-start", "no"),
+            ("watchdog-signal=INT", "watchdog-signal", "INT"),
+            ("save=no", "save", "no"),
+            ("preset=upstart", "preset", "upstart"),
+            ("restart=no preset=s6", "preset", "s6"),
+        ] {
+            match text.parse::<Policy>() {
+                Err(PolicyTextError::Parse(error)) => {
+                    assert_eq!((error.field(), error.value()), (field, value), "{text}");
+                }
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_preset_is_the_ground_for_the_words_after_it() {
+        for (text, same) in [
+            (
+                "preset=podman",
+                "restart=no backoff=constant:1ms jitter=0 healthy-after=none first-start=never later-start=never",
+            ),
+            (
+                "preset=docker restart=always:3",
+                "restart=always retries=3 jitter=0 forgive=delay first-start=never later-start=never",
+            ),
+            (
+                "preset=docker-2014 restart=always:3",
+                "preset=docker-2014 restart=always retries=3:runs",
+            ),
+        ] {
+            assert_eq!(text.parse::<Policy>(), same.parse(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_restart_rule_is_read_with_its_bound() {
+        let retries = |max, counts| Some(Retries { max, counts });
+        for (text, counts, read) in [
+            ("no", Counts::Runs, (Restart::No, None)),
+            ("on-failure:0", Counts::Runs, (Restart::OnFailure, None)),
+            ("on-failure:1", Counts::Runs, (Restart::OnFailure, retries(1, Counts::Runs))),
+            ("always:3", Counts::Restarts, (Restart::Always, retries(3, Counts::Restarts))),
+        ] {
+            assert_eq!(Restart::parse_with_retries(text, counts), Ok(read), "{text}");
+        }
+        for text in ["", "never", "on-failure:", "on-failure:x"] {
+            assert!(Restart::parse_with_retries(text, Counts::Runs).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn factors_are_printed_with_no_more_digits_than_needed() {
+        for (text, hundredths, printed) in [
+            ("2", 200, "2"),
+            ("2.0", 200, "2"),
+            ("10", 1_000, "10"),
+            ("1.5", 150, "1.5"),
+            ("1.50", 150, "1.5"),
+            ("1.05", 105, "1.05"),
+            ("1.25", 125, "1.25"),
+            ("655.35", 65_535, "655.35"),
+        ] {
+            let factor: Factor = text.parse().unwrap();
+            assert_eq!((factor.hundredths(), factor.to_string().as_str()), (hundredths, printed));
+        }
+        for text in ["", "x", "1.", ".5", "1.x", "1.255", "655.36", "656", "-1"] {
+            assert_eq!(text.parse::<Factor>().unwrap_err().value(), text);
+        }
+    }
+
+    #[test]
+    fn delays_survive_their_text_form() {
+        for text in ["0ms", "100ms", "100ms..110ms", "0ms..1s"] {
+            assert_eq!(text.parse::<Delay>().unwrap().to_string(), text);
+        }
+        assert_eq!("1s..1s".parse(), Ok(Delay::exact(Millis::from_secs(1))));
+        for (text, field) in
+            [("2s..1s", "delay"), ("1s..", "duration"), ("..1s", "duration"), ("1s..x", "duration")]
+        {
+            assert_eq!(text.parse::<Delay>().unwrap_err().field(), field, "{text}");
+        }
     }
 }

@@ -147,3 +147,75 @@ impl fmt::Display for Delay {
 
 const UNITS: [(u32, &str); 5] =
     [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_printed_with_its_largest_units_first_and_read_back() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (1, "1ms"),
+            (999, "999ms"),
+            (1_000, "1s"),
+            (1_500, "1s500ms"),
+            (59_999, "59s999ms"),
+            (60_000, "1m"),
+            (90_000, "1m30s"),
+            (3_600_000, "1h"),
+            (7_201_000, "2h1s"),
+            (86_400_000, "1d"),
+            (u32::MAX, "49d17h2m47s295ms"),
+        ] {
+            assert_eq!(Millis::new(ms).to_string(), text);
+            assert_eq!(text.parse(), Ok(Millis::new(ms)), "{text}");
+        }
+        assert_eq!("90s".parse(), Ok(Millis::new(90_000)));
+        assert_eq!("500ms1s".parse(), Ok(Millis::new(1_500)));
+    }
+
+    #[test]
+    fn a_time_without_its_unit_or_beyond_the_longest_is_refused() {
+        let fix = "write a whole number and its unit, such as 100ms, 10s, 1m30s, 2h (at most 49d)";
+        for text in [
+            "",
+            "5",
+            "ms",
+            "1s5",
+            "5x",
+            "1.5s",
+            "-1s",
+            "1 s",
+            "50d",
+            "4294967296ms",
+            "49d17h2m47s296ms",
+        ] {
+            let error = ParseError::new("duration", text, fix);
+            assert_eq!(text.parse::<Millis>(), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        assert_eq!(Millis::from_secs(90).as_u32(), 90_000);
+        assert_eq!(Millis::from_secs(u32::MAX), Millis::MAX);
+        assert_eq!(Millis::from_mins(2).as_u32(), 120_000);
+        assert_eq!(Millis::from_mins(u32::MAX), Millis::MAX);
+        assert_eq!(Millis::new(3).saturating_add(Millis::new(4)), Millis::new(7));
+        assert_eq!(Millis::MAX.saturating_add(Millis::new(1)), Millis::MAX);
+    }
+
+    #[test]
+    fn a_delay_is_exact_or_a_range() {
+        let (base, jitter) = (Millis::new(100), Millis::new(10));
+        for (delay, longest, text) in [
+            (Delay::exact(base), 100, "100ms"),
+            (Delay { base, jitter }, 110, "100ms..110ms"),
+            (Delay { base: Millis::MAX, jitter }, u32::MAX, "49d17h2m47s295ms..49d17h2m47s295ms"),
+        ] {
+            assert_eq!(delay.longest().as_u32(), longest);
+            assert_eq!(delay.to_string(), text);
+        }
+    }
+}
