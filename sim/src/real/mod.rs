@@ -4,7 +4,7 @@
 //! be accepted by the machine and the oracles, step by step; the lives that observers were told of must be
 //! among those that the simulator knows; and what is told must be true. Time is real here, so a case whose
 //! inputs meet within milliseconds may go either way: the simulator is asked for all ways that it finds when
-//! starts and timers are a little late ([`lives`]).
+//! starts and timers are a little late ([`lives()`]).
 //!
 //! What only a virtual world can do, a case for this engine must not ask for: [`Unfit`].
 

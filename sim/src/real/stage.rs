@@ -71,7 +71,7 @@ pub enum Fault {
     Disputed(Box<Dispute>),
     /// The record cannot be read.
     Unreadable(String),
-    /// It did not come down within [`PATIENCE`] of its kill.
+    /// It did not come down within a minute of its kill.
     NotDown,
     /// A run is told to have ended in a way in which it cannot have ended.
     Lied {
@@ -131,7 +131,7 @@ impl Stage {
         self.folder.path()
     }
 
-    /// Plays cases that are [fit](super::fit), up to `width` at once, until `next` has none any more. `done` is
+    /// Plays cases that are [fit](super::fit()), up to `width` at once, until `next` has none any more. `done` is
     /// called as each ends.
     ///
     /// # Errors
