@@ -277,7 +277,13 @@ pub(super) fn name_of_run() -> io::Result<String> {
     let start = start_time(monitor.get())?;
     // All supervisors of a process count together.
     let number = MADE.fetch_add(1, Ordering::Relaxed);
-    Ok(format!("{PREFIX}{monitor}-{start}-{number}"))
+    Ok(format!("{PREFIX}{monitor}-{start}-{number}-{}", pid_namespace()?))
+}
+
+/// The number of this process's PID namespace, in which the numbers of processes mean something
+/// (`pid_namespaces(7)`): a container may share the control groups of another.
+fn pid_namespace() -> io::Result<u64> {
+    Ok(fs::metadata("/proc/self/ns/pid")?.ino())
 }
 
 /// Removes a group and those below it, which is refused where something runs.
@@ -304,13 +310,26 @@ fn refused(error: io::Error) -> SignalError {
     SignalError::Refused { errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()) }
 }
 
-/// The number and the start time of the monitor that made a group of this name.
-fn monitor_of(name: &str) -> Option<(i32, u64)> {
-    let mut numbers = name.strip_prefix(PREFIX)?.split('-');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+/// A monitor, as the names of its groups say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Maker {
+    pid: i32,
+    start: u64,
+    namespace: Option<u64>,
 }
 
-fn is_dead((pid, start): (i32, u64)) -> bool {
+/// The monitor that made a group of this name.
+fn monitor_of(name: &str) -> Option<Maker> {
+    let mut numbers = name.strip_prefix(PREFIX)?.split('-');
+    let (pid, start) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    Some(Maker { pid, start, namespace: numbers.nth(1).and_then(|number| number.parse().ok()) })
+}
+
+/// Of one in another PID namespace nothing can be known here.
+fn is_dead(Maker { pid, start, namespace }: Maker) -> bool {
+    if namespace.is_none() || namespace != pid_namespace().ok() {
+        return false;
+    }
     match start_time(pid) {
         Ok(found) => found != start,
         Err(error) => error.kind() == io::ErrorKind::NotFound,
@@ -433,13 +452,22 @@ mod tests {
 
     #[test]
     fn names_tell_whose_they_are() {
-        assert_eq!(monitor_of("monitor-12-345-6"), Some((12, 345)));
+        let maker = Maker { pid: 12, start: 345, namespace: Some(7) };
+        assert_eq!(monitor_of("monitor-12-345-6-7"), Some(maker));
         for foreign in ["monitor", "monitor-", "monitor-12", "monitor-x-1-2", "web"] {
             assert_eq!(monitor_of(foreign), None);
         }
         let own = i32::try_from(std::process::id()).unwrap();
-        assert!(!is_dead((own, start_time(own).unwrap())));
-        assert!(is_dead((own, 0)) && is_dead((i32::MAX, 1)));
+        let own = Maker {
+            pid: own,
+            start: start_time(own).unwrap(),
+            namespace: Some(pid_namespace().unwrap()),
+        };
+        assert!(!is_dead(own));
+        assert!(is_dead(Maker { start: 0, ..own }) && is_dead(Maker { pid: i32::MAX, ..own }));
+        // In another container the same number is another's.
+        assert!(!is_dead(Maker { start: 0, namespace: Some(1), ..own }));
+        assert!(!is_dead(Maker { start: 0, namespace: None, ..own }));
     }
 
     #[test]
@@ -528,7 +556,11 @@ mod tests {
         for foreign in ["", "7", "x /monitor-1-2-3", "7 /", "7 /web", "7 /monitor-1-2-3/.."] {
             assert_eq!(foreign.parse::<Place>(), Err(NoPlace), "{foreign}");
         }
-        let abandoned = groups.directory.join(format!("{PREFIX}{}-0-0", std::process::id()));
+        let abandoned = groups.directory.join(format!(
+            "{PREFIX}{}-0-0-{}",
+            std::process::id(),
+            pid_namespace().unwrap()
+        ));
         fs::create_dir(&abandoned).unwrap();
         groups.sweep();
         assert!(!abandoned.exists());
