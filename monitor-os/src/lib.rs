@@ -73,10 +73,10 @@ pub use kernel::{
 };
 #[cfg(feature = "linux")]
 pub use linux::{
-    Caps, Capture, Command, CommandError, Contain, Containment, Ended, Events, Form, Input,
-    InputSource, JournalError, Launcher, Limit, LimitError, Line, LogRing, LogSink, Notice,
-    OnCrash, Output, Remembered, Rotation, SinkCounts, Slow, SpawnError, Stage, StateDir,
-    StateError, Status, StopResult, StopSignals, Stopping, Stream, Supervisor, SupervisorBuilder,
-    SupervisorError, SupervisorGone, Survivor, Terminal, TerminalSize, Unit, block_on, now,
-    remembered,
+    Caps, Capture, Checked, Command, CommandError, Contain, Containment, Ended, Events, Form,
+    Health, HealthCheck, Input, InputSource, JournalError, Launcher, Limit, LimitError, Line,
+    LogRing, LogSink, Notice, OnCrash, Output, ReadyBy, Remembered, Rotation, Said, SinkCounts,
+    Slow, SpawnError, Stage, StateDir, StateError, Status, StopResult, StopSignals, Stopping,
+    Stream, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Survivor, Terminal,
+    TerminalSize, Unit, block_on, now, remembered,
 };

@@ -7,11 +7,11 @@
 use std::io;
 use std::path::Path;
 
-use monitor_core::{Lifecycle, Note, Outcome, Signal};
+use monitor_core::{Lifecycle, Note, Outcome, RunId, Signal};
 use tracing::{debug, error, info, info_span, trace, trace_span, warn};
 
 use crate::kernel::Report;
-use crate::linux::{Containment, SignalError, SpawnError, StateError, Status};
+use crate::linux::{Checked, Containment, Health, SignalError, SpawnError, StateError, Status};
 
 /// Tells one event of a unit and what came of it.
 pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
@@ -112,6 +112,26 @@ pub(crate) fn orphans_unseen(error: &io::Error) {
 /// No watch could be had for a process; a timer asks for its end instead.
 pub(crate) fn unwatched(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "no watch for a process; asking by a timer");
+}
+
+/// A run could not be listened to.
+pub(crate) fn unheard(error: &io::Error) {
+    warn!(errno = error.raw_os_error(), "cannot hear what a program says of itself");
+}
+
+/// A program has asked for something that this monitor does not do.
+pub(crate) fn not_honoured(name: &str) {
+    warn!(name, "what the program asks for is not honoured");
+}
+
+/// A health check is over.
+pub(crate) fn checked(unit: &str, run: RunId, health: &Health, checked: &Checked) {
+    let (run, failures) = (run.as_u32(), health.failures);
+    match checked.passed() {
+        Some(true) => debug!(unit, run, "health check passed"),
+        Some(false) => warn!(unit, run, failures, %checked, "health check failed"),
+        None => warn!(unit, run, %checked, "no room for a health check"),
+    }
 }
 
 /// A state, or which process was made, was not saved. A state is tried again.

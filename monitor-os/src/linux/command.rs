@@ -7,9 +7,11 @@ use std::path::Path;
 
 use super::containment::Contain;
 use super::environment::Environment;
+use super::health::HealthCheck;
 use super::limit::Limit;
 use super::output::{Capture, Input, Output};
 use super::pty::Terminal;
+use super::ready::ReadyBy;
 use super::setup::Setup;
 use super::stdio::Streams;
 
@@ -26,6 +28,8 @@ pub struct Command {
     contain: Contain,
     /// `None` if all are the monitor's.
     streams: Option<Box<Streams>>,
+    ready: Option<ReadyBy>,
+    health: Option<Box<HealthCheck>>,
 }
 
 impl Command {
@@ -55,6 +59,8 @@ impl Command {
             setup: Box::default(),
             contain: Contain::Auto,
             streams: None,
+            ready: None,
+            health: None,
         })
     }
 
@@ -268,6 +274,57 @@ impl Command {
         self
     }
 
+    /// Says by what the program shows that it serves; otherwise [`Unit::ready`](super::Unit::ready) says so. The policy
+    /// says whether that is waited for.
+    ///
+    /// All but [`ReadyBy::Tcp`] take a supervisor that has a [`Launcher`](super::Launcher). With one, a program whose
+    /// policy has a watchdog has a `NOTIFY_SOCKET` in any case.
+    ///
+    /// # Errors
+    /// [`CommandError::ReadyDescriptor`], [`CommandError::ReadyPort`].
+    pub fn ready_by(mut self, ready: ReadyBy) -> Result<Self, CommandError> {
+        match ready {
+            ReadyBy::Descriptor(number) if number < 3 => {
+                return Err(CommandError::ReadyDescriptor { number });
+            }
+            ReadyBy::Tcp(address) if address.port() == 0 => return Err(CommandError::ReadyPort),
+            ReadyBy::Notify | ReadyBy::Descriptor(_) | ReadyBy::Tcp(_) => {}
+        }
+        self.ready = Some(ready);
+        Ok(self)
+    }
+
+    /// Lets a command ask, while the program serves, whether it is well; if it is not, the policy is told as by
+    /// [`Unit::unhealthy`](super::Unit::unhealthy). It takes a supervisor that has a [`Launcher`](super::Launcher).
+    #[must_use]
+    pub fn with_health_check(mut self, check: HealthCheck) -> Self {
+        self.health = Some(Box::new(check));
+        self
+    }
+
+    pub(super) const fn ready(&self) -> Option<ReadyBy> {
+        self.ready
+    }
+
+    /// The health check, and the command that it runs.
+    pub(super) fn health(&self) -> Option<(HealthCheck, Self)> {
+        let check = self.health.as_deref()?.clone();
+        let (program, args) = check.words.split_first()?;
+        let mut setup = self.setup.clone();
+        setup.terminal = false;
+        let command = Self {
+            program: program.clone(),
+            args: args.to_vec(),
+            environment: self.environment.clone(),
+            setup,
+            contain: self.contain,
+            streams: None,
+            ready: None,
+            health: None,
+        };
+        Some((check, command))
+    }
+
     fn streams_mut(&mut self) -> &mut Streams {
         self.streams.get_or_insert_default()
     }
@@ -286,7 +343,12 @@ impl Command {
     pub(super) fn needs_helper(&self) -> Option<&'static str> {
         let file = self.environment.has_file().then_some("an environment file");
         let cgroup = (self.contain == Contain::Cgroup).then_some("a control group");
-        file.or_else(|| self.setup.first()).or(cgroup)
+        let ready = match self.ready {
+            Some(ReadyBy::Notify | ReadyBy::Descriptor(_)) => Some("a way to say that it is ready"),
+            Some(ReadyBy::Tcp(_)) | None => None,
+        };
+        let health = self.health.is_some().then_some("a health check");
+        file.or_else(|| self.setup.first()).or(cgroup).or(ready).or(health)
     }
 
     /// The program as it was given.
@@ -327,6 +389,18 @@ pub enum CommandError {
     },
     /// The working directory is empty or contains a NUL byte; correct it.
     Directory,
+    /// The descriptor by which it shows that it is ready is a standard stream; give one from 3 to 255.
+    ReadyDescriptor {
+        /// The number that was given.
+        number: u8,
+    },
+    /// The port at which it is ready is 0, which stands for any; give one from 1 to 65535.
+    ReadyPort,
+    /// A number of a health check is 0; give at least 1 ms, or 1 retry.
+    HealthZero {
+        /// `interval`, `timeout` or `retries`.
+        item: &'static str,
+    },
     /// The path of an environment file is empty or contains a NUL byte; correct it.
     EnvironmentFile,
     /// The name of a user or of a group is empty, or has a comma, a colon, white space or a NUL byte; correct it.
@@ -371,6 +445,14 @@ impl fmt::Display for CommandError {
             }
             Self::Directory => {
                 f.write_str("the working directory is empty or contains a NUL byte; correct it")
+            }
+            Self::ReadyDescriptor { number } => write!(
+                f,
+                "descriptor {number} is a standard stream; give one from 3 to 255 to say on that it is ready"
+            ),
+            Self::ReadyPort => f.write_str("port 0 stands for any; give one from 1 to 65535"),
+            Self::HealthZero { item } => {
+                write!(f, "the {item} of a health check is 0; give at least 1ms, or 1 retry")
             }
             Self::EnvironmentFile => f.write_str(
                 "the path of the environment file is empty or contains a NUL byte; correct it",

@@ -75,9 +75,7 @@ impl Environment {
             match change {
                 Change::Clear => variables.clear(),
                 Change::Set(variable) => put(&mut variables, variable.clone()),
-                Change::Unset(name) => {
-                    variables.retain(|variable| name_of(variable) != name.as_bytes());
-                }
+                Change::Unset(name) => remove(&mut variables, name.as_bytes()),
                 Change::File(path) => {
                     for variable in read_file(path)? {
                         put(&mut variables, variable);
@@ -122,6 +120,11 @@ pub(super) fn put(variables: &mut Vec<CString>, variable: CString) {
         Some(old) => *old = variable,
         None => variables.push(variable),
     }
+}
+
+/// Takes the variable of this name out.
+pub(super) fn remove(variables: &mut Vec<CString>, name: &[u8]) {
+    variables.retain(|variable| name_of(variable) != name);
 }
 
 /// `NAME=value`; `None` with a NUL byte in it.

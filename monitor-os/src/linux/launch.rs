@@ -13,6 +13,7 @@ use super::cgroup::Leaf;
 use super::command::Command;
 use super::launcher::{Brief, Launcher, arguments, read_failure};
 use super::process::Process;
+use super::setup::Notified;
 use super::spawn::{SpawnError, put_down, spawn_file};
 use super::stdio::Stdio;
 
@@ -38,18 +39,20 @@ impl Launch {
         launcher: &Launcher,
         command: &Command,
         stdio: &Stdio,
-        leaf: Option<&Leaf>,
-        mark: Option<&str>,
+        given: &Given<'_>,
     ) -> Result<Self, SpawnError> {
         let path = launcher.program();
         let failed = |errno: Errno| SpawnError::from_errno(path.into(), errno);
         // The program's environment is kept from the helper: its loader would obey LD_PRELOAD.
         let mut setup = launcher.setup(command);
-        setup.cgroup = leaf.map(Leaf::c_directory);
-        setup.mark = mark.map(Into::into);
-        let brief = memory(&Brief::encode(command, &setup)).map_err(failed)?;
+        setup.cgroup = given.leaf.map(Leaf::c_directory);
+        setup.mark = given.mark.map(Into::into);
+        setup.notified = given.notified.clone();
+        let beside = |fd| stdio.beside(fd).map_err(failed);
+        let brief = beside(memory(&Brief::encode(command, &setup)).map_err(failed)?)?;
         let (wait, go) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
         let (report, say) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
+        let (wait, say) = (beside(wait)?, beside(say)?);
         fcntl_setfl(&report, OFlags::NONBLOCK).map_err(failed)?;
         let given = [brief.as_fd(), wait.as_fd(), say.as_fd()];
         let [brief, wait_number, say_number] = given.map(|fd| fd.as_raw_fd());
@@ -117,6 +120,14 @@ impl Launch {
     pub(super) fn call_off(self) {
         put_down(self.process.pid().to_pid());
     }
+}
+
+/// What a run is given beside its streams.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given<'a> {
+    pub(super) leaf: Option<&'a Leaf>,
+    pub(super) mark: Option<&'a str>,
+    pub(super) notified: Option<Notified>,
 }
 
 /// What has become of a [`Launch`].

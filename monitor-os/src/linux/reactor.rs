@@ -1,5 +1,8 @@
 //! The Linux kernel behind the driver: one thread that waits for everything at once.
 
+mod checking;
+mod listening;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 use std::io;
@@ -10,6 +13,7 @@ use monitor_core::{
     Event, Exit, Millis, Phase, Remains, RunId, Scope, Signal, StartFailure, State,
 };
 use rustix::io::Errno;
+use rustix::process::Pid;
 use tokio::sync::{mpsc, oneshot};
 
 use super::adopted::Fate;
@@ -18,16 +22,18 @@ use super::cgroup::{Cgroups, Leaf, name_of_run};
 use super::clock::now;
 use super::containment::{Contain, Containment};
 use super::epoll::{Epoll, Trigger};
+use super::health::Check;
+use super::hearing::Hearing;
 use super::identity::Identity;
 use super::inbox::{Message, Wish};
-use super::launch::{self, Launch, Launched};
+use super::launch::{self, Given, Launch, Launched};
 use super::launcher::Launcher;
 use super::memory::Memory;
 use super::oom::OomKills;
 use super::orphans::{self, Origin, Orphan, Orphans};
 use super::process::{Ended, SignalError};
 use super::run::{self, Progress, Run};
-use super::setup::{self, Stage};
+use super::setup::{self, Notified, Stage};
 use super::spawn::{SpawnError, spawn};
 use super::state_dir::StateError;
 use super::status::{Notice, StopResult};
@@ -60,8 +66,10 @@ pub(super) struct LinuxKernel {
     listeners: Vec<mpsc::UnboundedSender<Notice>>,
     /// The runs that are not released, by their keys in the epoll. A key is never used again.
     runs: BTreeMap<u64, Run>,
+    /// The health checks, by the keys of their runs.
+    checks: BTreeMap<u64, Check>,
     next_key: u64,
-    /// When to look again at runs of which no descriptor tells, with their keys.
+    /// When to look again at what no descriptor tells of, with the keys.
     polls: BTreeSet<(Moment, u64)>,
     logs: Logs,
     queue: VecDeque<Queued>,
@@ -140,6 +148,7 @@ impl LinuxKernel {
             units: BTreeMap::new(),
             listeners: Vec::new(),
             runs: BTreeMap::new(),
+            checks: BTreeMap::new(),
             next_key: ORPHANS_KEY + 1,
             polls: BTreeSet::new(),
             queue: VecDeque::new(),
@@ -160,7 +169,8 @@ impl LinuxKernel {
         let mut ready = std::mem::take(&mut self.ready);
         self.epoll.wait(&mut ready)?;
         self.observed = self.observed.max(now());
-        ready.sort_unstable();
+        // What a process said before its end comes before it.
+        ready.sort_unstable_by_key(|&key| (key & (WORD | SIGN) == 0, key));
         let mut woken = false;
         for &key in &ready {
             match key {
@@ -169,7 +179,7 @@ impl LinuxKernel {
                     self.timer.drain()?;
                 }
                 ORPHANS_KEY => self.hear_orphans(),
-                run => self.advance(run),
+                key => self.attend(key),
             }
         }
         self.ready = ready;
@@ -180,7 +190,7 @@ impl LinuxKernel {
             if self.is_draining(key) {
                 telemetry::not_drained();
             }
-            self.advance(key);
+            self.attend(key);
         }
         if woken {
             self.wake.drain();
@@ -192,6 +202,17 @@ impl LinuxKernel {
             self.receive();
         }
         Ok(())
+    }
+
+    /// Sees to what a key stands for.
+    fn attend(&mut self, key: u64) {
+        let run = key & !(WORD | SIGN | CHECK);
+        match key ^ run {
+            WORD => self.listen(run),
+            SIGN => self.look_for_sign(run),
+            CHECK => self.tend(run),
+            _ => self.advance(run),
+        }
     }
 
     /// Takes messages, a bounded number at a time so that exits and deadlines are not kept waiting.
@@ -270,7 +291,10 @@ impl LinuxKernel {
             if let Err(error) = self.logs.go_on(found, run) {
                 telemetry::not_captured(&error);
             }
-            self.watch(key, Run::new(unit, run, left.progress, left.leaf));
+            let mut run = Run::new(unit, run, left.progress, left.leaf);
+            let main = run.main();
+            run.hearing = main.and_then(|main| Hearing::go_on(&found.command, main).into_some());
+            self.watch(key, run);
         }
         Some(event)
     }
@@ -293,6 +317,7 @@ impl LinuxKernel {
             | Progress::Draining
             | Progress::Departed(_) => Ok(()),
         };
+        self.lend_ear(key, &run);
         // No room for another watch: a timer asks instead, so that the end is not missed.
         if let Err(error) = watched {
             telemetry::unwatched(&error);
@@ -351,8 +376,7 @@ impl LinuxKernel {
             Progress::Live(process) => match process.peek() {
                 Some(ended) => {
                     run.progress = Progress::Ended(process);
-                    self.end(&run, ended);
-                    self.runs.insert(key, run);
+                    self.end(key, run, ended);
                 }
                 // Readable, but a tracer holds the zombie: the descriptor stays readable, so a timer asks.
                 None => {
@@ -363,8 +387,7 @@ impl LinuxKernel {
             Progress::Adopted(mut adopted) => match adopted.look() {
                 Fate::Ended(ended) => {
                     run.progress = Progress::Departed(adopted.into_group());
-                    self.end(&run, ended);
-                    self.runs.insert(key, run);
+                    self.end(key, run, ended);
                 }
                 // Nobody tells when its parent has reaped it.
                 Fate::Lives | Fate::Unreaped => {
@@ -418,11 +441,13 @@ impl LinuxKernel {
             Ok(children) => children,
             Err(error) => return telemetry::orphans_unseen(&error),
         };
-        let runs = self.runs.values();
+        let number = |pid: Pid| pid.as_raw_nonzero().get();
+        let runs = self.runs.values().filter_map(Run::process);
+        let mains = runs.map(|process| process.pid().to_pid());
         let own: BTreeSet<_> =
-            runs.filter_map(Run::process).map(|process| process.pid().as_raw()).collect();
+            mains.chain(self.checks.values().filter_map(Check::process)).map(number).collect();
         for pid in children {
-            if own.contains(&pid.as_raw_nonzero().get()) || orphans::reap(pid) {
+            if own.contains(&number(pid)) || orphans::reap(pid) {
                 continue;
             }
             if self.runs.values().any(|run| run.orphans.iter().any(|orphan| orphan.pid() == pid)) {
@@ -495,14 +520,17 @@ impl LinuxKernel {
         self.runs.get(&key).is_some_and(|run| matches!(run.progress, Progress::Draining))
     }
 
-    /// Tells the machine of the end of a run's main process.
-    fn end(&mut self, run: &Run, ended: Ended) {
-        self.note_end(run.unit, run.id, ended);
-        if let Some(unit) = self.units.get_mut(&run.unit) {
+    /// Tells the machine of the end of a run's main process, and before that what it has said until then.
+    fn end(&mut self, key: u64, run: Run, ended: Ended) {
+        let (unit, id) = (run.unit, run.id);
+        self.note_end(unit, id, ended);
+        if let Some(unit) = self.units.get_mut(&unit) {
             unit.facts.oom_killed = run.was_oom_killed(ended);
         }
-        let event = Event::Exited { run: run.id, exit: ended.into() };
-        self.enqueue(Happening::Told(run.unit, event));
+        self.runs.insert(key, run);
+        self.listen(key);
+        self.look_for_sign(key);
+        self.enqueue(Happening::Told(unit, Event::Exited { run: id, exit: ended.into() }));
     }
 
     fn note_end(&mut self, unit: UnitId, run: RunId, ended: Ended) {
@@ -624,18 +652,29 @@ impl Kernel for LinuxKernel {
         };
         found.killed = false;
         found.facts.survivors = Arc::default();
+        found.facts.said = Arc::default();
+        found.facts.health = None;
         // Without one there is no control group, and orphans are known by their session.
         let name = name_of_run().ok();
         let cgroups = self.cgroups.as_ref().zip(name.as_deref());
         let mark = name.as_deref().filter(|_| self.orphans.is_some());
         let launcher = self.launcher.as_ref();
-        let began = self.logs.prepare(found, run).and_then(|stdio| {
+        let began = self.logs.prepare(found, run).and_then(|mut stdio| {
             let leaf = make_leaf(cgroups, found.command.contain(), self.caps)?;
-            let progress = begin(launcher, run, found, &stdio, leaf.as_ref(), mark, self.caps)?;
-            Ok((progress, leaf))
+            // Only a helper can give a program what it is told by.
+            let watchdog = found.watchdog().filter(|_| launcher.is_some());
+            let name = name.as_deref();
+            let hearing = Hearing::begin(&found.command, watchdog.is_some(), name, &mut stdio)?;
+            let notified = hearing
+                .socket
+                .as_ref()
+                .map(|socket| Notified { address: socket.address(), watchdog });
+            let given = Given { leaf: leaf.as_ref(), mark, notified };
+            let progress = begin(launcher, run, found, &stdio, &given, self.caps)?;
+            Ok((progress, leaf, hearing))
         });
         match began {
-            Ok((progress, leaf)) => {
+            Ok((progress, leaf, hearing)) => {
                 let key = self.next_key;
                 self.next_key += 1;
                 found.run = Some(key);
@@ -647,6 +686,7 @@ impl Kernel for LinuxKernel {
                 });
                 let mut run = Run::new(unit, run, progress, leaf);
                 run.mark = name.filter(|_| self.orphans.is_some());
+                run.hearing = hearing.into_some();
                 run.oom = run
                     .process()
                     .and_then(|process| OomKills::begin(process.pid().to_pid(), run.leaf.as_ref()));
@@ -718,6 +758,7 @@ impl Kernel for LinuxKernel {
         if self.is_draining(key) {
             return None;
         }
+        self.end_checks(key);
         let Some(mut entry) = self.take_run(key) else {
             return Some(Remains::Nothing);
         };
@@ -772,6 +813,7 @@ impl Kernel for LinuxKernel {
             self.abandon(report.unit);
         }
         self.hurry_unwanted(report);
+        self.follow_service(report);
         if let Some(unit) = self.units.get_mut(&report.unit) {
             unit.show(report, &mut self.listeners);
         }
@@ -814,17 +856,16 @@ fn begin(
     run: RunId,
     unit: &mut Unit,
     stdio: &Stdio,
-    leaf: Option<&Leaf>,
-    mark: Option<&str>,
+    given: &Given<'_>,
     caps: Caps,
 ) -> Result<Progress, SpawnError> {
     let Some(launcher) = launcher else {
         return spawn(&unit.command, stdio).map(Progress::Live);
     };
     let must_save = unit.must_save();
-    let mut launch = Launch::new(launcher, &unit.command, stdio, leaf, mark)?;
+    let mut launch = Launch::new(launcher, &unit.command, stdio, given)?;
     if let Some(memory) = &mut unit.memory
-        && let Err(errno) = record(memory, run, &launch, leaf, caps)
+        && let Err(errno) = record(memory, run, &launch, given.leaf, caps)
         && must_save
     {
         launch.call_off();
@@ -889,6 +930,12 @@ const WAKE_KEY: u64 = 0;
 const TIMER_KEY: u64 = 1;
 const ORPHANS_KEY: u64 = 2;
 const MESSAGES_PER_TURN: usize = 64;
+/// Added to the key of a run: that of the socket at which it says how it is.
+const WORD: u64 = 1 << 63;
+/// Of the sign that it serves.
+const SIGN: u64 = 1 << 62;
+/// Of its health checks.
+const CHECK: u64 = 1 << 61;
 /// How long a run that is down waits for its output to be taken: a slow reader or a full disk holds up no stop
 /// for longer. What is left is read later.
 const DRAIN_LIMIT: Millis = Millis::from_secs(5);

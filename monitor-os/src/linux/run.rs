@@ -1,11 +1,15 @@
 //! One run, from the moment its process exists until nothing of it is left.
 
+use std::fs;
+
 use monitor_core::{Millis, RunId, Scope, Signal};
+use rustix::process::Pid;
 
 use super::adopted::Adopted;
 use super::cgroup::Leaf;
 use super::containment::Survivor;
-use super::group::{ReapedGroup, Remainder};
+use super::group::{ReapedGroup, Remainder, session_of};
+use super::hearing::Hearing;
 use super::launch::Launch;
 use super::oom::OomKills;
 use super::orphans::Orphan;
@@ -28,7 +32,9 @@ pub(super) struct Run {
     pub(super) mark: Option<String>,
     /// The number of its main process, also when that is reaped.
     pub(super) leader: Option<i32>,
-    /// What it started and what has lost its parent.
+    /// By what it is heard, if it is.
+    pub(super) hearing: Option<Box<Hearing>>,
+    /// What it started and what has lost its parent, and a health check that was killed.
     pub(super) orphans: Vec<Orphan>,
     /// How many the kernel had killed for want of memory when it began.
     pub(super) oom: Option<OomKills>,
@@ -97,6 +103,7 @@ impl Run {
             leaf,
             mark: None,
             leader,
+            hearing: None,
             orphans: Vec::new(),
             oom: None,
             started: true,
@@ -122,6 +129,38 @@ impl Run {
             | Progress::Adopted(_)
             | Progress::Departed(_) => None,
         }
+    }
+
+    /// The number of its main process, for as long as that is its own.
+    pub(super) fn main(&self) -> Option<Pid> {
+        match &self.progress {
+            Progress::Adopted(adopted) => Some(adopted.pid()),
+            Progress::Launching(_)
+            | Progress::Live(_)
+            | Progress::Ended(_)
+            | Progress::Reaping(_)
+            | Progress::Unseen(_)
+            | Progress::Leftover(_)
+            | Progress::Contained
+            | Progress::Draining
+            | Progress::Departed(_) => self.process().map(|process| process.pid().to_pid()),
+        }
+    }
+
+    /// Whether a process is of it, by what holds it together. One that has ended meanwhile is not.
+    pub(super) fn has(&self, pid: Pid) -> bool {
+        let main = self.main();
+        if main == Some(pid) {
+            return true;
+        }
+        if let Some(leaf) = &self.leaf {
+            return leaf.members().is_ok_and(|members| members.contains(&pid));
+        }
+        let stat = || fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok();
+        self.orphans.iter().any(|orphan| orphan.pid() == pid)
+            || main.is_some_and(|main| {
+                stat().as_deref().and_then(session_of) == Some(main.as_raw_nonzero().get())
+            })
     }
 
     /// Sends a signal to the process or to the group.

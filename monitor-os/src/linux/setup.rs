@@ -1,19 +1,21 @@
 //! What a program is given beside its arguments and environment, and how the helper gives it.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fmt;
 use std::fs;
 use std::io::stdin;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
 
-use nix::unistd::chdir;
+use monitor_core::Millis;
+use nix::unistd::{chdir, getpid};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{ioctl_tiocsctty, setpriority_process, umask};
 
 use super::account::{Account, Credentials};
-use super::environment::{Environment, put};
+use super::environment::{Environment, put, remove, variable};
 use super::limit::Limit;
 use super::orphans;
 use super::spawn::SpawnError;
@@ -25,6 +27,7 @@ pub(super) struct Setup {
     pub(super) cgroup: Option<CString>,
     /// The name of the run, by which what it starts is recognised.
     pub(super) mark: Option<String>,
+    pub(super) notified: Option<Notified>,
     pub(super) oom_score: Option<i16>,
     pub(super) nice: Option<i8>,
     /// At most one for each name.
@@ -83,6 +86,9 @@ impl Setup {
         if let Some(mark) = self.mark.as_deref().and_then(orphans::mark) {
             put(&mut variables, mark);
         }
+        if let Some(notified) = &self.notified {
+            notified.put_into(&mut variables);
+        }
         set_oom_score(self.oom_score)?;
         if let Some(nice) = self.nice {
             setpriority_process(None, nice.into())
@@ -107,13 +113,24 @@ impl Setup {
 
     /// One text for each setting.
     pub(super) fn encode(&self) -> Vec<Vec<u8>> {
-        let Self { cgroup, mark, oom_score, nice, limits, umask, account, directory, terminal } =
-            self;
+        let Self {
+            cgroup,
+            mark,
+            notified,
+            oom_score,
+            nice,
+            limits,
+            umask,
+            account,
+            directory,
+            terminal,
+        } = self;
         let numbers = [
             oom_score.map(|score| format!("oom {score}")),
             nice.map(|nice| format!("nice {nice}")),
             umask.map(|mask| format!("umask {mask}")),
             mark.as_ref().map(|mark| format!("mark {mark}")),
+            notified.as_ref().map(|notified| format!("notified {notified}")),
             terminal.then(|| "terminal true".into()),
         ];
         let limits = limits.iter().map(|limit| format!("limit {limit}"));
@@ -135,6 +152,7 @@ impl Setup {
                 b"oom" => setup.oom_score = Some(read(value)?),
                 b"nice" => setup.nice = Some(read(value)?),
                 b"mark" => setup.mark = Some(read(value)?),
+                b"notified" => setup.notified = Some(read(value)?),
                 b"umask" => setup.umask = Some(read(value)?),
                 b"terminal" => setup.terminal = read(value)?,
                 b"limit" => setup.limits.push(read(value)?),
@@ -147,12 +165,58 @@ impl Setup {
     }
 }
 
+/// What a program needs to know to say how it is; see `sd_notify(3)` and `sd_watchdog_enabled(3)`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Notified {
+    /// The address of the socket, with `@` for the byte NUL in front of it.
+    pub(super) address: String,
+    /// How long it may be silent, if that is bounded.
+    pub(super) watchdog: Option<Millis>,
+}
+
+impl Notified {
+    /// Puts it in the place of what this process was told, which is about the monitor.
+    fn put_into(&self, variables: &mut Vec<CString>) {
+        remove(variables, b"WATCHDOG_USEC");
+        remove(variables, b"WATCHDOG_PID");
+        let mut tell = |name: &str, value: String| {
+            // Neither has a NUL byte.
+            variable(name.as_ref(), value.as_ref()).map(|told| put(variables, told))
+        };
+        tell("NOTIFY_SOCKET", self.address.clone());
+        if let Some(period) = self.watchdog {
+            tell("WATCHDOG_USEC", format!("{}000", period.as_u32()));
+            tell("WATCHDOG_PID", getpid().to_string());
+        }
+    }
+}
+
+impl fmt::Display for Notified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let period = self.watchdog.map_or(0, Millis::as_u32);
+        write!(f, "{period} {}", self.address)
+    }
+}
+
+impl FromStr for Notified {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (period, address) = text.split_once(' ').ok_or(())?;
+        let period: u32 = period.parse().map_err(|_| ())?;
+        let watchdog = (period > 0).then(|| Millis::new(period));
+        Ok(Self { address: address.into(), watchdog })
+    }
+}
+
 /// A step between the making of a process and its program.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Stage {
     /// There is no control group for the run (EOPNOTSUPP: none may be made here), or it could not be entered.
     Cgroup,
+    /// What it says that it is ready by, a socket or a pipe, could not be made.
+    Readiness,
     /// The terminal could not be made the program's own (`TIOCSCTTY` of `ioctl_tty(2)`).
     Terminal,
     /// An environment file could not be read.
@@ -174,7 +238,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Cgroup,
         Self::Terminal,
         Self::EnvironmentFile,
@@ -185,6 +249,7 @@ impl Stage {
         Self::GroupLookup,
         Self::Account,
         Self::Directory,
+        Self::Readiness,
     ];
 
     /// The step as a word for logs.
@@ -192,6 +257,7 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cgroup => "cgroup",
+            Self::Readiness => "readiness",
             Self::Terminal => "terminal",
             Self::EnvironmentFile => "environment",
             Self::OomScore => "oom-score",
@@ -210,6 +276,10 @@ impl Stage {
             Self::Cgroup => (
                 "cannot have the control group",
                 "delegate one to the monitor (Delegate=yes), or do without",
+            ),
+            Self::Readiness => (
+                "cannot make what readiness is told by",
+                "raise the limit on descriptors, or do without",
             ),
             Self::Terminal => ("cannot own the terminal", "run it without one"),
             Self::EnvironmentFile => {

@@ -8,14 +8,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// SIGTERM, SIGINT and SIGHUP, read from a descriptor instead of handled.
+/// SIGTERM, SIGINT, SIGHUP and maybe others, read from a descriptor instead of handled.
 #[derive(Debug)]
 pub(crate) struct Signals {
     fd: SignalFd,
 }
 
 impl Signals {
-    /// Blocks the three signals in the calling thread and opens the descriptor.
+    /// Blocks the signals in the calling thread and opens the descriptor.
     ///
     /// Call it in the first thread before any other is started: threads inherit the blocking, and a signal
     /// to the process kills it if one thread does not block it. They stay blocked when the value is
@@ -23,8 +23,9 @@ impl Signals {
     ///
     /// # Errors
     /// No descriptor left, or no memory (`signalfd(2)`); the signals are blocked all the same.
-    pub(crate) fn new() -> io::Result<Self> {
-        let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+    pub(crate) fn new(others: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
+        let mut signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+        signals.extend(others);
         signals.thread_block()?;
         let fd = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self { fd })
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn signals_are_read_as_numbers() {
         // The raised signals go to this thread alone, so the other tests are not concerned.
-        let signals = Signals::new().unwrap();
+        let signals = Signals::new([]).unwrap();
         assert!(signals.drain().unwrap().is_empty());
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGTERM] {
             raise(signal).unwrap();

@@ -8,6 +8,8 @@ use monitor_core::{
 };
 
 use super::containment::{Containment, Survivor};
+use super::health::Health;
+use super::hearing::Said;
 use super::process::Ended;
 use super::spawn::SpawnError;
 use crate::kernel::{Moment, Report, UnitId};
@@ -73,6 +75,8 @@ pub(super) struct Facts {
     pub(super) containment: Option<Containment>,
     /// What was given up.
     pub(super) survivors: Arc<[Survivor]>,
+    pub(super) said: Arc<Said>,
+    pub(super) health: Option<Arc<Health>>,
 }
 
 impl Facts {
@@ -84,6 +88,8 @@ impl Facts {
             oom_killed: None,
             containment: None,
             survivors: Arc::default(),
+            said: Arc::default(),
+            health: None,
         }
     }
 }
@@ -166,6 +172,18 @@ impl Status {
     #[must_use]
     pub fn survivors(&self) -> &[Survivor] {
         &self.facts.survivors
+    }
+
+    /// What the program of the current run, or of the last one, has said of itself by `sd_notify(3)`.
+    #[must_use]
+    pub fn said(&self) -> &Said {
+        &self.facts.said
+    }
+
+    /// What the health checks of the current run, or of the last one, have shown; `None` if there are none.
+    #[must_use]
+    pub fn health(&self) -> Option<&Health> {
+        self.facts.health.as_deref()
     }
 
     /// The exit of the current run, or of the last one if none is going on; `None` while it lives.

@@ -42,17 +42,52 @@ impl Default for Streams {
     }
 }
 
-/// What a program is given as its descriptors 0, 1 and 2; `None` for the monitor's own.
+/// What a program is given as its descriptors 0, 1 and 2, `None` for the monitor's own, and maybe one more.
 #[derive(Debug, Default)]
 pub(super) struct Stdio {
     descriptors: [Option<Arc<OwnedFd>>; 3],
+    extra: Option<(OwnedFd, u8)>,
 }
 
 impl Stdio {
     /// What goes where.
     pub(super) fn given(&self) -> impl Iterator<Item = (BorrowedFd<'_>, i32)> {
         let given = self.descriptors.iter().zip(0..);
-        given.filter_map(|(fd, number)| Some((fd.as_ref()?.as_fd(), number)))
+        let given = given.filter_map(|(fd, number)| Some((fd.as_ref()?.as_fd(), number)));
+        let extra = self.extra.as_ref().map(|(fd, number)| (fd.as_fd(), i32::from(*number)));
+        given.chain(extra)
+    }
+
+    /// All three lead nowhere.
+    ///
+    /// # Errors
+    /// [`SpawnError::Stream`].
+    pub(super) fn null() -> Result<Self, SpawnError> {
+        let null = open(Path::new("/dev/null"), OpenOptions::new().read(true).write(true))?;
+        Ok(Self { descriptors: [null.clone(), null.clone(), null], extra: None })
+    }
+
+    /// Gives a descriptor as this number, which is above 2.
+    ///
+    /// # Errors
+    /// No descriptor left.
+    pub(super) fn give(&mut self, fd: OwnedFd, number: u8) -> io::Result<()> {
+        // The streams, which are put in place first, are not to take its place.
+        self.extra = Some((lifted(fd)?, number));
+        Ok(())
+    }
+
+    /// Moves a descriptor that is to keep its number, should that be given to another.
+    ///
+    /// # Errors
+    /// No descriptor left.
+    pub(super) fn beside(&self, fd: OwnedFd) -> Result<OwnedFd, Errno> {
+        match &self.extra {
+            Some((_, number)) if std::os::fd::AsRawFd::as_raw_fd(&fd) == i32::from(*number) => {
+                fcntl_dupfd_cloexec(fd, i32::from(*number) + 1)
+            }
+            Some(_) | None => Ok(fd),
+        }
     }
 }
 
@@ -108,7 +143,7 @@ impl Logs {
                 feed.give(Some(Taker::Terminal(master)));
             }
             let program = || Some(Arc::clone(&program));
-            Stdio { descriptors: [program(), program(), program()] }
+            Stdio { descriptors: [program(), program(), program()], extra: None }
         } else {
             let input = channels.input(&streams.input)?;
             let output = self.output(
@@ -130,7 +165,7 @@ impl Logs {
                         .map_err(failed_at("standard output"))?,
                 )),
             };
-            Stdio { descriptors: [input, output, error] }
+            Stdio { descriptors: [input, output, error], extra: None }
         };
         if let Some(thread) = &self.thread {
             channels.ids().for_each(|id| thread.begin(id, run));

@@ -1,14 +1,15 @@
-//! The signals by which the monitor itself is asked to end, for programs that have nothing else for it.
+//! The signals that the monitor itself is sent: those by which it is asked to end, and those that it is to give on.
 
 use std::io;
 
 use monitor_core::Signal;
+use nix::sys::signal::Signal as NativeSignal;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::signals::{Signals, ignored};
 
-/// `TERM`, `INT` and `HUP` to this process, waited for instead of handled.
+/// `TERM`, `INT` and `HUP` to this process, and maybe others, waited for instead of handled.
 ///
 /// Make it in the first thread before any other is started, so that all of them block the signals, and
 /// wait on a thread that has nothing else to do. A signal that was ignored when the program was started
@@ -27,7 +28,18 @@ impl StopSignals {
     /// No descriptor left, no memory (`signalfd(2)`), or no `/proc`; the signals may be blocked all the
     /// same.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { ignored: ignored()?, signals: Signals::new()? })
+        Ok(Self { ignored: ignored()?, signals: Signals::new([])? })
+    }
+
+    /// The same with those by which a program is told something else than to end: `QUIT`, `USR1`, `USR2`, `ALRM`,
+    /// `CONT` and `WINCH`.
+    ///
+    /// The first process of a PID namespace gets no signal that it does not wait for; so this one gets them there too.
+    ///
+    /// # Errors
+    /// As [`StopSignals::new`].
+    pub fn and_others() -> io::Result<Self> {
+        Ok(Self { ignored: ignored()?, signals: Signals::new(OTHERS)? })
     }
 
     /// Blocks the calling thread until signals have come; several of one kind can be one, and of those that
@@ -45,3 +57,12 @@ impl StopSignals {
         Ok(heard.filter(|signal| self.ignored >> (signal.number() - 1) & 1 == 0).collect())
     }
 }
+
+const OTHERS: [NativeSignal; 6] = [
+    NativeSignal::SIGQUIT,
+    NativeSignal::SIGUSR1,
+    NativeSignal::SIGUSR2,
+    NativeSignal::SIGALRM,
+    NativeSignal::SIGCONT,
+    NativeSignal::SIGWINCH,
+];

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 
-use monitor_core::{Event, Grace, Origin, Policy, Signal, State, StopMode};
+use monitor_core::{Event, Grace, Origin, Policy, RunId, Signal, State, StopMode};
 use nix::sys::signal::SigSet;
 use tokio::sync::{mpsc as unbounded, oneshot, watch};
 
@@ -420,20 +420,35 @@ impl Unit {
 
     /// Says that the process in [`Unit::state`] serves, where the policy waits to be told.
     ///
-    /// Told of a run that is over by then, it changes nothing; so do the next two.
+    /// Told of a run that is over by then, it changes nothing; so do those below.
     pub fn ready(&self) {
-        self.tell(Event::Ready { run: self.state().state().run() });
+        self.ready_of(self.state().state().run());
+    }
+
+    /// Says that the process of this run serves: for who has asked a run and answers later, maybe in the next one.
+    pub fn ready_of(&self, run: RunId) {
+        self.tell(Event::Ready { run });
     }
 
     /// Says that the process in [`Unit::state`] is alive: begins the watchdog's period anew.
     pub fn ping(&self) {
-        self.tell(Event::Ping { run: self.state().state().run() });
+        self.ping_of(self.state().state().run());
+    }
+
+    /// Says that the process of this run is alive.
+    pub fn ping_of(&self, run: RunId) {
+        self.tell(Event::Ping { run });
     }
 
     /// Says that the process in [`Unit::state`] failed a health check: it is stopped, and the policy
     /// decides what follows.
     pub fn unhealthy(&self) {
-        self.tell(Event::Unhealthy { run: self.state().state().run() });
+        self.unhealthy_of(self.state().state().run());
+    }
+
+    /// Says that the process of this run failed a health check.
+    pub fn unhealthy_of(&self, run: RunId) {
+        self.tell(Event::Unhealthy { run });
     }
 
     /// How it is. A wish that was just made may not show yet; [`Unit::wait_until`] waits for that too.

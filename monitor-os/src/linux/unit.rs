@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use monitor_core::{Event, Phase, Remains, RunId, SaveRule, State};
+use monitor_core::{Event, Millis, Phase, Remains, RunId, SaveRule, State};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::command::Command;
@@ -62,6 +62,25 @@ impl Unit {
     /// Whether its policy lets no program run that could not be recorded.
     pub(super) fn must_save(&self) -> bool {
         self.status.borrow().policy.rules().save == SaveRule::Required
+    }
+
+    /// Its phase, as its status shows.
+    pub(super) fn phase(&self) -> Phase {
+        self.status.borrow().phase()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How long its policy lets the program be silent.
+    pub(super) fn watchdog(&self) -> Option<Millis> {
+        self.status.borrow().policy.rules().watchdog.map(|watchdog| watchdog.period)
+    }
+
+    /// Shows what is known of it, though nothing has happened that the machine knows of.
+    pub(super) fn show_facts(&self) {
+        self.status.send_modify(|status| status.facts = self.facts.clone());
     }
 
     /// Shows that one more wish was handled.

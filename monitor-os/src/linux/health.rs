@@ -1,0 +1,210 @@
+//! A command that asks from outside whether a program is well.
+
+use std::ffi::{CString, OsString};
+use std::fmt;
+use std::sync::Arc;
+
+use monitor_core::{Millis, RunId};
+
+use super::command::{Command, CommandError};
+use super::launch::{Launch, Launched};
+use super::process::Ended;
+use super::spawn::SpawnError;
+use crate::kernel::{Moment, UnitId};
+
+/// A command that is run while a program serves, and fails where that is not well.
+///
+/// It has the environment, user, directory and limits of the program, no input, and nobody reads its output. It is run
+/// again the interval after its last end, so there are never two. At its timeout it is killed with its group, which
+/// counts as a failure, as does every exit status but 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    pub(super) words: Vec<CString>,
+    pub(super) interval: Millis,
+    pub(super) timeout: Millis,
+    pub(super) retries: u32,
+    pub(super) start_delay: Option<Millis>,
+}
+
+impl HealthCheck {
+    /// A check every 30 s, which may take 30 s; three failures in a row make a program unhealthy.
+    ///
+    /// # Errors
+    /// As [`Command::new`].
+    pub fn new<I>(program: impl Into<OsString>, args: I) -> Result<Self, CommandError>
+    where
+        I: IntoIterator<Item: Into<OsString>>,
+    {
+        let command = Command::new(program, args)?;
+        let words = command.argv().into_iter().cloned().collect();
+        let (interval, timeout) = (Millis::from_secs(30), Millis::from_secs(30));
+        Ok(Self { words, interval, timeout, retries: 3, start_delay: None })
+    }
+
+    /// Waits this long between the end of a check and the next one, at least 1 ms.
+    ///
+    /// # Errors
+    /// [`CommandError::HealthZero`].
+    pub fn with_interval(mut self, interval: Millis) -> Result<Self, CommandError> {
+        self.interval = positive("interval", interval)?;
+        Ok(self)
+    }
+
+    /// Kills a check that takes longer, at least 1 ms.
+    ///
+    /// # Errors
+    /// [`CommandError::HealthZero`].
+    pub fn with_timeout(mut self, timeout: Millis) -> Result<Self, CommandError> {
+        self.timeout = positive("timeout", timeout)?;
+        Ok(self)
+    }
+
+    /// How many failures in a row make a program unhealthy, at least 1.
+    ///
+    /// # Errors
+    /// [`CommandError::HealthZero`].
+    pub fn with_retries(mut self, retries: u32) -> Result<Self, CommandError> {
+        if retries == 0 {
+            return Err(CommandError::HealthZero { item: "retries" });
+        }
+        self.retries = retries;
+        Ok(self)
+    }
+
+    /// Waits this long before the first check of a run, from the moment at which it serves; else the interval.
+    #[must_use]
+    pub const fn with_start_delay(mut self, delay: Millis) -> Self {
+        self.start_delay = Some(delay);
+        self
+    }
+}
+
+const fn positive(item: &'static str, time: Millis) -> Result<Millis, CommandError> {
+    if time.as_u32() == 0 { Err(CommandError::HealthZero { item }) } else { Ok(time) }
+}
+
+/// What the health checks of a run have shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The last check, and when it was over, on the monotonic clock.
+    pub last: Option<(Moment, Checked)>,
+    /// How many have failed in a row.
+    pub failures: u32,
+    /// How many make it unhealthy.
+    pub retries: u32,
+}
+
+/// What has come of a health check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// It ended in this way.
+    Ended(Ended),
+    /// It was killed because it took too long.
+    TimedOut,
+    /// It could not be started.
+    NotStarted(Arc<SpawnError>),
+}
+
+impl Checked {
+    /// Whether it says that the program is well; `None` if it says nothing, because the machine had no room for it.
+    #[must_use]
+    pub fn passed(&self) -> Option<bool> {
+        match self {
+            Self::Ended(ended) => Some(*ended == Ended::Exited(0)),
+            Self::TimedOut => Some(false),
+            Self::NotStarted(error) => (!error.is_transient()).then_some(false),
+        }
+    }
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(Ended::Exited(0)) => f.write_str("passed"),
+            Self::Ended(ended) => write!(f, "failed with {}", monitor_core::Exit::from(*ended)),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::NotStarted(error) => write!(f, "could not be run: {error}"),
+        }
+    }
+}
+
+/// The checks of one run.
+#[derive(Debug)]
+pub(super) struct Check {
+    pub(super) unit: UnitId,
+    pub(super) run: RunId,
+    pub(super) how: HealthCheck,
+    pub(super) command: Command,
+    pub(super) stage: Stage,
+    pub(super) failures: u32,
+    /// Whether the run does not serve any more, so that no other check follows.
+    pub(super) is_last: bool,
+}
+
+/// How far the checks of a run are.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// The next is due then.
+    Waiting(Moment),
+    Running {
+        launch: Launch,
+        deadline: Moment,
+        timed_out: bool,
+    },
+}
+
+impl Check {
+    /// The number of the process that is running or was not reaped.
+    pub(super) fn process(&self) -> Option<rustix::process::Pid> {
+        match &self.stage {
+            Stage::Waiting(_) => None,
+            Stage::Running { launch, .. } => Some(launch.process().pid().to_pid()),
+        }
+    }
+
+    /// Kills what runs. Whoever has ended needs none, and a kill is not refused: it is of the same user or below.
+    pub(super) fn kill(&self) {
+        if let Stage::Running { launch, .. } = &self.stage {
+            launch.process().stop_group(KILL).ok();
+        }
+    }
+
+    /// Takes the result of a check that has ended, and reaps it; `None` if it runs.
+    pub(super) fn collect(&mut self, at: Moment) -> Option<Checked> {
+        let Stage::Running { launch, .. } = &self.stage else {
+            return None;
+        };
+        launch.process().peek()?;
+        // While the zombie holds the number of the group, for what it has left.
+        self.kill();
+        let next = Stage::Waiting(at.after(self.how.interval));
+        let Stage::Running { launch, timed_out, .. } = std::mem::replace(&mut self.stage, next)
+        else {
+            return None;
+        };
+        let (process, error) = match launch.look() {
+            Launched::Program(process) => (process, None),
+            Launched::Failed(process, error) => (process, Some(error)),
+            // It has ended, and so its end of the pipe.
+            Launched::NotYet(launch) => (launch.into_process(), None),
+        };
+        let ended = process.reap().map_or(Ended::Lost, |reaped| reaped.ended);
+        Some(match (timed_out, error) {
+            (true, _) => Checked::TimedOut,
+            (false, Some(error)) => Checked::NotStarted(Arc::new(error)),
+            (false, None) => Checked::Ended(ended),
+        })
+    }
+
+    /// Counts a result; returns whether it makes the run unhealthy.
+    pub(super) fn count(&mut self, checked: &Checked) -> bool {
+        match checked.passed() {
+            Some(true) => self.failures = 0,
+            Some(false) => self.failures = self.failures.saturating_add(1),
+            None => {}
+        }
+        checked.passed() == Some(false) && self.failures >= self.how.retries
+    }
+}
+
+const KILL: u8 = 9;

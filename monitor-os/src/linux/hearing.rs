@@ -1,0 +1,202 @@
+//! What a run is heard to say: that it serves, that it is alive, and how it is.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use super::command::Command;
+use super::notify::{Datagram, Line, NotifySocket};
+use super::ready::{ReadyBy, Sign};
+use super::setup::{self, Stage};
+use super::spawn::SpawnError;
+use super::stdio::Stdio;
+use crate::kernel::Moment;
+use crate::telemetry;
+
+/// What the program of a run has said of itself by `sd_notify(3)`. It decides nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Said {
+    /// Its `STATUS=`, without control characters.
+    pub status: Option<String>,
+    /// Whether it has said `RELOADING=1`, and not `READY=1` after it.
+    pub is_reloading: bool,
+    /// Whether it has said `STOPPING=1`.
+    pub is_stopping: bool,
+    /// Its `ERRNO=`.
+    pub errno: Option<i32>,
+    /// Its `BUSERROR=`, without control characters.
+    pub bus_error: Option<String>,
+    /// What it has asked for in vain, each name once.
+    pub not_honoured: Vec<&'static str>,
+    /// How many datagrams were thrown away: those of strangers, and what cannot be read.
+    pub ignored: u64,
+}
+
+/// By what a run is heard.
+#[derive(Debug, Default)]
+pub(super) struct Hearing {
+    pub(super) socket: Option<NotifySocket>,
+    pub(super) sign: Option<Sign>,
+    /// Whether `READY=1` is the sign.
+    by_word: bool,
+    was_ready: bool,
+    was_in_trouble: bool,
+    /// In milliseconds, which are the machine's: a second ping within one changes nothing.
+    pinged: Option<u64>,
+}
+
+/// What the machine is to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) ready: bool,
+    pub(super) ping: bool,
+    pub(super) trouble: bool,
+}
+
+impl Hearing {
+    /// Makes what a run with this name is heard by, and what its program is given for it.
+    ///
+    /// # Errors
+    /// [`Stage::Readiness`]; nothing was started.
+    pub(super) fn begin(
+        command: &Command,
+        has_watchdog: bool,
+        name: Option<&str>,
+        stdio: &mut Stdio,
+    ) -> Result<Self, SpawnError> {
+        let failed = |error: std::io::Error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            setup::failed(Stage::Readiness, "of the run", errno)
+        };
+        let by = command.ready();
+        let by_word = by == Some(ReadyBy::Notify);
+        let socket = (by_word || has_watchdog).then(|| match name {
+            Some(name) => NotifySocket::of_run(name),
+            None => Err(Errno::NOENT.into()),
+        });
+        let socket = socket.transpose().map_err(failed)?;
+        let sign = match by {
+            Some(ReadyBy::Descriptor(number)) => {
+                let (sign, program) = Sign::pipe().map_err(failed)?;
+                stdio.give(program, number).map_err(failed)?;
+                Some(sign)
+            }
+            Some(ReadyBy::Tcp(address)) => Some(Sign::connection(address)),
+            Some(ReadyBy::Notify) | None => None,
+        };
+        Ok(Self { socket, sign, by_word, ..Self::default() })
+    }
+
+    /// `None` if it hears nothing, as with most commands.
+    pub(super) fn into_some(self) -> Option<Box<Self>> {
+        (self.socket.is_some() || self.sign.is_some()).then(|| Box::new(self))
+    }
+
+    /// The same for a run that an earlier monitor has started. Its pipe, if it had one, is gone.
+    pub(super) fn go_on(command: &Command, pid: Pid) -> Self {
+        let socket = NotifySocket::of_adopted(pid).unwrap_or_else(|error| {
+            telemetry::unheard(&error);
+            None
+        });
+        let sign = match command.ready() {
+            Some(ReadyBy::Tcp(address)) => Some(Sign::connection(address)),
+            Some(ReadyBy::Notify | ReadyBy::Descriptor(_)) | None => None,
+        };
+        let by_word = command.ready() == Some(ReadyBy::Notify);
+        Self { socket, sign, by_word, ..Self::default() }
+    }
+
+    /// Takes what was said, a bounded number of datagrams at a time; changes `said` where that has changed.
+    pub(super) fn listen(
+        &mut self,
+        at: Moment,
+        said: &mut Arc<Said>,
+        is_of_run: impl Fn(Pid) -> bool,
+        main: Option<Pid>,
+    ) -> Heard {
+        let mut heard = Heard::default();
+        let Some(socket) = &self.socket else {
+            return heard;
+        };
+        let mut datagram = Datagram::new();
+        for _ in 0..DATAGRAMS_PER_TURN {
+            if socket.receive(&mut datagram).is_none() {
+                break;
+            }
+            let lines = datagram.lines().filter(|_| datagram.sender.is_some_and(&is_of_run));
+            let Some(lines) = lines else {
+                let said = Arc::make_mut(said);
+                said.ignored = said.ignored.saturating_add(1);
+                continue;
+            };
+            for line in lines {
+                note(line, said, main);
+                match line {
+                    Line::Ready => heard.ready = true,
+                    Line::Ping => heard.ping = true,
+                    Line::Trouble => heard.trouble = true,
+                    Line::Stopping
+                    | Line::Reloading
+                    | Line::Status(_)
+                    | Line::Errno(_)
+                    | Line::BusError(_)
+                    | Line::MainPid(_)
+                    | Line::NotHonoured(_)
+                    | Line::Other => {}
+                }
+            }
+        }
+        self.once(at, heard)
+    }
+
+    /// Leaves out what the machine was told before, so that a flood does not become one of events.
+    fn once(&mut self, at: Moment, heard: Heard) -> Heard {
+        let ready = heard.ready && self.by_word && !self.was_ready;
+        let ping = heard.ping && self.pinged != Some(at.as_millis());
+        let trouble = heard.trouble && !self.was_in_trouble;
+        self.was_ready |= ready;
+        self.was_in_trouble |= trouble;
+        if ping {
+            self.pinged = Some(at.as_millis());
+        }
+        Heard { ready, ping, trouble }
+    }
+}
+
+/// Writes down what is shown.
+fn note(line: Line<'_>, said: &mut Arc<Said>, main: Option<Pid>) {
+    let mut refuse = |name: &'static str| {
+        if !said.not_honoured.contains(&name) {
+            Arc::make_mut(said).not_honoured.push(name);
+            telemetry::not_honoured(name);
+        }
+    };
+    match line {
+        Line::NotHonoured(name) => refuse(name),
+        // It is watched and stopped by its pidfd, for which there is no other process.
+        Line::MainPid(pid) if Pid::from_raw(pid) != main => refuse("MAINPID"),
+        Line::Ready if said.is_reloading => Arc::make_mut(said).is_reloading = false,
+        Line::Stopping if !said.is_stopping => Arc::make_mut(said).is_stopping = true,
+        Line::Reloading if !said.is_reloading => Arc::make_mut(said).is_reloading = true,
+        Line::Status(text) => Arc::make_mut(said).status = Some(plain(text)),
+        Line::Errno(number) => Arc::make_mut(said).errno = Some(number),
+        Line::BusError(text) => Arc::make_mut(said).bus_error = Some(plain(text)),
+        Line::Ready
+        | Line::Ping
+        | Line::Trouble
+        | Line::Stopping
+        | Line::Reloading
+        | Line::MainPid(_)
+        | Line::Other => {}
+    }
+}
+
+/// A text that can be shown on a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Bounds one turn of the loop, so that a flood for one run does not keep the others waiting.
+const DATAGRAMS_PER_TURN: usize = 64;

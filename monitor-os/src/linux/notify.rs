@@ -1,0 +1,215 @@
+//! The socket at which a program says how it is, as `sd_notify(3)` does.
+//!
+//! Each run has a socket of its own, so that nothing said for one run counts for the next. Its address is abstract: a
+//! program that runs as another user reaches it, which a folder of mode 0700 would prevent; it fits into an address
+//! wherever the state directory lies; and it is gone with the monitor. Anybody may send to it, so what counts is the
+//! sender, whom the kernel names.
+
+use std::fs;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials,
+    bind, recvmsg, setsockopt, socket, sockopt,
+};
+use rustix::process::Pid;
+
+/// A socket that receives datagrams with the number of their sender.
+#[derive(Debug)]
+pub(super) struct NotifySocket {
+    socket: OwnedFd,
+    name: String,
+}
+
+impl NotifySocket {
+    /// Makes the socket of the run with this name.
+    ///
+    /// # Errors
+    /// No descriptor left, or somebody else has taken the name (`bind(2)`); nothing changed.
+    pub(super) fn of_run(run: &str) -> io::Result<Self> {
+        Self::bind(format!("{run}{SUFFIX}"))
+    }
+
+    /// Makes again the socket of a run that an earlier monitor has started; `None` if that had none.
+    ///
+    /// # Errors
+    /// As [`NotifySocket::of_run`].
+    pub(super) fn of_adopted(pid: Pid) -> io::Result<Option<Self>> {
+        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()))?;
+        let mut variables = environment.split(|&byte| byte == 0);
+        let address = variables.find_map(|variable| variable.strip_prefix(b"NOTIFY_SOCKET=@"));
+        // One that this monitor itself was given is not its own to serve.
+        let own = address.and_then(|name| str::from_utf8(name).ok());
+        own.filter(|name| name.ends_with(SUFFIX)).map(|name| Self::bind(name.into())).transpose()
+    }
+
+    fn bind(name: String) -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+        // Before anybody can send.
+        setsockopt(&socket, sockopt::PassCred, &true)?;
+        bind(socket.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
+        Ok(Self { socket, name })
+    }
+
+    /// What the program finds in `NOTIFY_SOCKET`.
+    pub(super) fn address(&self) -> String {
+        format!("@{}", self.name)
+    }
+
+    /// Takes the next datagram; `None` if there is none.
+    ///
+    /// Descriptors that come with it are closed by the kernel, since there is no room for them: so a `BARRIER=1` is
+    /// answered, and none can be used up here. The other library would take the number of a sender from outside of this
+    /// PID namespace, which is 0, for one that cannot be 0.
+    pub(super) fn receive(&self, datagram: &mut Datagram) -> Option<()> {
+        let Datagram { bytes, length, sender } = datagram;
+        let mut space = nix::cmsg_space!(UnixCredentials);
+        let mut parts = [IoSliceMut::new(bytes)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        // EAGAIN; no other error is known for an own socket.
+        let received =
+            recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), flags)
+                .ok()?;
+        *sender = None;
+        for message in received.cmsgs().into_iter().flatten() {
+            if let ControlMessageOwned::ScmCredentials(credentials) = message {
+                *sender = Pid::from_raw(credentials.pid());
+            }
+        }
+        *length = (!received.flags.contains(MsgFlags::MSG_TRUNC)).then_some(received.bytes);
+        Some(())
+    }
+}
+
+impl AsFd for NotifySocket {
+    /// Readable when there is a datagram.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A datagram, and the memory for it.
+#[derive(Debug)]
+pub(super) struct Datagram {
+    bytes: Box<[u8]>,
+    /// `None` if it was larger than there is room for.
+    length: Option<usize>,
+    /// `None` if it is not of this PID namespace.
+    pub(super) sender: Option<Pid>,
+}
+
+impl Datagram {
+    pub(super) fn new() -> Self {
+        Self { bytes: vec![0; DATAGRAM_MAX].into(), length: None, sender: None }
+    }
+
+    /// Its lines; `None` if one of them is no `NAME=value`, or if it was too large.
+    pub(super) fn lines(&self) -> Option<Vec<Line<'_>>> {
+        let text = str::from_utf8(self.bytes.get(..self.length?)?).ok()?;
+        text.strip_suffix('\n').unwrap_or(text).split('\n').map(Line::read).collect()
+    }
+}
+
+/// One line of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    Ready,
+    Ping,
+    /// It asks to be treated as if its watchdog had run out.
+    Trouble,
+    Stopping,
+    Reloading,
+    Status(&'a str),
+    Errno(i32),
+    BusError(&'a str),
+    /// Another process is to count as the main one.
+    MainPid(i32),
+    /// Something that is meant for a service manager which can do more.
+    NotHonoured(&'static str),
+    /// Something else, as `X_...` and what is not known yet.
+    Other,
+}
+
+impl<'a> Line<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let (name, value) = line.split_once('=')?;
+        let is_word = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        if name.is_empty() || !name.bytes().all(is_word) {
+            return None;
+        }
+        Some(match (name, value) {
+            ("READY", "1") => Self::Ready,
+            ("WATCHDOG", "1") => Self::Ping,
+            ("WATCHDOG", "trigger") => Self::Trouble,
+            ("STOPPING", "1") => Self::Stopping,
+            ("RELOADING", "1") => Self::Reloading,
+            ("STATUS", text) => Self::Status(text),
+            ("ERRNO", number) => Self::Errno(number.parse().ok()?),
+            ("BUSERROR", text) => Self::BusError(text),
+            ("MAINPID", number) => Self::MainPid(number.parse().ok()?),
+            _ => NOT_HONOURED
+                .iter()
+                .find(|known| **known == name)
+                .map_or(Self::Other, |known| Self::NotHonoured(known)),
+        })
+    }
+}
+
+/// What `sd_notify(3)` has and a program under this monitor has no use of.
+const NOT_HONOURED: &[&str] = &["EXTEND_TIMEOUT_USEC", "WATCHDOG_USEC", "FDSTORE"];
+const SUFFIX: &str = "/notify";
+/// As much as systemd takes on a machine with pages of 4 KiB.
+const DATAGRAM_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    use super::*;
+    use crate::linux::testing::is_readable;
+
+    fn sent(bytes: &[u8]) -> Datagram {
+        let name = format!("monitor-test-{}", std::process::id());
+        let notify = NotifySocket::of_run(&name).unwrap();
+        let address = SocketAddr::from_abstract_name(format!("{name}{SUFFIX}")).unwrap();
+        UnixDatagram::unbound().unwrap().send_to_addr(bytes, &address).unwrap();
+        let mut datagram = Datagram::new();
+        notify.receive(&mut datagram).unwrap();
+        assert!(!is_readable(&notify) && notify.receive(&mut datagram).is_none());
+        datagram
+    }
+
+    #[test]
+    fn lines_are_read_and_garbage_is_not() {
+        let datagram = sent(b"READY=1\nSTATUS=a=b c\nX_OWN=1\nMAINPID=7\nFDSTORE=1\n");
+        assert_eq!(datagram.sender, Some(rustix::process::getpid()));
+        let read = [
+            Line::Ready,
+            Line::Status("a=b c"),
+            Line::Other,
+            Line::MainPid(7),
+            Line::NotHonoured("FDSTORE"),
+        ];
+        assert_eq!(datagram.lines().unwrap(), read);
+        assert_eq!(sent(b"WATCHDOG=trigger").lines().unwrap(), [Line::Trouble]);
+        assert_eq!(sent(b"READY=0").lines().unwrap(), [Line::Other]);
+        for garbage in [
+            &b""[..],
+            b"\n",
+            b"READY",
+            b"READY=1\n\nREADY=1",
+            b"ready=1",
+            b"=1",
+            b"STATUS=\xff",
+            b"MAINPID=x",
+        ] {
+            assert_eq!(sent(garbage).lines(), None, "{garbage:?}");
+        }
+        let fits = [&b"READY=1\nSTATUS="[..], &[b'x'; DATAGRAM_MAX - 15]].concat();
+        assert_eq!(sent(&fits).lines().unwrap()[0], Line::Ready);
+        assert_eq!(sent(&[&fits[..], b"x"].concat()).lines(), None);
+    }
+}

@@ -1,0 +1,158 @@
+//! The reactor runs health checks: one at a time for each run that serves.
+
+use std::sync::Arc;
+
+use monitor_core::{Event, State};
+
+use super::{CHECK, LinuxKernel};
+use crate::kernel::{Happening, Report};
+use crate::linux::epoll::Trigger;
+use crate::linux::health::{Check, Checked, Health, Stage};
+use crate::linux::launch::{Given, Launch};
+use crate::linux::orphans::Orphan;
+use crate::linux::spawn::SpawnError;
+use crate::linux::stdio::Stdio;
+use crate::telemetry;
+
+impl LinuxKernel {
+    /// Begins the checks of a run that serves, and ends those of one that does not any more.
+    pub(super) fn follow_service(&mut self, report: &Report<'_>) {
+        let after = report.step.state;
+        let Some(key) = self.current(report.unit, after.run()) else {
+            return;
+        };
+        let serves = serves(after);
+        if serves && self.checks.contains_key(&key) {
+            return;
+        }
+        if !serves {
+            return self.end_checks(key);
+        }
+        let Some(unit) = self.units.get_mut(&report.unit) else {
+            return;
+        };
+        let Some((how, command)) = unit.command.health() else {
+            return;
+        };
+        // From now on, also if the step was delayed.
+        let due = self.observed.after(how.start_delay.unwrap_or(how.interval));
+        unit.facts.health =
+            Some(Arc::new(Health { last: None, failures: 0, retries: how.retries }));
+        let (unit, run, stage) = (report.unit, after.run(), Stage::Waiting(due));
+        let check = Check { unit, run, how, command, stage, failures: 0, is_last: false };
+        self.checks.insert(key, check);
+        self.polls.insert((due, key | CHECK));
+    }
+
+    /// Ends the checks of a run, which is down only when nothing of them is left.
+    pub(super) fn end_checks(&mut self, key: u64) {
+        let Some(check) = self.checks.get_mut(&key) else {
+            return;
+        };
+        if std::mem::replace(&mut check.is_last, true) {
+            return;
+        }
+        let Some(pid) = check.process() else {
+            self.checks.remove(&key);
+            return;
+        };
+        check.kill();
+        if let Some(run) = self.runs.get_mut(&key) {
+            match Orphan::hold(pid) {
+                Ok(orphan) => run.orphans.push(orphan),
+                Err(errno) => telemetry::orphans_unseen(&errno.into()),
+            }
+        }
+    }
+
+    /// Takes the checks of a run one step further.
+    pub(super) fn tend(&mut self, key: u64) {
+        let at = self.observed;
+        let Some(check) = self.checks.get_mut(&key) else {
+            return;
+        };
+        match &mut check.stage {
+            Stage::Waiting(due) if *due > at => {}
+            Stage::Waiting(_) => self.begin_check(key),
+            Stage::Running { deadline, timed_out, .. } => {
+                let is_late = *deadline <= at;
+                *timed_out |= is_late;
+                if let Some(checked) = check.collect(at) {
+                    return self.checked(key, &checked);
+                }
+                if is_late {
+                    check.kill();
+                    // Its descriptor tells of the end, unless somebody traces it or there was no room for a watch.
+                    self.polls.insert((at.after(AGAIN), key | CHECK));
+                }
+            }
+        }
+    }
+
+    fn begin_check(&mut self, key: u64) {
+        let (Some(check), Some(launcher)) = (self.checks.get_mut(&key), &self.launcher) else {
+            return;
+        };
+        let run = self.runs.get(&key);
+        let given = Given {
+            leaf: run.and_then(|run| run.leaf.as_ref()),
+            mark: run.and_then(|run| run.mark.as_deref()),
+            ..Given::default()
+        };
+        let launched =
+            Stdio::null().and_then(|stdio| Launch::new(launcher, &check.command, &stdio, &given));
+        match launched {
+            Ok(mut launch) => {
+                launch.go();
+                let deadline = self.observed.after(check.how.timeout);
+                let watched = self.epoll.add(launch.process(), key | CHECK, Trigger::Once);
+                check.stage = Stage::Running { launch, deadline, timed_out: false };
+                if let Err(error) = watched {
+                    telemetry::unwatched(&error);
+                }
+                self.polls.insert((deadline, key | CHECK));
+            }
+            Err(error) => self.not_begun(key, error),
+        }
+    }
+
+    fn not_begun(&mut self, key: u64, error: SpawnError) {
+        if let Some(check) = self.checks.get_mut(&key) {
+            check.stage = Stage::Waiting(self.observed.after(check.how.interval));
+        }
+        self.checked(key, &Checked::NotStarted(Arc::new(error)));
+    }
+
+    /// Counts what has come of a check, shows it, and tells the machine where that is due.
+    fn checked(&mut self, key: u64, checked: &Checked) {
+        let Some(check) = self.checks.get_mut(&key) else {
+            return;
+        };
+        if check.is_last {
+            self.checks.remove(&key);
+            return;
+        }
+        let is_unhealthy = check.count(checked);
+        let (unit, run) = (check.unit, check.run);
+        if let Stage::Waiting(due) = check.stage {
+            self.polls.insert((due, key | CHECK));
+        }
+        let last = Some((self.observed, checked.clone()));
+        let health = Health { last, failures: check.failures, retries: check.how.retries };
+        if let Some(unit) = self.units.get_mut(&unit) {
+            telemetry::checked(unit.name(), run, &health, checked);
+            unit.facts.health = Some(Arc::new(health));
+            unit.show_facts();
+        }
+        if is_unhealthy {
+            self.enqueue(Happening::Told(unit, Event::Unhealthy { run }));
+        }
+    }
+}
+
+const fn serves(state: State) -> bool {
+    matches!(state.phase(), monitor_core::Phase::Running | monitor_core::Phase::Healthy)
+}
+
+/// How long after a kill a check is looked at that nobody tells of.
+const AGAIN: monitor_core::Millis = monitor_core::Millis::new(100);

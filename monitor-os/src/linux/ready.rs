@@ -1,0 +1,190 @@
+//! By what a program shows that it serves.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use monitor_core::Millis;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrStorage, connect,
+    getpeername, getsockname, getsockopt, socket, sockopt,
+};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::kernel::Moment;
+
+/// By what a program shows that it serves, where its policy waits for that (`readiness=notify`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadyBy {
+    /// It sends `READY=1` to the socket in its variable `NOTIFY_SOCKET`, as `sd_notify(3)` does.
+    Notify,
+    /// It writes a newline to this descriptor, 3 to 255, and closes it, as programs for s6 do.
+    Descriptor(u8),
+    /// Somebody takes a connection at this address, which is tried some twenty times a second. Who it is cannot be
+    /// seen: also one who was there before counts.
+    Tcp(SocketAddr),
+}
+
+/// A sign of readiness that is waited for.
+#[derive(Debug)]
+pub(super) enum Sign {
+    /// The end of a pipe from which the program's newline is read.
+    Newline(File),
+    Connection(Probe),
+}
+
+/// What has become of a [`Sign`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It was given.
+    Ready,
+    NotYet,
+    /// It cannot be given any more.
+    Never,
+}
+
+impl Sign {
+    pub(super) const fn connection(address: SocketAddr) -> Self {
+        Self::Connection(Probe { address, attempt: None })
+    }
+
+    /// Makes a pipe; returns what the program is given of it too.
+    ///
+    /// # Errors
+    /// No descriptor left (`pipe(2)`).
+    pub(super) fn pipe() -> io::Result<(Self, OwnedFd)> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        fcntl_setfl(&read, OFlags::NONBLOCK)?;
+        // Open to be read as well, so that a program whose monitor was killed is not killed by SIGPIPE.
+        let path = format!("/proc/self/fd/{}", write.as_raw_fd());
+        let both = File::options().read(true).write(true).open(path)?;
+        Ok((Self::Newline(read.into()), both.into()))
+    }
+
+    /// Readable when there is something to see, if that is how it is seen.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Newline(pipe) => Some(pipe.as_fd()),
+            Self::Connection(_) => None,
+        }
+    }
+
+    /// Looks for it.
+    pub(super) fn look(&mut self, at: Moment) -> Seen {
+        match self {
+            Self::Newline(pipe) => {
+                let mut bytes = [0; 512];
+                match pipe.read(&mut bytes) {
+                    Ok(0) => Seen::Never,
+                    Ok(count) if bytes[..count].contains(&b'\n') => Seen::Ready,
+                    Ok(_) => Seen::NotYet,
+                    // EAGAIN, or a signal handler ran. No other error is possible for an own pipe.
+                    Err(_) => Seen::NotYet,
+                }
+            }
+            Self::Connection(probe) => {
+                if probe.look(at).is_ok() {
+                    Seen::Ready
+                } else {
+                    Seen::NotYet
+                }
+            }
+        }
+    }
+}
+
+/// Tries to connect without waiting for it.
+#[derive(Debug)]
+pub(super) struct Probe {
+    address: SocketAddr,
+    attempt: Option<(OwnedFd, Moment)>,
+}
+
+impl Probe {
+    /// # Errors
+    /// There is no connection yet.
+    fn look(&mut self, at: Moment) -> Result<(), Errno> {
+        let (socket, began) = match self.attempt.take() {
+            Some(attempt) => attempt,
+            None => (self.connect()?, at),
+        };
+        let outcome = is_connected(&socket);
+        // Refused ones say so by their error, which is read once.
+        let failed = getsockopt(&socket, sockopt::SocketError);
+        if outcome == Err(Errno::ENOTCONN) && failed == Ok(0) && at < began.after(ATTEMPT_MAX) {
+            self.attempt = Some((socket, began));
+        }
+        outcome
+    }
+
+    fn connect(&self) -> Result<OwnedFd, Errno> {
+        let family =
+            if self.address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(family, SockType::Stream, flags, None)?;
+        let connecting = match self.address {
+            SocketAddr::V4(address) => connect(socket.as_raw_fd(), &SockaddrIn::from(address)),
+            SocketAddr::V6(address) => connect(socket.as_raw_fd(), &SockaddrIn6::from(address)),
+        };
+        match connecting {
+            Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// Whether somebody else is at the other end: a port of this very socket, chosen by chance, connects to itself.
+fn is_connected(socket: &OwnedFd) -> Result<(), Errno> {
+    let peer = getpeername::<SockaddrStorage>(socket.as_raw_fd())?;
+    let own = getsockname::<SockaddrStorage>(socket.as_raw_fd())?;
+    if peer == own { Err(Errno::ECONNREFUSED) } else { Ok(()) }
+}
+
+/// Between two looks at a connection.
+pub(super) const PROBE_PAUSE: Millis = Millis::new(50);
+/// How long one attempt may take before another is made.
+const ATTEMPT_MAX: Millis = Millis::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::linux::clock::now;
+    use crate::linux::testing::until;
+
+    #[test]
+    fn newline_is_the_sign() {
+        let (mut sign, program) = Sign::pipe().unwrap();
+        let mut program = File::from(program);
+        assert_eq!(sign.look(now()), Seen::NotYet);
+        program.write_all(b"half a line").unwrap();
+        assert_eq!(sign.look(now()), Seen::NotYet);
+        program.write_all(b", and its end\n").unwrap();
+        assert_eq!(sign.look(now()), Seen::Ready);
+        // Nobody reads any more, and nobody is killed for it.
+        drop(sign);
+        program.write_all(b"more").unwrap();
+        let (sign, program) = Sign::pipe().unwrap();
+        drop(program);
+        // A child that another test is just starting may have the end for a moment.
+        let sign = std::cell::RefCell::new(sign);
+        until(|| sign.borrow_mut().look(now()) == Seen::Never);
+    }
+
+    #[test]
+    fn connection_is_the_sign() {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut sign = Sign::connection(address);
+        for _ in 0..3 {
+            assert_eq!(sign.look(now()), Seen::NotYet);
+        }
+        let _listener = TcpListener::bind(address).unwrap();
+        let sign = std::cell::RefCell::new(sign);
+        until(|| sign.borrow_mut().look(now()) == Seen::Ready);
+    }
+}
