@@ -290,7 +290,7 @@ fn rules_are_set_all_or_none() {
     for (rules, word) in [
         (&["retries=3", "colour=red"][..], "\"colour\""),
         (&["retries=3", "jitter=200"], "0 to 100"),
-        (&["retries=3", "readiness=notify"], "no way to hear"),
+        (&["retries=3", "readiness=notify"], "was not told to give it"),
         (&["retries=3", "preset=docker"], "preset"),
         (&["retries"], "key=value"),
     ] {

@@ -249,6 +249,14 @@ pub(crate) struct RunArgs {
     #[arg(long, help_heading = "Memory", requires = "memory")]
     pub(crate) stay: bool,
 
+    /// Give HUP, QUIT, USR1, USR2, ALRM, CONT and WINCH on to the command; TERM and INT stop it all the same [default:
+    /// true as the first process of a container, else false]
+    #[arg(
+        long, value_name = "BOOL", help_heading = "Start and stop",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    pub(crate) forward_signals: Option<bool>,
+
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 
@@ -434,6 +442,8 @@ Control:
 Signals to the monitor:
   TERM, INT, HUP   stop the command (stop signal, grace, kill), then exit
   a second INT     kill the command at once
+  With --forward-signals, and as the first process of a container (PID 1): HUP, QUIT, USR1, USR2,
+  ALRM, CONT and WINCH go to the command. Zombies of others are reaped in any case.
   Keys such as Ctrl-C reach the monitor only: the command has a session of its own.
 
 Exit status: that of the command's last run, also after a stop by a signal to the monitor:

@@ -9,12 +9,13 @@
 //! - a `Vec` is a flag that may be repeated, and an array in a file;
 //! - write a line for it into [`EXAMPLES`], which a test demands, and use it in `Spec::new`.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit};
-use monitor_os::{Contain, Limit, OnCrash, Rotation};
+use monitor_os::{Contain, Limit, OnCrash, ReadyBy, Rotation};
 
 use crate::streams::{From, Size, To, WhenSlow, rotation};
 
@@ -73,6 +74,12 @@ pub(crate) struct UnitOptions {
     /// How long a start may take; "none" for ever [default: none]
     #[arg(long, value_name = "TIME", help_heading = "Start and stop", value_parser = time_or_none)]
     pub(crate) start_timeout: Option<OrNever>,
+
+    /// By what it shows that it serves: none (by its start), notify (READY=1, see `man sd_notify`), fd:N
+    /// (a newline on this descriptor), or tcp:PORT and tcp:ADDRESS:PORT (somebody takes a connection) [default: none,
+    /// and notify if --policy waits]
+    #[arg(long, value_name = "SIGN", help_heading = "Start and stop", value_parser = ready)]
+    pub(crate) ready: Option<OrAtOnce>,
 
     /// The signal that asks it to end, by name or number [default: TERM]
     #[arg(long, value_name = "SIGNAL", help_heading = "Start and stop")]
@@ -185,6 +192,27 @@ pub(crate) struct UnitOptions {
     #[arg(long, value_name = "WHAT", help_heading = "Streams", value_enum)]
     pub(crate) log_slow: Option<WhenSlow>,
 
+    /// Ask while it serves whether it is well: a line for a shell, or in a file an array with a program and its
+    /// arguments; every exit status but 0 is a failure
+    #[arg(long, value_name = "COMMAND", help_heading = "Health")]
+    pub(crate) health: Vec<String>,
+
+    /// How long to wait between two checks [default: 30s]
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    pub(crate) health_interval: Option<Millis>,
+
+    /// How long a check may take before it is killed and has failed [default: 30s]
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    pub(crate) health_timeout: Option<Millis>,
+
+    /// How many failures in a row make it unhealthy, so that it is stopped and the restart rule decides [default: 3]
+    #[arg(long, value_name = "N", help_heading = "Health")]
+    pub(crate) health_retries: Option<u32>,
+
+    /// How long to wait before the first check of a run [default: the interval]
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    pub(crate) health_start_delay: Option<Millis>,
+
     /// What becomes of a command that outlived its monitor [default: adopt]
     #[arg(long, value_name = "WHAT", help_heading = "Memory", value_enum)]
     pub(crate) on_crash: Option<Leftover>,
@@ -205,6 +233,7 @@ pub(crate) const EXAMPLES: &[(&str, &str)] = &[
     ("prevent", r#""78""#),
     ("force", r#""SIGABRT""#),
     ("start-timeout", r#""none""#),
+    ("ready", r#""notify""#),
     ("stop-signal", r#""TERM""#),
     ("stop-timeout", r#""10s""#),
     ("kill-window", r#""10s""#),
@@ -231,6 +260,11 @@ pub(crate) const EXAMPLES: &[(&str, &str)] = &[
     ("log-echo", "false"),
     ("log-ring", r#""64K""#),
     ("log-slow", r#""block""#),
+    ("health", r#"["curl", "-fsS", "http://127.0.0.1:80/"]"#),
+    ("health-interval", r#""30s""#),
+    ("health-timeout", r#""30s""#),
+    ("health-retries", "3"),
+    ("health-start-delay", r#""30s""#),
     ("on-crash", r#""adopt""#),
 ];
 
@@ -311,6 +345,25 @@ fn time_or(word: &str, text: &str) -> Result<OrNever, String> {
         Ok(time) => Ok(OrNever(Some(time))),
         Err(error) => Err(format!("{error}, or {word}")),
     }
+}
+
+/// A sign of readiness, or none: it serves when it is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OrAtOnce(pub(crate) Option<ReadyBy>);
+
+fn ready(text: &str) -> Result<OrAtOnce, String> {
+    let by = match text.split_once(':') {
+        None if text == "none" => return Ok(OrAtOnce(None)),
+        None if text == "notify" => Some(ReadyBy::Notify),
+        Some(("fd", number)) => number.parse().ok().map(ReadyBy::Descriptor),
+        Some(("tcp", place)) => {
+            let local = place.parse().map(|port| (Ipv4Addr::LOCALHOST, port).into());
+            local.or_else(|_| place.parse()).ok().map(ReadyBy::Tcp)
+        }
+        Some(_) | None => None,
+    };
+    let by = by.ok_or("write none, notify, fd:3, tcp:8080, tcp:10.0.0.1:8080 or tcp:[::1]:8080")?;
+    Ok(OrAtOnce(Some(by)))
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

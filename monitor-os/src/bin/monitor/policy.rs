@@ -7,7 +7,7 @@ use monitor_core::{
     Readiness, Restart, Rules,
 };
 
-use crate::options::{OrNever, UnitOptions};
+use crate::options::{OrAtOnce, OrNever, UnitOptions};
 
 /// Why the options give no policy. Says how to mend it.
 #[derive(Clone, Copy, Debug)]
@@ -18,11 +18,9 @@ pub(crate) enum OptionsError {
     Restart(monitor_core::ParseError),
     /// Each option can be read, and no policy has such rules.
     Rules(PolicyError),
-    /// See [`Unheard`].
-    Unheard(Unheard),
 }
 
-/// A rule waits for word from the process, which this program cannot hear.
+/// A rule that waits for word from the process, of which that was not told when it was started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unheard(&'static str);
 
@@ -48,7 +46,7 @@ impl fmt::Display for Unheard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} waits for word from the process, which the program `monitor` has no way to hear: leave it out, or use the library, which is told by `Unit::ready` and `Unit::ping`",
+            "{} waits for word from the process, and the one that runs was not told to give it: give it to `monitor run` or write it into the file, and restart",
             self.0
         )
     }
@@ -62,7 +60,6 @@ impl fmt::Display for OptionsError {
                 write!(f, "{:?} is not understood: {}", error.value(), error.fix())
             }
             Self::Rules(error) => write!(f, "no policy has these rules: {error}"),
-            Self::Unheard(error) => error.fmt(f),
         }
     }
 }
@@ -71,7 +68,7 @@ impl OptionsError {
     /// The option that is to be mended; `None` if it is one of several.
     pub(crate) const fn option(&self) -> Option<&'static str> {
         match self {
-            Self::Policy(_) | Self::Unheard(_) => Some("policy"),
+            Self::Policy(_) => Some("policy"),
             Self::Restart(_) => Some("restart"),
             Self::Rules(_) => None,
         }
@@ -102,7 +99,6 @@ pub(crate) fn policy(options: &UnitOptions) -> Result<Policy, OptionsError> {
     change_backoff(&mut rules, options);
     change_rest(&mut rules, options);
     let policy = rules.try_into().map_err(OptionsError::Rules)?;
-    heard(&policy).map_err(OptionsError::Unheard)?;
     Ok(policy)
 }
 
@@ -116,17 +112,17 @@ pub(crate) fn changed(policy: &Policy, rules: &[String]) -> Result<Policy, Chang
     let text =
         if words.trim_start().starts_with("preset=") { words } else { format!("{policy} {words}") };
     let changed = text.parse().map_err(ChangeError::Text)?;
-    heard(&changed).map_err(ChangeError::Unheard)?;
+    heard(policy, &changed).map_err(ChangeError::Unheard)?;
     Ok(changed)
 }
 
-/// Whether this program can hear what the rules wait for.
-fn heard(policy: &Policy) -> Result<(), Unheard> {
-    let rules = policy.rules();
-    if rules.start.readiness == Readiness::Notify {
+/// Whether what runs has been told to say what the changed rules wait for.
+fn heard(policy: &Policy, changed: &Policy) -> Result<(), Unheard> {
+    let (before, after) = (policy.rules(), changed.rules());
+    if after.start.readiness == Readiness::Notify && before.start.readiness != Readiness::Notify {
         return Err(Unheard("readiness=notify"));
     }
-    if rules.watchdog.is_some() {
+    if after.watchdog.is_some() && before.watchdog.is_none() {
         return Err(Unheard("watchdog"));
     }
     Ok(())
@@ -182,6 +178,9 @@ fn change_rest(rules: &mut Rules, options: &UnitOptions) {
     }
     if let Some(OrNever(grace)) = options.stop_timeout {
         rules.stop.grace = grace;
+    }
+    if let Some(OrAtOnce(by)) = options.ready {
+        rules.start.readiness = if by.is_some() { Readiness::Notify } else { Readiness::Exec };
     }
     set(&mut rules.stop.signal, options.stop_signal);
     set(&mut rules.stop.kill_window, options.kill_window);

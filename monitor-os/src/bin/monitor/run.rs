@@ -47,7 +47,8 @@ fn supervise(
     let memory = Memory::open(&args)?;
     let when_down = if args.stay { WhenDown::Stay } else { WhenDown::End };
     // Before any other thread is started, so that all of them block these signals.
-    let signals = StopSignals::new()?;
+    let forwards = args.forward_signals.unwrap_or_else(|| std::process::id() == 1);
+    let signals = if forwards { StopSignals::and_others()? } else { StopSignals::new()? };
     let mut sinks = Sinks::open(args.output, Extent::One)?;
     let Spec { command, policy, on_crash, streams } = spec;
     let (opened, Opened { ring, echoed, terminal }) = streams.open(command.clone(), None)?;
@@ -70,7 +71,7 @@ fn supervise(
     // Ends with the program: it has nothing to clean up.
     thread::Builder::new()
         .name("monitor-signals".into())
-        .spawn(move || obey(&signals, &stopped))?;
+        .spawn(move || obey(&signals, forwards, &stopped))?;
     sinks.follow(&mut events, &roster, when_down);
     let status = unit.state();
     if !status.is_down() {
@@ -88,10 +89,14 @@ fn supervise(
 }
 
 /// Carries out what signals to the monitor ask for.
-fn obey(signals: &StopSignals, unit: &Unit) {
+fn obey(signals: &StopSignals, forwards: bool, unit: &Unit) {
     let mut interrupts = 0_u32;
     while let Ok(arrived) = signals.wait() {
         for signal in arrived {
+            if forwards && !matches!(signal, Signal::TERM | Signal::INT) {
+                unit.signal(signal);
+                continue;
+            }
             interrupts += u32::from(signal == Signal::INT);
             let mode =
                 if interrupts >= 2 { StopMode::Kill } else { StopMode::Graceful(Grace::Policy) };

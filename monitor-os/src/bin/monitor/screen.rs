@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::control::report::Report;
+use crate::control::report::{Health, Report, Said};
 use crate::lines::{RunsOn, printable};
 
 /// Prints a report as aligned lines, in colour.
@@ -53,6 +53,12 @@ impl fmt::Display for Screen<'_> {
         if let Some(containment) = &report.containment {
             row(f, "held by", containment)?;
         }
+        if let Some(said) = &report.said {
+            said_rows(f, said)?;
+        }
+        if let Some(health) = &report.health {
+            row(f, "health", health_text(health))?;
+        }
         if !report.survivors.is_empty() {
             let red = AnsiColor::Red.on_default();
             row(f, "leaked", format_args!("{red}{}{red:#}", RunsOn(&report.survivors)))?;
@@ -79,6 +85,41 @@ impl fmt::Display for Screen<'_> {
             row(f, "", format_args!("{red}{lost}{red:#}"))?;
         }
         Ok(())
+    }
+}
+
+fn said_rows(f: &mut fmt::Formatter<'_>, said: &Said) -> fmt::Result {
+    if let Some(status) = &said.status {
+        row(f, "says", status)?;
+    }
+    let words = [
+        said.reloading.then(|| "it reloads".into()),
+        said.stopping.then(|| "it is about to end".into()),
+        said.errno.map(|errno| format!("error {errno}")),
+        said.bus_error.as_ref().map(|error| format!("error {error}")),
+    ];
+    for word in words.into_iter().flatten() {
+        row(f, "says", word)?;
+    }
+    if !said.not_honoured.is_empty() {
+        row(f, "asks for", format_args!("{}, in vain", said.not_honoured.join(", ")))?;
+    }
+    if said.ignored > 0 {
+        let messages = plural(said.ignored, "message", "messages");
+        let what = "not of this run, or not readable";
+        row(f, "ignored", format_args!("{} {messages}: {what}", said.ignored))?;
+    }
+    Ok(())
+}
+
+fn health_text(health: &Health) -> String {
+    match (&health.last, health.ago_ms) {
+        (Some(last), Some(ago)) if health.failures > 0 => {
+            let of = format_args!("{} of {} failures", health.failures, health.retries);
+            format!("{last}, {} ago; {of}", Time(ago))
+        }
+        (Some(last), Some(ago)) => format!("{last}, {} ago", Time(ago)),
+        (Some(_) | None, _) => "not checked yet".into(),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::fmt;
 
-use monitor_core::Policy;
-use monitor_os::{Command, CommandError, OnCrash};
+use monitor_core::{Policy, Readiness};
+use monitor_os::{Command, CommandError, HealthCheck, OnCrash, ReadyBy};
 
-use crate::options::UnitOptions;
+use crate::options::{OrAtOnce, UnitOptions};
 use crate::policy::{OptionsError, policy};
 use crate::roster::Extent;
 use crate::streams::Streams;
@@ -37,10 +37,20 @@ impl Spec {
             .map_err(|error| SpecError::Command { option: COMMAND, error })?;
         let command = with_environment(command, options)?;
         let command = with_setup(command, options)?;
+        let command = with_signs(command, options, &policy)?;
         let streams = Streams::new(options, extent)
             .map_err(|(option, message)| SpecError::Streams { option, message })?;
         let on_crash = options.on_crash.map(Into::into).unwrap_or_default();
         Ok(Self { command, policy, on_crash, streams })
+    }
+}
+
+impl Spec {
+    /// How many descriptors a unit takes at most, beside that of its process and those of a start.
+    pub(crate) fn descriptors(&self) -> u64 {
+        let rules = self.policy.rules();
+        let is_heard = rules.start.readiness == Readiness::Notify || rules.watchdog.is_some();
+        self.streams.descriptors() + u64::from(is_heard)
     }
 }
 
@@ -94,12 +104,69 @@ fn with_setup(mut command: Command, options: &UnitOptions) -> Result<Command, Sp
     Ok(command.contained_by(options.containment.map(Into::into).unwrap_or_default()))
 }
 
+/// By what it shows that it serves and that it is well.
+fn with_signs(
+    mut command: Command,
+    options: &UnitOptions,
+    policy: &Policy,
+) -> Result<Command, SpecError> {
+    let failed = |option| move |error| SpecError::Command { option, error };
+    let waits = policy.rules().start.readiness == Readiness::Notify;
+    let by = match options.ready {
+        Some(OrAtOnce(by)) => by,
+        None => waits.then_some(ReadyBy::Notify),
+    };
+    if let Some(by) = by {
+        command = command.ready_by(by).map_err(failed("ready"))?;
+    }
+    let check = match options.health.as_slice() {
+        [] => {
+            let rest = [
+                ("health-interval", options.health_interval.is_some()),
+                ("health-timeout", options.health_timeout.is_some()),
+                ("health-retries", options.health_retries.is_some()),
+                ("health-start-delay", options.health_start_delay.is_some()),
+            ];
+            return match rest.into_iter().find(|(_, is_given)| *is_given) {
+                Some((option, _)) => Err(SpecError::NoHealth { option }),
+                None => Ok(command),
+            };
+        }
+        [line] => HealthCheck::new("/bin/sh", ["-c", line]),
+        [program, args @ ..] => HealthCheck::new(program, args),
+    };
+    let mut check = check.map_err(failed("health"))?;
+    if let Some(interval) = options.health_interval {
+        check = check.with_interval(interval).map_err(failed("health-interval"))?;
+    }
+    if let Some(timeout) = options.health_timeout {
+        check = check.with_timeout(timeout).map_err(failed("health-timeout"))?;
+    }
+    if let Some(retries) = options.health_retries {
+        check = check.with_retries(retries).map_err(failed("health-retries"))?;
+    }
+    if let Some(delay) = options.health_start_delay {
+        check = check.with_start_delay(delay);
+    }
+    Ok(command.with_health_check(check))
+}
+
 /// Why options that can be read one by one make no unit.
 #[derive(Clone, Debug)]
 pub(crate) enum SpecError {
     Policy(OptionsError),
-    Command { option: &'static str, error: CommandError },
-    Streams { option: &'static str, message: &'static str },
+    Command {
+        option: &'static str,
+        error: CommandError,
+    },
+    Streams {
+        option: &'static str,
+        message: &'static str,
+    },
+    /// It is about health checks, of which there are none.
+    NoHealth {
+        option: &'static str,
+    },
 }
 
 impl SpecError {
@@ -107,7 +174,9 @@ impl SpecError {
     pub(crate) const fn option(&self) -> Option<&'static str> {
         match self {
             Self::Policy(error) => error.option(),
-            Self::Command { option, .. } | Self::Streams { option, .. } => Some(option),
+            Self::Command { option, .. }
+            | Self::Streams { option, .. }
+            | Self::NoHealth { option } => Some(option),
         }
     }
 }
@@ -118,6 +187,9 @@ impl fmt::Display for SpecError {
             Self::Policy(error) => error.fmt(f),
             Self::Command { error, .. } => error.fmt(f),
             Self::Streams { message, .. } => f.write_str(message),
+            Self::NoHealth { .. } => {
+                f.write_str("there is no health check: give `health` too, or leave this out")
+            }
         }
     }
 }

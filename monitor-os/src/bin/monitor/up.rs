@@ -47,7 +47,7 @@ fn supervise(
     launcher: &Launcher,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let room = getrlimit(Resource::Nofile).current;
-    let streams = units.iter().map(|unit| unit.spec.streams.descriptors()).sum::<u64>();
+    let streams = units.iter().map(|unit| unit.spec.descriptors()).sum::<u64>();
     let needed = units.len() as u64 + streams + DESCRIPTORS;
     if room.is_some_and(|room| room < needed) {
         return Err(format!(

@@ -42,11 +42,41 @@ pub(crate) struct Report {
     /// What the last run printed in the end, at most [`LINES`] lines, if it failed and they are captured.
     #[serde(default)]
     pub(crate) last_lines: Vec<String>,
+    /// What the program says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) said: Option<Said>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) health: Option<Health>,
     /// In the text form.
     pub(crate) policy: String,
     /// Whether the last state is saved in the state directory.
     pub(crate) saved: bool,
     pub(crate) monitor: About,
+}
+
+/// What a program says of itself by `sd_notify(3)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Said {
+    pub(crate) status: Option<String>,
+    pub(crate) reloading: bool,
+    pub(crate) stopping: bool,
+    pub(crate) errno: Option<i32>,
+    pub(crate) bus_error: Option<String>,
+    /// What it has asked for in vain.
+    pub(crate) not_honoured: Vec<String>,
+    /// Datagrams of strangers, and those that could not be read.
+    pub(crate) ignored: u64,
+}
+
+/// What health checks have shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Health {
+    /// Absent before the first check is over.
+    pub(crate) last: Option<String>,
+    pub(crate) ago_ms: Option<u64>,
+    /// In a row.
+    pub(crate) failures: u32,
+    pub(crate) retries: u32,
 }
 
 /// One end of a run.
@@ -212,6 +242,13 @@ impl Report {
                 .into_iter()
                 .map(|line| String::from_utf8_lossy(&line.text).into_owned())
                 .collect(),
+            said: said(status.said()),
+            health: status.health().map(|health| Health {
+                last: health.last.as_ref().map(|(_, checked)| checked.to_string()),
+                ago_ms: health.last.as_ref().map(|(at, _)| ago(*at)),
+                failures: health.failures,
+                retries: health.retries,
+            }),
             policy: status.policy().to_string(),
             saved: status.is_saved(),
             monitor,
@@ -224,6 +261,19 @@ impl About {
         let up_ms = now().nanos_since(began) / NANOS_PER_MILLI;
         Self { pid: std::process::id(), up_ms, state, clients }
     }
+}
+
+/// `None` if nothing was said.
+fn said(said: &monitor_os::Said) -> Option<Said> {
+    (*said != monitor_os::Said::default()).then(|| Said {
+        status: said.status.clone(),
+        reloading: said.is_reloading,
+        stopping: said.is_stopping,
+        errno: said.errno,
+        bus_error: said.bus_error.clone(),
+        not_honoured: said.not_honoured.iter().map(ToString::to_string).collect(),
+        ignored: said.ignored,
+    })
 }
 
 /// What is waited for, without the time, which is what is left of it and not what the policy gives.

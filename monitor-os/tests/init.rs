@@ -1,0 +1,137 @@
+//! `monitor run` as the first process of a container.
+#![cfg(feature = "cli")]
+#![expect(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, or says why not"
+)]
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod program;
+
+use std::fs;
+use std::io::BufReader;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use program::{Running, until};
+
+/// `unshare(1)`, which makes a PID namespace; `None` where that is not allowed.
+fn container() -> Option<Command> {
+    let unshare = || {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+        unshare
+    };
+    if unshare().arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        return Some(unshare());
+    }
+    eprintln!("skipped: `unshare --pid --mount-proc` is not allowed here");
+    None
+}
+
+/// Starts `script` under a monitor that is PID 1, in a directory.
+fn start(directory: &Path, options: &[&str], script: &str) -> Option<Running> {
+    let mut child = container()?
+        .args([env!("CARGO_BIN_EXE_monitor"), "run", "--restart", "no"])
+        .args(options)
+        .args(["--", "sh", "-c", script])
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap());
+    Some(Running { child, lines })
+}
+
+/// The monitor itself, as it is numbered outside.
+fn inside(running: &Running) -> String {
+    let children = format!("/proc/{0}/task/{0}/children", running.id());
+    let child = || fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
+    until(|| !child().is_empty());
+    child()
+}
+
+fn kill(signal: &str, pid: &str) {
+    assert!(Command::new("kill").args(["-s", signal, pid]).status().unwrap().success());
+}
+
+#[test]
+fn exit_status_is_that_of_the_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(running) = start(directory.path(), &[], "echo $PPID > parent; exit 7") else { return };
+    let (code, rest) = running.finish();
+    assert_eq!(code, 7, "{rest}");
+    assert_eq!(fs::read_to_string(directory.path().join("parent")).unwrap(), "1\n");
+}
+
+/// Goal: the zombie of one whose parents are gone is reaped. Method: it is born in a session of its own, and is a
+/// child of the monitor when it ends.
+#[test]
+fn strangers_are_reaped() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "setsid sh -c '(until [ -e go ]; do sleep 0.01; done) & echo $! > orphan.new' & wait; \
+                  mv orphan.new orphan; exec sleep 1000";
+    let Some(mut running) = start(directory.path(), &[], script) else { return };
+    running.wait_for(" started #1");
+    let place = |name: &str| directory.path().join(name);
+    until(|| place("orphan").exists());
+    let monitor = inside(&running);
+    let orphan = fs::read_to_string(place("orphan")).unwrap();
+    let orphan = format!("/proc/{monitor}/root/proc/{}/stat", orphan.trim());
+    let parent = || {
+        let stat = fs::read_to_string(&orphan).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1).map(str::to_owned)
+    };
+    until(|| parent().as_deref() == Some("1"));
+    fs::write(place("go"), "").unwrap();
+    until(|| parent().is_none());
+    kill("TERM", &monitor);
+    assert_eq!(running.finish().0, 143);
+}
+
+#[test]
+fn signals_are_given_on_and_a_stop_is_a_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let heard = directory.path().join("heard");
+    let traps = "for s in HUP QUIT USR1 USR2 ALRM WINCH; do trap \"echo $s >> heard\" $s; done; \
+                 trap 'echo TERM >> heard; exit 9' TERM; echo up >> heard; while :; do sleep 0.01; done";
+    let Some(mut running) = start(directory.path(), &[], traps) else { return };
+    running.wait_for(" started #1");
+    let monitor = inside(&running);
+    let last = || fs::read_to_string(&heard).unwrap_or_default();
+    until(|| last().ends_with("up\n"));
+    for signal in ["HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH"] {
+        kill(signal, &monitor);
+        until(|| last().ends_with(&format!("{signal}\n")));
+    }
+    // The kernel drops what the first process does not wait for.
+    for signal in ["PIPE", "CHLD", "URG", "TTIN"] {
+        kill(signal, &monitor);
+    }
+    kill("TERM", &monitor);
+    let (code, rest) = running.finish();
+    assert_eq!(code, 9, "{rest}");
+    assert!(last().ends_with("WINCH\nTERM\n"), "{}", last());
+}
+
+/// Goal: outside of a container it is a choice, and HUP is a stop without it.
+#[test]
+fn forwarding_is_a_choice() {
+    let directory = tempfile::tempdir().unwrap();
+    let up = directory.path().join("up");
+    let script = format!(
+        "trap 'exit 6' USR1; trap 'exit 5' HUP; echo > {0}; while :; do sleep 0.01; done",
+        up.display()
+    );
+    for (option, signal, code) in [("true", "USR1", 6), ("true", "HUP", 5), ("false", "HUP", 143)] {
+        let forward = format!("--forward-signals={option}");
+        let mut running = Running::start(&[&forward, "--restart", "no", "--", "sh", "-c", &script]);
+        running.wait_for(" started #1");
+        until(|| up.exists());
+        running.signal(signal);
+        assert_eq!(running.finish().0, code, "{option} {signal}");
+        fs::remove_file(&up).unwrap();
+    }
+}

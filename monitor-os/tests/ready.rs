@@ -1,0 +1,437 @@
+//! What programs say of themselves, and what is asked about them, on the real kernel. Every test waits for conditions,
+//! and none for time.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod program;
+
+use std::cell::RefCell;
+use std::env;
+use std::fs;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use monitor_core::{Event, Exit, Millis, Phase, Policy, Reason};
+use monitor_os::{
+    Caps, Checked, Command, Contain, Events, HealthCheck, Launcher, Moment, ReadyBy, Status,
+    StopResult, Supervisor, SupervisorBuilder, Unit, block_on, now,
+};
+use program::{Running, monitor, runs, stderr, until};
+use tempfile::TempDir;
+
+/// A supervisor with one unit, in a directory of its own.
+struct Scene {
+    // Dropped in this order: what runs in the directory ends before it.
+    unit: Unit,
+    events: RefCell<Events>,
+    supervisor: Supervisor,
+    directory: TempDir,
+}
+
+fn supervisor() -> SupervisorBuilder {
+    Supervisor::builder().launcher(&Launcher::at(env!("CARGO_BIN_EXE_monitor")))
+}
+
+fn without_cgroup() -> Caps {
+    let mut caps = Caps::probe();
+    caps.cgroup = false;
+    caps
+}
+
+impl Scene {
+    fn new(
+        builder: SupervisorBuilder,
+        policy: &str,
+        command: impl FnOnce(&Path) -> Command,
+    ) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let supervisor = builder.start().unwrap();
+        let command = command(directory.path()).in_directory(directory.path()).unwrap();
+        let unit = supervisor.add("test", command, policy.parse::<Policy>().unwrap());
+        let events = RefCell::new(unit.events());
+        unit.start();
+        Self { unit, events, supervisor, directory }
+    }
+
+    /// One whose program is [`speaker`].
+    fn speaking(builder: SupervisorBuilder, policy: &str) -> Self {
+        Self::new(builder, policy, |_| speaking().ready_by(ReadyBy::Notify).unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn wait(&self, condition: impl Fn(&Status) -> bool) -> Status {
+        let found = RefCell::new(None);
+        until(|| {
+            let status = Some(self.unit.state()).filter(|status| condition(status));
+            *found.borrow_mut() = status;
+            found.borrow().is_some()
+        });
+        found.into_inner().unwrap()
+    }
+
+    /// Makes the speaker say its next message, and waits until it is about to.
+    fn say(&self, message: &[u8]) {
+        say(self.directory.path(), message);
+    }
+
+    /// Waits until this has been the reason of something; restart=no is the last one.
+    fn wait_reason(&self, reason: Reason) {
+        let mut events = self.events.borrow_mut();
+        let seen = std::iter::from_fn(|| events.blocking_next())
+            .take_while(|notice| !notice.status.is_down())
+            .any(|notice| notice.step.state.reason() == reason);
+        assert!(seen, "{reason:?} is not seen");
+    }
+
+    fn phase(&self) -> Phase {
+        self.unit.state().phase()
+    }
+
+    fn line(&self, name: &str) -> String {
+        line(&self.path(name))
+    }
+}
+
+fn line(path: &Path) -> String {
+    until(|| fs::read_to_string(path).is_ok_and(|text| text.ends_with('\n')));
+    fs::read_to_string(path).unwrap().trim().to_owned()
+}
+
+fn speaking() -> Command {
+    let args = ["--ignored", "--exact", "speaker"];
+    Command::new(env::current_exe().unwrap(), args).unwrap()
+}
+
+fn say(directory: &Path, message: &[u8]) {
+    fs::write(directory.join("new"), message).unwrap();
+    fs::rename(directory.join("new"), directory.join("message")).unwrap();
+    until(|| !directory.join("message").exists());
+}
+
+/// A program that says what it finds in a file, one message after the other. It stays, so that its sender can be
+/// looked at.
+#[test]
+#[ignore = "started by the other tests"]
+fn speaker() {
+    let socket = UnixDatagram::unbound().unwrap();
+    // One that nobody stops ends with its directory.
+    while env::current_dir().is_ok() {
+        if let Ok(message) = fs::read("message") {
+            // First, for what it says may be its end.
+            fs::remove_file("message").unwrap();
+            socket.send_to_addr(&message, &own_address(std::process::id())).unwrap();
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+fn variable(pid: u32, name: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let environment = String::from_utf8(environment).unwrap();
+    let mut variables = environment.split('\0').filter_map(|variable| variable.split_once('='));
+    variables.find_map(|(found, value)| (found == name).then(|| value.to_owned()))
+}
+
+fn own_address(pid: u32) -> SocketAddr {
+    let address = variable(pid, "NOTIFY_SOCKET").unwrap();
+    SocketAddr::from_abstract_name(address.strip_prefix('@').unwrap()).unwrap()
+}
+
+#[test]
+fn program_says_how_it_is() {
+    let scene = Scene::speaking(supervisor(), "readiness=notify");
+    let pid = scene.wait(|status| status.phase() == Phase::Activating).pid().unwrap();
+    assert_eq!(variable(pid, "WATCHDOG_USEC"), None);
+    scene.say(b"STATUS=loading\x1b[2J 3 of 7\nRELOADING=1");
+    let status = scene.wait(|status| status.said().status.is_some());
+    assert_eq!(status.said().status.as_deref(), Some("loading [2J 3 of 7"));
+    assert!(status.said().is_reloading && status.phase() == Phase::Activating);
+    scene.say(b"READY=1");
+    scene.wait(|status| status.is_up() && !status.said().is_reloading);
+    // Its own number is the main process already; nothing else can be.
+    scene.say(format!("MAINPID={pid}\nERRNO=5\nBUSERROR=x").as_bytes());
+    let said = scene.wait(|status| status.said().errno == Some(5)).said().clone();
+    assert_eq!((said.bus_error.as_deref(), said.not_honoured.len()), (Some("x"), 0));
+    scene.say(b"MAINPID=1\nEXTEND_TIMEOUT_USEC=1000000");
+    scene.say(b"EXTEND_TIMEOUT_USEC=1000000\nSTOPPING=1");
+    let status = scene.wait(|status| status.said().is_stopping);
+    assert_eq!(status.said().not_honoured, ["MAINPID", "EXTEND_TIMEOUT_USEC"]);
+    assert_eq!((status.pid(), status.said().ignored), (Some(pid), 0));
+    assert!(status.is_up());
+    // The next run begins in silence.
+    scene.unit.restart();
+    let status = scene.wait(|status| {
+        status.phase() == Phase::Activating && status.pid().is_some_and(|next| next != pid)
+    });
+    assert_eq!(status.said(), &monitor_os::Said::default());
+}
+
+#[test]
+fn strangers_garbage_and_floods_change_nothing() {
+    let scene = Scene::speaking(supervisor(), "readiness=notify");
+    let pid = scene.wait(|status| status.phase() == Phase::Activating).pid().unwrap();
+    let stranger = UnixDatagram::unbound().unwrap();
+    let address = own_address(pid);
+    // It has a queue of its own, and the senders wait for room: so each was read.
+    for _ in 0..1_000 {
+        stranger.send_to_addr(b"READY=1\nSTATUS=stranger", &address).unwrap();
+    }
+    scene.wait(|status| status.said().ignored == 1_000);
+    scene.say(b"not a word");
+    scene.say(&[b'x'; 10_000]);
+    let status = scene.wait(|status| status.said().ignored == 1_002);
+    assert_eq!((status.said().status.as_deref(), status.phase()), (None, Phase::Activating));
+    // Another unit of the same supervisor is served meanwhile.
+    let flood =
+        std::thread::spawn(move || while stranger.send_to_addr(b"READY=1", &address).is_ok() {});
+    let policy = "restart=no".parse::<Policy>().unwrap();
+    let other = scene.supervisor.add("other", Command::new("/bin/true", [""; 0]).unwrap(), policy);
+    other.start();
+    let status = block_on(other.wait_until(Status::is_down)).unwrap();
+    assert_eq!(status.exit(), Some(Exit::Code(0)));
+    assert_eq!(scene.phase(), Phase::Activating);
+    scene.say(b"READY=1");
+    scene.wait(Status::is_up);
+    assert_ne!(block_on(scene.unit.stop()), StopResult::NotRunning);
+    // The socket went with its run.
+    flood.join().unwrap();
+}
+
+/// Goal: whoever the containment holds may speak for a run, and nobody else.
+#[test]
+fn who_speaks_is_of_the_run_as_it_is_held() {
+    let all = Caps::probe();
+    let group = without_cgroup();
+    let mut cases = vec![("", group, true), ("setsid", group, false)];
+    if all.cgroup {
+        cases.push(("setsid", all, true));
+    } else {
+        println!("no control group may be made here: a daemon in one is not shown");
+    }
+    for (detached, caps, counts) in cases {
+        let scene = Scene::new(supervisor().caps(caps), "readiness=notify", |_| {
+            let test = env::current_exe().unwrap();
+            let script = format!(
+                "{detached} {} --ignored --exact speaker & wait; sleep 1000",
+                test.display()
+            );
+            let command = Command::new("sh", ["-c", &script]).unwrap();
+            command.contained_by(Contain::Auto).ready_by(ReadyBy::Notify).unwrap()
+        });
+        scene.wait(|status| status.phase() == Phase::Activating);
+        scene.say(b"READY=1");
+        let status = scene.wait(|status| status.is_up() || status.said().ignored > 0);
+        assert_eq!(status.is_up(), counts, "{detached:?} {:?}", status.containment());
+    }
+}
+
+/// Goal: a silent program is stopped by its watchdog, and one that speaks is not.
+#[test]
+fn watchdog_hears_the_program() {
+    let scene = Scene::speaking(supervisor(), "readiness=notify watchdog=1m restart=no");
+    let mut events = scene.unit.events();
+    let pid = scene.wait(|status| status.phase() == Phase::Activating).pid().unwrap();
+    assert_eq!(variable(pid, "WATCHDOG_USEC").as_deref(), Some("60000000"));
+    assert_eq!(variable(pid, "WATCHDOG_PID"), Some(pid.to_string()));
+    scene.say(b"READY=1");
+    scene.say(b"WATCHDOG=1");
+    let ping = std::iter::from_fn(|| events.blocking_next())
+        .find(|notice| matches!(notice.event, Event::Ping { .. }))
+        .unwrap();
+    assert_eq!(ping.step.note, monitor_core::Note::Applied);
+    // The word by which a program says that it is lost.
+    scene.say(b"WATCHDOG=trigger");
+    scene.wait_reason(Reason::Unhealthy);
+
+    let scene = Scene::speaking(supervisor(), "watchdog=50ms restart=no");
+    scene.wait_reason(Reason::Watchdog);
+}
+
+/// Goal: each number can be the descriptor, also one that the start itself uses.
+#[test]
+fn newline_on_a_descriptor_makes_it_ready() {
+    for number in (3..40).chain([255]) {
+        let scene = Scene::new(supervisor(), "readiness=notify", |_| {
+            let script = format!(
+                "until [ -e go ]; do sleep 0.01; done; echo > /proc/self/fd/{number}; exec sleep 1000"
+            );
+            let command = Command::new("sh", ["-c", &script]).unwrap();
+            command.ready_by(ReadyBy::Descriptor(number)).unwrap()
+        });
+        scene.wait(|status| status.phase() == Phase::Activating);
+        fs::write(scene.path("go"), "").unwrap();
+        scene.wait(Status::is_up);
+    }
+    let command = Command::new("true", [""; 0]).unwrap();
+    assert!(command.ready_by(ReadyBy::Descriptor(2)).is_err());
+}
+
+#[test]
+fn open_port_makes_it_ready() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let scene = Scene::new(supervisor(), "readiness=notify start-timeout=1m", |_| {
+        let command = Command::new("sleep", ["1000"]).unwrap();
+        command.ready_by(ReadyBy::Tcp(address)).unwrap()
+    });
+    scene.wait(|status| status.phase() == Phase::Activating);
+    let _listener = TcpListener::bind(address).unwrap();
+    scene.wait(Status::is_up);
+}
+
+/// Goal: a start that is not ready in time has failed, by the policy's own rule.
+#[test]
+fn silence_is_a_failed_start() {
+    let scene = Scene::speaking(supervisor(), "readiness=notify start-timeout=20ms restart=no");
+    scene.wait_reason(Reason::StartTimeout);
+}
+
+fn check(script: &str) -> HealthCheck {
+    let check = HealthCheck::new("sh", ["-c", script]).unwrap();
+    check.with_interval(Millis::new(5)).unwrap()
+}
+
+#[test]
+fn failed_checks_make_it_unhealthy() {
+    let scene = Scene::new(supervisor(), "restart=always backoff=constant:1ms", |_| {
+        let script = "echo check >> checks; test -e well";
+        let command = Command::new("sh", ["-c", "echo > well; exec sleep 1000"]).unwrap();
+        command.with_health_check(check(script).with_retries(2).unwrap())
+    });
+    let passed = |status: &Status| {
+        let last = status.health().and_then(|health| health.last.clone());
+        last.is_some_and(|(_, checked)| checked.passed() == Some(true))
+    };
+    let first = scene.wait(passed).pid().unwrap();
+    let mut events = scene.unit.events();
+    fs::remove_file(scene.path("well")).unwrap();
+    let notice = std::iter::from_fn(|| events.blocking_next())
+        .find(|notice| matches!(notice.event, Event::Unhealthy { .. }))
+        .unwrap();
+    let health = notice.status.health().unwrap();
+    assert_eq!((health.failures, health.retries), (2, 2));
+    // The next run is checked anew, and from nothing.
+    let next = scene.wait(|status| status.pid() != Some(first) && passed(status));
+    assert_eq!(next.state().run().as_u32(), 2);
+    assert_eq!(next.health().unwrap().failures, 0);
+    drop(scene.unit.stop());
+    scene.wait(Status::is_down);
+    let checks = fs::read_to_string(scene.path("checks")).unwrap().lines().count();
+    assert!(checks >= 4, "{checks}");
+}
+
+/// Goal: a check that hangs is killed at its timeout with what it has started, and counts as failed; there are never
+/// two; and nothing of one is left when the unit is down. For each way to hold a run.
+#[test]
+fn hanging_checks_are_killed() {
+    for builder in [supervisor().caps(without_cgroup()), supervisor()] {
+        let scene = Scene::new(builder, "restart=no", |_| {
+            let script = "mkdir one || echo two > two; sleep 1000 & echo $! > child.new; \
+                          mv child.new child; echo $$ >> checks; rmdir one; wait";
+            let check = check(script).with_timeout(Millis::new(100)).unwrap();
+            let command = Command::new("sleep", ["1000"]).unwrap();
+            command.with_health_check(check.with_retries(1_000).unwrap())
+        });
+        let status =
+            scene.wait(|status| status.health().is_some_and(|health| health.failures >= 2));
+        let (_, checked) = status.health().unwrap().last.clone().unwrap();
+        assert_eq!(checked, Checked::TimedOut);
+        let checks = || fs::read_to_string(scene.path("checks")).unwrap();
+        let known = checks();
+        for pid in known.lines().take(2) {
+            assert!(!runs(pid), "{pid}");
+        }
+        // Stopped while one is running.
+        until(|| checks() != known);
+        let child = scene.line("child");
+        assert_eq!(block_on(scene.unit.stop()), StopResult::Graceful);
+        for pid in checks().lines().chain([child.as_str()]) {
+            assert!(!Path::new(&format!("/proc/{pid}")).exists() || !runs(pid), "{pid}");
+        }
+        assert!(!scene.path("two").exists());
+    }
+}
+
+/// Goal: no check runs while it is not up, and an unfit command of a check is a failure with a reason.
+#[test]
+fn checks_wait_for_service() {
+    let scene = Scene::new(supervisor(), "readiness=notify restart=no", |_| {
+        let check = HealthCheck::new("/no/such/check", [""; 0]).unwrap();
+        let check = check.with_start_delay(Millis::new(0)).with_retries(1).unwrap();
+        speaking().ready_by(ReadyBy::Notify).unwrap().with_health_check(check)
+    });
+    let status = scene.wait(|status| status.phase() == Phase::Activating);
+    assert!(status.health().is_none());
+    scene.say(b"READY=1");
+    scene.wait_reason(Reason::Unhealthy);
+    let status = scene.wait(Status::is_down);
+    let (at, checked) = status.health().unwrap().last.clone().unwrap();
+    assert!(checked.to_string().contains("/no/such/check"), "{checked}");
+    assert!(at > Moment::ORIGIN && at <= now());
+}
+
+/// Goal: a late answer about a run does not hit the next one.
+#[test]
+fn answers_name_their_run() {
+    let scene = Scene::new(supervisor(), "restart=always backoff=constant:1ms", |_| {
+        Command::new("sleep", ["1000"]).unwrap()
+    });
+    let first = scene.wait(Status::is_up).state().run();
+    scene.unit.restart();
+    scene.wait(|status| status.is_up() && status.state().run() != first);
+    let mut events = scene.unit.events();
+    scene.unit.unhealthy_of(first);
+    let notice = events.blocking_next().unwrap();
+    assert_eq!(notice.step.note, monitor_core::Note::Stale);
+    assert!(scene.unit.state().is_up());
+}
+
+/// Goal: a program that outlives its monitor speaks to the next one, and is not killed by a pipe without a reader.
+#[test]
+fn adopted_program_is_heard() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let test = env::current_exe().unwrap();
+    let args = [
+        "--state",
+        state.to_str().unwrap(),
+        "--cwd",
+        directory.path().to_str().unwrap(),
+        "--ready",
+        "notify",
+        "--health",
+        "test ! -e ill",
+        "--health-interval",
+        "10ms",
+        "--policy",
+        "watchdog=1m",
+        "--",
+        test.to_str().unwrap(),
+        "--ignored",
+        "--exact",
+        "speaker",
+    ];
+    let mut first = Running::start(&args);
+    first.wait_for(" started #1");
+    first.kill();
+    let mut second = Running::start(&args);
+    second.wait_for("adopted #1");
+    say(directory.path(), b"READY=1\nSTATUS=it is me");
+    second.wait_for(" ready");
+    let status = || {
+        let output = monitor(&["status", "--state", state.to_str().unwrap()]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    until(|| status().contains("it is me") && status().contains("health    passed, "));
+    fs::write(directory.path().join("ill"), "").unwrap();
+    second.wait_for("failed its health check");
+    second.signal("TERM");
+    second.finish();
+}
