@@ -118,7 +118,7 @@ fn say(directory: &Path, message: &[u8]) {
 /// A program that says what it finds in a file, one message after the other. It stays, so that its sender can be
 /// looked at.
 #[test]
-#[ignore = "started by the other tests"]
+#[ignore = "started by program_says_how_it_is and the tests after it"]
 fn speaker() {
     let socket = UnixDatagram::unbound().unwrap();
     // One that nobody stops ends with its directory.

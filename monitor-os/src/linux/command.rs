@@ -23,7 +23,7 @@ pub struct Command {
     program: CString,
     args: Vec<CString>,
     environment: Environment,
-    /// Most commands have none, and each unit has a command.
+    /// Boxed, so that a command is small to move.
     setup: Box<Setup>,
     contain: Contain,
     /// `None` if all are the monitor's.
