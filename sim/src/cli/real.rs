@@ -1,5 +1,7 @@
 //! The subcommand `real`: cases on Linux, with processes that follow their scripts.
 
+mod monitors;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -12,7 +14,7 @@ use monitor_core::{Exit, Millis};
 use monitor_os::{Launcher, now};
 use monitor_sim::case::Case;
 use monitor_sim::choices::Seeded;
-use monitor_sim::real::{self, Kills, Leftovers, Likeness, Performance, Stage, fit};
+use monitor_sim::real::{self, Leftovers, Likeness, Performance, Stage, fit};
 
 use super::{Artifact, INTERNAL, VIOLATED, artifact};
 
@@ -41,10 +43,14 @@ pub(crate) struct RealArguments {
     #[arg(long, value_name = "N", conflicts_with_all = ["files", "kills"])]
     cycles: Option<u64>,
     /// Kill the program `monitor` this often in the place of cases, at moments that are drawn, and go on.
-    #[arg(long, value_name = "N", conflicts_with = "files")]
+    #[arg(long, value_name = "N", conflicts_with = "files", group = "killing")]
     kills: Option<u32>,
+    /// Kill the program `monitor` before each system call of a start and a stop, or before every Nth.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", group = "killing",
+        conflicts_with_all = ["files", "cycles"])]
+    steps: Option<usize>,
     /// The program `monitor` to kill [default: the one beside this program].
-    #[arg(long, value_name = "PATH", requires = "kills")]
+    #[arg(long, value_name = "PATH", requires = "killing")]
     monitor: Option<PathBuf>,
     /// Where cases are kept in which something was wrong.
     #[arg(long, value_name = "DIR", default_value = "monitor-sim-failures")]
@@ -64,6 +70,7 @@ Examples:
   monitor-sim real --budget 60s            drawn cases for a minute
   monitor-sim real --cycles 10000          starts and ends while descriptors run out
   monitor-sim real --kills 500             kill -9 of the monitor at any moment, and go on
+  monitor-sim real --steps                 the same at each step of a start and a stop
   monitor-sim real sim/cases/*.txt         the cases of the simulator; what only a virtual world can do is
                                            skipped, and why is said";
 
@@ -101,7 +108,9 @@ pub(crate) fn real(arguments: &RealArguments, launcher: &Launcher) -> u8 {
     let played = if let Some(cycles) = arguments.cycles {
         cycle(launcher, cycles)
     } else if let Some(times) = arguments.kills {
-        kill(arguments, times)
+        monitors::kill(arguments, times)
+    } else if let Some(every) = arguments.steps {
+        monitors::step(arguments, every)
     } else if arguments.files.is_empty() {
         drawn(arguments, launcher)
     } else {
@@ -210,43 +219,6 @@ fn cycle(launcher: &Launcher, cycles: u64) -> io::Result<u8> {
     Ok(if clean { 0 } else { VIOLATED })
 }
 
-/// Kills monitors at any moment.
-fn kill(arguments: &RealArguments, times: u32) -> io::Result<u8> {
-    let beside = || {
-        let own = std::env::current_exe()?;
-        Ok::<_, io::Error>(own.with_file_name("monitor"))
-    };
-    let monitor = arguments.monitor.clone().map_or_else(beside, Ok)?;
-    let program = std::env::current_exe()?;
-    let begun = now();
-    let bar = bar(u64::from(times), "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
-    bar.set_message("kills of the monitor");
-    let mut sum = Kills::default();
-    let mut seed = arguments.seed;
-    while sum.killed < times {
-        let kills =
-            real::kill_monitors(&monitor, &program, seed, KILLS_PER_SAGA.min(times - sum.killed))
-                .map_err(|error| io::Error::other(format!("{}: {error}", monitor.display())))?;
-        seed += 1;
-        sum.killed += kills.killed;
-        sum.orphans += kills.orphans;
-        sum.runs += kills.runs;
-        sum.faults
-            .extend(kills.faults.into_iter().map(|fault| format!("seed {}: {fault}", seed - 1)));
-        bar.set_position(u64::from(sum.killed));
-    }
-    bar.finish_and_clear();
-    for fault in sum.faults.iter().take(3) {
-        println!("FAIL {fault}");
-    }
-    let seconds = now().nanos_since(begun) as f64 / 1e9;
-    println!("\n  monitors killed              {:>9}   in {seconds:.1} s", sum.killed);
-    println!("    while their process lived  {:>9}", sum.orphans);
-    println!("  runs of the processes        {:>9}", sum.runs);
-    println!("  two at a time, left, or lost {:>9}", sum.faults.len());
-    Ok(if sum.faults.is_empty() { 0 } else { VIOLATED })
-}
-
 fn bar(length: u64, form: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);
     if let Ok(style) = ProgressStyle::with_template(form) {
@@ -254,9 +226,6 @@ fn bar(length: u64, form: &str) -> ProgressBar {
     }
     bar
 }
-
-/// How often the monitors of one state directory are killed.
-const KILLS_PER_SAGA: u32 = 10;
 
 /// Plays cases, prints what was wrong with each and the sum of all.
 fn perform(

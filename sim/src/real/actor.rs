@@ -4,6 +4,7 @@
 //! holds the lock of for as long as it lives: so two of one unit at a time are seen by the second.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -19,14 +20,21 @@ use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+use super::traced;
 use crate::case::{Case, OnStop, Script};
 
-/// If this process was started as an actor, plays the part and does not return.
+/// If this process was started as an actor, plays the part and does not return; and if as a monitor that is to be
+/// traced, becomes that.
 ///
 /// Call it before anything else in `main`.
 pub fn enter() {
-    let mut args = env::args_os().skip(1);
-    if args.next().is_some_and(|name| name == NAME) {
+    let mut args = env::args_os();
+    let name = args.nth(1);
+    if name.as_deref() == Some(OsStr::new(traced::NAME)) {
+        drop(traced::enter(args));
+        process::exit(CONFUSED);
+    }
+    if name.as_deref() == Some(OsStr::new(NAME)) {
         let words: Vec<PathBuf> = args.map(PathBuf::from).collect();
         let code = act(&words).unwrap_or_else(|error| {
             // Whoever cannot be told sees by the code that this is no end that a script asked for.

@@ -14,8 +14,11 @@ mod draw;
 mod fit;
 mod kills;
 mod lives;
+mod saga;
 mod scan;
 mod stage;
+mod steps;
+mod traced;
 
 pub use actor::{Actor, enter};
 pub use cycles::{Cycles, cycle};
@@ -25,3 +28,5 @@ pub use kills::{Kills, kill_monitors};
 pub use lives::{Life, lives};
 pub use scan::Leftovers;
 pub use stage::{Fault, Likeness, Performance, Stage};
+pub use steps::{Cast, Protocol, Resumed, Trial};
+pub use traced::Step;

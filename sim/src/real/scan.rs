@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -60,6 +60,25 @@ impl Leftovers {
             }
         }
     }
+}
+
+/// How many control groups there are that a process has made for runs, below that of this process.
+pub(super) fn groups_of(monitor: u32) -> usize {
+    let prefix = format!("monitor-{monitor}-");
+    let Some(directory) = own_group() else { return 0 };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()))
+        .count()
+}
+
+/// The directory of the control group of this process; `None` where there is none of the second version.
+fn own_group() -> Option<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?.to_owned();
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
+    Some(Path::new(mount.split(' ').nth(1)?).join(own))
 }
 
 /// Whether a process is an actor, or what one of them left.

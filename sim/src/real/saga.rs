@@ -1,0 +1,212 @@
+//! One state directory, and the monitors that have it one after the other, each killed but the last.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use monitor_core::{Millis, Policy};
+use monitor_os::{Moment, Remembered, now, remembered};
+use tempfile::TempDir;
+
+use super::actor::{Actor, NAME};
+use super::scan::Leftovers;
+use crate::case::{Case, Script};
+
+/// One state directory, what runs there, and what its monitors have said.
+#[derive(Debug)]
+pub(super) struct Saga {
+    actor: Actor,
+    monitor: PathBuf,
+    program: PathBuf,
+    folder: TempDir,
+}
+
+/// How the last monitor comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It is asked to end, by SIGTERM.
+    Asked,
+    /// It ends by itself, since a stop is remembered that an earlier one was asked for.
+    Remembered,
+}
+
+/// What came of the last monitor.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Finish {
+    /// Its number.
+    pub(super) monitor: u32,
+    /// What it said.
+    pub(super) said: String,
+    /// What was wrong.
+    pub(super) faults: Vec<String>,
+}
+
+impl Saga {
+    /// Lays everything out in a folder of its own; every run follows `script`.
+    pub(super) fn new(monitor: &Path, program: &Path, script: Script) -> io::Result<Self> {
+        let mut case = Case::new(Policy::DEFAULT);
+        case.scripts = vec![script];
+        // In memory, as a state directory is by default: what a disk is slow at is no part of this.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() {
+            TempDir::with_prefix_in(PREFIX, memory)?
+        } else {
+            TempDir::with_prefix(PREFIX)?
+        };
+        Ok(Self {
+            actor: Actor::write(folder.path(), "saga", &case, 0)?,
+            monitor: monitor.into(),
+            program: program.into(),
+            folder,
+        })
+    }
+
+    pub(super) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// What the state directory tells of the unit.
+    ///
+    /// # Errors
+    /// It is not believed, or cannot be read.
+    pub(super) fn remembered(&self) -> io::Result<Option<Remembered>> {
+        let units = remembered(&self.state()).map_err(io::Error::other)?;
+        Ok(units.into_iter().next())
+    }
+
+    /// How many runs have begun.
+    pub(super) fn begun(&self) -> io::Result<u32> {
+        self.actor.begun()
+    }
+
+    /// The actors that live.
+    pub(super) fn living(&self) -> io::Result<Leftovers> {
+        Leftovers::look(self.folder.path())
+    }
+
+    /// What all monitors have said so far.
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// A monitor of this directory, to be started.
+    pub(super) fn command(&self) -> io::Result<Command> {
+        self.with_log(Command::new(&self.monitor), self.words())
+    }
+
+    /// The same monitor, which waits for a tracer, its parent, before it does anything.
+    pub(super) fn traced_command(&self) -> io::Result<Command> {
+        let words = [OsString::from(super::traced::NAME), self.monitor.clone().into()];
+        self.with_log(Command::new(&self.program), words.into_iter().chain(self.words()))
+    }
+
+    fn words(&self) -> Vec<OsString> {
+        let own = ["run", "--policy", POLICY, "--state"].map(OsString::from);
+        let actor = self.actor.words().map(PathBuf::into_os_string);
+        let mut words: Vec<OsString> = own.into();
+        words.extend([self.state().into(), "--".into(), self.program.clone().into(), NAME.into()]);
+        words.extend(actor);
+        words
+    }
+
+    fn with_log(
+        &self,
+        mut command: Command,
+        words: impl IntoIterator<Item = OsString>,
+    ) -> io::Result<Command> {
+        let log = File::options().create(true).append(true).open(self.log_path())?;
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        Ok(command)
+    }
+
+    /// Lets a last monitor find what is left, and waits for its end; afterwards nothing may be left.
+    pub(super) fn finish(&self, ending: Ending) -> io::Result<Finish> {
+        let before = self.log().len();
+        let mut running = self.command()?.spawn()?;
+        let mut finish = Finish { monitor: running.id(), ..Finish::default() };
+        if ending == Ending::Asked {
+            // Once it says what it found it hears signals as well.
+            let up = until(|| self.log().len() > before || has_ended(&mut running));
+            if !up {
+                finish.faults.push(self.fault("the last monitor says nothing"));
+            }
+            terminate(&running);
+        }
+        if !until(|| has_ended(&mut running)) {
+            let why = match ending {
+                Ending::Asked => "the last monitor did not end when it was asked to",
+                Ending::Remembered => "the stop that was remembered is not carried out",
+            };
+            finish.faults.push(self.fault(why));
+            running.kill()?;
+            running.wait()?;
+        }
+        finish.said = self.log().get(before..).unwrap_or_default().to_owned();
+        if let Some(complaint) = self.actor.complaint() {
+            finish.faults.push(self.fault(&format!("an actor complains: {complaint}")));
+        }
+        let left = self.living()?;
+        if !left.actors.is_empty() {
+            let what = format!("{:?} run on after the last stop", left.actors);
+            finish.faults.push(self.fault(&what));
+            left.end(self.folder.path());
+        }
+        Ok(finish)
+    }
+
+    /// A fault in words, with what the monitors said before.
+    pub(super) fn fault(&self, what: &str) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
+        format!("{what}; the monitors said last:\n{}", last.join("\n"))
+    }
+}
+
+const PREFIX: &str = "monitor-sim-saga-";
+
+/// Waits for a condition, with a deadline that only a fault can reach.
+fn until(mut condition: impl FnMut() -> bool) -> bool {
+    let end: Moment = now().after(PATIENCE);
+    while now() < end {
+        if condition() {
+            return true;
+        }
+        pause(Duration::from_millis(2));
+    }
+    false
+}
+
+/// Lets time pass.
+pub(super) fn pause(time: Duration) {
+    let end = now().as_nanos() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    loop {
+        let left = end.saturating_sub(now().as_nanos());
+        if left == 0 {
+            return;
+        }
+        thread::park_timeout(Duration::from_nanos(left));
+    }
+}
+
+fn has_ended(running: &mut Child) -> bool {
+    running.try_wait().is_ok_and(|ended| ended.is_some())
+}
+
+fn terminate(running: &Child) {
+    let pid = i32::try_from(running.id()).ok().and_then(rustix::process::Pid::from_raw);
+    // An own child that was not waited for has its number for itself; it may have ended, which is as good.
+    pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok());
+}
+
+const POLICY: &str =
+    "restart=always backoff=constant:2ms jitter=0 stop-timeout=50ms kill-window=50ms";
+const PATIENCE: Millis = Millis::from_secs(60);
