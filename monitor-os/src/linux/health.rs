@@ -7,7 +7,7 @@ use std::sync::Arc;
 use monitor_core::{Millis, RunId};
 
 use super::command::{Command, CommandError};
-use super::launch::{Launch, Launched};
+use super::launch::Launch;
 use super::process::Ended;
 use super::spawn::SpawnError;
 use crate::kernel::{Moment, UnitId};
@@ -182,12 +182,7 @@ impl Check {
         else {
             return None;
         };
-        let (process, error) = match launch.look() {
-            Launched::Program(process) => (process, None),
-            Launched::Failed(process, error) => (process, Some(error)),
-            // It has ended, and so its end of the pipe.
-            Launched::NotYet(launch) => (launch.into_process(), None),
-        };
+        let (process, error) = launch.conclude();
         let ended = process.reap().map_or(Ended::Lost, |reaped| reaped.ended);
         Some(match (timed_out, error) {
             (true, _) => Checked::TimedOut,

@@ -88,20 +88,40 @@ impl Launch {
 
     /// Looks what has become of it.
     pub(super) fn look(mut self) -> Launched {
-        let mut buffer = [0; 4096];
-        loop {
-            match rustix::io::read(&self.report, &mut buffer) {
-                Ok(0) => break,
-                Ok(count) => self.said.extend_from_slice(&buffer[..count]),
-                Err(Errno::INTR) => {}
-                // EAGAIN. No other error is possible for an own pipe.
-                Err(_) => return Launched::NotYet(self),
-            }
+        if !self.hear() {
+            return Launched::NotYet(self);
         }
-        match read_failure(&self.said, self.program.as_os_str()) {
+        match self.failure() {
             None => Launched::Program(self.process),
             Some(error) => Launched::Failed(self.process, error),
         }
+    }
+
+    /// The process, which has ended, and why it never was the program, if it was not.
+    ///
+    /// Here the end of the report is not waited for: a child that another thread is just making may hold it open.
+    pub(super) fn conclude(mut self) -> (Process, Option<SpawnError>) {
+        self.hear();
+        let failure = self.failure();
+        (self.process, failure)
+    }
+
+    /// Takes what the helper has said; returns whether that is all.
+    fn hear(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        loop {
+            match rustix::io::read(&self.report, &mut buffer) {
+                Ok(0) => return true,
+                Ok(count) => self.said.extend_from_slice(&buffer[..count]),
+                Err(Errno::INTR) => {}
+                // EAGAIN. No other error is possible for an own pipe.
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn failure(&self) -> Option<SpawnError> {
+        read_failure(&self.said, self.program.as_os_str())
     }
 
     /// Whether the helper has not become the program yet, nor ended: either closes its end of the report.
