@@ -75,8 +75,8 @@ pub use kernel::{
 pub use linux::{
     Caps, Capture, Checked, Command, CommandError, Contain, Containment, Ended, Events, Form,
     Health, HealthCheck, Input, InputSource, JournalError, Launcher, Limit, LimitError, Line,
-    LogRing, LogSink, Notice, OnCrash, Output, ReadyBy, Remembered, Rotation, Said, SinkCounts,
-    Slow, SpawnError, Stage, StateDir, StateError, Status, StopResult, StopSignals, Stopping,
-    Stream, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Survivor, Terminal,
-    TerminalSize, Unit, block_on, now, remembered,
+    LinePattern, LogRing, LogSink, Notice, OnCrash, Output, PatternError, ReadyBy, Remembered,
+    Rotation, Said, SinkCounts, Slow, SpawnError, Stage, StateDir, StateError, Status, StopResult,
+    StopSignals, Stopping, Stream, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone,
+    Survivor, Terminal, TerminalSize, Unit, block_on, now, remembered,
 };

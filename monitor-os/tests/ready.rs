@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use monitor_core::{Event, Exit, Millis, Phase, Policy, Reason};
 use monitor_os::{
-    Caps, Checked, Command, Contain, Events, HealthCheck, Launcher, Moment, ReadyBy, Status,
-    StopResult, Supervisor, SupervisorBuilder, Unit, block_on, now,
+    Caps, Capture, Checked, Command, Contain, Events, HealthCheck, Launcher, LogRing, Moment,
+    Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal, TerminalSize,
+    Unit, block_on, now,
 };
 use program::{Running, monitor, runs, stderr, until};
 use tempfile::TempDir;
@@ -285,10 +286,149 @@ fn open_port_makes_it_ready() {
     scene.wait(Status::is_up);
 }
 
+fn shell(script: &str) -> Command {
+    Command::new("sh", ["-c", script]).unwrap()
+}
+
+/// What keeps its lines in a ring, and waits for one that ends with `ready`.
+fn capture(ring: &LogRing) -> Capture {
+    Capture::new().to_ring(ring.clone()).ready_at("ready$".parse().unwrap())
+}
+
+fn has_line(ring: &LogRing, text: &str) -> bool {
+    ring.lines().iter().any(|line| &*line.text == text.as_bytes())
+}
+
+/// Goal: the line counts on each way that it can take, and no other line does.
+#[test]
+fn line_makes_it_ready() {
+    let script = "echo not ready yet$1 >&$0; until test -e go; do sleep 0.01; done; echo now ready >&$0; \
+                  exec sleep 1000";
+    let stream = |number| Command::new("sh", ["-c", script, number]).unwrap();
+    let ways: [fn(Command, Capture) -> Command; 4] = [
+        |command, capture| command.with_output(Output::Captured(capture)),
+        |command, capture| command.with_error(Output::Captured(capture)),
+        |command, capture| command.with_output(Output::Captured(capture)).with_joined_error(),
+        |command, capture| command.on_terminal(Terminal::new(TerminalSize::default()), capture),
+    ];
+    for (lead, number) in ways.into_iter().zip(["1", "2", "2", "1"]) {
+        let ring = LogRing::new(4096);
+        let scene = Scene::new(supervisor(), "readiness=notify start-timeout=1m", |_| {
+            lead(stream(number), capture(&ring))
+        });
+        until(|| ring.end() > 0);
+        scene.wait(|status| status.phase() == Phase::Activating);
+        fs::write(scene.path("go"), "").unwrap();
+        scene.wait(Status::is_up);
+    }
+}
+
+/// Goal: a line counts for the run that printed it, and the next one has a line of its own to print.
+#[test]
+fn line_of_an_earlier_run_does_not_count() {
+    let ring = LogRing::new(4096);
+    let scene = Scene::new(supervisor(), "readiness=notify scope=process", |_| {
+        // One that nobody stops ends with its directory.
+        let left = "until test -e go1; do test -e left || exit; sleep 0.01; done; echo left ready; exec sleep 60";
+        let script = format!(
+            "if mkdir first; then setsid sh -c 'echo $$ > left; {left}' & until test -s left; do sleep 0.01; done; \
+             else until test -e go2; do sleep 0.01; done; fi; echo own ready; exec sleep 1000"
+        );
+        shell(&script).contained_by(Contain::Group).with_output(Output::Captured(capture(&ring)))
+    });
+    scene.wait(Status::is_up);
+    scene.unit.restart();
+    let second = |status: &Status| status.state().run().as_u32() == 2;
+    scene.wait(|status| second(status) && status.phase() == Phase::Activating);
+    fs::write(scene.path("go1"), "").unwrap();
+    until(|| has_line(&ring, "left ready"));
+    let lines = ring.lines();
+    let line = lines.iter().find(|line| &*line.text == b"left ready").unwrap();
+    assert_eq!(line.run.as_u32(), 1);
+    // A wish that is heard after whatever the line has led to.
+    scene.unit.reset();
+    let status = block_on(scene.unit.wait_until(|_| true)).unwrap();
+    assert_eq!(status.phase(), Phase::Activating);
+    fs::write(scene.path("go2"), "").unwrap();
+    scene.wait(|status| second(status) && status.is_up());
+    let left = scene.line("left");
+    assert!(runs(&left));
+    assert!(std::process::Command::new("kill").arg(&left).status().unwrap().success());
+}
+
+/// Goal: what is printed right before the end is heard before it, also without a newline.
+#[test]
+fn last_line_before_the_end_counts() {
+    let ring = LogRing::new(4096);
+    // A run that ends without it has failed.
+    let scene = Scene::new(supervisor(), "readiness=notify restart=on-failure retries=0", |_| {
+        shell("printf ready").with_output(Output::Captured(capture(&ring)))
+    });
+    for run in 1..=100 {
+        let status = block_on(scene.unit.wait_until(Status::is_down)).unwrap();
+        let state = status.state();
+        assert_eq!((state.run().as_u32(), state.reason()), (run, Reason::Completed));
+        scene.unit.start();
+    }
+}
+
+/// Goal: the flag captures what it must see, shows it, and reaches a program that outlived its monitor.
+#[test]
+fn line_is_a_flag() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let script =
+        "echo loading; until test -e go; do sleep 0.01; done; echo 'Up: port 80'; exec sleep 1000";
+    let args = [
+        "--state",
+        state.to_str().unwrap(),
+        "--cwd",
+        directory.path().to_str().unwrap(),
+        "--ready",
+        "line:^(?i)up: port \\d+$",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
+    let mut first = Running::start(&args);
+    first.wait_for(" started #1");
+    first.kill();
+    let mut second = Running::start(&args);
+    second.wait_for("adopted #1");
+    fs::write(directory.path().join("go"), "").unwrap();
+    second.wait_for(" ready");
+    second.signal("TERM");
+    second.finish();
+    fs::write(directory.path().join("go"), "").unwrap();
+    let script = "cd $0; echo Up: port 80; exit 3";
+    let output = monitor(&["run", "--restart=no", "--ready=line:^Up", "--", "sh", "-c", script])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(output.stdout, b"Up: port 80\n");
+    assert!(stderr(&output).contains(" ready"), "{}", stderr(&output));
+    for (ready, streams, word) in [
+        ("--ready=line:(", "--stdout=log", "unclosed group"),
+        ("--ready=line:x", "--stdout=null", "neither stdout nor stderr"),
+    ] {
+        let refused =
+            monitor(&["run", ready, streams, "--stderr=null", "--", "true"]).output().unwrap();
+        assert!(!refused.status.success());
+        assert!(stderr(&refused).contains("--ready") && stderr(&refused).contains(word));
+    }
+}
+
 /// Goal: a start that is not ready in time has failed, by the policy's own rule.
 #[test]
 fn silence_is_a_failed_start() {
     let scene = Scene::speaking(supervisor(), "readiness=notify start-timeout=20ms restart=no");
+    scene.wait_reason(Reason::StartTimeout);
+    let ring = LogRing::new(4096);
+    let scene = Scene::new(supervisor(), "readiness=notify start-timeout=20ms restart=no", |_| {
+        shell("echo not ready yet; exec sleep 1000").with_output(Output::Captured(capture(&ring)))
+    });
     scene.wait_reason(Reason::StartTimeout);
 }
 
@@ -326,35 +466,55 @@ fn failed_checks_make_it_unhealthy() {
     assert!(checks >= 4, "{checks}");
 }
 
+/// A check that hangs with a child, does not end when it is asked to, and sees another one beside it.
+const HANGING: &str = "trap '' TERM; test -e checks && test -e /proc/$(tail -n 1 checks) && echo two > two; \
+                       sleep 1000 & echo $! > child.new; mv child.new child; echo $$ >> checks; wait";
+
+fn ways_to_hold() -> [SupervisorBuilder; 2] {
+    [supervisor().caps(without_cgroup()), supervisor()]
+}
+
 /// Goal: a check that hangs is killed at its timeout with what it has started, and counts as failed; there are never
-/// two; and nothing of one is left when the unit is down. For each way to hold a run.
+/// two. For each way to hold a run.
 #[test]
 fn hanging_checks_are_killed() {
-    for builder in [supervisor().caps(without_cgroup()), supervisor()] {
+    for builder in ways_to_hold() {
         let scene = Scene::new(builder, "restart=no", |_| {
-            let script = "mkdir one || echo two > two; sleep 1000 & echo $! > child.new; \
-                          mv child.new child; echo $$ >> checks; rmdir one; wait";
-            let check = check(script).with_timeout(Millis::new(100)).unwrap();
+            let check = check(HANGING).with_timeout(Millis::new(100)).unwrap();
             let command = Command::new("sleep", ["1000"]).unwrap();
             command.with_health_check(check.with_retries(1_000).unwrap())
         });
         let status =
-            scene.wait(|status| status.health().is_some_and(|health| health.failures >= 2));
+            scene.wait(|status| status.health().is_some_and(|health| health.failures >= 3));
         let (_, checked) = status.health().unwrap().last.clone().unwrap();
         assert_eq!(checked, Checked::TimedOut);
-        let checks = || fs::read_to_string(scene.path("checks")).unwrap();
-        let known = checks();
-        for pid in known.lines().take(2) {
+        let checks = fs::read_to_string(scene.path("checks")).unwrap();
+        for pid in checks.lines().take(2) {
             assert!(!runs(pid), "{pid}");
         }
-        // Stopped while one is running.
-        until(|| checks() != known);
-        let child = scene.line("child");
-        assert_eq!(block_on(scene.unit.stop()), StopResult::Graceful);
-        for pid in checks().lines().chain([child.as_str()]) {
-            assert!(!Path::new(&format!("/proc/{pid}")).exists() || !runs(pid), "{pid}");
-        }
         assert!(!scene.path("two").exists());
+        let child = scene.line("child");
+        drop(scene.unit.kill());
+        until(|| !runs(&child));
+    }
+}
+
+/// Goal: a check is killed when the run stops to serve, though its own timeout is far off, and nothing of it is left
+/// when the unit is down. For each way to hold a run.
+#[test]
+fn stop_ends_the_check() {
+    for builder in ways_to_hold() {
+        let scene = Scene::new(builder, "restart=no", |_| {
+            let command = Command::new("sleep", ["1000"]).unwrap();
+            command.with_health_check(check(HANGING).with_timeout(Millis::from_secs(600)).unwrap())
+        });
+        let check = scene.line("checks");
+        let child = scene.line("child");
+        // The check sits out the signal: without the kill it would take the grace.
+        assert_eq!(block_on(scene.unit.stop()), StopResult::Graceful);
+        assert!(!runs(&check), "{check}");
+        // It was killed with the check, and may take a moment longer to die.
+        until(|| !runs(&child));
     }
 }
 

@@ -277,7 +277,7 @@ impl Command {
     /// Says by what the program shows that it serves; otherwise [`Unit::ready`](super::Unit::ready) says so. The policy
     /// says whether that is waited for.
     ///
-    /// All but [`ReadyBy::Tcp`] take a supervisor that has a [`Launcher`](super::Launcher). With one, a program whose
+    /// A line that it prints can be the sign as well: see [`Capture::ready_at`]. All but that and [`ReadyBy::Tcp`] take a supervisor that has a [`Launcher`](super::Launcher). With one, a program whose
     /// policy has a watchdog has a `NOTIFY_SOCKET` in any case.
     ///
     /// # Errors

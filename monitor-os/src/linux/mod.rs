@@ -76,8 +76,8 @@ pub use journal::JournalError;
 pub use launcher::Launcher;
 pub use limit::{Limit, LimitError};
 pub use output::{
-    Capture, Form, Input, InputSource, Line, LogRing, LogSink, Output, Rotation, SinkCounts, Slow,
-    Stream,
+    Capture, Form, Input, InputSource, Line, LinePattern, LogRing, LogSink, Output, PatternError,
+    Rotation, SinkCounts, Slow, Stream,
 };
 pub use process::{Ended, SignalError};
 pub use pty::{Terminal, TerminalSize};

@@ -31,13 +31,14 @@ use super::launcher::Launcher;
 use super::memory::Memory;
 use super::oom::OomKills;
 use super::orphans::{self, Origin, Orphan, Orphans};
+use super::output::thread::LogNews;
 use super::process::{Ended, SignalError};
 use super::run::{self, Progress, Run};
 use super::setup::{self, Notified, Stage};
 use super::spawn::{SpawnError, spawn};
 use super::state_dir::StateError;
 use super::status::{Notice, StopResult};
-use super::stdio::{Logs, Stdio};
+use super::stdio::{Logs, Stdio, Streams};
 use super::timer::Timer;
 use super::unit::{Unit, is_going_on};
 use super::wake::{Notifier, Wake};
@@ -189,14 +190,20 @@ impl LinuxKernel {
             self.polls.remove(&(at, key));
             if self.is_draining(key) {
                 telemetry::not_drained();
+                self.drained(key);
+            } else {
+                self.attend(key);
             }
-            self.attend(key);
         }
         if woken {
             self.wake.drain();
-            for run in self.logs.drained() {
-                if self.is_draining(run) {
-                    self.advance(run);
+            for news in self.logs.news() {
+                match news {
+                    LogNews::Drained(run) if self.is_draining(run) => self.drained(run),
+                    LogNews::Drained(_) => {}
+                    LogNews::Ready(unit, run) => {
+                        self.enqueue(Happening::Told(unit, Event::Ready { run }));
+                    }
                 }
             }
             self.receive();
@@ -288,7 +295,7 @@ impl LinuxKernel {
             // Its orphans, if it had any, went to another.
             let held = if left.leaf.is_some() { Containment::Cgroup } else { Containment::Group };
             found.facts.containment = Some(held);
-            if let Err(error) = self.logs.go_on(found, run) {
+            if let Err(error) = self.logs.go_on(unit, found, run) {
                 telemetry::not_captured(&error);
             }
             let mut run = Run::new(unit, run, left.progress, left.leaf);
@@ -341,6 +348,9 @@ impl LinuxKernel {
 
     /// Looks at a run whose descriptor or whose timer says that there is news.
     fn advance(&mut self, key: u64) {
+        if self.is_draining(key) {
+            return;
+        }
         let Some(mut run) = self.take_run(key) else {
             return;
         };
@@ -395,16 +405,8 @@ impl LinuxKernel {
                     self.keep(key, run);
                 }
             },
-            Progress::Ended(_) | Progress::Departed(_) => {
+            Progress::Ended(_) | Progress::Departed(_) | Progress::Draining => {
                 self.runs.insert(key, run);
-            }
-            // Its output is read, or was not taken by its sinks in time.
-            Progress::Draining => {
-                if let Some(unit) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) {
-                    unit.run = None;
-                    let remains = Remains::Nothing;
-                    self.enqueue(Happening::Told(run.unit, Event::Released { run: id, remains }));
-                }
             }
             Progress::Reaping(_)
             | Progress::Unseen(_)
@@ -516,8 +518,25 @@ impl LinuxKernel {
         Brought::Draining
     }
 
+    /// Tells what was held back until the output of a run was read, or was not taken by its sinks in time.
+    fn drained(&mut self, key: u64) {
+        let Some(mut run) = self.take_run(key) else {
+            return;
+        };
+        let (unit, id) = (run.unit, run.id);
+        if let Some(ended) = run.untold.take() {
+            self.runs.insert(key, run);
+            self.enqueue(Happening::Told(unit, Event::Exited { run: id, exit: ended.into() }));
+        } else if let Some(found) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) {
+            found.run = None;
+            let remains = Remains::Nothing;
+            self.enqueue(Happening::Told(unit, Event::Released { run: id, remains }));
+        }
+    }
+
     fn is_draining(&self, key: u64) -> bool {
-        self.runs.get(&key).is_some_and(|run| matches!(run.progress, Progress::Draining))
+        let drains = |run: &Run| run.untold.is_some() || matches!(run.progress, Progress::Draining);
+        self.runs.get(&key).is_some_and(drains)
     }
 
     /// Tells the machine of the end of a run's main process, and before that what it has said until then.
@@ -530,7 +549,30 @@ impl LinuxKernel {
         self.runs.insert(key, run);
         self.listen(key);
         self.look_for_sign(key);
+        if self.reads_first(key, ended) {
+            return;
+        }
         self.enqueue(Happening::Told(unit, Event::Exited { run: id, exit: ended.into() }));
+    }
+
+    /// Lets what a run has printed be read before its end is told, if a line of that may say that it serves.
+    fn reads_first(&mut self, key: u64, ended: Ended) -> bool {
+        let Some(run) = self.runs.get_mut(&key) else {
+            return false;
+        };
+        let Some(unit) = self.units.get(&run.unit).filter(|unit| unit.run == Some(key)) else {
+            return false;
+        };
+        let awaited = matches!(unit.phase(), Phase::Starting | Phase::Activating)
+            && unit.command.streams().is_some_and(Streams::have_sign);
+        if !awaited || !self.logs.read_out(unit, key) {
+            return false;
+        }
+        let at = self.observed.max(now()).after(DRAIN_LIMIT);
+        run.untold = Some(ended);
+        run.poll = Some(at);
+        self.polls.insert((at, key));
+        true
     }
 
     fn note_end(&mut self, unit: UnitId, run: RunId, ended: Ended) {
@@ -659,7 +701,7 @@ impl Kernel for LinuxKernel {
         let cgroups = self.cgroups.as_ref().zip(name.as_deref());
         let mark = name.as_deref().filter(|_| self.orphans.is_some());
         let launcher = self.launcher.as_ref();
-        let began = self.logs.prepare(found, run).and_then(|mut stdio| {
+        let began = self.logs.prepare(unit, found, run).and_then(|mut stdio| {
             let leaf = make_leaf(cgroups, found.command.contain(), self.caps)?;
             // Only a helper can give a program what it is told by.
             let watchdog = found.watchdog().filter(|_| launcher.is_some());
@@ -728,6 +770,8 @@ impl Kernel for LinuxKernel {
                 Some(None) => Signalled::Gone(Exit::Unknown),
                 Some(Some(ended)) => {
                     let oom_killed = found.was_oom_killed(ended);
+                    // It is told by the answer.
+                    found.untold = None;
                     self.note_end(unit, run, ended);
                     if let Some(unit) = self.units.get_mut(&unit) {
                         unit.facts.oom_killed = oom_killed;

@@ -40,6 +40,8 @@ pub(super) struct Run {
     pub(super) oom: Option<OomKills>,
     /// Whether there was a program, of which an end can be told.
     pub(super) started: bool,
+    /// How its main process ended, while what it has printed is read before that is told.
+    pub(super) untold: Option<Ended>,
     /// To whom the kill was sent, if it was.
     pub(super) killed: Option<Scope>,
     /// Whether a descriptor tells of its main process; else a timer asks.
@@ -107,6 +109,7 @@ impl Run {
             orphans: Vec::new(),
             oom: None,
             started: true,
+            untold: None,
             watched: true,
             given_up: false,
             killed: None,

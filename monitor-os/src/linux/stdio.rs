@@ -13,12 +13,13 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::feed::{Feed, Taker};
-use super::output::thread::{LogThread, StreamId};
+use super::output::thread::{LogNews, LogThread, StreamId};
 use super::output::{Capture, Input, Output, Stream};
 use super::pty::Terminal;
 use super::spawn::SpawnError;
 use super::unit::Unit;
 use super::wake::Notifier;
+use crate::kernel::UnitId;
 
 /// Where the standard streams of a command lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +125,12 @@ impl Logs {
     ///
     /// # Errors
     /// [`SpawnError::Stream`]; nothing was started.
-    pub(super) fn prepare(&mut self, unit: &mut Unit, run: RunId) -> Result<Stdio, SpawnError> {
+    pub(super) fn prepare(
+        &mut self,
+        id: UnitId,
+        unit: &mut Unit,
+        run: RunId,
+    ) -> Result<Stdio, SpawnError> {
         let Some(streams) = unit.command.streams().cloned() else {
             return Ok(Stdio::default());
         };
@@ -168,7 +174,7 @@ impl Logs {
             Stdio { descriptors: [input, output, error], extra: None }
         };
         if let Some(thread) = &self.thread {
-            channels.ids().for_each(|id| thread.begin(id, run));
+            channels.ids().for_each(|stream| thread.begin(stream, id, run));
         }
         Ok(stdio)
     }
@@ -178,7 +184,12 @@ impl Logs {
     ///
     /// # Errors
     /// A pipe cannot be opened, or [`Logs::prepare`].
-    pub(super) fn go_on(&mut self, unit: &mut Unit, run: RunId) -> Result<(), SpawnError> {
+    pub(super) fn go_on(
+        &mut self,
+        id: UnitId,
+        unit: &mut Unit,
+        run: RunId,
+    ) -> Result<(), SpawnError> {
         let Some(memory) = &unit.memory else {
             return Ok(());
         };
@@ -203,34 +214,41 @@ impl Logs {
             let channel =
                 named(&path, |source| thread.attach(source, capture.unwrap_or_default(), stream));
             let channel = channel.map_err(&failed)?;
-            thread.begin(channel.id, run);
+            thread.begin(channel.id, id, run);
             *place = Some(channel);
         }
         Ok(())
     }
 
-    /// The process of a run has ended: its input is closed, and what it printed is read to its end, after which
-    /// [`Logs::drained`] gives `number`. Returns whether there is anything to read.
-    pub(super) fn drain(&self, unit: &mut Unit, number: u64) -> bool {
-        let on_terminal = unit.command.has_terminal();
-        let (Some(thread), Some(channels)) = (&self.thread, &mut unit.channels) else {
+    /// Lets what a run has printed so far be read to its end, after which [`Logs::news`] has `number`. Returns whether
+    /// there is anything to read.
+    pub(super) fn read_out(&self, unit: &Unit, number: u64) -> bool {
+        let (Some(thread), Some(channels)) = (&self.thread, &unit.channels) else {
             return false;
         };
         let ids: Vec<_> = channels.ids().collect();
-        if on_terminal {
-            // Its last descriptor, so that it ends.
-            channels.output = None;
+        let any = !ids.is_empty();
+        if any {
+            thread.drain(ids, number);
         }
-        if ids.is_empty() {
-            return false;
-        }
-        thread.drain(ids, number);
-        true
+        any
     }
 
-    /// The numbers of what was drained since the last call.
-    pub(super) fn drained(&self) -> Vec<u64> {
-        self.thread.iter().flat_map(LogThread::drained).collect()
+    /// Nothing of a run is left: [`Logs::read_out`], and its terminal ends.
+    pub(super) fn drain(&self, unit: &mut Unit, number: u64) -> bool {
+        let any = self.read_out(unit, number);
+        if unit.command.has_terminal()
+            && let Some(channels) = &mut unit.channels
+        {
+            // Its last descriptor.
+            channels.output = None;
+        }
+        any
+    }
+
+    /// What the thread has to say since the last call.
+    pub(super) fn news(&self) -> Vec<LogNews> {
+        self.thread.iter().flat_map(LogThread::news).collect()
     }
 
     /// Makes what a program is given as an output.
@@ -246,6 +264,13 @@ impl Logs {
             Output::Null => open(Path::new("/dev/null"), OpenOptions::new().write(true)),
             Output::File(path) => open(path, OpenOptions::new().append(true).create(true)),
             Output::Captured(capture) => {
+                if capture.has_sign() {
+                    // The pipe of an earlier run, which is read until nobody has it open.
+                    *channel = None;
+                    if let Some(path) = &fifo {
+                        remove(path).map_err(failed_at(path))?;
+                    }
+                }
                 if let Some(channel) = channel {
                     // Another than that of the run before, if the command was changed meanwhile.
                     self.thread().map_err(failed_at("a pipe"))?.lead(channel.id, capture.clone());
@@ -275,6 +300,14 @@ impl Logs {
 }
 
 impl Streams {
+    /// Whether a run says by a line that it serves.
+    pub(super) fn have_sign(&self) -> bool {
+        [Some(&self.output), self.error.as_ref()].into_iter().flatten().any(|output| match output {
+            Output::Captured(capture) => capture.has_sign(),
+            Output::Inherit | Output::Null | Output::File(_) => false,
+        })
+    }
+
     /// What becomes of the output that is captured; of none, it is forgotten.
     fn capture(&self) -> Capture {
         match &self.output {
@@ -346,6 +379,13 @@ fn named(path: &Path, attach: impl FnOnce(OwnedFd) -> StreamId) -> io::Result<Ch
     let source = rustix::fs::open(path, flags | OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
     let program = Arc::new(lifted(program)?);
     Ok(Channel { id: attach(source), program })
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Makes a named pipe for this user alone, if there is none.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit};
-use monitor_os::{Contain, Limit, OnCrash, ReadyBy, Rotation};
+use monitor_os::{Contain, Limit, LinePattern, OnCrash, PatternError, ReadyBy, Rotation};
 
 use crate::streams::{From, Size, To, WhenSlow, rotation};
 
@@ -76,10 +76,11 @@ pub(crate) struct UnitOptions {
     pub(crate) start_timeout: Option<OrNever>,
 
     /// By what it shows that it serves: none (by its start), notify (READY=1, see `man sd_notify`), fd:N
-    /// (a newline on this descriptor), or tcp:PORT and tcp:ADDRESS:PORT (somebody takes a connection) [default: none,
-    /// and notify if --policy waits]
+    /// (a newline on this descriptor), tcp:PORT and tcp:ADDRESS:PORT (somebody takes a connection), or line:PATTERN (a
+    /// regular expression is found in a line that it prints, which is captured for that) [default: none, and notify if
+    /// --policy waits]
     #[arg(long, value_name = "SIGN", help_heading = "Start and stop", value_parser = ready)]
-    pub(crate) ready: Option<OrAtOnce>,
+    pub(crate) ready: Option<Sign>,
 
     /// The signal that asks it to end, by name or number [default: TERM]
     #[arg(long, value_name = "SIGNAL", help_heading = "Start and stop")]
@@ -347,13 +348,24 @@ fn time_or(word: &str, text: &str) -> Result<OrNever, String> {
     }
 }
 
-/// A sign of readiness, or none: it serves when it is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OrAtOnce(pub(crate) Option<ReadyBy>);
+/// By what it shows that it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// By its start.
+    Start,
+    By(ReadyBy),
+    Line(LinePattern),
+}
 
-fn ready(text: &str) -> Result<OrAtOnce, String> {
+fn ready(text: &str) -> Result<Sign, String> {
     let by = match text.split_once(':') {
-        None if text == "none" => return Ok(OrAtOnce(None)),
+        None if text == "none" => return Ok(Sign::Start),
+        Some(("line", pattern)) => {
+            return pattern
+                .parse()
+                .map(Sign::Line)
+                .map_err(|error: PatternError| error.to_string());
+        }
         None if text == "notify" => Some(ReadyBy::Notify),
         Some(("fd", number)) => number.parse().ok().map(ReadyBy::Descriptor),
         Some(("tcp", place)) => {
@@ -362,8 +374,10 @@ fn ready(text: &str) -> Result<OrAtOnce, String> {
         }
         Some(_) | None => None,
     };
-    let by = by.ok_or("write none, notify, fd:3, tcp:8080, tcp:10.0.0.1:8080 or tcp:[::1]:8080")?;
-    Ok(OrAtOnce(Some(by)))
+    by.map(Sign::By).ok_or_else(|| {
+        "write none, notify, fd:3, tcp:8080, tcp:10.0.0.1:8080, tcp:[::1]:8080 or line:PATTERN"
+            .into()
+    })
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -7,7 +7,7 @@ use monitor_core::{
     Readiness, Restart, Rules,
 };
 
-use crate::options::{OrAtOnce, OrNever, UnitOptions};
+use crate::options::{OrNever, Sign, UnitOptions};
 
 /// Why the options give no policy. Says how to mend it.
 #[derive(Clone, Copy, Debug)]
@@ -179,9 +179,13 @@ fn change_rest(rules: &mut Rules, options: &UnitOptions) {
     if let Some(OrNever(grace)) = options.stop_timeout {
         rules.stop.grace = grace;
     }
-    if let Some(OrAtOnce(by)) = options.ready {
-        rules.start.readiness = if by.is_some() { Readiness::Notify } else { Readiness::Exec };
-    }
+    set(
+        &mut rules.start.readiness,
+        options.ready.as_ref().map(|sign| match sign {
+            Sign::Start => Readiness::Exec,
+            Sign::By(_) | Sign::Line(_) => Readiness::Notify,
+        }),
+    );
     set(&mut rules.stop.signal, options.stop_signal);
     set(&mut rules.stop.kill_window, options.kill_window);
     set(&mut rules.stop.scope, options.scope.map(Into::into));

@@ -6,7 +6,7 @@ use std::fmt;
 use monitor_core::{Policy, Readiness};
 use monitor_os::{Command, CommandError, HealthCheck, OnCrash, ReadyBy};
 
-use crate::options::{OrAtOnce, UnitOptions};
+use crate::options::{Sign, UnitOptions};
 use crate::policy::{OptionsError, policy};
 use crate::roster::Extent;
 use crate::streams::Streams;
@@ -113,7 +113,9 @@ fn with_signs(
     let failed = |option| move |error| SpecError::Command { option, error };
     let waits = policy.rules().start.readiness == Readiness::Notify;
     let by = match options.ready {
-        Some(OrAtOnce(by)) => by,
+        Some(Sign::By(by)) => Some(by),
+        // The streams see to a line.
+        Some(Sign::Start | Sign::Line(_)) => None,
         None => waits.then_some(ReadyBy::Notify),
     };
     if let Some(by) = by {

@@ -9,10 +9,11 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use monitor_os::{
-    Capture, Command, Form, Input, InputSource, LogRing, LogSink, Output, Rotation, Slow, Terminal,
+    Capture, Command, Form, Input, InputSource, LinePattern, LogRing, LogSink, Output, Rotation,
+    Slow, Terminal,
 };
 
-use crate::options::UnitOptions;
+use crate::options::{Sign, UnitOptions};
 use crate::roster::Extent;
 use crate::terminal;
 
@@ -28,6 +29,7 @@ pub(crate) struct Streams {
     prefix: bool,
     echo: bool,
     ring_bytes: usize,
+    ready: Option<LinePattern>,
     slow: Slow,
 }
 
@@ -66,7 +68,12 @@ impl Streams {
             ));
         }
         let log = options.log.clone();
+        let ready = match &options.ready {
+            Some(Sign::Line(pattern)) => Some(pattern.clone()),
+            Some(Sign::Start | Sign::By(_)) | None => None,
+        };
         let wanted = tty
+            || ready.is_some()
             || log.is_some()
             || options.log_ring.is_some()
             || options.log_prefix == Some(true)
@@ -98,7 +105,14 @@ impl Streams {
                 "neither stdout nor stderr leads to the log; write log for one of them",
             ));
         }
+        if ready.is_some() && !captured && !tty {
+            return Err((
+                "ready",
+                "no line can be seen, since neither stdout nor stderr leads to the log; write log for one of them",
+            ));
+        }
         Ok(Self {
+            ready,
             stdin: options.stdin.clone().unwrap_or(if many { From::Null } else { From::Inherit }),
             stdout,
             stderr,
@@ -185,6 +199,9 @@ impl Streams {
         ring.keep(self.ring_bytes);
         opened.echoed = self.echo || self.tty;
         let mut capture = Capture::new().to_ring(ring).when_slow(self.slow);
+        if let Some(pattern) = &self.ready {
+            capture = capture.ready_at(pattern.clone());
+        }
         if let Some(path) = &self.log {
             let form = if self.prefix { Form::Prefixed } else { Form::Lines };
             let file = LogSink::file(path.clone(), self.rotation, form);
@@ -356,11 +373,22 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_named() {
         let options = UnitOptions::default;
+        let null = || Some(To::Null);
+        let line = || Some(Sign::Line("x".parse().unwrap()));
         for (options, option) in [
             (UnitOptions { stdout: Some(To::Stdout), ..options() }, "stdout"),
             (UnitOptions { tty: Some(true), stdout: Some(To::Log), ..options() }, "tty"),
             (UnitOptions { log_rotate: rotation("1M:1").ok(), ..options() }, "log-rotate"),
             (UnitOptions { log_slow: Some(WhenSlow::Drop), ..options() }, "log"),
+            (
+                UnitOptions {
+                    stdout: null(),
+                    stderr: Some(To::Stdout),
+                    ready: line(),
+                    ..options()
+                },
+                "ready",
+            ),
         ] {
             assert_eq!(Streams::new(&options, Extent::One).unwrap_err().0, option);
         }
@@ -375,6 +403,8 @@ mod tests {
         assert_eq!((streams.stdout, streams.stderr), (To::Inherit, To::Inherit));
         assert_eq!(streams.stdin, From::Inherit);
         assert_eq!(Streams::new(&options(), Extent::Many).unwrap().stdin, From::Null);
+        let readable = UnitOptions { stdout: null(), ready: line(), ..options() };
+        assert_eq!(Streams::new(&readable, Extent::One).unwrap().stderr, To::Log);
         let options = UnitOptions { log: Some("/x".into()), ..options() };
         let streams = Streams::new(&options, Extent::One).unwrap();
         assert_eq!((streams.stdout, streams.echo), (To::Log, false));

@@ -3,9 +3,10 @@
 //! A file is given to the program itself: nothing of ours is in between. Everything else is captured: `thread`
 //! reads the pipes of all units on a thread of its own, so that a disk that hangs is in the way of no deadline;
 //! `lines` cuts what comes into lines; `sink` writes them, `rotation` changes files; `ring` keeps the last ones
-//! in memory.
+//! in memory; `pattern` finds the line by which a program says that it serves.
 
 mod lines;
+mod pattern;
 mod ring;
 mod rotation;
 mod sink;
@@ -20,6 +21,7 @@ use std::time::SystemTime;
 
 use monitor_core::RunId;
 
+pub use pattern::{LinePattern, PatternError};
 pub use ring::LogRing;
 pub use rotation::Rotation;
 pub use sink::{Form, LogSink, SinkCounts};
@@ -87,6 +89,7 @@ pub struct Capture {
     sinks: Vec<LogSink>,
     ring: Option<LogRing>,
     listener: Option<Listener>,
+    sign: Option<LinePattern>,
     slow: Slow,
 }
 
@@ -116,6 +119,22 @@ impl Capture {
     pub fn to_listener(mut self, listener: impl Fn(&Line) + Send + Sync + 'static) -> Self {
         self.listener = Some(Listener(Same::new(Box::new(listener))));
         self
+    }
+
+    /// Takes the first line of a run in which `pattern` is found for its word that it serves, where its policy waits for
+    /// that (`readiness=notify`).
+    ///
+    /// Each run has a pipe of its own then, so that nothing counts for it that an earlier one prints. What was printed
+    /// before the end of a run is heard before that end, which is told up to 5 s later while a sink takes nothing.
+    #[must_use]
+    pub fn ready_at(mut self, pattern: LinePattern) -> Self {
+        self.sign = Some(pattern);
+        self
+    }
+
+    /// Whether it waits for a line of each run.
+    pub(super) const fn has_sign(&self) -> bool {
+        self.sign.is_some()
     }
 
     /// What happens while a sink takes nothing.

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::lines::{Piece, Splitter};
 use super::sink::Flushed;
 use super::{Capture, Line, LogSink, Slow, Stream};
+use crate::kernel::UnitId;
 use crate::linux::clock::{monotonic_nanos, wall};
 use crate::linux::epoll::{Epoll, Trigger};
 use crate::linux::timer::Timer;
@@ -25,9 +26,18 @@ use crate::telemetry;
 pub(in crate::linux) struct LogThread {
     orders: Sender<Order>,
     notifier: Notifier,
-    drained: Receiver<u64>,
+    news: Receiver<LogNews>,
     ended: Receiver<()>,
     next_stream: u64,
+}
+
+/// What the thread has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::linux) enum LogNews {
+    /// What [`LogThread::drain`] has asked for with this number is done.
+    Drained(u64),
+    /// A run has printed the line by which it says that it serves.
+    Ready(UnitId, RunId),
 }
 
 /// Which stream: a number that is never used again.
@@ -41,7 +51,7 @@ enum Order {
     /// What comes now goes there.
     Lead { id: StreamId, capture: Capture },
     /// What comes now is of this run.
-    Begin { id: StreamId, run: RunId },
+    Begin { id: StreamId, unit: UnitId, run: RunId },
     /// Say the number when all that is there by now is read and given on.
     Drain { ids: Vec<StreamId>, number: u64 },
     /// Drain all, and end.
@@ -49,14 +59,14 @@ enum Order {
 }
 
 impl LogThread {
-    /// Starts the thread. `reactor` is notified when something is drained.
+    /// Starts the thread. `reactor` is notified when there is news.
     ///
     /// # Errors
     /// No descriptor, thread or memory left; nothing was started.
     pub(in crate::linux) fn start(reactor: Notifier) -> io::Result<Self> {
         let (wake, notifier) = Wake::new()?;
         let (orders, received) = mpsc::channel();
-        let (says, drained) = mpsc::channel();
+        let (says, news) = mpsc::channel();
         let (ends, ended) = mpsc::channel();
         let (epoll, timer) = (Epoll::new()?, Timer::new()?);
         epoll.add(&wake, WAKE_KEY, Trigger::Level)?;
@@ -67,7 +77,7 @@ impl LogThread {
             wake,
             orders: received,
             reactor,
-            drained: says,
+            says,
             streams: BTreeMap::new(),
             drains: Vec::new(),
             retry_at: None,
@@ -83,7 +93,7 @@ impl LogThread {
             drop(reading);
             drop(ends);
         })?;
-        Ok(Self { orders, notifier, drained, ended, next_stream: FIRST_STREAM })
+        Ok(Self { orders, notifier, news, ended, next_stream: FIRST_STREAM })
     }
 
     /// Begins to read a stream, of which `source` must not block.
@@ -105,18 +115,18 @@ impl LogThread {
     }
 
     /// Says to which run belongs what comes now.
-    pub(in crate::linux) fn begin(&self, id: StreamId, run: RunId) {
-        self.order(Order::Begin { id, run });
+    pub(in crate::linux) fn begin(&self, id: StreamId, unit: UnitId, run: RunId) {
+        self.order(Order::Begin { id, unit, run });
     }
 
-    /// Asks for [`LogThread::drained`] to give the number when all that was printed so far is read and given on.
+    /// Asks for [`LogNews::Drained`] with the number when all that was printed so far is read and given on.
     pub(in crate::linux) fn drain(&self, ids: Vec<StreamId>, number: u64) {
         self.order(Order::Drain { ids, number });
     }
 
-    /// The numbers of what was drained since the last call.
-    pub(in crate::linux) fn drained(&self) -> impl Iterator<Item = u64> {
-        self.drained.try_iter()
+    /// What there is to say since the last call, in the order in which it happened.
+    pub(in crate::linux) fn news(&self) -> impl Iterator<Item = LogNews> {
+        self.news.try_iter()
     }
 
     fn order(&self, order: Order) {
@@ -142,7 +152,7 @@ struct Reading {
     wake: Wake,
     orders: Receiver<Order>,
     reactor: Notifier,
-    drained: Sender<u64>,
+    says: Sender<LogNews>,
     streams: BTreeMap<StreamId, Source>,
     /// What is to be drained, and under which number that is told.
     drains: Vec<(BTreeSet<StreamId>, u64)>,
@@ -161,6 +171,7 @@ struct Source {
     capture: Capture,
     stream: Stream,
     run: RunId,
+    word: Word,
     splitter: Splitter,
     flow: Flow,
     drain: Drain,
@@ -177,6 +188,25 @@ enum Drain {
     Reading(usize),
     /// It was read, and its sinks have not taken all.
     Writing,
+}
+
+/// Whether the line by which its run says that it serves is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Unasked,
+    Awaited(UnitId),
+    /// It has come, and is to be told.
+    Heard(UnitId),
+}
+
+impl Word {
+    fn hear(&mut self, capture: &Capture, piece: Piece<'_>) {
+        if let Self::Awaited(unit) = *self
+            && capture.sign.as_ref().is_some_and(|sign| sign.is_in(piece.text))
+        {
+            *self = Self::Heard(unit);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -232,11 +262,13 @@ impl Reading {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Attach { id, source, capture, stream } => {
+                capture.sinks.iter().for_each(LogSink::take_over);
                 let source = Source {
                     fd: source,
                     capture,
                     stream,
                     run: RunId::NONE,
+                    word: Word::Unasked,
                     splitter: Splitter::default(),
                     flow: Flow::Reading,
                     drain: Drain::Unasked,
@@ -255,9 +287,13 @@ impl Reading {
                     self.advance(id);
                 }
             }
-            Order::Begin { id, run } => {
+            Order::Begin { id, unit, run } => {
                 if let Some(source) = self.streams.get_mut(&id) {
                     source.run = run;
+                    source.word = match source.capture.sign {
+                        Some(_) => Word::Awaited(unit),
+                        None => Word::Unasked,
+                    };
                 }
             }
             Order::Drain { ids, number } => {
@@ -297,6 +333,11 @@ impl Reading {
                 return;
             };
             let reached = source.read(&mut self.buffer);
+            if let Word::Heard(unit) = source.word {
+                source.word = Word::Unasked;
+                let run = source.run;
+                self.say(LogNews::Ready(unit, run));
+            }
             let room = self.write(id);
             if reached == Reached::End && room == Room::Some {
                 // A terminal that nobody has open any more.
@@ -374,16 +415,16 @@ impl Reading {
 
     fn tell_drained(&mut self) {
         let streams = &self.streams;
-        self.drains.retain(|(ids, number)| {
-            if ids.iter().any(|id| streams.contains_key(id)) {
-                return true;
-            }
-            // A reactor that has ended needs no answer.
-            if self.drained.send(*number).is_ok() {
-                self.reactor.notify();
-            }
-            false
-        });
+        let over = |(ids, _): &mut (BTreeSet<_>, _)| !ids.iter().any(|id| streams.contains_key(id));
+        let over: Vec<_> = self.drains.extract_if(.., over).collect();
+        over.into_iter().for_each(|(_, number)| self.say(LogNews::Drained(number)));
+    }
+
+    fn say(&self, news: LogNews) {
+        // A reactor that has ended needs to hear nothing.
+        if self.says.send(news).is_ok() {
+            self.reactor.notify();
+        }
     }
 }
 
@@ -422,8 +463,11 @@ impl Source {
             Drain::Unasked | Drain::Writing => false,
         };
         if drained || reached == Reached::End {
-            let Self { splitter, capture, run, stream, prefix, .. } = self;
-            splitter.finish(|piece| capture.take(piece, *run, *stream, prefix));
+            let Self { splitter, capture, run, word, stream, prefix, .. } = self;
+            splitter.finish(|piece| {
+                word.hear(capture, piece);
+                capture.take(piece, *run, *stream, prefix);
+            });
         }
         if drained {
             self.drain = Drain::Writing;
@@ -432,12 +476,15 @@ impl Source {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        let Self { splitter, capture, run, stream, prefix, .. } = self;
+        let Self { splitter, capture, run, word, stream, prefix, .. } = self;
         *prefix = format!("{} {stream}", format_rfc3339_micros(wall()));
         for sink in &capture.sinks {
             sink.take_raw(bytes, capture.slow);
         }
-        splitter.feed(bytes, |piece| capture.take(piece, *run, *stream, prefix));
+        splitter.feed(bytes, |piece| {
+            word.hear(capture, piece);
+            capture.take(piece, *run, *stream, prefix);
+        });
     }
 }
 
