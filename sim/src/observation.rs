@@ -100,35 +100,168 @@ pub(crate) enum Timer {
     Shorten(TimerKind),
 }
 
+/// A step as the oracles see it: all of it but the numbers, of which only their relations are kept.
+///
+/// Steps from one [`Standing`] at one event under one policy that have equal sights are one observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sight {
+    pub(crate) note: Note,
+    pub(crate) after: Standing,
+    pub(crate) process: ProcessCommand,
+    pub(crate) timers: [Timer; TimerSlot::ALL.len()],
+    pub(crate) emit: Option<Lifecycle>,
+    pub(crate) relations: Relations,
+}
+
+/// A state without its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Standing {
+    pub(crate) phase: Phase,
+    pub(crate) reason: Reason,
+    pub(crate) outcome: Outcome,
+}
+
+impl Standing {
+    pub(crate) const fn of(state: State) -> Self {
+        Self { phase: state.phase(), reason: state.reason(), outcome: state.outcome() }
+    }
+
+    const fn exit(self) -> Option<Exit> {
+        match self.outcome {
+            Outcome::Exited(exit) => Some(exit),
+            Outcome::None | Outcome::StartFailed(_) => None,
+        }
+    }
+}
+
+/// How the numbers of a step relate to each other and to the policy, as a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Relations(pub(crate) u16);
+
+impl Relations {
+    /// The event is about another run than the one before.
+    const FOREIGN: Self = Self(1);
+    /// The state has changed.
+    const CHANGED: Self = Self(1 << 1);
+    /// Anything is asked for.
+    const ACTS: Self = Self(1 << 2);
+    /// The state is to be saved.
+    const SAVED: Self = Self(1 << 3);
+    /// The run after the step is another one.
+    const NEW_RUN: Self = Self(1 << 4);
+    /// Waits after a start that failed, and nothing was restarted before.
+    const FIRST: Self = Self(1 << 5);
+    const STRIKES_FELL: Self = Self(1 << 6);
+    const LEVEL_FELL: Self = Self(1 << 7);
+    /// The run is healthy, and its level is not zero.
+    const UNFORGIVEN: Self = Self(1 << 8);
+    /// A run begins that the start limit has not counted, or that is beyond it.
+    const UNCOUNTED: Self = Self(1 << 9);
+    /// A delay is not what the curve says.
+    const OFF_THE_CURVE: Self = Self(1 << 10);
+
+    const fn when(self, holds: bool) -> Self {
+        Self(self.0 * holds as u16)
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn has(self, one: Self) -> bool {
+        self.0 & one.0 != 0
+    }
+}
+
+impl Sight {
+    #[inline]
+    pub(crate) fn of(policy: &Policy, before: State, event: Event, step: &Step) -> Self {
+        let state = step.state;
+        let changed = state != before;
+        let actions = &step.actions;
+        let phase = state.phase();
+        let foreign = event.run().is_some_and(|run| run != before.run());
+        let mut relations = Relations::FOREIGN
+            .when(foreign)
+            .and(Relations::CHANGED.when(changed))
+            .and(Relations::SAVED.when(actions.persist))
+            .and(Relations::ACTS.when(*actions != Actions::NONE));
+        if changed {
+            relations = relations
+                .and(Relations::NEW_RUN.when(state.run() != before.run()))
+                .and(Relations::STRIKES_FELL.when(state.strikes() < before.strikes()))
+                .and(Relations::LEVEL_FELL.when(state.level() < before.level()));
+        }
+        if phase == Phase::BackingOff {
+            relations = relations
+                .and(Relations::FIRST.when(before.restarts() == 0))
+                .and(Relations::OFF_THE_CURVE.when(is_off_the_curve(policy, state, actions.timer)));
+        }
+        if actions.process == ProcessCommand::Spawn {
+            let uncounted = is_uncounted(policy, before, event, state);
+            relations = relations.and(Relations::UNCOUNTED.when(uncounted));
+        }
+        if actions.emit == Some(Lifecycle::Healthy) {
+            relations = relations.and(Relations::UNFORGIVEN.when(state.level() > 0));
+        }
+        Self {
+            note: step.note,
+            after: Standing::of(state),
+            process: actions.process,
+            timers: [
+                timer(actions.timer, phase.timer()),
+                timer(actions.watchdog, Some(TimerKind::Watchdog)),
+                timer(actions.window, Some(TimerKind::Window)),
+            ],
+            emit: actions.emit,
+            relations,
+        }
+    }
+
+    const fn has(&self, relation: Relations) -> bool {
+        self.relations.has(relation)
+    }
+
+    const fn is_applied(&self) -> bool {
+        matches!(self.note, Note::Applied)
+    }
+
+    fn spawns(&self) -> bool {
+        self.process == ProcessCommand::Spawn
+    }
+}
+
 impl Observation {
     /// Looks at the step from `before` at `event` under `policy`; `None` if nothing is said and nothing
     /// done, of which there is nothing to judge.
     #[must_use]
     pub fn of(policy: &Policy, before: State, event: Event, step: Step) -> Option<Self> {
-        let state = step.state;
-        let applied = step.note == Note::Applied;
-        let changed = state != before;
-        let silent = !changed && step.actions == Actions::NONE;
-        let foreign = event.run().is_some_and(|run| run != before.run());
+        let sight = &Sight::of(policy, before, event, &step);
+        let before = Standing::of(before);
+        let after = sight.after;
+        let applied = sight.is_applied();
+        let changed = sight.has(Relations::CHANGED);
+        let foreign = sight.has(Relations::FOREIGN);
+        let silent = !sight.has(Relations::ACTS) && !changed;
         // An acknowledgement that does not count says nothing either.
         let ignored = matches!(event, Event::Started { .. }) && !applied;
         let heard =
             if foreign || ignored { Heard::Nothing } else { Heard::of(policy, before, event) };
-        let is_loud = !(applied || silent) || foreign && step.note != Note::Stale;
+        let is_loud = !(applied || silent) || foreign && sight.note != Note::Stale;
         if heard == Heard::Nothing && !applied && !is_loud {
             return None;
         }
         let unmoved = Self {
             heard,
-            note: step.note,
-            phase: state.phase(),
-            exit: state.exit(),
-            refused: state.phase() == Phase::Stopped && state.reason() == Reason::StartLimit,
+            note: sight.note,
+            phase: after.phase,
+            exit: after.exit(),
+            refused: after.phase == Phase::Stopped && after.reason == Reason::StartLimit,
             process: Process::Leave,
             timers: [Timer::Keep; TimerSlot::ALL.len()],
             emit: None,
             is_loud,
-            is_unsaved: step.actions.persist != changed,
+            is_unsaved: sight.has(Relations::SAVED) != changed,
             is_off_the_curve: false,
             is_false_leak: false,
             state_breaks: None,
@@ -138,30 +271,30 @@ impl Observation {
         if silent && !applied {
             return Some(unmoved);
         }
-        let acts = if applied { step.actions } else { Actions::NONE };
-        let down = matches!(acts.emit, Some(Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }));
+        let (process, timers, emit) = if applied {
+            (sight.process, sight.timers, sight.emit)
+        } else {
+            (ProcessCommand::Leave, unmoved.timers, None)
+        };
+        let down = matches!(emit, Some(Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }));
         Some(Self {
-            process: Process::of(policy, before, event, acts.process),
-            timers: [
-                timer(state, TimerSlot::Phase, acts.timer),
-                timer(state, TimerSlot::Watchdog, acts.watchdog),
-                timer(state, TimerSlot::Window, acts.window),
-            ],
-            emit: acts.emit,
-            is_off_the_curve: is_off_the_curve(policy, state, acts.timer),
+            process: Process::of(policy, before, event, process),
+            timers,
+            emit,
+            is_off_the_curve: applied && sight.has(Relations::OFF_THE_CURVE),
             is_false_leak: down
-                && state.outcome() == Outcome::None
-                && acts.emit.is_some_and(|emit| emit.remains() != Remains::Nothing),
-            state_breaks: state_breaks(before, event, state),
-            breaks: rule_broken(policy, before, event, step),
+                && after.outcome == Outcome::None
+                && emit.is_some_and(|emit| emit.remains() != Remains::Nothing),
+            state_breaks: state_breaks(event, sight),
+            breaks: rule_broken(policy, before, event, sight),
             ..unmoved
         })
     }
 }
 
 impl Heard {
-    fn of(policy: &Policy, before: State, event: Event) -> Self {
-        let phase = before.phase();
+    fn of(policy: &Policy, before: Standing, event: Event) -> Self {
+        let phase = before.phase;
         let up = |restart| {
             let serving = matches!(
                 phase,
@@ -175,7 +308,7 @@ impl Heard {
             Event::StopRequested { mode, origin } => Self::Down {
                 last: mode == StopMode::OnNextExit,
                 origin,
-                decided: before.reason().is_verdict() && phase.is_down(),
+                decided: before.reason.is_verdict() && phase.is_down(),
             },
             Event::Started { .. } => Self::Started,
             Event::Exited { exit, .. } => Self::Ended(Some(exit)),
@@ -204,7 +337,7 @@ impl Heard {
 }
 
 impl Process {
-    fn of(policy: &Policy, before: State, event: Event, command: ProcessCommand) -> Self {
+    fn of(policy: &Policy, before: Standing, event: Event, command: ProcessCommand) -> Self {
         let recovery = matches!(event, Event::Recovered { .. });
         match command {
             ProcessCommand::Leave => Self::Leave,
@@ -216,7 +349,7 @@ impl Process {
                 let wished =
                     matches!(event, Event::StartRequested | Event::RestartRequested { .. });
                 let retried = matches!(event, Event::RetryRequested);
-                let early = before.phase() == Phase::BackingOff && !(waited || wished || retried);
+                let early = before.phase == Phase::BackingOff && !(waited || wished || retried);
                 let automatic = matches!(event, Event::TimerFired { .. });
                 let retries = policy.rules().retries.filter(|_| automatic);
                 Self::Spawn {
@@ -240,12 +373,8 @@ impl Process {
     }
 }
 
-const fn timer(state: State, slot: TimerSlot, command: TimerCommand) -> Timer {
-    let kind = match slot {
-        TimerSlot::Phase => state.phase().timer(),
-        TimerSlot::Watchdog => Some(TimerKind::Watchdog),
-        TimerSlot::Window => Some(TimerKind::Window),
-    };
+/// What a command means to a slot that holds timers of this kind.
+const fn timer(command: TimerCommand, kind: Option<TimerKind>) -> Timer {
     match (command, kind) {
         (TimerCommand::Keep, _) => Timer::Keep,
         (TimerCommand::Disarm, _) => Timer::Disarm,
@@ -258,48 +387,51 @@ const fn timer(state: State, slot: TimerSlot, command: TimerCommand) -> Timer {
 
 fn is_off_the_curve(policy: &Policy, state: State, command: TimerCommand) -> bool {
     let TimerCommand::Arm(delay) = command else { return false };
-    if state.phase() != Phase::BackingOff {
-        return false;
-    }
-    let backoff = policy.rules().backoff;
+    let backoff = &policy.rules().backoff;
     let lawful: Delay = backoff.delay(state.level().saturating_sub(1));
     let capped = delay.base <= backoff.curve.cap() || Some(delay.base) == backoff.first;
     delay != lawful || !capped
 }
 
-fn state_breaks(before: State, event: Event, state: State) -> Option<Property> {
-    if matches!(event, Event::SignalRequested { .. }) && state != before {
+fn is_uncounted(policy: &Policy, before: State, event: Event, after: State) -> bool {
+    let Some(limit) = policy.rules().limit else { return false };
+    let opened = matches!(event, Event::TimerFired { timer } if timer.kind == TimerKind::Window);
+    let next = if opened { 1 } else { before.starts().saturating_add(1) };
+    after.starts() != next || next > limit.burst
+}
+
+fn state_breaks(event: Event, sight: &Sight) -> Option<Property> {
+    if matches!(event, Event::SignalRequested { .. }) && sight.has(Relations::CHANGED) {
         return Some(Property::SignalIsNoStop);
     }
-    let forgot = state.strikes() < before.strikes() || state.level() < before.level();
+    let forgot = sight.has(Relations::STRIKES_FELL) || sight.has(Relations::LEVEL_FELL);
     (matches!(event, Event::PolicyChanged) && forgot).then_some(Property::PolicyStartsNothing)
 }
 
 /// The rules that a step and its policy are enough for.
-fn rule_broken(policy: &Policy, before: State, event: Event, step: Step) -> Option<Property> {
-    let rules = policy.rules();
-    let state = step.state;
-    let spawns = step.actions.process == ProcessCommand::Spawn;
+fn rule_broken(policy: &Policy, before: Standing, event: Event, sight: &Sight) -> Option<Property> {
+    let after = sight.after;
     let timer = matches!(event, Event::TimerFired { .. });
-    let healthy = step.actions.emit == Some(Lifecycle::Healthy);
-    let asked = before.reason() == Reason::RestartRequested
+    let healthy = sight.emit == Some(Lifecycle::Healthy);
+    let asked = before.reason == Reason::RestartRequested
         || matches!(event, Event::StartRequested | Event::RestartRequested { .. });
-    let forgiven = healthy || matches!(event, Event::ResetRequested) || (spawns && asked);
-    if (state.level() < before.level() && !forgiven) || (healthy && state.level() != 0) {
+    let forgiven = healthy || matches!(event, Event::ResetRequested) || (sight.spawns() && asked);
+    if sight.has(Relations::LEVEL_FELL) && !forgiven || sight.has(Relations::UNFORGIVEN) {
         return Some(Property::ResetRule);
     }
     if let Event::StartFailed { failure, .. } = event
-        && step.note == Note::Applied
-        && matches!(before.phase(), Phase::Starting | Phase::Cancelling | Phase::Aborting)
-        && state.outcome() != Outcome::StartFailed(failure)
+        && sight.is_applied()
+        && matches!(before.phase, Phase::Starting | Phase::Cancelling | Phase::Aborting)
+        && after.outcome != Outcome::StartFailed(failure)
     {
         return Some(Property::StartFailures);
     }
-    if let (Phase::BackingOff, Outcome::StartFailed(failure)) = (state.phase(), state.outcome())
-        && before.phase() != Phase::BackingOff
+    if let (Phase::BackingOff, Outcome::StartFailed(failure)) = (after.phase, after.outcome)
+        && before.phase != Phase::BackingOff
     {
-        let first = before.restarts() == 0;
-        let retried = match if first { rules.start.first } else { rules.start.later } {
+        let start = policy.rules().start;
+        let first = sight.has(Relations::FIRST);
+        let retried = match if first { start.first } else { start.later } {
             StartRetry::Never => false,
             StartRetry::Transient => failure == StartFailure::Transient,
             StartRetry::Always => true,
@@ -308,17 +440,15 @@ fn rule_broken(policy: &Policy, before: State, event: Event, step: Step) -> Opti
             return Some(Property::StartFailures);
         }
     }
-    if !spawns {
+    if !sight.spawns() {
         return None;
     }
-    let fresh = state.reason() == Reason::Wanted
-        && state.outcome() == Outcome::None
-        && state.run() != before.run();
+    let fresh = after.reason == Reason::Wanted
+        && after.outcome == Outcome::None
+        && sight.has(Relations::NEW_RUN);
     if !fresh {
         return Some(Property::FreshRun);
     }
-    let limit = rules.limit.filter(|_| timer && !asked)?;
-    let opened = matches!(event, Event::TimerFired { timer } if timer.kind == TimerKind::Window);
-    let next = if opened { 1 } else { before.starts().saturating_add(1) };
-    (state.starts() != next || next > limit.burst).then_some(Property::StartLimitCounts)
+    let counts = timer && !asked && sight.has(Relations::UNCOUNTED);
+    counts.then_some(Property::StartLimitCounts)
 }

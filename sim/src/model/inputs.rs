@@ -188,14 +188,25 @@ pub(super) struct Tie {
 impl Tie {
     pub(super) const NONE: Self = Self { pays: None, instant: None, spawns: false };
 
-    pub(super) fn of(policy: &Policy, state: State, event: Event, spawns: bool) -> Self {
+    /// Whether the delay before the next attempt is none.
+    pub(super) fn is_without_delay(policy: &Policy, state: State) -> bool {
+        policy.rules().backoff.delay(state.level().saturating_sub(1)).base == Millis::ZERO
+    }
+
+    /// The same, but for whether a run begins; what is tied to nothing stays so.
+    pub(super) const fn spawning(self, spawns: bool) -> Self {
+        Self { spawns: spawns && (self.pays.is_some() || self.instant.is_some()), ..self }
+    }
+
+    /// Without the run that begins, which only the answer can tell.
+    pub(super) fn of(policy: &Policy, state: State, event: Event) -> Self {
         let phase = state.phase();
         // A process that is never killed ends by itself, or no stop could.
         let mortal = policy.rules().stop.grace.is_none();
         if event.run().is_some_and(|run| run != state.run()) {
             return Self::NONE;
         }
-        let fact = |pays| Self { pays, instant: Some(Needs::NOTHING), spawns };
+        let fact = |pays| Self { pays, instant: Some(Needs::NOTHING), spawns: false };
         match event {
             Event::Started { .. } | Event::StartFailed { .. } => {
                 let in_flight =
@@ -215,15 +226,14 @@ impl Tie {
             Event::TimerFired { timer } => {
                 let armed = Needs::timer(timer.kind);
                 // All other timers run for at least a millisecond or lead to no spawn.
-                let level = state.level().saturating_sub(1);
-                let at_once = timer.kind == TimerKind::Backoff
-                    && policy.rules().backoff.delay(level).base == Millis::ZERO;
+                let at_once =
+                    timer.kind == TimerKind::Backoff && Self::is_without_delay(policy, state);
                 let owed = match timer.kind.slot() {
                     TimerSlot::Phase => Obligation::PhaseTimer,
                     TimerSlot::Watchdog => Obligation::WatchdogTimer,
                     TimerSlot::Window => Obligation::WindowTimer,
                 };
-                Self { pays: Some((owed, armed)), instant: at_once.then_some(armed), spawns }
+                Self { pays: Some((owed, armed)), instant: at_once.then_some(armed), spawns: false }
             }
             Event::StartRequested
             | Event::StopRequested { .. }

@@ -46,10 +46,18 @@ pub(super) struct Edge {
     pub(super) input: u16,
     /// What the world pays with it; `None` where it is free not to.
     pub(super) obligation: Option<Obligation>,
-    /// Whether it can happen without any time having passed.
-    pub(super) instant: bool,
-    /// Whether a run begins with it.
-    pub(super) spawns: bool,
+    pub(super) pace: Pace,
+}
+
+/// Whether an edge takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Time passes before it.
+    Waits,
+    /// It can happen without any time having passed.
+    Instant,
+    /// The same, and a run begins with it.
+    InstantSpawn,
 }
 
 /// Edges by their origin, one row after the other.
@@ -89,13 +97,9 @@ impl Graph {
         let within = |from: u32, edge: &Edge| {
             edge.obligation.is_some() && pending[from as usize] && pending[edge.to as usize]
         };
-        let components = self.components(within);
+        let components = self.components(|node| pending[node as usize], within);
         let mut judged = vec![Component::default(); components.count as usize];
-        // Components are numbered from the ends of the graph, so those that an edge leads to come first.
-        let mut nodes: Vec<u32> =
-            (0..self.len() as u32).filter(|&node| pending[node as usize]).collect();
-        nodes.sort_by_key(|&node| components.of[node as usize]);
-        for from in nodes {
+        for &from in &components.nodes {
             let component = components.of[from as usize] as usize;
             let mut here = judged[component];
             let mut owed = 0;
@@ -128,18 +132,16 @@ impl Graph {
 
     /// A lap of edges that take no time, one of which begins a run.
     pub(super) fn hot_loop(&self) -> Option<(u32, Vec<(u32, u16)>)> {
-        if !self.edges.iter().any(|edge| edge.instant && edge.spawns) {
-            return None;
-        }
-        let within = |_, edge: &Edge| edge.instant;
-        let components = self.components(within);
+        let spawns = |edge: &&Edge| edge.pace == Pace::InstantSpawn;
+        let begins = |node| self.row(node).iter().any(|edge| spawns(&edge));
+        let within = |_, edge: &Edge| edge.pace != Pace::Waits;
+        let components = self.components(begins, within);
         let first = (0..self.len() as u32).find(|&from| {
             let of = components.of[from as usize];
-            let spawns =
-                |edge: &Edge| edge.instant && edge.spawns && components.of[edge.to as usize] == of;
-            self.row(from).iter().any(spawns)
+            let again = |edge: &Edge| components.of[edge.to as usize] == of;
+            self.row(from).iter().filter(spawns).any(again)
         })?;
-        Some((first, self.lap(first, &components, within, |edge| edge.spawns)))
+        Some((first, self.lap(first, &components, within, |edge| spawns(&edge))))
     }
 
     /// A shortest way from a node back to it within its component, as nodes with the inputs taken in
@@ -183,17 +185,22 @@ impl Graph {
         lap
     }
 
-    /// The strongly connected components over some of the edges: Tarjan, without recursion.
-    fn components(&self, within: impl Fn(u32, &Edge) -> bool) -> Components {
-        const UNSEEN: u32 = u32::MAX;
+    /// The strongly connected components over some of the edges, as far as they are reached from some of the
+    /// nodes: Tarjan, without recursion.
+    fn components(
+        &self,
+        roots: impl Fn(u32) -> bool,
+        within: impl Fn(u32, &Edge) -> bool,
+    ) -> Components {
         let mut order = vec![UNSEEN; self.len()];
         let mut low = vec![0_u32; self.len()];
         let mut of = vec![UNSEEN; self.len()];
+        let mut nodes = Vec::new();
         let (mut seen, mut count) = (0, 0);
         let mut open: Vec<u32> = Vec::new();
         let mut calls: Vec<(u32, usize)> = Vec::new();
         for root in 0..self.len() as u32 {
-            if order[root as usize] != UNSEEN {
+            if order[root as usize] != UNSEEN || !roots(root) {
                 continue;
             }
             calls.push((root, 0));
@@ -227,6 +234,7 @@ impl Graph {
                 } else if low[at] == order[at] {
                     while let Some(member) = open.pop() {
                         of[member as usize] = count;
+                        nodes.push(member);
                         if member == node {
                             break;
                         }
@@ -235,7 +243,7 @@ impl Graph {
                 }
             }
         }
-        Components { of, count }
+        Components { of, nodes, count }
     }
 }
 
@@ -248,6 +256,8 @@ pub(super) enum Stuck {
     /// the nodes from it back to it with the inputs taken in them.
     FairCycle(u32, Vec<(u32, u16)>),
 }
+
+const UNSEEN: u32 = u32::MAX;
 
 /// What is known of a component of pending nodes.
 #[derive(Clone, Copy, Debug)]
@@ -269,8 +279,11 @@ impl Default for Component {
 
 #[derive(Debug)]
 struct Components {
-    /// The component of each node.
+    /// The component of each node, or [`UNSEEN`].
     of: Vec<u32>,
+    /// The nodes by their components. These are numbered from the ends of the graph, so those that an edge
+    /// leads to come first.
+    nodes: Vec<u32>,
     count: u32,
 }
 
@@ -284,7 +297,7 @@ mod tests {
         for node in 0..nodes {
             let row = edges.iter().filter(|&&(from, ..)| from == node);
             for (input, &(_, to, obligation)) in (0..).zip(row) {
-                graph.push(Edge { to, input, obligation, instant: true, spawns: false });
+                graph.push(Edge { to, input, obligation, pace: Pace::Instant });
             }
             graph.close_row();
         }
@@ -358,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_hot_loop_begins_runs_and_takes_no_time() {
-        let edge = |to, instant, spawns| Edge { to, input: 0, obligation: None, instant, spawns };
+        let edge = |to, pace| Edge { to, input: 0, obligation: None, pace };
         let two = |first: Edge, second: Edge| {
             let mut graph = Graph::new();
             for edge in [first, second] {
@@ -367,9 +380,13 @@ mod tests {
             }
             graph
         };
-        let hot = two(edge(1, true, false), edge(0, true, true));
+        let hot = two(edge(1, Pace::Instant), edge(0, Pace::InstantSpawn));
         assert_eq!(hot.hot_loop(), Some((1, vec![(1, 0), (0, 0)])));
-        assert_eq!(two(edge(1, true, false), edge(0, false, true)).hot_loop(), None, "it waits");
-        assert_eq!(two(edge(1, true, false), edge(0, true, false)).hot_loop(), None, "one run");
+        assert_eq!(
+            two(edge(1, Pace::Waits), edge(0, Pace::InstantSpawn)).hot_loop(),
+            None,
+            "it waits"
+        );
+        assert_eq!(two(edge(1, Pace::Instant), edge(0, Pace::Instant)).hot_loop(), None, "one run");
     }
 }

@@ -3,33 +3,57 @@
 //! Two values have the same number only if they are equal. Each function takes its value apart completely,
 //! so that a field that is added later cannot be forgotten.
 
-use monitor_core::{Exit, Found, Lifecycle, Outcome, Remains, StartFailure, State};
+use monitor_core::{Exit, Found, Lifecycle, Outcome, ProcessCommand, Remains, Signal, State};
 
-use crate::observation::{Heard, Observation, Process, Timer};
+use crate::observation::{Heard, Observation, Process, Sight, Timer};
 use crate::watch::Property;
 
 /// A value without loss.
 pub(super) type Packed = (u64, u64);
 
-/// Every field of a state.
+/// Every field of a state; states are in the order of their numbers.
+#[inline]
 pub(super) fn state(state: State) -> Packed {
-    let outcome = match state.outcome() {
-        Outcome::None => 0,
-        Outcome::Exited(by) => exit(Some(by)),
-        Outcome::StartFailed(StartFailure::Transient) => 1,
-        Outcome::StartFailed(StartFailure::Permanent) => 2,
-    };
-    let low = Bits::default()
-        .then(8, state.phase() as u64)
-        .then(8, state.reason() as u64)
-        .then(EXIT, outcome)
-        .then(8, u64::from(state.level()))
-        .then(8, u64::from(state.starts()))
-        .then(16, u64::from(state.strikes()));
     let high = Bits::default()
         .then(32, u64::from(state.run().as_u32()))
         .then(32, u64::from(state.restarts()));
-    (low.0, high.0)
+    let low = Bits::default()
+        .then(16, u64::from(state.strikes()))
+        .then(EXIT + 1, outcome(state.outcome()))
+        .then(8, u64::from(state.level()))
+        .then(8, u64::from(state.starts()))
+        .then(8, state.phase() as u64)
+        .then(8, state.reason() as u64);
+    (high.0, low.0)
+}
+
+/// Every field of a sight.
+#[inline]
+pub(super) fn sight(sight: &Sight) -> u64 {
+    let Sight { note, after, process, timers: [first, second, third], emit, relations } = *sight;
+    let (command, of_command) = match process {
+        ProcessCommand::Leave => (0, 0),
+        ProcessCommand::Spawn => (1, 0),
+        ProcessCommand::Signal { signal, scope } => {
+            (2, u64::from(signal.number()) << 1 | scope as u64)
+        }
+        ProcessCommand::Release { signal, scope } => {
+            let signal = signal.map_or(0, Signal::number);
+            (3, u64::from(signal) << 1 | scope as u64)
+        }
+    };
+    Bits(note as u64)
+        .then(4, after.phase as u64)
+        .then(4, after.reason as u64)
+        .then(EXIT + 1, outcome(after.outcome))
+        .then(2, command)
+        .then(8, of_command)
+        .then(5, timer(first))
+        .then(5, timer(second))
+        .then(5, timer(third))
+        .then(5, emit.map_or(0, lifecycle))
+        .then(11, u64::from(relations.0))
+        .0
 }
 
 /// Every field of an observation.
@@ -82,6 +106,14 @@ impl Bits {
 }
 
 const EXIT: u32 = 10;
+
+fn outcome(outcome: Outcome) -> u64 {
+    match outcome {
+        Outcome::None => 0,
+        Outcome::Exited(by) => exit(Some(by)),
+        Outcome::StartFailed(failure) => 1 << EXIT | failure as u64,
+    }
+}
 
 fn exit(exit: Option<Exit>) -> u64 {
     match exit {
@@ -175,9 +207,9 @@ mod tests {
 
     use super::super::inputs::event;
     use super::super::{Model, explore};
-    use super::{Packed, observation, state};
+    use super::{Packed, observation, sight, state};
     use crate::family::family;
-    use crate::observation::Observation;
+    use crate::observation::{Observation, Sight};
 
     /// Goal: no two values share a number. Method: all that the family's members meet, under each of their own
     /// policies.
@@ -185,6 +217,7 @@ mod tests {
     fn different_values_have_different_numbers() {
         let mut states = BTreeMap::new();
         let mut seen: BTreeMap<Packed, Observation> = BTreeMap::new();
+        let mut sights: BTreeMap<u64, Sight> = BTreeMap::new();
         for member in family() {
             let model = Model::new(&member.policies, &Core);
             let reached = explore(&member.policies, &Core).states;
@@ -194,12 +227,15 @@ mod tests {
                     let (policy, event) = event(before, 0, input);
                     let rules = &member.policies[usize::from(policy)];
                     let step = Core.step(rules, before, event);
+                    let found = Sight::of(rules, before, event, &step);
+                    assert_eq!(*sights.entry(sight(&found)).or_insert(found), found);
                     if let Some(found) = Observation::of(rules, before, event, step) {
                         assert_eq!(*seen.entry(observation(&found)).or_insert(found), found);
                     }
                 });
             }
         }
+        assert!(states.values().is_sorted(), "numbers in the order of the states");
         assert!(states.len() > 1_000 && seen.len() > 500, "{} {}", states.len(), seen.len());
     }
 }

@@ -4,22 +4,20 @@
 //! the setting does not depend on the watch, and how a watch judges depends on an observation alone. So
 //! the machine is asked once for each setting and input, and a watch once for each observation.
 //!
-//! Inputs that lead from a setting to the same setting and look alike are one [`Move`]; they are still
-//! counted one by one. Settings whose moves differ only in where they lead have one shape, and what a
-//! shape means to a watch, its [`Outline`], is worked out once. What is left for each situation is a list
-//! of numbers.
+//! An answer has two parts: a [`Response`], in which no number of the state has a part, and where it leads.
+//! The shape of a setting is its responses, in which inputs that nothing tells apart are one [`Move`]; they are
+//! still counted one by one. What a shape means to a watch, its [`Outline`], is worked out once. What is left for
+//! each situation is a list of numbers.
 
-use monitor_core::{
-    Actions, Event, Note, Outcome, Phase, Policy, ProcessCommand, Reason, RunId, State, Step,
-};
+use monitor_core::{Actions, Event, Note, Phase, ProcessCommand, RunId, State, Step};
 use monitor_os::Machine;
 
 use super::inputs::{Needs, Tie, event};
-use super::liveness::Obligation;
+use super::liveness::{Obligation, Pace};
 use super::packed::{self, Packed};
-use super::table::{Slots, Table, hash};
+use super::table::{Sequences, Table};
 use super::{Input, Model, Node, input_name};
-use crate::observation::Observation;
+use crate::observation::{Observation, Sight, Standing};
 use crate::watch::{Property, Watch};
 
 /// A situation by the numbers of its factors.
@@ -30,23 +28,20 @@ pub(super) struct Situation {
 }
 
 /// What the machine is in: its state, and the policy in force.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Setting {
     state: State,
     policy: u16,
 }
 
-/// What settings have in common whose states differ in counters only.
-#[derive(Debug, Default)]
+/// What settings have in common whose states differ in numbers only.
+#[derive(Debug)]
 struct Profile {
     offers: Vec<Offer>,
-    /// For each offer what is seen of a step that changes nothing and does nothing, by whether the event is stale:
-    /// no counter has a part in that. The inner value is absent where there is nothing to judge.
-    idle: Vec<[Option<Option<u32>>; 2]>,
 }
 
-/// Something that the environment may do.
-#[derive(Clone, Copy, Debug)]
+/// Something that the environment may do with the settings of a profile.
+#[derive(Debug)]
 struct Offer {
     input: Input,
     needs: Needs,
@@ -54,9 +49,29 @@ struct Offer {
     policy: u16,
     /// What the machine is told.
     event: Event,
+    /// How it ties to the world, but for the run that begins.
+    tie: Tie,
+    /// The sights so far as numbers, and the response to each.
+    seen: Vec<(u64, u32)>,
 }
 
-/// What a setting offers: its shape, and where the first of its moves leads.
+/// What an answer of the machine means whatever the numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Response {
+    /// Absent where there is nothing to judge.
+    observation: Option<u32>,
+    /// Names of the inputs, as bits, if the phase changes.
+    names: u32,
+    /// What must be known for the input to be possible.
+    needs: Needs,
+    tie: Tie,
+    /// Whether the monitor crashes before it is told.
+    crash: bool,
+    /// Whether the machine takes the input for something.
+    applied: bool,
+}
+
+/// What a setting offers: its shape, and the first of the settings it leads to, which is itself.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     shape: u32,
@@ -66,31 +81,12 @@ struct Row {
 /// Inputs of one setting that nothing tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Move {
-    observation: u32,
+    response: Response,
+    /// Where they lead, as a place among the targets; zero is back.
+    target: u16,
     /// The first of them, among all that the setting may offer.
     input: u16,
     count: u16,
-    /// Names of the inputs, as bits, if the phase changes.
-    names: u32,
-    /// What must be known for them to be possible.
-    needs: Needs,
-    tie: Tie,
-    /// Whether the monitor crashes before it is told.
-    crash: bool,
-    /// Whether the machine takes them for something.
-    applied: bool,
-    /// Whether they lead back to the setting.
-    stays: bool,
-}
-
-/// What settings have in common whose moves differ only in where they lead.
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    phase: Phase,
-    /// How many inputs say nothing and lead nowhere, whatever else is known.
-    void: u32,
-    start: u32,
-    end: u32,
 }
 
 /// What a shape means to a watch.
@@ -112,7 +108,7 @@ pub(super) struct Outline {
 pub(super) struct Way {
     /// The watch after it.
     pub(super) watch: u32,
-    /// Which move of the setting it is, as its place among the targets.
+    /// Where it leads, as a place among the targets of the setting.
     pub(super) target: u16,
     /// The first input that takes it.
     pub(super) input: u16,
@@ -120,10 +116,14 @@ pub(super) struct Way {
     pub(super) stays: bool,
     /// What the world pays with it.
     pub(super) obligation: Option<Obligation>,
-    /// Whether it can be taken without any time having passed.
-    pub(super) instant: bool,
-    /// Whether a run begins with it.
-    pub(super) spawns: bool,
+    pub(super) pace: Pace,
+}
+
+impl Way {
+    /// Whether both lead to the same situation.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        (self.target, self.watch) == (other.target, other.watch)
+    }
 }
 
 /// The factors, explored as far as they were asked for.
@@ -135,44 +135,41 @@ pub(super) struct Product<'a, M> {
     /// What each setting offers, once it was asked for.
     rows: Vec<Option<Row>>,
     targets: Vec<u32>,
-    shapes: Vec<Shape>,
-    shape_slots: Slots,
-    moves: Vec<Move>,
+    profile_keys: Table<(Standing, bool, bool, u16)>,
+    profiles: Vec<Profile>,
+    responses: Table<Response>,
+    /// For each input the number of the response, and the target.
+    patterns: Sequences<(u32, u16)>,
+    /// By pattern: the number of its moves.
+    shapes: Vec<u32>,
+    moves: Sequences<Move>,
     observations: Vec<Observation>,
     packed_observations: Table<Packed>,
-    /// For each observation the setting in which it was made last, and as which of the moves there.
-    made: Vec<(u32, u32)>,
     watches: Table<Watch>,
     /// What each watch knows.
     known: Vec<Needs>,
     /// Each watch after a crash.
     crashed: Vec<u32>,
-    /// By observation, then by watch.
-    judged: Vec<Vec<Judged>>,
-    /// By shape, then by watch: the number of the outline plus one, or zero.
-    outlined: Vec<Vec<u32>>,
+    /// Pairs of an observation and a watch.
+    judgements: Table<(u32, u32)>,
+    /// By judgement: the watch after it.
+    judged: Vec<Result<u32, Property>>,
+    /// Pairs of a shape and a watch.
+    outlined: Table<(u32, u32)>,
     outlines: Vec<Outline>,
     ways: Vec<Way>,
     /// For each pair of phases which names of inputs lead from one to the other, as bits.
     pub(super) phase_changes: Box<[[u32; PHASES]; PHASES]>,
     pub(super) names: Vec<&'static str>,
-    profile_keys: Table<(Phase, Reason, Outcome, bool, u16)>,
-    profiles: Vec<Profile>,
-    /// The moves of a setting and where they lead, while it is asked for; kept for its memory.
-    asked: Vec<(u32, Move)>,
+    /// The pattern and the targets of a setting while it is asked for; kept for their memory.
+    asked: (Vec<(u32, u16)>, Vec<u32>),
 }
 
 pub(super) const PHASES: usize = Phase::ALL.len();
 
-/// No setting.
-const NOWHERE: u32 = u32::MAX;
-
-#[derive(Clone, Copy, Debug)]
-enum Judged {
-    NotYet,
-    Lawful(u32),
-    Breaks(Property),
-}
+/// The sight of a step that changes nothing and does nothing, most of them, is this and the note: there is nothing
+/// else to tell such steps apart. It is the number of no other sight.
+const IDLE: u64 = 1 << 63;
 
 impl<'a, M: Machine> Product<'a, M> {
     pub(super) fn new(model: Model<'a, M>) -> Self {
@@ -182,30 +179,42 @@ impl<'a, M: Machine> Product<'a, M> {
             packed_settings: Table::new(),
             rows: Vec::new(),
             targets: Vec::new(),
+            profile_keys: Table::new(),
+            profiles: Vec::new(),
+            responses: Table::new(),
+            patterns: Sequences::new(),
             shapes: Vec::new(),
-            shape_slots: Slots::new(),
-            moves: Vec::new(),
+            moves: Sequences::new(),
             observations: Vec::new(),
             packed_observations: Table::new(),
-            made: Vec::new(),
             watches: Table::new(),
             known: Vec::new(),
             crashed: Vec::new(),
+            judgements: Table::new(),
             judged: Vec::new(),
-            outlined: Vec::new(),
+            outlined: Table::new(),
             outlines: Vec::new(),
             ways: Vec::new(),
             phase_changes: Box::new([[0; PHASES]; PHASES]),
             names: Vec::new(),
-            profile_keys: Table::new(),
-            profiles: Vec::new(),
-            asked: Vec::new(),
+            asked: (Vec::new(), Vec::new()),
         }
     }
 
     pub(super) fn situation(&mut self, node: Node) -> Situation {
         let setting = self.setting(Setting { state: node.state, policy: node.policy });
         Situation { setting, watch: self.watch(node.watch) }
+    }
+
+    /// The machine states of the settings, each once, in their order.
+    pub(super) fn states(&self, of: &[bool]) -> Vec<State> {
+        let packed = self.packed_settings.items().iter().zip(&self.settings).zip(of);
+        let mut states: Vec<(Packed, State)> = packed
+            .filter_map(|((&(packed, _), setting), &of)| of.then_some((packed, setting.state)))
+            .collect();
+        states.sort_unstable_by_key(|&(packed, _)| packed);
+        states.dedup_by_key(|&mut (packed, _)| packed);
+        states.into_iter().map(|(_, state)| state).collect()
     }
 
     pub(super) const fn settings(&self) -> usize {
@@ -226,11 +235,11 @@ impl<'a, M: Machine> Product<'a, M> {
             Some(row) => row,
             None => self.ask(from.setting),
         };
-        let outlined = &self.outlined[row.shape as usize];
-        let number = match outlined.get(from.watch as usize) {
-            Some(&number) if number > 0 => number - 1,
-            _ => self.outline(row.shape, from.watch),
-        };
+        let (number, new) = self.outlined.intern((row.shape, from.watch));
+        if new {
+            let outline = self.outline(row.shape, from.watch);
+            self.outlines.push(outline);
+        }
         (self.outlines[number as usize], row.targets)
     }
 
@@ -277,145 +286,154 @@ impl<'a, M: Machine> Product<'a, M> {
     fn ask(&mut self, id: u32) -> Row {
         let from = self.settings[id as usize];
         let number = self.profile(from);
-        let mut profile = std::mem::take(&mut self.profiles[number as usize]);
-        let mut asked = std::mem::take(&mut self.asked);
-        asked.clear();
-        let mut void = 0;
-        for (index, (offer, idle)) in profile.offers.iter().zip(&mut profile.idle).enumerate() {
+        let mut offers = std::mem::take(&mut self.profiles[number as usize].offers);
+        let (mut pattern, mut targets) = std::mem::take(&mut self.asked);
+        pattern.clear();
+        targets.clear();
+        targets.push(id);
+        let (own, _) = self.packed_settings.get(id as usize);
+        let mut latest = ((own, from.policy), 0);
+        for offer in &mut offers {
             let rules = &self.model.policies[usize::from(offer.policy)];
             let step = self.model.machine.step(rules, from.state, offer.event);
-            let same = step.state == from.state;
-            let seen = match step.note {
-                Note::Stale | Note::NotApplicable if same && step.actions == Actions::NONE => {
-                    let known = &mut idle[usize::from(step.note == Note::Stale)];
-                    *known.get_or_insert_with(|| self.observe(rules, from.state, offer.event, step))
-                }
-                Note::Applied | Note::Stale | Note::NotApplicable => {
-                    self.observe(rules, from.state, offer.event, step)
-                }
-            };
-            let Some(observation) = seen else {
-                void += 1;
-                continue;
-            };
-            let to = if same && offer.policy == from.policy {
-                id
+            let packed = packed::state(step.state);
+            let same = packed == own;
+            let idle = same && step.note != Note::Applied && step.actions == Actions::NONE;
+            let looks = if idle {
+                IDLE | step.note as u64
             } else {
-                self.setting(Setting { state: self.model.fold(step.state), policy: offer.policy })
+                packed::sight(&Sight::of(rules, from.state, offer.event, &step))
             };
-            let spawns = step.actions.process == ProcessCommand::Spawn;
-            let tie = match offer.input {
-                Input::Tell(event) => Tie::of(rules, from.state, event, spawns),
-                Input::Amend(_) | Input::Crash(_) => Tie::NONE,
+            let response = match offer.seen.iter().find(|&&(seen, _)| seen == looks) {
+                Some(&(_, response)) => response,
+                None => {
+                    let response = self.respond(from, offer, step);
+                    offer.seen.push((looks, response));
+                    response
+                }
             };
-            let (setting, place) = self.made[observation as usize];
-            let alike = asked.get_mut(place as usize).filter(|(other, by)| {
-                (setting, *other) == (id, to) && (by.needs, by.tie) == (offer.needs, tie)
-            });
-            let moves_on = step.state.phase() != from.state.phase();
-            let names = if moves_on { self.name(offer.input) } else { 0 };
-            if let Some((_, by)) = alike {
-                by.count += 1;
-                by.names |= names;
-                continue;
-            }
-            self.made[observation as usize] = (id, asked.len() as u32);
-            asked.push((
-                to,
-                Move {
-                    observation,
-                    input: index as u16,
-                    count: 1,
-                    names,
-                    needs: offer.needs,
-                    tie,
-                    crash: matches!(offer.input, Input::Crash(_)),
-                    applied: step.note == Note::Applied,
-                    stays: to == id,
-                },
-            ));
+            let target = if same && offer.policy == from.policy {
+                0
+            } else {
+                if latest.0 != (packed, offer.policy) {
+                    let to = Setting { state: step.state, policy: offer.policy };
+                    latest = ((packed, offer.policy), self.place(to, &mut targets));
+                }
+                latest.1
+            };
+            pattern.push((response, target));
         }
-        self.profiles[number as usize] = profile;
-        let row = Row {
-            shape: self.shape(from.state.phase(), void, &asked),
-            targets: self.targets.len() as u32,
-        };
-        self.targets.extend(asked.iter().map(|&(to, _)| to));
+        self.profiles[number as usize].offers = offers;
+        let (known, new) = self.patterns.intern(number, &pattern);
+        if new {
+            let shape = self.shape(from.state.phase(), &pattern);
+            self.shapes.push(shape);
+        }
+        let row = Row { shape: self.shapes[known as usize], targets: self.targets.len() as u32 };
+        self.targets.extend_from_slice(&targets);
         self.rows[id as usize] = Some(row);
-        self.asked = asked;
+        self.asked = (pattern, targets);
         row
     }
 
-    fn observe(&mut self, rules: &Policy, before: State, event: Event, step: Step) -> Option<u32> {
-        let seen = Observation::of(rules, before, event, step)?;
-        let (observation, new) = self.packed_observations.intern(packed::observation(&seen));
-        if new {
-            self.observations.push(seen);
-            self.made.push((NOWHERE, 0));
-            self.judged.push(Vec::new());
-        }
-        Some(observation)
+    /// The place of a setting, its numbers not cut yet, among the targets of another.
+    fn place(&mut self, to: Setting, targets: &mut Vec<u32>) -> u16 {
+        let to = self.setting(Setting { state: self.model.fold(to.state), policy: to.policy });
+        let known = targets.iter().position(|&known| known == to);
+        known.unwrap_or_else(|| {
+            targets.push(to);
+            targets.len() - 1
+        }) as u16
+    }
+
+    /// The number of the response that a step in a setting is to an offer.
+    fn respond(&mut self, from: Setting, offer: &Offer, step: Step) -> u32 {
+        let &Offer { input, needs, policy, event, tie, .. } = offer;
+        let rules = &self.model.policies[usize::from(policy)];
+        let seen = Observation::of(rules, from.state, event, step);
+        let observation = seen.map(|seen| {
+            let (observation, new) = self.packed_observations.intern(packed::observation(&seen));
+            if new {
+                self.observations.push(seen);
+            }
+            observation
+        });
+        let moves_on = step.state.phase() != from.state.phase();
+        let response = Response {
+            observation,
+            names: if moves_on { self.name(input) } else { 0 },
+            needs,
+            tie: tie.spawning(step.actions.process == ProcessCommand::Spawn),
+            crash: matches!(input, Input::Crash(_)),
+            applied: step.note == Note::Applied,
+        };
+        self.responses.intern(response).0
     }
 
     fn profile(&mut self, of: Setting) -> u32 {
         let Setting { state, policy } = of;
+        let standing = Standing::of(state);
         let first = state.run() == RunId::NONE;
-        let key = (state.phase(), state.reason(), state.outcome(), first, policy);
-        let (number, new) = self.profile_keys.intern(key);
+        let no_delay = Tie::is_without_delay(&self.model.policies[usize::from(policy)], state);
+        let (number, new) = self.profile_keys.intern((standing, first, no_delay, policy));
         if new {
+            let rules = &self.model.policies[usize::from(policy)];
             let mut offers = Vec::new();
             self.model.offer(state, policy, |input, needs| {
+                let tie = match input {
+                    Input::Tell(event) => Tie::of(rules, state, event),
+                    Input::Amend(_) | Input::Crash(_) => Tie::NONE,
+                };
                 let (policy, event) = event(state, policy, input);
-                offers.push(Offer { input, needs, policy, event });
+                offers.push(Offer { input, needs, policy, event, tie, seen: Vec::new() });
             });
-            let idle = vec![[None; 2]; offers.len()];
-            self.profiles.push(Profile { offers, idle });
+            self.profiles.push(Profile { offers });
         }
         number
     }
 
-    fn shape(&mut self, phase: Phase, void: u32, asked: &[(u32, Move)]) -> u32 {
-        let key = asked.iter().fold(hash(&(phase, void)), |key, (_, by)| {
-            key.rotate_left(9) ^ hash(&(by.observation, by.count, by.stays))
-        });
-        let (shapes, moves) = (&self.shapes, &self.moves);
-        let (id, new) = self.shape_slots.find(hash(&key), |id| {
-            let shape = shapes[id as usize];
-            let known = &moves[shape.start as usize..shape.end as usize];
-            (shape.phase, shape.void) == (phase, void)
-                && known.iter().eq(asked.iter().map(|(_, by)| by))
-        });
-        if new {
-            let start = self.moves.len() as u32;
-            self.moves.extend(asked.iter().map(|&(_, by)| by));
-            self.shapes.push(Shape { phase, void, start, end: self.moves.len() as u32 });
-            self.outlined.push(Vec::new());
+    /// The shape of a pattern.
+    fn shape(&mut self, phase: Phase, pattern: &[(u32, u16)]) -> u32 {
+        let mut moves: Vec<Move> = Vec::new();
+        for (input, &(response, target)) in (0..).zip(pattern) {
+            let response = self.responses.get(response as usize);
+            let alike = moves.iter_mut().find(|by| {
+                (by.target, Response { names: response.names, ..by.response }) == (target, response)
+            });
+            match alike {
+                Some(by) => {
+                    by.count += 1;
+                    by.response.names |= response.names;
+                }
+                None => moves.push(Move { response, target, input, count: 1 }),
+            }
         }
-        id
+        self.moves.intern(phase as u32, &moves).0
     }
 
     /// Works out what a shape means to a watch.
-    fn outline(&mut self, shape: u32, watch: u32) -> u32 {
-        let Shape { phase, void, start, end } = self.shapes[shape as usize];
+    fn outline(&mut self, shape: u32, watch: u32) -> Outline {
+        let (phase, moves) = self.moves.range(shape);
         let known = self.known[watch as usize];
-        let first = self.ways.len() as u32;
-        let (mut transitions, mut effective, mut breaks) = (void, 0, None);
-        for target in start..end {
-            let by = self.moves[target as usize];
+        let first = self.ways.len();
+        let (mut transitions, mut effective, mut breaks) = (0, 0, None);
+        for number in moves {
+            let Move { response: by, target, input, count } = self.moves.items()[number];
             if !by.needs.are_met_by(known) {
                 continue;
             }
-            let count = u32::from(by.count);
+            let count = u32::from(count);
             transitions += count;
             let before = if by.crash { self.crashed[watch as usize] } else { watch };
-            let after = match self.judge(by.observation, before) {
+            let judged = by.observation.map_or(Ok(before), |seen| self.judge(seen, before));
+            let after = match judged {
                 Ok(after) => after,
                 Err(property) => {
-                    breaks = Some((property, by.input));
+                    breaks = Some((property, input));
                     break;
                 }
             };
-            let stays = by.stays && after == watch;
+            let stays = target == 0 && after == watch;
             let pays = by.tie.pays.filter(|(_, needs)| needs.are_met_by(known));
             let instant = by.tie.instant.is_some_and(|needs| needs.are_met_by(known));
             // A lap of one way counts only if the machine takes the input for something.
@@ -424,43 +442,42 @@ impl<'a, M: Machine> Product<'a, M> {
             }
             if !stays {
                 effective += count;
-                let to = self.observations[by.observation as usize].phase;
-                if to != phase {
+                if let Some(seen) = by.observation {
+                    let to = self.observations[seen as usize].phase;
                     self.phase_changes[phase as usize][to as usize] |= by.names;
                 }
             }
-            self.ways.push(Way {
-                watch: after,
-                target: (target - start) as u16,
-                input: by.input,
-                stays,
-                obligation: pays.map(|(obligation, _)| obligation),
-                instant,
-                spawns: by.tie.spawns,
-            });
+            let pace = match (instant, by.tie.spawns) {
+                (false, _) => Pace::Waits,
+                (true, false) => Pace::Instant,
+                (true, true) => Pace::InstantSpawn,
+            };
+            let obligation = pays.map(|(obligation, _)| obligation);
+            let way = Way { watch: after, target, input, stays, obligation, pace };
+            // Ways that meet stand together, and those that nothing tells apart are one.
+            let own = &self.ways[first..];
+            let Some(met) = own.iter().rposition(|other| other.meets(&way)) else {
+                self.ways.push(way);
+                continue;
+            };
+            let alike = |other: &&Way| (other.obligation, other.pace) == (obligation, pace);
+            if !own[..=met].iter().rev().take_while(|other| other.meets(&way)).any(|o| alike(&o)) {
+                self.ways.insert(first + met + 1, way);
+            }
         }
-        let number = self.outlines.len() as u32;
-        let end = self.ways.len() as u32;
-        self.outlines.push(Outline { start: first, end, transitions, effective, breaks });
-        *at(&mut self.outlined[shape as usize], watch, 0) = number + 1;
-        number
+        Outline { start: first as u32, end: self.ways.len() as u32, transitions, effective, breaks }
     }
 
     /// The watch after an observation.
     fn judge(&mut self, observation: u32, watch: u32) -> Result<u32, Property> {
-        match *at(&mut self.judged[observation as usize], watch, Judged::NotYet) {
-            Judged::Lawful(after) => return Ok(after),
-            Judged::Breaks(property) => return Err(property),
-            Judged::NotYet => {}
+        let (number, new) = self.judgements.intern((observation, watch));
+        if new {
+            let mut after = self.watches.get(watch as usize);
+            let judged = after.judge(&self.observations[observation as usize]);
+            let judged = judged.map(|()| self.watch(after));
+            self.judged.push(judged);
         }
-        let mut after = self.watches.get(watch as usize);
-        let judged = after.judge(&self.observations[observation as usize]);
-        let judged = judged.map(|()| self.watch(after));
-        self.judged[observation as usize][watch as usize] = match judged {
-            Ok(after) => Judged::Lawful(after),
-            Err(property) => Judged::Breaks(property),
-        };
-        judged
+        self.judged[number as usize]
     }
 
     fn name(&mut self, input: Input) -> u32 {
@@ -473,13 +490,4 @@ impl<'a, M: Machine> Product<'a, M> {
         });
         1 << index
     }
-}
-
-/// The place of a number in a list that is as long as it had to be so far.
-fn at<T: Copy>(list: &mut Vec<T>, number: u32, empty: T) -> &mut T {
-    let index = number as usize;
-    if list.len() <= index {
-        list.resize(index + 1, empty);
-    }
-    &mut list[index]
 }

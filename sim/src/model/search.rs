@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use monitor_core::{Phase, State};
 use monitor_os::Machine;
 
-use super::liveness::{Edge, Graph, Stuck};
+use super::liveness::{Edge, Graph, Pace, Stuck};
 use super::product::{Product, Situation, Way};
 use super::table::Table;
 use super::{Counterexample, Exploration, Input, Model};
@@ -66,17 +66,19 @@ impl<'a, M: Machine> Search<'a, M> {
     fn expand(&mut self, id: u32) -> Result<(), (Property, u16)> {
         let from = self.situations.get(id as usize);
         let (outline, targets) = self.product.ways(from);
+        let mut last = None;
         for number in outline.start..outline.end {
             let way = self.product.way(number);
-            let to = if way.stays {
-                id
-            } else {
-                self.reach(self.product.target(targets, &way), (id, way.input))
+            let to = match last {
+                Some((to, ref other)) if way.meets(other) => to,
+                _ if way.stays => id,
+                _ => self.reach(self.product.target(targets, &way), (id, way.input)),
             };
-            if way.obligation.is_some() || way.instant {
-                let Way { input, obligation, instant, spawns, .. } = way;
-                self.world.push(Edge { to, input, obligation, instant, spawns });
+            let Way { input, obligation, pace, .. } = way;
+            if obligation.is_some() || pace != Pace::Waits {
+                self.world.push(Edge { to, input, obligation, pace });
             }
+            last = Some((to, way));
         }
         self.world.close_row();
         let effective = outline.effective as usize;
@@ -98,12 +100,7 @@ impl<'a, M: Machine> Search<'a, M> {
     fn states(&self) -> Vec<State> {
         let mut reached = vec![false; self.product.settings()];
         self.situations.items().iter().for_each(|at| reached[at.setting as usize] = true);
-        let settings =
-            (0..).zip(reached).filter_map(|(setting, reached)| reached.then_some(setting));
-        let mut states: Vec<State> = settings.map(|setting| self.product.state(setting)).collect();
-        states.sort_unstable();
-        states.dedup();
-        states
+        self.product.states(&reached)
     }
 
     fn named_phase_changes(&self) -> BTreeMap<(Phase, Phase), BTreeSet<&'static str>> {

@@ -1,6 +1,7 @@
 //! Interning: each distinct item gets a dense id. Open addressing over ids, with full comparison.
 
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 
 /// Distinct items in the order in which they came, and their ids.
 #[derive(Debug)]
@@ -37,9 +38,49 @@ impl<T: Copy + Eq + Hash> Table<T> {
     }
 }
 
+/// Distinct sequences of items, each with an owner, and their ids.
+#[derive(Debug)]
+pub(super) struct Sequences<T> {
+    /// Where each begins and ends, and its owner.
+    known: Vec<(u32, u32, u32)>,
+    items: Vec<T>,
+    slots: Slots,
+}
+
+impl<T: Copy + Eq + Hash> Sequences<T> {
+    pub(super) fn new() -> Self {
+        Self { known: Vec::new(), items: Vec::new(), slots: Slots::new() }
+    }
+
+    /// The owner of a sequence, and where its items are.
+    pub(super) fn range(&self, id: u32) -> (u32, Range<usize>) {
+        let (start, end, owner) = self.known[id as usize];
+        (owner, start as usize..end as usize)
+    }
+
+    /// All items, one sequence after the other.
+    pub(super) fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    /// The id of a sequence, and whether it is new.
+    pub(super) fn intern(&mut self, owner: u32, sequence: &[T]) -> (u32, bool) {
+        let found = self.slots.find(hash(&(owner, sequence)), |id| {
+            let (start, end, of) = self.known[id as usize];
+            of == owner && self.items[start as usize..end as usize] == *sequence
+        });
+        if found.1 {
+            let start = self.items.len() as u32;
+            self.items.extend_from_slice(sequence);
+            self.known.push((start, self.items.len() as u32, owner));
+        }
+        found
+    }
+}
+
 /// Ids by hash; what they stand for is kept elsewhere.
 #[derive(Debug)]
-pub(super) struct Slots {
+struct Slots {
     /// Zero where free; else half of the hash in the high half and the id plus one in the low half, so
     /// that growing hashes nothing again and most comparisons end before they reach an item.
     slots: Vec<u64>,
@@ -51,13 +92,13 @@ pub(super) struct Slots {
 const SLOTS_MIN_LOG2: u32 = 10;
 
 impl Slots {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { slots: vec![0; 1 << SLOTS_MIN_LOG2], shift: u32::BITS - SLOTS_MIN_LOG2, len: 0 }
     }
 
     /// The id that has this hash and is the one looked for, or the next id, and whether it is new.
     #[inline]
-    pub(super) fn find(&mut self, hash: u64, is_it: impl Fn(u32) -> bool) -> (u32, bool) {
+    fn find(&mut self, hash: u64, is_it: impl Fn(u32) -> bool) -> (u32, bool) {
         let tag = hash >> 32;
         let mask = self.slots.len() - 1;
         let mut at = (tag >> self.shift) as usize;
@@ -97,7 +138,7 @@ impl Slots {
     }
 }
 
-pub(super) fn hash(item: &(impl Hash + ?Sized)) -> u64 {
+fn hash(item: &(impl Hash + ?Sized)) -> u64 {
     let mut mixer = Mixer::default();
     item.hash(&mut mixer);
     mixer.finish()
