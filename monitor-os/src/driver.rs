@@ -1,6 +1,7 @@
 //! The driver: takes events, asks the machine, executes its commands in order. Decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use monitor_core::{
     Action, Event, Millis, Policy, ProcessCommand, SaveRule, StartFailure, State, Step, TimerKind,
@@ -44,7 +45,7 @@ impl Machine for Core {
 
 #[derive(Debug)]
 struct Unit {
-    policy: Policy,
+    policy: Arc<Policy>,
     state: State,
     timers: [Option<Armed>; TimerSlot::ALL.len()],
     /// When saving is tried again, if the last try failed.
@@ -129,7 +130,7 @@ impl<M: Machine> Driver<M> {
     /// The policy of a unit, if it has joined.
     #[must_use]
     pub fn policy(&self, unit: UnitId) -> Option<&Policy> {
-        self.units.get(&unit).map(|unit| &unit.policy)
+        self.units.get(&unit).map(|unit| &*unit.policy)
     }
 
     /// The timers of a unit that are armed, with their deadlines, in the order of their slots.
@@ -138,7 +139,7 @@ impl<M: Machine> Driver<M> {
         timers.into_iter().flatten().flatten().map(|armed| (armed.token, armed.at))
     }
 
-    fn join(&mut self, unit: UnitId, policy: Policy, state: State) {
+    fn join(&mut self, unit: UnitId, policy: Arc<Policy>, state: State) {
         self.leave(unit);
         let timers = [None; TimerSlot::ALL.len()];
         self.units.insert(unit, Box::new(Unit { policy, state, timers, save_again: None }));

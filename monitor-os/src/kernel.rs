@@ -1,6 +1,7 @@
 //! What a driver needs of the world, real or virtual.
 
 use core::fmt;
+use std::sync::Arc;
 
 use monitor_core::{
     Event, Exit, Millis, Policy, Remains, RunId, Scope, Signal, StartFailure, State, Step,
@@ -175,7 +176,7 @@ impl fmt::Display for SaveFailed {
 impl core::error::Error for SaveFailed {}
 
 /// Something that happened, and when it was observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Occurrence {
     /// When it was observed. Never earlier than the occurrence before.
     pub at: Moment,
@@ -184,16 +185,17 @@ pub struct Occurrence {
 }
 
 /// What can happen to a driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
     /// The deadline is reached.
     Due,
     /// A unit is told an event.
     Told(UnitId, Event),
-    /// A unit joins, with the state to go on from. An old unit of that number is forgotten.
-    Joined(UnitId, Policy, State),
+    /// A unit joins, with the state to go on from. An old unit of that number is forgotten. Units may share a
+    /// policy, which most have in common.
+    Joined(UnitId, Arc<Policy>, State),
     /// A unit gets another policy.
-    Amended(UnitId, Policy),
+    Amended(UnitId, Arc<Policy>),
     /// A unit leaves: its timers and its state are dropped. What it started is not touched.
     Left(UnitId),
     /// The driver is to end.
@@ -208,7 +210,7 @@ pub struct Report<'a> {
     /// The unit.
     pub unit: UnitId,
     /// The policy in force.
-    pub policy: &'a Policy,
+    pub policy: &'a Arc<Policy>,
     /// The state before the event.
     pub before: State,
     /// The event.

@@ -78,5 +78,5 @@ pub use linux::{
     LinePattern, LogRing, LogSink, Notice, OnCrash, Output, PatternError, ReadyBy, Remembered,
     Rotation, Said, SinkCounts, Slow, SpawnError, Stage, StateDir, StateError, Status, StopResult,
     StopSignals, Stopping, Stream, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone,
-    Survivor, Terminal, TerminalSize, Unit, block_on, now, remembered,
+    Survivor, Terminal, TerminalSize, Unit, block_on, give_back_memory, now, remembered,
 };

@@ -28,6 +28,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use monitor_core::{Event, Millis, Phase, Policy};
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub const VERSION: u64 = 1;
 pub struct Recorder<W> {
     out: W,
     origin: Option<Moment>,
-    policies: BTreeMap<UnitId, Policy>,
+    policies: BTreeMap<UnitId, Arc<Policy>>,
     health: Health,
 }
 
@@ -89,7 +90,7 @@ impl<W: Write> Recorder<W> {
             Some(_) => line(&mut text, &Amendment { at_us, unit, policy: policy() })?,
             None => line(&mut text, &Head { record: VERSION, unit, name, policy: policy() })?,
         }
-        self.policies.insert(report.unit, *report.policy);
+        self.policies.insert(report.unit, Arc::clone(report.policy));
         let mut actions = Vec::new();
         report.step.for_each(|action| actions.push(action.to_string()));
         line(
@@ -401,7 +402,7 @@ mod tests {
                 &Report {
                     at: Moment::from_millis(at),
                     unit: UnitId::new(0),
-                    policy: monitor.policy(),
+                    policy: &Arc::new(*monitor.policy()),
                     before,
                     event,
                     step,

@@ -389,7 +389,7 @@ fn policy_change_is_in_force_at_the_next_decision() {
     let scene = Scene::new("restart=always", "echo $$ > pid; exec sleep 1000");
     scene.unit.start();
     let pid = scene.line("pid");
-    scene.unit.set_policy("restart=no".parse().unwrap());
+    scene.unit.set_policy("restart=no".parse::<Policy>().unwrap());
     let heard = wait(scene.unit.wait_until(|_| true)).unwrap();
     assert_eq!(heard.policy().to_string(), "restart=no");
     std::process::Command::new("kill").arg(&pid).status().unwrap();
@@ -424,6 +424,17 @@ fn dropping_the_supervisor_stops_everything() {
     assert_eq!(wait(unit.stop()), StopResult::SupervisorGone);
     let gone = wait(unit.wait_until(Status::is_up)).unwrap_err();
     assert_eq!(gone.last().phase(), Phase::Stopped);
+}
+
+/// Goal: nobody waits for a unit that a supervisor has never heard of.
+#[test]
+fn unit_added_after_the_end_is_over() {
+    let supervisor = Supervisor::new().unwrap();
+    wait(supervisor.shutdown());
+    let unit = supervisor.add("late", Command::new("true", [""; 0]).unwrap(), Policy::DEFAULT);
+    let gone = wait(unit.wait_until(Status::is_up)).unwrap_err();
+    assert_eq!(gone.last().phase(), Phase::Idle);
+    assert_eq!(wait(unit.stop()), StopResult::SupervisorGone);
 }
 
 #[test]

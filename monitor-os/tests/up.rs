@@ -100,6 +100,35 @@ fn named(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 const SLEEP: &str = "command = ['sleep', '1000']\n";
 const FAIL: &str = "command = ['sh', '-c', 'exit 3']\nbackoff-initial = '1h'\nbackoff-max = '1h'\n";
 
+/// Goal: a thousand units fit into the memory of one program. Method: what the monitor alone has written to, as the
+/// kernel counts it, with some and with many units.
+#[test]
+fn memory_of_a_unit_is_bounded() {
+    let [few, many] = [100, 300];
+    let [with_few, with_many] = [few, many].map(|units| {
+        let names: Vec<_> = (0..units).map(|number| format!("worker-{number:03}")).collect();
+        let scene = Scene::new(&[]);
+        for name in &names {
+            let log = scene.path(&format!("{name}.log"));
+            let streams = format!("stdout = 'file:{log}'\nstderr = 'stdout'\n");
+            scene.write(name, &format!("command = ['sleep', '1000']\n{streams}"));
+        }
+        let mut running = scene.begin();
+        names.iter().for_each(|_| drop(running.wait_for("started")));
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", running.id())).unwrap();
+        let field = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
+        let kilobytes: u64 = field.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        running.signal("TERM");
+        assert_eq!(running.finish().0, 0);
+        kilobytes * 1024
+    });
+    let each = with_many.saturating_sub(with_few) / (many - few);
+    assert!(
+        each < 3_500,
+        "a unit takes {each} bytes: {with_few} with {few}, {with_many} with {many}"
+    );
+}
+
 #[test]
 fn each_unit_is_alone_and_all_can_be_asked_at_once() {
     let scene = Scene::new(&[("web", SLEEP), ("job", FAIL)]);

@@ -5,54 +5,60 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use super::caps::Caps;
 use super::group::has_ended;
-use super::identity::start_time;
 use super::process::{SignalError, continue_follows, named, send};
+use super::run_name::{NoRunName, RunName};
 
 /// Where control groups for runs are made: below that of the monitor, in the second version's hierarchy.
 ///
 /// # Source
 /// `cgroups(7)`; facts, section 8: the mount is found by its type and not by its path, because hybrid systems
 /// have it in a place of its own.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Cgroups {
     /// The directory of the monitor's own group.
     directory: PathBuf,
-    /// That group as `/proc/PID/cgroup` names it.
-    name: String,
+    /// That group as `/proc/PID/cgroup` names it, in one line.
+    name: Arc<str>,
 }
 
 impl Cgroups {
     /// Finds the monitor's own group; `None` if there is none, or if it is not to be seen from here.
-    pub(super) fn find() -> Option<Self> {
+    pub(super) fn find() -> Option<Arc<Self>> {
         let name = group_in(&fs::read("/proc/self/cgroup").ok()?)?;
         // A journal could not tell of others.
-        let name = name.to_str().filter(|name| !name.contains('\n'))?.to_owned();
-        Some(Self { directory: directory_of(&name)?, name })
+        Self::named(name.to_str().filter(|name| !name.contains('\n'))?.into())
     }
 
-    /// Makes an empty group with the name of a run, for which see [`name_of_run`].
+    /// The group of this name; `None` if it is not to be seen from here.
+    fn named(name: Arc<str>) -> Option<Arc<Self>> {
+        Some(Arc::new(Self { directory: directory_of(&name)?, name }))
+    }
+
+    /// Makes an empty group with the name of a run.
     ///
     /// # Errors
     /// No right to it (EACCES, EPERM, EROFS), or too many (EAGAIN); nothing was made.
-    pub(super) fn make(&self, own: &str, caps: Caps) -> io::Result<Leaf> {
-        let directory = self.directory.join(own);
+    pub(super) fn make(self: &Arc<Self>, run: RunName, caps: Caps) -> io::Result<Leaf> {
+        let directory = self.directory_of(run);
         fs::create_dir(&directory)?;
-        let name = format!("{}/{own}", self.name.trim_end_matches('/'));
-        let leaf = Leaf::new(directory.clone(), name, caps);
-        leaf.inspect_err(|_| {
+        Leaf::new(Arc::clone(self), run, caps).inspect_err(|_| {
             fs::remove_dir(&directory).ok();
         })
+    }
+
+    fn directory_of(&self, run: RunName) -> PathBuf {
+        self.directory.join(run.to_string())
     }
 
     /// Removes the empty groups of monitors that are dead, which were killed before they could.
@@ -61,7 +67,8 @@ impl Cgroups {
             return;
         };
         for entry in entries.flatten() {
-            if entry.file_name().to_str().and_then(monitor_of).is_some_and(is_dead) {
+            let run = entry.file_name().to_str().and_then(|name| name.parse::<RunName>().ok());
+            if run.is_some_and(RunName::is_abandoned) {
                 // One in which something runs is busy, and a journal tells of it.
                 remove(&entry.path()).ok();
             }
@@ -78,19 +85,20 @@ impl Cgroups {
 /// The control group of one run. Dropped, it is removed, unless something runs in it.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    directory: PathBuf,
-    /// As `/proc/PID/cgroup` names it.
-    name: String,
+    /// Where it is.
+    groups: Arc<Cgroups>,
+    run: RunName,
     inode: u64,
     events: File,
     caps: Caps,
 }
 
 impl Leaf {
-    fn new(directory: PathBuf, name: String, caps: Caps) -> io::Result<Self> {
+    fn new(groups: Arc<Cgroups>, run: RunName, caps: Caps) -> io::Result<Self> {
+        let directory = groups.directory_of(run);
         let inode = fs::metadata(&directory)?.ino();
         let events = File::open(directory.join("cgroup.events"))?;
-        Ok(Self { directory, name, inode, events, caps })
+        Ok(Self { groups, run, inode, events, caps })
     }
 
     /// Finds a group that an earlier monitor made; `None` if it is gone. Its inode bears no other group before the
@@ -99,10 +107,10 @@ impl Leaf {
     /// # Errors
     /// It cannot be read.
     pub(super) fn find(place: &Place, caps: Caps) -> io::Result<Option<Self>> {
-        let Some(directory) = directory_of(&place.name) else {
+        let Some(groups) = Cgroups::named(Arc::clone(&place.parent)) else {
             return Ok(None);
         };
-        match Self::new(directory, place.name.clone(), caps) {
+        match Self::new(groups, place.run, caps) {
             Ok(leaf) if leaf.inode == place.inode => Ok(Some(leaf)),
             Ok(_) => Ok(None),
             Err(error) if is_gone(&error) => Ok(None),
@@ -112,17 +120,22 @@ impl Leaf {
 
     /// What a journal says of it.
     pub(super) fn place(&self) -> Place {
-        Place { inode: self.inode, name: self.name.clone() }
+        Place { inode: self.inode, parent: Arc::clone(&self.groups.name), run: self.run }
     }
 
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
+    /// Which run has it.
+    pub(super) const fn run(&self) -> RunName {
+        self.run
+    }
+
+    pub(super) fn directory(&self) -> PathBuf {
+        self.groups.directory_of(self.run)
     }
 
     /// Its directory for the helper that enters it.
     pub(super) fn c_directory(&self) -> CString {
         // A path of a file system has no NUL byte.
-        CString::new(self.directory.as_os_str().as_bytes()).unwrap_or_default()
+        CString::new(self.directory().into_os_string().into_vec()).unwrap_or_default()
     }
 
     /// Reports a change when something begins or ceases to run in it: late, and not more often than every 10 ms.
@@ -162,7 +175,7 @@ impl Leaf {
     /// # Errors
     /// See [`Leaf::signal`].
     pub(super) fn kill(&self) -> Result<(), SignalError> {
-        if self.caps.cgroup_kill && fs::write(self.directory.join("cgroup.kill"), "1").is_ok() {
+        if self.caps.cgroup_kill && fs::write(self.directory().join("cgroup.kill"), "1").is_ok() {
             return Ok(());
         }
         self.freeze(true);
@@ -177,15 +190,16 @@ impl Leaf {
     fn freeze(&self, frozen: bool) {
         if self.caps.cgroup_freeze {
             // It may be gone, and then nobody is there to be frozen.
-            fs::write(self.directory.join("cgroup.freeze"), if frozen { "1" } else { "0" }).ok();
+            fs::write(self.directory().join("cgroup.freeze"), if frozen { "1" } else { "0" }).ok();
         }
     }
 
     fn send(&self, signals: &[Signal], main: Option<Pid>) -> Result<(), SignalError> {
         let members = self.members().map_err(refused)?;
+        let own = self.place().name();
         let mut outcome = Ok(());
         for pid in members.into_iter().filter(|&pid| Some(pid) != main) {
-            let sent = match self.hold(pid) {
+            let sent = match hold(pid, Path::new(&own)) {
                 Ok(Some(pidfd)) => signals.iter().try_for_each(|&signal| send(&pidfd, signal)),
                 Ok(None) => Ok(()),
                 Err(errno) => Err(SignalError::Refused { errno: errno.raw_os_error() }),
@@ -197,27 +211,13 @@ impl Leaf {
         outcome
     }
 
-    /// Opens a pidfd for a member; `None` if it has ended or its number went to somebody else.
-    fn hold(&self, pid: Pid) -> Result<Option<OwnedFd>, Errno> {
-        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => pidfd,
-            Err(Errno::SRCH) => return Ok(None),
-            Err(errno) => return Err(errno),
-        };
-        // Read after the opening: whoever bears the number now is the one that is held.
-        let path = format!("/proc/{}/cgroup", pid.as_raw_nonzero());
-        let group = fs::read(path).ok().and_then(|text| group_in(&text));
-        let is_member = group.is_some_and(|group| group.starts_with(&self.name));
-        Ok((is_member && !has_ended(&pidfd)).then_some(pidfd))
-    }
-
     /// The numbers of all that run in it and below it.
     ///
     /// # Errors
     /// It cannot be read.
     pub(super) fn members(&self) -> io::Result<Vec<Pid>> {
         let mut members = Vec::new();
-        let listed = walk(&self.directory, &mut |directory| {
+        let listed = walk(&self.directory(), &mut |directory| {
             let text = fs::read_to_string(directory.join(PROCS))?;
             let numbers = text.lines().filter_map(|line| line.parse().ok());
             // A member of another namespace of numbers is shown as 0.
@@ -233,7 +233,7 @@ impl Leaf {
 
 impl Drop for Leaf {
     fn drop(&mut self) {
-        remove(&self.directory).ok();
+        remove(&self.directory()).ok();
     }
 }
 
@@ -241,14 +241,22 @@ impl Drop for Leaf {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Place {
     inode: u64,
-    /// As `/proc/PID/cgroup` names it, in one line.
-    name: String,
+    /// The group above it, as `/proc/PID/cgroup` names it, in one line.
+    parent: Arc<str>,
+    run: RunName,
 }
 
-/// Prints `12 /system/monitor-1-2-3`.
+impl Place {
+    /// The group as `/proc/PID/cgroup` names it.
+    fn name(&self) -> String {
+        format!("{}/{}", self.parent.trim_end_matches('/'), self.run)
+    }
+}
+
+/// Prints `12 /system/monitor-1-2-3-4`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.inode, self.name)
+        write!(f, "{} {}", self.inode, self.name())
     }
 }
 
@@ -258,9 +266,10 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, NoPlace> {
         let (inode, name) = text.split_once(' ').ok_or(NoPlace)?;
         // What is named here may be killed and removed.
-        let leaf = name.rsplit('/').next().and_then(monitor_of);
-        let inode = inode.parse().map_err(|_| NoPlace)?;
-        leaf.map(|_| Self { inode, name: name.into() }).ok_or(NoPlace)
+        let (parent, run) = name.rsplit_once('/').ok_or(NoPlace)?;
+        let run = run.parse().map_err(|NoRunName| NoPlace)?;
+        let parent = if parent.is_empty() { "/" } else { parent };
+        Ok(Self { inode: inode.parse().map_err(|_| NoPlace)?, parent: parent.into(), run })
     }
 }
 
@@ -268,22 +277,18 @@ impl FromStr for Place {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct NoPlace;
 
-/// A name that no other run has since the boot.
-///
-/// # Errors
-/// `/proc` cannot be read.
-pub(super) fn name_of_run() -> io::Result<String> {
-    let monitor = getpid().as_raw_nonzero();
-    let start = start_time(monitor.get())?;
-    // All supervisors of a process count together.
-    let number = MADE.fetch_add(1, Ordering::Relaxed);
-    Ok(format!("{PREFIX}{monitor}-{start}-{number}-{}", pid_namespace()?))
-}
-
-/// The number of this process's PID namespace, in which the numbers of processes mean something
-/// (`pid_namespaces(7)`): a container may share the control groups of another.
-fn pid_namespace() -> io::Result<u64> {
-    Ok(fs::metadata("/proc/self/ns/pid")?.ino())
+/// Opens a pidfd for a member of a group or of one below it; `None` if it has ended or its number went to somebody else.
+fn hold(pid: Pid, group: &Path) -> Result<Option<OwnedFd>, Errno> {
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(Errno::SRCH) => return Ok(None),
+        Err(errno) => return Err(errno),
+    };
+    // Read after the opening: whoever bears the number now is the one that is held.
+    let path = format!("/proc/{}/cgroup", pid.as_raw_nonzero());
+    let found = fs::read(path).ok().and_then(|text| group_in(&text));
+    let is_member = found.is_some_and(|found| found.starts_with(group));
+    Ok((is_member && !has_ended(&pidfd)).then_some(pidfd))
 }
 
 /// Removes a group and those below it, which is refused where something runs.
@@ -308,32 +313,6 @@ fn is_gone(error: &io::Error) -> bool {
 
 fn refused(error: io::Error) -> SignalError {
     SignalError::Refused { errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()) }
-}
-
-/// A monitor, as the names of its groups say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Maker {
-    pid: i32,
-    start: u64,
-    namespace: Option<u64>,
-}
-
-/// The monitor that made a group of this name.
-fn monitor_of(name: &str) -> Option<Maker> {
-    let mut numbers = name.strip_prefix(PREFIX)?.split('-');
-    let (pid, start) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
-    Some(Maker { pid, start, namespace: numbers.nth(1).and_then(|number| number.parse().ok()) })
-}
-
-/// Of one in another PID namespace nothing can be known here.
-fn is_dead(Maker { pid, start, namespace }: Maker) -> bool {
-    if namespace.is_none() || namespace != pid_namespace().ok() {
-        return false;
-    }
-    match start_time(pid) {
-        Ok(found) => found != start,
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    }
 }
 
 /// Reads the group of the second version out of `/proc/PID/cgroup`.
@@ -413,8 +392,6 @@ fn unescape(field: &[u8]) -> OsString {
     OsString::from_vec(bytes)
 }
 
-static MADE: AtomicU64 = AtomicU64::new(0);
-const PREFIX: &str = "monitor-";
 const PROCS: &str = "cgroup.procs";
 
 #[cfg(test)]
@@ -429,11 +406,11 @@ mod tests {
             eprintln!("passed over: no control group may be made here");
             return None;
         }
-        Some(Cgroups::find().unwrap().make(&name_of_run().unwrap(), caps).unwrap())
+        Some(Cgroups::find().unwrap().make(RunName::next().unwrap(), caps).unwrap())
     }
 
     fn enter(leaf: &Leaf, pid: impl fmt::Display) {
-        fs::write(leaf.directory.join(PROCS), pid.to_string()).unwrap();
+        fs::write(leaf.directory().join(PROCS), pid.to_string()).unwrap();
     }
 
     #[test]
@@ -451,31 +428,11 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_whose_they_are() {
-        let maker = Maker { pid: 12, start: 345, namespace: Some(7) };
-        assert_eq!(monitor_of("monitor-12-345-6-7"), Some(maker));
-        for foreign in ["monitor", "monitor-", "monitor-12", "monitor-x-1-2", "web"] {
-            assert_eq!(monitor_of(foreign), None);
-        }
-        let own = i32::try_from(std::process::id()).unwrap();
-        let own = Maker {
-            pid: own,
-            start: start_time(own).unwrap(),
-            namespace: Some(pid_namespace().unwrap()),
-        };
-        assert!(!is_dead(own));
-        assert!(is_dead(Maker { start: 0, ..own }) && is_dead(Maker { pid: i32::MAX, ..own }));
-        // In another container the same number is another's.
-        assert!(!is_dead(Maker { start: 0, namespace: Some(1), ..own }));
-        assert!(!is_dead(Maker { start: 0, namespace: None, ..own }));
-    }
-
-    #[test]
     fn members_are_signalled_and_a_zombie_does_not_count() {
         let Some(mut leaf) = leaf(Caps::probe()) else { return };
         assert!(!leaf.is_populated().unwrap());
         let (first, second) = (sleeper(), sleeper());
-        let below = leaf.directory.join("below");
+        let below = leaf.directory().join("below");
         fs::create_dir(&below).unwrap();
         enter(&leaf, first.pid().as_raw());
         fs::write(below.join(PROCS), second.pid().as_raw().to_string()).unwrap();
@@ -487,7 +444,7 @@ mod tests {
         leaf.signal(15, None).unwrap();
         until(|| first.peek().is_some());
         assert!(!leaf.is_populated().unwrap());
-        let directory = leaf.directory.clone();
+        let directory = leaf.directory();
         drop(leaf);
         assert!(!directory.exists());
         finish(first);
@@ -502,7 +459,7 @@ mod tests {
         for caps in [all, frozen, Caps { cgroup_freeze: false, ..frozen }] {
             let Some(mut leaf) = leaf(caps) else { return };
             let script = "echo $$ > \"$0/cgroup.procs\"; run() { (sleep 0.002; run) & exit; }; run";
-            let directory = leaf.directory.to_str().unwrap().to_owned();
+            let directory = leaf.directory().to_str().unwrap().to_owned();
             let command =
                 crate::linux::command::Command::new("/bin/sh", ["-c", script, &directory]);
             let process = crate::linux::testing::spawn(&command.unwrap()).unwrap();
@@ -534,7 +491,7 @@ mod tests {
     fn swept_group_is_empty() {
         let Some(mut leaf) = leaf(Caps::probe()) else { return };
         assert!(!leaf.is_populated().unwrap());
-        remove(&leaf.directory).unwrap();
+        remove(&leaf.directory()).unwrap();
         assert!(!leaf.is_populated().unwrap());
         assert_eq!(leaf.members().unwrap(), []);
         leaf.signal(15, None).unwrap();
@@ -548,19 +505,18 @@ mod tests {
         let found = |place: &Place| Leaf::find(place, leaf.caps).unwrap().map(|leaf| leaf.place());
         let other = Place { inode: place.inode + 1, ..place.clone() };
         // What is found and dropped is removed, so the wrong one is asked for first.
-        fs::create_dir(leaf.directory.join("below")).unwrap();
+        fs::create_dir(leaf.directory().join("below")).unwrap();
         let groups = Cgroups::find().unwrap();
         groups.sweep();
-        assert!(leaf.directory.exists());
+        assert!(leaf.directory().exists());
         assert_eq!(place.to_string().parse(), Ok(place.clone()));
-        for foreign in ["", "7", "x /monitor-1-2-3", "7 /", "7 /web", "7 /monitor-1-2-3/.."] {
+        for foreign in ["", "7", "x /monitor-1-2-3-4", "7 /", "7 /web", "7 /monitor-1-2-3-4/.."] {
             assert_eq!(foreign.parse::<Place>(), Err(NoPlace), "{foreign}");
         }
-        let abandoned = groups.directory.join(format!(
-            "{PREFIX}{}-0-0-{}",
-            std::process::id(),
-            pid_namespace().unwrap()
-        ));
+        let name = leaf.run.to_string();
+        // The same number, and another start.
+        let start = name.split('-').nth(2).unwrap();
+        let abandoned = groups.directory.join(name.replacen(&format!("-{start}-"), "-0-", 1));
         fs::create_dir(&abandoned).unwrap();
         groups.sweep();
         assert!(!abandoned.exists());

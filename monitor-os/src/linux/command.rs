@@ -1,9 +1,10 @@
 //! What the operator wants to run.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 use super::containment::Contain;
 use super::environment::Environment;
@@ -20,16 +21,33 @@ use super::stdio::Streams;
 /// It holds nothing that the kernel cannot take, so that starting it fails only for reasons outside of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Command {
-    program: CString,
-    args: Vec<CString>,
-    environment: Environment,
-    /// Boxed, so that a command is small to move.
-    setup: Box<Setup>,
-    contain: Contain,
+    /// The program, then its arguments. Clones share them, and the rest.
+    words: Words,
+    /// `None` if nothing was set, as with most.
+    settings: Option<Arc<Settings>>,
     /// `None` if all are the monitor's.
-    streams: Option<Box<Streams>>,
+    streams: Option<Arc<Streams>>,
+}
+
+/// A program and its arguments, in one piece of memory as the kernel has them (`/proc/PID/cmdline`): a NUL byte ends each.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Words(Arc<[u8]>);
+
+impl Words {
+    fn iter(&self) -> impl Iterator<Item = &CStr> {
+        let words = self.0.split_inclusive(|&byte| byte == 0);
+        words.filter_map(|word| CStr::from_bytes_with_nul(word).ok())
+    }
+}
+
+/// What is set for a program beside its words and its streams.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Settings {
+    environment: Environment,
+    setup: Setup,
+    contain: Contain,
     ready: Option<ReadyBy>,
-    health: Option<Box<HealthCheck>>,
+    health: Option<HealthCheck>,
 }
 
 impl Command {
@@ -48,20 +66,12 @@ impl Command {
         if program.is_empty() {
             return Err(CommandError::ProgramEmpty);
         }
-        let args = (0..)
-            .zip(args)
-            .map(|(index, arg)| c_string(arg.into()).ok_or(CommandError::NulInArgument { index }))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            program,
-            args,
-            environment: Environment::default(),
-            setup: Box::default(),
-            contain: Contain::Auto,
-            streams: None,
-            ready: None,
-            health: None,
-        })
+        let mut words = program.into_bytes_with_nul();
+        for (index, arg) in (0..).zip(args) {
+            let arg = c_string(arg.into()).ok_or(CommandError::NulInArgument { index })?;
+            words.extend_from_slice(arg.as_bytes_with_nul());
+        }
+        Ok(Self { words: Words(words.into()), settings: None, streams: None })
     }
 
     /// Gives the program exactly these variables and none of the monitor's.
@@ -76,9 +86,9 @@ impl Command {
         K: Into<OsString>,
         V: Into<OsString>,
     {
-        self.environment.clear();
+        self.settings_mut().environment.clear();
         for (name, value) in variables {
-            self.environment.set(&name.into(), &value.into())?;
+            self.settings_mut().environment.set(&name.into(), &value.into())?;
         }
         Ok(self)
     }
@@ -89,7 +99,7 @@ impl Command {
     /// in the order of the calls.
     #[must_use]
     pub fn without_environment(mut self) -> Self {
-        self.environment.clear();
+        self.settings_mut().environment.clear();
         self
     }
 
@@ -102,7 +112,7 @@ impl Command {
         name: impl AsRef<OsStr>,
         value: impl AsRef<OsStr>,
     ) -> Result<Self, CommandError> {
-        self.environment.set(name.as_ref(), value.as_ref())?;
+        self.settings_mut().environment.set(name.as_ref(), value.as_ref())?;
         Ok(self)
     }
 
@@ -111,7 +121,7 @@ impl Command {
     /// # Errors
     /// [`CommandError::EnvironmentName`], [`CommandError::NulInEnvironment`].
     pub fn without_variable(mut self, name: impl AsRef<OsStr>) -> Result<Self, CommandError> {
-        self.environment.unset(name.as_ref())?;
+        self.settings_mut().environment.unset(name.as_ref())?;
         Ok(self)
     }
 
@@ -128,7 +138,7 @@ impl Command {
         file: impl Into<OsString>,
     ) -> Result<Self, CommandError> {
         let file = c_string(file.into()).filter(|file| !file.is_empty());
-        self.environment.read(file.ok_or(CommandError::EnvironmentFile)?);
+        self.settings_mut().environment.read(file.ok_or(CommandError::EnvironmentFile)?);
         Ok(self)
     }
 
@@ -141,7 +151,7 @@ impl Command {
     /// # Errors
     /// [`CommandError::Account`].
     pub fn as_user(mut self, user: impl Into<String>) -> Result<Self, CommandError> {
-        self.setup.account.user = Some(account(user.into())?);
+        self.settings_mut().setup.account.user = Some(account(user.into())?);
         Ok(self)
     }
 
@@ -150,7 +160,7 @@ impl Command {
     /// # Errors
     /// [`CommandError::Account`].
     pub fn with_group(mut self, group: impl Into<String>) -> Result<Self, CommandError> {
-        self.setup.account.group = Some(account(group.into())?);
+        self.settings_mut().setup.account.group = Some(account(group.into())?);
         Ok(self)
     }
 
@@ -163,7 +173,7 @@ impl Command {
         groups: impl IntoIterator<Item: Into<String>>,
     ) -> Result<Self, CommandError> {
         let groups = groups.into_iter().map(|group| account(group.into()));
-        self.setup.account.groups = Some(groups.collect::<Result<_, _>>()?);
+        self.settings_mut().setup.account.groups = Some(groups.collect::<Result<_, _>>()?);
         Ok(self)
     }
 
@@ -175,14 +185,14 @@ impl Command {
         if mask > 0o777 {
             return Err(CommandError::Umask { mask });
         }
-        self.setup.umask = Some(mask);
+        self.settings_mut().setup.umask = Some(mask);
         Ok(self)
     }
 
     /// Limits what each process of the program may use; of two limits with one name the later counts.
     #[must_use]
     pub fn with_limit(mut self, limit: Limit) -> Self {
-        self.setup.limit(limit);
+        self.settings_mut().setup.limit(limit);
         self
     }
 
@@ -194,7 +204,7 @@ impl Command {
         if !(-20..=19).contains(&nice) {
             return Err(CommandError::Nice { nice });
         }
-        self.setup.nice = Some(nice);
+        self.settings_mut().setup.nice = Some(nice);
         Ok(self)
     }
 
@@ -208,7 +218,7 @@ impl Command {
         if !(-1000..=1000).contains(&score) {
             return Err(CommandError::OomScore { score });
         }
-        self.setup.oom_score = Some(score);
+        self.settings_mut().setup.oom_score = Some(score);
         Ok(self)
     }
 
@@ -216,8 +226,11 @@ impl Command {
     ///
     /// A control group takes a supervisor that has a [`Launcher`](super::Launcher).
     #[must_use]
-    pub const fn contained_by(mut self, contain: Contain) -> Self {
-        self.contain = contain;
+    pub fn contained_by(mut self, contain: Contain) -> Self {
+        // What is so already takes no memory.
+        if contain != self.contain() {
+            self.settings_mut().contain = contain;
+        }
         self
     }
 
@@ -230,7 +243,7 @@ impl Command {
     /// [`CommandError::Directory`].
     pub fn in_directory(mut self, directory: impl Into<OsString>) -> Result<Self, CommandError> {
         let directory = c_string(directory.into()).filter(|directory| !directory.is_empty());
-        self.setup.directory = Some(directory.ok_or(CommandError::Directory)?);
+        self.settings_mut().setup.directory = Some(directory.ok_or(CommandError::Directory)?);
         Ok(self)
     }
 
@@ -270,7 +283,7 @@ impl Command {
         let streams = self.streams_mut();
         streams.terminal = Some(terminal);
         streams.output = Output::Captured(capture);
-        self.setup.terminal = true;
+        self.settings_mut().setup.terminal = true;
         self
     }
 
@@ -290,7 +303,7 @@ impl Command {
             ReadyBy::Tcp(address) if address.port() == 0 => return Err(CommandError::ReadyPort),
             ReadyBy::Notify | ReadyBy::Descriptor(_) | ReadyBy::Tcp(_) => {}
         }
-        self.ready = Some(ready);
+        self.settings_mut().ready = Some(ready);
         Ok(self)
     }
 
@@ -298,35 +311,34 @@ impl Command {
     /// [`Unit::unhealthy`](super::Unit::unhealthy). It takes a supervisor that has a [`Launcher`](super::Launcher).
     #[must_use]
     pub fn with_health_check(mut self, check: HealthCheck) -> Self {
-        self.health = Some(Box::new(check));
+        self.settings_mut().health = Some(check);
         self
     }
 
-    pub(super) const fn ready(&self) -> Option<ReadyBy> {
-        self.ready
+    pub(super) fn ready(&self) -> Option<ReadyBy> {
+        self.settings().ready
     }
 
     /// The health check, and the command that it runs.
     pub(super) fn health(&self) -> Option<(HealthCheck, Self)> {
-        let check = self.health.as_deref()?.clone();
-        let (program, args) = check.words.split_first()?;
-        let mut setup = self.setup.clone();
-        setup.terminal = false;
-        let command = Self {
-            program: program.clone(),
-            args: args.to_vec(),
-            environment: self.environment.clone(),
-            setup,
-            contain: self.contain,
-            streams: None,
-            ready: None,
-            health: None,
-        };
-        Some((check, command))
+        let Settings { environment, setup, contain, ready: _, health } = self.settings().clone();
+        let check = health?;
+        let setup = Setup { terminal: false, ..setup };
+        let settings = Settings { environment, setup, contain, ready: None, health: None };
+        let words = check.words.clone();
+        Some((check, Self { words, settings: Some(Arc::new(settings)), streams: None }))
+    }
+
+    fn settings(&self) -> &Settings {
+        self.settings.as_deref().unwrap_or(&UNSET)
+    }
+
+    fn settings_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(self.settings.get_or_insert_default())
     }
 
     fn streams_mut(&mut self) -> &mut Streams {
-        self.streams.get_or_insert_default()
+        Arc::make_mut(self.streams.get_or_insert_default())
     }
 
     /// Where its streams lead; `None` if all are the monitor's.
@@ -341,38 +353,48 @@ impl Command {
 
     /// The first of its settings that only a helper can make.
     pub(super) fn needs_helper(&self) -> Option<&'static str> {
-        let file = self.environment.has_file().then_some("an environment file");
-        let cgroup = (self.contain == Contain::Cgroup).then_some("a control group");
-        let ready = match self.ready {
+        let Settings { environment, setup, contain, ready, health } = self.settings();
+        let file = environment.has_file().then_some("an environment file");
+        let cgroup = (*contain == Contain::Cgroup).then_some("a control group");
+        let ready = match ready {
             Some(ReadyBy::Notify | ReadyBy::Descriptor(_)) => Some("a way to say that it is ready"),
             Some(ReadyBy::Tcp(_)) | None => None,
         };
-        let health = self.health.is_some().then_some("a health check");
-        file.or_else(|| self.setup.first()).or(cgroup).or(ready).or(health)
+        let health = health.is_some().then_some("a health check");
+        file.or_else(|| setup.first()).or(cgroup).or(ready).or(health)
     }
 
     /// The program as it was given.
     pub(super) fn program(&self) -> &Path {
-        Path::new(OsStr::from_bytes(self.program.as_bytes()))
+        let program = self.words.iter().next().unwrap_or_default();
+        Path::new(OsStr::from_bytes(program.to_bytes()))
     }
 
     /// The program and its arguments.
-    pub(super) fn argv(&self) -> Vec<&CString> {
-        std::iter::once(&self.program).chain(&self.args).collect()
+    pub(super) fn argv(&self) -> Vec<&CStr> {
+        self.words.iter().collect()
     }
 
-    pub(super) const fn environment(&self) -> &Environment {
-        &self.environment
+    /// The same, to be kept.
+    pub(super) fn words(&self) -> Words {
+        self.words.clone()
     }
 
-    pub(super) const fn contain(&self) -> Contain {
-        self.contain
+    pub(super) fn environment(&self) -> &Environment {
+        &self.settings().environment
+    }
+
+    pub(super) fn contain(&self) -> Contain {
+        self.settings().contain
     }
 
     pub(super) fn setup(&self) -> &Setup {
-        &self.setup
+        &self.settings().setup
     }
 }
+
+/// The settings of a command of which nothing was set.
+static UNSET: LazyLock<Settings> = LazyLock::new(Settings::default);
 
 /// Why a [`Command`] cannot be described.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,12 +1,12 @@
 //! A command that asks from outside whether a program is well.
 
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
 
 use monitor_core::{Millis, RunId};
 
-use super::command::{Command, CommandError};
+use super::command::{Command, CommandError, Words};
 use super::launch::Launch;
 use super::process::Ended;
 use super::spawn::SpawnError;
@@ -19,7 +19,7 @@ use crate::kernel::{Moment, UnitId};
 /// counts as a failure, as does every exit status but 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    pub(super) words: Vec<CString>,
+    pub(super) words: Words,
     pub(super) interval: Millis,
     pub(super) timeout: Millis,
     pub(super) retries: u32,
@@ -36,7 +36,7 @@ impl HealthCheck {
         I: IntoIterator<Item: Into<OsString>>,
     {
         let command = Command::new(program, args)?;
-        let words = command.argv().into_iter().cloned().collect();
+        let words = command.words();
         let (interval, timeout) = (Millis::from_secs(30), Millis::from_secs(30));
         Ok(Self { words, interval, timeout, retries: 3, start_delay: None })
     }

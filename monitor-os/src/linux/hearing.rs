@@ -8,6 +8,7 @@ use rustix::process::Pid;
 use super::command::Command;
 use super::notify::{Datagram, Line, NotifySocket};
 use super::ready::{ReadyBy, Sign};
+use super::run_name::RunName;
 use super::setup::{self, Stage};
 use super::spawn::SpawnError;
 use super::stdio::Stdio;
@@ -63,7 +64,7 @@ impl Hearing {
     pub(super) fn begin(
         command: &Command,
         has_watchdog: bool,
-        name: Option<&str>,
+        name: Option<RunName>,
         stdio: &mut Stdio,
     ) -> Result<Self, SpawnError> {
         let failed = |error: std::io::Error| {

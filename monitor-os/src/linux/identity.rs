@@ -104,8 +104,8 @@ pub(super) struct NoIdentity;
 ///
 /// # Source
 /// `proc_sys_kernel(5)`, `random/boot_id`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct BootId(String);
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct BootId(u128);
 
 impl BootId {
     /// Reads it.
@@ -120,7 +120,15 @@ impl BootId {
 
 impl fmt::Display for BootId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        // The form of the file: groups of hexadecimal digits, as in RFC 9562.
+        let digits = format!("{:032x}", self.0);
+        let mut rest = digits.as_str();
+        for (separator, length) in [("", 8), ("-", 4), ("-", 4), ("-", 4), ("-", 12)] {
+            let (group, after) = rest.split_at(length);
+            write!(f, "{separator}{group}")?;
+            rest = after;
+        }
+        Ok(())
     }
 }
 
@@ -128,8 +136,9 @@ impl FromStr for BootId {
     type Err = NoIdentity;
 
     fn from_str(text: &str) -> Result<Self, NoIdentity> {
-        let proper = text.len() == 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-        if proper { Ok(Self(text.into())) } else { Err(NoIdentity) }
+        let id =
+            u128::from_str_radix(&text.replace('-', ""), 16).map(Self).map_err(|_| NoIdentity)?;
+        if id.to_string() == text { Ok(id) } else { Err(NoIdentity) }
     }
 }
 

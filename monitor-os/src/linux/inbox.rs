@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use monitor_core::{Event, Policy};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::command::Command;
 use super::memory::Memory;
 use super::recovery::Recovered;
-use super::status::{Notice, Status, StopResult};
+use super::shown::Showing;
+use super::status::{Notice, StopResult};
 use crate::kernel::{Happening, UnitId};
 
 /// One message.
@@ -32,27 +33,26 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) struct Joining {
     pub(super) unit: UnitId,
-    pub(super) name: Arc<str>,
     pub(super) command: Command,
-    pub(super) policy: Policy,
-    pub(super) status: watch::Sender<Status>,
+    pub(super) policy: Arc<Policy>,
+    pub(super) shown: Showing,
     pub(super) memory: Option<Box<Memory>>,
     /// What an earlier monitor left of it; `None` if it was never started.
     pub(super) recovered: Option<Box<Recovered>>,
 }
 
 /// What can be wished of a unit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Wish {
     Event(Event),
-    Policy(Policy),
+    Policy(Arc<Policy>),
     /// To go on from what an earlier monitor left, or to start if there is nothing.
     Resume,
 }
 
 impl Wish {
     /// Whether it would bring the unit up.
-    pub(super) const fn brings_up(self) -> bool {
+    pub(super) const fn brings_up(&self) -> bool {
         matches!(
             self,
             Self::Resume
@@ -62,17 +62,17 @@ impl Wish {
         )
     }
 
-    pub(super) const fn happening(self, unit: UnitId) -> Happening {
+    pub(super) fn happening(&self, unit: UnitId) -> Happening {
         match self {
             Self::Event(_) | Self::Resume => Happening::Told(unit, self.event()),
-            Self::Policy(policy) => Happening::Amended(unit, policy),
+            Self::Policy(policy) => Happening::Amended(unit, Arc::clone(policy)),
         }
     }
 
     /// The event by which the driver reports that it has handled the wish.
-    pub(super) const fn event(self) -> Event {
+    pub(super) const fn event(&self) -> Event {
         match self {
-            Self::Event(event) => event,
+            Self::Event(event) => *event,
             Self::Policy(_) => Event::PolicyChanged,
             // Nothing was left: the reactor puts what was in the place of this wish.
             Self::Resume => Event::StartRequested,

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use monitor_core::{DecodeError, RunId, State};
 
@@ -16,12 +17,12 @@ use super::identity::{BootId, Identity};
 /// boot 7d1f7a3e-...
 /// state 01050100...
 /// process #3 pid=1234 start=5566 inode=78
-/// cgroup 910 /system/monitor-55-66-7
+/// cgroup 910 /system/monitor-55-66-7-8
 /// crc32 1c2b3a49
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    pub(super) unit: String,
+    pub(super) unit: Arc<str>,
     /// The boot in which it was written.
     pub(super) boot: BootId,
     pub(super) state: State,
@@ -147,7 +148,7 @@ fn fields(body: &str) -> Result<Record, JournalError> {
         let value = lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.map(str::to_owned)
     };
-    let unit = line("unit").ok_or(JournalError::Damaged)?;
+    let unit = line("unit").ok_or(JournalError::Damaged)?.into();
     let boot = line("boot").and_then(|boot| boot.parse().ok()).ok_or(JournalError::Damaged)?;
     let state = line("state").as_deref().and_then(unhex).ok_or(JournalError::Damaged)?;
     let state = State::from_bytes(&state).map_err(JournalError::State)?;
@@ -212,7 +213,7 @@ mod tests {
             let record = record(process);
             assert_eq!(read(&record.to_string()), Ok(record.clone()));
             if !process.is_empty() {
-                let cgroup = Some("7 /a b/monitor-1-2-3".parse().unwrap());
+                let cgroup = Some("7 /a b/monitor-1-2-3-4".parse().unwrap());
                 let record = Record { cgroup, ..record };
                 assert_eq!(read(&record.to_string()), Ok(record));
             }

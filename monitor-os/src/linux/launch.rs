@@ -13,6 +13,7 @@ use super::cgroup::Leaf;
 use super::command::Command;
 use super::launcher::{Brief, Launcher, arguments, read_failure};
 use super::process::Process;
+use super::run_name::RunName;
 use super::setup::Notified;
 use super::spawn::{SpawnError, put_down, spawn_file};
 use super::stdio::Stdio;
@@ -46,7 +47,7 @@ impl Launch {
         // The program's environment is kept from the helper: its loader would obey LD_PRELOAD.
         let mut setup = launcher.setup(command);
         setup.cgroup = given.leaf.map(Leaf::c_directory);
-        setup.mark = given.mark.map(Into::into);
+        setup.mark = given.mark;
         setup.notified = given.notified.clone();
         let beside = |fd| stdio.beside(fd).map_err(failed);
         let brief = beside(memory(&Brief::encode(command, &setup)).map_err(failed)?)?;
@@ -146,7 +147,7 @@ impl Launch {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Given<'a> {
     pub(super) leaf: Option<&'a Leaf>,
-    pub(super) mark: Option<&'a str>,
+    pub(super) mark: Option<RunName>,
     pub(super) notified: Option<Notified>,
 }
 

@@ -1,6 +1,7 @@
 //! The memory of one unit: its last record, and where it is kept.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use monitor_core::{RunId, State};
 
@@ -22,19 +23,19 @@ impl Memory {
     ///
     /// # Errors
     /// See [`StateError`]; the name is free.
-    pub(super) fn open(directory: &StateDir, unit: &str) -> Result<Self, StateError> {
-        directory.take_name(unit)?;
+    pub(super) fn open(directory: &StateDir, unit: Arc<str>) -> Result<Self, StateError> {
+        directory.take_name(&unit)?;
         let fresh = Record {
-            unit: unit.into(),
-            boot: directory.boot().clone(),
+            unit,
+            boot: directory.boot(),
             state: State::INITIAL,
             process: None,
             cgroup: None,
         };
         // Gives the name back if the reading fails.
         let mut memory = Self { directory: directory.clone(), record: fresh };
-        if let Some(record) = directory.read(unit)? {
-            memory.record = record;
+        if let Some(record) = directory.read(&memory.record.unit)? {
+            memory.record = Record { unit: Arc::clone(&memory.record.unit), ..record };
         }
         Ok(memory)
     }
@@ -74,7 +75,7 @@ impl Memory {
 
     fn write(&mut self) -> Result<(), StateError> {
         // What is written is written in this boot, whatever was read.
-        self.record.boot.clone_from(self.directory.boot());
+        self.record.boot = self.directory.boot();
         self.directory.write(&self.record)
     }
 }

@@ -50,7 +50,9 @@ mod reactor;
 mod ready;
 mod recovery;
 mod run;
+mod run_name;
 mod setup;
+mod shown;
 mod signals;
 mod spawn;
 mod state_dir;
@@ -92,3 +94,4 @@ pub use stop_signals::StopSignals;
 pub use supervisor::{
     Events, Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
 };
+pub use sys::give_back_memory;

@@ -15,6 +15,8 @@ use nix::sys::socket::{
 };
 use rustix::process::Pid;
 
+use super::run_name::RunName;
+
 /// A socket that receives datagrams with the number of their sender.
 #[derive(Debug)]
 pub(super) struct NotifySocket {
@@ -27,7 +29,7 @@ impl NotifySocket {
     ///
     /// # Errors
     /// No descriptor left, or somebody else has taken the name (`bind(2)`); nothing changed.
-    pub(super) fn of_run(run: &str) -> io::Result<Self> {
+    pub(super) fn of_run(run: RunName) -> io::Result<Self> {
         Self::bind(format!("{run}{SUFFIX}"))
     }
 
@@ -172,8 +174,8 @@ mod tests {
     use crate::linux::testing::is_readable;
 
     fn sent(bytes: &[u8]) -> Datagram {
-        let name = format!("monitor-test-{}", std::process::id());
-        let notify = NotifySocket::of_run(&name).unwrap();
+        let name = RunName::next().unwrap();
+        let notify = NotifySocket::of_run(name).unwrap();
         let address = SocketAddr::from_abstract_name(format!("{name}{SUFFIX}")).unwrap();
         UnixDatagram::unbound().unwrap().send_to_addr(bytes, &address).unwrap();
         let mut datagram = Datagram::new();

@@ -1,7 +1,8 @@
 //! Whether the kernel killed a process for want of memory, which looks like any other kill.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::process::Pid;
 
@@ -14,30 +15,47 @@ use super::cgroup::{Leaf, group_of_version_one, mount_of_version_one};
 /// the first version, whose group the run may share (facts, pitfall 53).
 #[derive(Debug)]
 pub(super) struct OomKills {
-    counter: PathBuf,
+    /// `None` if it is the run's own.
+    shared: Option<Arc<Path>>,
     before: u64,
 }
 
 impl OomKills {
-    /// Reads the counter for a process that was just made; `None` where there is none to be read.
-    pub(super) fn begin(pid: Pid, leaf: Option<&Leaf>) -> Option<Self> {
-        let own = leaf.map(|leaf| leaf.directory().join("memory.events"));
-        let shared = || {
-            let group = group_of_version_one(pid, "memory")?;
-            Some(mount_of_version_one("memory", &group)?.join("memory.oom_control"))
-        };
-        let counter = own.filter(|own| own.exists()).or_else(shared)?;
+    /// Reads the counter for a process that was just made; `None` where there is none to be read. `last` is the shared
+    /// one that was read last, since most runs have the same.
+    pub(super) fn begin(
+        pid: Pid,
+        leaf: Option<&Leaf>,
+        last: &mut Option<Arc<Path>>,
+    ) -> Option<Self> {
+        if let Some(before) = leaf.and_then(|leaf| count(&own(leaf))) {
+            return Some(Self { shared: None, before });
+        }
+        let group = group_of_version_one(pid, "memory")?;
+        let counter = mount_of_version_one("memory", &group)?.join("memory.oom_control");
         let before = count(&counter)?;
-        Some(Self { counter, before })
+        let shared = match last {
+            Some(last) if **last == *counter => last,
+            last => last.insert(counter.into()),
+        };
+        Some(Self { shared: Some(Arc::clone(shared)), before })
     }
 
     /// Whether there was such a kill since; `None` if the counter cannot be read any more.
-    pub(super) fn has_struck(&self) -> Option<bool> {
-        Some(count(&self.counter)? > self.before)
+    pub(super) fn has_struck(&self, leaf: Option<&Leaf>) -> Option<bool> {
+        let now = match &self.shared {
+            Some(shared) => count(shared)?,
+            None => count(&own(leaf?))?,
+        };
+        Some(now > self.before)
     }
 }
 
-fn count(counter: &PathBuf) -> Option<u64> {
+fn own(leaf: &Leaf) -> PathBuf {
+    leaf.directory().join("memory.events")
+}
+
+fn count(counter: &Path) -> Option<u64> {
     let text = fs::read_to_string(counter).ok()?;
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }

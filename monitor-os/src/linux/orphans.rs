@@ -15,6 +15,7 @@ use rustix::process::{
 
 use super::group::{has_ended, session_of};
 use super::process::{SignalError, continue_follows, named, send};
+use super::run_name::RunName;
 
 /// The right to all orphans of this process's descendants, and the duty to reap them.
 ///
@@ -111,7 +112,7 @@ pub(super) fn reap(pid: Pid) -> bool {
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Origin {
     /// The mark in its environment, which it may have thrown away.
-    mark: Option<Vec<u8>>,
+    mark: Option<RunName>,
     /// Its session, which it may have left.
     session: Option<i32>,
 }
@@ -122,21 +123,22 @@ impl Origin {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let mut variables = environment.split(|&byte| byte == 0);
         let mark = variables.find_map(|variable| variable.strip_prefix(MARK.as_bytes()));
+        let mark = mark.and_then(|mark| str::from_utf8(mark).ok()?.parse().ok());
         let stat = fs::read(format!("/proc/{pid}/stat")).ok();
-        Self { mark: mark.map(<[u8]>::to_vec), session: stat.as_deref().and_then(session_of) }
+        Self { mark, session: stat.as_deref().and_then(session_of) }
     }
 
     /// Whether it is of the run with this mark and this main process.
-    pub(super) fn is(&self, mark: Option<&str>, leader: Option<i32>) -> bool {
-        match (&self.mark, mark) {
-            (Some(own), Some(mark)) => own == mark.as_bytes(),
+    pub(super) fn is(&self, mark: Option<RunName>, leader: Option<i32>) -> bool {
+        match (self.mark, mark) {
+            (Some(own), Some(mark)) => own == mark,
             (None, _) | (_, None) => leader.is_some() && self.session == leader,
         }
     }
 }
 
 /// The variable that marks what a run starts.
-pub(super) fn mark(name: &str) -> Option<CString> {
+pub(super) fn mark(name: RunName) -> Option<CString> {
     CString::new(format!("{MARK}{name}")).ok()
 }
 
@@ -168,11 +170,11 @@ mod tests {
         let leader = process.pid().as_raw();
         let found = Origin::of(process.pid().to_pid());
         assert_eq!(found, Origin { mark: None, session: Some(leader) });
-        assert!(
-            found.is(Some("a"), Some(leader)) && !found.is(None, Some(1)) && !found.is(None, None)
-        );
-        let marked = Origin { mark: Some(b"a".to_vec()), session: Some(leader) };
-        assert!(marked.is(Some("a"), None) && !marked.is(Some("b"), Some(leader)));
+        let [own, other] = [(); 2].map(|()| RunName::next().unwrap());
+        assert!(found.is(Some(own), Some(leader)));
+        assert!(!found.is(None, Some(1)) && !found.is(None, None));
+        let marked = Origin { mark: Some(own), session: Some(leader) };
+        assert!(marked.is(Some(own), None) && !marked.is(Some(other), Some(leader)));
         process.stop_group(9).unwrap();
         finish(process);
     }

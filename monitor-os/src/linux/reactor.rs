@@ -6,6 +6,7 @@ mod listening;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::adopted::Fate;
 use super::caps::Caps;
-use super::cgroup::{Cgroups, Leaf, name_of_run};
+use super::cgroup::{Cgroups, Leaf};
 use super::clock::now;
 use super::containment::{Contain, Containment};
 use super::epoll::{Epoll, Trigger};
@@ -34,10 +35,11 @@ use super::orphans::{self, Origin, Orphan, Orphans};
 use super::output::thread::LogNews;
 use super::process::{Ended, SignalError};
 use super::run::{self, Progress, Run};
+use super::run_name::RunName;
 use super::setup::{self, Notified, Stage};
 use super::spawn::{SpawnError, spawn};
 use super::state_dir::StateError;
-use super::status::{Notice, StopResult};
+use super::status::{Notice, Status, StopResult, nothing_said};
 use super::stdio::{Logs, Stdio, Streams};
 use super::timer::Timer;
 use super::unit::{Unit, is_going_on};
@@ -53,7 +55,7 @@ pub(super) struct LinuxKernel {
     launcher: Option<Launcher>,
     caps: Caps,
     /// `None` where a run cannot have one.
-    cgroups: Option<Cgroups>,
+    cgroups: Option<Arc<Cgroups>>,
     /// `None` if this process is not their parent.
     orphans: Option<Orphans>,
     epoll: Epoll,
@@ -65,11 +67,13 @@ pub(super) struct LinuxKernel {
     units: BTreeMap<UnitId, Box<Unit>>,
     /// Who wants to hear of all units.
     listeners: Vec<mpsc::UnboundedSender<Notice>>,
-    /// The runs that are not released, by their keys in the epoll. A key is never used again.
-    runs: BTreeMap<u64, Run>,
+    /// The runs that are not released, boxed as the units are, by their keys in the epoll. A key is never used again.
+    runs: BTreeMap<u64, Box<Run>>,
     /// The health checks, by the keys of their runs.
     checks: BTreeMap<u64, Check>,
     next_key: u64,
+    /// The counter of kills for want of memory that was read last.
+    last_counter: Option<Arc<Path>>,
     /// When to look again at what no descriptor tells of, with the keys.
     polls: BTreeSet<(Moment, u64)>,
     logs: Logs,
@@ -134,7 +138,7 @@ impl LinuxKernel {
         }
         // Nobody else can be told to enter one before its program runs.
         let cgroups = launcher.as_ref().filter(|_| caps.cgroup).and_then(|_| Cgroups::find());
-        cgroups.iter().for_each(Cgroups::sweep);
+        cgroups.iter().for_each(|cgroups| cgroups.sweep());
         Ok(Self {
             launcher,
             caps,
@@ -151,6 +155,7 @@ impl LinuxKernel {
             runs: BTreeMap::new(),
             checks: BTreeMap::new(),
             next_key: ORPHANS_KEY + 1,
+            last_counter: None,
             polls: BTreeSet::new(),
             queue: VecDeque::new(),
             wished: None,
@@ -236,8 +241,8 @@ impl LinuxKernel {
     fn take(&mut self, message: Message) {
         match message {
             Message::Join(joining) => {
-                let (unit, policy) = (joining.unit, joining.policy);
-                let state = joining.status.borrow().state;
+                let (unit, policy) = (joining.unit, Arc::clone(&joining.policy));
+                let state = joining.shown.ask(Status::state);
                 self.units.insert(unit, Box::new(Unit::new(joining)));
                 self.enqueue(Happening::Joined(unit, policy, state));
             }
@@ -259,7 +264,7 @@ impl LinuxKernel {
             }
             Message::Listen { unit, listener } => {
                 if let Some(unit) = self.units.get_mut(&unit) {
-                    unit.listeners.push(listener);
+                    unit.take_listener(listener);
                 }
             }
             Message::ListenToAll { listener } => self.listeners.push(listener),
@@ -291,14 +296,14 @@ impl LinuxKernel {
             let key = self.next_key;
             self.next_key += 1;
             found.run = Some(key);
-            found.facts.pid = left.pid;
+            found.facts().pid = left.pid;
             // Its orphans, if it had any, went to another.
             let held = if left.leaf.is_some() { Containment::Cgroup } else { Containment::Group };
-            found.facts.containment = Some(held);
+            found.facts().containment = Some(held);
             if let Err(error) = self.logs.go_on(unit, found, run) {
                 telemetry::not_captured(&error);
             }
-            let mut run = Run::new(unit, run, left.progress, left.leaf);
+            let mut run = Box::new(Run::new(unit, run, left.progress, left.leaf));
             let main = run.main();
             run.hearing = main.and_then(|main| Hearing::go_on(&found.command, main).into_some());
             self.watch(key, run);
@@ -307,7 +312,7 @@ impl LinuxKernel {
     }
 
     /// Begins to watch a run.
-    fn watch(&mut self, key: u64, mut run: Run) {
+    fn watch(&mut self, key: u64, mut run: Box<Run>) {
         let watched = match &run.progress {
             Progress::Launching(launch) => self
                 .epoll
@@ -334,7 +339,7 @@ impl LinuxKernel {
     }
 
     /// Puts a run back until there is news of it.
-    fn rest(&mut self, key: u64, run: Run) {
+    fn rest(&mut self, key: u64, run: Box<Run>) {
         if run.watched {
             self.runs.insert(key, run);
         } else {
@@ -373,13 +378,13 @@ impl LinuxKernel {
                     self.runs.insert(key, run);
                     let failure = error.failure();
                     if let Some(unit) = self.units.get_mut(&unit) {
-                        unit.facts.pid = None;
-                        unit.facts.start_error = Some(Arc::new(error));
+                        unit.facts().pid = None;
+                        unit.facts().start_error = Some(Arc::new(error));
                     }
                     self.enqueue(Happening::Told(unit, Event::StartFailed { run: id, failure }));
                 }
                 Launched::NotYet(launch) => {
-                    run.progress = Progress::Launching(launch);
+                    run.progress = Progress::Launching(Box::new(launch));
                     self.rest(key, run);
                 }
             },
@@ -444,7 +449,7 @@ impl LinuxKernel {
             Err(error) => return telemetry::orphans_unseen(&error),
         };
         let number = |pid: Pid| pid.as_raw_nonzero().get();
-        let runs = self.runs.values().filter_map(Run::process);
+        let runs = self.runs.values().filter_map(|run| run.process());
         let mains = runs.map(|process| process.pid().to_pid());
         let own: BTreeSet<_> =
             mains.chain(self.checks.values().filter_map(Check::process)).map(number).collect();
@@ -458,7 +463,7 @@ impl LinuxKernel {
             let origin = Origin::of(pid);
             // The newest first, since an older one may have had a session of the same number.
             let mut runs = self.runs.values_mut().rev().filter(|run| run.leaf.is_none());
-            if let Some(run) = runs.find(|run| origin.is(run.mark.as_deref(), run.leader)) {
+            if let Some(run) = runs.find(|run| origin.is(run.name(), run.leader)) {
                 match Orphan::hold(pid) {
                     Ok(orphan) => run.orphans.push(orphan),
                     Err(errno) => telemetry::orphans_unseen(&errno.into()),
@@ -468,7 +473,7 @@ impl LinuxKernel {
     }
 
     /// Takes a released run as far as it goes, and keeps watching it if that is not far enough.
-    fn bring_down(&mut self, key: u64, run: Run) -> Brought {
+    fn bring_down(&mut self, key: u64, run: Box<Run>) -> Brought {
         let (unit, id) = (run.unit, run.id);
         let (left, ended) = run.bring_down();
         if let Some(ended) = ended {
@@ -511,7 +516,7 @@ impl LinuxKernel {
             return Brought::Down;
         }
         let at = self.observed.max(now()).after(DRAIN_LIMIT);
-        let mut run = Run::new(unit, id, Progress::Draining, None);
+        let mut run = Box::new(Run::new(unit, id, Progress::Draining, None));
         run.poll = Some(at);
         self.polls.insert((at, key));
         self.runs.insert(key, run);
@@ -536,15 +541,15 @@ impl LinuxKernel {
 
     fn is_draining(&self, key: u64) -> bool {
         let drains = |run: &Run| run.untold.is_some() || matches!(run.progress, Progress::Draining);
-        self.runs.get(&key).is_some_and(drains)
+        self.runs.get(&key).is_some_and(|run| drains(run))
     }
 
     /// Tells the machine of the end of a run's main process, and before that what it has said until then.
-    fn end(&mut self, key: u64, run: Run, ended: Ended) {
+    fn end(&mut self, key: u64, run: Box<Run>, ended: Ended) {
         let (unit, id) = (run.unit, run.id);
         self.note_end(unit, id, ended);
         if let Some(unit) = self.units.get_mut(&unit) {
-            unit.facts.oom_killed = run.was_oom_killed(ended);
+            unit.facts().oom_killed = run.was_oom_killed(ended);
         }
         self.runs.insert(key, run);
         self.listen(key);
@@ -577,12 +582,12 @@ impl LinuxKernel {
 
     fn note_end(&mut self, unit: UnitId, run: RunId, ended: Ended) {
         if let Some(unit) = self.units.get_mut(&unit) {
-            unit.facts.ended = Some((run, ended));
+            unit.facts().ended = Some((run, ended));
         }
     }
 
     /// Puts a run back and looks at it again after a pause.
-    fn keep(&mut self, key: u64, mut run: Run) {
+    fn keep(&mut self, key: u64, mut run: Box<Run>) {
         let at = self.observed.max(now()).after(run.next_pause());
         run.poll = Some(at);
         self.polls.insert((at, key));
@@ -590,7 +595,7 @@ impl LinuxKernel {
     }
 
     /// Takes a run out, with its timer.
-    fn take_run(&mut self, key: u64) -> Option<Run> {
+    fn take_run(&mut self, key: u64) -> Option<Box<Run>> {
         let mut run = self.runs.remove(&key)?;
         if let Some(at) = run.poll.take() {
             self.polls.remove(&(at, key));
@@ -612,7 +617,7 @@ impl LinuxKernel {
         if let Some(mut run) = self.take_run(key) {
             let survivors = run.give_up();
             if let Some(unit) = self.units.get_mut(&unit) {
-                unit.facts.survivors = survivors.into();
+                unit.facts().survivors = survivors.into();
             }
             match run.progress {
                 Progress::Reaping(_) => self.keep(key, run),
@@ -693,25 +698,24 @@ impl Kernel for LinuxKernel {
             return Spawned::Failed(StartFailure::Permanent);
         };
         found.killed = false;
-        found.facts.survivors = Arc::default();
-        found.facts.said = Arc::default();
-        found.facts.health = None;
+        let facts = found.facts();
+        facts.survivors = Arc::default();
+        facts.said = nothing_said();
+        facts.health = None;
         // Without one there is no control group, and orphans are known by their session.
-        let name = name_of_run().ok();
-        let cgroups = self.cgroups.as_ref().zip(name.as_deref());
-        let mark = name.as_deref().filter(|_| self.orphans.is_some());
+        let name = RunName::next().ok();
+        let cgroups = self.cgroups.as_ref().zip(name);
         let launcher = self.launcher.as_ref();
         let began = self.logs.prepare(unit, found, run).and_then(|mut stdio| {
             let leaf = make_leaf(cgroups, found.command.contain(), self.caps)?;
             // Only a helper can give a program what it is told by.
             let watchdog = found.watchdog().filter(|_| launcher.is_some());
-            let name = name.as_deref();
             let hearing = Hearing::begin(&found.command, watchdog.is_some(), name, &mut stdio)?;
             let notified = hearing
                 .socket
                 .as_ref()
                 .map(|socket| Notified { address: socket.address(), watchdog });
-            let given = Given { leaf: leaf.as_ref(), mark, notified };
+            let given = Given { leaf: leaf.as_ref(), mark: name, notified };
             let progress = begin(launcher, run, found, &stdio, &given, self.caps)?;
             Ok((progress, leaf, hearing))
         });
@@ -720,26 +724,28 @@ impl Kernel for LinuxKernel {
                 let key = self.next_key;
                 self.next_key += 1;
                 found.run = Some(key);
-                found.facts.start_error = None;
-                found.facts.containment = Some(match (&leaf, &self.orphans) {
+                found.facts().start_error = None;
+                found.facts().containment = Some(match (&leaf, &self.orphans) {
                     (Some(_), _) => Containment::Cgroup,
                     (None, Some(_)) => Containment::GroupAndOrphans,
                     (None, None) => Containment::Group,
                 });
-                let mut run = Run::new(unit, run, progress, leaf);
-                run.mark = name.filter(|_| self.orphans.is_some());
+                let mut run = Box::new(Run::new(unit, run, progress, leaf));
+                run.mark = name.filter(|_| run.leaf.is_none()).map(Box::new);
                 run.hearing = hearing.into_some();
-                run.oom = run
-                    .process()
-                    .and_then(|process| OomKills::begin(process.pid().to_pid(), run.leaf.as_ref()));
-                found.facts.pid = run.process().and_then(|p| u32::try_from(p.pid().as_raw()).ok());
+                let last = &mut self.last_counter;
+                run.oom = run.process().and_then(|process| {
+                    OomKills::begin(process.pid().to_pid(), run.leaf.as_ref(), last)
+                });
+                found.facts().pid =
+                    run.process().and_then(|p| u32::try_from(p.pid().as_raw()).ok());
                 let pending = matches!(run.progress, Progress::Launching(_));
                 self.watch(key, run);
                 if pending { Spawned::Pending } else { Spawned::Started }
             }
             Err(error) => {
                 let failure = error.failure();
-                found.facts.start_error = Some(Arc::new(error));
+                found.facts().start_error = Some(Arc::new(error));
                 Spawned::Failed(failure)
             }
         }
@@ -774,7 +780,7 @@ impl Kernel for LinuxKernel {
                     found.untold = None;
                     self.note_end(unit, run, ended);
                     if let Some(unit) = self.units.get_mut(&unit) {
-                        unit.facts.oom_killed = oom_killed;
+                        unit.facts().oom_killed = oom_killed;
                     }
                     Signalled::Gone(ended.into())
                 }
@@ -810,7 +816,7 @@ impl Kernel for LinuxKernel {
         // The zombie leader pins the number of the group, unless somebody else has reaped it.
         let sent = signal.map(|signal| entry.signal(signal, Scope::Group));
         if let Some(unit) = self.units.get_mut(&unit) {
-            unit.facts.pid = None;
+            unit.facts().pid = None;
             unit.killed = entry.killed.is_some();
         }
         if let Some(channels) = self.units.get(&unit).and_then(|unit| unit.channels.as_ref()) {
@@ -916,12 +922,12 @@ fn begin(
         return Err(launch::unrecorded(&unit.command, errno));
     }
     launch.go();
-    Ok(Progress::Launching(launch))
+    Ok(Progress::Launching(Box::new(launch)))
 }
 
 /// Makes the control group of a run; `None` where it does without.
 fn make_leaf(
-    cgroups: Option<(&Cgroups, &str)>,
+    cgroups: Option<(&Arc<Cgroups>, RunName)>,
     contain: Contain,
     caps: Caps,
 ) -> Result<Option<Leaf>, SpawnError> {

@@ -58,7 +58,7 @@ pub fn remembered(directory: &Path) -> Result<Vec<Remembered>, StateError> {
         let held = held
             .map_err(|source| StateError::Leftover { pid: number.unwrap_or_default(), source })?;
         let pid = number.filter(|_| held.is_some_and(|held| !has_ended(&held)));
-        Ok(Remembered { unit: record.unit, state, pid })
+        Ok(Remembered { unit: record.unit.to_string(), state, pid })
     });
     records.collect()
 }
@@ -100,7 +100,7 @@ pub(super) fn recover(
         return Ok(None);
     }
     let mut recovered = Recovered { state: record.state, run, found: Found::Gone, left: None };
-    if record.boot != *state.boot() {
+    if record.boot != state.boot() {
         recovered.found = Found::Rebooted;
         return Ok(Some(recovered));
     }
@@ -160,7 +160,7 @@ fn seek(
     let mut adopted = Adopted::new(pid, pidfd.try_clone()?, caps)?;
     if lives && on_crash == OnCrash::Adopt {
         let number = u32::try_from(pid.as_raw()).ok();
-        let progress = Progress::Adopted(adopted);
+        let progress = Progress::Adopted(Box::new(adopted));
         return Ok((Found::Alive, Some(Left { progress, leaf, pid: number })));
     }
     if on_crash == OnCrash::Kill {
@@ -257,7 +257,7 @@ mod tests {
             };
             let state = events.iter().fold(State::INITIAL, step);
             let identity = Identity::of(process.pid(), process, Caps::probe()).unwrap();
-            let boot = self.state.boot().clone();
+            let boot = self.state.boot();
             Record {
                 unit: "x".into(),
                 boot,

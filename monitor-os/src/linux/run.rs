@@ -14,6 +14,7 @@ use super::launch::Launch;
 use super::oom::OomKills;
 use super::orphans::Orphan;
 use super::process::{Ended, Process, SignalError};
+use super::run_name::RunName;
 use crate::kernel::{Moment, UnitId};
 use crate::telemetry;
 
@@ -28,8 +29,8 @@ pub(super) struct Run {
     pub(super) progress: Progress,
     /// The control group that holds it, if it has one.
     pub(super) leaf: Option<Leaf>,
-    /// The name by which what it starts is marked.
-    pub(super) mark: Option<String>,
+    /// The name by which what it starts is marked, if it has no control group, which bears the name.
+    pub(super) mark: Option<Box<RunName>>,
     /// The number of its main process, also when that is reaped.
     pub(super) leader: Option<i32>,
     /// By what it is heard, if it is.
@@ -58,7 +59,7 @@ pub(super) struct Run {
 #[derive(Debug)]
 pub(super) enum Progress {
     /// The helper runs, and is not the program.
-    Launching(Launch),
+    Launching(Box<Launch>),
     /// The process lives, as far as is known.
     Live(Process),
     /// Its end was reported, and its zombie pins the numbers.
@@ -74,18 +75,13 @@ pub(super) enum Progress {
     /// Nothing of it is left, and what it printed is read to its end.
     Draining,
     /// The process of an earlier monitor lives, as far as is known.
-    Adopted(Adopted),
+    Adopted(Box<Adopted>),
     /// The process of an earlier monitor has ended, which was reported.
     Departed(Remainder),
 }
 
 impl Run {
-    pub(super) const fn new(
-        unit: UnitId,
-        id: RunId,
-        progress: Progress,
-        leaf: Option<Leaf>,
-    ) -> Self {
+    pub(super) fn new(unit: UnitId, id: RunId, progress: Progress, leaf: Option<Leaf>) -> Self {
         let leader = match &progress {
             Progress::Launching(launch) => Some(launch.process().pid().as_raw()),
             Progress::Live(process) => Some(process.pid().as_raw()),
@@ -116,6 +112,12 @@ impl Run {
             poll: None,
             pause: PAUSE_MIN,
         }
+    }
+
+    /// The name by which what it starts is marked.
+    pub(super) fn name(&self) -> Option<RunName> {
+        let marked = || self.mark.as_deref().copied();
+        self.leaf.as_ref().map(Leaf::run).or_else(marked)
     }
 
     /// The process, if it was not reaped.
@@ -222,7 +224,7 @@ impl Run {
     /// Takes a released run as far towards its end as it goes; `None` if nothing of it is left.
     ///
     /// Also returns how the process ended, if it was reaped by this call.
-    pub(super) fn bring_down(mut self) -> (Option<Self>, Option<Ended>) {
+    pub(super) fn bring_down(mut self: Box<Self>) -> (Option<Box<Self>>, Option<Ended>) {
         let mut ended = None;
         let mut leaf = self.leaf.take();
         let progress = match self.progress {
@@ -303,7 +305,7 @@ impl Run {
         if signal != Signal::KILL.number() {
             return Some(false);
         }
-        let struck = self.oom.as_ref()?.has_struck()?;
+        let struck = self.oom.as_ref()?.has_struck(self.leaf.as_ref())?;
         // Of two kills it cannot be said which was first.
         if struck && self.killed.is_some() { None } else { Some(struck) }
     }

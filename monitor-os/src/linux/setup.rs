@@ -18,6 +18,7 @@ use super::account::{Account, Credentials};
 use super::environment::{Environment, put, remove, variable};
 use super::limit::Limit;
 use super::orphans;
+use super::run_name::RunName;
 use super::spawn::SpawnError;
 
 /// What only the child itself can set, between its making and the program.
@@ -26,7 +27,7 @@ pub(super) struct Setup {
     /// The directory of the control group to enter.
     pub(super) cgroup: Option<CString>,
     /// The name of the run, by which what it starts is recognised.
-    pub(super) mark: Option<String>,
+    pub(super) mark: Option<RunName>,
     pub(super) notified: Option<Notified>,
     pub(super) oom_score: Option<i16>,
     pub(super) nice: Option<i8>,
@@ -83,7 +84,7 @@ impl Setup {
             put(&mut inherited, variable);
         }
         let mut variables = environment.resolve(inherited)?;
-        if let Some(mark) = self.mark.as_deref().and_then(orphans::mark) {
+        if let Some(mark) = self.mark.and_then(orphans::mark) {
             put(&mut variables, mark);
         }
         if let Some(notified) = &self.notified {

@@ -37,7 +37,7 @@ struct Held {
     /// Whether a file may be lost with the power unless it is synced.
     on_disk: bool,
     /// The units that are remembered here by this process.
-    names: Mutex<BTreeSet<String>>,
+    names: Mutex<BTreeSet<Arc<str>>>,
     /// Keeps the lock.
     lock: File,
 }
@@ -106,12 +106,12 @@ impl StateDir {
     }
 
     /// Takes the name of a unit, of which there is one at a time.
-    pub(super) fn take_name(&self, unit: &str) -> Result<(), StateError> {
+    pub(super) fn take_name(&self, unit: &Arc<str>) -> Result<(), StateError> {
         self.journal_of(unit)?;
-        if self.names().insert(unit.into()) {
+        if self.names().insert(Arc::clone(unit)) {
             Ok(())
         } else {
-            Err(StateError::Taken { name: unit.into() })
+            Err(StateError::Taken { name: unit.to_string() })
         }
     }
 
@@ -119,13 +119,13 @@ impl StateDir {
         self.names().remove(unit);
     }
 
-    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
         // A panic elsewhere leaves the set whole.
         self.held.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn boot(&self) -> &BootId {
-        &self.held.boot
+    pub(super) fn boot(&self) -> BootId {
+        self.held.boot
     }
 
     /// Reads what is remembered of a unit; `None` if nothing is.
@@ -201,7 +201,7 @@ fn read_journal(path: PathBuf, unit: &str) -> Result<Option<Record>, StateError>
     }
     let text = str::from_utf8(&bytes).map_err(|_| JournalError::Foreign);
     let record = text.and_then(str::parse::<Record>).and_then(|record| {
-        if record.unit == unit { Ok(record) } else { Err(JournalError::OtherUnit) }
+        if *record.unit == *unit { Ok(record) } else { Err(JournalError::OtherUnit) }
     });
     record.map(Some).map_err(|error| StateError::Journal { path, error })
 }
@@ -381,7 +381,7 @@ mod tests {
     fn record(state: &StateDir, unit: &str) -> Record {
         Record {
             unit: unit.into(),
-            boot: state.boot().clone(),
+            boot: state.boot(),
             state: State::INITIAL,
             process: None,
             cgroup: None,

@@ -1,6 +1,6 @@
 //! What the handles show of a unit.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use monitor_core::{
     Event, Exit, Explanation, Lifecycle, Millis, Phase, Policy, RunId, Signal, State, Step,
@@ -18,7 +18,7 @@ use crate::kernel::{Moment, Report, UnitId};
 #[derive(Clone, Debug)]
 pub struct Status {
     pub(super) state: State,
-    pub(super) policy: Policy,
+    pub(super) policy: Arc<Policy>,
     pub(super) facts: Facts,
     pub(super) since: Moment,
     pub(super) deadlines: Deadlines,
@@ -88,14 +88,20 @@ impl Facts {
             oom_killed: None,
             containment: None,
             survivors: Arc::default(),
-            said: Arc::default(),
+            said: nothing_said(),
             health: None,
         }
     }
 }
 
+/// What most programs say, which takes no memory.
+pub(super) fn nothing_said() -> Arc<Said> {
+    static NOTHING: LazyLock<Arc<Said>> = LazyLock::new(Arc::default);
+    Arc::clone(&NOTHING)
+}
+
 impl Status {
-    pub(super) fn new(state: State, policy: Policy, since: Moment) -> Self {
+    pub(super) fn new(state: State, policy: Arc<Policy>, since: Moment) -> Self {
         Self {
             state,
             policy,
@@ -121,13 +127,13 @@ impl Status {
 
     /// The policy in force.
     #[must_use]
-    pub const fn policy(&self) -> &Policy {
+    pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
     /// Why it is as it is and what comes next; prints as one sentence.
     #[must_use]
-    pub const fn explain(&self) -> Explanation {
+    pub fn explain(&self) -> Explanation {
         self.policy.explain(self.state)
     }
 

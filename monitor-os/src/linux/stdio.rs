@@ -131,10 +131,23 @@ impl Logs {
         unit: &mut Unit,
         run: RunId,
     ) -> Result<Stdio, SpawnError> {
-        let Some(streams) = unit.command.streams().cloned() else {
+        let mut channels = unit.channels.take().unwrap_or_default();
+        let stdio = self.fill(id, unit, &mut channels, run);
+        // Most units have nothing to keep.
+        unit.channels = channels.into_some();
+        stdio
+    }
+
+    fn fill(
+        &mut self,
+        id: UnitId,
+        unit: &Unit,
+        channels: &mut Channels,
+        run: RunId,
+    ) -> Result<Stdio, SpawnError> {
+        let Some(streams) = unit.command.streams() else {
             return Ok(Stdio::default());
         };
-        let channels = unit.channels.get_or_insert_default();
         let fifo = |stream| unit.memory.as_ref().map(|memory| memory.fifo(stream));
         let stdio = if let Some(terminal) = &streams.terminal {
             let failed = failed_at("/dev/ptmx");
@@ -194,10 +207,7 @@ impl Logs {
             return Ok(());
         };
         let wanted = unit.command.streams();
-        let channels = unit.channels.get_or_insert_default();
-        for (stream, place) in
-            [(Stream::Stdout, &mut channels.output), (Stream::Stderr, &mut channels.error)]
-        {
+        for stream in [Stream::Stdout, Stream::Stderr] {
             let path = memory.fifo(stream);
             if !path.exists() {
                 continue;
@@ -215,7 +225,11 @@ impl Logs {
                 named(&path, |source| thread.attach(source, capture.unwrap_or_default(), stream));
             let channel = channel.map_err(&failed)?;
             thread.begin(channel.id, id, run);
-            *place = Some(channel);
+            let channels = unit.channels.get_or_insert_default();
+            match stream {
+                Stream::Stdout => channels.output = Some(channel),
+                Stream::Stderr => channels.error = Some(channel),
+            }
         }
         Ok(())
     }
@@ -318,6 +332,11 @@ impl Streams {
 }
 
 impl Channels {
+    fn into_some(self: Box<Self>) -> Option<Box<Self>> {
+        let Self { output, error, feed } = &*self;
+        (output.is_some() || error.is_some() || feed.is_some()).then_some(self)
+    }
+
     fn ids(&self) -> impl Iterator<Item = StreamId> {
         self.output.iter().chain(&self.error).map(|channel| channel.id)
     }

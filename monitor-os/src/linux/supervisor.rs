@@ -22,6 +22,7 @@ use super::memory::Memory;
 use super::orphans::Orphans;
 use super::reactor::LinuxKernel;
 use super::recovery::{OnCrash, Recovered, recover};
+use super::shown::{Showing, Shown};
 use super::signals::{ChildrenUnwaitable, ensure_children_waitable};
 use super::state_dir::{StateDir, StateError};
 use super::status::{Notice, Status, StopResult};
@@ -142,10 +143,16 @@ impl Supervisor {
 
     /// Adds a unit: a command that is supervised by a policy, and that nobody has started yet.
     ///
-    /// It is there until the supervisor ends. The name is for people; two units may have the same.
+    /// It is there until the supervisor ends. The name is for people; two units may have the same. A policy that many
+    /// have in common can be given as one `Arc`.
     #[must_use = "the unit is started by its handle"]
-    pub fn add(&self, name: impl Into<Arc<str>>, command: Command, policy: Policy) -> Unit {
-        self.join(name.into(), command, policy, None, None)
+    pub fn add(
+        &self,
+        name: impl Into<Arc<str>>,
+        command: Command,
+        policy: impl Into<Arc<Policy>>,
+    ) -> Unit {
+        self.join(name.into(), command, policy.into(), None, None)
     }
 
     /// Adds a unit that is remembered in a state directory, and finds what an earlier monitor left of it.
@@ -164,15 +171,15 @@ impl Supervisor {
         on_crash: OnCrash,
         name: impl Into<Arc<str>>,
         command: Command,
-        policy: Policy,
+        policy: impl Into<Arc<Policy>>,
     ) -> Result<Unit, StateError> {
         if !self.thread.has_launcher {
             return Err(StateError::NoLauncher);
         }
         let name = name.into();
-        let memory = Memory::open(state, &name)?;
+        let memory = Memory::open(state, Arc::clone(&name))?;
         let recovered = recover(state, memory.record(), on_crash, self.thread.caps)?;
-        Ok(self.join(name, command, policy, Some(memory), recovered))
+        Ok(self.join(name, command, policy.into(), Some(memory), recovered))
     }
 
     /// Everything that happens to any of its units from now on, those that are added later included, in order
@@ -190,7 +197,7 @@ impl Supervisor {
         &self,
         name: Arc<str>,
         command: Command,
-        policy: Policy,
+        policy: Arc<Policy>,
         memory: Option<Memory>,
         recovered: Option<Recovered>,
     ) -> Unit {
@@ -199,18 +206,18 @@ impl Supervisor {
         *next = next.wrapping_add(1);
         drop(next);
         let state = recovered.as_ref().map_or(State::INITIAL, |recovered| recovered.state);
-        let (status, shown) = watch::channel(Status::new(state, policy, now()));
+        let status = Status::new(state, Arc::clone(&policy), now());
+        let shown = Arc::new(Shown::new(name, status));
         let port = Arc::clone(&self.thread.port);
         port.send(Message::Join(Joining {
             unit: id,
-            name: Arc::clone(&name),
             command,
             policy,
-            status,
+            shown: Showing::new(Arc::clone(&shown)),
             memory: memory.map(Box::new),
             recovered: recovered.map(Box::new),
         }));
-        Unit { shared: Arc::new(Shared { id, name, port, status: shown, wishes: Mutex::new(0) }) }
+        Unit { id, port, shown }
     }
 
     /// Brings all units down as their policies say, and completes when the thread has nothing to do any
@@ -321,30 +328,22 @@ impl std::error::Error for SupervisorError {
 /// backoff, a start during a stop follows the stop.
 #[derive(Clone, Debug)]
 pub struct Unit {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
     id: UnitId,
-    name: Arc<str>,
     port: Arc<Port>,
-    status: watch::Receiver<Status>,
-    /// How many wishes were sent. Locked while sending, so that they are heard in the order of counting.
-    wishes: Mutex<u64>,
+    shown: Arc<Shown>,
 }
 
 impl Unit {
     /// Its number among the units of its supervisor.
     #[must_use]
-    pub fn id(&self) -> UnitId {
-        self.shared.id
+    pub const fn id(&self) -> UnitId {
+        self.id
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.shared.name
+        &self.shown.name
     }
 
     /// Wishes it up. Forgets earlier failures, unless it is up already.
@@ -398,14 +397,14 @@ impl Unit {
     }
 
     /// Puts another policy in force, from the next decision on.
-    pub fn set_policy(&self, policy: Policy) {
-        self.wish(Wish::Policy(policy), None);
+    pub fn set_policy(&self, policy: impl Into<Arc<Policy>>) {
+        self.wish(Wish::Policy(policy.into()), None);
     }
 
     /// Gives it another command, from its next run on. What runs goes on as it is.
     pub fn set_command(&self, command: Command) {
         let command = Box::new(command);
-        self.shared.port.send(Message::Command { unit: self.shared.id, command });
+        self.port.send(Message::Command { unit: self.id, command });
     }
 
     /// Wishes earlier failures forgotten: the growth of the delay, the retries used, the starts counted.
@@ -454,7 +453,7 @@ impl Unit {
     /// How it is. A wish that was just made may not show yet; [`Unit::wait_until`] waits for that too.
     #[must_use]
     pub fn state(&self) -> Status {
-        self.shared.status.borrow().clone()
+        self.shown.status()
     }
 
     /// Waits until all wishes made so far by any clone of this handle were heard, and `condition` holds.
@@ -471,14 +470,11 @@ impl Unit {
     where
         C: FnMut(&Status) -> bool + Send,
     {
-        let wishes = *locked(&self.shared.wishes);
-        let mut status = self.shared.status.clone();
+        let wishes = *locked(&self.shown.wishes);
+        let shown = Arc::clone(&self.shown);
         async move {
-            let met = status
-                .wait_for(|status| status.wishes >= wishes && condition(status))
-                .await
-                .map(|status| status.clone());
-            met.map_err(|_| SupervisorGone { last: Box::new(status.borrow().clone()) })
+            let met = shown.wait_for(|status| status.wishes >= wishes && condition(status)).await;
+            met.map_err(|last| SupervisorGone { last: Box::new(last) })
         }
     }
 
@@ -488,7 +484,7 @@ impl Unit {
     #[must_use]
     pub fn events(&self) -> Events {
         let (listener, notices) = unbounded::unbounded_channel();
-        self.shared.port.send(Message::Listen { unit: self.shared.id, listener });
+        self.port.send(Message::Listen { unit: self.id, listener });
         Events { notices }
     }
 
@@ -497,9 +493,9 @@ impl Unit {
     }
 
     fn wish(&self, wish: Wish, reply: Option<oneshot::Sender<StopResult>>) {
-        let mut wishes = locked(&self.shared.wishes);
+        let mut wishes = locked(&self.shown.wishes);
         *wishes += 1;
-        self.shared.port.send(Message::Wish { unit: self.shared.id, wish, reply });
+        self.port.send(Message::Wish { unit: self.id, wish, reply });
     }
 }
 

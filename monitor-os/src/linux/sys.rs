@@ -1,5 +1,8 @@
-//! The two things that no safe interface offers. The only unsafe code of this crate.
-#![expect(unsafe_code, reason = "one ioctl and one signal disposition have no safe interface")]
+//! The three things that no safe interface offers. The only unsafe code of this crate.
+#![expect(
+    unsafe_code,
+    reason = "an ioctl, a signal disposition and the allocator have no safe interface"
+)]
 
 use std::os::fd::AsFd;
 
@@ -31,6 +34,19 @@ pub(super) fn restore_sigpipe() {
     // SAFETY: the default disposition runs no code of ours, and none was registered before.
     let restored = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
     debug_assert!(restored.is_ok(), "SIGPIPE is a signal whose disposition may be set");
+}
+
+/// Gives memory back to the system that this process has had and freed, such as after reading a large file; the
+/// allocator would keep it. Does nothing where the C library is not glibc.
+///
+/// # Source
+/// `malloc_trim(3)`.
+pub fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes any number, locks what it looks at, and touches free memory only.
+    unsafe {
+        nix::libc::malloc_trim(0);
+    }
 }
 
 /// `struct pidfd_info` as of its first version, which every later kernel fills as well.

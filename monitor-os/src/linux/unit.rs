@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use monitor_core::{Event, Millis, Phase, Remains, RunId, SaveRule, State};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::command::Command;
+use super::hearing::Said;
 use super::inbox::Joining;
 use super::memory::Memory;
 use super::recovery::Recovered;
+use super::shown::Showing;
 use super::status::{Facts, Notice, Status, StopResult};
 use super::stdio::Channels;
 use crate::kernel::Report;
@@ -17,7 +19,6 @@ use crate::telemetry;
 /// The kernel's side of a unit: what it runs, what is known of it, and who wants to hear of it.
 #[derive(Debug)]
 pub(super) struct Unit {
-    name: Arc<str>,
     pub(super) command: Command,
     pub(super) memory: Option<Box<Memory>>,
     /// What is captured of its runs and fed to them, if anything is.
@@ -28,64 +29,83 @@ pub(super) struct Unit {
     pub(super) run: Option<u64>,
     /// Whether the last run was sent the kill.
     pub(super) killed: bool,
-    /// What is shown with the next step.
-    pub(super) facts: Facts,
-    status: watch::Sender<Status>,
-    pub(super) listeners: Vec<mpsc::UnboundedSender<Notice>>,
+    /// What is shown with the next step, if that is not what is shown now.
+    next: Option<Box<Facts>>,
+    shown: Showing,
+    /// `None` if there is nobody, as with most.
+    audience: Option<Box<Audience>>,
+}
+
+/// Who wants to hear of a unit.
+#[derive(Debug, Default)]
+struct Audience {
+    listeners: Vec<mpsc::UnboundedSender<Notice>>,
     /// Who waits for the end of which run.
     stoppers: Vec<(RunId, oneshot::Sender<StopResult>)>,
 }
 
 impl Unit {
     pub(super) fn new(joining: Joining) -> Self {
-        let Joining { name, command, memory, recovered, status, unit: _, policy: _ } = joining;
+        let Joining { command, memory, recovered, shown, unit: _, policy: _ } = joining;
         Self {
-            name,
             command,
             memory,
             channels: None,
             recovered,
             run: None,
             killed: false,
-            facts: Facts::new(),
-            status,
-            listeners: Vec::new(),
-            stoppers: Vec::new(),
+            next: None,
+            shown,
+            audience: None,
         }
     }
 
     /// Whether it is down, as its status shows.
     pub(super) fn is_down(&self) -> bool {
-        self.status.borrow().is_down()
+        self.shown.ask(Status::is_down)
     }
 
     /// Whether its policy lets no program run that could not be recorded.
     pub(super) fn must_save(&self) -> bool {
-        self.status.borrow().policy.rules().save == SaveRule::Required
+        self.shown.ask(|status| status.policy.rules().save) == SaveRule::Required
     }
 
     /// Its phase, as its status shows.
     pub(super) fn phase(&self) -> Phase {
-        self.status.borrow().phase()
+        self.shown.ask(Status::phase)
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.name
+        &self.shown.name
     }
 
     /// How long its policy lets the program be silent.
     pub(super) fn watchdog(&self) -> Option<Millis> {
-        self.status.borrow().policy.rules().watchdog.map(|watchdog| watchdog.period)
+        self.shown.ask(|status| status.policy.rules().watchdog).map(|watchdog| watchdog.period)
+    }
+
+    /// What is known of it, and shown with the next step.
+    pub(super) fn facts(&mut self) -> &mut Facts {
+        let Self { next, shown, .. } = self;
+        next.get_or_insert_with(|| Box::new(shown.ask(|status| status.facts.clone())))
+    }
+
+    /// What its program has said of itself.
+    pub(super) fn said(&self) -> Arc<Said> {
+        let shown = || self.shown.ask(|status| Arc::clone(&status.facts.said));
+        self.next.as_ref().map_or_else(shown, |next| Arc::clone(&next.said))
     }
 
     /// Shows what is known of it, though nothing has happened that the machine knows of.
-    pub(super) fn show_facts(&self) {
-        self.status.send_modify(|status| status.facts = self.facts.clone());
+    pub(super) fn show_facts(&mut self) {
+        if let Some(facts) = self.next.take() {
+            self.shown.change(|status| status.facts = *facts);
+        }
     }
 
     /// Shows that one more wish was handled.
     pub(super) fn count_wish(&self) {
-        self.status.send_modify(|status| status.wishes += 1);
+        self.shown.change(|status| status.wishes += 1);
     }
 
     /// Shows the state after a step, and tells those who listen to it or to all units.
@@ -95,40 +115,49 @@ impl Unit {
         of_all: &mut Vec<mpsc::UnboundedSender<Notice>>,
     ) {
         let after = report.step.state;
-        self.status.send_modify(|status| {
+        let next = self.next.take();
+        self.shown.change(|status| {
             if status.state.phase() != after.phase() || status.state.run() != after.run() {
                 status.since = report.at;
             }
             status.deadlines.follow(report);
             status.state = after;
-            status.facts = self.facts.clone();
-            status.policy = *report.policy;
+            if let Some(facts) = next {
+                status.facts = *facts;
+            }
+            status.policy = Arc::clone(report.policy);
             status.saved = report.saved;
         });
-        let status = self.status.borrow().clone();
-        telemetry::told(&self.name, report, &status);
-        if self.listeners.is_empty() && of_all.is_empty() {
+        let status = self.shown.status();
+        telemetry::told(&self.shown.name, report, &status);
+        let own = self.audience.as_mut().map(|audience| &mut audience.listeners);
+        if own.as_ref().is_none_or(|own| own.is_empty()) && of_all.is_empty() {
             return;
         }
         let notice = Notice {
             at: report.at,
             unit: report.unit,
-            name: Arc::clone(&self.name),
+            name: Arc::clone(&self.shown.name),
             before: report.before,
             event: report.event,
             step: report.step,
             delay: report.delay,
             status,
         };
-        for listeners in [&mut self.listeners, of_all] {
+        for listeners in own.into_iter().chain([of_all]) {
             listeners.retain(|listener| listener.send(notice.clone()).is_ok());
         }
+    }
+
+    /// Takes note of who wants to hear of every event.
+    pub(super) fn take_listener(&mut self, listener: mpsc::UnboundedSender<Notice>) {
+        self.audience.get_or_insert_default().listeners.push(listener);
     }
 
     /// Takes note of who stopped the unit in the state `before`, to be answered when that run is over.
     pub(super) fn take_stopper(&mut self, before: State, reply: oneshot::Sender<StopResult>) {
         if is_going_on(before) {
-            self.stoppers.push((before.run(), reply));
+            self.audience.get_or_insert_default().stoppers.push((before.run(), reply));
         } else {
             answer(reply, StopResult::NotRunning);
         }
@@ -136,6 +165,9 @@ impl Unit {
 
     /// Answers those who wait for the end of a run that is over.
     pub(super) fn answer_stoppers(&mut self, report: &Report<'_>) {
+        let Some(mut audience) = self.audience.take() else {
+            return;
+        };
         let (before, after) = (report.before, report.step.state);
         // By a timer, a run ends only if the machine gives up on what survived the kill.
         let leaked = matches!(
@@ -148,13 +180,19 @@ impl Unit {
             (false, Some(_), true) => StopResult::Killed,
             (false, Some(_), false) => StopResult::Graceful,
         };
-        for (run, reply) in std::mem::take(&mut self.stoppers) {
-            if run == after.run() && is_going_on(after) {
-                self.stoppers.push((run, reply));
-            } else {
-                answer(reply, result);
-            }
-        }
+        let goes_on = |run| run == after.run() && is_going_on(after);
+        let stoppers = &mut audience.stoppers;
+        stoppers
+            .extract_if(.., |(run, _)| !goes_on(*run))
+            .for_each(|(_, reply)| answer(reply, result));
+        self.audience = audience.into_some();
+    }
+}
+
+impl Audience {
+    fn into_some(self: Box<Self>) -> Option<Box<Self>> {
+        let nobody = self.listeners.is_empty() && self.stoppers.is_empty();
+        (!nobody).then_some(self)
     }
 }
 
@@ -166,4 +204,27 @@ pub(super) const fn is_going_on(state: State) -> bool {
 /// Nobody listens any more: that is the asker's choice.
 fn answer(reply: oneshot::Sender<StopResult>, result: StopResult) {
     reply.send(result).ok();
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::run::Run;
+    use crate::linux::shown::Shown;
+    use crate::linux::stdio::Streams;
+
+    /// Goal: what there is of each of a thousand units stays small. The bounds are what was measured; whoever raises one
+    /// measures the whole (ARCHITECTURE.md, memory of a unit).
+    #[test]
+    fn what_a_unit_takes_is_bounded() {
+        for (what, size, bound) in [
+            ("unit", size_of::<Unit>(), 104),
+            ("shown", size_of::<Shown>(), 224),
+            ("run", size_of::<Run>(), 224),
+            ("memory", size_of::<Memory>(), 160),
+            ("streams", size_of::<Streams>(), 80),
+            ("command", size_of::<Command>(), 32),
+        ] {
+            assert!(size <= bound, "{what} takes {size} bytes, more than {bound}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod sights;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use monitor_core::{
     Event, Exit, Grace, Lifecycle, Millis, Note, Outcome, Phase, Policy, Remains, RunId, State,
@@ -259,7 +260,7 @@ impl<'a> World<'a> {
     /// All units join, with what is saved of them.
     fn join(&mut self) {
         for (number, unit) in self.units.iter().enumerate() {
-            self.news.push_back(Happening::Joined(id(number), *unit.policy, unit.state));
+            self.news.push_back(Happening::Joined(id(number), Arc::new(*unit.policy), unit.state));
         }
     }
 
@@ -354,7 +355,7 @@ impl<'a> World<'a> {
             }
             What::Amend(policy) => {
                 self.units[unit].amended = Some(policy);
-                Some(Happening::Amended(id(unit), *policy))
+                Some(Happening::Amended(id(unit), Arc::new(*policy)))
             }
             &What::Crash { after, down } => self.die_after(at, after, Accident::Crash { down }),
             &What::Reboot { after } => self.die_after(at, after, Accident::Reboot),
@@ -597,7 +598,7 @@ impl<'a> World<'a> {
             }
             // Another policy that was given meanwhile, or in the last step before the death.
             if let Some(policy) = self.units[number].amended {
-                self.news.push_back(Happening::Amended(id(number), *policy));
+                self.news.push_back(Happening::Amended(id(number), Arc::new(*policy)));
             }
         }
     }

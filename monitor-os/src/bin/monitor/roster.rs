@@ -1,6 +1,5 @@
 //! The units of a monitor, by name: the one of `monitor run`, or the many of `monitor up`.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use monitor_core::Policy;
@@ -12,7 +11,8 @@ use crate::streams::Streams;
 #[derive(Clone, Debug)]
 pub(crate) struct Roster {
     extent: Extent,
-    members: Arc<Mutex<BTreeMap<String, Member>>>,
+    /// In the order of their names.
+    members: Arc<Mutex<Vec<Arc<Member>>>>,
 }
 
 /// How many units there can be.
@@ -57,28 +57,34 @@ impl Roster {
 
     /// Adds a member, or puts it in the place of the one of that name.
     pub(crate) fn insert(&self, member: Member) {
-        self.members().insert(member.unit.name().into(), member);
+        let mut members = self.members();
+        match find(&members, member.unit.name()) {
+            Ok(index) => members[index] = Arc::new(member),
+            Err(index) => members.insert(index, Arc::new(member)),
+        }
     }
 
-    /// A copy of a member.
-    pub(crate) fn get(&self, name: &str) -> Option<Member> {
-        self.members().get(name).cloned()
+    /// The member of a name.
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Member>> {
+        let members = self.members();
+        find(&members, name).ok().map(|index| Arc::clone(&members[index]))
     }
 
     /// The last lines of a unit, if they are captured, or were.
     pub(crate) fn ring(&self, name: &str) -> Option<LogRing> {
-        self.members().get(name)?.ring.clone()
+        self.get(name)?.ring.clone()
     }
 
     /// The same, if they are nowhere on the screen.
     pub(crate) fn unseen(&self, name: &str) -> Option<LogRing> {
-        self.members().get(name).filter(|member| !member.echoed)?.ring.clone()
+        self.get(name).filter(|member| !member.echoed)?.ring.clone()
     }
 
     /// Calls `forget` if a unit is down and unwanted. Nobody makes it wanted meanwhile, which comes before a start.
     pub(crate) fn if_over(&self, name: &str, forget: impl FnOnce()) {
         let members = self.members();
-        if members.get(name).is_some_and(|member| !member.wanted && member.unit.state().is_down()) {
+        let found = find(&members, name).ok().map(|index| &members[index]);
+        if found.is_some_and(|member| !member.wanted && member.unit.state().is_down()) {
             forget();
         }
     }
@@ -86,26 +92,31 @@ impl Roster {
     /// The units that are wanted, in the order of their names.
     pub(crate) fn wanted(&self) -> Vec<Unit> {
         let members = self.members();
-        let wanted = members.values().filter(|member| member.wanted);
+        let wanted = members.iter().filter(|member| member.wanted);
         wanted.map(|member| member.unit.clone()).collect()
     }
 
     /// Those, and the others for as long as they are not down.
     pub(crate) fn shown(&self) -> Vec<Unit> {
         let members = self.members();
-        let shown = members.values().filter(|m| m.wanted || !m.unit.state().is_down());
+        let shown = members.iter().filter(|m| m.wanted || !m.unit.state().is_down());
         shown.map(|member| member.unit.clone()).collect()
     }
 
     /// A policy to be kept: the one that another member has, if it is the same, since most units have the same.
     pub(crate) fn kept(&self, policy: Policy) -> Arc<Policy> {
         let members = self.members();
-        let same = members.values().find(|member| *member.policy == policy);
+        let same = members.iter().find(|member| *member.policy == policy);
         same.map_or_else(|| Arc::new(policy), |member| Arc::clone(&member.policy))
     }
 
-    fn members(&self) -> MutexGuard<'_, BTreeMap<String, Member>> {
-        // A panic elsewhere leaves the map whole.
+    fn members(&self) -> MutexGuard<'_, Vec<Arc<Member>>> {
+        // A panic elsewhere leaves the list whole.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the member of a name is, or belongs.
+fn find(members: &[Arc<Member>], name: &str) -> Result<usize, usize> {
+    members.binary_search_by(|member| member.unit.name().cmp(name))
 }

@@ -17,12 +17,20 @@ use crate::options::{Sign, UnitOptions};
 use crate::roster::Extent;
 use crate::terminal;
 
-/// What was said of the streams of a unit. Nothing is opened yet.
+/// What of the streams of a unit leads to the monitor, and is opened when the unit is made. The rest is part of the
+/// command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Streams {
-    stdin: From,
-    stdout: To,
-    stderr: To,
+    /// `None` if nothing does. Boxed, since there are many units of which nothing does.
+    to_monitor: Option<Box<ToMonitor>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ToMonitor {
+    /// Whether the monitor's own input is copied.
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
     tty: bool,
     log: Option<PathBuf>,
     rotation: Option<Rotation>,
@@ -45,14 +53,16 @@ pub(crate) struct Opened {
 }
 
 impl Streams {
-    /// Puts together what was said of the one unit of a monitor, or of one of many.
+    /// Puts together what was said of the one unit of a monitor, or of one of many, and lets the command have what
+    /// does not lead to the monitor.
     ///
     /// # Errors
     /// The option that does not go with the others, and why.
-    pub(crate) fn new(
+    pub(crate) fn lead(
+        command: Command,
         options: &UnitOptions,
         extent: Extent,
-    ) -> Result<Self, (&'static str, &'static str)> {
+    ) -> Result<(Command, Self), (&'static str, &'static str)> {
         let tty = options.tty.unwrap_or(false);
         let many = extent == Extent::Many;
         if tty && many {
@@ -67,18 +77,18 @@ impl Streams {
                 "the input of the monitor can feed one command only; write null or file:PATH",
             ));
         }
-        let log = options.log.clone();
         let ready = match &options.ready {
             Some(Sign::Line(pattern)) => Some(pattern.clone()),
             Some(Sign::Start | Sign::By(_)) | None => None,
         };
         let wanted = tty
             || ready.is_some()
-            || log.is_some()
+            || options.log.is_some()
             || options.log_ring.is_some()
             || options.log_prefix == Some(true)
             || options.log_echo.is_some();
         let default = if wanted { To::Log } else { To::Inherit };
+        let stdin = options.stdin.clone().unwrap_or(if many { From::Null } else { From::Inherit });
         let stdout = options.stdout.clone().unwrap_or_else(|| default.clone());
         let stderr = options.stderr.clone().unwrap_or(default);
         if stdout == To::Stdout {
@@ -95,35 +105,54 @@ impl Streams {
                 "a terminal takes the place of stdin, stdout and stderr; leave them out",
             ));
         }
-        if options.log_rotate.is_some() && log.is_none() {
+        if options.log_rotate.is_some() && options.log.is_none() {
             return Err(("log-rotate", "there is no file to rotate; name it by log"));
         }
         let captured = stdout == To::Log || stderr == To::Log;
-        if (log.is_some() || options.log_slow.is_some()) && !captured {
+        if (options.log.is_some() || options.log_slow.is_some()) && !captured {
             return Err((
                 "log",
                 "neither stdout nor stderr leads to the log; write log for one of them",
             ));
         }
-        if ready.is_some() && !captured && !tty {
+        if ready.is_some() && !captured {
             return Err((
                 "ready",
                 "no line can be seen, since neither stdout nor stderr leads to the log; write log for one of them",
             ));
         }
-        Ok(Self {
-            ready,
-            stdin: options.stdin.clone().unwrap_or(if many { From::Null } else { From::Inherit }),
-            stdout,
-            stderr,
-            tty,
-            rotation: options.log_rotate,
-            prefix: options.log_prefix.unwrap_or(false),
-            echo: options.log_echo.unwrap_or_else(|| log.is_none()),
-            ring_bytes: options.log_ring.map_or(RING_BYTES, |size| size.0),
-            slow: options.log_slow.map_or(Slow::Block, Into::into),
-            log,
-        })
+        let to_monitor = (captured || stdin == From::Pipe).then(|| {
+            Box::new(ToMonitor {
+                stdin: tty || stdin == From::Pipe,
+                stdout: stdout == To::Log,
+                stderr: stderr == To::Log,
+                tty,
+                log: options.log.clone(),
+                rotation: options.log_rotate,
+                prefix: options.log_prefix.unwrap_or(false),
+                echo: options.log_echo.unwrap_or_else(|| options.log.is_none()),
+                ring_bytes: options.log_ring.map_or(RING_BYTES, |size| size.0),
+                ready,
+                slow: options.log_slow.map_or(Slow::Block, Into::into),
+            })
+        });
+        let command = match stdin {
+            From::Inherit | From::Pipe => command,
+            From::Null => command.with_input(Input::Null),
+            From::File(path) => command.with_input(Input::File(path)),
+        };
+        let command = match stdout {
+            To::Inherit | To::Log | To::Stdout => command,
+            To::Null => command.with_output(Output::Null),
+            To::File(path) => command.with_output(Output::File(path)),
+        };
+        let command = match stderr {
+            To::Inherit | To::Log => command,
+            To::Stdout => command.with_joined_error(),
+            To::Null => command.with_error(Output::Null),
+            To::File(path) => command.with_error(Output::File(path)),
+        };
+        Ok((command, Self { to_monitor }))
     }
 
     /// Opens what the command is to have. `ring` has the lines that it printed before its streams were changed.
@@ -132,65 +161,62 @@ impl Streams {
     /// The log file or a stream of the monitor cannot be opened.
     pub(crate) fn open(
         &self,
-        mut command: Command,
+        command: Command,
         ring: Option<LogRing>,
     ) -> Result<(Command, Opened), StreamsError> {
-        let mut opened = Opened { ring, ..Opened::default() };
-        let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(StreamsError::Own);
-        if self.tty {
-            let source = own(io::stdin().as_fd())?;
-            command = command.with_input(Input::Piped(InputSource::new(source)));
-            let mut capture = self.capture(&mut opened)?;
-            let echo = LogSink::descriptor(own(io::stdout().as_fd())?, Form::Raw);
-            capture = capture.to_sink(echo);
-            let terminal = Terminal::new(terminal::size());
-            opened.terminal = Some(terminal.clone());
-            return Ok((command.on_terminal(terminal, capture), opened));
+        let opened = Opened { ring, ..Opened::default() };
+        match &self.to_monitor {
+            Some(to_monitor) => to_monitor.open(command, opened),
+            None => Ok((command, opened)),
         }
-        command = match &self.stdin {
-            From::Inherit => command,
-            From::Null => command.with_input(Input::Null),
-            From::File(path) => command.with_input(Input::File(path.clone())),
-            From::Pipe => {
-                let source = InputSource::new(own(io::stdin().as_fd())?);
-                command.with_input(Input::Piped(source))
-            }
-        };
-        let log = if self.stdout == To::Log || self.stderr == To::Log {
-            Some(self.capture(&mut opened)?)
-        } else {
-            None
-        };
-        let lead = |to: &To, own_stream: BorrowedFd<'_>| {
-            Ok(match to {
-                To::Inherit | To::Stdout => Output::Inherit,
-                To::Null => Output::Null,
-                To::File(path) => Output::File(path.clone()),
-                To::Log => {
-                    let mut capture = log.clone().unwrap_or_default();
-                    if self.echo {
-                        let form = if self.prefix { Form::Prefixed } else { Form::Raw };
-                        capture = capture.to_sink(LogSink::descriptor(own(own_stream)?, form));
-                    }
-                    Output::Captured(capture)
-                }
-            })
-        };
-        command = command.with_output(lead(&self.stdout, io::stdout().as_fd())?);
-        command = match &self.stderr {
-            To::Stdout => command.with_joined_error(),
-            to @ (To::Inherit | To::Null | To::Log | To::File(_)) => {
-                command.with_error(lead(to, io::stderr().as_fd())?)
-            }
-        };
-        Ok((command, opened))
     }
 
     /// How many descriptors they take at most, beside those of a start.
     pub(crate) fn descriptors(&self) -> u64 {
-        let captured = [&self.stdout, &self.stderr].into_iter().filter(|to| **to == To::Log);
-        // Both ends of a pipe, and where it is echoed.
-        3 * captured.count() as u64 + u64::from(self.log.is_some())
+        self.to_monitor.as_ref().map_or(0, |to_monitor| {
+            let captured = u64::from(to_monitor.stdout) + u64::from(to_monitor.stderr);
+            // Both ends of a pipe, and where it is echoed.
+            3 * captured + u64::from(to_monitor.log.is_some())
+        })
+    }
+}
+
+impl ToMonitor {
+    fn open(
+        &self,
+        mut command: Command,
+        mut opened: Opened,
+    ) -> Result<(Command, Opened), StreamsError> {
+        let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(StreamsError::Own);
+        if self.stdin {
+            let source = InputSource::new(own(io::stdin().as_fd())?);
+            command = command.with_input(Input::Piped(source));
+        }
+        if !self.stdout && !self.stderr {
+            return Ok((command, opened));
+        }
+        let capture = self.capture(&mut opened)?;
+        if self.tty {
+            let echo = LogSink::descriptor(own(io::stdout().as_fd())?, Form::Raw);
+            let terminal = Terminal::new(terminal::size());
+            opened.terminal = Some(terminal.clone());
+            return Ok((command.on_terminal(terminal, capture.to_sink(echo)), opened));
+        }
+        let lead = |own_stream: BorrowedFd<'_>| {
+            let mut capture = capture.clone();
+            if self.echo {
+                let form = if self.prefix { Form::Prefixed } else { Form::Raw };
+                capture = capture.to_sink(LogSink::descriptor(own(own_stream)?, form));
+            }
+            Ok(Output::Captured(capture))
+        };
+        if self.stdout {
+            command = command.with_output(lead(io::stdout().as_fd())?);
+        }
+        if self.stderr {
+            command = command.with_error(lead(io::stderr().as_fd())?);
+        }
+        Ok((command, opened))
     }
 
     /// What both streams have in common.
@@ -375,6 +401,10 @@ mod tests {
         let options = UnitOptions::default;
         let null = || Some(To::Null);
         let line = || Some(Sign::Line("x".parse().unwrap()));
+        let lead = |options: &UnitOptions, extent| {
+            let command = Command::new("x", [""; 0]).unwrap();
+            Streams::lead(command, options, extent)
+        };
         for (options, option) in [
             (UnitOptions { stdout: Some(To::Stdout), ..options() }, "stdout"),
             (UnitOptions { tty: Some(true), stdout: Some(To::Log), ..options() }, "tty"),
@@ -390,23 +420,25 @@ mod tests {
                 "ready",
             ),
         ] {
-            assert_eq!(Streams::new(&options, Extent::One).unwrap_err().0, option);
+            assert_eq!(lead(&options, Extent::One).unwrap_err().0, option);
         }
         for (options, option) in [
             (UnitOptions { tty: Some(true), ..options() }, "tty"),
             (UnitOptions { stdin: Some(From::Pipe), ..options() }, "stdin"),
         ] {
-            assert!(Streams::new(&options, Extent::One).is_ok());
-            assert_eq!(Streams::new(&options, Extent::Many).unwrap_err().0, option);
+            assert!(lead(&options, Extent::One).is_ok());
+            assert_eq!(lead(&options, Extent::Many).unwrap_err().0, option);
         }
-        let streams = Streams::new(&options(), Extent::One).unwrap();
-        assert_eq!((streams.stdout, streams.stderr), (To::Inherit, To::Inherit));
-        assert_eq!(streams.stdin, From::Inherit);
-        assert_eq!(Streams::new(&options(), Extent::Many).unwrap().stdin, From::Null);
+        let plain = Command::new("x", [""; 0]).unwrap();
+        let nothing = Streams { to_monitor: None };
+        assert_eq!(lead(&options(), Extent::One), Ok((plain.clone(), nothing.clone())));
+        let of_many = (plain.with_input(Input::Null), nothing);
+        assert_eq!(lead(&options(), Extent::Many), Ok(of_many));
         let readable = UnitOptions { stdout: null(), ready: line(), ..options() };
-        assert_eq!(Streams::new(&readable, Extent::One).unwrap().stderr, To::Log);
+        let readable = lead(&readable, Extent::One).unwrap().1.to_monitor.unwrap();
+        assert!(readable.stderr && !readable.stdout);
         let options = UnitOptions { log: Some("/x".into()), ..options() };
-        let streams = Streams::new(&options, Extent::One).unwrap();
-        assert_eq!((streams.stdout, streams.echo), (To::Log, false));
+        let captured = lead(&options, Extent::One).unwrap().1.to_monitor.unwrap();
+        assert!(captured.stdout && captured.stderr && !captured.echo);
     }
 }

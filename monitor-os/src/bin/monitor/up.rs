@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::thread;
 
 use monitor_core::{Origin, Signal, StopMode};
-use monitor_os::{Command, Launcher, StateDir, StopSignals, Supervisor, Unit, remembered};
+use monitor_os::{
+    Command, Launcher, StateDir, StopSignals, Supervisor, Unit, give_back_memory, remembered,
+};
 use rustix::process::{Resource, getrlimit};
 
 use crate::args::UpArgs;
 use crate::check_config::{WRONG, tell};
-use crate::config::{Complete, Written, read_all};
+use crate::config::{Complete, read_all};
 use crate::control::server::Control;
+use crate::mistake::Mistake;
 use crate::options::UnitOptions;
 use crate::roster::{Extent, Member, Roster};
 use crate::run::{MONITOR_FAILED, Sinks, init_log, say};
@@ -25,7 +28,7 @@ use crate::streams::{Opened, Streams, StreamsError};
 /// Supervises what the files say until a signal ends it.
 pub(crate) fn up(args: UpArgs, launcher: &Launcher) -> ExitCode {
     init_log();
-    let units = match read_all(&args.path, Extent::Many) {
+    let units = match read(&args.path) {
         Ok(units) => units,
         Err(mistakes) => {
             tell(&mistakes);
@@ -43,11 +46,11 @@ pub(crate) fn up(args: UpArgs, launcher: &Launcher) -> ExitCode {
 
 fn supervise(
     args: UpArgs,
-    units: Vec<Complete>,
+    units: Vec<(String, Spec)>,
     launcher: &Launcher,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let room = getrlimit(Resource::Nofile).current;
-    let streams = units.iter().map(|unit| unit.spec.descriptors()).sum::<u64>();
+    let streams = units.iter().map(|(_, spec)| spec.descriptors()).sum::<u64>();
     let needed = units.len() as u64 + streams + DESCRIPTORS;
     if room.is_some_and(|room| room < needed) {
         return Err(format!(
@@ -73,6 +76,8 @@ fn supervise(
     let heard = supervisor.events();
     let fleet = Arc::new(Fleet { path: args.path, directory, supervisor, roster });
     fleet.gather(units)?;
+    // What was read takes several times as much as what is kept of it.
+    give_back_memory();
     let control = Control::begin(&fleet.directory, fleet.roster.clone(), heard)?;
     fleet.roster.wanted().iter().for_each(Unit::resume);
     let commanded = Arc::clone(&fleet);
@@ -95,6 +100,12 @@ fn supervise(
         fleet.directory.forget(unit.name())?;
     }
     Ok(())
+}
+
+/// Reads what is wanted of the units, by their names, and keeps nothing of how it was said.
+fn read(path: &Path) -> Result<Vec<(String, Spec)>, Vec<Mistake>> {
+    let units = read_all(path, Extent::Many)?;
+    Ok(units.into_iter().map(|Complete { written, spec }| (written.name, spec)).collect())
 }
 
 /// The name that a path gives.
@@ -121,13 +132,12 @@ impl Fleet {
     /// # Errors
     /// A journal or a stream cannot be opened. Nothing was started; what was taken over by then is stopped with the
     /// supervisor.
-    fn gather(&self, units: Vec<Complete>) -> Result<(), Box<dyn std::error::Error>> {
+    fn gather(&self, units: Vec<(String, Spec)>) -> Result<(), Box<dyn std::error::Error>> {
         // All journals are believed before anything is touched.
         let left = remembered(self.directory.path())?;
-        let wanted: BTreeSet<_> = units.iter().map(|unit| unit.written.name.clone()).collect();
-        for unit in units {
-            let Written { name, .. } = unit.written;
-            self.add(&name, unit.spec).map_err(|error| format!("{name}: {error}"))?;
+        let wanted: BTreeSet<_> = units.iter().map(|(name, _)| name.clone()).collect();
+        for (name, spec) in units {
+            self.add(&name, spec).map_err(|error| format!("{name}: {error}"))?;
         }
         for gone in left.into_iter().filter(|left| !wanted.contains(&left.unit)) {
             if gone.state.phase().is_down() && gone.pid.is_none() {
@@ -149,8 +159,9 @@ impl Fleet {
     fn add(&self, name: &str, spec: Spec) -> Result<(), Box<dyn std::error::Error>> {
         let Spec { command, policy, on_crash, streams } = spec;
         let (opened, Opened { ring, echoed, .. }) = streams.open(command.clone(), None)?;
-        let unit = self.supervisor.restore(&self.directory, on_crash, name, opened, policy)?;
         let policy = self.roster.kept(policy);
+        let kept = Arc::clone(&policy);
+        let unit = self.supervisor.restore(&self.directory, on_crash, name, opened, kept)?;
         let wanted = true;
         self.roster.insert(Member { unit, command, policy, streams, ring, echoed, wanted });
         Ok(())
@@ -159,7 +170,7 @@ impl Fleet {
     /// Stops a unit that the files do not have any more.
     fn dismiss(&self, name: &str) {
         if let Some(member) = self.roster.get(name) {
-            self.roster.insert(Member { wanted: false, ..member.clone() });
+            self.roster.insert(Member { wanted: false, ..Member::clone(&member) });
             // The answer comes with the events.
             drop(member.unit.stop());
         }
@@ -197,7 +208,7 @@ impl Fleet {
 
     /// Does what the files say by now, if there is no mistake in them.
     fn reload(&self) {
-        let units = match read_all(&self.path, Extent::Many) {
+        let units = match read(&self.path) {
             Ok(units) => units,
             Err(mistakes) => {
                 tell(&mistakes);
@@ -206,14 +217,14 @@ impl Fleet {
             }
         };
         let mut lists = Lists::default();
-        let said: BTreeSet<_> = units.iter().map(|unit| unit.written.name.clone()).collect();
+        let said: BTreeSet<_> = units.iter().map(|(name, _)| name.clone()).collect();
         for unit in self.roster.wanted() {
             if !said.contains(unit.name()) {
                 self.dismiss(unit.name());
                 lists.gone.push(unit.name().into());
             }
         }
-        for Complete { written: Written { name, .. }, spec } in units {
+        for (name, spec) in units {
             match self.roster.get(&name) {
                 None => match self.add(&name, spec) {
                     Ok(()) => {
@@ -241,6 +252,7 @@ impl Fleet {
                 }
             }
         }
+        give_back_memory();
         say(&format_args!("monitor: read the files again: {lists}"));
     }
 
@@ -249,7 +261,7 @@ impl Fleet {
     /// # Errors
     /// The streams cannot be opened; nothing is changed.
     fn amend(&self, member: &Member, spec: Spec) -> Result<(), StreamsError> {
-        let Member { unit, ring, echoed, .. } = member.clone();
+        let Member { unit, ring, echoed, .. } = Member::clone(member);
         let Spec { command, policy, on_crash: _, streams } = spec;
         let (ring, echoed) = if member.runs(&command, &streams) {
             (ring, echoed)
@@ -258,11 +270,11 @@ impl Fleet {
             unit.set_command(opened);
             (ring, echoed)
         };
-        // One that a user has set is not the files', and stays until these change.
-        if *member.policy != policy {
-            unit.set_policy(policy);
-        }
         let policy = self.roster.kept(policy);
+        // One that a user has set is not the files', and stays until these change.
+        if member.policy != policy {
+            unit.set_policy(Arc::clone(&policy));
+        }
         let wanted = true;
         self.roster.insert(Member { unit, command, policy, streams, ring, echoed, wanted });
         Ok(())

@@ -28,7 +28,7 @@ impl Brief {
     pub(in crate::linux) fn encode(command: &Command, setup: &Setup) -> Vec<u8> {
         let mut bytes = Vec::new();
         let environment = command.environment();
-        put_list(&mut bytes, command.argv().iter().map(|arg| arg.as_bytes()));
+        put_list(&mut bytes, command.argv().iter().map(|arg| arg.to_bytes()));
         put_list(&mut bytes, environment.inherited().iter().map(|variable| variable.as_bytes()));
         put_list(&mut bytes, environment.encode().iter().map(Vec::as_slice));
         put_list(&mut bytes, setup.encode().iter().map(Vec::as_slice));
@@ -169,7 +169,8 @@ mod tests {
         for command in [plain, full, no_groups, terminal] {
             let bytes = Brief::encode(&command, command.setup());
             let brief = Brief::decode(&bytes).unwrap();
-            assert_eq!(brief.args.iter().collect::<Vec<_>>(), command.argv());
+            let args: Vec<_> = brief.args.iter().map(CString::as_c_str).collect();
+            assert_eq!(args, command.argv());
             assert_eq!(brief.inherited, command.environment().inherited());
             assert_eq!(brief.environment, *command.environment());
             assert_eq!(brief.setup, *command.setup());

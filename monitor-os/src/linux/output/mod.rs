@@ -86,6 +86,13 @@ pub enum Output {
 /// the pipe ends before. Of a unit without a memory the program gets a SIGPIPE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capture {
+    /// Boxed, since most streams are not captured, and each has room for it.
+    to: Box<Takers>,
+}
+
+/// Who takes what was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Takers {
     sinks: Vec<LogSink>,
     ring: Option<LogRing>,
     listener: Option<Listener>,
@@ -103,21 +110,21 @@ impl Capture {
     /// Writes it to a sink, which several streams may have in common.
     #[must_use]
     pub fn to_sink(mut self, sink: LogSink) -> Self {
-        self.sinks.push(sink);
+        self.to.sinks.push(sink);
         self
     }
 
     /// Keeps its last lines in a ring, which several streams may have in common.
     #[must_use]
     pub fn to_ring(mut self, ring: LogRing) -> Self {
-        self.ring = Some(ring);
+        self.to.ring = Some(ring);
         self
     }
 
     /// Calls `listener` with each line, on the thread that reads all streams: it must neither block nor panic.
     #[must_use]
     pub fn to_listener(mut self, listener: impl Fn(&Line) + Send + Sync + 'static) -> Self {
-        self.listener = Some(Listener(Same::new(Box::new(listener))));
+        self.to.listener = Some(Listener(Same::new(Box::new(listener))));
         self
     }
 
@@ -128,19 +135,19 @@ impl Capture {
     /// before the end of a run is heard before that end, which is told up to 5 s later while a sink takes nothing.
     #[must_use]
     pub fn ready_at(mut self, pattern: LinePattern) -> Self {
-        self.sign = Some(pattern);
+        self.to.sign = Some(pattern);
         self
     }
 
     /// Whether it waits for a line of each run.
     pub(super) const fn has_sign(&self) -> bool {
-        self.sign.is_some()
+        self.to.sign.is_some()
     }
 
     /// What happens while a sink takes nothing.
     #[must_use]
-    pub const fn when_slow(mut self, slow: Slow) -> Self {
-        self.slow = slow;
+    pub fn when_slow(mut self, slow: Slow) -> Self {
+        self.to.slow = slow;
         self
     }
 }

@@ -202,7 +202,7 @@ enum Word {
 impl Word {
     fn hear(&mut self, capture: &Capture, piece: Piece<'_>) {
         if let Self::Awaited(unit) = *self
-            && capture.sign.as_ref().is_some_and(|sign| sign.is_in(piece.text))
+            && capture.to.sign.as_ref().is_some_and(|sign| sign.is_in(piece.text))
         {
             *self = Self::Heard(unit);
         }
@@ -262,7 +262,7 @@ impl Reading {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Attach { id, source, capture, stream } => {
-                capture.sinks.iter().for_each(LogSink::take_over);
+                capture.to.sinks.iter().for_each(LogSink::take_over);
                 let source = Source {
                     fd: source,
                     capture,
@@ -281,7 +281,7 @@ impl Reading {
                 if let Some(source) = self.streams.get_mut(&id)
                     && source.capture != capture
                 {
-                    capture.sinks.iter().for_each(LogSink::take_over);
+                    capture.to.sinks.iter().for_each(LogSink::take_over);
                     source.capture = capture;
                     // A sink that held it up has no say any more.
                     self.advance(id);
@@ -290,7 +290,7 @@ impl Reading {
             Order::Begin { id, unit, run } => {
                 if let Some(source) = self.streams.get_mut(&id) {
                     source.run = run;
-                    source.word = match source.capture.sign {
+                    source.word = match source.capture.to.sign {
                         Some(_) => Word::Awaited(unit),
                         None => Word::Unasked,
                     };
@@ -357,8 +357,8 @@ impl Reading {
         };
         // Of the sinks that hold it up: a descriptor that tells of room, if there is one.
         let mut held = None;
-        for sink in &source.capture.sinks {
-            match (sink.flush(&source.prefix), source.capture.slow) {
+        for sink in &source.capture.to.sinks {
+            match (sink.flush(&source.prefix), source.capture.to.slow) {
                 (Flushed::All, _) => {}
                 (Flushed::Full, Slow::Block) => held = Some(sink.waiter()),
                 (Flushed::Failed, Slow::Block) => held = held.or(Some(None)),
@@ -368,7 +368,7 @@ impl Reading {
                 }
             }
         }
-        if let Some(ring) = &source.capture.ring {
+        if let Some(ring) = &source.capture.to.ring {
             ring.tell();
         }
         let was_held = matches!(source.flow, Flow::Held(_));
@@ -478,8 +478,8 @@ impl Source {
     fn take(&mut self, bytes: &[u8]) {
         let Self { splitter, capture, run, word, stream, prefix, .. } = self;
         *prefix = format!("{} {stream}", format_rfc3339_micros(wall()));
-        for sink in &capture.sinks {
-            sink.take_raw(bytes, capture.slow);
+        for sink in &capture.to.sinks {
+            sink.take_raw(bytes, capture.to.slow);
         }
         splitter.feed(bytes, |piece| {
             word.hear(capture, piece);
@@ -491,17 +491,17 @@ impl Source {
 impl Capture {
     /// Gives a line to whoever takes lines.
     fn take(&self, piece: Piece<'_>, run: RunId, stream: Stream, prefix: &str) {
-        for sink in &self.sinks {
-            sink.take_line(piece, prefix, self.slow);
+        for sink in &self.to.sinks {
+            sink.take_line(piece, prefix, self.to.slow);
         }
-        if self.ring.is_none() && self.listener.is_none() {
+        if self.to.ring.is_none() && self.to.listener.is_none() {
             return;
         }
         let line = Line { at: wall(), run, stream, text: piece.text.into(), ends: piece.ends };
-        if let Some(listener) = &self.listener {
+        if let Some(listener) = &self.to.listener {
             (listener.0)(&line);
         }
-        if let Some(ring) = &self.ring {
+        if let Some(ring) = &self.to.ring {
             ring.push(line);
         }
     }

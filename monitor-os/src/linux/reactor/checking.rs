@@ -36,7 +36,7 @@ impl LinuxKernel {
         };
         // From now on, also if the step was delayed.
         let due = self.observed.after(how.start_delay.unwrap_or(how.interval));
-        unit.facts.health =
+        unit.facts().health =
             Some(Arc::new(Health { last: None, failures: 0, retries: how.retries }));
         let (unit, run, stage) = (report.unit, after.run(), Stage::Waiting(due));
         let check = Check { unit, run, how, command, stage, failures: 0, is_last: false };
@@ -96,7 +96,7 @@ impl LinuxKernel {
         let run = self.runs.get(&key);
         let given = Given {
             leaf: run.and_then(|run| run.leaf.as_ref()),
-            mark: run.and_then(|run| run.mark.as_deref()),
+            mark: run.and_then(|run| run.name()),
             ..Given::default()
         };
         let launched =
@@ -141,7 +141,7 @@ impl LinuxKernel {
         let health = Health { last, failures: check.failures, retries: check.how.retries };
         if let Some(unit) = self.units.get_mut(&unit) {
             telemetry::checked(unit.name(), run, &health, checked);
-            unit.facts.health = Some(Arc::new(health));
+            unit.facts().health = Some(Arc::new(health));
             unit.show_facts();
         }
         if is_unhealthy {

@@ -43,10 +43,11 @@ impl LinuxKernel {
         let (unit, id) = (run.unit, run.id);
         // What an earlier run left is not the unit's any more.
         if let Some(found) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) {
-            let before = Arc::clone(&found.facts.said);
+            let mut said = found.said();
             let is_of_run = |pid| run.has(pid);
-            let heard = hearing.listen(self.observed, &mut found.facts.said, is_of_run, run.main());
-            if !Arc::ptr_eq(&before, &found.facts.said) {
+            let heard = hearing.listen(self.observed, &mut said, is_of_run, run.main());
+            if !Arc::ptr_eq(&said, &found.said()) {
+                found.facts().said = said;
                 found.show_facts();
             }
             let Heard { ready, ping, trouble } = heard;

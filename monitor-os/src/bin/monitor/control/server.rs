@@ -589,7 +589,7 @@ impl Server {
     fn meant(&self, name: Option<String>) -> Result<(Vec<Unit>, Whose), Refusal> {
         match (name, self.roster.extent()) {
             (Some(name), _) => match self.roster.get(&name).filter(|member| member.wanted) {
-                Some(member) => Ok((vec![member.unit], Whose::One(name))),
+                Some(member) => Ok((vec![member.unit.clone()], Whose::One(name))),
                 None => {
                     let message = format_args!("there is no unit {name:?} here; {}", self.named());
                     Err(Refusal::new(RefusalKind::Unit, message))
