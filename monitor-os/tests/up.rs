@@ -377,3 +377,28 @@ fn killed_monitor_goes_on_with_what_the_files_say() {
     running.signal("INT");
     assert_eq!(running.finish().0, 0);
 }
+
+/// Goal: a thousand units run where a shell allows few descriptors, and their programs, of which some break with a high
+/// number (pitfall 21), have the limit of the shell. What the kernel forbids is said before anything starts.
+#[test]
+fn descriptor_limit_is_raised_for_the_monitor_alone() {
+    let scene = Scene::new(&[]);
+    let seen = scene.path("seen");
+    scene.write("a", &format!("command = ['sh', '-c', 'ulimit -Sn > {seen}; exec sleep 1000']"));
+    let limited = |limit: &str| {
+        let (units, state) = (scene.path("units"), scene.path("state"));
+        let script = format!("ulimit {limit} 40; exec env --default-signal=TERM \"$0\" \"$@\"");
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_monitor"), "up", &units]);
+        command.args(["--state", &state]);
+        Running::of(&mut command)
+    };
+    let mut running = limited("-Sn");
+    running.wait_for("started");
+    until(|| fs::read_to_string(&seen).is_ok_and(|text| text == "40\n"));
+    running.signal("TERM");
+    assert_eq!(running.finish().0, 0);
+    let (code, text) = limited("-n").finish();
+    assert_eq!(code, 125, "{text}");
+    assert!(text.contains("1 units need 66 descriptors, and the hard limit is 40"), "{text}");
+}

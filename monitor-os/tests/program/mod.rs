@@ -77,9 +77,14 @@ impl Running {
 
     /// The same of another task than `run`.
     pub(crate) fn task(task: &str, args: &[&str]) -> Self {
-        let mut child = Command::new("env")
-            .args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_monitor"), task])
-            .args(args)
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_monitor"), task]);
+        Self::of(command.args(args))
+    }
+
+    /// The same of any command that becomes a monitor.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

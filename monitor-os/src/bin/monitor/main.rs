@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match args.task {
         Task::Run(args) => run(*args, matches.subcommand_matches("run"), &launcher),
-        Task::Up(args) => up::up(args, &launcher),
+        Task::Up(args) => up::up(args, launcher),
         Task::CheckConfig(args) => check_config::check(&args.paths),
         Task::ExampleConfig => manual::print(example::example().as_bytes()),
         Task::Completions(args) => manual::completions(args.shell),

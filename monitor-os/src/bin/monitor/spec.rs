@@ -46,7 +46,7 @@ impl Spec {
 }
 
 impl Spec {
-    /// How many descriptors a unit takes at most, beside that of its process and those of a start.
+    /// How many descriptors a unit takes at most, beside those of its process, of its control group and of a start.
     pub(crate) fn descriptors(&self) -> u64 {
         let rules = self.policy.rules();
         let is_heard = rules.start.readiness == Readiness::Notify || rules.watchdog.is_some();

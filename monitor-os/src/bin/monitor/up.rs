@@ -26,7 +26,7 @@ use crate::state::default_directory;
 use crate::streams::{Opened, Streams, StreamsError};
 
 /// Supervises what the files say until a signal ends it.
-pub(crate) fn up(args: UpArgs, launcher: &Launcher) -> ExitCode {
+pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
     init_log();
     let units = match read(&args.path) {
         Ok(units) => units,
@@ -47,14 +47,16 @@ pub(crate) fn up(args: UpArgs, launcher: &Launcher) -> ExitCode {
 fn supervise(
     args: UpArgs,
     units: Vec<(String, Spec)>,
-    launcher: &Launcher,
+    mut launcher: Launcher,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    launcher.raise_descriptor_limit()?;
     let room = getrlimit(Resource::Nofile).current;
     let streams = units.iter().map(|(_, spec)| spec.descriptors()).sum::<u64>();
-    let needed = units.len() as u64 + streams + DESCRIPTORS;
+    let needed = PER_UNIT * units.len() as u64 + streams + DESCRIPTORS;
     if room.is_some_and(|room| room < needed) {
         return Err(format!(
-            "{} units need {needed} descriptors, and the limit is {}; raise it by `ulimit -n {needed}`",
+            "{} units need {needed} descriptors, and the hard limit is {}; \
+             raise it as root by `ulimit -n {needed}`, or by LimitNOFILE={needed} of systemd",
             units.len(),
             room.unwrap_or_default()
         )
@@ -70,7 +72,7 @@ fn supervise(
     let signals = StopSignals::new()?;
     let mut sinks = Sinks::open(args.output, Extent::Many)?;
     // This program has no other children, so orphans are its to reap.
-    let supervisor = Supervisor::builder().launcher(launcher).with_orphans().start()?;
+    let supervisor = Supervisor::builder().launcher(&launcher).with_orphans().start()?;
     let mut events = supervisor.events();
     let roster = Roster::many();
     let heard = supervisor.events();
@@ -319,5 +321,7 @@ impl fmt::Display for Lists {
     }
 }
 
-/// How many descriptors a monitor has beside one for each unit: its own, and those of starts that are going on.
+/// Of its process, and of its control group.
+const PER_UNIT: u64 = 2;
+/// How many descriptors a monitor has beside those of its units: its own, and those of starts that are going on.
 const DESCRIPTORS: u64 = 64;
