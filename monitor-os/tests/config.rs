@@ -56,7 +56,11 @@ fn file_is_run_and_flags_take_the_place_of_its_keys() {
 fn check_says_what_units_would_do_as_flags_would() {
     let texts = [
         ("web.toml", "command = ['./server', 'a b']\nrestart = 'always'\nstop-signal = 2\n"),
-        ("db.toml", "command = ['postgres']\ncwd = '/'\npreset = 'systemd'\n"),
+        (
+            "db.toml",
+            "command = ['postgres']\ncwd = '/'\npreset = 'systemd'\n\
+             log = '/x y'\nenv = ['A=1', 'B=a b']\nhealth = ['pg_isready', '-q']\nstdin = 'null'\n",
+        ),
         ("notes.txt", "not TOML"),
     ];
     let directory = files(&texts);
@@ -65,10 +69,24 @@ fn check_says_what_units_would_do_as_flags_would() {
     let text = stdout(&output);
     let (db, web) = text.split_once("web  from ").unwrap();
     assert!(db.starts_with("db  from "), "not in the order of names: {text}");
-    for word in ["command  postgres\n", "cwd      /\n", "restart=no"] {
+    let rows = [
+        "command  postgres\n",
+        "cwd      /\n",
+        "env      A=1 'B=a b'\n",
+        "health   pg_isready -q\n",
+        "log      '/x y'\n",
+        "streams  stdin null, stdout log, stderr log\n",
+        "policy   restart=no",
+    ];
+    for word in rows {
         assert!(db.contains(word), "{word:?} is not in {db}");
     }
-    for word in ["command  ./server 'a b'\n", "restart=always", "stop-signal=INT"] {
+    for word in [
+        "command  ./server 'a b'\n",
+        "restart=always",
+        "stop-signal=INT",
+        "stdin null, stdout inherit",
+    ] {
         assert!(web.contains(word), "{word:?} is not in {web}");
     }
 }

@@ -5,10 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{Complete, read_all};
+use crate::config::{Complete, Written, read_all};
 use crate::mistake::Mistake;
 use crate::roster::Extent;
 use crate::run::{put, say};
+use crate::streams::Ends;
 
 /// Says what the units of these files would do, or what is wrong in them.
 pub(crate) fn check(paths: &[PathBuf]) -> ExitCode {
@@ -37,18 +38,26 @@ pub(crate) fn tell(mistakes: &[Mistake]) {
 }
 
 fn describe(unit: &Complete) -> String {
-    let mut text = format!("{}  from {}\n", unit.written.name, unit.written.file.display());
-    let words: Vec<_> =
-        unit.written.words.iter().map(|word| quoted(&word.to_string_lossy())).collect();
-    // Writing to a string cannot fail.
-    writeln!(text, "  command  {}", words.join(" ")).ok();
-    if let Some(directory) = &unit.written.options.cwd {
-        writeln!(text, "  cwd      {}", directory.display()).ok();
+    let Written { name, file, options, words, said } = &unit.written;
+    let ends = Ends::of(options, unit.extent);
+    let words: Vec<_> = words.iter().map(|word| quoted(&word.to_string_lossy())).collect();
+    let said = said.iter().filter(|(key, _)| !SHOWN_AS_A_WHOLE.contains(key));
+    let said = said.map(|(key, values)| {
+        let values: Vec<_> = values.iter().map(|value| quoted(value)).collect();
+        (*key, values.join(" "))
+    });
+    let rows: Vec<_> = [("command", words.join(" "))]
+        .into_iter()
+        .chain(said)
+        .chain((options.tty != Some(true)).then(|| ("streams", ends.to_string())))
+        .chain([("policy", unit.spec.policy.to_string())])
+        .collect();
+    let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
+    let mut text = format!("{name}  from {}\n", file.display());
+    for (key, value) in rows {
+        // Writing to a string cannot fail.
+        writeln!(text, "  {key:width$}  {value}").ok();
     }
-    if let Some(log) = &unit.written.options.log {
-        writeln!(text, "  log      {}", log.display()).ok();
-    }
-    writeln!(text, "  policy   {}", unit.spec.policy).ok();
     text
 }
 
@@ -61,6 +70,30 @@ fn quoted(word: &str) -> String {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
+
+/// The keys that say something of the policy or of the streams, which are shown with what nobody has said.
+const SHOWN_AS_A_WHOLE: &[&str] = &[
+    "restart",
+    "preset",
+    "policy",
+    "backoff-initial",
+    "backoff-max",
+    "backoff-factor",
+    "jitter",
+    "healthy-after",
+    "start-limit",
+    "success",
+    "prevent",
+    "force",
+    "start-timeout",
+    "stop-signal",
+    "stop-timeout",
+    "kill-window",
+    "scope",
+    "stdin",
+    "stdout",
+    "stderr",
+];
 
 /// The exit status of wrong options.
 pub(crate) const WRONG: u8 = 2;

@@ -18,7 +18,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::mistake::Mistake;
-use crate::options::UnitOptions;
+use crate::options::{EXAMPLES, UnitOptions};
 use crate::roster::Extent;
 use crate::spec::{COMMAND, Spec};
 
@@ -29,6 +29,8 @@ pub(crate) struct Written {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) options: UnitOptions,
+    /// The keys that it has beside the command, in the order of their definition, each with its values.
+    pub(crate) said: Vec<(&'static str, Vec<String>)>,
     /// Nothing, if the file does not say it.
     pub(crate) words: Vec<OsString>,
 }
@@ -38,6 +40,8 @@ pub(crate) struct Written {
 pub(crate) struct Complete {
     pub(crate) written: Written,
     pub(crate) spec: Spec,
+    /// Among how many it is run.
+    pub(crate) extent: Extent,
 }
 
 /// Reads the file of one unit, of which the command may be said elsewhere.
@@ -145,7 +149,7 @@ impl Found {
         }
         StateDir::check_unit(&self.written.name).map_err(|error| at(self.begin.clone(), &error))?;
         match Spec::new(&self.written.options, self.written.words.clone(), extent) {
-            Ok(spec) => Ok(Complete { written: self.written, spec }),
+            Ok(spec) => Ok(Complete { written: self.written, spec, extent }),
             Err(error) => {
                 let place =
                     self.places.iter().find(|(key, _)| Some(key.as_str()) == error.option());
@@ -235,6 +239,7 @@ impl Reader<'_> {
         in_table: bool,
     ) -> Found {
         let keys = keys();
+        let mut said = BTreeMap::new();
         let mut flags = Vec::new();
         let mut words = Vec::new();
         let mut places = Vec::new();
@@ -242,10 +247,15 @@ impl Reader<'_> {
             if key.get_ref() == COMMAND {
                 words = self.command(value);
             } else {
-                flags.append(&mut self.flags(&keys, key, value));
+                let mut found = self.flags(&keys, key, value);
+                let values =
+                    found.iter().filter_map(|flag| Some(flag.split_once('=')?.1.to_owned()));
+                said.insert(key.get_ref().to_string(), values.collect());
+                flags.append(&mut found);
             }
             places.push((key.get_ref().to_string(), value.span()));
         }
+        let said = in_order(said);
         // Each was read alone, and none conflicts with another.
         let matches = keys.try_get_matches_from(flags);
         let options = matches.and_then(|matches| UnitOptions::from_arg_matches(&matches));
@@ -257,7 +267,7 @@ impl Reader<'_> {
         });
         let file = self.file.into();
         Found {
-            written: Written { name: name.into(), file, options, words },
+            written: Written { name: name.into(), file, options, said, words },
             text: Rc::clone(self.text),
             begin,
             places,
@@ -329,6 +339,12 @@ impl Reader<'_> {
 pub(crate) fn keys() -> clap::Command {
     let keys = clap::Command::new("unit").no_binary_name(true).disable_help_flag(true);
     UnitOptions::augment_args(keys)
+}
+
+/// What was said, in the order in which the keys are defined.
+fn in_order(mut said: BTreeMap<String, Vec<String>>) -> Vec<(&'static str, Vec<String>)> {
+    let names = EXAMPLES.iter().map(|(name, _)| *name);
+    names.filter_map(|name| Some((name, said.remove(name)?))).collect()
 }
 
 /// What is wrong with the value of a flag, without the flag.

@@ -41,6 +41,38 @@ struct ToMonitor {
     slow: Slow,
 }
 
+/// Where the streams of a unit lead, said or not. Prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    stdin: From,
+    stdout: To,
+    stderr: To,
+}
+
+impl Ends {
+    pub(crate) fn of(options: &UnitOptions, extent: Extent) -> Self {
+        let wanted = options.tty == Some(true)
+            || matches!(options.ready, Some(Sign::Line(_)))
+            || options.log.is_some()
+            || options.log_ring.is_some()
+            || options.log_prefix == Some(true)
+            || options.log_echo.is_some();
+        let default = if wanted { To::Log } else { To::Inherit };
+        let input = if extent == Extent::Many { From::Null } else { From::Inherit };
+        Self {
+            stdin: options.stdin.clone().unwrap_or(input),
+            stdout: options.stdout.clone().unwrap_or_else(|| default.clone()),
+            stderr: options.stderr.clone().unwrap_or(default),
+        }
+    }
+}
+
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stdin {}, stdout {}, stderr {}", self.stdin, self.stdout, self.stderr)
+    }
+}
+
 /// What belongs to the streams that were opened.
 #[derive(Debug, Default)]
 pub(crate) struct Opened {
@@ -81,16 +113,7 @@ impl Streams {
             Some(Sign::Line(pattern)) => Some(pattern.clone()),
             Some(Sign::Start | Sign::By(_)) | None => None,
         };
-        let wanted = tty
-            || ready.is_some()
-            || options.log.is_some()
-            || options.log_ring.is_some()
-            || options.log_prefix == Some(true)
-            || options.log_echo.is_some();
-        let default = if wanted { To::Log } else { To::Inherit };
-        let stdin = options.stdin.clone().unwrap_or(if many { From::Null } else { From::Inherit });
-        let stdout = options.stdout.clone().unwrap_or_else(|| default.clone());
-        let stderr = options.stderr.clone().unwrap_or(default);
+        let Ends { stdin, stdout, stderr } = Ends::of(options, extent);
         if stdout == To::Stdout {
             return Err((
                 "stdout",
@@ -271,6 +294,17 @@ pub(crate) enum From {
     File(PathBuf),
 }
 
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inherit => f.write_str("inherit"),
+            Self::Null => f.write_str("null"),
+            Self::Pipe => f.write_str("pipe"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
 impl FromStr for From {
     type Err = &'static str;
 
@@ -292,6 +326,18 @@ pub(crate) enum To {
     Log,
     Stdout,
     File(PathBuf),
+}
+
+impl fmt::Display for To {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inherit => f.write_str("inherit"),
+            Self::Null => f.write_str("null"),
+            Self::Log => f.write_str("log"),
+            Self::Stdout => f.write_str("stdout"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
 }
 
 impl FromStr for To {

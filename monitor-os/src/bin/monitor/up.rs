@@ -107,7 +107,7 @@ fn supervise(
 /// Reads what is wanted of the units, by their names, and keeps nothing of how it was said.
 fn read(path: &Path) -> Result<Vec<(String, Spec)>, Vec<Mistake>> {
     let units = read_all(path, Extent::Many)?;
-    Ok(units.into_iter().map(|Complete { written, spec }| (written.name, spec)).collect())
+    Ok(units.into_iter().map(|Complete { written, spec, .. }| (written.name, spec)).collect())
 }
 
 /// The name that a path gives.
