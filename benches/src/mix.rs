@@ -93,6 +93,7 @@ impl World {
             | Action::Spawn { .. }
             | Action::Signal { .. }
             | Action::Release { .. }
+            | Action::Lengthen { .. }
             | Action::Emit(_) => {}
         });
         event
@@ -253,6 +254,7 @@ const fn kind(event: Event) -> &'static str {
         Event::StartFailed { .. } => "start-failed",
         Event::Ready { .. } => "ready",
         Event::Ping { .. } => "ping",
+        Event::Extended { .. } => "extended",
         Event::Unhealthy { .. } => "unhealthy",
         Event::Exited { .. } => "exited",
         Event::Released { .. } => "released",

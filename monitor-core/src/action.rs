@@ -99,6 +99,8 @@ pub enum TimerCommand {
     Arm(Delay),
     /// The same, but never to a later deadline than the one that is set.
     Shorten(Millis),
+    /// Set it if there is one, but never to an earlier one.
+    Lengthen(Millis),
 }
 
 /// What observers are told. Everything else about it stands in [`Step::state`](crate::Step).
@@ -243,12 +245,19 @@ pub enum Action {
         /// How long at most.
         delay: Millis,
     },
+    /// The same, but never earlier than what is set, and nothing if nothing is set.
+    Lengthen {
+        /// Which timer.
+        timer: TimerToken,
+        /// How long at least.
+        delay: Millis,
+    },
     /// Tell observers.
     Emit(Lifecycle),
 }
 
 /// Prints the form of case files: `save`, `spawn #1`, `signal #1 TERM group`, `release #1 TERM group`,
-/// `disarm phase`, `arm backoff #1 100ms`, `shorten stop-grace #1 1s`, `emit started`.
+/// `disarm phase`, `arm backoff #1 100ms`, `shorten stop-grace #1 1s`, `lengthen start-timeout #1 1s`, `emit started`.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -262,6 +271,7 @@ impl fmt::Display for Action {
             Self::Disarm { slot } => write!(f, "disarm {slot}"),
             Self::Arm { timer, delay } => write!(f, "arm {timer} {delay}"),
             Self::Shorten { timer, delay } => write!(f, "shorten {timer} {delay}"),
+            Self::Lengthen { timer, delay } => write!(f, "lengthen {timer} {delay}"),
             Self::Emit(lifecycle) => write!(f, "emit {lifecycle}"),
         }
     }
@@ -286,6 +296,7 @@ mod tests {
             (Action::Disarm { slot: TimerSlot::Watchdog }, "disarm watchdog"),
             (Action::Arm { timer, delay: Delay::exact(delay) }, "arm backoff #1 100ms"),
             (Action::Shorten { timer, delay }, "shorten backoff #1 100ms"),
+            (Action::Lengthen { timer, delay }, "lengthen backoff #1 100ms"),
             (Action::Emit(Lifecycle::Started), "emit started"),
         ] {
             assert_eq!(action.to_string(), text);

@@ -73,6 +73,18 @@ pub enum Event {
         /// The run it belongs to.
         run: RunId,
     },
+    /// The process asks for more time to start: it is not to be found late before this is over.
+    ///
+    /// It counts while its readiness is waited for, and never shortens what is left. Nobody can hold up a stop by it.
+    ///
+    /// # Source
+    /// `EXTEND_TIMEOUT_USEC` of `sd_notify(3)`; systemd heeds it in a stop too, `systemd.service(5)`.
+    Extended {
+        /// The run it belongs to.
+        run: RunId,
+        /// How long from now.
+        by: Millis,
+    },
     /// A health check found the process unfit.
     Unhealthy {
         /// The run it belongs to.
@@ -124,6 +136,7 @@ impl Event {
             | Self::StartFailed { run, .. }
             | Self::Ready { run }
             | Self::Ping { run }
+            | Self::Extended { run, .. }
             | Self::Unhealthy { run }
             | Self::Exited { run, .. }
             | Self::Released { run, .. }
@@ -253,6 +266,7 @@ mod tests {
             ("start-failed #3 transient", Some(3)),
             ("ready #3", Some(3)),
             ("ping #3", Some(3)),
+            ("extended #3 1s", Some(3)),
             ("unhealthy #3", Some(3)),
             ("exited #3 code=0", Some(3)),
             ("released #3", Some(3)),

@@ -19,7 +19,8 @@
 //!         Action::Spawn { run } => inbox.push(Event::Exited { run, exit: Exit::Code(0) }),
 //!         Action::Signal { .. } => {}                       // kill(2)
 //!         Action::Release { run, .. } => inbox.push(Event::Released { run, remains: Remains::Nothing }),
-//!         Action::Arm { .. } | Action::Shorten { .. } | Action::Disarm { .. } => {} // timers
+//!         Action::Arm { .. } | Action::Disarm { .. } => {}                  // timers
+//!         Action::Shorten { .. } | Action::Lengthen { .. } => {}            // the same
 //!         Action::Emit(lifecycle) => println!("{lifecycle}"),
 //!     });
 //! }

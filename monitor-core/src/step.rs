@@ -183,7 +183,10 @@ const fn timer_action(state: State, slot: TimerSlot, command: TimerCommand) -> O
         (TimerCommand::Shorten(delay), Some(kind)) => {
             Some(Action::Shorten { timer: TimerToken { run: state.run, kind }, delay })
         }
-        (TimerCommand::Arm(_) | TimerCommand::Shorten(_), None) => None,
+        (TimerCommand::Lengthen(delay), Some(kind)) => {
+            Some(Action::Lengthen { timer: TimerToken { run: state.run, kind }, delay })
+        }
+        (TimerCommand::Arm(_) | TimerCommand::Shorten(_) | TimerCommand::Lengthen(_), None) => None,
     }
 }
 
@@ -234,6 +237,7 @@ impl Policy {
             }
             Event::Ready { run } if run.is(state.run) => self.ready(state),
             Event::Ping { run } if run.is(state.run) => self.ping(state),
+            Event::Extended { by, run } if run.is(state.run) => extended(state, by),
             Event::Unhealthy { run } if run.is(state.run) => self.unhealthy(state),
             Event::Exited { exit, run } if run.is(state.run) => self.exited(state, exit),
             Event::Released { remains, run } if run.is(state.run) => self.released(state, remains),
@@ -248,6 +252,7 @@ impl Policy {
             | Event::StartFailed { .. }
             | Event::Ready { .. }
             | Event::Ping { .. }
+            | Event::Extended { .. }
             | Event::Unhealthy { .. }
             | Event::Exited { .. }
             | Event::Released { .. }
@@ -1202,6 +1207,26 @@ const fn signal_requested(state: State, signal: Signal) -> Step {
     }
 }
 
+/// Both phases own the start timeout. A stop is not held up by what is stopped.
+#[inline(never)]
+const fn extended(state: State, by: Millis) -> Step {
+    match state.phase {
+        Phase::Starting | Phase::Activating => Step::to(state).timer(TimerCommand::Lengthen(by)),
+        Phase::Idle
+        | Phase::Cancelling
+        | Phase::Aborting
+        | Phase::Running
+        | Phase::Healthy
+        | Phase::Stopping
+        | Phase::Killing
+        | Phase::Releasing
+        | Phase::Purging
+        | Phase::BackingOff
+        | Phase::Throttled
+        | Phase::Stopped => Step::ignored(state, Note::NotApplicable),
+    }
+}
+
 /// Records an intent that asks for nothing else here.
 const fn record(state: State, reason: Reason) -> Step {
     saved_if_changed(state, Step::to(state).because(reason))
@@ -1278,6 +1303,7 @@ mod tests {
                 "start-failed #1 permanent",
                 "ready #1",
                 "ping #1",
+                "extended #1 1s",
                 "unhealthy #1",
                 "exited #1 code=1",
                 "released #1",
@@ -1289,6 +1315,28 @@ mod tests {
                 let step = policy().step(*state, news.parse().unwrap());
                 assert_eq!(step, Step::ignored(*state, Note::Stale), "{news} in {state}");
             }
+        }
+    }
+
+    #[test]
+    fn more_time_is_given_to_a_start_alone() {
+        let states = states([
+            "start",
+            "started #1",
+            "ready #1",
+            "fired healthy #1",
+            "stop",
+            "fired stop-grace #1",
+        ]);
+        let by = Millis::from_secs(30);
+        for (state, given) in states.into_iter().zip([true, true, false, false, false, false]) {
+            let step = policy().step(state, Event::Extended { run: RunId::new(1), by });
+            let expected = if given {
+                Step::to(state).timer(TimerCommand::Lengthen(by))
+            } else {
+                Step::ignored(state, Note::NotApplicable)
+            };
+            assert_eq!(step, expected, "{state}");
         }
     }
 

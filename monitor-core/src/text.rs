@@ -113,6 +113,7 @@ impl fmt::Display for Event {
             Self::StartFailed { run, failure } => write!(f, "start-failed {run} {failure}"),
             Self::Ready { run } => write!(f, "ready {run}"),
             Self::Ping { run } => write!(f, "ping {run}"),
+            Self::Extended { run, by } => write!(f, "extended {run} {by}"),
             Self::Unhealthy { run } => write!(f, "unhealthy {run}"),
             Self::Exited { run, exit } => write!(f, "exited {run} {exit}"),
             Self::Released { run, remains: Remains::Nothing } => write!(f, "released {run}"),
@@ -170,6 +171,10 @@ impl FromStr for Event {
             },
             "ready" => Self::Ready { run: words.run()? },
             "ping" => Self::Ping { run: words.run()? },
+            "extended" => Self::Extended {
+                run: words.run()?,
+                by: words.next("time", "write how long, such as 30s")?.parse()?,
+            },
             "unhealthy" => Self::Unhealthy { run: words.run()? },
             "exited" => Self::Exited {
                 run: words.run()?,
@@ -209,7 +214,7 @@ impl FromStr for Event {
                 return Err(ParseError::new(
                     "event",
                     name,
-                    "write start, stop, shutdown, restart, signal, policy-changed, reset, retry, started, start-failed, ready, ping, unhealthy, exited, released, fired or recovered",
+                    "write start, stop, shutdown, restart, signal, policy-changed, reset, retry, started, start-failed, ready, ping, extended, unhealthy, exited, released, fired or recovered",
                 ));
             }
         };
@@ -760,7 +765,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// Every event in every form, as it is printed.
-    pub(crate) const EVENTS: [&str; 42] = [
+    pub(crate) const EVENTS: [&str; 43] = [
         "start",
         "stop",
         "stop grace=5s",
@@ -785,6 +790,7 @@ pub(crate) mod tests {
         "start-failed #1 permanent",
         "ready #1",
         "ping #1",
+        "extended #1 30s",
         "unhealthy #1",
         "exited #1 code=0",
         "exited #4294967295 signal=KILL",

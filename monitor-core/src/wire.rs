@@ -281,6 +281,7 @@ impl Event {
                 };
                 (15, kind, value, run, 0)
             }
+            Self::Extended { run, by } => (16, 0, 0, run, by.as_u32()),
         };
         let [r0, r1, r2, r3] = run.as_u32().to_le_bytes();
         let [m0, m1, m2, m3] = u32::to_le_bytes(millis);
@@ -359,6 +360,7 @@ impl Event {
                     _ => Found::Exited(exit_from(a, b).ok_or_else(|| byte("found", 2))?),
                 },
             },
+            16 => Self::Extended { run, by: Millis::new(millis) },
             _ => return Err(byte("event", 1)),
         };
         // One form per value: what the event does not use must be zero.

@@ -251,6 +251,12 @@ impl<M: Machine> Driver<M> {
                     self.set_timer(unit, timer.kind.slot(), Some(armed));
                 }
             }
+            Action::Lengthen { timer, delay } => {
+                let armed = Armed { at: at.after(delay), token: timer };
+                if self.deadline(unit, timer.kind).is_some_and(|later| armed.at > later) {
+                    self.set_timer(unit, timer.kind.slot(), Some(armed));
+                }
+            }
             // The kernel is told the whole step, of which this is a part.
             Action::Emit(_) => {}
         });

@@ -160,10 +160,10 @@ fn program_says_how_it_is() {
     scene.say(format!("MAINPID={pid}\nERRNO=5\nBUSERROR=x").as_bytes());
     let said = scene.wait(|status| status.said().errno == Some(5)).said().clone();
     assert_eq!((said.bus_error.as_deref(), said.not_honoured.len()), (Some("x"), 0));
-    scene.say(b"MAINPID=1\nEXTEND_TIMEOUT_USEC=1000000");
-    scene.say(b"EXTEND_TIMEOUT_USEC=1000000\nSTOPPING=1");
+    scene.say(b"MAINPID=1\nWATCHDOG_USEC=1000000");
+    scene.say(b"WATCHDOG_USEC=1000000\nSTOPPING=1");
     let status = scene.wait(|status| status.said().is_stopping);
-    assert_eq!(status.said().not_honoured, ["MAINPID", "EXTEND_TIMEOUT_USEC"]);
+    assert_eq!(status.said().not_honoured, ["MAINPID", "WATCHDOG_USEC"]);
     assert_eq!((status.pid(), status.said().ignored), (Some(pid), 0));
     assert!(status.is_up());
     // The next run begins in silence.
@@ -231,6 +231,34 @@ fn who_speaks_is_of_the_run_as_it_is_held() {
         let status = scene.wait(|status| status.is_up() || status.said().ignored > 0);
         assert_eq!(status.is_up(), counts, "{detached:?} {:?}", status.containment());
     }
+}
+
+/// Goal: who asks for more time while it starts has it, and the time for a stop stays the policy's.
+#[test]
+fn start_is_extended_and_a_stop_is_not() {
+    let policy = "readiness=notify start-timeout=1m stop-timeout=2m restart=no";
+    let scene = Scene::new(supervisor(), policy, |_| {
+        let script = format!(
+            "trap '' TERM; {} --ignored --exact speaker",
+            env::current_exe().unwrap().display()
+        );
+        shell(&script).ready_by(ReadyBy::Notify).unwrap()
+    });
+    let first = scene.wait(|status| status.phase() == Phase::Activating).due().unwrap();
+    // What is left is not shortened.
+    scene.say(b"EXTEND_TIMEOUT_USEC=1000000");
+    scene.say(b"STATUS=asked");
+    let status = scene.wait(|status| status.said().status.is_some());
+    assert_eq!(status.due(), Some(first));
+    scene.say(b"EXTEND_TIMEOUT_USEC=3600000000");
+    let later = scene.wait(|status| status.due() > Some(first)).due().unwrap();
+    assert!(later >= first.after(Millis::from_secs(3500)), "{later:?} {first:?}");
+    drop(scene.unit.stop());
+    let due = scene.wait(|status| status.phase() == Phase::Stopping).due();
+    scene.say(b"EXTEND_TIMEOUT_USEC=7200000000\nSTATUS=asked again");
+    let status = scene.wait(|status| status.said().status.as_deref() == Some("asked again"));
+    assert_eq!((status.due(), status.phase()), (due, Phase::Stopping));
+    drop(scene.unit.kill());
 }
 
 /// Goal: a silent program is stopped by its watchdog, and one that speaks is not.

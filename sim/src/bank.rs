@@ -824,6 +824,15 @@ bank! {
     |p, s, e| if e == Event::ResetRequested && in_phase(s, &[Phase::BackingOff]) { p.step(s, Event::TimerFired { timer: TimerToken { run: s.run(), kind: TimerKind::Backoff } }) } else { p.step(s, e) };
     "M-12", "generic", None, "another policy forgets failures", "what is counted is cleared with the update",
     |p, s, e| { let step = p.step(s, e); if e == Event::PolicyChanged { restate(s, step, |b| (b[16], b[17]) = (0, 0)) } else { step } };
+    "M-18", "generic", None, "a program that asks for more time again and again is never killed", "what lengthens a start lengthens a stop",
+    |p, s, e| match e {
+        Event::Extended { run, by } if run == s.run() && in_phase(s, &[Phase::Stopping]) => {
+            with(Step { note: Note::Applied, ..nothing(s) }, |a| a.timer = TimerCommand::Lengthen(by))
+        }
+        _ => p.step(s, e),
+    };
+    "M-19", "generic", None, "a start that asks for more time is stopped too soon", "its timer is replaced",
+    |p, s, e| with(p.step(s, e), |a| if let TimerCommand::Lengthen(by) = a.timer { a.timer = TimerCommand::Arm(Delay::exact(by)); });
 
     below the machine
 

@@ -400,6 +400,7 @@ const fn action_byte(action: monitor_core::Action) -> u8 {
         Action::Arm { .. } => 4,
         Action::Shorten { .. } => 5,
         Action::Emit(_) => 6,
+        Action::Lengthen { .. } => 7,
     }
 }
 

@@ -180,6 +180,8 @@ pub struct Script {
     pub ready: Option<Millis>,
     /// How often it sends a ping; `None` never.
     pub pings: Option<Millis>,
+    /// How often it asks for more time, each time for twice that; `None` never.
+    pub extends: Option<Millis>,
     /// When a health check fails, from its spawn; `None` never.
     pub unhealthy: Option<Millis>,
     /// How the monitor is notified of its end.
@@ -251,6 +253,7 @@ impl Script {
         leaves: None,
         ready: None,
         pings: None,
+        extends: None,
         unhealthy: None,
         notice: Notice::Once,
         signals: Signals::Delivered,
@@ -507,9 +510,12 @@ impl fmt::Display for Script {
         if let Some(leaves) = self.leaves {
             write!(f, " leaves={leaves}")?;
         }
-        for (key, value) in
-            [("ready", self.ready), ("pings", self.pings), ("unhealthy", self.unhealthy)]
-        {
+        for (key, value) in [
+            ("ready", self.ready),
+            ("pings", self.pings),
+            ("extends", self.extends),
+            ("unhealthy", self.unhealthy),
+        ] {
             if let Some(value) = value {
                 write!(f, " {key}={value}")?;
             }
@@ -641,7 +647,7 @@ impl fmt::Display for CaseErrorKind {
             ),
             Self::Key(word) => write!(
                 f,
-                "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, unhealthy, notice, signals, output (process), late (timers), fail-until (saves), after, down (crash), after (reboot)"
+                "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, extends, unhealthy, notice, signals, output (process), late (timers), fail-until (saves), after, down (crash), after (reboot)"
             ),
             Self::Backwards { at, before } => {
                 write!(
@@ -810,6 +816,7 @@ fn read_script(rest: &str) -> Result<Script, CaseErrorKind> {
             "leaves" => script.leaves = Some(read_on_stop(value)?),
             "ready" => script.ready = never_or(value, "never")?,
             "pings" => script.pings = never_or(value, "never")?,
+            "extends" => script.extends = never_or(value, "never")?,
             "unhealthy" => script.unhealthy = never_or(value, "never")?,
             "notice" => {
                 script.notice = match (value, value.strip_prefix("late:")) {

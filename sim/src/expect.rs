@@ -122,7 +122,7 @@ impl fmt::Display for ExpectError {
             Self::Word(error) => error.fmt(f),
             Self::Action(text) => write!(
                 f,
-                "action: {text:?} is none: begin it with save, spawn, signal, release, disarm, arm, shorten or emit, or write - for no action"
+                "action: {text:?} is none: begin it with save, spawn, signal, release, disarm, arm, shorten, lengthen or emit, or write - for no action"
             ),
             Self::Brackets(text) => write!(
                 f,
@@ -150,8 +150,8 @@ impl From<ParseError> for ExpectError {
     }
 }
 
-const ACTIONS: [&str; 8] =
-    ["save", "spawn", "signal", "release", "disarm", "arm", "shorten", "emit"];
+const ACTIONS: [&str; 9] =
+    ["save", "spawn", "signal", "release", "disarm", "arm", "shorten", "lengthen", "emit"];
 
 /// Reads what `Display` prints: actions, and the situation in brackets.
 ///

@@ -98,7 +98,7 @@ pub fn script(choices: &mut impl Choices) -> Script {
         0 => None,
         _ => Some(delay(choices)),
     };
-    Script {
+    let script = Script {
         start: match choices.below(5) {
             0 | 1 => Start::After(Millis::ZERO),
             2 | 3 => Start::After(delay(choices)),
@@ -118,7 +118,9 @@ pub fn script(choices: &mut impl Choices) -> Script {
         pings: maybe(choices, 1).map(|every| every.max(Millis::new(50))),
         unhealthy: maybe(choices, 3),
         ..Script::OBEDIENT
-    }
+    };
+    // No choice of its own, so that what a seed has drawn stays what it was.
+    Script { extends: script.pings.filter(|_| script.ready != Some(Millis::ZERO)), ..script }
 }
 
 fn exit(choices: &mut impl Choices) -> Exit {

@@ -82,6 +82,8 @@ marks! {
     "a stale timer": |l| matches!(l.event, Event::TimerFired { .. }) && l.step.note == Note::Stale;
     "a ready before the start is known": |l| matches!(l.event, Event::Ready { .. }) && l.before.phase() == Phase::Starting;
     "a ping while stopping": |l| matches!(l.event, Event::Ping { .. }) && l.before.phase() == Phase::Stopping;
+    "a start that asks for more time": |l| matches!(l.event, Event::Extended { .. }) && l.step.note == Note::Applied;
+    "more time asked for in vain": |l| matches!(l.event, Event::Extended { .. }) && l.before.phase() == Phase::Stopping;
     "a watchdog that bites": |l| fired(l, TimerKind::Watchdog) && l.step.note == Note::Applied;
     "a start timeout": |l| fired(l, TimerKind::StartTimeout) && l.step.note == Note::Applied;
     "a health check that fails": |l| matches!(l.event, Event::Unhealthy { .. }) && l.step.note == Note::Applied;

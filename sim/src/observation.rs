@@ -98,6 +98,7 @@ pub(crate) enum Timer {
     Disarm,
     Arm(TimerKind),
     Shorten(TimerKind),
+    Lengthen(TimerKind),
 }
 
 /// A step as the oracles see it: all of it but the numbers, of which only their relations are kept.
@@ -331,6 +332,7 @@ impl Heard {
             | Event::RetryRequested
             | Event::Ready { .. }
             | Event::Ping { .. }
+            | Event::Extended { .. }
             | Event::Unhealthy { .. } => Self::Nothing,
         }
     }
@@ -380,8 +382,11 @@ const fn timer(command: TimerCommand, kind: Option<TimerKind>) -> Timer {
         (TimerCommand::Disarm, _) => Timer::Disarm,
         (TimerCommand::Arm(_), Some(kind)) => Timer::Arm(kind),
         (TimerCommand::Shorten(_), Some(kind)) => Timer::Shorten(kind),
+        (TimerCommand::Lengthen(_), Some(kind)) => Timer::Lengthen(kind),
         // There is no such timer, so the driver is asked for nothing.
-        (TimerCommand::Arm(_) | TimerCommand::Shorten(_), None) => Timer::Keep,
+        (TimerCommand::Arm(_) | TimerCommand::Shorten(_) | TimerCommand::Lengthen(_), None) => {
+            Timer::Keep
+        }
     }
 }
 

@@ -90,6 +90,7 @@ impl fmt::Display for RefAction {
             Self::Timer(slot, RefTimer::Empty) => write!(f, "disarm {slot}"),
             Self::Timer(_, RefTimer::Set(kind, delay)) => write!(f, "arm {kind} {delay}"),
             Self::Timer(_, RefTimer::Sooner(kind, delay)) => write!(f, "shorten {kind} {delay}"),
+            Self::Timer(_, RefTimer::Later(kind, delay)) => write!(f, "lengthen {kind} {delay}"),
             Self::Tell(lifecycle) => write!(f, "emit {lifecycle}"),
         }
     }
@@ -104,6 +105,8 @@ pub enum RefTimer {
     Set(TimerKind, Delay),
     /// It is set, but not to a later deadline.
     Sooner(TimerKind, Millis),
+    /// It is set if it was, but not to an earlier deadline.
+    Later(TimerKind, Millis),
 }
 
 /// The answer of the reference to one event.
@@ -131,6 +134,7 @@ const fn names_run(event: Event) -> Option<u32> {
         | Event::StartFailed { run, .. }
         | Event::Ready { run }
         | Event::Ping { run }
+        | Event::Extended { run, .. }
         | Event::Unhealthy { run }
         | Event::Exited { run, .. }
         | Event::Released { run, .. }
@@ -390,6 +394,13 @@ impl Scribe {
                     return NOTHING_TO_DO;
                 }
                 self.feed_watchdog();
+                ALL_WELL
+            }
+            Event::Extended { by, .. } => {
+                if !self.unit.is_up() || self.unit.serves {
+                    return NOTHING_TO_DO;
+                }
+                self.timers[0] = Some(RefTimer::Later(TimerKind::StartTimeout, by));
                 ALL_WELL
             }
             Event::Unhealthy { .. } => {
@@ -1068,6 +1079,9 @@ const fn translate(action: Action) -> RefAction {
         }
         Action::Shorten { timer, delay } => {
             RefAction::Timer(timer.kind.slot(), RefTimer::Sooner(timer.kind, delay))
+        }
+        Action::Lengthen { timer, delay } => {
+            RefAction::Timer(timer.kind.slot(), RefTimer::Later(timer.kind, delay))
         }
         Action::Emit(lifecycle) => RefAction::Tell(lifecycle),
     }

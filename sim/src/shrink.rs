@@ -269,6 +269,7 @@ fn other_scripts(script: Script) -> Vec<Script> {
         Script { leaves: None, ..script },
         Script { ready: None, ..script },
         Script { pings: None, ..script },
+        Script { extends: None, ..script },
         Script { unhealthy: None, ..script },
     ];
     candidates.extend(script.without_a_fault());

@@ -186,6 +186,10 @@ impl Layout {
                 let label = format!("{} at most {delay}", timer.kind);
                 self.begin(lane_of(timer.kind.slot()), label, detail.clone(), Tone::Waiting);
             }
+            Action::Lengthen { timer, delay } => {
+                let label = format!("{} at least {delay}", timer.kind);
+                self.begin(lane_of(timer.kind.slot()), label, detail.clone(), Tone::Waiting);
+            }
             Action::Disarm { slot } => self.close(lane_of(slot)),
             Action::Persist(_)
             | Action::Signal { .. }

@@ -560,6 +560,10 @@ impl Watch {
                 Timer::Keep => {}
                 Timer::Disarm => *armed = None,
                 Timer::Shorten(kind) => *armed = Some(kind),
+                // Whatever the program asks for: a stop comes no later for it.
+                Timer::Lengthen(kind) => {
+                    require(kind == TimerKind::StartTimeout, Property::StopsCompose)?;
+                }
                 Timer::Arm(kind) => {
                     let again = matches!(seen.heard, Heard::Down { .. })
                         && kind == TimerKind::StopGrace

@@ -191,6 +191,7 @@ pub fn event(run: impl Strategy<Value = RunId> + Clone + 'static) -> BoxedStrate
         2 => (run.clone(), failure).prop_map(|(run, failure)| Event::StartFailed { run, failure }),
         1 => run.clone().prop_map(|run| Event::Ready { run }),
         1 => run.clone().prop_map(|run| Event::Ping { run }),
+        1 => (run.clone(), millis()).prop_map(|(run, by)| Event::Extended { run, by }),
         1 => run.clone().prop_map(|run| Event::Unhealthy { run }),
         4 => (run.clone(), exit()).prop_map(|(run, exit)| Event::Exited { run, exit }),
         4 => (run.clone(), remains).prop_map(|(run, remains)| Event::Released { run, remains }),

@@ -44,7 +44,7 @@ const SITUATIONS: [&str; 27] = [
 ];
 
 /// Every event; the run is renamed to the current one.
-const EVENTS: [&str; 32] = [
+const EVENTS: [&str; 33] = [
     "start",
     "stop",
     "stop grace=never",
@@ -61,6 +61,7 @@ const EVENTS: [&str; 32] = [
     "start-failed #1 permanent",
     "ready #1",
     "ping #1",
+    "extended #1 30s",
     "unhealthy #1",
     "exited #1 code=0",
     "exited #1 signal=KILL",

@@ -203,6 +203,13 @@ impl World {
                 let (earliest, latest) = (earliest.min(due), latest.min(due));
                 *slot = Some(Armed { timer, earliest, latest });
             }
+            Action::Lengthen { timer, delay } => {
+                let due = after(delay);
+                if let Some(armed) = &mut self.slots[timer.kind.slot() as usize] {
+                    (armed.earliest, armed.latest) =
+                        (armed.earliest.max(due), armed.latest.max(due));
+                }
+            }
             Action::Disarm { slot } => self.slots[slot as usize] = None,
             Action::Persist(_) | Action::Spawn { .. } | Action::Signal { .. } => {}
             Action::Release { .. } | Action::Emit(_) => {}

@@ -158,6 +158,7 @@ const fn aimed(mut event: Event, state: State) -> Event {
     | Event::StartFailed { run, .. }
     | Event::Ready { run }
     | Event::Ping { run }
+    | Event::Extended { run, .. }
     | Event::Unhealthy { run }
     | Event::Exited { run, .. }
     | Event::Released { run, .. }

@@ -98,6 +98,7 @@ fn case() -> Case {
         leaves: None,
         ready: None,
         pings: None,
+        extends: None,
         unhealthy: None,
         ..Script::OBEDIENT
     }];
@@ -210,6 +211,7 @@ async fn live<S: Simulator>() -> Vec<Seen> {
             Action::Persist(_)
             | Action::Signal { .. }
             | Action::Shorten { .. }
+            | Action::Lengthen { .. }
             | Action::Emit(_) => {}
         });
         if matches!(event, Event::StopRequested { .. }) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use monitor_core::Millis;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
@@ -44,6 +45,8 @@ pub(super) struct Hearing {
     by_word: bool,
     was_ready: bool,
     was_in_trouble: bool,
+    /// Until when it has asked for time, in milliseconds; to ask for less says nothing new.
+    extended: u64,
     /// In milliseconds, which are the machine's: a second ping within one changes nothing.
     pinged: Option<u64>,
 }
@@ -53,6 +56,8 @@ pub(super) struct Hearing {
 pub(super) struct Heard {
     pub(super) ready: bool,
     pub(super) ping: bool,
+    /// The longest of those that were asked for.
+    pub(super) extension: Option<Millis>,
     pub(super) trouble: bool,
 }
 
@@ -138,6 +143,7 @@ impl Hearing {
                     Line::Ready => heard.ready = true,
                     Line::Ping => heard.ping = true,
                     Line::Trouble => heard.trouble = true,
+                    Line::Extend(by) => heard.extension = heard.extension.max(Some(by)),
                     Line::Stopping
                     | Line::Reloading
                     | Line::Status(_)
@@ -157,12 +163,15 @@ impl Hearing {
         let ready = heard.ready && self.by_word && !self.was_ready;
         let ping = heard.ping && self.pinged != Some(at.as_millis());
         let trouble = heard.trouble && !self.was_in_trouble;
+        let until = |by| at.after(by).as_millis();
+        let extension = heard.extension.filter(|&by| !self.was_ready && until(by) > self.extended);
+        self.extended = extension.map_or(self.extended, until);
         self.was_ready |= ready;
         self.was_in_trouble |= trouble;
         if ping {
             self.pinged = Some(at.as_millis());
         }
-        Heard { ready, ping, trouble }
+        Heard { ready, ping, extension, trouble }
     }
 }
 
@@ -186,6 +195,7 @@ fn note(line: Line<'_>, said: &mut Arc<Said>, main: Option<Pid>) {
         Line::BusError(text) => Arc::make_mut(said).bus_error = Some(plain(text)),
         Line::Ready
         | Line::Ping
+        | Line::Extend(_)
         | Line::Trouble
         | Line::Stopping
         | Line::Reloading

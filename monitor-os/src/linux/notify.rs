@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use monitor_core::Millis;
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials,
     bind, recvmsg, setsockopt, socket, sockopt,
@@ -121,6 +122,8 @@ pub(super) enum Line<'a> {
     Ping,
     /// It asks to be treated as if its watchdog had run out.
     Trouble,
+    /// It asks for so much more time.
+    Extend(Millis),
     Stopping,
     Reloading,
     Status(&'a str),
@@ -145,6 +148,7 @@ impl<'a> Line<'a> {
             ("READY", "1") => Self::Ready,
             ("WATCHDOG", "1") => Self::Ping,
             ("WATCHDOG", "trigger") => Self::Trouble,
+            ("EXTEND_TIMEOUT_USEC", micros) => Self::Extend(rounded_up(micros.parse().ok()?)),
             ("STOPPING", "1") => Self::Stopping,
             ("RELOADING", "1") => Self::Reloading,
             ("STATUS", text) => Self::Status(text),
@@ -159,8 +163,12 @@ impl<'a> Line<'a> {
     }
 }
 
+fn rounded_up(micros: u64) -> Millis {
+    Millis::new(u32::try_from(micros.div_ceil(1000)).unwrap_or(u32::MAX))
+}
+
 /// What `sd_notify(3)` has and a program under this monitor has no use of.
-const NOT_HONOURED: &[&str] = &["EXTEND_TIMEOUT_USEC", "WATCHDOG_USEC", "FDSTORE"];
+const NOT_HONOURED: &[&str] = &["WATCHDOG_USEC", "FDSTORE"];
 const SUFFIX: &str = "/notify";
 /// As much as systemd takes on a machine with pages of 4 KiB.
 const DATAGRAM_MAX: usize = 4096;
@@ -197,6 +205,11 @@ mod tests {
         ];
         assert_eq!(datagram.lines().unwrap(), read);
         assert_eq!(sent(b"WATCHDOG=trigger").lines().unwrap(), [Line::Trouble]);
+        for (micros, millis) in [("1", 1), ("30000000", 30_000), ("18446744073709551615", u32::MAX)]
+        {
+            let datagram = sent(format!("EXTEND_TIMEOUT_USEC={micros}").as_bytes());
+            assert_eq!(datagram.lines().unwrap(), [Line::Extend(Millis::new(millis))]);
+        }
         assert_eq!(sent(b"READY=0").lines().unwrap(), [Line::Other]);
         for garbage in [
             &b""[..],
@@ -207,6 +220,7 @@ mod tests {
             b"=1",
             b"STATUS=\xff",
             b"MAINPID=x",
+            b"EXTEND_TIMEOUT_USEC=30s",
         ] {
             assert_eq!(sent(garbage).lines(), None, "{garbage:?}");
         }

@@ -59,6 +59,9 @@ impl Deadlines {
                     let at = report.at.after(delay);
                     Some(deadline.map_or(at, |earlier| earlier.min(at)))
                 }
+                TimerCommand::Lengthen(delay) => {
+                    deadline.map(|later| later.max(report.at.after(delay)))
+                }
             };
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 
-use monitor_core::{Event, Grace, Origin, Policy, RunId, Signal, State, StopMode};
+use monitor_core::{Event, Grace, Millis, Origin, Policy, RunId, Signal, State, StopMode};
 use nix::sys::signal::SigSet;
 use tokio::sync::{mpsc as unbounded, oneshot, watch};
 
@@ -437,6 +437,17 @@ impl Unit {
     /// Says that the process of this run is alive.
     pub fn ping_of(&self, run: RunId) {
         self.tell(Event::Ping { run });
+    }
+
+    /// Asks for more time to start for the process in [`Unit::state`]: it is not to be found late before this is over.
+    /// Once it serves, or is to stop, that changes nothing.
+    pub fn extend(&self, by: Millis) {
+        self.extend_of(self.state().state().run(), by);
+    }
+
+    /// Asks for more time to start for the process of this run.
+    pub fn extend_of(&self, run: RunId, by: Millis) {
+        self.tell(Event::Extended { run, by });
     }
 
     /// Says that the process in [`Unit::state`] failed a health check: it is stopped, and the policy

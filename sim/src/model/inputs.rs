@@ -243,6 +243,7 @@ impl Tie {
             | Event::ResetRequested
             | Event::RetryRequested
             | Event::Ping { .. }
+            | Event::Extended { .. }
             | Event::Recovered { .. } => Self::NONE,
         }
     }
@@ -280,6 +281,7 @@ fn always(run: RunId) -> Vec<Input> {
             tell(Event::StartFailed { run, failure: StartFailure::Permanent });
             tell(Event::Ready { run });
             tell(Event::Ping { run });
+            tell(Event::Extended { run, by: Millis::from_secs(30) });
             tell(Event::Unhealthy { run });
             for exit in EXITS {
                 tell(Event::Exited { run, exit });

@@ -114,6 +114,7 @@ pub const fn event_name(event: Event) -> &'static str {
         Event::StartFailed { .. } => "start-failed",
         Event::Ready { .. } => "ready",
         Event::Ping { .. } => "ping",
+        Event::Extended { .. } => "extended",
         Event::Unhealthy { .. } => "unhealthy",
         Event::Exited { .. } => "exited",
         Event::Released { .. } => "released",

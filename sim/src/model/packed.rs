@@ -172,6 +172,7 @@ const fn timer(timer: Timer) -> u64 {
         Timer::Disarm => 1,
         Timer::Arm(kind) => 1 << 3 | kind as u64,
         Timer::Shorten(kind) => 2 << 3 | kind as u64,
+        Timer::Lengthen(kind) => 3 << 3 | kind as u64,
     }
 }
 

@@ -98,6 +98,7 @@ const fn what(what: What) -> Result<(), Unfit> {
             | Event::StartFailed { .. }
             | Event::Ready { .. }
             | Event::Ping { .. }
+            | Event::Extended { .. }
             | Event::Unhealthy { .. }
             | Event::Exited { .. }
             | Event::Released { .. }

@@ -256,6 +256,7 @@ enum Scene {
 enum Deed {
     Ready,
     Ping,
+    Extend,
     Unhealthy,
 }
 
@@ -320,6 +321,7 @@ impl Player {
             };
             plan(script.ready, Deed::Ready);
             plan(script.pings, Deed::Ping);
+            plan(script.extends, Deed::Extend);
             plan(script.unhealthy, Deed::Unhealthy);
         }
     }
@@ -353,14 +355,20 @@ impl Player {
         if state.run().as_u32() != run || !state.phase().is_live() {
             return;
         }
+        let script = self.case.script(number, (run as usize).saturating_sub(1));
         match deed {
             Deed::Ready => unit.ready(),
             Deed::Unhealthy => unit.unhealthy(),
             Deed::Ping => {
                 unit.ping();
-                let script = self.case.script(number, (run as usize).saturating_sub(1));
                 if let Some(beats) = script.pings {
                     self.deeds.insert((at.after(beats), number, run, deed));
+                }
+            }
+            Deed::Extend => {
+                if let Some(every) = script.extends {
+                    unit.extend(every.saturating_add(every));
+                    self.deeds.insert((at.after(every), number, run, deed));
                 }
             }
         }
@@ -448,6 +456,7 @@ impl Part {
             | Action::Release { signal: None, .. }
             | Action::Arm { .. }
             | Action::Shorten { .. }
+            | Action::Lengthen { .. }
             | Action::Disarm { .. }
             | Action::Emit(_) => {}
         });
@@ -534,6 +543,7 @@ fn ask(unit: &Unit, what: What) {
             | Event::StartFailed { .. }
             | Event::Ready { .. }
             | Event::Ping { .. }
+            | Event::Extended { .. }
             | Event::Unhealthy { .. }
             | Event::Exited { .. }
             | Event::Released { .. }

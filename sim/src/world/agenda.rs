@@ -21,6 +21,7 @@ pub(super) enum Deed {
     Notice,
     Ready,
     Ping,
+    Extend,
     Unhealthy,
 }
 

@@ -395,6 +395,9 @@ impl Kernel for World<'_> {
         if let Some(beats) = script.pings {
             self.plan(at.after(beats), unit, run, Deed::Ping);
         }
+        if let Some(every) = script.extends {
+            self.plan(at.after(every), unit, run, Deed::Extend);
+        }
         if let Some(unhealthy) = script.unhealthy {
             self.plan(at.after(unhealthy), unit, run, Deed::Unhealthy);
         }

@@ -125,6 +125,7 @@ impl Desk {
             | Event::StartFailed { .. }
             | Event::Ready { .. }
             | Event::Ping { .. }
+            | Event::Extended { .. }
             | Event::Unhealthy { .. }
             | Event::Exited { .. }
             | Event::Released { .. }

@@ -317,6 +317,7 @@ impl<'a> World<'a> {
             | Event::ResetRequested
             | Event::RetryRequested
             | Event::Ping { .. }
+            | Event::Extended { .. }
             | Event::Unhealthy { .. } => false,
         }
     }
@@ -462,6 +463,13 @@ impl<'a> World<'a> {
                     self.plan(at.after(beats), unit, run, Deed::Ping);
                 }
                 Some(Event::Ping { run })
+            }
+            Deed::Extend => {
+                let every = process.script.extends.filter(|_| alive)?;
+                if self.trace.len() < self.steps_max {
+                    self.plan(at.after(every), unit, run, Deed::Extend);
+                }
+                Some(Event::Extended { run, by: every.saturating_add(every) })
             }
         };
         event
@@ -618,7 +626,7 @@ impl<'a> World<'a> {
                             process.members = false;
                         }
                     }
-                    Deed::Ping => {
+                    Deed::Ping | Deed::Extend => {
                         self.take(at, turn);
                     }
                     Deed::Acknowledge

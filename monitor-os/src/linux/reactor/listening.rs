@@ -50,15 +50,15 @@ impl LinuxKernel {
                 found.facts().said = said;
                 found.show_facts();
             }
-            let Heard { ready, ping, trouble } = heard;
-            for (heard, event) in [
-                (ready, Event::Ready { run: id }),
-                (ping, Event::Ping { run: id }),
-                (trouble, Event::Unhealthy { run: id }),
-            ] {
-                if heard {
-                    self.enqueue(Happening::Told(unit, event));
-                }
+            let Heard { ready, ping, extension, trouble } = heard;
+            let events = [
+                extension.map(|by| Event::Extended { run: id, by }),
+                ready.then_some(Event::Ready { run: id }),
+                ping.then_some(Event::Ping { run: id }),
+                trouble.then_some(Event::Unhealthy { run: id }),
+            ];
+            for event in events.into_iter().flatten() {
+                self.enqueue(Happening::Told(unit, event));
             }
         }
         if let Some(run) = self.runs.get_mut(&key) {

@@ -74,6 +74,12 @@ impl<J: Jobs> Toy<J> {
                     let due = slot.map_or(due, |(_, known)| known.min(due));
                     *slot = Some((timer, due));
                 }
+                Action::Lengthen { timer, delay } => {
+                    let due = self.now_ms + u64::from(delay.as_u32());
+                    if let Some((_, known)) = &mut self.timers[timer.kind.slot() as usize] {
+                        *known = due.max(*known);
+                    }
+                }
                 Action::Disarm { slot } => self.timers[slot as usize] = None,
                 Action::Persist(_) | Action::Emit(_) => {}
             });
