@@ -3,19 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use monitor_core::{RunId, State};
+use monitor_core::{Reason, RunId, State};
 
 use super::cgroup::Place;
 use super::identity::Identity;
 use super::journal::Record;
 use super::output::Stream;
-use super::state_dir::{StateDir, StateError};
+use super::state_dir::{StateDir, StateError, Term};
 
 /// Keeps the record of a unit in a state directory. The name of the unit is taken for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Memory {
     directory: StateDir,
     record: Record,
+    /// What of the last record lasts; `None` before the first.
+    lasting: Option<Option<Reason>>,
 }
 
 impl Memory {
@@ -33,7 +35,7 @@ impl Memory {
             cgroup: None,
         };
         // Gives the name back if the reading fails.
-        let mut memory = Self { directory: directory.clone(), record: fresh };
+        let mut memory = Self { directory: directory.clone(), record: fresh, lasting: None };
         if let Some(record) = directory.read(&memory.record.unit)? {
             memory.record = Record { unit: Arc::clone(&memory.record.unit), ..record };
         }
@@ -76,12 +78,77 @@ impl Memory {
     fn write(&mut self) -> Result<(), StateError> {
         // What is written is written in this boot, whatever was read.
         self.record.boot = self.directory.boot();
-        self.directory.write(&self.record)
+        let lasting = Some(outlasting(self.record.state.reason()));
+        // The first one as well, so that what lasts is of this boot once anything is.
+        let term = if self.lasting == lasting { Term::Boot } else { Term::Lasting };
+        self.directory.write(&self.record, term)?;
+        self.lasting = lasting;
+        Ok(())
+    }
+}
+
+/// What of a reason holds after a power cut, when all that ran is gone: that a user wants it down, or that it is down for
+/// good. Whatever else it says, it is wanted up.
+const fn outlasting(reason: Reason) -> Option<Reason> {
+    match reason {
+        Reason::Created
+        | Reason::Wanted
+        | Reason::StartTimeout
+        | Reason::Watchdog
+        | Reason::Unhealthy
+        | Reason::EarlyExit
+        | Reason::RestartRequested
+        | Reason::ShutdownRequested => None,
+        Reason::StopRequested
+        | Reason::Completed
+        | Reason::Prevented
+        | Reason::Exhausted
+        | Reason::StartLimit
+        | Reason::StartFailed => Some(reason),
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
         self.directory.give_name_back(&self.record.unit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_core::{Event, Policy};
+    use tempfile::tempdir;
+
+    use super::*;
+
+    /// Goal: it is waited for the disk where a user has wished something or the last word is said, and nowhere else.
+    #[test]
+    fn wishes_and_verdicts_last() {
+        let directory = tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let mut memory = Memory::open(&state, "web".into()).unwrap();
+        let policy: Policy = "restart=on-failure".parse().unwrap();
+        let mut now = State::INITIAL;
+        for (event, lasts) in [
+            ("start", true),
+            ("started #1", false),
+            ("exited #1 code=1", false),
+            ("released #1", false),
+            ("fired backoff #1", false),
+            ("started #2", false),
+            ("stop", true),
+            ("exited #2 signal=TERM", false),
+            ("released #2", false),
+            ("start", true),
+            ("started #3", false),
+            ("exited #3 code=0", false),
+            ("released #3", true),
+        ] {
+            let before = (now.phase(), memory.lasting);
+            now = policy.step(now, event.parse::<Event>().unwrap()).state;
+            assert_ne!(now.phase(), before.0, "{event} did not count");
+            memory.save(now).unwrap();
+            assert_eq!(memory.lasting != before.1, lasts, "{event}");
+        }
     }
 }

@@ -50,7 +50,7 @@ pub struct Remembered {
 pub fn remembered(directory: &Path) -> Result<Vec<Remembered>, StateError> {
     let unusable = |source| StateError::Unusable { path: directory.into(), source };
     let boot = BootId::current().map_err(unusable)?;
-    let records = read_all(directory)?.into_iter().map(|record| {
+    let records = read_all(directory, boot)?.into_iter().map(|record| {
         let state = record.state;
         let process = record.process.filter(|&(of, _)| of == state.run() && record.boot == boot);
         let number = process.and_then(|(_, identity)| u32::try_from(identity.pid.as_raw()).ok());
@@ -237,6 +237,7 @@ mod tests {
 
     use super::*;
     use crate::linux::process::Process;
+    use crate::linux::state_dir::Term;
     use crate::linux::testing::{finish, sleeper, wait_readable};
 
     struct Scene {
@@ -315,7 +316,7 @@ mod tests {
         assert_eq!(remembered(&path).unwrap(), []);
         let process = sleeper();
         let record = scene.record(&process, &RUNNING);
-        scene.state.write(&record).unwrap();
+        scene.state.write(&record, Term::Lasting).unwrap();
         let pid = u32::try_from(process.pid().as_raw()).ok();
         let told = |pid| [Remembered { unit: "x".into(), state: record.state, pid }];
         assert_eq!(remembered(&path).unwrap(), told(pid));

@@ -20,7 +20,9 @@ use super::output::Stream;
 /// A state directory, held by this process alone: one journal per unit, and a lock.
 ///
 /// On a file system in memory (`/run`) the memory lasts for the boot, which is as long as a process can.
-/// On a disk it outlasts the boot, and each save waits for the disk: the supervisor's thread with it.
+/// On a disk it outlasts the boot. A save of what is to outlast it waits for the disk, and the supervisor's thread with
+/// it: the first of each unit, and those by which a user's stop or a verdict begins or ends. A power cut loses the rest:
+/// which process ran, which is gone by then, and the last counts of failures.
 ///
 /// Clones hold the same lock, as do the units that are remembered here. It is released with the last of
 /// them, or with the process, however that ends.
@@ -89,7 +91,8 @@ impl StateDir {
     pub fn forget(&self, unit: &str) -> Result<(), StateError> {
         let journal = self.journal_of(unit)?;
         let pipes = [Stream::Stdout, Stream::Stderr].map(|stream| self.fifo(unit, stream));
-        for path in pipes.into_iter().chain([journal]) {
+        // What lasts goes first, since it is believed where the journal is missing.
+        for path in pipes.into_iter().chain([self.path_of(unit, LASTING), journal]) {
             match fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     return Err(StateError::Unusable { path, source });
@@ -130,13 +133,27 @@ impl StateDir {
 
     /// Reads what is remembered of a unit; `None` if nothing is.
     pub(super) fn read(&self, unit: &str) -> Result<Option<Record>, StateError> {
-        read_journal(self.journal_of(unit)?, unit)
+        Self::check_unit(unit)?;
+        read_unit(&self.held.path, unit, self.boot())
     }
 
     /// Puts a record in the place of the one before: a reader finds one of the two, at any moment.
-    pub(super) fn write(&self, record: &Record) -> Result<(), StateError> {
-        let path = self.journal_of(&record.unit)?;
-        let next = self.held.path.join(format!("{}.journal.new", record.unit));
+    ///
+    /// The journal comes first. So what lasts is never newer, and a journal of this boot that cannot be read is no work
+    /// of a power cut.
+    pub(super) fn write(&self, record: &Record, term: Term) -> Result<(), StateError> {
+        self.replace(record, JOURNAL, Term::Boot)?;
+        // In memory nothing is safer than the journal.
+        if term == Term::Lasting && self.held.on_disk {
+            self.replace(record, LASTING, Term::Lasting)?;
+        }
+        Ok(())
+    }
+
+    fn replace(&self, record: &Record, suffix: &str, term: Term) -> Result<(), StateError> {
+        Self::check_unit(&record.unit)?;
+        let path = self.path_of(&record.unit, suffix);
+        let next = self.path_of(&record.unit, NEXT);
         let written = || {
             let mut file = OpenOptions::new()
                 .write(true)
@@ -145,12 +162,12 @@ impl StateDir {
                 .mode(0o600)
                 .open(&next)?;
             file.write_all(record.to_string().as_bytes())?;
-            // In memory it is as safe as it can be; on a disk the name must not get there before the bytes.
-            if self.held.on_disk {
+            // The name must not get to the disk before the bytes.
+            if term == Term::Lasting {
                 file.sync_data()?;
             }
             fs::rename(&next, &path)?;
-            if self.held.on_disk { self.held.directory.sync_data() } else { Ok(()) }
+            if term == Term::Lasting { self.held.directory.sync_data() } else { Ok(()) }
         };
         written().map_err(|source| StateError::Unusable { path: path.clone(), source })
     }
@@ -168,8 +185,21 @@ impl StateDir {
 
     fn journal_of(&self, unit: &str) -> Result<PathBuf, StateError> {
         Self::check_unit(unit)?;
-        Ok(self.held.path.join(format!("{unit}{JOURNAL}")))
+        Ok(self.path_of(unit, JOURNAL))
     }
+
+    fn path_of(&self, unit: &str, suffix: &str) -> PathBuf {
+        self.held.path.join(format!("{unit}{suffix}"))
+    }
+}
+
+/// How long a record is to be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Term {
+    /// For as long as its processes may run: a crash of the monitor does not lose it, a power cut may.
+    Boot,
+    /// After a power cut as well.
+    Lasting,
 }
 
 /// Reads all that is remembered in a directory, in the order of the names, without holding or changing it. A
@@ -177,7 +207,7 @@ impl StateDir {
 ///
 /// # Errors
 /// [`StateError::Unusable`], [`StateError::Journal`].
-pub(super) fn read_all(directory: &Path) -> Result<Vec<Record>, StateError> {
+pub(super) fn read_all(directory: &Path, boot: BootId) -> Result<Vec<Record>, StateError> {
     let unusable = |source| StateError::Unusable { path: directory.into(), source };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -186,9 +216,29 @@ pub(super) fn read_all(directory: &Path) -> Result<Vec<Record>, StateError> {
     };
     let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
     let names = names.collect::<io::Result<BTreeSet<_>>>().map_err(unusable)?;
-    let units = names.iter().filter_map(|name| name.to_str()?.strip_suffix(JOURNAL));
-    let records = units.map(|unit| read_journal(directory.join(format!("{unit}{JOURNAL}")), unit));
+    let unit = |name: &str| {
+        [JOURNAL, LASTING].into_iter().find_map(|end| Some(name.strip_suffix(end)?.to_owned()))
+    };
+    let units: BTreeSet<_> = names.iter().filter_map(|name| unit(name.to_str()?)).collect();
+    let records = units.iter().map(|unit| read_unit(directory, unit, boot));
     records.filter_map(Result::transpose).collect()
+}
+
+/// Reads the last record of a unit; `None` if there is none. After a power cut the journal may be of any time, or half
+/// written, so then that is believed which lasts.
+fn read_unit(directory: &Path, unit: &str, boot: BootId) -> Result<Option<Record>, StateError> {
+    let read = |suffix| read_journal(directory.join(format!("{unit}{suffix}")), unit);
+    let last = read(JOURNAL);
+    if let Ok(Some(record)) = &last
+        && record.boot == boot
+    {
+        return last;
+    }
+    match read(LASTING)? {
+        Some(lasting) if lasting.boot != boot => Ok(Some(lasting)),
+        // Nothing lasts, or the journal was written in this boot and was damaged since.
+        Some(_) | None => last,
+    }
 }
 
 /// Reads the journal of a unit; `None` if there is none.
@@ -361,6 +411,9 @@ fn holder(lock: &Path) -> Option<u32> {
 }
 
 const JOURNAL: &str = ".journal";
+/// The last record that a power cut does not lose; on a disk only.
+const LASTING: &str = ".lasting";
+const NEXT: &str = ".journal.new";
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 const RAMFS_MAGIC: i64 = 0x8584_58f6;
 /// More than any record has, so that a foreign file is not read into memory.
@@ -434,14 +487,14 @@ mod tests {
         let state = StateDir::open(directory.path()).unwrap();
         assert_eq!(state.read("web").unwrap(), None);
         let first = record(&state, "web");
-        state.write(&first).unwrap();
+        state.write(&first, Term::Lasting).unwrap();
         let path = directory.path().join("web.journal");
         let old = File::open(&path).unwrap();
         let second = Record {
             process: Some((monitor_core::RunId::new(1), "pid=2 start=3".parse().unwrap())),
             ..first.clone()
         };
-        state.write(&second).unwrap();
+        state.write(&second, Term::Boot).unwrap();
         assert_eq!(state.read("web").unwrap(), Some(second));
         // Whoever had the old file open still reads all of it.
         assert_eq!(io::read_to_string(old).unwrap(), first.to_string());
@@ -449,6 +502,60 @@ mod tests {
         state.forget("web").unwrap();
         state.forget("web").unwrap();
         assert_eq!(state.read("web").unwrap(), None);
+    }
+
+    /// Goal: a power cut loses no record that was to last. Method: what it may leave of a journal that nobody waited for,
+    /// as the file systems at hand do: all, nothing, an older one, no bytes, or other bytes.
+    #[test]
+    fn power_cut_loses_nothing_that_was_to_last() {
+        let directory = tempdir().unwrap();
+        let path = directory.path().join("web.journal");
+        let memory = StateDir::open(directory.path()).unwrap();
+        let state = on_disk(&memory);
+        let before = "00000000-0000-0000-0000-000000000001".parse().unwrap();
+        let record = |pid: i32, boot| Record {
+            boot,
+            process: Some((
+                monitor_core::RunId::new(1),
+                format!("pid={pid} start=3").parse().unwrap(),
+            )),
+            ..record(&state, "web")
+        };
+        let [old, lasting, last] = [2, 3, 4].map(|pid| record(pid, before));
+        state.write(&lasting, Term::Lasting).unwrap();
+        state.write(&last, Term::Boot).unwrap();
+        let (old, last) = (old.to_string(), last.to_string());
+        for left in
+            [Some(last.as_str()), Some(&old), Some(""), Some(&last[..40]), Some("\0\0"), None]
+        {
+            match left {
+                Some(text) => fs::write(&path, text).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            assert_eq!(state.read("web").unwrap().as_ref(), Some(&lasting), "{left:?}");
+            assert_eq!(
+                read_all(directory.path(), state.boot()).unwrap(),
+                std::slice::from_ref(&lasting)
+            );
+        }
+        // In the boot in which it was written, the last one counts, and one that is damaged was not cut.
+        let [lasting, last] = [5, 6].map(|pid| record(pid, state.boot()));
+        state.write(&lasting, Term::Lasting).unwrap();
+        state.write(&last, Term::Boot).unwrap();
+        assert_eq!(state.read("web").unwrap(), Some(last));
+        fs::write(&path, "").unwrap();
+        assert!(matches!(state.read("web").unwrap_err(), StateError::Journal { .. }));
+        state.forget("web").unwrap();
+        assert_eq!(state.read("web").unwrap(), None);
+    }
+
+    /// The same directory, whatever it is on.
+    fn on_disk(state: &StateDir) -> StateDir {
+        let Held { path, boot, .. } = &*state.held;
+        let open = || File::open(path).unwrap();
+        let (path, boot, names) = (path.clone(), *boot, Mutex::default());
+        let held = Held { directory: open(), lock: open(), path, boot, on_disk: true, names };
+        StateDir { held: Arc::new(held) }
     }
 
     #[test]
