@@ -6,7 +6,6 @@
 mod program;
 
 use std::fs::{self, File};
-use std::io::BufReader;
 use std::process::{Command, Stdio};
 
 use monitor_os::record::{Line, Record};
@@ -156,15 +155,12 @@ fn stop_signals_bring_the_child_down() {
 
 #[test]
 fn hang_up_that_is_ignored_from_the_start_stays_ignored() {
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
-        .arg(env!("CARGO_BIN_EXE_monitor"))
-        .args(["run", "--backoff-initial", "1ms", "--", "sleep", "1000"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap());
-    let mut running = Running { child, lines };
+    let mut running = Running::of(
+        Command::new("/bin/sh")
+            .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+            .arg(env!("CARGO_BIN_EXE_monitor"))
+            .args(["run", "--backoff-initial", "1ms", "--", "sleep", "1000"]),
+    );
     let started = running.wait_for("started #1 pid ");
     running.signal("HUP");
     let (_, pid) = started.trim().rsplit_once(' ').unwrap();

@@ -10,7 +10,6 @@
 mod program;
 
 use std::fs;
-use std::io::BufReader;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -32,17 +31,13 @@ fn container() -> Option<Command> {
 
 /// Starts `script` under a monitor that is PID 1, in a directory.
 fn start(directory: &Path, options: &[&str], script: &str) -> Option<Running> {
-    let mut child = container()?
+    let mut container = container()?;
+    let command = container
         .args([env!("CARGO_BIN_EXE_monitor"), "run", "--restart", "no"])
         .args(options)
         .args(["--", "sh", "-c", script])
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap());
-    Some(Running { child, lines })
+        .current_dir(directory);
+    Some(Running::of(command))
 }
 
 /// The monitor itself, as it is numbered outside.

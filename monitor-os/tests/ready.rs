@@ -21,7 +21,7 @@ use monitor_os::{
     Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal, TerminalSize,
     Unit, block_on, now,
 };
-use program::{Running, monitor, runs, stderr, until};
+use program::{Deadline, Running, monitor, runs, stderr, until};
 use tempfile::TempDir;
 
 /// A supervisor with one unit, in a directory of its own.
@@ -31,6 +31,7 @@ struct Scene {
     events: RefCell<Events>,
     supervisor: Supervisor,
     directory: TempDir,
+    _deadline: Deadline,
 }
 
 fn supervisor() -> SupervisorBuilder {
@@ -55,7 +56,7 @@ impl Scene {
         let unit = supervisor.add("test", command, policy.parse::<Policy>().unwrap());
         let events = RefCell::new(unit.events());
         unit.start();
-        Self { unit, events, supervisor, directory }
+        Self { unit, events, supervisor, directory, _deadline: Deadline::begin() }
     }
 
     /// One whose program is [`speaker`].

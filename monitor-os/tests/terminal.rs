@@ -15,6 +15,8 @@ struct Scene {
     master: File,
     /// Kept, so that the terminal outlives the monitor.
     slave: OwnedFd,
+    /// As it was before the monitor had it.
+    before: LocalModes,
     monitor: Child,
     shown: String,
 }
@@ -28,6 +30,7 @@ impl Scene {
         unlockpt(&master).unwrap();
         let slave = ioctl_tiocgptpeer(&master, flags).unwrap();
         resize(&master, 24, 80);
+        let before = tcgetattr(&slave).unwrap().local_modes;
         let stream = || Stdio::from(slave.try_clone().unwrap());
         let monitor = Command::new("setsid")
             .args(["--ctty", "--wait", "env", "--default-signal=HUP,INT,TERM"])
@@ -38,7 +41,7 @@ impl Scene {
             .stderr(stream())
             .spawn()
             .unwrap();
-        Self { master: master.into(), slave, monitor, shown: String::new() }
+        Self { master: master.into(), slave, before, monitor, shown: String::new() }
     }
 
     /// Reads what is shown up to `word`.
@@ -72,8 +75,7 @@ fn command_has_a_terminal_that_follows_ours() {
         "tty; stty size; echo up; until test \"$(stty size)\" = '50 132'; do sleep 0.01; done
                   echo resized; read -r line; echo got $line; exit 7";
     let mut scene = Scene::start(script);
-    let before = tcgetattr(&scene.slave).unwrap();
-    assert!(before.local_modes.contains(LocalModes::ICANON | LocalModes::ECHO));
+    assert!(scene.before.contains(LocalModes::ICANON | LocalModes::ECHO));
     scene.wait_for("up\r");
     assert!(scene.shown.contains("/dev/pts/"), "{}", scene.shown);
     assert!(scene.shown.contains("24 80"), "{}", scene.shown);
@@ -86,7 +88,7 @@ fn command_has_a_terminal_that_follows_ours() {
     // Once by the echo of its terminal, once by the command.
     assert_eq!(scene.shown.matches("typed").count(), 2, "{}", scene.shown);
     assert_eq!(scene.code(), Some(7));
-    assert_eq!(tcgetattr(&scene.slave).unwrap().local_modes, before.local_modes);
+    assert_eq!(tcgetattr(&scene.slave).unwrap().local_modes, scene.before);
 }
 
 /// Goal: the keys of the command's terminal make signals there, and what it prints last is not lost (pitfall 42).

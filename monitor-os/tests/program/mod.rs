@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{self, Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 pub(crate) fn monitor(args: &[&str]) -> Command {
@@ -29,11 +31,32 @@ pub(crate) fn until(condition: impl Fn() -> bool) {
     let comes_true = (0..60_000).any(|_| {
         let holds = condition();
         if !holds {
-            std::thread::park_timeout(Duration::from_millis(1));
+            thread::park_timeout(Duration::from_millis(1));
         }
         holds
     });
     assert!(comes_true, "the condition does not come true");
+}
+
+/// Ends the test program with a word when what a test waits for does not come: a call that blocks has no deadline of
+/// its own. Dropped, it has no say any more.
+pub(crate) struct Deadline {
+    _held: mpsc::Sender<()>,
+}
+
+impl Deadline {
+    #[expect(clippy::print_stderr, reason = "nobody catches what another thread panics with")]
+    pub(crate) fn begin() -> Self {
+        let (held, dropped) = mpsc::channel();
+        let test = thread::current().name().unwrap_or("a test").to_owned();
+        thread::spawn(move || {
+            if dropped.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{test}: what it waits for has not come in two minutes");
+                process::exit(101);
+            }
+        });
+        Self { _held: held }
+    }
 }
 
 /// Whether a process of that number runs; a zombie does not.
@@ -66,7 +89,8 @@ pub(crate) fn cgroups_of(monitor: u32) -> Vec<String> {
 /// A monitor that is read line by line.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    pub(crate) lines: BufReader<std::process::ChildStderr>,
+    pub(crate) lines: BufReader<process::ChildStderr>,
+    _deadline: Deadline,
 }
 
 impl Running {
@@ -91,7 +115,7 @@ impl Running {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
-        Self { child, lines }
+        Self { child, lines, _deadline: Deadline::begin() }
     }
 
     /// Reads up to a line that contains `word`.
