@@ -1,13 +1,13 @@
 //! The driver: takes events, asks the machine, executes its commands in order. Decides nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use monitor_core::{
-    Action, Event, Millis, Policy, ProcessCommand, SaveRule, StartFailure, State, Step, TimerKind,
-    TimerSlot, TimerToken,
+    Action, Event, Millis, Policy, SaveRule, StartFailure, State, Step, TimerSlot, TimerToken,
 };
 
+use crate::agenda::{Agenda, Alarm, Deadline};
 use crate::kernel::{Happening, Kernel, Moment, Report, Signalled, Spawned, UnitId};
 
 /// Drives any number of units over one [`Kernel`]. Synchronous, deterministic, one thread.
@@ -20,10 +20,7 @@ pub struct Driver<M = Core> {
     machine: M,
     /// Boxed, since a tree that grows at its end has room for twice as many as are in it.
     units: BTreeMap<UnitId, Box<Unit>>,
-    /// Every armed deadline, in the order of delivery.
-    agenda: BTreeSet<(Moment, UnitId, Alarm)>,
-    /// What the execution of commands has brought up and is not handled yet.
-    follow_ups: VecDeque<(UnitId, Event)>,
+    agenda: Agenda,
 }
 
 /// What the driver asks for decisions. Everybody uses [`Core`]; a harness may put a broken one in its
@@ -58,11 +55,15 @@ struct Armed {
     token: TimerToken,
 }
 
-/// What a deadline on the agenda is for. The order breaks ties.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Alarm {
-    Timer(TimerSlot),
-    Save,
+impl Unit {
+    /// Whether a deadline is one of those that are set.
+    fn has_set(&self, deadline: Deadline) -> bool {
+        let set = match deadline.alarm {
+            Alarm::Timer(slot) => self.timers[slot as usize].map(|armed| armed.at),
+            Alarm::Save => self.save_again,
+        };
+        set == Some(deadline.at)
+    }
 }
 
 /// How long after a failed save it is tried again.
@@ -79,13 +80,8 @@ impl Driver {
 impl<M: Machine> Driver<M> {
     /// A driver without units that asks `machine`.
     #[must_use]
-    pub const fn with_machine(machine: M) -> Self {
-        Self {
-            machine,
-            units: BTreeMap::new(),
-            agenda: BTreeSet::new(),
-            follow_ups: VecDeque::new(),
-        }
+    pub fn with_machine(machine: M) -> Self {
+        Self { machine, units: BTreeMap::new(), agenda: Agenda::default() }
     }
 
     /// Runs until the kernel says [`Happening::Quit`].
@@ -112,13 +108,17 @@ impl<M: Machine> Driver<M> {
             Happening::Left(unit) => self.leave(unit),
             Happening::Quit => return false,
         }
+        let stands = |deadline: Deadline| {
+            self.units.get(&deadline.unit).is_some_and(|unit| unit.has_set(deadline))
+        };
+        self.agenda.tidy(stands);
         true
     }
 
     /// The earliest armed deadline.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.agenda.first().map(|&(at, _, _)| at)
+        self.agenda.first().map(|first| first.at)
     }
 
     /// The state of a unit, if it has joined.
@@ -147,19 +147,17 @@ impl<M: Machine> Driver<M> {
 
     fn leave(&mut self, unit: UnitId) {
         self.units.remove(&unit);
-        self.agenda.retain(|&(_, other, _)| other != unit);
     }
 
     /// Delivers every timer that is due at `now`, also those that delivering has armed.
     fn deliver_due(&mut self, kernel: &mut impl Kernel, now: Moment) {
-        while let Some(&entry @ (at, unit, alarm)) = self.agenda.first()
-            && at <= now
-        {
-            self.agenda.remove(&entry);
-            let Some(found) = self.units.get_mut(&unit) else {
+        while let Some(deadline) = self.agenda.take_due(now) {
+            let unit = deadline.unit;
+            let Some(found) = self.units.get_mut(&unit).filter(|found| found.has_set(deadline))
+            else {
                 continue;
             };
-            match alarm {
+            match deadline.alarm {
                 Alarm::Timer(slot) => {
                     if let Some(armed) = found.timers[slot as usize].take() {
                         let event = Event::TimerFired { timer: armed.token };
@@ -168,7 +166,7 @@ impl<M: Machine> Driver<M> {
                 }
                 Alarm::Save => {
                     found.save_again = None;
-                    self.save(kernel, now, unit);
+                    Hands { kernel, agenda: &mut self.agenda, at: now, unit, found }.save();
                 }
             }
         }
@@ -176,134 +174,209 @@ impl<M: Machine> Driver<M> {
 
     /// Handles one event, then what its commands have brought up.
     fn handle(&mut self, kernel: &mut impl Kernel, at: Moment, unit: UnitId, event: Event) {
-        self.follow_ups.push_back((unit, event));
-        while let Some((unit, event)) = self.follow_ups.pop_front() {
-            let Some(found) = self.units.get_mut(&unit) else {
-                continue;
-            };
-            let before = found.state;
-            let step = self.machine.step(&found.policy, before, event);
-            found.state = step.state;
-            let delay = self.execute(kernel, at, unit, step);
-            if let Some(found) = self.units.get(&unit) {
-                kernel.tell(&Report {
-                    at,
-                    unit,
-                    policy: &found.policy,
-                    before,
-                    event,
-                    step,
-                    delay,
-                    saved: found.save_again.is_none(),
-                });
-            }
+        let Some(found) = self.units.get_mut(&unit) else {
+            return;
+        };
+        let mut hands = Hands { kernel, agenda: &mut self.agenda, at, unit, found };
+        let mut next = Some(event);
+        while let Some(event) = next {
+            let before = hands.found.state;
+            let step = self.machine.step(&hands.found.policy, before, event);
+            hands.found.state = step.state;
+            let done = hands.execute(&step);
+            hands.kernel.tell(&Report {
+                at,
+                unit,
+                policy: &hands.found.policy,
+                before,
+                event,
+                step,
+                delay: done.delay,
+                saved: hands.found.save_again.is_none(),
+            });
+            next = done.follow_up;
         }
     }
+}
 
-    /// Executes the commands of a step in their order; returns the delay drawn for the phase's timer.
-    fn execute(
-        &mut self,
-        kernel: &mut impl Kernel,
-        at: Moment,
-        unit: UnitId,
-        step: Step,
-    ) -> Option<Millis> {
-        let mut drawn = None;
+/// What executes the commands of one unit's steps.
+struct Hands<'a, K> {
+    kernel: &'a mut K,
+    agenda: &'a mut Agenda,
+    at: Moment,
+    unit: UnitId,
+    found: &'a mut Unit,
+}
+
+/// What the execution of a step's commands has brought.
+#[derive(Default)]
+struct Done {
+    /// The delay drawn for the phase's timer.
+    delay: Option<Millis>,
+    /// What is to be handled next. A step has at most one command to the process, and only that is answered.
+    follow_up: Option<Event>,
+}
+
+impl<K: Kernel> Hands<'_, K> {
+    /// Executes the commands of a step in their order.
+    fn execute(&mut self, step: &Step) -> Done {
+        let (at, unit) = (self.at, self.unit);
+        let mut done = Done::default();
         step.for_each(|action| match action {
-            Action::Persist(_) => self.save(kernel, at, unit),
+            Action::Persist(_) => self.save(),
             Action::Spawn { run } => {
-                let answer = if self.may_spawn(unit, step) {
-                    kernel.spawn(at, unit, run)
+                let answer = if self.may_spawn() {
+                    self.kernel.spawn(at, unit, run)
                 } else {
                     Spawned::Failed(StartFailure::Transient)
                 };
-                match answer {
-                    Spawned::Started => self.follow_up(unit, Event::Started { run }),
-                    Spawned::Pending => {}
-                    Spawned::Failed(failure) => {
-                        self.follow_up(unit, Event::StartFailed { run, failure });
-                    }
-                }
+                done.follow_up = match answer {
+                    Spawned::Started => Some(Event::Started { run }),
+                    Spawned::Pending => None,
+                    Spawned::Failed(failure) => Some(Event::StartFailed { run, failure }),
+                };
             }
             Action::Signal { run, signal, scope } => {
-                match kernel.signal(at, unit, run, signal, scope) {
-                    Signalled::Sent | Signalled::Refused => {}
-                    Signalled::Gone(exit) => self.follow_up(unit, Event::Exited { run, exit }),
-                }
+                done.follow_up = match self.kernel.signal(at, unit, run, signal, scope) {
+                    Signalled::Sent | Signalled::Refused => None,
+                    Signalled::Gone(exit) => Some(Event::Exited { run, exit }),
+                };
             }
             Action::Release { run, signal, scope } => {
-                if let Some(remains) = kernel.release(at, unit, run, signal, scope) {
-                    self.follow_up(unit, Event::Released { run, remains });
-                }
+                let remains = self.kernel.release(at, unit, run, signal, scope);
+                done.follow_up = remains.map(|remains| Event::Released { run, remains });
             }
-            Action::Disarm { slot } => self.set_timer(unit, slot, None),
+            Action::Disarm { slot } => self.set_timer(slot, None),
             Action::Arm { timer, delay } => {
-                let delay = delay.base.saturating_add(kernel.draw(delay.jitter));
+                let delay = delay.base.saturating_add(self.kernel.draw(delay.jitter));
                 if timer.kind.slot() == TimerSlot::Phase {
-                    drawn = Some(delay);
+                    done.delay = Some(delay);
                 }
                 let armed = Armed { at: at.after(delay), token: timer };
-                self.set_timer(unit, timer.kind.slot(), Some(armed));
+                self.set_timer(timer.kind.slot(), Some(armed));
             }
             Action::Shorten { timer, delay } => {
                 let armed = Armed { at: at.after(delay), token: timer };
-                if self.deadline(unit, timer.kind).is_none_or(|earlier| armed.at < earlier) {
-                    self.set_timer(unit, timer.kind.slot(), Some(armed));
+                let slot = timer.kind.slot();
+                if self.found.timers[slot as usize].is_none_or(|set| armed.at < set.at) {
+                    self.set_timer(slot, Some(armed));
                 }
             }
             Action::Lengthen { timer, delay } => {
                 let armed = Armed { at: at.after(delay), token: timer };
-                if self.deadline(unit, timer.kind).is_some_and(|later| armed.at > later) {
-                    self.set_timer(unit, timer.kind.slot(), Some(armed));
+                let slot = timer.kind.slot();
+                if self.found.timers[slot as usize].is_some_and(|set| armed.at > set.at) {
+                    self.set_timer(slot, Some(armed));
                 }
             }
             // The kernel is told the whole step, of which this is a part.
             Action::Emit(_) => {}
         });
-        drawn
+        done
     }
 
-    fn follow_up(&mut self, unit: UnitId, event: Event) {
-        self.follow_ups.push_back((unit, event));
+    fn may_spawn(&self) -> bool {
+        self.found.save_again.is_none() || self.found.policy.rules().save == SaveRule::Optional
     }
 
-    fn may_spawn(&self, unit: UnitId, step: Step) -> bool {
-        debug_assert_eq!(step.actions.process, ProcessCommand::Spawn);
-        self.units.get(&unit).is_some_and(|unit| {
-            unit.save_again.is_none() || unit.policy.rules().save == SaveRule::Optional
-        })
-    }
-
-    fn save(&mut self, kernel: &mut impl Kernel, at: Moment, unit: UnitId) {
-        let Some(found) = self.units.get_mut(&unit) else {
-            return;
-        };
-        if let Some(again) = found.save_again.take() {
-            self.agenda.remove(&(again, unit, Alarm::Save));
-        }
-        if kernel.save(at, unit, found.state).is_err() {
-            let again = at.after(SAVE_AGAIN_AFTER);
-            found.save_again = Some(again);
-            self.agenda.insert((again, unit, Alarm::Save));
+    fn save(&mut self) {
+        let failed = self.kernel.save(self.at, self.unit, self.found.state).is_err();
+        self.found.save_again = failed.then(|| self.at.after(SAVE_AGAIN_AFTER));
+        if let Some(at) = self.found.save_again {
+            self.agenda.set(Deadline { at, unit: self.unit, alarm: Alarm::Save });
         }
     }
 
-    fn deadline(&self, unit: UnitId, kind: TimerKind) -> Option<Moment> {
-        let armed = self.units.get(&unit)?.timers[kind.slot() as usize]?;
-        Some(armed.at)
+    fn set_timer(&mut self, slot: TimerSlot, timer: Option<Armed>) {
+        self.found.timers[slot as usize] = timer;
+        if let Some(Armed { at, .. }) = timer {
+            self.agenda.set(Deadline { at, unit: self.unit, alarm: Alarm::Timer(slot) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use monitor_core::{
+        Backoff, Curve, Exit, Forgives, HealthyRule, Remains, Restart, RunId, Scope, Signal,
+    };
+
+    use super::*;
+    use crate::kernel::{Occurrence, SaveFailed};
+
+    /// What is to happen, one after the other.
+    struct Script(VecDeque<(u64, Event)>);
+
+    const UNIT: UnitId = UnitId::new(0);
+
+    impl Kernel for Script {
+        fn wait(&mut self, _: Option<Moment>) -> Occurrence {
+            let next = self.0.pop_front();
+            let (at, happening) =
+                next.map_or((0, Happening::Quit), |(at, event)| (at, Happening::Told(UNIT, event)));
+            Occurrence { at: Moment::from_millis(at), happening }
+        }
+
+        fn spawn(&mut self, _: Moment, _: UnitId, _: RunId) -> Spawned {
+            Spawned::Started
+        }
+
+        fn signal(&mut self, _: Moment, _: UnitId, _: RunId, _: Signal, _: Scope) -> Signalled {
+            Signalled::Sent
+        }
+
+        fn release(
+            &mut self,
+            _: Moment,
+            _: UnitId,
+            _: RunId,
+            _: Option<Signal>,
+            _: Scope,
+        ) -> Option<Remains> {
+            Some(Remains::Nothing)
+        }
+
+        fn save(&mut self, _: Moment, _: UnitId, _: State) -> Result<(), SaveFailed> {
+            Ok(())
+        }
+
+        fn draw(&mut self, _: Millis) -> Millis {
+            Millis::ZERO
+        }
+
+        fn tell(&mut self, _: &Report<'_>) {}
     }
 
-    fn set_timer(&mut self, unit: UnitId, slot: TimerSlot, timer: Option<Armed>) {
-        let Some(found) = self.units.get_mut(&unit) else {
-            return;
-        };
-        let place = &mut found.timers[slot as usize];
-        if let Some(old) = place.take() {
-            self.agenda.remove(&(old.at, unit, Alarm::Timer(slot)));
+    /// The deadline that a kernel is given is one that stands: not that of the healthy run that has failed
+    /// since, nor that of the wait which a stop has ended.
+    #[test]
+    fn the_next_deadline_is_one_that_is_armed() {
+        let curve = Curve::Constant { delay: Millis::new(500) };
+        let policy = Policy::builder()
+            .restart(Restart::Always)
+            .backoff(Backoff { curve, first: None, skip: 0, jitter_percent: 0 })
+            .healthy(Some(HealthyRule { after: Millis::new(100), forgives: Forgives::All }))
+            .build()
+            .unwrap_or_default();
+        let mut driver = Driver::new();
+        driver.join(UNIT, Arc::new(policy), State::INITIAL);
+        let run = RunId::new(1);
+        let mut kernel = Script(VecDeque::from([
+            (0, Event::StartRequested),
+            (10, Event::Exited { run, exit: Exit::Code(1) }),
+            (20, Event::stop()),
+        ]));
+        let mut deadlines = Vec::new();
+        while driver.turn(&mut kernel) {
+            deadlines.push(driver.next_deadline());
+            let armed = driver.armed(UNIT).map(|(_, at)| at).min();
+            assert_eq!(driver.next_deadline(), armed);
         }
-        if let Some(new) = timer {
-            self.agenda.insert((new.at, unit, Alarm::Timer(slot)));
-        }
-        *place = timer;
+        assert_eq!(
+            deadlines,
+            [Some(Moment::from_millis(100)), Some(Moment::from_millis(510)), None]
+        );
     }
 }

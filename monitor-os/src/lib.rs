@@ -58,6 +58,7 @@
 //! `linux` and `cli` are on by default. `record` is the format in which a supervision is written down and
 //! read again; it needs neither of them.
 
+mod agenda;
 mod driver;
 mod kernel;
 #[cfg(feature = "linux")]

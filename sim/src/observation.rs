@@ -249,46 +249,32 @@ impl Observation {
         let heard =
             if foreign || ignored { Heard::Nothing } else { Heard::of(policy, before, event) };
         let is_loud = !(applied || silent) || foreign && sight.note != Note::Stale;
-        if heard == Heard::Nothing && !applied && !is_loud {
+        if matches!(heard, Heard::Nothing) && !applied && !is_loud {
             return None;
         }
-        let unmoved = Self {
+        let (process, timers, emit) = if applied {
+            (sight.process, sight.timers, sight.emit)
+        } else {
+            (ProcessCommand::Leave, [Timer::Keep; TimerSlot::ALL.len()], None)
+        };
+        let down = matches!(emit, Some(Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }));
+        Some(Self {
             heard,
             note: sight.note,
             phase: after.phase,
             exit: after.exit(),
             refused: after.phase == Phase::Stopped && after.reason == Reason::StartLimit,
-            process: Process::Leave,
-            timers: [Timer::Keep; TimerSlot::ALL.len()],
-            emit: None,
-            is_loud,
-            is_unsaved: sight.has(Relations::SAVED) != changed,
-            is_off_the_curve: false,
-            is_false_leak: false,
-            state_breaks: None,
-            breaks: None,
-        };
-        // Most steps: nothing changes and nothing is asked for, so no rule can be broken.
-        if silent && !applied {
-            return Some(unmoved);
-        }
-        let (process, timers, emit) = if applied {
-            (sight.process, sight.timers, sight.emit)
-        } else {
-            (ProcessCommand::Leave, unmoved.timers, None)
-        };
-        let down = matches!(emit, Some(Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }));
-        Some(Self {
             process: Process::of(policy, before, event, process),
             timers,
             emit,
+            is_loud,
+            is_unsaved: sight.has(Relations::SAVED) != changed,
             is_off_the_curve: applied && sight.has(Relations::OFF_THE_CURVE),
             is_false_leak: down
                 && after.outcome == Outcome::None
                 && emit.is_some_and(|emit| emit.remains() != Remains::Nothing),
             state_breaks: state_breaks(event, sight),
             breaks: rule_broken(policy, before, event, sight),
-            ..unmoved
         })
     }
 }
