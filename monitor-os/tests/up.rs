@@ -402,3 +402,28 @@ fn descriptor_limit_is_raised_for_the_monitor_alone() {
     assert_eq!(code, 125, "{text}");
     assert!(text.contains("1 units need 66 descriptors, and the hard limit is 40"), "{text}");
 }
+
+/// Goal: of two units that print to one screen each line says whose it is.
+#[test]
+fn echoed_lines_have_the_name_of_their_unit() {
+    let print = |word: &str| {
+        format!("command = ['sh', '-c', 'echo {word}; exec sleep 1000']\nlog-echo = true\n")
+    };
+    let scene = Scene::new(&[("db", &print("up")), ("web", &print("hello"))]);
+    let seen = fs::File::create(scene.path("seen")).unwrap();
+    let mut command = std::process::Command::new("env");
+    command.args(["--default-signal=TERM", env!("CARGO_BIN_EXE_monitor"), "up"]);
+    command.args([scene.path("units"), "--state".into(), scene.path("state")]);
+    let running = Running::to(&mut command, seen);
+    let lines = || {
+        let text = fs::read_to_string(scene.path("seen")).unwrap();
+        let mut lines: Vec<_> = text.lines().map(ToOwned::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    until(|| lines() == ["db | up", "web | hello"]);
+    // What is kept of it has no name: who asks for it has named the unit.
+    assert_eq!(scene.ask("logs", "web", &[]).stdout, b"hello\n");
+    running.signal("TERM");
+    assert_eq!(running.finish().0, 0);
+}

@@ -108,12 +108,13 @@ impl Running {
 
     /// The same of any command that becomes a monitor.
     pub(crate) fn of(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::to(command, Stdio::null())
+    }
+
+    /// The same, with its standard output.
+    pub(crate) fn to(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         Self { child, lines, _deadline: Deadline::begin() }
     }

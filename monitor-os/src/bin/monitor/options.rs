@@ -181,7 +181,8 @@ pub(crate) struct UnitOptions {
     #[arg(long, value_name = "BOOL", help_heading = "Streams", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) log_prefix: Option<bool>,
 
-    /// Write what it prints to the streams of the monitor too [default: without --log]
+    /// Write what it prints to the streams of the monitor too, of many units with the name before each line [default:
+    /// without --log]
     #[arg(long, value_name = "BOOL", help_heading = "Streams", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) log_echo: Option<bool>,
 

@@ -51,7 +51,7 @@ fn supervise(
     let signals = if forwards { StopSignals::and_others()? } else { StopSignals::new()? };
     let mut sinks = Sinks::open(args.output, Extent::One)?;
     let Spec { command, policy, on_crash, streams } = spec;
-    let (opened, Opened { ring, echoed, terminal }) = streams.open(command.clone(), None)?;
+    let (opened, Opened { ring, echoed, terminal }) = streams.open(command.clone(), None, None)?;
     // Put back on each way out of here.
     let _lent = terminal.map(Lent::lend);
     // This program has no other children, so orphans are its to reap.

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use monitor_os::{
     Capture, Command, Form, Input, InputSource, LinePattern, LogRing, LogSink, Output, Rotation,
@@ -178,7 +180,8 @@ impl Streams {
         Ok((command, Self { to_monitor }))
     }
 
-    /// Opens what the command is to have. `ring` has the lines that it printed before its streams were changed.
+    /// Opens what the command is to have. `ring` has the lines that it printed before its streams were changed; `name`
+    /// stands before those that are echoed, where several units are.
     ///
     /// # Errors
     /// The log file or a stream of the monitor cannot be opened.
@@ -186,10 +189,11 @@ impl Streams {
         &self,
         command: Command,
         ring: Option<LogRing>,
+        name: Option<&str>,
     ) -> Result<(Command, Opened), StreamsError> {
         let opened = Opened { ring, ..Opened::default() };
         match &self.to_monitor {
-            Some(to_monitor) => to_monitor.open(command, opened),
+            Some(to_monitor) => to_monitor.open(command, opened, name),
             None => Ok((command, opened)),
         }
     }
@@ -209,6 +213,7 @@ impl ToMonitor {
         &self,
         mut command: Command,
         mut opened: Opened,
+        name: Option<&str>,
     ) -> Result<(Command, Opened), StreamsError> {
         let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(StreamsError::Own);
         if self.stdin {
@@ -225,19 +230,26 @@ impl ToMonitor {
             opened.terminal = Some(terminal.clone());
             return Ok((command.on_terminal(terminal, capture.to_sink(echo)), opened));
         }
-        let lead = |own_stream: BorrowedFd<'_>| {
+        let lead = |own_stream: BorrowedFd<'_>, colours| {
             let mut capture = capture.clone();
             if self.echo {
-                let form = if self.prefix { Form::Prefixed } else { Form::Raw };
-                capture = capture.to_sink(LogSink::descriptor(own(own_stream)?, form));
+                let form = match (self.prefix, name) {
+                    (true, _) => Form::Prefixed,
+                    (false, Some(_)) => Form::Lines,
+                    (false, None) => Form::Raw,
+                };
+                let label = name.map(|name| label(name, colours)).unwrap_or_default();
+                capture = capture.to_sink(LogSink::labelled(own(own_stream)?, form, label));
             }
             Ok(Output::Captured(capture))
         };
         if self.stdout {
-            command = command.with_output(lead(io::stdout().as_fd())?);
+            let (own, colours) = (io::stdout(), AutoStream::choice(&io::stdout()));
+            command = command.with_output(lead(own.as_fd(), colours)?);
         }
         if self.stderr {
-            command = command.with_error(lead(io::stderr().as_fd())?);
+            let (own, colours) = (io::stderr(), AutoStream::choice(&io::stderr()));
+            command = command.with_error(lead(own.as_fd(), colours)?);
         }
         Ok((command, opened))
     }
@@ -259,6 +271,18 @@ impl ToMonitor {
         }
         Ok(capture)
     }
+}
+
+/// What stands before each line of a unit: its name, in a colour of its own as far as there are enough.
+fn label(name: &str, colours: ColorChoice) -> String {
+    let style = match colours {
+        ColorChoice::Never => Style::new(),
+        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => {
+            let sum: usize = name.bytes().map(usize::from).sum();
+            COLOURS[sum % COLOURS.len()].on_default()
+        }
+    };
+    format!("{style}{name} |{style:#} ")
 }
 
 /// Why streams could not be opened.
@@ -409,6 +433,15 @@ pub(crate) fn rotation(text: &str) -> Result<Rotation, &'static str> {
 }
 
 const RING_BYTES: usize = 64 * 1024;
+/// None that says something of a state, as green and red do.
+const COLOURS: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Magenta,
+    AnsiColor::Blue,
+    AnsiColor::BrightCyan,
+    AnsiColor::BrightMagenta,
+    AnsiColor::BrightBlue,
+];
 
 #[cfg(test)]
 mod tests {

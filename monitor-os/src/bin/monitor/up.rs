@@ -160,7 +160,8 @@ impl Fleet {
     /// Its journal or a stream of it cannot be opened; nothing is added.
     fn add(&self, name: &str, spec: Spec) -> Result<(), Box<dyn std::error::Error>> {
         let Spec { command, policy, on_crash, streams } = spec;
-        let (opened, Opened { ring, echoed, .. }) = streams.open(command.clone(), None)?;
+        let (opened, Opened { ring, echoed, .. }) =
+            streams.open(command.clone(), None, Some(name))?;
         let policy = self.roster.kept(policy);
         let kept = Arc::clone(&policy);
         let unit = self.supervisor.restore(&self.directory, on_crash, name, opened, kept)?;
@@ -268,7 +269,8 @@ impl Fleet {
         let (ring, echoed) = if member.runs(&command, &streams) {
             (ring, echoed)
         } else {
-            let (opened, Opened { ring, echoed, .. }) = streams.open(command.clone(), ring)?;
+            let (opened, Opened { ring, echoed, .. }) =
+                streams.open(command.clone(), ring, Some(unit.name()))?;
             unit.set_command(opened);
             (ring, echoed)
         };

@@ -22,6 +22,8 @@ pub struct LogSink(Same<Shared>);
 #[derive(Debug)]
 struct Shared {
     form: Form,
+    /// What stands before each line.
+    label: Box<str>,
     outlet: Mutex<Outlet>,
     lost_lines: AtomicU64,
     failed_writes: AtomicU64,
@@ -65,7 +67,7 @@ impl LogSink {
         if form != Form::Raw && file.in_a_line() {
             pending.push(b'\n');
         }
-        Ok(Self::new(form, Target::File(file), pending))
+        Ok(Self::new(form, Box::default(), Target::File(file), pending))
     }
 
     /// Writes to a pipe, a terminal, a socket or a file, such as the standard output of this process. A reader
@@ -74,13 +76,22 @@ impl LogSink {
     /// A pipe or a terminal is opened anew, so that writing never blocks and nobody else who has it is touched.
     #[must_use]
     pub fn descriptor(descriptor: OwnedFd, form: Form) -> Self {
-        Self::new(form, Target::Descriptor(Descriptor::new(descriptor)), Vec::new())
+        Self::labelled(descriptor, form, "")
     }
 
-    fn new(form: Form, target: Target, pending: Vec<u8>) -> Self {
+    /// The same with a text before each line, which says whose it is where several programs print. [`Form::Raw`] has no
+    /// lines, and none.
+    #[must_use]
+    pub fn labelled(descriptor: OwnedFd, form: Form, label: impl Into<Box<str>>) -> Self {
+        let target = Target::Descriptor(Descriptor::new(descriptor));
+        Self::new(form, label.into(), target, Vec::new())
+    }
+
+    fn new(form: Form, label: Box<str>, target: Target, pending: Vec<u8>) -> Self {
         let outlet = Outlet { target, pending, choked: false, marked_at: 0, line_ended: true };
         Self(Same::new(Shared {
             form,
+            label,
             outlet: Mutex::new(outlet),
             lost_lines: AtomicU64::new(0),
             failed_writes: AtomicU64::new(0),
@@ -114,7 +125,7 @@ impl LogSink {
     pub(super) fn take_line(&self, piece: Piece<'_>, prefix: &str, slow: Slow) {
         match self.0.form {
             Form::Raw => {}
-            Form::Lines => self.put(slow, Some(&b'\n'), |pending| {
+            Form::Lines => self.put(slow, Some(&b'\n').filter(|_| piece.ends), |pending| {
                 pending.extend_from_slice(piece.text);
                 if piece.ends {
                     pending.push(b'\n');
@@ -134,6 +145,9 @@ impl LogSink {
         if (outlet.choked && slow == Slow::DropNewest) || outlet.target.is_closed() {
             self.0.lost_lines.fetch_add(1, Ordering::Relaxed);
         } else {
+            if outlet.line_ended && self.0.form != Form::Raw {
+                outlet.pending.extend_from_slice(self.0.label.as_bytes());
+            }
             add(&mut outlet.pending);
             outlet.line_ended = last == Some(&b'\n');
         }
@@ -152,6 +166,7 @@ impl LogSink {
             if !outlet.line_ended {
                 outlet.pending.push(b'\n');
             }
+            outlet.pending.extend_from_slice(self.0.label.as_bytes());
             if self.0.form == Form::Prefixed {
                 outlet.pending.extend_from_slice(prefix.as_bytes());
                 outlet.pending.extend_from_slice(b" F ");
@@ -330,6 +345,25 @@ mod tests {
         let mut buffer = vec![0; 1 << 20];
         let count = rustix::io::read(fd, &mut buffer).unwrap();
         String::from_utf8(buffer[..count].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn label_stands_before_each_line_and_in_none() {
+        let long = |text| Piece { ends: false, ..line(text) };
+        for (form, expected) in [
+            (Form::Raw, "raw"),
+            (Form::Lines, "web | a\nweb | lo\u{0}ng\nweb | b\n"),
+            (Form::Prefixed, "web | T F a\nweb | T P lo\u{0}\nweb | T F ng\nweb | T F b\n"),
+        ] {
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+            let sink = LogSink::labelled(writer, form, "web | ");
+            sink.take_raw(b"raw", Slow::Block);
+            for piece in [line("a"), long("lo\u{0}"), line("ng"), line("b")] {
+                sink.take_line(piece, "T", Slow::Block);
+            }
+            assert_eq!(sink.flush("T"), Flushed::All);
+            assert_eq!(read(&reader), expected, "{form:?}");
+        }
     }
 
     #[test]
