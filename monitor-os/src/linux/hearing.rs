@@ -211,3 +211,77 @@ fn plain(text: &str) -> String {
 
 /// Bounds one turn of the loop, so that a flood for one run does not keep the others waiting.
 const DATAGRAMS_PER_TURN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    use super::*;
+    use crate::linux::clock::now;
+
+    const NOTHING: Heard = Heard { ready: false, ping: false, extension: None, trouble: false };
+
+    fn by_word() -> Hearing {
+        Hearing { by_word: true, ..Hearing::default() }
+    }
+
+    /// Goal: what says nothing new is not told, so that a flood is none of events.
+    #[test]
+    fn nothing_is_told_twice() {
+        let (mut hearing, at) = (by_word(), now());
+        for said in [
+            Heard { ping: true, ..NOTHING },
+            Heard { trouble: true, ..NOTHING },
+            Heard { extension: Some(Millis::from_secs(9)), ..NOTHING },
+            Heard { ready: true, ..NOTHING },
+        ] {
+            assert_eq!(hearing.once(at, said), said);
+            assert_eq!(hearing.once(at, said), NOTHING, "{said:?}");
+        }
+        let ping = Heard { ping: true, ..NOTHING };
+        assert_eq!(hearing.once(at.after(Millis::new(1)), ping), ping);
+    }
+
+    /// Goal: of what is asked for, only more than before is told, and nothing once it is ready.
+    #[test]
+    fn only_more_time_is_told() {
+        let (mut hearing, at) = (by_word(), now());
+        let mut told = |millis, at| {
+            let said = Heard { extension: Some(Millis::new(millis)), ..NOTHING };
+            hearing.once(at, said) == said
+        };
+        assert!(told(500, at) && !told(400, at) && told(501, at));
+        assert!(told(500, at.after(Millis::new(2))));
+        hearing.once(at, Heard { ready: true, ..NOTHING });
+        let said = Heard { extension: Some(Millis::from_secs(9)), ..NOTHING };
+        assert_eq!(hearing.once(at, said), NOTHING);
+    }
+
+    /// Goal: of what has come since the last look the longest time counts, and nothing of a stranger.
+    #[test]
+    fn all_that_has_come_is_taken_together() {
+        for (is_of_run, heard, ignored) in [(true, Some(Millis::from_secs(9)), 0), (false, None, 2)]
+        {
+            let socket = NotifySocket::of_run(RunName::next().unwrap()).unwrap();
+            let address = socket.address().replacen('@', "", 1);
+            let address = SocketAddr::from_abstract_name(address).unwrap();
+            for micros in [9_000_000, 1_000_000] {
+                let said = format!("EXTEND_TIMEOUT_USEC={micros}");
+                UnixDatagram::unbound().unwrap().send_to_addr(said.as_bytes(), &address).unwrap();
+            }
+            let mut hearing = Hearing { socket: Some(socket), ..by_word() };
+            let mut said = Arc::default();
+            let told = hearing.listen(now(), &mut said, |_| is_of_run, None);
+            assert_eq!((told.extension, said.ignored), (heard, ignored));
+        }
+    }
+
+    /// Goal: the word is no sign where another is waited for.
+    #[test]
+    fn word_is_the_sign_of_those_that_give_it() {
+        let ready = Heard { ready: true, ..NOTHING };
+        assert_eq!(Hearing::default().once(now(), ready), NOTHING);
+        assert_eq!(by_word().once(now(), ready), ready);
+    }
+}
