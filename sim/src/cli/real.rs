@@ -39,7 +39,7 @@ pub(crate) struct RealArguments {
     /// How long a case may take in the virtual world [default: 15s, and 2s for those that are drawn].
     #[arg(long, value_name = "TIME")]
     limit: Option<Millis>,
-    /// Start and end this many programs in the place of cases, while the process has no descriptors now and then.
+    /// Start and end this many programs in the place of cases, while descriptors and processes run out and the disk hangs.
     #[arg(long, value_name = "N", conflicts_with_all = ["files", "kills"])]
     cycles: Option<u64>,
     /// Kill the program `monitor` this often in the place of cases, at moments that are drawn, and go on.
@@ -68,7 +68,8 @@ and afterwards there is no zombie, no descriptor and no process left that was no
 
 Examples:
   monitor-sim real --budget 60s            drawn cases for a minute
-  monitor-sim real --cycles 10000          starts and ends while descriptors run out
+  monitor-sim real --cycles 10000          starts and ends while descriptors and processes run out
+                                           and the disk hangs, which takes root
   monitor-sim real --kills 500             kill -9 of the monitor at any moment, and go on
   monitor-sim real --steps                 the same at each step of a start and a stop
   monitor-sim real sim/cases/*.txt         the cases of the simulator; what only a virtual world can do is
@@ -191,13 +192,14 @@ fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     code
 }
 
-/// Starts and ends programs while descriptors run out.
+/// Starts and ends programs while descriptors and processes run out and the disk hangs.
 fn cycle(launcher: &Launcher, cycles: u64) -> io::Result<u8> {
     let before = Leftovers::look(Path::new("/"))?;
     let begun = now();
     let bar = bar(cycles, "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
     bar.set_message("starts and ends");
-    let seen = real::cycle(launcher, cycles, |started| bar.set_position(started))?;
+    let program = std::env::current_exe()?;
+    let seen = real::cycle(launcher, &program, cycles, |started| bar.set_position(started))?;
     bar.finish_and_clear();
     let after = Leftovers::look(Path::new("/"))?;
     let seconds = now().nanos_since(begun) as f64 / 1e9;
@@ -205,17 +207,25 @@ fn cycle(launcher: &Launcher, cycles: u64) -> io::Result<u8> {
     println!("\n  programs started             {:>9}   in {seconds:.1} s", seen.started);
     println!("  ends told, with their status {:>9}", seen.ended);
     println!("  starts of what is missing    {:>9}", seen.missing);
-    println!("  starts without descriptors   {:>9}", seen.exhausted);
+    println!("  starts without descriptors   {:>9}   EMFILE", seen.no_descriptors);
+    println!(
+        "  starts without processes     {:>9}   EAGAIN by a limit of the user",
+        seen.no_processes
+    );
+    println!("  saves that hung with the disk{:>9}   for 20 ms each", seen.disk_hung);
     println!("  ends told wrong              {:>9}", seen.lied);
     println!("  ends not told                {:>9}", seen.started - seen.ended - seen.lied);
+    println!("  programs not told of         {:>9}", seen.untold);
+    println!("  two of a unit at a time      {:>9}", seen.complaints.len());
     println!("  zombies left                 {:>9}", after.zombies);
     println!("  descriptors left             {descriptors:>9}");
-    // A shortage that never hit has shown nothing.
-    let met = seen.exhausted > 0 && seen.missing > 0;
-    if !met {
-        println!("FAIL no start met a want of descriptors: give more cycles");
+    println!("  control groups left          {:>9}", seen.groups);
+    seen.absent.iter().for_each(|what| println!("not shown: {what}"));
+    seen.complaints.iter().for_each(|complaint| println!("FAIL {complaint}"));
+    if !seen.all_met() {
+        println!("FAIL something was taken away and never missed: give more cycles");
     }
-    let clean = seen.lied == 0 && after.zombies == 0 && descriptors == 0 && met;
+    let clean = seen.is_clean() && after.zombies == 0 && descriptors == 0 && seen.all_met();
     Ok(if clean { 0 } else { VIOLATED })
 }
 

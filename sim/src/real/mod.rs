@@ -10,6 +10,7 @@
 
 mod actor;
 mod cycles;
+mod disk;
 mod draw;
 mod fit;
 mod kills;

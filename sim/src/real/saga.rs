@@ -50,13 +50,7 @@ impl Saga {
     pub(super) fn new(monitor: &Path, program: &Path, script: Script) -> io::Result<Self> {
         let mut case = Case::new(Policy::DEFAULT);
         case.scripts = vec![script];
-        // In memory, as a state directory is by default: what a disk is slow at is no part of this.
-        let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() {
-            TempDir::with_prefix_in(PREFIX, memory)?
-        } else {
-            TempDir::with_prefix(PREFIX)?
-        };
+        let folder = in_memory()?;
         Ok(Self {
             actor: Actor::write(folder.path(), "saga", &case, 0)?,
             monitor: monitor.into(),
@@ -171,7 +165,17 @@ impl Saga {
     }
 }
 
-const PREFIX: &str = "monitor-sim-saga-";
+/// A temporary folder in memory where there is a place for it, as a state directory is by default: that the disks of the
+/// machine are slow is no part of any of this.
+pub(super) fn in_memory() -> io::Result<TempDir> {
+    const PREFIX: &str = "monitor-sim-";
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        TempDir::with_prefix_in(PREFIX, memory)
+    } else {
+        TempDir::with_prefix(PREFIX)
+    }
+}
 
 /// Waits for a condition, with a deadline that only a fault can reach.
 fn until(mut condition: impl FnMut() -> bool) -> bool {
