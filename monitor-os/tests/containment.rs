@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and says why it is passed over"
 )]
 
+mod caps;
 #[expect(dead_code, reason = "the tests of crashes use the rest")]
 mod program;
 
@@ -53,7 +54,7 @@ fn line(path: &Path) -> String {
 
 /// What this kernel has; `None`, and a printed reason, where no control group may be made.
 fn with_cgroups() -> Option<Caps> {
-    let caps = Caps::probe();
+    let caps = caps::caps();
     if !caps.cgroup {
         eprintln!("passed over: no control group may be made here");
     }

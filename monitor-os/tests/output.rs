@@ -2,6 +2,8 @@
 #![cfg(feature = "linux")]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, and says why")]
 
+mod caps;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::num::{NonZeroU16, NonZeroU64};
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use monitor_core::{Exit, Policy, Reason};
 use monitor_os::{
-    Capture, Command, Form, Input, InputSource, LogRing, LogSink, Output, Rotation, Slow,
+    Caps, Capture, Command, Form, Input, InputSource, LogRing, LogSink, Output, Rotation, Slow,
     SpawnError, Status, StopResult, Stream, Supervisor, Unit, block_on,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,7 +32,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        Self { supervisor: Supervisor::new().unwrap(), directory: tempfile::tempdir().unwrap() }
+        Self {
+            supervisor: Supervisor::builder().caps(caps::caps()).start().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {

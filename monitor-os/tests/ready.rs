@@ -3,6 +3,7 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod caps;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
 
@@ -35,13 +36,11 @@ struct Scene {
 }
 
 fn supervisor() -> SupervisorBuilder {
-    Supervisor::builder().launcher(&Launcher::at(env!("CARGO_BIN_EXE_monitor")))
+    Supervisor::builder().launcher(&Launcher::at(env!("CARGO_BIN_EXE_monitor"))).caps(caps::caps())
 }
 
 fn without_cgroup() -> Caps {
-    let mut caps = Caps::probe();
-    caps.cgroup = false;
-    caps
+    caps::without(caps::caps(), &["cgroup"])
 }
 
 impl Scene {
@@ -209,13 +208,13 @@ fn strangers_garbage_and_floods_change_nothing() {
 /// Goal: whoever the containment holds may speak for a run, and nobody else.
 #[test]
 fn who_speaks_is_of_the_run_as_it_is_held() {
-    let all = Caps::probe();
+    let all = caps::caps();
     let group = without_cgroup();
     let mut cases = vec![("", group, true), ("setsid", group, false)];
     if all.cgroup {
         cases.push(("setsid", all, true));
     } else {
-        println!("no control group may be made here: a daemon in one is not shown");
+        println!("passed over in part: no control group may be made here to hold a daemon");
     }
     for (detached, caps, counts) in cases {
         let scene = Scene::new(supervisor().caps(caps), "readiness=notify", |_| {

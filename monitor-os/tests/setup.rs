@@ -6,12 +6,14 @@
     reason = "a test fails by panicking, and says why it is passed over"
 )]
 
+mod caps;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use monitor_core::{Exit, Policy};
-use monitor_os::{Command, Launcher, SpawnError, Stage, Status, Supervisor, block_on};
+use monitor_os::{Caps, Command, Launcher, SpawnError, Stage, Status, Supervisor, block_on};
 use tempfile::TempDir;
 
 /// The program `monitor` is the helper, since `main` of a test is not ours.
@@ -38,7 +40,7 @@ fn open_directory() -> TempDir {
 
 /// Runs a command once, to its end.
 fn ended(command: Command, launcher: &Launcher) -> Status {
-    let supervisor = Supervisor::with_launcher(launcher).unwrap();
+    let supervisor = Supervisor::builder().launcher(launcher).caps(caps::caps()).start().unwrap();
     let unit = supervisor.add("test", command, "restart=no".parse::<Policy>().unwrap());
     unit.start();
     block_on(unit.wait_until(Status::is_down)).unwrap()

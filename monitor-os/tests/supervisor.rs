@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod caps;
 #[cfg(feature = "cli")]
 mod masked;
 
@@ -20,8 +21,8 @@ use monitor_core::{
     Exit, Grace, Lifecycle, Millis, Origin, Phase, Policy, Reason, Signal, StopMode,
 };
 use monitor_os::{
-    Command, Ended, Events, Launcher, Moment, OnCrash, SpawnError, StateDir, StateError, Status,
-    StopResult, Supervisor, SupervisorBuilder, Unit, block_on, now,
+    Caps, Command, Ended, Events, Launcher, Moment, OnCrash, SpawnError, StateDir, StateError,
+    Status, StopResult, Supervisor, SupervisorBuilder, Unit, block_on, now,
 };
 use tempfile::TempDir;
 
@@ -61,7 +62,7 @@ thread_local! {
 
 fn supervisor() -> Supervisor {
     let settings = SETTINGS.with_borrow(Clone::clone);
-    settings.unwrap_or_else(Supervisor::builder).start().unwrap()
+    settings.unwrap_or_else(|| Supervisor::builder().caps(caps::caps())).start().unwrap()
 }
 
 /// Waits for a whole line in a file.
@@ -481,7 +482,7 @@ fn many_units_share_one_thread() {
 
 #[test]
 fn one_stream_tells_of_all_units_also_of_later_ones() {
-    let supervisor = Supervisor::new().unwrap();
+    let supervisor = supervisor();
     let mut events = supervisor.events();
     let add = |name: &str, code: &str| {
         let command = Command::new("/bin/sh", ["-c", code]).unwrap();
@@ -627,7 +628,7 @@ fn with_helper(directory: &TempDir, script: &str) -> Supervisor {
     let mut file = options.write(true).create_new(true).mode(0o755).open(&path).unwrap();
     std::io::Write::write_all(&mut file, script.as_bytes()).unwrap();
     drop(file);
-    Supervisor::with_launcher(&Launcher::at(path)).unwrap()
+    Supervisor::builder().launcher(&Launcher::at(path)).caps(caps::caps()).start().unwrap()
 }
 
 /// Goal: a stop need not wait for a program that cannot be loaded. Method: the helper never becomes it.

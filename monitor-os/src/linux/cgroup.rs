@@ -402,15 +402,15 @@ const PROCS: &str = "cgroup.procs";
 mod tests {
     use super::*;
     use crate::linux::process::Ended;
-    use crate::linux::testing::{finish, shell, sleeper, until};
+    use crate::linux::testing::{caps, finish, shell, sleeper, until};
 
     /// An empty group; `None`, and a printed reason, where none may be made.
-    fn leaf(caps: Caps) -> Option<Leaf> {
-        if !Caps::probe().cgroup {
+    fn leaf(allowed: Caps) -> Option<Leaf> {
+        if !caps().cgroup {
             eprintln!("passed over: no control group may be made here");
             return None;
         }
-        Some(Cgroups::find().unwrap().make(RunName::next().unwrap(), caps).unwrap())
+        Some(Cgroups::find().unwrap().make(RunName::next().unwrap(), allowed).unwrap())
     }
 
     fn enter(leaf: &Leaf, pid: impl fmt::Display) {
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn members_are_signalled_and_a_zombie_does_not_count() {
-        let Some(mut leaf) = leaf(Caps::probe()) else { return };
+        let Some(mut leaf) = leaf(caps()) else { return };
         assert!(!leaf.is_populated().unwrap());
         let (first, second) = (sleeper(), sleeper());
         let below = leaf.directory().join("below");
@@ -458,7 +458,7 @@ mod tests {
     /// killed by its number. Method: such a runner, by each way to kill that the kernel offers.
     #[test]
     fn runner_is_killed_by_each_means() {
-        let all = Caps::probe();
+        let all = caps();
         let frozen = Caps { cgroup_kill: false, ..all };
         for caps in [all, frozen, Caps { cgroup_freeze: false, ..frozen }] {
             let Some(mut leaf) = leaf(caps) else { return };
@@ -481,7 +481,7 @@ mod tests {
     /// Goal: facts, pitfall 34. What is frozen hears a request to end.
     #[test]
     fn frozen_members_are_thawed_to_hear_a_stop() {
-        let Some(leaf) = leaf(Caps::probe()) else { return };
+        let Some(leaf) = leaf(caps()) else { return };
         let process = shell("trap 'exit 3' TERM; while :; do sleep 0.01; done");
         enter(&leaf, process.pid().as_raw());
         leaf.freeze(true);
@@ -493,7 +493,7 @@ mod tests {
     /// Goal: a group that another monitor has swept is an empty one, and not one that cannot be read.
     #[test]
     fn swept_group_is_empty() {
-        let Some(mut leaf) = leaf(Caps::probe()) else { return };
+        let Some(mut leaf) = leaf(caps()) else { return };
         assert!(!leaf.is_populated().unwrap());
         remove(&leaf.directory()).unwrap();
         assert!(!leaf.is_populated().unwrap());
@@ -504,7 +504,7 @@ mod tests {
 
     #[test]
     fn found_by_its_inode_and_swept_when_its_monitor_is_dead() {
-        let Some(leaf) = leaf(Caps::probe()) else { return };
+        let Some(leaf) = leaf(caps()) else { return };
         let place = leaf.place();
         let found = |place: &Place| Leaf::find(place, leaf.caps).unwrap().map(|leaf| leaf.place());
         let other = Place { inode: place.inode + 1, ..place.clone() };

@@ -168,19 +168,19 @@ const PIDFS_MAGIC: u64 = 0x5049_4446;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{finish, sleeper, wait_readable};
+    use crate::linux::testing::{caps, finish, sleeper, wait_readable};
 
     #[test]
     fn found_while_it_is_there_and_not_after() {
         let process = sleeper();
-        let identity = Identity::of(process.pid(), &process, Caps::probe()).unwrap();
-        assert!(identity.find(Caps::probe()).unwrap().is_some());
+        let identity = Identity::of(process.pid(), &process, caps()).unwrap();
+        assert!(identity.find(caps()).unwrap().is_some());
         process.stop_group(9).unwrap();
         wait_readable(&process);
-        let zombie = identity.find(Caps::probe()).unwrap();
+        let zombie = identity.find(caps()).unwrap();
         assert!(zombie.is_some());
         finish(process);
-        assert!(identity.find(Caps::probe()).unwrap().is_none());
+        assert!(identity.find(caps()).unwrap().is_none());
     }
 
     /// Goal: a stranger of the same number is refused, by each proof alone. Method: the recorded values are
@@ -188,13 +188,13 @@ mod tests {
     #[test]
     fn stranger_of_the_same_number_is_refused() {
         let process = sleeper();
-        let identity = Identity::of(process.pid(), &process, Caps::probe()).unwrap();
+        let identity = Identity::of(process.pid(), &process, caps()).unwrap();
         let other = Identity { inode: identity.inode.map(|inode| inode + 1), ..identity };
-        assert_eq!(other.find(Caps::probe()).unwrap().is_some(), identity.inode.is_none());
+        assert_eq!(other.find(caps()).unwrap().is_some(), identity.inode.is_none());
         let other = Identity { inode: None, start: identity.start + 1, ..identity };
-        assert!(other.find(Caps::probe()).unwrap().is_none());
+        assert!(other.find(caps()).unwrap().is_none());
         let same = Identity { inode: None, ..identity };
-        assert!(same.find(Caps::probe()).unwrap().is_some());
+        assert!(same.find(caps()).unwrap().is_some());
         // A kernel without such inodes goes by the start time.
         assert!(identity.find(Caps::NONE).unwrap().is_some());
         assert!(other.find(Caps::NONE).unwrap().is_none());

@@ -50,11 +50,12 @@ pub struct Remembered {
 pub fn remembered(directory: &Path) -> Result<Vec<Remembered>, StateError> {
     let unusable = |source| StateError::Unusable { path: directory.into(), source };
     let boot = BootId::current().map_err(unusable)?;
+    let caps = Caps::probe();
     let records = read_all(directory, boot)?.into_iter().map(|record| {
         let state = record.state;
         let process = record.process.filter(|&(of, _)| of == state.run() && record.boot == boot);
         let number = process.and_then(|(_, identity)| u32::try_from(identity.pid.as_raw()).ok());
-        let held = process.map_or(Ok(None), |(_, identity)| identity.find(Caps::probe()));
+        let held = process.map_or(Ok(None), |(_, identity)| identity.find(caps));
         let held = held
             .map_err(|source| StateError::Leftover { pid: number.unwrap_or_default(), source })?;
         let pid = number.filter(|_| held.is_some_and(|held| !has_ended(&held)));
@@ -238,7 +239,7 @@ mod tests {
     use super::*;
     use crate::linux::process::Process;
     use crate::linux::state_dir::Term;
-    use crate::linux::testing::{finish, sleeper, wait_readable};
+    use crate::linux::testing::{caps, finish, sleeper, wait_readable};
 
     struct Scene {
         state: StateDir,
@@ -257,7 +258,7 @@ mod tests {
                 Policy::DEFAULT.step(state, event.parse::<Event>().unwrap()).state
             };
             let state = events.iter().fold(State::INITIAL, step);
-            let identity = Identity::of(process.pid(), process, Caps::probe()).unwrap();
+            let identity = Identity::of(process.pid(), process, caps()).unwrap();
             let boot = self.state.boot();
             Record {
                 unit: "x".into(),
@@ -269,7 +270,7 @@ mod tests {
         }
 
         fn found(&self, record: &Record) -> Found {
-            recover(&self.state, record, OnCrash::Adopt, Caps::probe()).unwrap().unwrap().found
+            recover(&self.state, record, OnCrash::Adopt, caps()).unwrap().unwrap().found
         }
     }
 
@@ -281,7 +282,7 @@ mod tests {
         let scene = Scene::new();
         let process = sleeper();
         let record = Record { state: State::INITIAL, ..scene.record(&process, &[]) };
-        assert!(recover(&scene.state, &record, OnCrash::Adopt, Caps::probe()).unwrap().is_none());
+        assert!(recover(&scene.state, &record, OnCrash::Adopt, caps()).unwrap().is_none());
         process.stop_group(KILL).unwrap();
         finish(process);
     }
@@ -300,8 +301,7 @@ mod tests {
         assert_eq!(scene.found(&Record { process: None, ..record.clone() }), Found::Gone);
         let stranger = format!("pid={} start=1", process.pid().as_raw()).parse().unwrap();
         let stranger = Record { process: Some((RunId::new(1), stranger)), ..record };
-        let recovered =
-            recover(&scene.state, &stranger, OnCrash::Kill, Caps::probe()).unwrap().unwrap();
+        let recovered = recover(&scene.state, &stranger, OnCrash::Kill, caps()).unwrap().unwrap();
         assert_eq!(recovered.found, Found::Gone);
         assert_eq!(process.peek(), None, "a stranger was killed");
         process.stop_group(KILL).unwrap();
@@ -333,8 +333,7 @@ mod tests {
         let scene = Scene::new();
         let process = sleeper();
         let record = scene.record(&process, &RUNNING);
-        let recovered =
-            recover(&scene.state, &record, OnCrash::Kill, Caps::probe()).unwrap().unwrap();
+        let recovered = recover(&scene.state, &record, OnCrash::Kill, caps()).unwrap().unwrap();
         assert!(recovered.left.is_none());
         assert_eq!(recovered.found, Found::Gone);
         wait_readable(&process);
@@ -351,16 +350,11 @@ mod tests {
         let running = scene.record(&process, &RUNNING);
         let mut left = process.reap().unwrap().group.remainder().unwrap();
         assert!(
-            recover(&scene.state, &over, OnCrash::Kill, Caps::probe())
-                .unwrap()
-                .unwrap()
-                .left
-                .is_none()
+            recover(&scene.state, &over, OnCrash::Kill, caps()).unwrap().unwrap().left.is_none()
         );
         left.rescan().unwrap();
         assert!(!left.is_empty());
-        let recovered =
-            recover(&scene.state, &running, OnCrash::Adopt, Caps::probe()).unwrap().unwrap();
+        let recovered = recover(&scene.state, &running, OnCrash::Adopt, caps()).unwrap().unwrap();
         assert!(matches!(recovered.left, Some(Left { progress: Progress::Leftover(_), .. })));
         left.stop(KILL).unwrap();
         left.pidfds().for_each(wait_readable);

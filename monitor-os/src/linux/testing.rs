@@ -8,10 +8,16 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tempfile::TempDir;
 
+use super::caps::Caps;
 use super::command::Command;
 use super::process::{Ended, Process};
 use super::spawn::{self, SpawnError};
 use super::stdio::Stdio;
+
+#[path = "../../tests/caps/mod.rs"]
+mod masks;
+
+pub(crate) use masks::caps;
 
 /// Waits until `fd` is readable; fails the test after 30 s, which only a hang takes.
 pub(crate) fn wait_readable(fd: impl AsFd) {

@@ -2,8 +2,7 @@
 
 use std::cell::Cell;
 
-use monitor_os::Caps;
-
+use super::caps::{NAMED, caps, without};
 use super::*;
 
 thread_local! {
@@ -17,9 +16,6 @@ fn settings(caps: Caps) -> SupervisorBuilder {
 }
 
 const MONITOR: &str = env!("CARGO_BIN_EXE_monitor");
-
-/// Where a capability is.
-type Place = fn(&mut Caps) -> &mut bool;
 
 /// Goal: facts, pitfall 5. The descriptor of a traced zombie is readable all the time, and is looked at by a timer all
 /// the same. Method: the time that the thread runs or waits to run, as a part of the time that passes; a loop that is
@@ -113,18 +109,9 @@ fn monitor_that_is_killed() {
     until(|| false);
 }
 
-/// A name for each capability, and the place where it is.
-/// Orphans concern a whole process, so the tests of containment have them, and the program `monitor` as theirs.
-const CAPS: [(&str, Place); 5] = [
-    ("pidfs_inode", |caps| &mut caps.pidfs_inode),
-    ("pidfd_info", |caps| &mut caps.pidfd_info),
-    ("cgroup", |caps| &mut caps.cgroup),
-    ("cgroup_kill", |caps| &mut caps.cgroup_kill),
-    ("cgroup_freeze", |caps| &mut caps.cgroup_freeze),
-];
-
 fn mask_text(mut caps: Caps) -> String {
-    CAPS.iter()
+    NAMED
+        .iter()
         .filter(|(_, of)| *of(&mut caps))
         .map(|(name, _)| *name)
         .collect::<Vec<_>>()
@@ -133,7 +120,7 @@ fn mask_text(mut caps: Caps) -> String {
 
 fn mask_of(text: &str) -> Caps {
     let mut caps = Caps::NONE;
-    for (name, of) in CAPS {
+    for (name, of) in NAMED {
         *of(&mut caps) = text.split(' ').any(|word| word == name);
     }
     caps
@@ -144,16 +131,12 @@ fn mask_of(text: &str) -> Caps {
 /// the table there, and with nothing.
 #[test]
 fn scenarios_hold_with_each_capability_masked() {
-    let all = Caps::probe();
-    let without = |names: &[&str]| {
-        let mut caps = all;
-        for (_, of) in CAPS.iter().filter(|(name, _)| names.contains(name)) {
-            *of(&mut caps) = false;
-        }
-        caps
-    };
+    let all = caps();
+    let without = |names: &[&str]| without(all, names);
     let mut masks = vec![("all".to_owned(), all)];
-    masks.extend(CAPS.map(|(name, _)| (format!("no {name}"), without(&[name]))));
+    // Orphans concern a whole process, so the tests of containment have them, and the program `monitor` as theirs.
+    let names = NAMED.iter().map(|(name, _)| *name).filter(|name| *name != "subreaper");
+    masks.extend(names.map(|name| (format!("no {name}"), without(&[name]))));
     masks.push(("as 5.15".into(), without(&["pidfs_inode", "pidfd_info"])));
     masks.push(("as 5.10".into(), without(&["pidfs_inode", "pidfd_info", "cgroup_kill"])));
     masks.push(("nothing".into(), Caps::NONE));
