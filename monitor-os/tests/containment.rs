@@ -152,6 +152,8 @@ fn scope_process_names_what_it_leaves() {
         let script = "sh -c 'echo $$ > left; exec sleep 1000' & exec sleep 1000";
         let scene = Scene::new(caps, contain, "restart=no scope=process", script);
         let left = scene.line("left");
+        // It says its number before it has its name.
+        until(|| fs::read_to_string(format!("/proc/{left}/comm")).unwrap() == "sleep\n");
         assert_eq!(block_on(scene.unit.stop()), StopResult::Leaked);
         assert!(runs(&left));
         let status = scene.unit.state();
@@ -221,6 +223,47 @@ fn orphans_end_with_a_stop() {
         let last = line(&directory.path().join(mark));
         assert!(!runs(&last), "{rest}");
         assert!(rest.contains("stopped"), "{rest}");
+    }
+}
+
+/// Goal: what left a run's group is found also by the next monitor, by its mark, though it is nobody's child here: it ends
+/// before the next run, and with a stop. Method: the monitor is killed, without control groups; once the process as well.
+#[test]
+fn orphans_of_a_killed_monitor_are_found_by_their_mark() {
+    for dies in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let cwd = directory.path().to_str().unwrap();
+        let state = directory.path().join("state");
+        let state = state.to_str().unwrap();
+        let script = format!("{DAEMON}; echo $$ > main; exec sleep 1000");
+        let args = ["--containment", "group", "--cwd", cwd, "--state", state];
+        let args = [&args[..], &["--backoff-initial", "1ms", "--", "sh", "-c", &script]].concat();
+        let mut first = Running::start(&args);
+        first.wait_for("started #1");
+        let (main, daemon) =
+            (line(&directory.path().join("main")), line(&directory.path().join("daemon")));
+        first.kill();
+        if dies {
+            let killed = std::process::Command::new("kill").args(["-KILL", &main]).status();
+            assert!(killed.unwrap().success());
+            until(|| !runs(&main));
+        }
+        assert!(runs(&daemon));
+
+        let mut second = Running::start(&args);
+        if dies {
+            second.wait_for("started #2");
+            assert!(!runs(&daemon), "the next run began beside what was left");
+        } else {
+            second.wait_for("adopted #1");
+            let status =
+                program::monitor(&["status", "--json", "--state", state]).output().unwrap();
+            let status = String::from_utf8(status.stdout).unwrap();
+            assert!(status.contains("\"containment\":\"group+subreaper\""), "{status}");
+        }
+        second.signal("TERM");
+        let (_, rest) = second.finish();
+        assert!(!runs(&daemon) && rest.contains("stopped"), "{rest}");
     }
 }
 

@@ -10,6 +10,7 @@ use super::caps::Caps;
 use super::group::{LeaderPid, Remainder, has_ended};
 use super::process::{Ended, SignalError, named, send};
 use super::run;
+use super::run_name::RunName;
 use super::sys::exit_status;
 
 /// A process of which identity was proved while this pidfd held it.
@@ -18,7 +19,6 @@ use super::sys::exit_status;
 /// through a pidfd. How it ended is known only from a kernel that tells it of strangers (Linux 6.15).
 #[derive(Debug)]
 pub(super) struct Adopted {
-    pid: LeaderPid,
     group: Remainder,
     pidfd: OwnedFd,
     /// Whether the kernel tells of the end of strangers.
@@ -37,13 +37,18 @@ pub(super) enum Fate {
 }
 
 impl Adopted {
-    /// Takes a process over, with the group that it leads.
+    /// Takes a process over, with the group that it leads, and what bears its mark.
     ///
     /// # Errors
     /// No descriptor left.
-    pub(super) fn new(pid: LeaderPid, pidfd: OwnedFd, caps: Caps) -> std::io::Result<Self> {
-        let group = Remainder::led_by(pid, pidfd.try_clone()?);
-        Ok(Self { pid, group, pidfd, is_told: caps.pidfd_info, patience: PATIENCE })
+    pub(super) fn new(
+        pid: LeaderPid,
+        pidfd: OwnedFd,
+        mark: Option<RunName>,
+        caps: Caps,
+    ) -> std::io::Result<Self> {
+        let group = Remainder::led_by(pid, pidfd.try_clone()?, mark);
+        Ok(Self { group, pidfd, is_told: caps.pidfd_info, patience: PATIENCE })
     }
 
     /// Looks what has become of it. A zombie that nobody reaps is given up after some seconds.
@@ -85,7 +90,7 @@ impl Adopted {
 
     /// Its number, which proves nothing.
     pub(super) fn pid(&self) -> Pid {
-        self.pid.to_pid()
+        self.group.leader().to_pid()
     }
 
     /// The group, once the process has ended.

@@ -20,7 +20,8 @@ pub enum Contain {
 pub enum Containment {
     /// Its process group and session: what leaves them is lost (`setsid(2)`, as daemons do).
     Group,
-    /// The same, and what leaves them becomes a child of the supervisor's process when its parent ends.
+    /// The same, and what leaves them becomes a child of the supervisor's process when its parent ends. Where a monitor
+    /// goes on after another, that is looked for by a mark in its environment.
     GroupAndOrphans,
     /// A control group of its own, which nothing leaves by itself.
     Cgroup,

@@ -8,7 +8,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, test_kill_process_group};
 
+use super::orphans::Origin;
 use super::process::{SignalError, continue_follows, named, send};
+use super::run_name::RunName;
 
 /// The process id of a child that leads a session; also the number of that session and of its group.
 ///
@@ -36,11 +38,22 @@ impl LeaderPid {
 /// The group of a leader that was reaped: nothing holds its number any more but the members that are left.
 #[derive(Debug)]
 #[must_use = "members may still run"]
-pub(crate) struct ReapedGroup(LeaderPid);
+pub(crate) struct ReapedGroup {
+    leader: LeaderPid,
+    mark: Mark,
+}
+
+/// The mark of what a run has started, of a run that an earlier monitor began. Boxed: most runs have none.
+type Mark = Option<Box<RunName>>;
 
 impl ReapedGroup {
     pub(super) const fn new(leader: LeaderPid) -> Self {
-        Self(leader)
+        Self { leader, mark: None }
+    }
+
+    /// The same, with whoever bears this mark, wherever it went.
+    pub(super) fn marked(self, mark: Option<RunName>) -> Self {
+        Self { mark: mark.map(Box::new), ..self }
     }
 
     /// Finds the members that still run. Call it right after the reap.
@@ -51,10 +64,11 @@ impl ReapedGroup {
     /// `/proc` cannot be read, or no descriptor is left for a member; members may run. Nothing changed, and
     /// the group comes back to be asked again.
     pub(crate) fn remainder(self) -> Result<Remainder, (Self, io::Error)> {
-        let mut remainder = Remainder { leader: self.0, held: None, members: Vec::new() };
+        let Self { leader, mark } = self;
+        let mut remainder = Remainder { leader, held: None, mark, members: Vec::new() };
         match remainder.rescan() {
             Ok(()) => Ok(remainder),
-            Err(error) => Err((self, error)),
+            Err(error) => Err((Self { leader, mark: remainder.mark }, error)),
         }
     }
 }
@@ -63,19 +77,25 @@ impl ReapedGroup {
 ///
 /// Members are signalled by their pidfds and never by a number, since the number of the group is free for
 /// a stranger from the moment the last member ends. A process that left the session (`setsid(2)`) or the
-/// group before it was found is not seen, nor is one that `/proc` hides (`hidepid`).
+/// group before it was found is seen if it bears a mark that is looked for; one that `/proc` hides (`hidepid`) never is.
 #[derive(Debug)]
 pub(crate) struct Remainder {
     leader: LeaderPid,
     /// The leader, if it is not ours to reap.
     held: Option<OwnedFd>,
+    /// What the environment of everybody says that the run has started, unless they have thrown it away.
+    mark: Mark,
     members: Vec<Member>,
 }
 
 impl Remainder {
     /// The group of a leader that is no child of ours, and may live. Nobody is found before the first scan.
-    pub(super) const fn led_by(leader: LeaderPid, held: OwnedFd) -> Self {
-        Self { leader, held: Some(held), members: Vec::new() }
+    pub(super) fn led_by(leader: LeaderPid, held: OwnedFd, mark: Option<RunName>) -> Self {
+        Self { leader, held: Some(held), mark: mark.map(Box::new), members: Vec::new() }
+    }
+
+    pub(super) const fn leader(&self) -> LeaderPid {
+        self.leader
     }
 
     /// Whether no member was running at the last scan.
@@ -130,20 +150,16 @@ impl Remainder {
     /// `kill(2)`: signal 0 to a group without members is ESRCH. `proc_pid_stat(5)`: fields 5 and 6.
     pub(crate) fn rescan(&mut self) -> io::Result<()> {
         self.members.retain(|member| !has_ended(&member.pidfd));
-        if test_kill_process_group(self.leader.to_pid()) == Err(Errno::SRCH) {
-            return Ok(());
-        }
-        let pids = pids_in_group(self.leader)?;
-        if pids.contains(&self.leader.to_pid()) && !self.is_led() {
-            return Ok(());
-        }
-        for pid in pids {
-            // A pidfd of a live member pins its number, so an equal number is the same process.
-            if !self.members.iter().any(|member| member.pid == pid)
-                && let Some(pidfd) = hold(pid, self.leader)?
-            {
-                self.members.push(Member { pid, pidfd });
+        if test_kill_process_group(self.leader.to_pid()) != Err(Errno::SRCH) {
+            let is_member = |pid| is_member(pid, self.leader);
+            let pids = pids_that(is_member)?;
+            if !pids.contains(&self.leader.to_pid()) || self.is_led() {
+                add(&mut self.members, pids, is_member)?;
             }
+        }
+        if let Some(mark) = self.mark.as_deref().copied() {
+            let is_marked = |pid| Origin::of(pid).is(Some(mark), None);
+            add(&mut self.members, pids_that(is_marked)?, is_marked)?;
         }
         Ok(())
     }
@@ -162,14 +178,27 @@ struct Member {
     pidfd: OwnedFd,
 }
 
-/// Lists the processes in the group and session of `leader`, zombies included.
-fn pids_in_group(leader: LeaderPid) -> io::Result<Vec<Pid>> {
+/// Adds those that are not known.
+fn add(members: &mut Vec<Member>, pids: Vec<Pid>, belongs: impl Fn(Pid) -> bool) -> io::Result<()> {
+    for pid in pids {
+        // A pidfd of a live member pins its number, so an equal number is the same process.
+        if !members.iter().any(|member| member.pid == pid)
+            && let Some(pidfd) = hold(pid, &belongs)?
+        {
+            members.push(Member { pid, pidfd });
+        }
+    }
+    Ok(())
+}
+
+/// Lists the processes that belong, zombies included.
+fn pids_that(belong: impl Fn(Pid) -> bool) -> io::Result<Vec<Pid>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid
-            && is_member(pid, leader)
+            && belong(pid)
         {
             pids.push(pid);
         }
@@ -182,13 +211,13 @@ fn pids_in_group(leader: LeaderPid) -> io::Result<Vec<Pid>> {
 /// The process is looked at again once the pidfd holds it: what matches then cannot change any more.
 /// Its end is asked of the pidfd, because `/proc` calls a process a zombie whose first thread has ended
 /// while others run.
-fn hold(pid: Pid, leader: LeaderPid) -> io::Result<Option<OwnedFd>> {
+fn hold(pid: Pid, belongs: impl Fn(Pid) -> bool) -> io::Result<Option<OwnedFd>> {
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,
         Err(Errno::SRCH) => return Ok(None),
         Err(errno) => return Err(errno.into()),
     };
-    Ok((is_member(pid, leader) && !has_ended(&pidfd)).then_some(pidfd))
+    Ok((belongs(pid) && !has_ended(&pidfd)).then_some(pidfd))
 }
 
 fn is_member(pid: Pid, leader: LeaderPid) -> bool {
@@ -324,7 +353,7 @@ mod tests {
         let process = shell("sleep 100 & exit 0");
         wait_readable(&process);
         let held = process.as_fd().try_clone_to_owned().unwrap();
-        let mut remainder = Remainder::led_by(process.pid(), held);
+        let mut remainder = Remainder::led_by(process.pid(), held, None);
         remainder.rescan().unwrap();
         assert_eq!(remainder.pidfds().count(), 1);
         let stranger = sleeper();
@@ -332,7 +361,7 @@ mod tests {
         remainder.pidfds().for_each(wait_readable);
         let held = process.as_fd().try_clone_to_owned().unwrap();
         leave(process);
-        let mut remainder = Remainder::led_by(stranger.pid(), held);
+        let mut remainder = Remainder::led_by(stranger.pid(), held, None);
         remainder.rescan().unwrap();
         assert!(remainder.is_empty());
         stranger.stop_group(KILL).unwrap();

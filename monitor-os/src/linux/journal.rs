@@ -8,6 +8,7 @@ use monitor_core::{DecodeError, RunId, State};
 
 use super::cgroup::{NoPlace, Place};
 use super::identity::{BootId, Identity};
+use super::run_name::{NoRunName, RunName};
 
 /// The contents of a journal.
 ///
@@ -18,6 +19,7 @@ use super::identity::{BootId, Identity};
 /// state 01050100...
 /// process #3 pid=1234 start=5566 inode=78
 /// cgroup 910 /system/monitor-55-66-7-8
+/// mark monitor-55-66-7-8
 /// crc32 1c2b3a49
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(super) struct Record {
     pub(super) process: Option<(RunId, Identity)>,
     /// The control group that was made for it.
     pub(super) cgroup: Option<Place>,
+    /// The mark of what it starts, where it has no control group. Boxed: most have one.
+    pub(super) mark: Option<Box<RunName>>,
 }
 
 /// Why the contents of a journal are not believed. The file is not touched.
@@ -91,7 +95,7 @@ impl std::error::Error for JournalError {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { unit, boot, state, process, cgroup } = self;
+        let Self { unit, boot, state, process, cgroup, mark } = self;
         let mut text = format!("{MAGIC}{FORM}\nunit {unit}\nboot {boot}\nstate ");
         for byte in state.to_bytes() {
             write!(text, "{byte:02x}")?;
@@ -102,6 +106,9 @@ impl fmt::Display for Record {
         }
         if let Some(place) = cgroup {
             writeln!(text, "cgroup {place}")?;
+        }
+        if let Some(mark) = mark {
+            writeln!(text, "mark {mark}")?;
         }
         let sum = crc32(text.as_bytes());
         writeln!(f, "{text}{SUM}{sum:08x}")
@@ -143,10 +150,13 @@ impl FromStr for Record {
 
 /// Reads the lines after the first of a text whose sum is right.
 fn fields(body: &str) -> Result<Record, JournalError> {
-    let mut lines = body.lines().skip(1);
+    let mut lines = body.lines().skip(1).peekable();
+    // A line that is not the one that is asked for may be the next one.
     let mut line = |name: &str| {
-        let value = lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.map(str::to_owned)
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
+        let found = lines.peek().and_then(|line| value(line))?;
+        lines.next();
+        Some(found)
     };
     let unit = line("unit").ok_or(JournalError::Damaged)?.into();
     let boot = line("boot").and_then(|boot| boot.parse().ok()).ok_or(JournalError::Damaged)?;
@@ -157,7 +167,10 @@ fn fields(body: &str) -> Result<Record, JournalError> {
     let cgroup = line("cgroup")
         .map(|text| text.parse().map_err(|NoPlace| JournalError::Damaged))
         .transpose()?;
-    Ok(Record { unit, boot, state, process, cgroup })
+    let mark = line("mark")
+        .map(|text| text.parse().map(Box::new).map_err(|NoRunName| JournalError::Damaged))
+        .transpose()?;
+    Ok(Record { unit, boot, state, process, cgroup, mark })
 }
 
 fn process(text: &str) -> Option<(RunId, Identity)> {
@@ -195,7 +208,7 @@ mod tests {
         let state = Policy::DEFAULT.step(State::INITIAL, Event::StartRequested).state;
         let process = (!process.is_empty()).then(|| (state.run(), process.parse().unwrap()));
         let boot = BootId::current().unwrap();
-        Record { unit: "web".into(), boot, state, process, cgroup: None }
+        Record { unit: "web".into(), boot, state, process, cgroup: None, mark: None }
     }
 
     fn read(text: &str) -> Result<Record, JournalError> {
@@ -214,8 +227,11 @@ mod tests {
             assert_eq!(read(&record.to_string()), Ok(record.clone()));
             if !process.is_empty() {
                 let cgroup = Some("7 /a b/monitor-1-2-3-4".parse().unwrap());
-                let record = Record { cgroup, ..record };
-                assert_eq!(read(&record.to_string()), Ok(record));
+                let held = Record { cgroup, ..record.clone() };
+                assert_eq!(read(&held.to_string()), Ok(held));
+                let marked =
+                    Record { mark: "monitor-1-2-3-4".parse().ok().map(Box::new), ..record };
+                assert_eq!(read(&marked.to_string()), Ok(marked));
             }
         }
     }

@@ -9,6 +9,7 @@ use super::cgroup::Place;
 use super::identity::Identity;
 use super::journal::Record;
 use super::output::Stream;
+use super::run_name::RunName;
 use super::state_dir::{StateDir, StateError, Term};
 
 /// Keeps the record of a unit in a state directory. The name of the unit is taken for as long as it lives.
@@ -33,6 +34,7 @@ impl Memory {
             state: State::INITIAL,
             process: None,
             cgroup: None,
+            mark: None,
         };
         // Gives the name back if the reading fails.
         let mut memory = Self { directory: directory.clone(), record: fresh, lasting: None };
@@ -60,7 +62,7 @@ impl Memory {
         self.write()
     }
 
-    /// Saves which process, and which control group, was made for a run.
+    /// Saves which process was made for a run, and its control group, or else the mark of what it starts.
     ///
     /// # Errors
     /// See [`Memory::save`].
@@ -69,8 +71,10 @@ impl Memory {
         run: RunId,
         identity: Identity,
         cgroup: Option<Place>,
+        mark: Option<RunName>,
     ) -> Result<(), StateError> {
         self.record.process = Some((run, identity));
+        self.record.mark = mark.filter(|_| cgroup.is_none()).map(Box::new);
         self.record.cgroup = cgroup;
         self.write()
     }

@@ -297,9 +297,13 @@ impl LinuxKernel {
             self.next_key += 1;
             found.run = Some(key);
             found.facts().pid = left.pid;
-            // Its orphans, if it had any, went to another.
-            let held = if left.leaf.is_some() { Containment::Cgroup } else { Containment::Group };
-            found.facts().containment = Some(held);
+            // Its orphans went to another, and are known by their mark.
+            let marked = found.memory.as_ref().is_some_and(|memory| memory.record().mark.is_some());
+            found.facts().containment = Some(match (&left.leaf, marked) {
+                (Some(_), _) => Containment::Cgroup,
+                (None, true) => Containment::GroupAndOrphans,
+                (None, false) => Containment::Group,
+            });
             if let Err(error) = self.logs.go_on(unit, found, run) {
                 telemetry::not_captured(&error);
             }
@@ -915,7 +919,7 @@ fn begin(
     let must_save = unit.must_save();
     let mut launch = Launch::new(launcher, &unit.command, stdio, given)?;
     if let Some(memory) = &mut unit.memory
-        && let Err(errno) = record(memory, run, &launch, given.leaf, caps)
+        && let Err(errno) = record(memory, run, &launch, given, caps)
         && must_save
     {
         launch.call_off();
@@ -953,14 +957,15 @@ fn record(
     memory: &mut Memory,
     run: RunId,
     launch: &Launch,
-    leaf: Option<&Leaf>,
+    given: &Given<'_>,
     caps: Caps,
 ) -> Result<(), i32> {
     let process = launch.process();
     let unreadable = |source| StateError::Unusable { path: "/proc".into(), source };
     let identity = Identity::of(process.pid(), process, caps).map_err(unreadable);
+    let cgroup = given.leaf.map(Leaf::place);
     let saved =
-        identity.and_then(|identity| memory.save_process(run, identity, leaf.map(Leaf::place)));
+        identity.and_then(|identity| memory.save_process(run, identity, cgroup, given.mark));
     saved.map_err(|error| {
         telemetry::not_saved(&error);
         error.errno()

@@ -109,7 +109,7 @@ pub(super) fn recover(
     if let Some(identity) = process {
         let pid = identity.pid;
         let leaf = record.cgroup.as_ref().map_or(Ok(None), |place| Leaf::find(place, caps));
-        let sought = leaf.and_then(|leaf| seek(&identity, leaf, record.state, on_crash, caps));
+        let sought = leaf.and_then(|leaf| seek(&identity, leaf, record, on_crash, caps));
         let (found, left) = sought.map_err(|source| StateError::Leftover {
             pid: u32::try_from(pid.as_raw()).unwrap_or_default(),
             source,
@@ -123,11 +123,11 @@ pub(super) fn recover(
 fn seek(
     identity: &Identity,
     mut leaf: Option<Leaf>,
-    state: State,
+    record: &Record,
     on_crash: OnCrash,
     caps: Caps,
 ) -> io::Result<(Found, Option<Left>)> {
-    let pid = identity.pid;
+    let (pid, state, mark) = (identity.pid, record.state, record.mark.as_deref().copied());
     // What a run left that is over and released bears a number that may be a stranger's by now.
     let unreleased = is_going_on(state);
     let Some(pidfd) = identity.find(caps)? else {
@@ -143,7 +143,7 @@ fn seek(
             let left = populated.then_some(Left { progress, leaf: Some(leaf), pid: None });
             return Ok((Found::Gone, left));
         }
-        let mut left = see(ReapedGroup::new(pid));
+        let mut left = see(ReapedGroup::new(pid).marked(mark));
         if on_crash == OnCrash::Kill
             && let Some(Progress::Leftover(remainder)) = &mut left
         {
@@ -158,7 +158,7 @@ fn seek(
         await_program(pid, &pidfd)?;
     }
     let lives = !has_ended(&pidfd);
-    let mut adopted = Adopted::new(pid, pidfd.try_clone()?, caps)?;
+    let mut adopted = Adopted::new(pid, pidfd.try_clone()?, mark, caps)?;
     if lives && on_crash == OnCrash::Adopt {
         let number = u32::try_from(pid.as_raw()).ok();
         let progress = Progress::Adopted(Box::new(adopted));
@@ -266,6 +266,7 @@ mod tests {
                 state,
                 process: Some((state.run(), identity)),
                 cgroup: None,
+                mark: None,
             }
         }
 

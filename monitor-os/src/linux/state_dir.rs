@@ -438,6 +438,7 @@ mod tests {
             state: State::INITIAL,
             process: None,
             cgroup: None,
+            mark: None,
         }
     }
 

@@ -219,8 +219,8 @@ mod tests {
         for (what, size, bound) in [
             ("unit", size_of::<Unit>(), 104),
             ("shown", size_of::<Shown>(), 224),
-            ("run", size_of::<Run>(), 224),
-            ("memory", size_of::<Memory>(), 160),
+            ("run", size_of::<Run>(), 232),
+            ("memory", size_of::<Memory>(), 176),
             ("streams", size_of::<Streams>(), 80),
             ("command", size_of::<Command>(), 32),
         ] {
