@@ -551,6 +551,8 @@ fn stop_ends_the_check() {
 fn checks_wait_for_service() {
     let scene = Scene::new(supervisor(), "readiness=notify restart=no", |_| {
         let check = HealthCheck::new("/no/such/check", [""; 0]).unwrap();
+        // The first one does not wait for the interval.
+        let check = check.with_interval(Millis::from_secs(600)).unwrap();
         let check = check.with_start_delay(Millis::new(0)).with_retries(1).unwrap();
         speaking().ready_by(ReadyBy::Notify).unwrap().with_health_check(check)
     });

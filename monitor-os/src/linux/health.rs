@@ -203,3 +203,24 @@ impl Check {
 }
 
 const KILL: u8 = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: failures count in a row: one that passes begins anew.
+    #[test]
+    fn failures_in_a_row_are_counted() {
+        let how = HealthCheck::new("true", [""; 0]).unwrap().with_retries(2).unwrap();
+        let command = Command::new("true", [""; 0]).unwrap();
+        let stage = Stage::Waiting(Moment::ORIGIN);
+        let (unit, run) = (UnitId::new(0), RunId::new(1));
+        let mut check = Check { unit, run, how, command, stage, failures: 0, is_last: false };
+        let (passed, failed) = (Checked::Ended(Ended::Exited(0)), Checked::Ended(Ended::Exited(1)));
+        for (checked, unhealthy) in
+            [(&failed, false), (&passed, false), (&failed, false), (&Checked::TimedOut, true)]
+        {
+            assert_eq!(check.count(checked), unhealthy, "{checked}");
+        }
+    }
+}
