@@ -22,7 +22,7 @@ pub(crate) struct Listed {
 
 /// Prints the units of these monitors, or of all.
 pub(crate) fn list(names: &[String]) -> ExitCode {
-    let (units, troubles) = match look(names) {
+    let (units, troubles) = match look(names, Patience::Short) {
         Ok(found) => found,
         Err(error) => {
             say(&format_args!("monitor: {error}"));
@@ -42,17 +42,20 @@ pub(crate) fn list(names: &[String]) -> ExitCode {
     if troubles.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The units of these monitors, or of all, and why some could not be asked.
+/// Units, and why some monitors could not be asked.
+pub(crate) type Found = (Vec<Listed>, Vec<String>);
+
+/// The units of these monitors, or of all.
 ///
 /// # Errors
 /// No default directory for this user, or a name is none.
-pub(crate) fn look(names: &[String]) -> Result<(Vec<Listed>, Vec<String>), MemoryError> {
+pub(crate) fn look(names: &[String], patience: Patience) -> Result<Found, MemoryError> {
     let all = if names.is_empty() { all_names()? } else { names.to_vec() };
     let (mut units, mut troubles) = (Vec::new(), Vec::new());
     for name in all {
         let place = default_directory(&name)?;
         let whom = |unit| Whom { place: place.clone(), unit };
-        let asked = Asked::ask(&place, None, Ask::Status, Patience::Short);
+        let asked = Asked::ask(&place, None, Ask::Status, patience);
         match asked.and_then(|mut asked| asked.next()) {
             Ok(Reply::Status(report)) => {
                 let row = Row { name, ..Row::from(*report) };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::process::{self, ExitCode};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use ratatui::{DefaultTerminal, Frame};
 
 use crate::control::client::{Asked, Patience};
 use crate::control::protocol::{Ask, Reply};
-use crate::list::{Listed, list, look};
+use crate::list::{Found, Listed, list, look};
 use crate::run::say;
 use crate::state::{MemoryError, Whom};
 use crate::table::{self, COLUMNS, HEADINGS};
@@ -67,12 +68,37 @@ struct View {
     /// In percent of one CPU, by the name of the unit.
     cpu: BTreeMap<String, u64>,
     selected: TableState,
-    /// What was said last, of troubles or by a monitor.
-    said: Vec<String>,
+    /// Why monitors cannot be asked.
+    troubles: Vec<String>,
+    /// What was said last of a wish.
+    said: Option<String>,
     /// A wish that waits for a yes.
     asked: Option<Wanted>,
     /// The last events of a unit, in the place of the table.
     events: Option<(String, Vec<String>)>,
+}
+
+/// What looks at the monitors: a thread of its own, so that one that hangs does not hang the keys.
+struct Looks {
+    /// Each asks for one look.
+    wanted: Sender<()>,
+    found: Receiver<(Moment, Result<Found, MemoryError>)>,
+}
+
+impl Looks {
+    fn begin(names: Vec<String>) -> io::Result<Self> {
+        let (wanted, asked) = channel();
+        let (tell, found) = channel();
+        // Ends when nobody asks any more, at the latest with the program.
+        thread::Builder::new().spawn(move || {
+            for () in asked {
+                if tell.send((now(), look(&names, Patience::Glance))).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { wanted, found })
+    }
 }
 
 /// What can be wished by a key.
@@ -116,31 +142,42 @@ impl View {
             before: BTreeMap::new(),
             cpu: BTreeMap::new(),
             selected: TableState::default().with_selected(0),
-            said: Vec::new(),
+            troubles: Vec::new(),
+            said: None,
             asked: None,
             events: None,
         }
     }
 
     fn show(&mut self, terminal: &mut DefaultTerminal) -> io::Result<()> {
+        let looks = Looks::begin(self.names.clone())?;
+        let mut awaited = looks.wanted.send(()).is_ok();
         loop {
-            if let Err(error) = self.look() {
-                return Err(io::Error::other(error.to_string()));
+            while let Ok((at, found)) = looks.found.try_recv() {
+                awaited = false;
+                match found {
+                    Ok(found) => self.take(at, found),
+                    Err(error) => return Err(io::Error::other(error.to_string())),
+                }
+                terminal.draw(|frame| self.draw(frame))?;
             }
-            terminal.draw(|frame| self.draw(frame))?;
-            if event::poll(PAUSE)?
+            if event::poll(if awaited { LOOK } else { PAUSE })?
                 && let Event::Key(key) = event::read()?
                 && key.kind == KeyEventKind::Press
-                && self.press(key) == Going::Away
             {
-                return Ok(());
+                if self.press(key) == Going::Away {
+                    return Ok(());
+                }
+                terminal.draw(|frame| self.draw(frame))?;
+            }
+            if !awaited {
+                awaited = looks.wanted.send(()).is_ok();
             }
         }
     }
 
-    fn look(&mut self) -> Result<(), MemoryError> {
-        let at = now();
-        let (units, troubles) = look(&self.names)?;
+    /// Takes in what was found at that moment.
+    fn take(&mut self, at: Moment, (units, troubles): Found) {
         let mut before = BTreeMap::new();
         self.cpu.clear();
         for unit in &units {
@@ -156,10 +193,7 @@ impl View {
         }
         self.before = before;
         self.units = units;
-        if !troubles.is_empty() {
-            self.said = troubles;
-        }
-        Ok(())
+        self.troubles = troubles;
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "most keys mean nothing")]
@@ -199,17 +233,18 @@ impl View {
     fn wish(&mut self, wanted: Wanted) {
         let Some((name, whom)) = self.chosen() else { return };
         let asked = Asked::ask(&whom.place, whom.unit.as_deref(), wanted.ask(), Patience::Short);
-        self.said = vec![match asked.and_then(|mut asked| asked.next()) {
+        self.said = Some(match asked.and_then(|mut asked| asked.next()) {
             Ok(Reply::Heard(heard)) => format!("{name}: {}", heard.explain),
             Ok(_) => format!("{name}: the answer is not understood"),
             Err(error) => format!("{name}: {error}"),
-        }];
+        });
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>) {
-        let foot = u16::try_from(self.said.len()).unwrap_or(FOOT_MAX).min(FOOT_MAX);
+        let said: Vec<&String> = self.troubles.iter().chain(&self.said).collect();
+        let foot = u16::try_from(said.len()).unwrap_or(FOOT_MAX).min(FOOT_MAX);
         let parts = [Constraint::Fill(1), Constraint::Length(foot), Constraint::Length(1)];
-        let [main, said, keys] = frame.area().layout(&Layout::vertical(parts));
+        let [main, below, keys] = frame.area().layout(&Layout::vertical(parts));
         match &self.events {
             Some((name, lines)) => {
                 let room = usize::from(main.height).saturating_sub(1);
@@ -223,8 +258,8 @@ impl View {
                 frame.render_stateful_widget(table, main, &mut self.selected);
             }
         }
-        let lines: Vec<_> = self.said.iter().map(|line| Line::from(line.as_str())).collect();
-        frame.render_widget(Paragraph::new(lines), said);
+        let lines: Vec<_> = said.into_iter().map(|line| Line::from(line.as_str())).collect();
+        frame.render_widget(Paragraph::new(lines), below);
         let chosen = self.chosen().map(|(name, _)| name).unwrap_or_default();
         let text = match (self.asked, &self.events) {
             (Some(wanted), _) => format!("{} {chosen}? y yes, any other key no", wanted.name()),
@@ -306,6 +341,9 @@ const HEAD: Style = Style::new().add_modifier(Modifier::DIM);
 const CPU_COLUMN: usize = 6;
 const FOOT_MAX: u16 = 4;
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is asked whether a look has ended.
+const LOOK: Duration = Duration::from_millis(50);
 const NANOS_PER_MILLI: u64 = 1_000_000;
 /// By the shell's convention a signal n is the exit status 128 + n.
 const SIGNALLED: i32 = 128;
@@ -372,10 +410,10 @@ mod tests {
         press(&mut view, 's');
         assert!(shown(&mut view, (80, 8)).contains("stop web? y yes"));
         assert_eq!(press(&mut view, 'q'), Going::On);
-        assert!(view.said.is_empty(), "{:?}", view.said);
+        assert_eq!(view.said, None);
         press(&mut view, 's');
         press(&mut view, 'y');
-        assert_eq!(view.said, ["web: no monitor runs there"]);
+        assert_eq!(view.said.as_deref(), Some("web: no monitor runs there"));
         assert_eq!(press(&mut view, 'q'), Going::Away);
     }
 }

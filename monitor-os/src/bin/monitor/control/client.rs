@@ -22,13 +22,25 @@ pub(crate) struct Asked {
     answers: BufReader<UnixStream>,
 }
 
-/// Whether the answer may take as long as it takes.
+/// How long the answer may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
+    /// Hardly any time: somebody looks again and again.
+    Glance,
     /// The monitor answers by itself; if it does not, it hangs.
     Short,
     /// The answer comes when something happens.
     Endless,
+}
+
+impl Patience {
+    const fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Glance => Some(Duration::from_secs(1)),
+            Self::Short => Some(ANSWER_LIMIT),
+            Self::Endless => None,
+        }
+    }
 }
 
 impl Asked {
@@ -48,8 +60,7 @@ impl Asked {
             errno => failed(errno.into()),
         })?;
         let mut stream = UnixStream::from(stream);
-        let timeout = (patience == Patience::Short).then_some(ANSWER_LIMIT);
-        stream.set_read_timeout(timeout).map_err(failed)?;
+        stream.set_read_timeout(patience.limit()).map_err(failed)?;
         stream.set_write_timeout(Some(ANSWER_LIMIT)).map_err(failed)?;
         // A monitor that has refused the connection says why.
         match stream.write_all(&line(&Request::new(unit.map(Into::into), ask))) {
@@ -93,7 +104,7 @@ pub(crate) enum AskError {
     Failed { path: PathBuf, source: io::Error },
     /// The monitor refused, for this reason. Nothing was done.
     Refused(String),
-    /// The monitor said nothing for [`ANSWER_LIMIT`]; it may obey later.
+    /// The monitor said nothing for as long as there was patience; it may obey later.
     Silent,
     /// The monitor ended, or let go of us, before the last answer.
     Cut,
@@ -111,10 +122,8 @@ impl fmt::Display for AskError {
                 path.display()
             ),
             Self::Refused(message) => f.write_str(message),
-            Self::Silent => write!(
-                f,
-                "the monitor does not answer for {} s: see by `ps` whether it is stopped; it may still obey",
-                ANSWER_LIMIT.as_secs()
+            Self::Silent => f.write_str(
+                "the monitor does not answer: see by `ps` whether it is stopped; it may still obey",
             ),
             Self::Cut => f.write_str(
                 "the monitor closed the connection before its last answer: it was killed, or let go of a silent client; ask `monitor status`",
