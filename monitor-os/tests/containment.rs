@@ -99,7 +99,7 @@ fn daemonised_grandchild_ends_before_the_next_run() {
     let Some(caps) = with_cgroups() else { return };
     let policy = "restart=on-failure retries=1 backoff=constant:1ms jitter=0";
     let script = format!(
-        "{DAEMON}; until test -s daemon; do sleep 0.01; done; cat daemon >> daemons; exit 1"
+        "rm -f daemon; {DAEMON}; until test -s daemon; do sleep 0.01; done; cat daemon >> daemons; exit 1"
     );
     let scene = Scene::new(caps, Contain::Auto, policy, &script);
     block_on(scene.unit.wait_until(Status::is_down)).unwrap();
