@@ -29,11 +29,12 @@ fn container() -> Option<Command> {
     None
 }
 
-/// Starts `script` under a monitor that is PID 1, in a directory.
+/// Starts `script` under a monitor that is PID 1, in a directory. A shell ignores SIGQUIT for what it starts by `&`, and a
+/// monitor goes on ignoring what it finds ignored, so nothing is.
 fn start(directory: &Path, options: &[&str], script: &str) -> Option<Running> {
     let mut container = container()?;
     let command = container
-        .args([env!("CARGO_BIN_EXE_monitor"), "run", "--restart", "no"])
+        .args(["env", "--default-signal", env!("CARGO_BIN_EXE_monitor"), "run", "--restart", "no"])
         .args(options)
         .args(["--", "sh", "-c", script])
         .current_dir(directory);
