@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::signal::Signal;
-use crate::text::ParseError;
+use crate::text::{ParseError, whole_number};
 
 /// How a process ended: the kind and the value, never squeezed into one number.
 ///
@@ -55,10 +55,9 @@ impl FromStr for Exit {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         match text.split_once('=') {
-            Some(("code", code)) => code
-                .parse()
+            Some(("code", code)) => whole_number(code)
                 .map(Self::Code)
-                .map_err(|_| ParseError::new("code", code, "write an exit status from 0 to 255")),
+                .ok_or_else(|| ParseError::new("code", code, "write an exit status from 0 to 255")),
             Some(("signal", signal)) => signal.parse().map(Self::Signal),
             None if text == "unknown" => Ok(Self::Unknown),
             Some(_) | None => {
@@ -231,8 +230,8 @@ impl FromStr for ExitSet {
                 continue;
             }
             let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let first: u8 = first.parse().map_err(|_| error())?;
-            let last: u8 = last.parse().map_err(|_| error())?;
+            let first: u8 = whole_number(first).ok_or_else(error)?;
+            let last: u8 = whole_number(last).ok_or_else(error)?;
             if first > last {
                 return Err(error());
             }

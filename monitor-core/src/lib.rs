@@ -86,6 +86,6 @@ pub use run::{RunId, TimerKind, TimerSlot, TimerToken};
 pub use signal::{Signal, SignalOutOfRange};
 pub use state::{Phase, Reason, State};
 pub use step::{Note, Step};
-pub use text::{ParseError, PolicyTextError};
+pub use text::{ParseError, PolicyTextError, whole_number};
 pub use time::{Delay, Millis};
 pub use wire::{DecodeError, VERSION};

@@ -4,7 +4,7 @@ use core::fmt;
 use core::num::NonZeroU8;
 use core::str::FromStr;
 
-use crate::text::ParseError;
+use crate::text::{ParseError, whole_number};
 
 /// A signal number, 1 to 64 (Linux, `signal(7)`).
 ///
@@ -99,7 +99,7 @@ impl FromStr for Signal {
             .iter()
             .find(|(_, name)| name.eq_ignore_ascii_case(bare))
             .map(|(number, _)| *number)
-            .or_else(|| text.parse().ok())
+            .or_else(|| whole_number(text))
             .and_then(Self::new)
             .ok_or_else(|| {
                 ParseError::new(
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn what_is_no_signal_is_refused_with_its_value_and_fix() {
         let fix = "write a name such as TERM or a number from 1 to 64";
-        for text in ["", "0", "65", "256", "-1", "SIG", "SIG9", "TERMINATE", "SIGSIGTERM"] {
+        for text in ["", "0", "65", "256", "-1", "+9", "SIG", "SIG9", "TERMINATE", "SIGSIGTERM"] {
             let error = ParseError::new("signal", text, fix);
             assert_eq!(text.parse::<Signal>(), Err(error), "{text:?}");
         }

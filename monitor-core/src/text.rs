@@ -269,7 +269,7 @@ impl FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         text.strip_prefix('#')
-            .and_then(|number| number.parse().ok())
+            .and_then(whole_number)
             .map(Self::new)
             .ok_or_else(|| ParseError::new("run", text, "write the run as #1"))
     }
@@ -640,10 +640,10 @@ impl FromStr for Factor {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let error = || ParseError::new("factor", text, "write a number such as 2, 1.5 or 1.25");
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let whole: u16 = whole.parse().map_err(|_| error())?;
+        let whole: u16 = whole_number(whole).ok_or_else(error)?;
         let tenths = if fraction.len() == 1 { 10 } else { 1 };
         let fraction: u16 = match fraction.len() {
-            1 | 2 => fraction.parse().map_err(|_| error())?,
+            1 | 2 => whole_number(fraction).ok_or_else(error)?,
             _ => return Err(error()),
         };
         whole
@@ -703,8 +703,26 @@ fn optional<T>(
 }
 
 fn number<T: FromStr>(field: &'static str, text: &str) -> Result<T, ParseError> {
-    text.parse()
-        .map_err(|_| ParseError::new(field, text, "write a whole number that is not too large"))
+    whole_number(text).ok_or_else(|| {
+        ParseError::new(field, text, "write a whole number, in digits alone, that is not too large")
+    })
+}
+
+/// Reads a number that is written in digits alone, as in every text here; `None` if there is anything else, or if it is
+/// out of the range of its type.
+///
+/// [`str::parse`] takes a leading `+` as well, so that a slip would be read, and one number could be written in two ways.
+///
+/// # Examples
+/// ```
+/// use monitor_core::whole_number;
+/// assert_eq!(whole_number("7"), Some(7_u8));
+/// assert_eq!(whole_number::<u8>("+7"), None);
+/// assert_eq!(whole_number::<u8>("256"), None);
+/// ```
+#[must_use]
+pub fn whole_number<T: FromStr>(text: &str) -> Option<T> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// Values with their names; the last member says how to mend another name.
@@ -819,6 +837,20 @@ pub(crate) mod tests {
         assert_eq!("  stop\tgrace=5s ".parse::<Event>().unwrap().to_string(), "stop grace=5s");
     }
 
+    /// A number has no sign, wherever it stands.
+    #[test]
+    fn a_sign_too_many_is_never_read() {
+        let factors = ["retries=3:runs backoff=exponential:1s*1.25<=9s skip=1", "signal 1"];
+        for text in EVENTS.iter().chain(&POLICIES).chain(&factors) {
+            for place in (0..=text.len()).filter(|&place| text.is_char_boundary(place)) {
+                let (head, tail) = text.split_at(place);
+                let text = format!("{head}+{tail}");
+                assert!(text.parse::<Event>().is_err(), "{text}");
+                assert!(text.parse::<Policy>().is_err(), "{text}");
+            }
+        }
+    }
+
     /// Each with the field and the value that are to blame.
     #[test]
     fn what_is_no_event_is_refused() {
@@ -884,46 +916,48 @@ pub(crate) mod tests {
     }
 
     /// Every key with a value that is not the default.
+    const POLICIES: [&str; 36] = [
+        "restart=no",
+        "restart=on-failure",
+        "restart=always",
+        "restart=unless-stopped",
+        "restart=always retries=3",
+        "restart=always retries=0",
+        "restart=always retries=3:runs",
+        "restart=always success=1",
+        "restart=always prevent=2-5",
+        "restart=always force=SIGHUP",
+        "restart=always early-exit=failure",
+        "restart=always backoff=constant:1s",
+        "restart=always backoff=linear:1s+2s<=9s",
+        "restart=always backoff=exponential:1s*1.5<=9s",
+        "restart=always backoff=geometric:1s<=9s/3",
+        "restart=always first-delay=0ms",
+        "restart=always skip=1",
+        "restart=always jitter=25%",
+        "restart=always healthy-after=none",
+        "restart=always healthy-after=5s forgive=all",
+        "restart=always healthy-after=10s forgive=delay",
+        "restart=always limit=5/10s:stop",
+        "restart=always limit=5/10s:wait",
+        "restart=always limit=5/10s:wait:all",
+        "restart=always stop-signal=INT",
+        "restart=always stop-timeout=5s",
+        "restart=always stop-timeout=never",
+        "restart=always kill-window=5s",
+        "restart=always scope=process",
+        "restart=always start-timeout=5s",
+        "restart=always readiness=notify",
+        "restart=always first-start=never",
+        "restart=always later-start=always",
+        "restart=always watchdog=2s",
+        "restart=always watchdog=2s watchdog-signal=INT",
+        "restart=always save=required",
+    ];
+
     #[test]
     fn policies_survive_their_text_form() {
-        for words in [
-            "restart=no",
-            "restart=on-failure",
-            "restart=always",
-            "restart=unless-stopped",
-            "restart=always retries=3",
-            "restart=always retries=0",
-            "restart=always retries=3:runs",
-            "restart=always success=1",
-            "restart=always prevent=2-5",
-            "restart=always force=SIGHUP",
-            "restart=always early-exit=failure",
-            "restart=always backoff=constant:1s",
-            "restart=always backoff=linear:1s+2s<=9s",
-            "restart=always backoff=exponential:1s*1.5<=9s",
-            "restart=always backoff=geometric:1s<=9s/3",
-            "restart=always first-delay=0ms",
-            "restart=always skip=1",
-            "restart=always jitter=25%",
-            "restart=always healthy-after=none",
-            "restart=always healthy-after=5s forgive=all",
-            "restart=always healthy-after=10s forgive=delay",
-            "restart=always limit=5/10s:stop",
-            "restart=always limit=5/10s:wait",
-            "restart=always limit=5/10s:wait:all",
-            "restart=always stop-signal=INT",
-            "restart=always stop-timeout=5s",
-            "restart=always stop-timeout=never",
-            "restart=always kill-window=5s",
-            "restart=always scope=process",
-            "restart=always start-timeout=5s",
-            "restart=always readiness=notify",
-            "restart=always first-start=never",
-            "restart=always later-start=always",
-            "restart=always watchdog=2s",
-            "restart=always watchdog=2s watchdog-signal=INT",
-            "restart=always save=required",
-        ] {
+        for words in POLICIES {
             assert_eq!(words.parse::<Policy>().unwrap().to_string(), words);
         }
     }

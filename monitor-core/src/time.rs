@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::text::ParseError;
+use crate::text::{ParseError, whole_number};
 
 /// A relative duration in whole milliseconds, 0 to 4,294,967,295 (49.7 days); arithmetic saturates.
 ///
@@ -96,7 +96,7 @@ impl FromStr for Millis {
             let (number, tail) = rest.split_at(digits);
             let end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
             let (unit, next) = tail.split_at(end);
-            let number: u32 = number.parse().map_err(|_| error())?;
+            let number: u32 = whole_number(number).ok_or_else(error)?;
             let (ms, _) = UNITS.iter().find(|(_, name)| *name == unit).ok_or_else(error)?;
             total = number
                 .checked_mul(*ms)

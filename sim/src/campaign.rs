@@ -20,7 +20,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use monitor_core::Phase;
+use monitor_core::{Phase, whole_number};
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
@@ -264,8 +264,8 @@ impl std::str::FromStr for Shard {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (index, count) = text.split_once('/').unwrap_or((text, ""));
-        match (index.parse(), count.parse()) {
-            (Ok(index), Ok(count)) if index < count => Ok(Self { index, count }),
+        match (whole_number(index), whole_number(count)) {
+            (Some(index), Some(count)) if index < count => Ok(Self { index, count }),
             _ => Err(format!("{text:?} is no shard: write K/N with K from 0 to N-1, such as 0/4")),
         }
     }

@@ -40,7 +40,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use monitor_core::{Event, Exit, Millis, ParseError, Policy, PolicyTextError, StartFailure};
+use monitor_core::{
+    Event, Exit, Millis, ParseError, Policy, PolicyTextError, StartFailure, whole_number,
+};
 
 use crate::expect::{self, ExpectError, Expected};
 
@@ -487,7 +489,7 @@ impl FromStr for What {
 }
 
 fn small(word: &str, value: &str) -> Result<u8, CaseErrorKind> {
-    value.parse().map_err(|_| CaseErrorKind::Number(word.to_owned()))
+    whole_number(value).ok_or_else(|| CaseErrorKind::Number(word.to_owned()))
 }
 
 /// Prints what differs from [`Script::OBEDIENT`], each word with a space before it.
@@ -745,7 +747,7 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
         }
         "disk" => case.disk = Some(read_disk(rest.trim())?),
         "seed" => {
-            case.seed = rest.parse().map_err(|_| CaseErrorKind::Line(line.to_owned()))?;
+            case.seed = whole_number(rest).ok_or_else(|| CaseErrorKind::Line(line.to_owned()))?;
         }
         "then" => case.expected.then(rest, answer)?,
         "end" => {
@@ -780,7 +782,7 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
 }
 
 fn read_unit(word: &str, case: &Case) -> Result<u8, CaseErrorKind> {
-    let number = word.strip_prefix('@').and_then(|number| number.parse().ok());
+    let number = word.strip_prefix('@').and_then(whole_number);
     number
         .filter(|&unit: &u8| unit > 0 && usize::from(unit) < case.units())
         .ok_or_else(|| CaseErrorKind::NoUnit(word.to_owned()))

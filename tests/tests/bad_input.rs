@@ -232,6 +232,22 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), policy);
     }
 
+    /// What is not printed is not read: neither a sign nor a separator in a number.
+    #[test]
+    fn numbers_are_digits(
+        policy in arbitrary::policy(),
+        event in arbitrary::event(arbitrary::run()),
+        place in any::<prop::sample::Index>(),
+        more in prop::sample::select(vec!['+', '_']),
+    ) {
+        for text in [policy.to_string(), event.to_string()] {
+            let mut longer = text;
+            longer.insert(place.index(longer.len() + 1), more);
+            prop_assert!(longer.parse::<Policy>().is_err(), "{}", longer);
+            prop_assert!(longer.parse::<Event>().is_err(), "{}", longer);
+        }
+    }
+
     #[test]
     fn damaged_json_never_hurts(
         policy in arbitrary::policy(),

@@ -3,6 +3,7 @@
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 
+use monitor_core::whole_number;
 use nix::unistd::{
     Gid, Group, Uid, User, getegid, geteuid, getgrouplist, setgroups, setresgid, setresuid,
 };
@@ -157,7 +158,7 @@ fn groups_of(user: &User, group: Gid) -> Result<Vec<Gid>, SpawnError> {
 
 /// The number in a text; 2^32 - 1 means "no change" to the kernel and is none.
 fn number(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|&number| number != u32::MAX)
+    whole_number(text).filter(|&number| number != u32::MAX)
 }
 
 /// Several numbers say that there is no such entry (`getpwnam(3)`).

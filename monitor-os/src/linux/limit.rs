@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use monitor_core::whole_number;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -79,7 +80,7 @@ impl FromStr for Limit {
         let (name, resource) = known.ok_or_else(|| error(Fix::Name))?;
         let value = |text: &str| match text {
             UNLIMITED => Ok(None),
-            number => number.parse().map(Some).map_err(|_| error(Fix::Form)),
+            number => whole_number(number).map(Some).ok_or_else(|| error(Fix::Form)),
         };
         let (soft, hard) = values.split_once(':').unwrap_or((values, values));
         let (soft, hard) = (value(soft)?, value(hard)?);
@@ -166,6 +167,7 @@ mod tests {
             ("nofile=", "NAME=SOFT:HARD"),
             ("nofile=1:", "NAME=SOFT:HARD"),
             ("nofile=-1", "NAME=SOFT:HARD"),
+            ("nofile=+1", "NAME=SOFT:HARD"),
             ("files=1", "nofile"),
             ("core=unlimited:1", "above the hard one"),
         ] {

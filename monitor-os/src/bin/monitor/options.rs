@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
-use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit};
+use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit, whole_number};
 use monitor_os::{Contain, Limit, LinePattern, OnCrash, PatternError, ReadyBy, Rotation};
 
 use crate::streams::{From, Size, To, WhenSlow, rotation};
@@ -368,10 +368,10 @@ fn ready(text: &str) -> Result<Sign, String> {
                 .map_err(|error: PatternError| error.to_string());
         }
         None if text == "notify" => Some(ReadyBy::Notify),
-        Some(("fd", number)) => number.parse().ok().map(ReadyBy::Descriptor),
+        Some(("fd", number)) => whole_number(number).map(ReadyBy::Descriptor),
         Some(("tcp", place)) => {
-            let local = place.parse().map(|port| (Ipv4Addr::LOCALHOST, port).into());
-            local.or_else(|_| place.parse()).ok().map(ReadyBy::Tcp)
+            let local = whole_number(place).map(|port| (Ipv4Addr::LOCALHOST, port).into());
+            local.or_else(|| place.parse().ok()).map(ReadyBy::Tcp)
         }
         Some(_) | None => None,
     };
@@ -392,9 +392,9 @@ fn octal(text: &str) -> Result<u16, String> {
 }
 
 fn percent(text: &str) -> Result<u8, String> {
-    match text.strip_suffix('%').unwrap_or(text).parse() {
-        Ok(percent @ 0..=100) => Ok(percent),
-        Ok(_) | Err(_) => Err("write a number from 0 to 100".into()),
+    match whole_number(text.strip_suffix('%').unwrap_or(text)) {
+        Some(percent @ 0..=100) => Ok(percent),
+        Some(_) | None => Err("write a number from 0 to 100".into()),
     }
 }
 

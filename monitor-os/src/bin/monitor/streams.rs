@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::num::{NonZeroU16, NonZeroU64};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,6 +10,7 @@ use std::str::FromStr;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+use monitor_core::whole_number;
 use monitor_os::{
     Capture, Command, Form, Input, InputSource, LinePattern, LogRing, LogSink, Output, Rotation,
     Slow, Terminal,
@@ -417,7 +418,7 @@ impl FromStr for Size {
             Some(_) | None => 0,
         };
         let digits = if shift == 0 { text } else { text.get(..text.len() - 1).unwrap_or_default() };
-        let size = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+        let size = whole_number::<usize>(digits).and_then(|number| number.checked_mul(1 << shift));
         size.map(Self).ok_or("write bytes such as 4096, 64K, 10M or 1G")
     }
 }
@@ -427,7 +428,7 @@ pub(crate) fn rotation(text: &str) -> Result<Rotation, &'static str> {
     let parts = text.split_once(':').and_then(|(size, kept)| {
         let size = size.parse::<Size>().ok()?;
         let size_bytes = NonZeroU64::new(u64::try_from(size.0).ok()?)?;
-        Some(Rotation { size_bytes, kept: kept.parse::<NonZeroU16>().ok()? })
+        Some(Rotation { size_bytes, kept: whole_number(kept)? })
     });
     parts.ok_or("write SIZE:COUNT, such as 10M:5, for 5 old files of at most 10 MiB")
 }
@@ -454,14 +455,14 @@ mod tests {
         {
             assert_eq!(text.parse(), Ok(Size(size)));
         }
-        for text in ["", "K", "1T", "-1", "64 K", "99999999999G"] {
+        for text in ["", "K", "1T", "-1", "+1", "64 K", "99999999999G"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
         assert_eq!(
             rotation("10M:5").map(|r| (r.size_bytes.get(), r.kept.get())),
             Ok((10 << 20, 5))
         );
-        for text in ["10M", "10M:0", "0:5", "10M:x", ":"] {
+        for text in ["10M", "10M:0", "0:5", "10M:x", "10M:+5", ":"] {
             assert!(rotation(text).is_err(), "{text}");
         }
     }
