@@ -43,7 +43,8 @@ pub enum Event {
     /// The policy that `step` is called with is another than before.
     ///
     /// It is in force at the next decision, ends a wait that it would not have begun, resets nothing
-    /// and starts nothing.
+    /// and starts nothing. It takes away the watchdog of what runs, and brings it none, since a program pings only if
+    /// it was told to when it was started.
     PolicyChanged,
     /// Somebody wants earlier failures forgotten: the growth of the delay, the retries used, the starts
     /// counted. The count of restarts is history and stays.

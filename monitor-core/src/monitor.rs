@@ -99,7 +99,8 @@ mod tests {
         let policy = "watchdog=2s".parse().unwrap();
         let step = monitor.set_policy(policy);
         assert_eq!(monitor.policy(), &policy);
-        assert_eq!(step.actions.watchdog, TimerCommand::Shorten(Millis::from_secs(2)));
+        // It was not told to ping, but a ping shows that it does.
+        assert_eq!(step.actions.watchdog, TimerCommand::Keep);
         let step = monitor.handle("ping #1".parse().unwrap());
         let delay = Delay::exact(Millis::from_secs(2));
         assert_eq!(step.actions.watchdog, TimerCommand::Arm(delay));

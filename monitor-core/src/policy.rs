@@ -230,7 +230,8 @@ pub enum StartRetry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Watchdog {
-    /// How long there may be no ping while the process serves, at least 1 ms.
+    /// How long there may be no ping while the process serves, at least 1 ms. A changed period counts from the next run
+    /// on: see [`Event::PolicyChanged`](crate::Event::PolicyChanged).
     pub period: Millis,
     /// What is sent then; the stop's grace and kill follow.
     pub signal: Signal,

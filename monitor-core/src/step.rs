@@ -396,8 +396,9 @@ impl Policy {
                 (_, Verdict::Stay(reason)) => self.stopped(state, reason),
             },
             Phase::Running | Phase::Healthy => {
+                // A program pings as it was told when it was started, so no other policy may begin to wait for it.
                 Step::to(state).watchdog(match self.rules.watchdog {
-                    Some(watchdog) => TimerCommand::Shorten(watchdog.period),
+                    Some(_) => TimerCommand::Keep,
                     None => TimerCommand::Disarm,
                 })
             }
@@ -1337,6 +1338,20 @@ mod tests {
                 Step::ignored(state, Note::NotApplicable)
             };
             assert_eq!(step, expected, "{state}");
+        }
+    }
+
+    /// systemd as well holds a service to the watchdog of which it was told when it was started.
+    #[test]
+    fn another_policy_takes_a_watchdog_away_and_brings_none() {
+        let states = states(["start", "started #1", "ready #1", "fired healthy #1", "stop"]);
+        let without = policy().to_builder().watchdog(None).build().unwrap();
+        for (state, taken) in states.into_iter().zip([false, false, true, true, false]) {
+            let taken = if taken { TimerCommand::Disarm } else { TimerCommand::Keep };
+            for (policy, command) in [(policy(), TimerCommand::Keep), (without, taken)] {
+                let step = policy.step(state, Event::PolicyChanged);
+                assert_eq!(step, Step::to(state).watchdog(command), "{state}");
+            }
         }
     }
 

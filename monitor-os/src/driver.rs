@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use monitor_core::{
-    Action, Event, Millis, Policy, SaveRule, StartFailure, State, Step, TimerSlot, TimerToken,
+    Action, Event, Millis, Policy, SaveRule, StartFailure, State, Step, TimerKind, TimerSlot,
+    TimerToken,
 };
 
 use crate::agenda::{Agenda, Alarm, Deadline};
@@ -247,6 +248,11 @@ impl<K: Kernel> Hands<'_, K> {
                 done.follow_up = remains.map(|remains| Event::Released { run, remains });
             }
             Action::Disarm { slot } => self.set_timer(slot, None),
+            Action::Arm { timer, .. } if timer.kind == TimerKind::Watchdog => {
+                let told = self.kernel.watchdog(unit, timer.run);
+                let armed = told.map(|period| Armed { at: at.after(period), token: timer });
+                self.set_timer(TimerSlot::Watchdog, armed);
+            }
             Action::Arm { timer, delay } => {
                 let delay = delay.base.saturating_add(self.kernel.draw(delay.jitter));
                 if timer.kind.slot() == TimerSlot::Phase {
@@ -342,6 +348,11 @@ mod tests {
             Ok(())
         }
 
+        fn watchdog(&mut self, _: UnitId, run: RunId) -> Option<Millis> {
+            // As if the policy had got its watchdog between the first two runs.
+            (run > RunId::new(1)).then_some(Millis::from_secs(30))
+        }
+
         fn draw(&mut self, _: Millis) -> Millis {
             Millis::ZERO
         }
@@ -378,5 +389,26 @@ mod tests {
             deadlines,
             [Some(Moment::from_millis(100)), Some(Moment::from_millis(510)), None]
         );
+    }
+
+    /// A run is held to what its program was told when it was started, not to what the policy says since.
+    #[test]
+    fn a_watchdog_is_that_which_the_program_was_told_of() {
+        let policy = "restart=always backoff=constant:1s jitter=0 healthy-after=none watchdog=2s";
+        let mut driver = Driver::new();
+        driver.join(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
+        let [first, second] = [1, 2].map(RunId::new);
+        let mut kernel = Script(VecDeque::from([
+            (0, Event::StartRequested),
+            (10, Event::Ping { run: first }),
+            (20, Event::Exited { run: first, exit: Exit::Code(1) }),
+            (30, Event::RetryRequested),
+            (40, Event::Ping { run: second }),
+        ]));
+        let mut deadlines = Vec::new();
+        while driver.turn(&mut kernel) {
+            deadlines.push(driver.next_deadline().map(Moment::as_millis));
+        }
+        assert_eq!(deadlines, [None, None, Some(1_020), Some(30_030), Some(30_040)]);
     }
 }

@@ -127,6 +127,16 @@ pub trait Kernel {
     /// again every second, and reports both.
     fn save(&mut self, at: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed>;
 
+    /// How long the program of a run may be silent, as it was told when it was started; `None` if it was told of no
+    /// watchdog.
+    ///
+    /// Asked whenever the watchdog of a run is armed: by what it was told it pings, whatever the policy says since.
+    ///
+    /// # Source
+    /// `sd_watchdog_enabled(3)`; systemd keeps the `WatchdogSec` with which a service was started until its next start,
+    /// also over a reload and over its own restart (`watchdog_original_usec`).
+    fn watchdog(&mut self, unit: UnitId, run: RunId) -> Option<Millis>;
+
     /// Draws uniformly from 0 to `jitter`, both included.
     fn draw(&mut self, jitter: Millis) -> Millis;
 

@@ -273,6 +273,43 @@ fn hang_up_reads_the_files_again() {
     assert_eq!(running.finish().0, 0);
 }
 
+/// Goal: a watchdog that the files bring counts from the next run on, since what runs was not told to ping. Method: a
+/// second unit, of which the files tell at the same time, is told of a longer one and does not ping either; when that one
+/// is stopped, the first is still in its run. The same across a new monitor, which finds a program without a word of it.
+#[test]
+fn watchdog_counts_from_the_next_run_on() {
+    const SILENT: &str = "command = ['sleep', '1000']\nrestart = 'no'\n";
+    let watched = |period: &str| format!("{SILENT}policy = 'watchdog={period}'\n");
+    let scene = Scene::new(&[("web", SILENT)]);
+    let mut running = scene.start();
+    until(|| scene.status("web")["phase"] == "running");
+    let first = scene.status("web")["pid"].clone();
+    let is_in_its_first_run = || {
+        let web = scene.status("web");
+        assert_eq!((&web["phase"], &web["pid"]), (&Value::from("running"), &first), "{web}");
+        assert!(web["policy"].as_str().unwrap().contains("watchdog=50ms"), "{web}");
+    };
+    scene.write("web", &watched("50ms"));
+    scene.write("witness", &watched("200ms"));
+    running.signal("HUP");
+    running.wait_for("witness: stopping #1");
+    is_in_its_first_run();
+    assert_eq!(code(&scene.ask("set", "web", &["watchdog=40ms", "watchdog=50ms"])), 0);
+
+    running.kill();
+    scene.write("other", &watched("200ms"));
+    let mut running = scene.begin();
+    running.wait_for("web: adopted #1");
+    running.wait_for("other: stopping #1");
+    is_in_its_first_run();
+
+    scene.ask("restart", "web", &[]);
+    running.wait_for("web: started #2");
+    running.wait_for("web: stopping #2");
+    running.signal("TERM");
+    running.finish();
+}
+
 /// Goal: what each unit prints is its own: its log, its last lines, its streams as the files say by now.
 #[test]
 fn streams_are_of_one_unit() {

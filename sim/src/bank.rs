@@ -833,6 +833,13 @@ bank! {
     };
     "M-19", "generic", None, "a start that asks for more time is stopped too soon", "its timer is replaced",
     |p, s, e| with(p.step(s, e), |a| if let TimerCommand::Lengthen(by) = a.timer { a.timer = TimerCommand::Arm(Delay::exact(by)); });
+    "M-20", "generic", None, "a reload that brings a watchdog kills what runs", "it is armed for a run that was not told of it",
+    |p, s, e| match (e, p.rules().watchdog) {
+        (Event::PolicyChanged, Some(watchdog)) if in_phase(s, &[Phase::Running, Phase::Healthy]) => {
+            with(p.step(s, e), |a| a.watchdog = TimerCommand::Shorten(watchdog.period))
+        }
+        _ => p.step(s, e),
+    };
 
     below the machine
 
@@ -877,6 +884,10 @@ bank! {
     "an exec that never ran is reported as a success", "the start is told at the fork";
     "M-13", Driver, ForgetsAnswers, "generic", None,
     "a started process is starting for ever", "what a spawn answers is not heard";
+
+    // Who is waited for.
+    "M-21", Os, WatchesTheUntold, "generic", None,
+    "after a reload a program is killed for want of pings of which it was never told", "the watchdog is that of the policy";
 
     // What a run leaves.
     "BB-92", Os, KillsASnapshot, "pm2 #6084", None,

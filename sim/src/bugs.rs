@@ -268,27 +268,21 @@ mod tests {
 
     impl Machine for Hot {
         fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
-            let mut step = Core.step(policy, state, event);
-            if let TimerCommand::Arm(delay) = &mut step.actions.timer
-                && step.state.phase() == Phase::Healthy
-            {
-                *delay = Delay::exact(Millis::ZERO);
-            }
             if let Event::TimerFired { timer } = event
-                && timer.kind == TimerKind::Watchdog
+                && timer.kind == TimerKind::Healthy
             {
-                let watchdog = TimerCommand::Arm(Delay::exact(Millis::ZERO));
-                let actions = Actions { watchdog, ..Actions::NONE };
-                step = Step { state, actions, note: Note::Applied };
+                let again = TimerCommand::Arm(Delay::exact(Millis::ZERO));
+                let actions = Actions { timer: again, ..Actions::NONE };
+                return Step { state, actions, note: Note::Applied };
             }
-            step
+            Core.step(policy, state, event)
         }
     }
 
     #[test]
     fn a_loop_without_time_is_found() {
         let case: Case =
-            "policy restart=always watchdog=1s\nprocess rest\n0ms start".parse().unwrap();
+            "policy restart=always healthy-after=1s\nprocess rest\n0ms start".parse().unwrap();
         assert_eq!(world::run(&case, Hot, 400).violated, Some(Property::NoHotLoop));
         assert_eq!(world::run(&case, Core, 400).violated, None);
     }

@@ -396,7 +396,9 @@ fn state_breaks(event: Event, sight: &Sight) -> Option<Property> {
         return Some(Property::SignalIsNoStop);
     }
     let forgot = sight.has(Relations::STRIKES_FELL) || sight.has(Relations::LEVEL_FELL);
-    (matches!(event, Event::PolicyChanged) && forgot).then_some(Property::PolicyStartsNothing)
+    let waits = !matches!(sight.timers[TimerSlot::Watchdog as usize], Timer::Keep | Timer::Disarm);
+    (matches!(event, Event::PolicyChanged) && (forgot || waits))
+        .then_some(Property::PolicyStartsNothing)
 }
 
 /// The rules that a step and its policy are enough for.

@@ -531,11 +531,8 @@ impl Scribe {
 
     /// It ends a wait that it would not have begun; it starts nothing and forgets nothing.
     fn policy_changed(&mut self) {
-        if self.unit.is_serving() {
-            self.timers[1] = Some(match self.rules.watchdog {
-                Some(watchdog) => RefTimer::Sooner(TimerKind::Watchdog, watchdog.period),
-                None => RefTimer::Empty,
-            });
+        if self.unit.is_serving() && self.rules.watchdog.is_none() {
+            self.timers[1] = Some(RefTimer::Empty);
         }
         let Some(wait) = self.unit.wait else { return };
         let asked = wait == Wait::Window && self.unit.reason == Reason::RestartRequested;

@@ -243,7 +243,9 @@ impl Property {
             Self::StopWhileStartingWins => {
                 "a process that is wanted down is signalled as soon as it exists"
             }
-            Self::PolicyStartsNothing => "another policy begins no run and forgets no failure",
+            Self::PolicyStartsNothing => {
+                "another policy begins no run, forgets no failure and waits for no ping of which the program was not told"
+            }
             Self::StoppedMeansGone => {
                 "down is said only when the run is released, or with the mark of a leak"
             }

@@ -100,18 +100,20 @@ impl Hearing {
         (self.socket.is_some() || self.sign.is_some()).then(|| Box::new(self))
     }
 
-    /// The same for a run that an earlier monitor has started. Its pipe, if it had one, is gone.
-    pub(super) fn go_on(command: &Command, pid: Pid) -> Self {
-        let socket = NotifySocket::of_adopted(pid).unwrap_or_else(|error| {
+    /// The same for a run that an earlier monitor has started, with the watchdog that it was told of, if it can be
+    /// heard. Its pipe, if it had one, is gone.
+    pub(super) fn go_on(command: &Command, pid: Pid) -> (Self, Option<Millis>) {
+        let heard = NotifySocket::of_adopted(pid).unwrap_or_else(|error| {
             telemetry::unheard(&error);
             None
         });
+        let (socket, watchdog) = heard.unzip();
         let sign = match command.ready() {
             Some(ReadyBy::Tcp(address)) => Some(Sign::connection(address)),
             Some(ReadyBy::Notify | ReadyBy::Descriptor(_)) | None => None,
         };
         let by_word = command.ready() == Some(ReadyBy::Notify);
-        Self { socket, sign, by_word, ..Self::default() }
+        (Self { socket, sign, by_word, ..Self::default() }, watchdog.flatten())
     }
 
     /// Takes what was said, a bounded number of datagrams at a time; changes `said` where that has changed.

@@ -34,17 +34,25 @@ impl NotifySocket {
         Self::bind(format!("{run}{SUFFIX}"))
     }
 
-    /// Makes again the socket of a run that an earlier monitor has started; `None` if that had none.
+    /// Makes again the socket of a run that an earlier monitor has started, with the watchdog that its program was
+    /// told of; `None` if that had no socket.
     ///
     /// # Errors
-    /// As [`NotifySocket::of_run`].
-    pub(super) fn of_adopted(pid: Pid) -> io::Result<Option<Self>> {
+    /// As [`NotifySocket::of_run`], or the environment of the program cannot be read (`proc_pid_environ(5)`).
+    pub(super) fn of_adopted(pid: Pid) -> io::Result<Option<(Self, Option<Millis>)>> {
         let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()))?;
-        let mut variables = environment.split(|&byte| byte == 0);
-        let address = variables.find_map(|variable| variable.strip_prefix(b"NOTIFY_SOCKET=@"));
+        let find = |name: &str| {
+            let mut variables = environment.split(|&byte| byte == 0);
+            let value = variables.find_map(|variable| variable.strip_prefix(name.as_bytes()))?;
+            str::from_utf8(value).ok()
+        };
         // One that this monitor itself was given is not its own to serve.
-        let own = address.and_then(|name| str::from_utf8(name).ok());
-        own.filter(|name| name.ends_with(SUFFIX)).map(|name| Self::bind(name.into())).transpose()
+        let Some(name) = find("NOTIFY_SOCKET=@").filter(|name| name.ends_with(SUFFIX)) else {
+            return Ok(None);
+        };
+        let micros: Option<u64> = find("WATCHDOG_USEC=").and_then(|period| period.parse().ok());
+        let period = micros.and_then(|micros| u32::try_from(micros / 1_000).ok()).map(Millis::new);
+        Ok(Some((Self::bind(name.into())?, period)))
     }
 
     fn bind(name: String) -> io::Result<Self> {

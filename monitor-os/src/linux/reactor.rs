@@ -6,6 +6,7 @@ mod listening;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 use std::io;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -309,7 +310,11 @@ impl LinuxKernel {
             }
             let mut run = Box::new(Run::new(unit, run, left.progress, left.leaf));
             let main = run.main();
-            run.hearing = main.and_then(|main| Hearing::go_on(&found.command, main).into_some());
+            if let Some(main) = main {
+                let (hearing, watchdog) = Hearing::go_on(&found.command, main);
+                run.hearing = hearing.into_some();
+                run.watchdog = watchdog.and_then(|period| NonZeroU32::new(period.as_u32()));
+            }
             self.watch(key, run);
         }
         Some(event)
@@ -710,15 +715,16 @@ impl Kernel for LinuxKernel {
         let name = RunName::next().ok();
         let cgroups = self.cgroups.as_ref().zip(name);
         let launcher = self.launcher.as_ref();
+        let watchdog = found.watchdog();
         let began = self.logs.prepare(unit, found, run).and_then(|mut stdio| {
             let leaf = make_leaf(cgroups, found.command.contain(), self.caps)?;
-            // Only a helper can give a program what it is told by.
-            let watchdog = found.watchdog().filter(|_| launcher.is_some());
-            let hearing = Hearing::begin(&found.command, watchdog.is_some(), name, &mut stdio)?;
+            // Only a helper can give a program what it is told by; else a holder of the unit pings for it.
+            let told = watchdog.filter(|_| launcher.is_some());
+            let hearing = Hearing::begin(&found.command, told.is_some(), name, &mut stdio)?;
             let notified = hearing
                 .socket
                 .as_ref()
-                .map(|socket| Notified { address: socket.address(), watchdog });
+                .map(|socket| Notified { address: socket.address(), watchdog: told });
             let given = Given { leaf: leaf.as_ref(), mark: name, notified };
             let progress = begin(launcher, run, found, &stdio, &given, self.caps)?;
             Ok((progress, leaf, hearing))
@@ -737,6 +743,7 @@ impl Kernel for LinuxKernel {
                 let mut run = Box::new(Run::new(unit, run, progress, leaf));
                 run.mark = name.filter(|_| run.leaf.is_none()).map(Box::new);
                 run.hearing = hearing.into_some();
+                run.watchdog = watchdog.and_then(|period| NonZeroU32::new(period.as_u32()));
                 let last = &mut self.last_counter;
                 run.oom = run.process().and_then(|process| {
                     OomKills::begin(process.pid().to_pid(), run.leaf.as_ref(), last)
@@ -856,6 +863,11 @@ impl Kernel for LinuxKernel {
             telemetry::not_saved(&error);
             SaveFailed
         })
+    }
+
+    fn watchdog(&mut self, unit: UnitId, run: RunId) -> Option<Millis> {
+        let key = self.current(unit, run)?;
+        self.runs.get(&key)?.watchdog.map(|period| Millis::new(period.get()))
     }
 
     fn draw(&mut self, jitter: Millis) -> Millis {

@@ -1,6 +1,7 @@
 //! One run, from the moment its process exists until nothing of it is left.
 
 use std::fs;
+use std::num::NonZeroU32;
 
 use monitor_core::{Millis, RunId, Scope, Signal};
 use rustix::process::Pid;
@@ -35,6 +36,8 @@ pub(super) struct Run {
     pub(super) leader: Option<i32>,
     /// By what it is heard, if it is.
     pub(super) hearing: Option<Box<Hearing>>,
+    /// How many milliseconds its program may be silent, as it was told when it was started.
+    pub(super) watchdog: Option<NonZeroU32>,
     /// What it started and what has lost its parent, and a health check that was killed.
     pub(super) orphans: Vec<Orphan>,
     /// How many the kernel had killed for want of memory when it began.
@@ -102,6 +105,7 @@ impl Run {
             mark: None,
             leader,
             hearing: None,
+            watchdog: None,
             orphans: Vec::new(),
             oom: None,
             started: true,

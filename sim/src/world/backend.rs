@@ -350,8 +350,10 @@ impl Kernel for World<'_> {
             Start::After(_) => Life::Alive,
         };
         let members = script.leaves.is_some() && !fails;
+        let watchdog = self.units[unit].policy.rules().watchdog.map(|watchdog| watchdog.period);
+        let (output, failed) = (false, fails);
         let process =
-            Process { unit, run, pid: 0, script, life, members, output: false, failed: fails };
+            Process { unit, run, pid: 0, script, life, members, output, failed, watchdog };
         let last = self.os.last();
         let pid = self.os.spawn(process);
         let first = self.units[unit].entry.map(|entry| entry.pid);
@@ -555,6 +557,15 @@ impl Kernel for World<'_> {
             self.units[unit].unsaved = false;
         }
         Ok(())
+    }
+
+    fn watchdog(&mut self, unit: UnitId, run: RunId) -> Option<Millis> {
+        let unit = number(unit);
+        if self.has(Flaw::WatchesTheUntold) {
+            let watchdog = self.units[unit].policy.rules().watchdog;
+            return watchdog.map(|watchdog| watchdog.period);
+        }
+        self.os.find(unit, run)?.watchdog
     }
 
     fn draw(&mut self, jitter: Millis) -> Millis {

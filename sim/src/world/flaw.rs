@@ -43,6 +43,10 @@ pub enum Flaw {
     /// Signals the number of the first run for ever.
     KeepsFirstNumber,
 
+    // Who is waited for.
+    /// Takes the watchdog of the policy for that which the program was told of.
+    WatchesTheUntold,
+
     // How ends are learnt.
     /// Waits for one child a notice.
     OneWaitPerNotice,

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use monitor_core::{
     Event, Exit, Grace, Lifecycle, Millis, Note, Outcome, Phase, Policy, Remains, RunId, State,
-    Step, StopMode,
+    Step, StopMode, TimerKind,
 };
 use monitor_os::{Driver, Happening, Machine, Moment, Occurrence, Report, UnitId};
 use rand::SeedableRng;
@@ -749,6 +749,13 @@ impl<'a> World<'a> {
         {
             let failed = self.os.find(unit, run).is_some_and(|process| process.failed);
             self.require(!failed, Property::StartFailures);
+        }
+        if let Event::TimerFired { timer } = report.event
+            && timer.kind == TimerKind::Watchdog
+            && report.step.note == Note::Applied
+        {
+            let told = self.os.find(unit, timer.run).is_none_or(|run| run.watchdog.is_some());
+            self.require(told, Property::PolicyStartsNothing);
         }
         // Which of the two comes first makes no difference to where a run ends.
         if let Event::Exited { run, .. } = report.event

@@ -1,7 +1,7 @@
 //! The virtual operating system: a table of numbers, processes, and what they leave. It is honest; what
 //! goes wrong in it is said by the case.
 
-use monitor_core::{Exit, RunId};
+use monitor_core::{Exit, Millis, RunId};
 
 use crate::case::Script;
 
@@ -30,6 +30,8 @@ pub(super) struct Process {
     pub(super) output: bool,
     /// Whether it could not be set up: it is there to say so and to be reaped.
     pub(super) failed: bool,
+    /// How long it may be silent, as it was told.
+    pub(super) watchdog: Option<Millis>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -122,9 +122,6 @@ fn heard(policy: &Policy, changed: &Policy) -> Result<(), Unheard> {
     if after.start.readiness == Readiness::Notify && before.start.readiness != Readiness::Notify {
         return Err(Unheard("readiness=notify"));
     }
-    if after.watchdog.is_some() && before.watchdog.is_none() {
-        return Err(Unheard("watchdog"));
-    }
     Ok(())
 }
 
