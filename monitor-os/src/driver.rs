@@ -36,6 +36,7 @@ pub trait Machine {
 pub struct Core;
 
 impl Machine for Core {
+    #[inline]
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
         policy.step(state, event)
     }

@@ -175,10 +175,16 @@ impl Relations {
 }
 
 impl Sight {
+    /// Looks at a step; whether it has changed the state is known to the caller.
     #[inline]
-    pub(crate) fn of(policy: &Policy, before: State, event: Event, step: &Step) -> Self {
+    pub(crate) fn of(
+        policy: &Policy,
+        before: State,
+        event: Event,
+        step: &Step,
+        changed: bool,
+    ) -> Self {
         let state = step.state;
-        let changed = state != before;
         let actions = &step.actions;
         let phase = state.phase();
         let foreign = event.run().is_some_and(|run| run != before.run());
@@ -237,7 +243,7 @@ impl Observation {
     /// done, of which there is nothing to judge.
     #[must_use]
     pub fn of(policy: &Policy, before: State, event: Event, step: Step) -> Option<Self> {
-        let sight = &Sight::of(policy, before, event, &step);
+        let sight = &Sight::of(policy, before, event, &step, step.state != before);
         let before = Standing::of(before);
         let after = sight.after;
         let applied = sight.is_applied();

@@ -74,11 +74,13 @@ impl Graph {
     }
 
     /// Adds an edge to the row that is open.
+    #[inline]
     pub(super) fn push(&mut self, edge: Edge) {
         self.edges.push(edge);
     }
 
     /// Closes the row of a node and opens that of the next.
+    #[inline]
     pub(super) fn close_row(&mut self) {
         self.rows.push(self.edges.len() as u32);
     }

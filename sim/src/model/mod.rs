@@ -16,6 +16,7 @@ mod liveness;
 mod packed;
 mod product;
 mod search;
+mod situations;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};

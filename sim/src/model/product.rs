@@ -51,8 +51,28 @@ struct Offer {
     event: Event,
     /// How it ties to the world, but for the run that begins.
     tie: Tie,
-    /// The sights so far as numbers, and the response to each.
-    seen: Vec<(u64, u32)>,
+    /// The latest sight as a number, and the response to it.
+    latest: (u64, u32),
+    /// All others that were seen.
+    others: Vec<(u64, u32)>,
+}
+
+impl Offer {
+    /// Makes a sight that was seen before the latest; returns its response.
+    #[cold]
+    fn recall(&mut self, looks: u64) -> Option<u32> {
+        let known = self.others.iter_mut().find(|&&mut (seen, _)| seen == looks)?;
+        std::mem::swap(known, &mut self.latest);
+        Some(self.latest.1)
+    }
+
+    #[cold]
+    fn remember(&mut self, looks: u64, response: u32) {
+        let before = std::mem::replace(&mut self.latest, (looks, response));
+        if before != UNSEEN {
+            self.others.push(before);
+        }
+    }
 }
 
 /// What an answer of the machine means whatever the numbers are.
@@ -76,6 +96,24 @@ struct Response {
 struct Row {
     shape: u32,
     targets: u32,
+}
+
+/// The number of a response, and the place of its target: side by side, so that patterns compare as bytes do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Answer(u64);
+
+impl Answer {
+    const fn new(response: u32, target: u16) -> Self {
+        Self((response as u64) << 16 | target as u64)
+    }
+
+    const fn response(self) -> usize {
+        (self.0 >> 16) as usize
+    }
+
+    const fn target(self) -> u16 {
+        self.0 as u16
+    }
 }
 
 /// Inputs of one setting that nothing tells apart.
@@ -112,16 +150,26 @@ pub(super) struct Way {
     pub(super) target: u16,
     /// The first input that takes it.
     pub(super) input: u16,
-    /// Whether nothing changes.
-    pub(super) stays: bool,
+    pub(super) leads: Leads,
     /// What the world pays with it.
     pub(super) obligation: Option<Obligation>,
     pub(super) pace: Pace,
 }
 
+/// To which situation a way leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leads {
+    /// To another.
+    On,
+    /// To the one of the way before it.
+    Along,
+    /// To where it begins.
+    Back,
+}
+
 impl Way {
     /// Whether both lead to the same situation.
-    pub(super) fn meets(&self, other: &Self) -> bool {
+    fn meets(&self, other: &Self) -> bool {
         (self.target, self.watch) == (other.target, other.watch)
     }
 }
@@ -138,8 +186,7 @@ pub(super) struct Product<'a, M> {
     profile_keys: Table<(Standing, bool, bool, u16)>,
     profiles: Vec<Profile>,
     responses: Table<Response>,
-    /// For each input the number of the response, and the target.
-    patterns: Sequences<(u32, u16)>,
+    patterns: Sequences<Answer>,
     /// By pattern: the number of its moves.
     shapes: Vec<u32>,
     moves: Sequences<Move>,
@@ -162,7 +209,7 @@ pub(super) struct Product<'a, M> {
     pub(super) phase_changes: Box<[[u32; PHASES]; PHASES]>,
     pub(super) names: Vec<&'static str>,
     /// The pattern and the targets of a setting while it is asked for; kept for their memory.
-    asked: (Vec<(u32, u16)>, Vec<u32>),
+    asked: (Vec<Answer>, Vec<u32>),
 }
 
 pub(super) const PHASES: usize = Phase::ALL.len();
@@ -170,6 +217,9 @@ pub(super) const PHASES: usize = Phase::ALL.len();
 /// The sight of a step that changes nothing and does nothing, most of them, is this and the note: there is nothing
 /// else to tell such steps apart. It is the number of no other sight.
 const IDLE: u64 = 1 << 63;
+
+/// No sight has this number.
+const UNSEEN: (u64, u32) = (u64::MAX, 0);
 
 impl<'a, M: Machine> Product<'a, M> {
     pub(super) fn new(model: Model<'a, M>) -> Self {
@@ -208,13 +258,12 @@ impl<'a, M: Machine> Product<'a, M> {
 
     /// The machine states of the settings, each once, in their order.
     pub(super) fn states(&self, of: &[bool]) -> Vec<State> {
-        let packed = self.packed_settings.items().iter().zip(&self.settings).zip(of);
-        let mut states: Vec<(Packed, State)> = packed
-            .filter_map(|((&(packed, _), setting), &of)| of.then_some((packed, setting.state)))
-            .collect();
-        states.sort_unstable_by_key(|&(packed, _)| packed);
-        states.dedup_by_key(|&mut (packed, _)| packed);
-        states.into_iter().map(|(_, state)| state).collect()
+        let mut known = Table::new();
+        let settings = self.packed_settings.items().iter().zip(&self.settings).zip(of);
+        let once = settings.filter(|&((&(packed, _), _), &of)| of && known.intern(packed).1);
+        let mut states: Vec<State> = once.map(|((_, setting), _)| setting.state).collect();
+        states.sort_unstable();
+        states
     }
 
     pub(super) const fn settings(&self) -> usize {
@@ -229,8 +278,9 @@ impl<'a, M: Machine> Product<'a, M> {
         &self.watches.items()[situation.watch as usize]
     }
 
-    /// The ways on from a situation, and where the targets of its setting begin.
-    pub(super) fn ways(&mut self, from: Situation) -> (Outline, u32) {
+    /// The ways on from a situation, and the targets of its setting.
+    #[inline]
+    pub(super) fn ways(&mut self, from: Situation) -> (Outline, &[Way], &[u32]) {
         let row = match self.rows[from.setting as usize] {
             Some(row) => row,
             None => self.ask(from.setting),
@@ -240,17 +290,9 @@ impl<'a, M: Machine> Product<'a, M> {
             let outline = self.outline(row.shape, from.watch);
             self.outlines.push(outline);
         }
-        (self.outlines[number as usize], row.targets)
-    }
-
-    pub(super) fn way(&self, number: u32) -> Way {
-        self.ways[number as usize]
-    }
-
-    /// The situation after a way, from a setting whose targets begin there.
-    pub(super) fn target(&self, targets: u32, way: &Way) -> Situation {
-        let setting = self.targets[targets as usize + usize::from(way.target)];
-        Situation { setting, watch: way.watch }
+        let outline = self.outlines[number as usize];
+        let ways = &self.ways[outline.start as usize..outline.end as usize];
+        (outline, ways, &self.targets[row.targets as usize..])
     }
 
     /// The input of a setting by its number.
@@ -262,7 +304,7 @@ impl<'a, M: Machine> Product<'a, M> {
     }
 
     fn setting(&mut self, setting: Setting) -> u32 {
-        let packed = (packed::state(setting.state), setting.policy);
+        let packed = (packed::state(&setting.state), setting.policy);
         let (id, new) = self.packed_settings.intern(packed);
         if new {
             self.settings.push(setting);
@@ -288,29 +330,32 @@ impl<'a, M: Machine> Product<'a, M> {
         let number = self.profile(from);
         let mut offers = std::mem::take(&mut self.profiles[number as usize].offers);
         let (mut pattern, mut targets) = std::mem::take(&mut self.asked);
-        pattern.clear();
+        pattern.resize(offers.len(), Answer::default());
         targets.clear();
         targets.push(id);
         let (own, _) = self.packed_settings.get(id as usize);
         let mut latest = ((own, from.policy), 0);
-        for offer in &mut offers {
+        for (offer, answer) in offers.iter_mut().zip(&mut pattern) {
             let rules = &self.model.policies[usize::from(offer.policy)];
-            let step = self.model.machine.step(rules, from.state, offer.event);
-            let packed = packed::state(step.state);
+            // Taken from where it lies: sixteen bytes at once, and not field by field.
+            let state = self.settings[id as usize].state;
+            let step = self.model.machine.step(rules, state, offer.event);
+            let packed = packed::state(&step.state);
             let same = packed == own;
             let idle = same && step.note != Note::Applied && step.actions == Actions::NONE;
             let looks = if idle {
                 IDLE | step.note as u64
             } else {
-                packed::sight(&Sight::of(rules, from.state, offer.event, &step))
+                packed::sight(&Sight::of(rules, from.state, offer.event, &step, !same))
             };
-            let response = match offer.seen.iter().find(|&&(seen, _)| seen == looks) {
-                Some(&(_, response)) => response,
-                None => {
-                    let response = self.respond(from, offer, step);
-                    offer.seen.push((looks, response));
-                    response
-                }
+            let response = if offer.latest.0 == looks {
+                offer.latest.1
+            } else if let Some(response) = offer.recall(looks) {
+                response
+            } else {
+                let response = self.respond(from, offer, step);
+                offer.remember(looks, response);
+                response
             };
             let target = if same && offer.policy == from.policy {
                 0
@@ -321,7 +366,7 @@ impl<'a, M: Machine> Product<'a, M> {
                 }
                 latest.1
             };
-            pattern.push((response, target));
+            *answer = Answer::new(response, target);
         }
         self.profiles[number as usize].offers = offers;
         let (known, new) = self.patterns.intern(number, &pattern);
@@ -385,7 +430,15 @@ impl<'a, M: Machine> Product<'a, M> {
                     Input::Amend(_) | Input::Crash(_) => Tie::NONE,
                 };
                 let (policy, event) = event(state, policy, input);
-                offers.push(Offer { input, needs, policy, event, tie, seen: Vec::new() });
+                offers.push(Offer {
+                    input,
+                    needs,
+                    policy,
+                    event,
+                    tie,
+                    latest: UNSEEN,
+                    others: Vec::new(),
+                });
             });
             self.profiles.push(Profile { offers });
         }
@@ -393,10 +446,11 @@ impl<'a, M: Machine> Product<'a, M> {
     }
 
     /// The shape of a pattern.
-    fn shape(&mut self, phase: Phase, pattern: &[(u32, u16)]) -> u32 {
+    fn shape(&mut self, phase: Phase, pattern: &[Answer]) -> u32 {
         let mut moves: Vec<Move> = Vec::new();
-        for (input, &(response, target)) in (0..).zip(pattern) {
-            let response = self.responses.get(response as usize);
+        for (input, &answer) in (0..).zip(pattern) {
+            let target = answer.target();
+            let response = self.responses.get(answer.response());
             let alike = moves.iter_mut().find(|by| {
                 (by.target, Response { names: response.names, ..by.response }) == (target, response)
             });
@@ -453,7 +507,8 @@ impl<'a, M: Machine> Product<'a, M> {
                 (true, true) => Pace::InstantSpawn,
             };
             let obligation = pays.map(|(obligation, _)| obligation);
-            let way = Way { watch: after, target, input, stays, obligation, pace };
+            let leads = if stays { Leads::Back } else { Leads::On };
+            let way = Way { watch: after, target, input, leads, obligation, pace };
             // Ways that meet stand together, and those that nothing tells apart are one.
             let own = &self.ways[first..];
             let Some(met) = own.iter().rposition(|other| other.meets(&way)) else {
@@ -462,7 +517,8 @@ impl<'a, M: Machine> Product<'a, M> {
             };
             let alike = |other: &&Way| (other.obligation, other.pace) == (obligation, pace);
             if !own[..=met].iter().rev().take_while(|other| other.meets(&way)).any(|o| alike(&o)) {
-                self.ways.insert(first + met + 1, way);
+                let leads = if stays { Leads::Back } else { Leads::Along };
+                self.ways.insert(first + met + 1, Way { leads, ..way });
             }
         }
         Outline { start: first as u32, end: self.ways.len() as u32, transitions, effective, breaks }

@@ -6,14 +6,14 @@ use monitor_core::{Phase, State};
 use monitor_os::Machine;
 
 use super::liveness::{Edge, Graph, Pace, Stuck};
-use super::product::{Product, Situation, Way};
-use super::table::Table;
+use super::product::{Leads, Product, Situation, Way};
+use super::situations::Situations;
 use super::{Counterexample, Exploration, Input, Model};
 use crate::watch::{Property, Watch};
 
 pub(super) struct Search<'a, M> {
     product: Product<'a, M>,
-    situations: Table<Situation>,
+    situations: Situations,
     /// For each situation the one it was reached from, and by which input; the first has none.
     parents: Vec<(u32, u16)>,
     world: Graph,
@@ -26,7 +26,7 @@ impl<'a, M: Machine> Search<'a, M> {
     pub(super) fn new(model: Model<'a, M>) -> Self {
         Self {
             product: Product::new(model),
-            situations: Table::new(),
+            situations: Situations::new(),
             parents: Vec::new(),
             world: Graph::new(),
             transitions: 0,
@@ -50,7 +50,8 @@ impl<'a, M: Machine> Search<'a, M> {
 
     fn search(&mut self) -> Option<Counterexample> {
         let initial = self.product.situation(self.product.model.initial());
-        self.reach(initial, (0, 0));
+        self.situations.intern(initial);
+        self.parents.push((0, 0));
         let mut id = 0;
         while id < self.situations.len() {
             if let Err((property, input)) = self.expand(id as u32) {
@@ -64,21 +65,25 @@ impl<'a, M: Machine> Search<'a, M> {
     }
 
     fn expand(&mut self, id: u32) -> Result<(), (Property, u16)> {
-        let from = self.situations.get(id as usize);
-        let (outline, targets) = self.product.ways(from);
-        let mut last = None;
-        for number in outline.start..outline.end {
-            let way = self.product.way(number);
-            let to = match last {
-                Some((to, ref other)) if way.meets(other) => to,
-                _ if way.stays => id,
-                _ => self.reach(self.product.target(targets, &way), (id, way.input)),
-            };
-            let Way { input, obligation, pace, .. } = way;
+        let from = self.situations.items()[id as usize];
+        let (outline, ways, targets) = self.product.ways(from);
+        let mut to = id;
+        for &Way { watch, target, input, leads, obligation, pace } in ways {
+            match leads {
+                Leads::Along => {}
+                Leads::Back => to = id,
+                Leads::On => {
+                    let setting = targets[usize::from(target)];
+                    let (reached, new) = self.situations.intern(Situation { setting, watch });
+                    if new {
+                        self.parents.push((id, input));
+                    }
+                    to = reached;
+                }
+            }
             if obligation.is_some() || pace != Pace::Waits {
                 self.world.push(Edge { to, input, obligation, pace });
             }
-            last = Some((to, way));
         }
         self.world.close_row();
         let effective = outline.effective as usize;
@@ -86,14 +91,6 @@ impl<'a, M: Machine> Search<'a, M> {
         self.effective += effective;
         self.race_pairs += effective * effective.saturating_sub(1);
         outline.breaks.map_or(Ok(()), Err)
-    }
-
-    fn reach(&mut self, situation: Situation, parent: (u32, u16)) -> u32 {
-        let (id, new) = self.situations.intern(situation);
-        if new {
-            self.parents.push(parent);
-        }
-        id
     }
 
     /// The machine states that were reached, in their order.
@@ -130,7 +127,7 @@ impl<'a, M: Machine> Search<'a, M> {
     }
 
     fn input(&self, id: u32, index: u16) -> Input {
-        self.product.input(self.situations.get(id as usize).setting, index)
+        self.product.input(self.situations.items()[id as usize].setting, index)
     }
 
     /// Asks the finished graph what no single step can show.

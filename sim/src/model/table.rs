@@ -25,10 +25,6 @@ impl<T: Copy + Eq + Hash> Table<T> {
         found
     }
 
-    pub(super) const fn len(&self) -> usize {
-        self.items.len()
-    }
-
     pub(super) fn get(&self, id: usize) -> T {
         self.items[id]
     }
@@ -227,7 +223,7 @@ mod tests {
             assert_eq!(table.intern(item(index)), (index, false));
             assert_eq!(table.get(index as usize), item(index));
         }
-        assert_eq!(table.len(), 100_000);
+        assert_eq!(table.items().len(), 100_000);
     }
 
     #[test]
