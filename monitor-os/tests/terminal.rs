@@ -25,6 +25,12 @@ impl Scene {
     /// The command has no terminal but its own; the monitor has a session of its own, so that the size of its
     /// terminal is told to it.
     fn start(script: &str) -> Self {
+        let args = ["run", "--quiet", "--restart", "no", "--tty", "--", "sh", "-c", script];
+        Self::of(&[], &args)
+    }
+
+    /// The same with other arguments, and with these settings of its environment.
+    fn of(settings: &[&str], args: &[&str]) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags).unwrap();
         unlockpt(&master).unwrap();
@@ -33,9 +39,11 @@ impl Scene {
         let before = tcgetattr(&slave).unwrap().local_modes;
         let stream = || Stdio::from(slave.try_clone().unwrap());
         let monitor = Command::new("setsid")
-            .args(["--ctty", "--wait", "env", "--default-signal=HUP,INT,TERM"])
-            .args([env!("CARGO_BIN_EXE_monitor"), "run", "--quiet", "--restart", "no", "--tty"])
-            .args(["--", "sh", "-c", script])
+            .args(["--ctty", "--wait", "env", "--default-signal=HUP,INT,TERM", "--unset=NO_COLOR"])
+            .args(["TERM=xterm"])
+            .args(settings)
+            .arg(env!("CARGO_BIN_EXE_monitor"))
+            .args(args)
             .stdin(stream())
             .stdout(stream())
             .stderr(stream())
@@ -100,4 +108,25 @@ fn interrupt_is_the_commands_and_its_last_words_are_shown() {
     scene.type_in("\u{3}");
     scene.wait_for("\n5000\r");
     assert_eq!(scene.code(), Some(4));
+}
+
+/// Goal: on a terminal the name before a line of a unit has a colour that ends with it, and `NO_COLOR` takes it away. That
+/// a file gets none is seen by `echoed_lines_have_the_name_of_their_unit`.
+#[test]
+fn names_of_units_are_in_colour() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let unit = "[unit.web]\ncommand = ['sh', '-c', 'echo out; exec sleep 1000']\nstdout = 'log'\n";
+    std::fs::write(path("fleet.toml"), unit).unwrap();
+    for (settings, seen) in
+        [(&[][..], "\u{1b}[36mweb |\u{1b}[0m out\r\n"), (&["NO_COLOR=1"], "web | out\r\n")]
+    {
+        let args = ["up", &path("fleet.toml"), "--quiet", "--state", &path("state")];
+        let mut scene = Scene::of(settings, &args);
+        scene.wait_for("out\r\n");
+        assert_eq!(scene.shown, seen);
+        // The monitor has the terminal, so this key is a stop.
+        scene.type_in("\u{3}");
+        assert_eq!(scene.code(), Some(0));
+    }
 }
