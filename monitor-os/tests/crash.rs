@@ -357,3 +357,28 @@ fn output_that_nobody_wants_any_more_is_read_all_the_same() {
     second.signal("TERM");
     second.finish();
 }
+
+/// Goal: who asks for lines that nobody keeps any more is told where those lead that are written now.
+#[test]
+fn without_a_monitor_logs_names_the_file_of_a_stream() {
+    let scene = Scene::new();
+    let log = scene.path("log");
+    let stdout = format!("file:{}", log.display());
+    let options = ["--stdout", &stdout, "--stderr", "null"];
+    let mut first = scene.start(&options, "echo up > ready; exec sleep 1000");
+    first.wait_for("started #1");
+    scene.line("ready");
+    first.kill();
+    let asked = monitor(&["logs", "--state", &scene.state]).output().unwrap();
+    assert_eq!(code(&asked), 3);
+    let told = stderr(&asked);
+    let stream = told.lines().find(|line| line.starts_with("monitor: stdout of main, pid "));
+    assert!(stream.unwrap().ends_with(&format!(": {}", log.display())), "{told}");
+    assert!(!told.contains("stderr of"), "{told}");
+    let mut second = scene.start(&options, "");
+    second.wait_for("adopted #1");
+    second.signal("TERM");
+    second.finish();
+    let asked = monitor(&["logs", "--state", &scene.state]).output().unwrap();
+    assert!(!stderr(&asked).contains("stdout of"), "{}", stderr(&asked));
+}

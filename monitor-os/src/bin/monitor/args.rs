@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use clap_complete::engine::ArgValueCompleter;
 
+use crate::complete::{names, target_and_rules, target_and_signal, targets, units};
 use crate::options::UnitOptions;
 
 /// Keeps a command running: starts it, watches it, restarts it by a policy, and stops it cleanly.
@@ -58,7 +60,10 @@ pub(crate) enum Task {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Target {
     /// The name that was given to `monitor run --name`; of `monitor up` also NAME/UNIT for one of its units
-    #[arg(value_name = "NAME", required_unless_present = "state", conflicts_with = "state")]
+    #[arg(
+        value_name = "NAME", required_unless_present = "state", conflicts_with = "state",
+        add = ArgValueCompleter::new(targets)
+    )]
     pub(crate) name: Option<String>,
 
     #[command(flatten)]
@@ -73,7 +78,9 @@ pub(crate) struct Place {
     pub(crate) state: Option<PathBuf>,
 
     /// With --state: one unit of `monitor up`
-    #[arg(long, value_name = "UNIT", requires = "state")]
+    #[arg(
+        long, value_name = "UNIT", requires = "state", add = ArgValueCompleter::new(units)
+    )]
     pub(crate) unit: Option<String>,
 }
 
@@ -109,7 +116,7 @@ pub(crate) struct StatusArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct NamesArgs {
     /// The names that were given to `monitor run --name` and `monitor up`
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(names))]
     pub(crate) names: Vec<String>,
 }
 
@@ -133,7 +140,9 @@ pub(crate) struct StopArgs {
 #[command(after_help = ASK_HELP, override_usage = "monitor signal <NAME|--state <DIR>> <SIGNAL>")]
 pub(crate) struct SignalArgs {
     /// NAME, if --state is not given, and the signal by name or number, such as HUP
-    #[arg(required = true, value_name = "WORDS")]
+    #[arg(
+        required = true, value_name = "WORDS", add = ArgValueCompleter::new(target_and_signal)
+    )]
     pub(crate) words: Vec<String>,
 
     #[command(flatten)]
@@ -149,7 +158,9 @@ pub(crate) struct SignalArgs {
 #[command(after_help = ASK_HELP, override_usage = "monitor set <NAME|--state <DIR>> <KEY=VALUE>...")]
 pub(crate) struct SetArgs {
     /// NAME, if --state is not given, and the rules
-    #[arg(required = true, value_name = "WORDS")]
+    #[arg(
+        required = true, value_name = "WORDS", add = ArgValueCompleter::new(target_and_rules)
+    )]
     pub(crate) words: Vec<String>,
 
     #[command(flatten)]
@@ -159,7 +170,8 @@ pub(crate) struct SetArgs {
 /// Shows what the command printed, as it printed it, if that is captured: see --log of `monitor run`.
 ///
 /// The monitor keeps the last 64 KiB, or what --log-ring says. Who reads more slowly than lines come holds nobody
-/// up, and is told how many are missing. Of a monitor of many units one is to be named: NAME/UNIT.
+/// up, and is told how many are missing. Of a monitor of many units one is to be named: NAME/UNIT. Without a monitor
+/// its last lines are gone, and it is said where those lead that the command prints now, if that is a file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct LogsArgs {
@@ -347,10 +359,13 @@ pub(crate) struct ManArgs {
 }
 
 const COMPLETIONS_HELP: &str = "\
-Examples:
-  monitor completions bash > ~/.local/share/bash-completion/completions/monitor
-  monitor completions zsh > ~/.zfunc/_monitor             with ~/.zfunc in fpath
-  monitor completions fish > ~/.config/fish/completions/monitor.fish";
+The shell asks `monitor` itself, so the names of monitors and of their units are offered too, as they are at that
+moment: of NAME, NAME/UNIT, and --unit after --state DIR. No monitor is asked for it.
+
+Examples, for the start-up file of the shell:
+  source <(monitor completions bash)                      in ~/.bashrc
+  source <(monitor completions zsh)                       in ~/.zshrc, after compinit
+  monitor completions fish | source                       in ~/.config/fish/config.fish";
 
 const MAN_HELP: &str = "\
 Examples:
@@ -388,6 +403,9 @@ Signals to the monitor:
 
   A unit reads nothing, unless its file says stdin, and prints where the monitor does, unless its
   file says log, stdout or stderr. No two have the same log.
+  What goes where the monitor prints is not read by it, which costs nothing and needs no monitor, so it does not say
+  whose it is. With stdout = 'log' and stderr = 'log' each line begins with the name of its unit, in colour on
+  a terminal (NO_COLOR: without), and is kept for `monitor logs`.
 
   A unit whose file has gone while no monitor ran is taken over and stopped. One that a user has
   stopped stays down, whatever the files say, until `monitor start`, also after a crash.

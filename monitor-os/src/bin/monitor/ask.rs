@@ -1,6 +1,7 @@
 //! The commands that ask a running monitor.
 
 use std::fmt;
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -88,7 +89,7 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         let question = Ask::Logs { follow: args.follow, last: args.lines, stream };
         let mut asked = ask(whom, question, patience).inspect_err(|error| {
             if matches!(error, AskError::NoMonitor) {
-                say(&"monitor: only a running monitor keeps last lines; what went to --log FILE is in that file");
+                say(&NoLogs(whom));
             }
         })?;
         // Its bytes are the command's: nothing is done to its colours.
@@ -328,6 +329,36 @@ fn with_whom(
         }
     };
     ExitCode::from(code)
+}
+
+/// What there is to read of a command without a monitor.
+#[derive(Clone, Copy, Debug)]
+struct NoLogs<'a>(&'a Whom);
+
+impl fmt::Display for NoLogs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Whom { place, unit }) = self;
+        f.write_str(
+            "monitor: the last lines went with the monitor that kept them; what went to --log FILE is in that file",
+        )?;
+        let live = remembered(place)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|left| unit.as_ref().is_none_or(|unit| left.unit == *unit));
+        for (left, pid) in live.filter_map(|left| left.pid.map(|pid| (left, pid))) {
+            for (number, stream) in [(1, "stdout"), (2, "stderr")] {
+                let link = format!("/proc/{pid}/fd/{number}");
+                // A pipe or a terminal has nothing to be read again.
+                if let (Ok(true), Ok(path)) =
+                    (fs::metadata(&link).map(|to| to.is_file()), fs::read_link(&link))
+                {
+                    let unit = &left.unit;
+                    write!(f, "\nmonitor: {stream} of {unit}, pid {pid}: {}", path.display())?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where no monitor was found, and what is remembered there.

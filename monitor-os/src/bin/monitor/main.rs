@@ -4,6 +4,7 @@
 mod args;
 mod ask;
 mod check_config;
+mod complete;
 mod config;
 mod control;
 mod example;
@@ -40,6 +41,7 @@ use crate::spec::Spec;
 fn main() -> ExitCode {
     // Before anything else: this may be the helper that starts a program.
     let launcher = Launcher::enter();
+    complete::answer();
     let matches = Args::command().get_matches();
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match args.task {

@@ -10,13 +10,15 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use crate::args::Args;
+use crate::complete;
 use crate::run::say;
 
 /// `monitor completions`.
 pub(crate) fn completions(shell: Shell) -> ExitCode {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), NAME, &mut text);
-    print(&text)
+    match complete::script(&shell.to_string()) {
+        Some(script) => print(&script),
+        None => failed(&format_args!("there are no completions for {shell}")),
+    }
 }
 
 /// The page of a command, or of the program.
@@ -68,5 +70,3 @@ fn failed(error: &dyn Display) -> ExitCode {
     say(&format_args!("monitor: {error}"));
     ExitCode::FAILURE
 }
-
-const NAME: &str = "monitor";

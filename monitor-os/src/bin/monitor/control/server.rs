@@ -528,7 +528,7 @@ impl Server {
             Ask::Logs { follow, last, stream } => {
                 let [unit] = self.only(&units, all)?;
                 let ring = self.roster.ring(unit.name()).ok_or_else(|| {
-                    let message = "what it prints is not captured; start it with --log FILE, or with --stdout log";
+                    let message = "what it prints is not captured: what leads to file:PATH is in that file; else start it with --log FILE, or with --stdout log";
                     Refusal::new(RefusalKind::Value, message)
                 })?;
                 let end = ring.end();
