@@ -36,10 +36,14 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 all is well, 10 a property is violated, a record disagrees or a
-case is not as it expects, 11 a case was not the same
-when run again, 12 the harness did not find a bug that was put in on purpose, 64 the input is not
-understood, 70 a file cannot be read or written, 75 interrupted: the same command goes on.
+Exit status:
+   0  all is well
+  10  a property is violated, a record disagrees, or a case is not as it expects
+  11  a case was not the same when run again
+  12  the harness did not find a bug that was put in on purpose
+  64  the input is not understood
+  70  a file cannot be read or written
+  75  interrupted: the same command goes on
 
 Examples:
   monitor-sim check                        verify everything, print a summary
