@@ -187,7 +187,7 @@ pub fn keep(failure: &Failure, folder: &Path) -> io::Result<Kept> {
     let Failure { seed, property, case, trace, .. } = failure;
     let file = |kind: &str| folder.join(format!("{property}-{seed}.{kind}"));
     let kept = Kept { case: file("txt"), svg: file("svg"), html: file("html") };
-    let lanes = Timeline::new(trace);
+    let lanes = Timeline::new(trace, true);
     fs::create_dir_all(folder)?;
     fs::write(&kept.case, case.to_string())?;
     fs::write(&kept.svg, timeline::svg(&lanes))?;

@@ -1,7 +1,8 @@
 //! A trace as lanes over time: what was asked, the phases, the runs, the timers.
 //!
-//! One layout, drawn as SVG, as a self-contained HTML page, and as a trace for Perfetto and Chrome. Gaps
-//! between steps are compressed, so that milliseconds and hours fit on one line.
+//! One layout, drawn as SVG, as a self-contained HTML page, and as a trace for Perfetto and Chrome. Each step has a
+//! column, since most races are over within one moment; gaps between moments are compressed, so that milliseconds and
+//! hours fit on one line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,12 +18,14 @@ use crate::world::TraceLine;
 /// A trace laid out in lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
-    /// Every moment at which something happened, in order, each once.
-    pub moments: Vec<Moment>,
+    /// The moment of each step, in order.
+    pub steps: Vec<Moment>,
     /// What lasts.
     pub spans: Vec<Span>,
-    /// What happens at a moment.
+    /// What happens at once.
     pub marks: Vec<Mark>,
+    /// The step that is wrong, if one is.
+    pub wrong: Option<usize>,
 }
 
 /// Something that lasts, in one lane.
@@ -30,10 +33,10 @@ pub struct Timeline {
 pub struct Span {
     /// Where it is drawn.
     pub lane: Lane,
-    /// When it begins.
-    pub from: Moment,
-    /// When it ends, if the trace shows it.
-    pub to: Option<Moment>,
+    /// The step with which it begins.
+    pub from: usize,
+    /// The step with which it ends, if the trace shows it.
+    pub to: Option<usize>,
     /// What is written on it.
     pub label: String,
     /// What hovering shows.
@@ -42,11 +45,11 @@ pub struct Span {
     pub tone: Tone,
 }
 
-/// Something that happens at a moment.
+/// Something that happens at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// When.
-    pub at: Moment,
+    /// With which step.
+    pub at: usize,
     /// What is written at it.
     pub label: String,
     /// What hovering shows: the step.
@@ -129,22 +132,24 @@ impl Tone {
 }
 
 impl Timeline {
-    /// Lays a trace out. Of several units it is the one that is told first.
+    /// Lays a trace out. Of several units it is the one that is told first; if `marked`, which says that the last step is
+    /// wrong, it is the one whose step that is.
     #[must_use]
-    pub fn new(trace: &[TraceLine]) -> Self {
+    pub fn new(trace: &[TraceLine], marked: bool) -> Self {
+        let shown = if marked { trace.last() } else { trace.first() }.map(|line| line.unit);
         let mut layout = Layout::default();
-        let first = trace.first().map(|line| line.unit);
-        for line in trace.iter().filter(|line| Some(line.unit) == first) {
+        for line in trace.iter().filter(|line| Some(line.unit) == shown) {
             layout.step(line);
         }
-        layout.finish()
+        layout.finish(marked)
     }
 }
 
 #[derive(Default)]
 struct Layout {
-    now: Moment,
-    moments: Vec<Moment>,
+    /// The number of this step.
+    now: usize,
+    steps: Vec<Moment>,
     spans: Vec<Span>,
     marks: Vec<Mark>,
     open: BTreeMap<Lane, Span>,
@@ -153,15 +158,13 @@ struct Layout {
 
 impl Layout {
     fn step(&mut self, line: &TraceLine) {
-        self.now = line.at;
-        if self.moments.last() != Some(&line.at) {
-            self.moments.push(line.at);
-        }
+        self.now = self.steps.len();
+        self.steps.push(line.at);
         let state = line.step.state;
         let detail = format!("{}\n{state}\n{}", line.event, screen::actions(line.step));
         if line.event.run().is_none() && !matches!(line.event, Event::TimerFired { .. }) {
             self.marks.push(Mark {
-                at: line.at,
+                at: self.now,
                 label: line.event.to_string(),
                 detail: detail.clone(),
             });
@@ -224,10 +227,11 @@ impl Layout {
         }
     }
 
-    fn finish(mut self) -> Timeline {
+    fn finish(mut self, marked: bool) -> Timeline {
         self.spans.extend(self.open.into_values());
         self.spans.sort_by_key(|span| (span.lane, span.from));
-        Timeline { moments: self.moments, spans: self.spans, marks: self.marks }
+        let wrong = marked.then(|| self.steps.len().checked_sub(1)).flatten();
+        Timeline { steps: self.steps, spans: self.spans, marks: self.marks, wrong }
     }
 }
 
@@ -242,48 +246,64 @@ const fn lane_of(slot: TimerSlot) -> Lane {
 const LEFT: f64 = 90.0;
 const ROW: f64 = 34.0;
 const TOP: f64 = 34.0;
+/// The least width of a step: that of its time.
+const COLUMN: f64 = 70.0;
+const LETTER: f64 = 6.2;
+const PADDING: f64 = 14.0;
 
-/// The horizontal place of each moment: a gap takes a fixed width and the logarithm of its length.
-fn places(timeline: &Timeline) -> BTreeMap<Moment, f64> {
-    let mut x = LEFT;
-    let mut before: Option<Moment> = None;
-    let mut places = BTreeMap::new();
-    for &at in &timeline.moments {
-        if let Some(before) = before {
-            let gap_ms = at.nanos_since(before) as f64 / 1e6;
-            x += 70.0 + 30.0 * (1.0 + gap_ms).log10();
+/// The horizontal place of each step, and the end: as wide as what is written in it, and then a gap by the logarithm of
+/// the time that passes.
+fn places(timeline: &Timeline) -> Vec<f64> {
+    let mut widths = vec![COLUMN; timeline.steps.len()];
+    let mut write = |step: usize, label: &str| {
+        let width = label.chars().count() as f64 * LETTER + PADDING;
+        widths[step] = widths[step].max(width);
+    };
+    for span in &timeline.spans {
+        if span.to.is_none_or(|to| to == span.from + 1) {
+            write(span.from, &span.label);
         }
-        places.insert(at, x);
-        before = Some(at);
     }
+    timeline.marks.iter().for_each(|mark| write(mark.at, &mark.label));
+    let mut places = Vec::with_capacity(widths.len() + 1);
+    let mut x = LEFT;
+    for (step, width) in widths.into_iter().enumerate() {
+        places.push(x);
+        let next = timeline.steps.get(step + 1);
+        let gap_ms = next.map_or(0.0, |at| at.nanos_since(timeline.steps[step]) as f64 / 1e6);
+        x += width + 30.0 * (1.0 + gap_ms).log10();
+    }
+    places.push(x);
     places
 }
 
 /// Draws the timeline as an SVG image.
 #[must_use]
 pub fn svg(timeline: &Timeline) -> String {
-    let places = places(timeline);
-    let end = places.values().last().copied().unwrap_or(LEFT) + 110.0;
-    let place = |at: Moment| places.get(&at).copied().unwrap_or(LEFT);
-    let height = TOP + ROW * Lane::ALL.len() as f64 + 12.0;
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _unfailing = draw(&mut text, timeline, place, end, height);
+    let _unfailing = draw(&mut text, timeline);
     text
 }
 
-fn draw(
-    text: &mut String,
-    timeline: &Timeline,
-    place: impl Fn(Moment) -> f64,
-    end: f64,
-    height: f64,
-) -> std::fmt::Result {
+fn draw(text: &mut String, timeline: &Timeline) -> std::fmt::Result {
+    let places = places(timeline);
+    let end = places.last().copied().unwrap_or(LEFT) + 8.0;
+    let height = TOP + ROW * Lane::ALL.len() as f64 + 12.0;
+    let bottom = height - 12.0;
     writeln!(
         text,
         r#"<svg xmlns="http://www.w3.org/2000/svg" width="{end:.0}" height="{height:.0}" viewBox="0 0 {end:.0} {height:.0}" font-family="system-ui, sans-serif" font-size="11">"#
     )?;
     writeln!(text, r#"<rect width="100%" height="100%" fill="white"/>"#)?;
+    if let Some(step) = timeline.wrong {
+        let (x, width) = (places[step], places[step + 1] - places[step]);
+        writeln!(
+            text,
+            r##"<g><title>this step is wrong</title><rect x="{x:.0}" y="22" width="{width:.0}" height="{:.0}" fill="#fdeaea" stroke="#d33" stroke-dasharray="4 3"/></g>"##,
+            bottom - 22.0
+        )?;
+    }
     for (row, lane) in Lane::ALL.into_iter().enumerate() {
         let y = TOP + ROW * row as f64;
         writeln!(text, r##"<text x="6" y="{:.0}" fill="#555">{}</text>"##, y + 20.0, lane.name())?;
@@ -293,40 +313,33 @@ fn draw(
             r##"<line x1="0" x2="{end:.0}" y1="{line:.0}" y2="{line:.0}" stroke="#eee"/>"##
         )?;
     }
-    let bottom = height - 12.0;
-    for &at in &timeline.moments {
-        let x = place(at);
-        writeln!(
-            text,
-            r##"<line x1="{x:.0}" x2="{x:.0}" y1="22" y2="{bottom:.0}" stroke="#e6e6e6"/><text x="{x:.0}" y="16" fill="#777">{at}</text>"##
-        )?;
+    let mut before = None;
+    for (&at, x) in timeline.steps.iter().zip(&places) {
+        // Steps of one moment stand under its time together.
+        if before.replace(at) != Some(at) {
+            writeln!(
+                text,
+                r##"<line x1="{x:.0}" x2="{x:.0}" y1="22" y2="{bottom:.0}" stroke="#e6e6e6"/><text x="{x:.0}" y="16" fill="#777">{at}</text>"##
+            )?;
+        }
     }
     for span in &timeline.spans {
         let row = Lane::ALL.iter().position(|&lane| lane == span.lane).unwrap_or(0);
-        let (x, y) = (place(span.from), TOP + ROW * row as f64 + 5.0);
-        let width = span.to.map_or(end - 8.0, &place) - x;
-        let width = width.max(3.0);
+        let (x, y) = (places[span.from], TOP + ROW * row as f64 + 5.0);
+        let width = places[span.to.unwrap_or(timeline.steps.len())] - x;
         writeln!(
             text,
-            r##"<g><title>{}</title><rect x="{x:.0}" y="{y:.0}" width="{width:.0}" height="24" rx="3" fill="{}" stroke="#888" stroke-width="0.5"/>"##,
+            r##"<g><title>{}</title><rect x="{x:.0}" y="{y:.0}" width="{:.0}" height="24" rx="3" fill="{}" stroke="#888" stroke-width="0.5"/><text x="{:.0}" y="{:.0}">{}</text></g>"##,
             encode_text(&span.detail),
-            span.tone.colour()
+            width.max(3.0),
+            span.tone.colour(),
+            x + 4.0,
+            y + 16.0,
+            encode_text(&fitting(&span.label, width))
         )?;
-        let fits = ((width - 6.0) / 6.2).max(0.0) as usize;
-        if fits >= 3 {
-            let label: String = span.label.chars().take(fits).collect();
-            writeln!(
-                text,
-                r#"<text x="{:.0}" y="{:.0}">{}</text>"#,
-                x + 4.0,
-                y + 16.0,
-                encode_text(&label)
-            )?;
-        }
-        writeln!(text, "</g>")?;
     }
     for mark in &timeline.marks {
-        let x = place(mark.at);
+        let x = places[mark.at];
         writeln!(
             text,
             r##"<g><title>{}</title><path d="M {x:.0} {TOP} l 6 10 l -12 0 z" fill="#3267c8"/><text x="{:.0}" y="{:.0}" fill="#1d448c">{}</text></g>"##,
@@ -339,15 +352,27 @@ fn draw(
     writeln!(text, "</svg>")
 }
 
+/// As much of a label as a width has room for, and a sign of what is cut.
+fn fitting(label: &str, width: f64) -> String {
+    let fits = ((width - 8.0) / LETTER).max(0.0) as usize;
+    match fits {
+        0..3 => String::new(),
+        _ if label.chars().count() <= fits => label.to_owned(),
+        _ => label.chars().take(fits - 1).chain(['…']).collect(),
+    }
+}
+
 /// A page without anything from elsewhere: the picture, and the table of steps under it.
 #[must_use]
 pub fn html(timeline: &Timeline, title: &str, trace: &[TraceLine]) -> String {
     let mut rows = String::new();
-    for line in trace {
+    let wrong = timeline.wrong.map(|_| trace.len() - 1);
+    for (step, line) in trace.iter().enumerate() {
+        let class = if wrong == Some(step) { " class=\"wrong\"" } else { "" };
         // Writing to a string cannot fail.
         let _unfailing = writeln!(
             rows,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr{class}><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             line.at,
             encode_text(&line.told()),
             encode_text(&screen::phases(line.before, line.step)),
@@ -363,9 +388,10 @@ body {{ font: 14px system-ui, sans-serif; margin: 1.5rem; color: #222 }}
 .picture g:hover rect {{ stroke-width: 2; stroke: #333 }}
 table {{ border-collapse: collapse; margin-top: 1.5rem; font: 12px ui-monospace, monospace }}
 td, th {{ text-align: left; padding: 3px 12px 3px 0; border-bottom: 1px solid #eee; white-space: pre }}
+tr.wrong {{ background: #fdeaea }}
 </style></head><body>
 <h1>{title}</h1>
-<p>Gaps between steps are compressed. Hover over a bar or a mark for the step behind it.</p>
+<p>Each step has a column; the time between them is compressed. Hover over a bar or a mark for the step behind it.</p>
 <div class="picture">
 {picture}</div>
 <table><thead><tr><th>time</th><th>input</th><th>phase</th><th>actions</th></tr></thead><tbody>
@@ -382,7 +408,8 @@ td, th {{ text-align: left; padding: 3px 12px 3px 0; border-bottom: 1px solid #e
 pub fn perfetto(timeline: &Timeline) -> String {
     let track = |lane: Lane| Lane::ALL.iter().position(|&other| other == lane).unwrap_or(0);
     let micros = |at: Moment| at.as_nanos() / 1_000;
-    let end = timeline.moments.last().copied().unwrap_or_default();
+    let end = timeline.steps.last().copied().unwrap_or_default();
+    let at = |step: Option<usize>| micros(step.map_or(end, |step| timeline.steps[step]));
     let named = Lane::ALL.into_iter().map(|lane| {
         serde_json::json!({
             "name": "thread_name", "ph": "M", "pid": 1, "tid": track(lane),
@@ -392,14 +419,14 @@ pub fn perfetto(timeline: &Timeline) -> String {
     let spans = timeline.spans.iter().map(|span| {
         serde_json::json!({
             "name": span.label, "cat": span.lane, "ph": "X", "pid": 1, "tid": track(span.lane),
-            "ts": micros(span.from), "dur": micros(span.to.unwrap_or(end)) - micros(span.from),
+            "ts": at(Some(span.from)), "dur": at(span.to) - at(Some(span.from)),
             "args": { "step": span.detail },
         })
     });
     let marks = timeline.marks.iter().map(|mark| {
         serde_json::json!({
             "name": mark.label, "cat": Lane::Wishes, "ph": "i", "s": "p", "pid": 1,
-            "tid": track(Lane::Wishes), "ts": micros(mark.at), "args": { "step": mark.detail },
+            "tid": track(Lane::Wishes), "ts": at(Some(mark.at)), "args": { "step": mark.detail },
         })
     });
     let events: Vec<_> = named.chain(spans).chain(marks).collect();
@@ -427,25 +454,51 @@ mod tests {
 
     #[test]
     fn a_crash_and_a_stop_in_the_wait_have_their_spans() {
-        let timeline = Timeline::new(&trace());
+        let timeline = Timeline::new(&trace(), false);
+        let at = |step: usize| timeline.steps[step].as_millis();
         let process: Vec<_> =
             timeline.spans.iter().filter(|span| span.lane == Lane::Process).collect();
         assert_eq!(process[0].label, "run #1");
-        assert_eq!(
-            (process[0].from.as_millis(), process[0].to),
-            (0, Some(Moment::from_millis(1_000)))
-        );
+        assert_eq!((at(process[0].from), process[0].to.map(at)), (0, Some(1_000)));
         let wait = timeline.spans.iter().find(|span| span.label == "backoff 100ms").unwrap();
-        assert_eq!((wait.from.as_millis(), wait.to), (1_000, Some(Moment::from_millis(1_050))));
+        assert_eq!((at(wait.from), wait.to.map(at)), (1_000, Some(1_050)));
         let wishes: Vec<_> = timeline.marks.iter().map(|mark| mark.label.as_str()).collect();
         assert_eq!(wishes, ["start", "stop"]);
+        assert_eq!(timeline.wrong, None);
+    }
+
+    /// Goal: a race within one moment can be read. Method: three wishes at once; nothing is written over anything.
+    #[test]
+    fn steps_of_one_moment_stand_side_by_side() {
+        let case: Case = "policy restart=no\n0ms start\n0ms stop\n0ms stop".parse().unwrap();
+        let trace = world::run(&case, Core, 100).trace;
+        let timeline = Timeline::new(&trace, true);
+        let places = places(&timeline);
+        for mark in &timeline.marks {
+            let room = places[mark.at + 1] - places[mark.at];
+            assert!(mark.label.len() as f64 * LETTER < room, "{mark:?} in {room}");
+        }
+        assert_eq!(timeline.wrong, Some(trace.len() - 1));
+        let picture = svg(&timeline);
+        assert_eq!(picture.matches("this step is wrong").count(), 1);
+        assert_eq!(picture.matches(">0.000s<").count(), 1, "the time stands once");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_with_a_sign() {
+        assert_eq!(fitting("stop-grace 10s", 100.0), "stop-grace 10s");
+        assert_eq!(fitting("stop-grace 10s", 60.0), "stop-gr…");
+        assert_eq!(fitting("stop-grace 10s", 20.0), "");
     }
 
     #[test]
     fn pictures_are_well_formed_and_escaped() {
         let trace = trace();
-        let timeline = Timeline::new(&trace);
+        let timeline = Timeline::new(&trace, false);
         let page = html(&timeline, "a < b", &trace);
+        assert!(!page.contains("class=\"wrong\""));
+        let marked = html(&Timeline::new(&trace, true), "a < b", &trace);
+        assert_eq!(marked.matches("class=\"wrong\"").count(), 1);
         assert!(page.contains("<title>a &lt; b</title>") && page.contains("</svg>"));
         assert_eq!(page.matches("<g>").count(), page.matches("</g>").count());
         let json: serde_json::Value = serde_json::from_str(&perfetto(&timeline)).unwrap();

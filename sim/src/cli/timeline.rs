@@ -42,7 +42,7 @@ pub(crate) fn timeline(arguments: &TimelineArguments) -> u8 {
         Ok(steps) => steps,
         Err(code) => return code,
     };
-    let lanes = Timeline::new(&trace);
+    let lanes = Timeline::new(&trace, false);
     let text = match arguments.format {
         Format::Text => Table { trace: &trace, policies: &policies, marked: false }.to_string(),
         Format::Svg => timeline::svg(&lanes),
