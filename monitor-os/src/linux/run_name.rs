@@ -1,4 +1,4 @@
-//! The name of a run: by it a control group, a socket and a process say which run they are of.
+//! The name of a run: by it a control group, a socket and a process say which run they are of. And that of its monitor.
 
 use std::fmt;
 use std::fs;
@@ -7,24 +7,82 @@ use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::process::getpid;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 
+use super::group::has_ended;
 use super::identity::start_time;
+
+/// A process that supervises, told apart from every other since the boot. One that is dead holds nothing any more.
+///
+/// Prints `pid=12 start=345 namespace=7`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Keeper {
+    pid: i32,
+    /// When it was started, for its number is given to others after it.
+    start: u64,
+    /// The PID namespace in which its number means something (`pid_namespaces(7)`): a container may share control groups
+    /// and directories with another.
+    namespace: u64,
+}
+
+impl Keeper {
+    /// This process.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub(super) fn own() -> io::Result<Self> {
+        let pid = getpid().as_raw_nonzero().get();
+        Ok(Self { pid, start: start_time(pid)?, namespace: pid_namespace()? })
+    }
+
+    pub(super) const fn pid(self) -> u32 {
+        self.pid.unsigned_abs()
+    }
+
+    /// Whether it is dead; a zombie is. Of one in another PID namespace nothing can be known here.
+    pub(super) fn is_dead(self) -> bool {
+        if Some(self.namespace) != pid_namespace().ok() {
+            return false;
+        }
+        let Some(pid) = Pid::from_raw(self.pid) else { return true };
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            // Read after the opening: whoever bears the number now is the one that is held.
+            Ok(held) => has_ended(&held) || start_time(self.pid).is_ok_and(|it| it != self.start),
+            // EINVAL is the number of a thread that leads no process.
+            Err(errno) => matches!(errno, Errno::SRCH | Errno::INVAL),
+        }
+    }
+}
+
+impl fmt::Display for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid={} start={} namespace={}", self.pid, self.start, self.namespace)
+    }
+}
+
+impl FromStr for Keeper {
+    type Err = NoRunName;
+
+    fn from_str(text: &str) -> Result<Self, NoRunName> {
+        let mut words = text.split(' ');
+        let mut next = |name| words.next()?.strip_prefix(name);
+        let keeper = (|| {
+            let (pid, start) = (next("pid=")?.parse().ok()?, next("start=")?.parse().ok()?);
+            Some(Self { pid, start, namespace: next("namespace=")?.parse().ok()? })
+        })();
+        keeper.filter(|keeper| keeper.to_string() == text).ok_or(NoRunName)
+    }
+}
 
 /// A name that no other run has since the boot. It is kept for each run, so it is four numbers and no text.
 ///
-/// Prints `monitor-12-345-6-7`.
+/// Prints `monitor-12-345-6-7`: number and start of the monitor, which of its runs, and its PID namespace.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct RunName {
-    /// The process that made the run.
-    monitor: i32,
-    /// When that one was started, for its number is given to others after it.
-    start: u64,
+    monitor: Keeper,
     /// Which of its runs.
     number: u64,
-    /// The PID namespace in which its number means something (`pid_namespaces(7)`): a container may share the control
-    /// groups of another.
-    namespace: u64,
 }
 
 impl RunName {
@@ -33,28 +91,21 @@ impl RunName {
     /// # Errors
     /// `/proc` cannot be read.
     pub(super) fn next() -> io::Result<Self> {
-        let monitor = getpid().as_raw_nonzero().get();
+        let monitor = Keeper::own()?;
         // All supervisors of a process count together.
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { monitor, start: start_time(monitor)?, number, namespace: pid_namespace()? })
+        Ok(Self { monitor, number: MADE.fetch_add(1, Ordering::Relaxed) })
     }
 
-    /// Whether the monitor that made it is dead. Of one in another PID namespace nothing can be known here.
+    /// Whether the monitor that made it is dead.
     pub(super) fn is_abandoned(self) -> bool {
-        if Some(self.namespace) != pid_namespace().ok() {
-            return false;
-        }
-        match start_time(self.monitor) {
-            Ok(found) => found != self.start,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        }
+        self.monitor.is_dead()
     }
 }
 
 impl fmt::Display for RunName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { monitor, start, number, namespace } = self;
-        write!(f, "{PREFIX}{monitor}-{start}-{number}-{namespace}")
+        let Self { monitor: Keeper { pid, start, namespace }, number } = self;
+        write!(f, "{PREFIX}{pid}-{start}-{number}-{namespace}")
     }
 }
 
@@ -67,16 +118,16 @@ impl FromStr for RunName {
         }
         let mut numbers = text.strip_prefix(PREFIX).ok_or(NoRunName)?.split('-');
         let name = (|| {
-            let (monitor, start) = (next(&mut numbers)?, next(&mut numbers)?);
+            let (pid, start) = (next(&mut numbers)?, next(&mut numbers)?);
             let (number, namespace) = (next(&mut numbers)?, next(&mut numbers)?);
-            Some(Self { monitor, start, number, namespace })
+            Some(Self { monitor: Keeper { pid, start, namespace }, number })
         })();
         // What is read is the name of something to be killed, so it is this one and not one that is like it.
         name.filter(|name| name.to_string() == text).ok_or(NoRunName)
     }
 }
 
-/// A text is not the form of a [`RunName`].
+/// A text is not the form of a [`RunName`] or of a [`Keeper`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct NoRunName;
 
@@ -90,11 +141,12 @@ const PREFIX: &str = "monitor-";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linux::testing::{finish, sleeper, wait_readable};
 
     #[test]
     fn names_tell_whose_they_are() {
-        let name = RunName { monitor: 12, start: 345, number: 6, namespace: 7 };
-        assert_eq!("monitor-12-345-6-7".parse(), Ok(name));
+        let monitor = Keeper { pid: 12, start: 345, namespace: 7 };
+        assert_eq!("monitor-12-345-6-7".parse(), Ok(RunName { monitor, number: 6 }));
         for foreign in
             ["monitor", "monitor-", "monitor-1-2-3", "monitor-x-1-2-3", "monitor-01-2-3-4", "web"]
         {
@@ -104,9 +156,30 @@ mod tests {
         let own = RunName::next().unwrap();
         assert_ne!(RunName::next().unwrap(), own);
         assert!(!own.is_abandoned());
-        assert!(RunName { start: 0, ..own }.is_abandoned());
-        assert!(RunName { monitor: i32::MAX, ..own }.is_abandoned());
+
+        assert_eq!("pid=12 start=345 namespace=7".parse(), Ok(monitor));
+        for foreign in ["", "12", "pid=12 start=345", "pid=012 start=345 namespace=7"] {
+            assert_eq!(foreign.parse::<Keeper>(), Err(NoRunName), "{foreign}");
+        }
+    }
+
+    /// Goal: who is dead, reaped or not, is so, and nobody else. Bug-bank BB-82 is a stranger of the same number.
+    #[test]
+    fn dead_is_who_has_ended_and_whose_number_another_has() {
+        let own = Keeper::own().unwrap();
+        assert!(!own.is_dead());
+        assert!(Keeper { start: own.start - 1, ..own }.is_dead());
+        assert!(Keeper { pid: i32::MAX, ..own }.is_dead());
         // In another container the same number is another's.
-        assert!(!RunName { start: 0, namespace: 1, ..own }.is_abandoned());
+        assert!(!Keeper { start: own.start - 1, namespace: 1, ..own }.is_dead());
+        let process = sleeper();
+        let pid = process.pid().as_raw();
+        let other = Keeper { pid, start: start_time(pid).unwrap(), ..own };
+        assert!(!other.is_dead());
+        process.stop_group(9).unwrap();
+        wait_readable(&process);
+        assert!(other.is_dead(), "a zombie");
+        finish(process);
+        assert!(other.is_dead());
     }
 }

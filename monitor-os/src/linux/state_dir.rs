@@ -8,14 +8,17 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use monitor_core::Millis;
 use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, flock, fstatfs};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::clock::now;
 use super::identity::BootId;
 use super::journal::{JournalError, Record};
 use super::output::Stream;
+use super::run_name::Keeper;
 
 /// A state directory, held by this process alone: one journal per unit, and a lock.
 ///
@@ -54,6 +57,9 @@ impl Drop for Held {
 
 impl StateDir {
     /// Makes the directory (mode 0700) where it is missing, and locks it.
+    ///
+    /// Blocks for up to 30 s where a monitor was killed while it made a child, which has the lock until it runs its
+    /// program.
     ///
     /// # Errors
     /// See [`StateError`]; at most the directory was made.
@@ -381,33 +387,41 @@ impl std::error::Error for StateError {
 }
 
 /// Takes the lock and writes down who has it.
+///
+/// It belongs to the open file, so a child in the making keeps it for a monitor that is killed meanwhile: until it runs
+/// its program, for which it needs nobody. With the lock it has all other descriptors of that monitor, so it is waited
+/// for, up to [`PATIENCE`].
+///
+/// # Source
+/// `flock(2)`; `open(2)`, `O_CLOEXEC`.
 fn lock(directory: &Path) -> Result<File, StateError> {
     let path = directory.join("lock");
     let unusable = |source| StateError::Unusable { path: path.clone(), source };
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.open(&path).map_err(unusable)?;
-    for _ in 0..LOCK_TRIES {
+    let end = now().after(PATIENCE);
+    loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                let written =
-                    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                let written = Keeper::own()
+                    .and_then(|own| file.set_len(0).and_then(|()| writeln!(file, "{own}")));
                 return written.map(|()| file).map_err(unusable);
             }
             Err(Errno::WOULDBLOCK) => {}
             Err(errno) => return Err(unusable(errno.into())),
         }
-        // A child that a killed monitor was just making has the lock as well, until it runs its program.
-        if holder(&path).is_none_or(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
-            break;
+        // Nothing is written while it goes from one to the next.
+        let by = keeper(&path);
+        if now() >= end || by.is_some_and(|by| !by.is_dead()) {
+            return Err(StateError::Held { path: directory.into(), by: by.map(Keeper::pid) });
         }
-        poll(&mut [], Some(&LOCK_PAUSE)).ok();
+        poll(&mut [], Some(&PAUSE)).ok();
     }
-    Err(StateError::Held { path: directory.into(), by: holder(&path) })
 }
 
-fn holder(lock: &Path) -> Option<u32> {
-    fs::read_to_string(lock).ok()?.trim().parse().ok()
+fn keeper(lock: &Path) -> Option<Keeper> {
+    fs::read_to_string(lock).ok()?.trim_end().parse().ok()
 }
 
 const JOURNAL: &str = ".journal";
@@ -419,17 +433,21 @@ const RAMFS_MAGIC: i64 = 0x8584_58f6;
 /// More than any record has, so that a foreign file is not read into memory.
 const LENGTH_MAX: u64 = 64 * 1024;
 const NAME_MAX: usize = 64;
-const LOCK_TRIES: u32 = 1_000;
-const LOCK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+/// A child in the making takes some milliseconds, and more where many wait for a core.
+const PATIENCE: Millis = Millis::from_secs(30);
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use monitor_core::State;
+    use rustix::fs::inotify;
     use tempfile::tempdir;
 
     use super::*;
+    use crate::linux::identity::start_time;
+    use crate::linux::testing::{finish, sleeper, wait_readable};
 
     fn record(state: &StateDir, unit: &str) -> Record {
         Record {
@@ -469,6 +487,45 @@ mod tests {
         let _copy = state.held.lock.try_clone().unwrap();
         drop(state);
         StateDir::open(directory.path()).unwrap();
+    }
+
+    /// Goal: nobody who is dead holds a directory, though a child that it was making has its lock for a while: a zombie
+    /// as little as one who was reaped, or whose number is a stranger's. Method: a lock of the test's own stands for the
+    /// child's. It is given back when it was seen to be held: when who has it was read (`inotify(7)`).
+    #[test]
+    fn child_in_the_making_of_a_dead_monitor_is_waited_for() {
+        let zombie = sleeper();
+        let own = Keeper::own().unwrap().to_string();
+        let named = |pid: i32| {
+            let start = start_time(pid).unwrap();
+            let (_, namespace) = own.rsplit_once(' ').unwrap();
+            format!("pid={pid} start={start} {namespace}\n")
+        };
+        let dead = named(zombie.pid().as_raw());
+        zombie.stop_group(9).unwrap();
+        wait_readable(&zombie);
+        let stranger = own.replace("start=", "start=1");
+        let (reaped, empty) = (dead.clone(), String::new());
+        let opened = |by: &str| {
+            let directory = tempdir().unwrap();
+            let path = directory.path().join("lock");
+            fs::write(&path, by).unwrap();
+            let held = File::open(&path).unwrap();
+            flock(&held, FlockOperation::LockExclusive).unwrap();
+            let seen = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+            inotify::add_watch(&seen, &path, inotify::WatchFlags::CLOSE_NOWRITE).unwrap();
+            std::thread::scope(|scope| {
+                let opening = scope.spawn(|| StateDir::open(directory.path()));
+                wait_readable(&seen);
+                flock(&held, FlockOperation::Unlock).unwrap();
+                opening.join().unwrap()
+            })
+        };
+        for by in [&dead, &stranger, &empty] {
+            opened(by).unwrap();
+        }
+        finish(zombie);
+        opened(&reaped).unwrap();
     }
 
     #[test]
