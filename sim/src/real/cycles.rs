@@ -18,7 +18,7 @@ use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use super::actor::Actor;
 use super::disk::Disk;
 use super::saga::in_memory;
-use super::scan::groups_of;
+use super::scan::Bearer;
 use crate::case::{Case, Script};
 
 /// What came of many starts.
@@ -115,7 +115,7 @@ pub fn cycle(
     seen.disk_hung = faults.disk_hung;
     // Before the disk goes.
     drop((units, supervisor, state));
-    seen.groups = groups_of(std::process::id());
+    seen.groups = Bearer::of(std::process::id())?.groups();
     Ok(seen)
 }
 

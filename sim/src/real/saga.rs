@@ -13,7 +13,7 @@ use monitor_os::{Moment, Remembered, now, remembered};
 use tempfile::TempDir;
 
 use super::actor::{Actor, NAME};
-use super::scan::Leftovers;
+use super::scan::{Bearer, Leftovers};
 use crate::case::{Case, Script};
 
 /// One state directory, what runs there, and what its monitors have said.
@@ -35,10 +35,10 @@ pub(super) enum Ending {
 }
 
 /// What came of the last monitor.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Finish {
-    /// Its number.
-    pub(super) monitor: u32,
+    /// Which process it was.
+    pub(super) monitor: Bearer,
     /// What it said.
     pub(super) said: String,
     /// What was wrong.
@@ -125,7 +125,8 @@ impl Saga {
     pub(super) fn finish(&self, ending: Ending) -> io::Result<Finish> {
         let before = self.log().len();
         let mut running = self.command()?.spawn()?;
-        let mut finish = Finish { monitor: running.id(), ..Finish::default() };
+        let monitor = Bearer::of(running.id())?;
+        let mut finish = Finish { monitor, said: String::new(), faults: Vec::new() };
         if ending == Ending::Asked {
             // Once it says what it found it hears signals as well.
             let up = until(|| self.log().len() > before || has_ended(&mut running));
@@ -213,4 +214,6 @@ fn terminate(running: &Child) {
 
 const POLICY: &str =
     "restart=always backoff=constant:2ms jitter=0 stop-timeout=50ms kill-window=50ms";
-const PATIENCE: Millis = Millis::from_secs(60);
+/// Whoever enters a control group waits for all cores to have been in the kernel (`synchronize_rcu`), and everybody who
+/// makes, enters or removes one for him: where more programs run than there are cores, that takes seconds for each.
+const PATIENCE: Millis = Millis::from_secs(600);

@@ -62,14 +62,34 @@ impl Leftovers {
     }
 }
 
-/// How many control groups there are that a process has made for runs, below that of this process.
-pub(super) fn groups_of(monitor: u32) -> usize {
-    let prefix = format!("monitor-{monitor}-");
-    let Some(directory) = own_group() else { return 0 };
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()))
-        .count()
+/// A process: its number, and when it was started, for others have that number before and after it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bearer {
+    pid: u32,
+    /// Clock ticks from the boot.
+    start: u64,
+}
+
+impl Bearer {
+    /// Looks at a process that has not been waited for.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub(super) fn of(pid: u32) -> io::Result<Self> {
+        let stat = fs::read(format!("/proc/{pid}/stat"))?;
+        let start = after_name(&stat).and_then(|mut fields| fields.nth(22 - 3)?.parse().ok());
+        Ok(Self { pid, start: start.ok_or(io::ErrorKind::InvalidData)? })
+    }
+
+    /// How many control groups there are that it has made for runs, below that of this process.
+    pub(super) fn groups(self) -> usize {
+        let prefix = format!("monitor-{}-{}-", self.pid, self.start);
+        let Some(directory) = own_group() else { return 0 };
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()))
+            .count()
+    }
 }
 
 /// The directory of the control group of this process; `None` where there is none of the second version.
@@ -89,10 +109,15 @@ fn is_actor(pid: u32, folder: &Path) -> bool {
     words.next() == Some(NAME.as_bytes()) && words.any(|word| word.starts_with(place))
 }
 
-/// The state and the parent of `/proc/PID/stat`, counted from the end of the name, which may hold anything.
+/// The state and the parent of `/proc/PID/stat`.
 fn state_and_parent(stat: &[u8]) -> Option<(char, u32)> {
-    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
+    let mut fields = after_name(stat)?;
     let state = fields.next()?.chars().next()?;
     Some((state, fields.next()?.parse().ok()?))
+}
+
+/// The fields of `/proc/PID/stat` from the third on, counted from the end of the name, which may hold anything.
+fn after_name(stat: &[u8]) -> Option<std::str::SplitAsciiWhitespace<'_>> {
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    Some(str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace())
 }

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use monitor_core::{Millis, Reason, State};
 
 use super::saga::{Ending, Saga};
-use super::scan::groups_of;
+use super::scan::Bearer;
 use super::traced::{Step, Traced};
 use crate::case::{OnStop, Script};
 
@@ -75,8 +75,8 @@ pub struct Trial {
     pub resumed: Resumed,
     /// What was wrong.
     pub faults: Vec<String>,
-    /// The numbers of the monitor that was killed and of the next one.
-    monitors: [u32; 2],
+    /// The monitor that was killed, and the next one.
+    monitors: [Bearer; 2],
 }
 
 /// The programs that a kill at a step takes.
@@ -188,13 +188,10 @@ impl Cast<'_> {
         })?;
         trials.sort_by_key(|&(number, _)| number);
         let mut trials: Vec<_> = trials.into_iter().map(|(_, trial)| trial).collect();
-        // Each monitor sweeps after those that are dead. While others remove theirs it may not see one; so one more
-        // does it when all is quiet.
+        // Each monitor sweeps as it begins, so one more does it after the last.
         self.saga()?.finish(Ending::Asked)?;
         for trial in trials.iter_mut().flatten() {
-            // A number that lives is a stranger's by now, with groups of its own.
-            let is_dead = |number: &u32| !Path::new(&format!("/proc/{number}")).exists();
-            let left: usize = trial.monitors.into_iter().filter(is_dead).map(groups_of).sum();
+            let left: usize = trial.monitors.into_iter().map(Bearer::groups).sum();
             if left > 0 {
                 trial.faults.push(format!("{left} control groups are left"));
             }
@@ -211,14 +208,14 @@ impl Cast<'_> {
     }
 
     /// Lets a monitor take its steps, and asks it to stop when its process was started; kills it at the step that is
-    /// meant. Returns its number, and what it was about, if it was killed.
+    /// meant. Returns which process it was, and what it was about, if it was killed.
     fn play(
         self,
         saga: &Saga,
         mut is_meant: impl FnMut(&Step) -> bool,
-    ) -> io::Result<Option<(u32, Protocol)>> {
+    ) -> io::Result<Option<(Bearer, Protocol)>> {
         let mut traced = Traced::begin(&mut saga.traced_command()?)?;
-        let number = traced.id();
+        let monitor = Bearer::of(traced.id())?;
         let mut stop: Option<JoinHandle<io::Result<ExitStatus>>> = None;
         let mut killed = None;
         while let Some(step) = traced.next()? {
@@ -228,7 +225,7 @@ impl Cast<'_> {
             let protocol = if stop.is_some() { Protocol::Stop } else { Protocol::Start };
             if is_meant(&step) {
                 traced.kill()?;
-                killed = Some((number, protocol));
+                killed = Some((monitor, protocol));
                 break;
             }
         }
