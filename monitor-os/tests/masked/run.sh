@@ -31,6 +31,8 @@ row() {
             print ""
         }' "$shown"
     grep -E '^test .* FAILED$' "$shown" || true
+    # What the failed tests of each target said: between the first and the second of these lines.
+    awk '/^failures:$/ { within = !within } within' "$shown"
 }
 
 cargo test -p monitor-os --locked --no-run 2> "$shown" || { cat "$shown"; exit 1; }
