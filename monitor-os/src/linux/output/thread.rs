@@ -79,6 +79,7 @@ impl LogThread {
             reactor,
             says,
             streams: BTreeMap::new(),
+            due: BTreeSet::new(),
             drains: Vec::new(),
             retry_at: None,
             end: None,
@@ -154,6 +155,8 @@ struct Reading {
     reactor: Notifier,
     says: Sender<LogNews>,
     streams: BTreeMap<StreamId, Source>,
+    /// What is to be written and read now.
+    due: BTreeSet<StreamId>,
     /// What is to be drained, and under which number that is told.
     drains: Vec<(BTreeSet<StreamId>, u64)>,
     /// When sinks that took nothing are tried again.
@@ -241,21 +244,30 @@ impl Reading {
                     TIMER_KEY => {
                         self.timer.drain()?;
                     }
-                    key => self.advance(StreamId(key)),
+                    key => {
+                        self.due.insert(StreamId(key));
+                    }
                 }
             }
-            // What is ordered after an end is of nobody.
-            while self.end.is_none()
-                && let Ok(order) = self.orders.try_recv()
-            {
-                self.obey(order);
-            }
+            self.obey_all();
             self.retry();
+            while let Some(id) = self.due.pop_first() {
+                self.advance(id);
+            }
             self.tell_drained();
             let over = |end: u64| self.drains.is_empty() || end <= monotonic_nanos();
             if self.end.is_some_and(over) {
                 return Ok(());
             }
+        }
+    }
+
+    fn obey_all(&mut self) {
+        // What is ordered after an end is of nobody.
+        while self.end.is_none()
+            && let Ok(order) = self.orders.try_recv()
+        {
+            self.obey(order);
         }
     }
 
@@ -284,7 +296,7 @@ impl Reading {
                     capture.to.sinks.iter().for_each(LogSink::take_over);
                     source.capture = capture;
                     // A sink that held it up has no say any more.
-                    self.advance(id);
+                    self.due.insert(id);
                 }
             }
             Order::Begin { id, unit, run } => {
@@ -303,7 +315,7 @@ impl Reading {
                     if let Some(source) = self.streams.get_mut(&id) {
                         source.drain = Drain::Reading(DRAIN_BYTES);
                     }
-                    self.advance(id);
+                    self.due.insert(id);
                 }
             }
             Order::End => {
@@ -332,7 +344,16 @@ impl Reading {
             let Some(source) = self.streams.get_mut(&id) else {
                 return;
             };
-            let reached = source.read(&mut self.buffer);
+            let (reached, count) = source.read(&mut self.buffer);
+            if reached == Reached::Portion {
+                // Whose it is was ordered before it could be printed, maybe only just now. Not so what comes to an end
+                // here: a drain that is ordered after it asks for one more look.
+                self.obey_all();
+            }
+            let Some(source) = self.streams.get_mut(&id) else {
+                return;
+            };
+            source.take(&self.buffer[..count], reached);
             if let Word::Heard(unit) = source.word {
                 source.word = Word::Unasked;
                 let run = source.run;
@@ -442,22 +463,24 @@ impl Source {
         }
     }
 
-    /// Reads a portion, and gives it to the sinks, where it waits to be written.
-    fn read(&mut self, buffer: &mut [u8]) -> Reached {
-        let reached = match rustix::io::read(&self.fd, &mut *buffer) {
-            Ok(0) => Reached::End,
-            Ok(count) => {
-                self.take(&buffer[..count]);
-                if let Drain::Reading(left) = &mut self.drain {
-                    *left = left.saturating_sub(count);
-                }
-                Reached::Portion
-            }
-            Err(Errno::AGAIN) => Reached::Dry,
-            Err(Errno::INTR) => Reached::Portion,
+    /// Reads a portion; returns how many bytes it has as well.
+    fn read(&self, buffer: &mut [u8]) -> (Reached, usize) {
+        match rustix::io::read(&self.fd, buffer) {
+            Ok(0) => (Reached::End, 0),
+            Ok(count) => (Reached::Portion, count),
+            Err(Errno::AGAIN) => (Reached::Dry, 0),
+            Err(Errno::INTR) => (Reached::Portion, 0),
             // EIO: nobody has the terminal open any more.
-            Err(_) => Reached::End,
-        };
+            Err(_) => (Reached::End, 0),
+        }
+    }
+
+    /// Gives what was read to the sinks, where it waits to be written.
+    fn take(&mut self, bytes: &[u8], reached: Reached) {
+        self.give(bytes);
+        if let Drain::Reading(left) = &mut self.drain {
+            *left = left.saturating_sub(bytes.len());
+        }
         let drained = match self.drain {
             Drain::Reading(left) => left == 0 || reached != Reached::Portion,
             Drain::Unasked | Drain::Writing => false,
@@ -472,10 +495,12 @@ impl Source {
         if drained {
             self.drain = Drain::Writing;
         }
-        reached
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    fn give(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let Self { splitter, capture, run, word, stream, prefix, .. } = self;
         *prefix = format!("{} {stream}", format_rfc3339_micros(wall()));
         for sink in &capture.to.sinks {
@@ -523,3 +548,61 @@ const DRAIN_BYTES: usize = 1024 * 1024;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long the end of the thread waits for sinks that take nothing.
 const END_LIMIT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    use rustix::fs::{OFlags, fcntl_setfl};
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+    use crate::linux::output::LogRing;
+    use crate::linux::testing::until;
+
+    /// A pipe of which the thread reads one end; the other one.
+    fn attached(thread: &mut LogThread, capture: Capture) -> (StreamId, std::fs::File) {
+        let (source, program) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        fcntl_setfl(&source, OFlags::NONBLOCK).unwrap();
+        (thread.attach(source, capture, Stream::Stdout), program.into())
+    }
+
+    /// Goal: what a run prints is its own, and goes where its command says, however late the thread hears of the run.
+    /// Method: in one turn it is to look at two streams. In the listener of the first, when it has taken the orders of
+    /// that turn, it is held until the second has a run and that has printed.
+    #[test]
+    fn run_that_was_ordered_before_it_printed_has_its_lines() {
+        let (_wake, reactor) = Wake::new().unwrap();
+        let mut thread = LogThread::start(reactor).unwrap();
+        let (enters, entered) = mpsc::channel();
+        let (go, goes) = mpsc::channel();
+        let door = Mutex::new((enters, goes));
+        let holding = Capture::new().to_listener(move |_| {
+            let (enters, goes) = &*door.lock().unwrap();
+            enters.send(()).unwrap();
+            goes.recv().unwrap();
+        });
+        let rings = [1, 2].map(|_| LogRing::new(1000));
+        let to = |ring: &LogRing| Capture::new().to_ring(ring.clone());
+        let (_, mut before) = attached(&mut thread, holding.clone());
+        let (_, mut first) = attached(&mut thread, holding);
+        let (second, mut program) = attached(&mut thread, to(&rings[0]));
+        before.write_all(b"\n").unwrap();
+        entered.recv().unwrap();
+        first.write_all(b"\n").unwrap();
+        thread.drain(vec![second], 1);
+        go.send(()).unwrap();
+        entered.recv().unwrap();
+        thread.lead(second, to(&rings[1]));
+        thread.begin(second, UnitId::new(0), RunId::new(7));
+        program.write_all(b"x\n").unwrap();
+        go.send(()).unwrap();
+        until(|| rings.iter().any(|ring| ring.end() > 0));
+        let lines = rings.each_ref().map(|ring| {
+            let lines = ring.lines().into_iter();
+            lines.map(|line| (line.run.as_u32(), line.text.to_vec())).collect::<Vec<_>>()
+        });
+        assert_eq!(lines, [vec![], vec![(7, b"x".to_vec())]]);
+    }
+}
