@@ -89,10 +89,16 @@ impl Orphan {
 pub(super) fn children() -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     for thread in fs::read_dir("/proc/self/task")? {
-        let text = match fs::read_to_string(thread?.path().join("children")) {
+        let thread = thread?.path();
+        let text = match fs::read_to_string(thread.join("children")) {
             Ok(text) => text,
-            // A thread that has ended, which has given its children to another.
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => continue,
+            // A thread that has ended, after that was opened or before, which has given its children to another.
+            Err(error)
+                if Errno::from_io_error(&error) == Some(Errno::SRCH)
+                    || matches!(thread.try_exists(), Ok(false)) =>
+            {
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let numbers = text.split_ascii_whitespace().filter_map(|number| number.parse().ok());
