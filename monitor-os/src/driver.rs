@@ -307,7 +307,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use monitor_core::{
-        Backoff, Curve, Exit, Forgives, HealthyRule, Remains, Restart, RunId, Scope, Signal,
+        Backoff, Curve, Exit, Forgives, HealthyRule, Phase, Remains, Restart, RunId, Scope, Signal,
     };
 
     use super::*;
@@ -411,5 +411,51 @@ mod tests {
             deadlines.push(driver.next_deadline().map(Moment::as_millis));
         }
         assert_eq!(deadlines, [None, None, Some(1_020), Some(30_030), Some(30_040)]);
+    }
+
+    /// More time moves a deadline to later and never to earlier, and sets none.
+    #[test]
+    fn a_deadline_is_lengthened_if_there_is_one() {
+        let run = RunId::new(1);
+        let extended = |secs| Event::Extended { run, by: Millis::from_secs(secs) };
+        for (timeout, expected) in
+            [("10s", [10_000, 10_000, 22_000, 22_000].map(Some)), ("none", [None; 4])]
+        {
+            let policy = format!("readiness=notify start-timeout={timeout}");
+            let mut driver = Driver::new();
+            driver.join(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
+            let mut kernel = Script(VecDeque::from([
+                (0, Event::StartRequested),
+                (1_000, extended(2)),
+                (2_000, extended(20)),
+                (3_000, extended(1)),
+            ]));
+            let mut deadlines = Vec::new();
+            while driver.turn(&mut kernel) {
+                deadlines.push(driver.next_deadline().map(Moment::as_millis));
+            }
+            assert_eq!(deadlines, expected, "{timeout}");
+        }
+    }
+
+    /// A start that takes too long is brought down, and the deadline is that of the policy.
+    #[test]
+    fn a_start_is_late_when_its_policy_says() {
+        let policy = "readiness=notify start-timeout=10s stop-timeout=5s";
+        let mut driver = Driver::new();
+        driver.join(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
+        let mut kernel = Script(VecDeque::from([
+            (0, Event::StartRequested),
+            // Something that changes nothing, by which the clock has come so far.
+            (9_999, Event::Ping { run: RunId::new(9) }),
+            (10_000, Event::Ping { run: RunId::new(9) }),
+        ]));
+        let mut seen = Vec::new();
+        while driver.turn(&mut kernel) {
+            let phase = driver.state(UNIT).map(State::phase);
+            seen.push((phase, driver.next_deadline().map(Moment::as_millis)));
+        }
+        let activating = (Some(Phase::Activating), Some(10_000));
+        assert_eq!(seen, [activating, activating, (Some(Phase::Stopping), Some(15_000))]);
     }
 }

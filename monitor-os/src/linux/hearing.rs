@@ -279,6 +279,32 @@ mod tests {
         }
     }
 
+    /// Goal: a flood for one run takes a turn and no more, so that the others have theirs.
+    #[test]
+    fn a_turn_is_bounded() {
+        let socket = NotifySocket::of_run(RunName::next().unwrap()).unwrap();
+        let address = socket.address().replacen('@', "", 1);
+        let address = SocketAddr::from_abstract_name(address).unwrap();
+        let stranger = UnixDatagram::unbound().unwrap();
+        let say = || drop(stranger.send_to_addr(b"READY=1", &address));
+        say();
+        let mut hearing = Hearing { socket: Some(socket), ..by_word() };
+        let mut said = Arc::default();
+        for turn in 1..=3 {
+            // Whenever one is taken the next is there, up to far more than a turn takes.
+            let taken = std::cell::Cell::new(0);
+            let stranger_speaks = |_| {
+                taken.set(taken.get() + 1);
+                if taken.get() < 100 * DATAGRAMS_PER_TURN {
+                    say();
+                }
+                false
+            };
+            hearing.listen(now(), &mut said, stranger_speaks, None);
+            assert_eq!(usize::try_from(said.ignored), Ok(turn * DATAGRAMS_PER_TURN));
+        }
+    }
+
     /// Goal: the word is no sign where another is waited for.
     #[test]
     fn word_is_the_sign_of_those_that_give_it() {

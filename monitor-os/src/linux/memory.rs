@@ -120,12 +120,15 @@ impl Drop for Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use monitor_core::{Event, Policy};
     use tempfile::tempdir;
 
     use super::*;
 
     /// Goal: it is waited for the disk where a user has wished something or the last word is said, and nowhere else.
+    /// Method: also, where there is a disk, the record that lasts is the one in the journal just then.
     #[test]
     fn wishes_and_verdicts_last() {
         let directory = tempdir().unwrap();
@@ -153,6 +156,12 @@ mod tests {
             assert_ne!(now.phase(), before.0, "{event} did not count");
             memory.save(now).unwrap();
             assert_eq!(memory.lasting != before.1, lasts, "{event}");
+            let [journal, lasting] = ["journal", "lasting"]
+                .map(|kind| fs::read(directory.path().join(format!("web.{kind}"))));
+            assert_eq!(lasting.is_ok(), state.is_on_disk());
+            if let Ok(lasting) = lasting {
+                assert_eq!(journal.unwrap() == lasting, lasts, "{event}");
+            }
         }
     }
 }

@@ -608,6 +608,13 @@ mod tests {
     }
 
     /// The same directory, whatever it is on.
+    impl StateDir {
+        /// Whether anything there outlasts a boot.
+        pub(in crate::linux) fn is_on_disk(&self) -> bool {
+            self.held.on_disk
+        }
+    }
+
     fn on_disk(state: &StateDir) -> StateDir {
         let Held { path, boot, .. } = &*state.held;
         let open = || File::open(path).unwrap();
