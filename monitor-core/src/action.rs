@@ -38,6 +38,17 @@ impl Actions {
         window: TimerCommand::Keep,
         emit: None,
     };
+
+    /// What to do to the timer of a slot.
+    #[must_use]
+    #[inline]
+    pub const fn timer_command(&self, slot: TimerSlot) -> TimerCommand {
+        match slot {
+            TimerSlot::Phase => self.timer,
+            TimerSlot::Watchdog => self.watchdog,
+            TimerSlot::Window => self.window,
+        }
+    }
 }
 
 /// What to do to the process. At most one such command per step, so "spawn and signal" cannot be said.

@@ -76,17 +76,42 @@ impl Step {
                 visit(Action::Release { run: state.run, signal, scope });
             }
         }
-        for (slot, command) in [
-            (TimerSlot::Phase, actions.timer),
-            (TimerSlot::Watchdog, actions.watchdog),
-            (TimerSlot::Window, actions.window),
-        ] {
-            if let Some(action) = timer_action(state, slot, command) {
+        for slot in TimerSlot::ALL {
+            if let Some(action) = self.timer_action(slot) {
                 visit(action);
             }
         }
         if let Some(lifecycle) = actions.emit {
             visit(Action::Emit(lifecycle));
+        }
+    }
+
+    /// The timer that a command to this slot is about; `None` if the phase has none for it, and then such a
+    /// command asks for nothing.
+    #[must_use]
+    #[inline]
+    pub const fn timer_token(&self, slot: TimerSlot) -> Option<TimerToken> {
+        let kind = match slot {
+            TimerSlot::Phase => self.state.phase.timer(),
+            TimerSlot::Watchdog => Some(TimerKind::Watchdog),
+            TimerSlot::Window => Some(TimerKind::Window),
+        };
+        match kind {
+            Some(kind) => Some(TimerToken { run: self.state.run, kind }),
+            None => None,
+        }
+    }
+
+    const fn timer_action(&self, slot: TimerSlot) -> Option<Action> {
+        match (self.actions.timer_command(slot), self.timer_token(slot)) {
+            (TimerCommand::Keep, _) => None,
+            (TimerCommand::Disarm, _) => Some(Action::Disarm { slot }),
+            (TimerCommand::Arm(delay), Some(timer)) => Some(Action::Arm { timer, delay }),
+            (TimerCommand::Shorten(delay), Some(timer)) => Some(Action::Shorten { timer, delay }),
+            (TimerCommand::Lengthen(delay), Some(timer)) => Some(Action::Lengthen { timer, delay }),
+            (TimerCommand::Arm(_) | TimerCommand::Shorten(_) | TimerCommand::Lengthen(_), None) => {
+                None
+            }
         }
     }
 
@@ -165,28 +190,6 @@ impl Step {
     const fn emit(mut self, lifecycle: Lifecycle) -> Self {
         self.actions.emit = Some(lifecycle);
         self
-    }
-}
-
-const fn timer_action(state: State, slot: TimerSlot, command: TimerCommand) -> Option<Action> {
-    let kind = match slot {
-        TimerSlot::Phase => state.phase.timer(),
-        TimerSlot::Watchdog => Some(TimerKind::Watchdog),
-        TimerSlot::Window => Some(TimerKind::Window),
-    };
-    match (command, kind) {
-        (TimerCommand::Keep, _) => None,
-        (TimerCommand::Disarm, _) => Some(Action::Disarm { slot }),
-        (TimerCommand::Arm(delay), Some(kind)) => {
-            Some(Action::Arm { timer: TimerToken { run: state.run, kind }, delay })
-        }
-        (TimerCommand::Shorten(delay), Some(kind)) => {
-            Some(Action::Shorten { timer: TimerToken { run: state.run, kind }, delay })
-        }
-        (TimerCommand::Lengthen(delay), Some(kind)) => {
-            Some(Action::Lengthen { timer: TimerToken { run: state.run, kind }, delay })
-        }
-        (TimerCommand::Arm(_) | TimerCommand::Shorten(_) | TimerCommand::Lengthen(_), None) => None,
     }
 }
 

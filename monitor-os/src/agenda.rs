@@ -11,15 +11,46 @@ use crate::kernel::{Moment, UnitId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline {
     pub(crate) at: Moment,
-    pub(crate) unit: UnitId,
-    pub(crate) alarm: Alarm,
+    /// The unit and the place of the alarm, as one number: a heap compares and moves little else.
+    whose: u64,
 }
 
-/// What a deadline is for. The order breaks ties.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alarm {
     Timer(TimerSlot),
     Save,
+}
+
+impl Alarm {
+    /// In the order that breaks ties.
+    const ALL: [Self; 4] = [
+        Self::Timer(TimerSlot::Phase),
+        Self::Timer(TimerSlot::Watchdog),
+        Self::Timer(TimerSlot::Window),
+        Self::Save,
+    ];
+
+    const fn place(self) -> u64 {
+        match self {
+            Self::Timer(slot) => slot as u64,
+            Self::Save => 3,
+        }
+    }
+}
+
+impl Deadline {
+    pub(crate) const fn new(at: Moment, unit: UnitId, alarm: Alarm) -> Self {
+        Self { at, whose: (unit.as_u32() as u64) << 2 | alarm.place() }
+    }
+
+    pub(crate) const fn unit(self) -> UnitId {
+        UnitId::new((self.whose >> 2) as u32)
+    }
+
+    pub(crate) const fn alarm(self) -> Alarm {
+        Alarm::ALL[(self.whose & 3) as usize]
+    }
 }
 
 /// A heap from which nothing is taken before its time: a deadline that no longer stands is passed over when
@@ -67,8 +98,16 @@ mod tests {
     use super::*;
 
     fn deadline(at: u64, unit: u32) -> Deadline {
-        let alarm = Alarm::Timer(TimerSlot::Phase);
-        Deadline { at: Moment::from_millis(at), unit: UnitId::new(unit), alarm }
+        Deadline::new(Moment::from_millis(at), UnitId::new(unit), Alarm::Save)
+    }
+
+    #[test]
+    fn a_deadline_knows_its_unit_and_its_alarm() {
+        let unit = UnitId::new(u32::MAX);
+        let deadlines = Alarm::ALL.map(|alarm| Deadline::new(Moment::ORIGIN, unit, alarm));
+        assert!(deadlines.is_sorted());
+        assert_eq!(deadlines.map(Deadline::alarm), Alarm::ALL);
+        assert_eq!(deadlines.map(Deadline::unit), [unit; 4]);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use monitor_core::{
-    Action, Event, Millis, Policy, SaveRule, StartFailure, State, Step, TimerKind, TimerSlot,
-    TimerToken,
+    Event, Millis, Policy, ProcessCommand, RunId, SaveRule, StartFailure, State, Step,
+    TimerCommand, TimerSlot, TimerToken,
 };
 
 use crate::agenda::{Agenda, Alarm, Deadline};
@@ -60,7 +60,7 @@ struct Armed {
 impl Unit {
     /// Whether a deadline is one of those that are set.
     fn has_set(&self, deadline: Deadline) -> bool {
-        let set = match deadline.alarm {
+        let set = match deadline.alarm() {
             Alarm::Timer(slot) => self.timers[slot as usize].map(|armed| armed.at),
             Alarm::Save => self.save_again,
         };
@@ -111,7 +111,7 @@ impl<M: Machine> Driver<M> {
             Happening::Quit => return false,
         }
         let stands = |deadline: Deadline| {
-            self.units.get(&deadline.unit).is_some_and(|unit| unit.has_set(deadline))
+            self.units.get(&deadline.unit()).is_some_and(|unit| unit.has_set(deadline))
         };
         self.agenda.tidy(stands);
         true
@@ -154,12 +154,12 @@ impl<M: Machine> Driver<M> {
     /// Delivers every timer that is due at `now`, also those that delivering has armed.
     fn deliver_due(&mut self, kernel: &mut impl Kernel, now: Moment) {
         while let Some(deadline) = self.agenda.take_due(now) {
-            let unit = deadline.unit;
+            let unit = deadline.unit();
             let Some(found) = self.units.get_mut(&unit).filter(|found| found.has_set(deadline))
             else {
                 continue;
             };
-            match deadline.alarm {
+            match deadline.alarm() {
                 Alarm::Timer(slot) => {
                     if let Some(armed) = found.timers[slot as usize].take() {
                         let event = Event::TimerFired { timer: armed.token };
@@ -168,7 +168,8 @@ impl<M: Machine> Driver<M> {
                 }
                 Alarm::Save => {
                     found.save_again = None;
-                    Hands { kernel, agenda: &mut self.agenda, at: now, unit, found }.save();
+                    let state = found.state;
+                    Hands { kernel, agenda: &mut self.agenda, at: now, unit, found }.save(state);
                 }
             }
         }
@@ -184,8 +185,8 @@ impl<M: Machine> Driver<M> {
         while let Some(event) = next {
             let before = hands.found.state;
             let step = self.machine.step(&hands.found.policy, before, event);
-            hands.found.state = step.state;
             let done = hands.execute(&step);
+            hands.found.state = step.state;
             hands.kernel.tell(&Report {
                 at,
                 unit,
@@ -220,85 +221,109 @@ struct Done {
 }
 
 impl<K: Kernel> Hands<'_, K> {
-    /// Executes the commands of a step in their order.
+    /// Executes the commands of a step in their order. The kernel is told the whole step, of which what
+    /// observers are told is a part.
+    #[inline]
     fn execute(&mut self, step: &Step) -> Done {
-        let (at, unit) = (self.at, self.unit);
-        let mut done = Done::default();
-        step.for_each(|action| match action {
-            Action::Persist(_) => self.save(),
-            Action::Spawn { run } => {
-                let answer = if self.may_spawn() {
-                    self.kernel.spawn(at, unit, run)
-                } else {
-                    Spawned::Failed(StartFailure::Transient)
-                };
-                done.follow_up = match answer {
-                    Spawned::Started => Some(Event::Started { run }),
-                    Spawned::Pending => None,
-                    Spawned::Failed(failure) => Some(Event::StartFailed { run, failure }),
-                };
+        if step.actions.persist {
+            self.save(step.state);
+        }
+        let follow_up = self.act(step.state.run(), step.actions.process);
+        let mut delay = None;
+        for slot in TimerSlot::ALL {
+            let drawn =
+                self.set_timer(slot, step.actions.timer_command(slot), step.timer_token(slot));
+            if slot == TimerSlot::Phase {
+                delay = drawn;
             }
-            Action::Signal { run, signal, scope } => {
-                done.follow_up = match self.kernel.signal(at, unit, run, signal, scope) {
+        }
+        Done { delay, follow_up }
+    }
+
+    /// Acts on the process of a run; returns what that has brought up.
+    #[inline]
+    fn act(&mut self, run: RunId, command: ProcessCommand) -> Option<Event> {
+        let (at, unit) = (self.at, self.unit);
+        match command {
+            ProcessCommand::Leave => None,
+            ProcessCommand::Spawn => self.spawn(run),
+            ProcessCommand::Signal { signal, scope } => {
+                match self.kernel.signal(at, unit, run, signal, scope) {
                     Signalled::Sent | Signalled::Refused => None,
                     Signalled::Gone(exit) => Some(Event::Exited { run, exit }),
-                };
+                }
             }
-            Action::Release { run, signal, scope } => {
+            ProcessCommand::Release { signal, scope } => {
                 let remains = self.kernel.release(at, unit, run, signal, scope);
-                done.follow_up = remains.map(|remains| Event::Released { run, remains });
+                remains.map(|remains| Event::Released { run, remains })
             }
-            Action::Disarm { slot } => self.set_timer(slot, None),
-            Action::Arm { timer, .. } if timer.kind == TimerKind::Watchdog => {
-                let told = self.kernel.watchdog(unit, timer.run);
-                let armed = told.map(|period| Armed { at: at.after(period), token: timer });
-                self.set_timer(TimerSlot::Watchdog, armed);
-            }
-            Action::Arm { timer, delay } => {
-                let delay = delay.base.saturating_add(self.kernel.draw(delay.jitter));
-                if timer.kind.slot() == TimerSlot::Phase {
-                    done.delay = Some(delay);
-                }
-                let armed = Armed { at: at.after(delay), token: timer };
-                self.set_timer(timer.kind.slot(), Some(armed));
-            }
-            Action::Shorten { timer, delay } => {
-                let armed = Armed { at: at.after(delay), token: timer };
-                let slot = timer.kind.slot();
-                if self.found.timers[slot as usize].is_none_or(|set| armed.at < set.at) {
-                    self.set_timer(slot, Some(armed));
-                }
-            }
-            Action::Lengthen { timer, delay } => {
-                let armed = Armed { at: at.after(delay), token: timer };
-                let slot = timer.kind.slot();
-                if self.found.timers[slot as usize].is_some_and(|set| armed.at > set.at) {
-                    self.set_timer(slot, Some(armed));
-                }
-            }
-            // The kernel is told the whole step, of which this is a part.
-            Action::Emit(_) => {}
-        });
-        done
+        }
     }
 
-    fn may_spawn(&self) -> bool {
-        self.found.save_again.is_none() || self.found.policy.rules().save == SaveRule::Optional
+    fn spawn(&mut self, run: RunId) -> Option<Event> {
+        let may =
+            self.found.save_again.is_none() || self.found.policy.rules().save == SaveRule::Optional;
+        let answer = if may {
+            self.kernel.spawn(self.at, self.unit, run)
+        } else {
+            Spawned::Failed(StartFailure::Transient)
+        };
+        match answer {
+            Spawned::Started => Some(Event::Started { run }),
+            Spawned::Pending => None,
+            Spawned::Failed(failure) => Some(Event::StartFailed { run, failure }),
+        }
     }
 
-    fn save(&mut self) {
-        let failed = self.kernel.save(self.at, self.unit, self.found.state).is_err();
+    fn save(&mut self, state: State) {
+        let failed = self.kernel.save(self.at, self.unit, state).is_err();
         self.found.save_again = failed.then(|| self.at.after(SAVE_AGAIN_AFTER));
         if let Some(at) = self.found.save_again {
-            self.agenda.set(Deadline { at, unit: self.unit, alarm: Alarm::Save });
+            self.agenda.set(Deadline::new(at, self.unit, Alarm::Save));
         }
     }
 
-    fn set_timer(&mut self, slot: TimerSlot, timer: Option<Armed>) {
-        self.found.timers[slot as usize] = timer;
-        if let Some(Armed { at, .. }) = timer {
-            self.agenda.set(Deadline { at, unit: self.unit, alarm: Alarm::Timer(slot) });
+    /// Does to a slot what a step asks for; returns the delay that was drawn, if one was.
+    #[inline]
+    fn set_timer(
+        &mut self,
+        slot: TimerSlot,
+        command: TimerCommand,
+        timer: Option<TimerToken>,
+    ) -> Option<Millis> {
+        let set = &mut self.found.timers[slot as usize];
+        let (token, delay, drawn) = match (command, timer) {
+            (TimerCommand::Disarm, _) => {
+                *set = None;
+                return None;
+            }
+            (TimerCommand::Keep, _) | (_, None) => return None,
+            (TimerCommand::Arm(_), Some(token)) if slot == TimerSlot::Watchdog => {
+                let Some(told) = self.kernel.watchdog(self.unit, token.run) else {
+                    *set = None;
+                    return None;
+                };
+                (token, told, None)
+            }
+            (TimerCommand::Arm(delay), Some(token)) => {
+                let delay = delay.base.saturating_add(self.kernel.draw(delay.jitter));
+                (token, delay, Some(delay))
+            }
+            (TimerCommand::Shorten(delay) | TimerCommand::Lengthen(delay), Some(token)) => {
+                (token, delay, None)
+            }
+        };
+        let at = self.at.after(delay);
+        let stays = match command {
+            TimerCommand::Shorten(_) => set.is_some_and(|set| set.at <= at),
+            TimerCommand::Lengthen(_) => set.is_none_or(|set| set.at >= at),
+            TimerCommand::Keep | TimerCommand::Disarm | TimerCommand::Arm(_) => false,
+        };
+        if !stays {
+            *set = Some(Armed { at, token });
+            self.agenda.set(Deadline::new(at, self.unit, Alarm::Timer(slot)));
         }
+        drawn
     }
 }
 
@@ -307,7 +332,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use monitor_core::{
-        Backoff, Curve, Exit, Forgives, HealthyRule, Phase, Remains, Restart, RunId, Scope, Signal,
+        Backoff, Curve, Exit, Forgives, HealthyRule, Phase, Remains, Restart, Scope, Signal,
     };
 
     use super::*;
