@@ -1,9 +1,9 @@
 //! What the oracles look at in one step, and what of it is wrong whatever was before.
 //!
-//! A step is judged in two parts. This part needs no memory: it looks at a step and the rules, and keeps
-//! of both only what the other part, [`Watch`](crate::watch::Watch), may ask for. Steps that look alike
-//! are one observation, so that an exhaustive search can judge each observation once per watch instead
-//! of each transition.
+//! A step is judged in two parts. This part needs no memory: it looks at a step and the rules, and answers
+//! what the other part, [`Watch`](crate::watch::Watch), may ask (`Seen`). A run of a case asks the step
+//! itself, so that only what is asked for is looked at. An exhaustive search keeps the answers: steps that
+//! look alike are one observation, which is judged once per watch instead of once per transition.
 
 use monitor_core::{
     Actions, Delay, Event, Exit, Found, Lifecycle, Note, Origin, Outcome, Phase, Policy,
@@ -13,7 +13,7 @@ use monitor_core::{
 
 use crate::watch::Property;
 
-/// What the oracles look at in one step.
+/// What the oracles look at in one step, kept. Its fields are the answers of `Seen`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Observation {
     pub(crate) heard: Heard,
@@ -101,19 +101,6 @@ pub(crate) enum Timer {
     Lengthen(TimerKind),
 }
 
-/// A step as the oracles see it: all of it but the numbers, of which only their relations are kept.
-///
-/// Steps from one [`Standing`] at one event under one policy that have equal sights are one observation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sight {
-    pub(crate) note: Note,
-    pub(crate) after: Standing,
-    pub(crate) process: ProcessCommand,
-    pub(crate) timers: [Timer; TimerSlot::ALL.len()],
-    pub(crate) emit: Option<Lifecycle>,
-    pub(crate) relations: Relations,
-}
-
 /// A state without its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Standing {
@@ -135,42 +122,131 @@ impl Standing {
     }
 }
 
-/// How the numbers of a step relate to each other and to the policy, as a set.
+/// What a step says and asks for, as far as the oracles ask: all of it but its numbers, of which only
+/// their relations count.
+pub(crate) trait Facts {
+    fn note(&self) -> Note;
+    /// The state after the step.
+    fn after(&self) -> Standing;
+    fn process(&self) -> ProcessCommand;
+    fn timer(&self, slot: TimerSlot) -> Timer;
+    fn emit(&self) -> Option<Lifecycle>;
+    fn has(&self, relation: Relation) -> bool;
+}
+
+/// How numbers of a step relate to each other or to the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relation {
+    /// The event is about another run than the one before.
+    Foreign,
+    /// The state has changed.
+    Changed,
+    /// Anything is asked for.
+    Acts,
+    /// The state is to be saved.
+    Saved,
+    /// The run after the step is another one.
+    NewRun,
+    /// Waits, and nothing was restarted before.
+    First,
+    StrikesFell,
+    LevelFell,
+    /// The run is healthy, and its level is not zero.
+    Unforgiven,
+    /// A run begins that the start limit has not counted, or that is beyond it.
+    Uncounted,
+    /// A delay is not what the curve says.
+    OffTheCurve,
+}
+
+/// The facts of a step that are read off it when they are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) before: &'a State,
+    pub(crate) event: &'a Event,
+    pub(crate) step: &'a Step,
+    pub(crate) changed: bool,
+}
+
+impl Facts for Look<'_> {
+    #[inline]
+    fn note(&self) -> Note {
+        self.step.note
+    }
+
+    #[inline]
+    fn after(&self) -> Standing {
+        Standing::of(self.step.state)
+    }
+
+    #[inline]
+    fn process(&self) -> ProcessCommand {
+        self.step.actions.process
+    }
+
+    #[inline]
+    fn timer(&self, slot: TimerSlot) -> Timer {
+        let actions = &self.step.actions;
+        match slot {
+            TimerSlot::Phase => timer(actions.timer, self.step.state.phase().timer()),
+            TimerSlot::Watchdog => timer(actions.watchdog, Some(TimerKind::Watchdog)),
+            TimerSlot::Window => timer(actions.window, Some(TimerKind::Window)),
+        }
+    }
+
+    #[inline]
+    fn emit(&self) -> Option<Lifecycle> {
+        self.step.actions.emit
+    }
+
+    #[inline(always)]
+    fn has(&self, relation: Relation) -> bool {
+        let Self { policy, before, event, step, changed } = *self;
+        let Step { state: after, actions, .. } = step;
+        let waits = after.phase() == Phase::BackingOff;
+        match relation {
+            Relation::Foreign => event.run().is_some_and(|run| run != before.run()),
+            Relation::Changed => changed,
+            Relation::Acts => *actions != Actions::NONE,
+            Relation::Saved => actions.persist,
+            Relation::NewRun => after.run() != before.run(),
+            Relation::First => waits && before.restarts() == 0,
+            Relation::StrikesFell => after.strikes() < before.strikes(),
+            Relation::LevelFell => after.level() < before.level(),
+            Relation::Unforgiven => actions.emit == Some(Lifecycle::Healthy) && after.level() > 0,
+            Relation::Uncounted => {
+                actions.process == ProcessCommand::Spawn
+                    && is_uncounted(policy, *before, *event, *after)
+            }
+            Relation::OffTheCurve => waits && is_off_the_curve(policy, *after, actions.timer),
+        }
+    }
+}
+
+/// The facts of a step, kept.
+///
+/// Steps from one [`Standing`] at one event under one policy that have equal sights are one observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sight {
+    pub(crate) note: Note,
+    pub(crate) after: Standing,
+    pub(crate) process: ProcessCommand,
+    pub(crate) timers: [Timer; TimerSlot::ALL.len()],
+    pub(crate) emit: Option<Lifecycle>,
+    pub(crate) relations: Relations,
+}
+
+/// A set of relations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Relations(pub(crate) u16);
 
 impl Relations {
-    /// The event is about another run than the one before.
-    const FOREIGN: Self = Self(1);
-    /// The state has changed.
-    const CHANGED: Self = Self(1 << 1);
-    /// Anything is asked for.
-    const ACTS: Self = Self(1 << 2);
-    /// The state is to be saved.
-    const SAVED: Self = Self(1 << 3);
-    /// The run after the step is another one.
-    const NEW_RUN: Self = Self(1 << 4);
-    /// Waits after a start that failed, and nothing was restarted before.
-    const FIRST: Self = Self(1 << 5);
-    const STRIKES_FELL: Self = Self(1 << 6);
-    const LEVEL_FELL: Self = Self(1 << 7);
-    /// The run is healthy, and its level is not zero.
-    const UNFORGIVEN: Self = Self(1 << 8);
-    /// A run begins that the start limit has not counted, or that is beyond it.
-    const UNCOUNTED: Self = Self(1 << 9);
-    /// A delay is not what the curve says.
-    const OFF_THE_CURVE: Self = Self(1 << 10);
+    const NONE: Self = Self(0);
 
-    const fn when(self, holds: bool) -> Self {
-        Self(self.0 * holds as u16)
-    }
-
-    const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    const fn has(self, one: Self) -> bool {
-        self.0 & one.0 != 0
+    #[inline(always)]
+    fn with(self, relation: Relation, facts: &impl Facts) -> Self {
+        Self(self.0 | u16::from(facts.has(relation)) << relation as u16)
     }
 }
 
@@ -184,57 +260,225 @@ impl Sight {
         step: &Step,
         changed: bool,
     ) -> Self {
-        let state = step.state;
-        let actions = &step.actions;
-        let phase = state.phase();
-        let foreign = event.run().is_some_and(|run| run != before.run());
-        let mut relations = Relations::FOREIGN
-            .when(foreign)
-            .and(Relations::CHANGED.when(changed))
-            .and(Relations::SAVED.when(actions.persist))
-            .and(Relations::ACTS.when(*actions != Actions::NONE));
+        let look = Look { policy, before: &before, event: &event, step, changed };
+        let mut relations = Relations::NONE
+            .with(Relation::Foreign, &look)
+            .with(Relation::Acts, &look)
+            .with(Relation::Saved, &look)
+            .with(Relation::First, &look)
+            .with(Relation::Unforgiven, &look)
+            .with(Relation::Uncounted, &look)
+            .with(Relation::OffTheCurve, &look);
         if changed {
             relations = relations
-                .and(Relations::NEW_RUN.when(state.run() != before.run()))
-                .and(Relations::STRIKES_FELL.when(state.strikes() < before.strikes()))
-                .and(Relations::LEVEL_FELL.when(state.level() < before.level()));
-        }
-        if phase == Phase::BackingOff {
-            relations = relations
-                .and(Relations::FIRST.when(before.restarts() == 0))
-                .and(Relations::OFF_THE_CURVE.when(is_off_the_curve(policy, state, actions.timer)));
-        }
-        if actions.process == ProcessCommand::Spawn {
-            let uncounted = is_uncounted(policy, before, event, state);
-            relations = relations.and(Relations::UNCOUNTED.when(uncounted));
-        }
-        if actions.emit == Some(Lifecycle::Healthy) {
-            relations = relations.and(Relations::UNFORGIVEN.when(state.level() > 0));
+                .with(Relation::Changed, &look)
+                .with(Relation::NewRun, &look)
+                .with(Relation::StrikesFell, &look)
+                .with(Relation::LevelFell, &look);
         }
         Self {
-            note: step.note,
-            after: Standing::of(state),
-            process: actions.process,
-            timers: [
-                timer(actions.timer, phase.timer()),
-                timer(actions.watchdog, Some(TimerKind::Watchdog)),
-                timer(actions.window, Some(TimerKind::Window)),
-            ],
-            emit: actions.emit,
+            note: look.note(),
+            after: look.after(),
+            process: look.process(),
+            timers: TimerSlot::ALL.map(|slot| look.timer(slot)),
+            emit: look.emit(),
             relations,
         }
     }
+}
 
-    const fn has(&self, relation: Relations) -> bool {
-        self.relations.has(relation)
+impl Facts for Sight {
+    fn note(&self) -> Note {
+        self.note
     }
 
-    const fn is_applied(&self) -> bool {
-        matches!(self.note, Note::Applied)
+    fn after(&self) -> Standing {
+        self.after
     }
 
-    fn spawns(&self) -> bool {
-        self.process == ProcessCommand::Spawn
+    fn process(&self) -> ProcessCommand {
+        self.process
+    }
+
+    fn timer(&self, slot: TimerSlot) -> Timer {
+        self.timers[slot as usize]
+    }
+
+    fn emit(&self) -> Option<Lifecycle> {
+        self.emit
+    }
+
+    fn has(&self, relation: Relation) -> bool {
+        self.relations.0 >> relation as u16 & 1 == 1
+    }
+}
+
+/// What a judge asks of a step.
+pub(crate) trait Seen {
+    fn heard(&self) -> Heard;
+    fn note(&self) -> Note;
+    /// The phase after the step.
+    fn phase(&self) -> Phase;
+    /// The exit that the state after the step remembers.
+    fn exit(&self) -> Option<Exit>;
+    /// Whether the state after the step says that the start limit has refused a run.
+    fn refused(&self) -> bool;
+    fn process(&self) -> Process;
+    /// What is done to the timer of a slot.
+    fn timer(&self, slot: TimerSlot) -> Timer;
+    fn emit(&self) -> Option<Lifecycle>;
+    /// Whether the step does something although the event does not count.
+    fn is_loud(&self) -> bool;
+    /// Whether the step changes the state and does not save it, or the other way round.
+    fn is_unsaved(&self) -> bool;
+    /// Whether a delay is not what the curve says.
+    fn is_off_the_curve(&self) -> bool;
+    /// Whether a process that never was is said to have left something.
+    fn is_false_leak(&self) -> bool;
+    /// What else is wrong with the state after the step.
+    fn state_breaks(&self) -> Option<Property>;
+    /// Which of the other rules is broken.
+    fn breaks(&self) -> Option<Property>;
+}
+
+/// What the oracles look at in the step whose facts these are, answered when it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a, F> {
+    policy: &'a Policy,
+    before: &'a State,
+    event: &'a Event,
+    facts: F,
+    /// Whether the event counts.
+    applied: bool,
+    /// Whether it is about another run than the one before.
+    foreign: bool,
+    changed: bool,
+}
+
+impl<'a, F: Facts> View<'a, F> {
+    #[inline(always)]
+    fn new(policy: &'a Policy, before: &'a State, event: &'a Event, facts: F) -> Self {
+        let applied = matches!(facts.note(), Note::Applied);
+        let foreign = facts.has(Relation::Foreign);
+        let changed = facts.has(Relation::Changed);
+        Self { policy, before, event, facts, applied, foreign, changed }
+    }
+
+    /// Whether nothing is said and nothing done, so that there is nothing to judge.
+    #[inline(always)]
+    pub(crate) fn is_nothing(&self) -> bool {
+        !self.applied && matches!(self.heard(), Heard::Nothing) && !self.is_loud()
+    }
+}
+
+impl<'a> View<'a, Look<'a>> {
+    #[inline(always)]
+    pub(crate) fn of(
+        policy: &'a Policy,
+        before: &'a State,
+        event: &'a Event,
+        step: &'a Step,
+    ) -> Self {
+        let changed = step.state != *before;
+        Self::new(policy, before, event, Look { policy, before, event, step, changed })
+    }
+}
+
+impl<F: Facts> Seen for View<'_, F> {
+    #[inline(always)]
+    fn heard(&self) -> Heard {
+        // An acknowledgement that does not count says nothing either.
+        let ignored = matches!(self.event, Event::Started { .. }) && !self.applied;
+        if self.foreign || ignored {
+            return Heard::Nothing;
+        }
+        Heard::of(self.policy, Standing::of(*self.before), *self.event)
+    }
+
+    #[inline(always)]
+    fn note(&self) -> Note {
+        self.facts.note()
+    }
+
+    #[inline(always)]
+    fn phase(&self) -> Phase {
+        self.facts.after().phase
+    }
+
+    #[inline(always)]
+    fn exit(&self) -> Option<Exit> {
+        self.facts.after().exit()
+    }
+
+    #[inline(always)]
+    fn refused(&self) -> bool {
+        let after = self.facts.after();
+        after.phase == Phase::Stopped && after.reason == Reason::StartLimit
+    }
+
+    #[inline(always)]
+    fn process(&self) -> Process {
+        if !self.applied {
+            return Process::Leave;
+        }
+        Process::of(self.policy, Standing::of(*self.before), *self.event, self.facts.process())
+    }
+
+    #[inline(always)]
+    fn timer(&self, slot: TimerSlot) -> Timer {
+        if self.applied { self.facts.timer(slot) } else { Timer::Keep }
+    }
+
+    #[inline(always)]
+    fn emit(&self) -> Option<Lifecycle> {
+        self.facts.emit().filter(|_| self.applied)
+    }
+
+    #[inline(always)]
+    fn is_loud(&self) -> bool {
+        let does = || self.changed || self.facts.has(Relation::Acts);
+        !self.applied && does() || self.foreign && self.facts.note() != Note::Stale
+    }
+
+    #[inline(always)]
+    fn is_unsaved(&self) -> bool {
+        self.facts.has(Relation::Saved) != self.changed
+    }
+
+    #[inline(always)]
+    fn is_off_the_curve(&self) -> bool {
+        self.applied && self.facts.has(Relation::OffTheCurve)
+    }
+
+    #[inline(always)]
+    fn is_false_leak(&self) -> bool {
+        matches!(
+            self.emit(),
+            Some(
+                Lifecycle::Stopped { remains: Remains::Leaked }
+                    | Lifecycle::GaveUp { remains: Remains::Leaked }
+            )
+        ) && self.facts.after().outcome == Outcome::None
+    }
+
+    #[inline(always)]
+    fn state_breaks(&self) -> Option<Property> {
+        let facts = &self.facts;
+        if matches!(self.event, Event::SignalRequested { .. }) && self.changed {
+            return Some(Property::SignalIsNoStop);
+        }
+        if !matches!(self.event, Event::PolicyChanged) {
+            return None;
+        }
+        let forgot = facts.has(Relation::StrikesFell) || facts.has(Relation::LevelFell);
+        let watchdog = facts.timer(TimerSlot::Watchdog);
+        let waits = !matches!(watchdog, Timer::Keep | Timer::Disarm);
+        (forgot || waits).then_some(Property::PolicyStartsNothing)
+    }
+
+    #[inline(always)]
+    fn breaks(&self) -> Option<Property> {
+        rule_broken(self)
     }
 }
 
@@ -243,49 +487,91 @@ impl Observation {
     /// done, of which there is nothing to judge.
     #[must_use]
     pub fn of(policy: &Policy, before: State, event: Event, step: Step) -> Option<Self> {
-        let sight = &Sight::of(policy, before, event, &step, step.state != before);
-        let before = Standing::of(before);
-        let after = sight.after;
-        let applied = sight.is_applied();
-        let changed = sight.has(Relations::CHANGED);
-        let foreign = sight.has(Relations::FOREIGN);
-        let silent = !sight.has(Relations::ACTS) && !changed;
-        // An acknowledgement that does not count says nothing either.
-        let ignored = matches!(event, Event::Started { .. }) && !applied;
-        let heard =
-            if foreign || ignored { Heard::Nothing } else { Heard::of(policy, before, event) };
-        let is_loud = !(applied || silent) || foreign && sight.note != Note::Stale;
-        if matches!(heard, Heard::Nothing) && !applied && !is_loud {
-            return None;
+        let facts = Sight::of(policy, before, event, &step, step.state != before);
+        let view = View::new(policy, &before, &event, facts);
+        (!view.is_nothing()).then(|| Self::kept(&view))
+    }
+
+    pub(crate) fn kept(seen: &impl Seen) -> Self {
+        Self {
+            heard: seen.heard(),
+            note: seen.note(),
+            phase: seen.phase(),
+            exit: seen.exit(),
+            refused: seen.refused(),
+            process: seen.process(),
+            timers: TimerSlot::ALL.map(|slot| seen.timer(slot)),
+            emit: seen.emit(),
+            is_loud: seen.is_loud(),
+            is_unsaved: seen.is_unsaved(),
+            is_off_the_curve: seen.is_off_the_curve(),
+            is_false_leak: seen.is_false_leak(),
+            state_breaks: seen.state_breaks(),
+            breaks: seen.breaks(),
         }
-        let (process, timers, emit) = if applied {
-            (sight.process, sight.timers, sight.emit)
-        } else {
-            (ProcessCommand::Leave, [Timer::Keep; TimerSlot::ALL.len()], None)
-        };
-        let down = matches!(emit, Some(Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }));
-        Some(Self {
-            heard,
-            note: sight.note,
-            phase: after.phase,
-            exit: after.exit(),
-            refused: after.phase == Phase::Stopped && after.reason == Reason::StartLimit,
-            process: Process::of(policy, before, event, process),
-            timers,
-            emit,
-            is_loud,
-            is_unsaved: sight.has(Relations::SAVED) != changed,
-            is_off_the_curve: applied && sight.has(Relations::OFF_THE_CURVE),
-            is_false_leak: down
-                && after.outcome == Outcome::None
-                && emit.is_some_and(|emit| emit.remains() != Remains::Nothing),
-            state_breaks: state_breaks(event, sight),
-            breaks: rule_broken(policy, before, event, sight),
-        })
+    }
+}
+
+impl Seen for Observation {
+    fn heard(&self) -> Heard {
+        self.heard
+    }
+
+    fn note(&self) -> Note {
+        self.note
+    }
+
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        self.exit
+    }
+
+    fn refused(&self) -> bool {
+        self.refused
+    }
+
+    fn process(&self) -> Process {
+        self.process
+    }
+
+    fn timer(&self, slot: TimerSlot) -> Timer {
+        self.timers[slot as usize]
+    }
+
+    fn emit(&self) -> Option<Lifecycle> {
+        self.emit
+    }
+
+    fn is_loud(&self) -> bool {
+        self.is_loud
+    }
+
+    fn is_unsaved(&self) -> bool {
+        self.is_unsaved
+    }
+
+    fn is_off_the_curve(&self) -> bool {
+        self.is_off_the_curve
+    }
+
+    fn is_false_leak(&self) -> bool {
+        self.is_false_leak
+    }
+
+    fn state_breaks(&self) -> Option<Property> {
+        self.state_breaks
+    }
+
+    fn breaks(&self) -> Option<Property> {
+        self.breaks
     }
 }
 
 impl Heard {
+    #[inline]
     fn of(policy: &Policy, before: Standing, event: Event) -> Self {
         let phase = before.phase;
         let up = |restart| {
@@ -331,6 +617,7 @@ impl Heard {
 }
 
 impl Process {
+    #[inline]
     fn of(policy: &Policy, before: Standing, event: Event, command: ProcessCommand) -> Self {
         let recovery = matches!(event, Event::Recovered { .. });
         match command {
@@ -397,29 +684,27 @@ fn is_uncounted(policy: &Policy, before: State, event: Event, after: State) -> b
     after.starts() != next || next > limit.burst
 }
 
-fn state_breaks(event: Event, sight: &Sight) -> Option<Property> {
-    if matches!(event, Event::SignalRequested { .. }) && sight.has(Relations::CHANGED) {
-        return Some(Property::SignalIsNoStop);
-    }
-    let forgot = sight.has(Relations::STRIKES_FELL) || sight.has(Relations::LEVEL_FELL);
-    let waits = !matches!(sight.timers[TimerSlot::Watchdog as usize], Timer::Keep | Timer::Disarm);
-    (matches!(event, Event::PolicyChanged) && (forgot || waits))
-        .then_some(Property::PolicyStartsNothing)
-}
-
 /// The rules that a step and its policy are enough for.
-fn rule_broken(policy: &Policy, before: Standing, event: Event, sight: &Sight) -> Option<Property> {
-    let after = sight.after;
-    let timer = matches!(event, Event::TimerFired { .. });
-    let healthy = sight.emit == Some(Lifecycle::Healthy);
-    let asked = before.reason == Reason::RestartRequested
-        || matches!(event, Event::StartRequested | Event::RestartRequested { .. });
-    let forgiven = healthy || matches!(event, Event::ResetRequested) || (sight.spawns() && asked);
-    if sight.has(Relations::LEVEL_FELL) && !forgiven || sight.has(Relations::UNFORGIVEN) {
+#[inline(always)]
+fn rule_broken<F: Facts>(view: &View<'_, F>) -> Option<Property> {
+    let View { policy, event, ref facts, .. } = *view;
+    let before = Standing::of(*view.before);
+    let after = facts.after();
+    let spawns = facts.process() == ProcessCommand::Spawn;
+    let asked = || {
+        before.reason == Reason::RestartRequested
+            || matches!(event, Event::StartRequested | Event::RestartRequested { .. })
+    };
+    let forgiven = || {
+        facts.emit() == Some(Lifecycle::Healthy)
+            || matches!(event, Event::ResetRequested)
+            || (spawns && asked())
+    };
+    if facts.has(Relation::LevelFell) && !forgiven() || facts.has(Relation::Unforgiven) {
         return Some(Property::ResetRule);
     }
-    if let Event::StartFailed { failure, .. } = event
-        && sight.is_applied()
+    if let Event::StartFailed { failure, .. } = *event
+        && view.applied
         && matches!(before.phase, Phase::Starting | Phase::Cancelling | Phase::Aborting)
         && after.outcome != Outcome::StartFailed(failure)
     {
@@ -429,7 +714,7 @@ fn rule_broken(policy: &Policy, before: Standing, event: Event, sight: &Sight) -
         && before.phase != Phase::BackingOff
     {
         let start = policy.rules().start;
-        let first = sight.has(Relations::FIRST);
+        let first = facts.has(Relation::First);
         let retried = match if first { start.first } else { start.later } {
             StartRetry::Never => false,
             StartRetry::Transient => failure == StartFailure::Transient,
@@ -439,15 +724,16 @@ fn rule_broken(policy: &Policy, before: Standing, event: Event, sight: &Sight) -
             return Some(Property::StartFailures);
         }
     }
-    if !sight.spawns() {
+    if !spawns {
         return None;
     }
     let fresh = after.reason == Reason::Wanted
         && after.outcome == Outcome::None
-        && sight.has(Relations::NEW_RUN);
+        && facts.has(Relation::NewRun);
     if !fresh {
         return Some(Property::FreshRun);
     }
-    let counts = timer && !asked && sight.has(Relations::UNCOUNTED);
+    let timer = matches!(event, Event::TimerFired { .. });
+    let counts = timer && !asked() && facts.has(Relation::Uncounted);
     counts.then_some(Property::StartLimitCounts)
 }

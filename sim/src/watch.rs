@@ -10,7 +10,7 @@ use monitor_core::{
     TimerKind, TimerSlot,
 };
 
-use crate::observation::{Heard, Observation, Process, Timer};
+use crate::observation::{Heard, Observation, Process, Seen, Timer, View};
 
 /// Something that must hold, with its sentence and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -406,6 +406,7 @@ impl Watch {
     ///
     /// # Errors
     /// The first property that the step breaks. The watch is of no use after that.
+    #[inline]
     pub fn observe(
         &mut self,
         policy: &Policy,
@@ -413,7 +414,19 @@ impl Watch {
         event: Event,
         step: Step,
     ) -> Result<(), Property> {
-        Observation::of(policy, before, event, step).map_or(Ok(()), |seen| self.judge(&seen))
+        self.observe_step(policy, &before, &event, &step)
+    }
+
+    /// The same without a copy.
+    pub(crate) fn observe_step(
+        &mut self,
+        policy: &Policy,
+        before: &State,
+        event: &Event,
+        step: &Step,
+    ) -> Result<(), Property> {
+        let view = View::of(policy, before, event, step);
+        if view.is_nothing() { Ok(()) } else { self.judge_seen(&view) }
     }
 
     /// The same for a step that was already looked at.
@@ -421,19 +434,25 @@ impl Watch {
     /// # Errors
     /// The first property that the step breaks. The watch is of no use after that.
     pub fn judge(&mut self, seen: &Observation) -> Result<(), Property> {
-        let unarmed = matches!(seen.heard, Heard::Fired(kind) if !self.is_armed(kind));
-        require(!seen.is_loud, Property::StaleIsSilent)?;
-        require(!unarmed || seen.note == Note::Stale, Property::StaleIsSilent)?;
-        require(!seen.is_unsaved, Property::SavedWhenChanged)?;
+        self.judge_seen(seen)
+    }
+
+    #[inline]
+    fn judge_seen(&mut self, seen: &impl Seen) -> Result<(), Property> {
+        let heard = seen.heard();
+        let unarmed = matches!(heard, Heard::Fired(kind) if !self.is_armed(kind));
+        require(!seen.is_loud(), Property::StaleIsSilent)?;
+        require(!unarmed || seen.note() == Note::Stale, Property::StaleIsSilent)?;
+        require(!seen.is_unsaved(), Property::SavedWhenChanged)?;
         let had_release = self.has_release();
-        self.hear(seen.heard);
+        self.hear(heard);
         self.judge_process(seen, had_release)?;
-        self.judge_timers(seen)?;
-        if let Some(lifecycle) = seen.emit {
-            self.tell(lifecycle, seen.is_false_leak)?;
+        self.judge_timers(seen, heard)?;
+        if let Some(lifecycle) = seen.emit() {
+            self.tell(lifecycle, seen.is_false_leak())?;
         }
-        self.judge_state(seen)?;
-        seen.breaks.map_or(Ok(()), Err)
+        self.judge_state(seen, heard)?;
+        seen.breaks().map_or(Ok(()), Err)
     }
 
     /// Takes note of what the event says, whatever the machine makes of it.
@@ -515,8 +534,9 @@ impl Watch {
         }
     }
 
-    fn judge_process(&mut self, seen: &Observation, had_release: bool) -> Result<(), Property> {
-        match seen.process {
+    #[inline]
+    fn judge_process(&mut self, seen: &impl Seen, had_release: bool) -> Result<(), Property> {
+        match seen.process() {
             Process::Leave => Ok(()),
             Process::Spawn { wished, budget, breaks } => {
                 require(self.run == Run::None, Property::OneIncarnation)?;
@@ -555,10 +575,12 @@ impl Watch {
         }
     }
 
-    fn judge_timers(&mut self, seen: &Observation) -> Result<(), Property> {
-        require(!seen.is_off_the_curve, Property::DelayLaw)?;
-        for (armed, timer) in self.armed.iter_mut().zip(seen.timers) {
-            match timer {
+    #[inline]
+    fn judge_timers(&mut self, seen: &impl Seen, heard: Heard) -> Result<(), Property> {
+        require(!seen.is_off_the_curve(), Property::DelayLaw)?;
+        for slot in TimerSlot::ALL {
+            let armed = &mut self.armed[slot as usize];
+            match seen.timer(slot) {
                 Timer::Keep => {}
                 Timer::Disarm => *armed = None,
                 Timer::Shorten(kind) => *armed = Some(kind),
@@ -567,7 +589,7 @@ impl Watch {
                     require(kind == TimerKind::StartTimeout, Property::StopsCompose)?;
                 }
                 Timer::Arm(kind) => {
-                    let again = matches!(seen.heard, Heard::Down { .. })
+                    let again = matches!(heard, Heard::Down { .. })
                         && kind == TimerKind::StopGrace
                         && *armed == Some(TimerKind::StopGrace);
                     require(!again, Property::StopsCompose)?;
@@ -624,12 +646,13 @@ impl Watch {
         Ok(())
     }
 
-    fn judge_state(&mut self, seen: &Observation) -> Result<(), Property> {
-        let phase = seen.phase;
+    #[inline]
+    fn judge_state(&mut self, seen: &impl Seen, heard: Heard) -> Result<(), Property> {
+        let phase = seen.phase();
         if let Some(status) = self.status {
-            require(seen.exit == Some(status), Property::FirstStatusStands)?;
+            require(seen.exit() == Some(status), Property::FirstStatusStands)?;
         }
-        seen.state_breaks.map_or(Ok(()), Err)?;
+        seen.state_breaks().map_or(Ok(()), Err)?;
         let waiting_slot = self.armed[TimerSlot::Phase as usize];
         require(
             waiting_slot.is_none() || waiting_slot == phase.timer(),
@@ -645,7 +668,7 @@ impl Watch {
             || (phase == Phase::Throttled && window);
         require(phase.is_down() || pending, Property::NoLimbo)?;
         require(!phase.is_down() || self.run == Run::None, Property::StoppedMeansGone)?;
-        let acknowledged = seen.heard == Heard::Started && seen.note == Note::Applied;
+        let acknowledged = heard == Heard::Started && seen.note() == Note::Applied;
         if self.is_stopping() {
             require(!acknowledged || self.asked_to_stop, Property::StopWhileStartingWins)?;
             let served = matches!(
@@ -659,12 +682,12 @@ impl Watch {
             require(!served, Property::StopSticks)?;
         }
         // A start limit may hold up what a user asked for, but not forget it.
-        if matches!(seen.heard, Heard::Up { restart: false, .. }) && phase == Phase::Throttled {
+        if matches!(heard, Heard::Up { restart: false, .. }) && phase == Phase::Throttled {
             self.intent = Intent::Restart;
         }
         // Or refuse it, but openly.
         if self.is_restarting() && phase == Phase::Stopped {
-            require(seen.refused, Property::RestartIsOneIntent)?;
+            require(seen.refused(), Property::RestartIsOneIntent)?;
             self.intent = Intent::None;
         }
         Ok(())

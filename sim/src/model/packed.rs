@@ -207,7 +207,7 @@ mod tests {
     use super::super::{Model, explore};
     use super::{Packed, observation, sight, state};
     use crate::family::family;
-    use crate::observation::{Observation, Sight};
+    use crate::observation::{Observation, Sight, View};
 
     /// Goal: no two values share a number. Method: all that the family's members meet, under each of their own
     /// policies.
@@ -228,6 +228,8 @@ mod tests {
                     let found = Sight::of(rules, before, event, &step, step.state != before);
                     assert_eq!(*sights.entry(sight(&found)).or_insert(found), found);
                     if let Some(found) = Observation::of(rules, before, event, step) {
+                        let asked = View::of(rules, &before, &event, &step);
+                        assert_eq!(Observation::kept(&asked), found, "asked and kept");
                         assert_eq!(*seen.entry(observation(&found)).or_insert(found), found);
                     }
                 });
