@@ -323,10 +323,9 @@ impl Case {
 
     /// The script of the `nth` run of a unit, from 0.
     #[must_use]
-    pub fn script(&self, unit: usize, nth: usize) -> Script {
+    pub fn script(&self, unit: usize, nth: usize) -> &Script {
         let (_, scripts) = self.unit(unit);
-        let last = scripts.len().saturating_sub(1);
-        scripts.get(nth.min(last)).copied().unwrap_or(Script::OBEDIENT)
+        scripts.get(nth).or_else(|| scripts.last()).unwrap_or(&Script::OBEDIENT)
     }
 
     /// Whether something goes wrong that healing ends.

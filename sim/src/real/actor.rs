@@ -128,7 +128,7 @@ fn act(words: &[PathBuf]) -> io::Result<i32> {
     let case: Case = text.parse().map_err(|_| invalid())?;
     let mut held = OpenOptions::new().read(true).write(true).open(runs)?;
     let nth = take_turn(&mut held)?;
-    let script = case.script(unit, nth);
+    let script = *case.script(unit, nth);
     play(&script, runs)
 }
 

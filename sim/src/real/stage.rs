@@ -308,11 +308,11 @@ impl Player {
 
     fn note(&mut self, number: usize, notice: &Notice) {
         let run = notice.step.state.run().as_u32();
-        let script = self.case.script(number, (run as usize).saturating_sub(1));
+        let script = *self.case.script(number, (run as usize).saturating_sub(1));
         // A run that was killed before its actor played is not counted by the actors, so that a later one may play
         // its part.
         let scripts: Vec<Script> =
-            (0..run as usize).map(|nth| self.case.script(number, nth)).collect();
+            (0..run as usize).map(|nth| *self.case.script(number, nth)).collect();
         self.parts[number].note(notice, &scripts);
         if notice.lifecycle() == Some(Lifecycle::Started) {
             let mut plan = |after: Option<Millis>, deed| {
@@ -355,7 +355,7 @@ impl Player {
         if state.run().as_u32() != run || !state.phase().is_live() {
             return;
         }
-        let script = self.case.script(number, (run as usize).saturating_sub(1));
+        let script = *self.case.script(number, (run as usize).saturating_sub(1));
         match deed {
             Deed::Ready => unit.ready(),
             Deed::Unhealthy => unit.unhealthy(),

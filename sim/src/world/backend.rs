@@ -86,7 +86,7 @@ impl World<'_> {
     }
 
     /// How a process has ended, as the backend sees it.
-    fn end_seen(&self, process: &Process, entry: &Entry) -> Option<Exit> {
+    fn end_seen(&self, process: &Process<'_>, entry: &Entry) -> Option<Exit> {
         if self.has(Flaw::EndIsEndOfOutput) && process.output || process.failed {
             return None;
         }
@@ -113,7 +113,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn fail_start(&mut self, process: &Process) -> Option<Event> {
+    pub(super) fn fail_start(&mut self, process: &Process<'_>) -> Option<Event> {
         let Start::Fails(_, failure) = process.script.start else { return None };
         self.saw(Sight::FailedChild);
         let run = process.run;
@@ -198,15 +198,15 @@ impl World<'_> {
 
     // Saving and recovering.
 
+    /// Whether a save takes place at once, whole: nothing can come between its operations.
+    const fn saves_plainly(&self) -> bool {
+        self.flaw.is_none() && matches!(self.dying, Dying::No) && self.case.disk.is_none()
+    }
+
     /// Writes a state by a temporary file, synced before it is renamed, and renamed for good.
     fn write(&mut self, unit: usize, state: State) {
         let state =
             if self.has(Flaw::SavesWithoutOutcome) { without_outcome(state) } else { state };
-        let plain = self.dying == Dying::No && self.case.disk.is_none();
-        if plain && self.flaw.is_none() {
-            self.units[unit].disk.settle(state);
-            return;
-        }
         let in_place = self.has(Flaw::SavesInPlace);
         let file = if in_place { File::Main } else { File::Temporary };
         for step in 0..5 {
@@ -330,6 +330,14 @@ fn without_outcome(state: State) -> State {
     let mut bytes = state.to_bytes();
     (bytes[5], bytes[6]) = (bytes[5].min(1), 0);
     State::from_bytes(&bytes).unwrap_or(State::INITIAL)
+}
+
+/// The earlier of two moments, as far as there are any.
+fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 impl Kernel for World<'_> {
@@ -548,6 +556,10 @@ impl Kernel for World<'_> {
             self.units[unit].unsaved = true;
             return Err(SaveFailed);
         }
+        if self.saves_plainly() {
+            self.units[unit].settle(state);
+            return Ok(());
+        }
         self.units[unit].saving = Some(state);
         if !self.has(Flaw::SavesLate) {
             self.write(unit, state);
@@ -581,25 +593,23 @@ impl Kernel for World<'_> {
         if self.violated.is_some() {
             return;
         }
-        if self.dying == Dying::Rising {
-            return;
-        }
-        if let Dying::Dead(accident, fresh) = self.dying {
-            if !fresh {
-                return;
+        match self.dying {
+            Dying::No | Dying::After(..) => {}
+            Dying::Rising | Dying::Dead(_, false) => return,
+            Dying::Dead(accident, true) => {
+                self.dying = Dying::Dead(accident, false);
+                self.lose_power(accident);
+                // A step has taken place as soon as it is saved.
+                let known = &self.units[unit];
+                let read = known.disk.read();
+                let kept = read == Content::Whole(report.step.state)
+                    || read == Content::Missing && report.step.state == State::INITIAL;
+                if !kept || known.state != report.before {
+                    return;
+                }
+                self.units[unit].saved = report.step.state;
+                self.saw(Sight::DeathInAStep);
             }
-            self.dying = Dying::Dead(accident, false);
-            self.lose_power(accident);
-            // A step has taken place as soon as it is saved.
-            let known = &self.units[unit];
-            let read = known.disk.read();
-            let kept = read == Content::Whole(report.step.state)
-                || read == Content::Missing && report.step.state == State::INITIAL;
-            if !kept || known.state != report.before {
-                return;
-            }
-            self.units[unit].saved = report.step.state;
-            self.saw(Sight::DeathInAStep);
         }
         self.observe(report);
         if self.has(Flaw::SavesLate)
@@ -641,8 +651,7 @@ impl Kernel for World<'_> {
             let turn = self.agenda.next();
             let input = self.case.inputs.get(self.next_input);
             let asked = input.map(|input| Moment::ORIGIN.after(input.at).max(self.now));
-            let next = [due, turn, asked, self.heals].into_iter().flatten().min();
-            let Some(next) = next else {
+            let Some(next) = earlier(earlier(due, turn), earlier(asked, self.heals)) else {
                 return self.occur(self.now, Happening::Quit);
             };
             if due == Some(next) {

@@ -7,6 +7,7 @@ use monitor_core::{Event, Phase, RunId, State};
 use monitor_os::{Report, UnitId};
 
 use super::flaw::Flaw;
+use super::is_wish;
 use crate::watch::Property;
 
 #[derive(Debug)]
@@ -70,6 +71,11 @@ impl Desk {
 
     pub(super) const fn has_heard_everybody(&self) -> bool {
         self.heard >= self.asked
+    }
+
+    /// Whether anybody waits, or the step is about a wish.
+    pub(super) const fn concerns(&self, report: &Report<'_>) -> bool {
+        !self.tickets.is_empty() || is_wish(report.event)
     }
 
     /// Serves the callers after a step; returns what is wrong with that.

@@ -139,6 +139,9 @@ const HORIZON: Moment = Moment::from_millis(100 * 24 * 3_600_000);
 /// How long after the last input the world heals by itself.
 const HEALS_AFTER: Millis = Millis::from_mins(1);
 
+/// More steps than most cases have.
+const TRACE_USUAL: usize = 128;
+
 /// How many steps of a unit at one moment are a loop without time.
 const STEPS_AT_ONCE_MAX: u32 = 100;
 
@@ -154,7 +157,7 @@ struct World<'a> {
     /// When the world heals by itself, if there is something to heal and it has not.
     heals: Option<Moment>,
     healed: bool,
-    os: Os,
+    os: Os<'a>,
     units: Vec<Unit<'a>>,
     /// What the backend knows and has not told the driver yet.
     news: VecDeque<Happening>,
@@ -247,7 +250,7 @@ impl<'a> World<'a> {
             dying: Dying::No,
             desk: Desk::new(flaw),
             rng: Pcg64Mcg::seed_from_u64(case.seed),
-            trace: Vec::with_capacity(steps_max.min(64)),
+            trace: Vec::with_capacity(steps_max.min(TRACE_USUAL)),
             sights: Sights::default(),
             violated: None,
             gave_up: false,
@@ -711,23 +714,25 @@ impl<'a> World<'a> {
     /// Takes note of a step and judges it.
     fn observe(&mut self, report: &Report<'_>) {
         let number = number(report.unit);
-        let Report { at, event, before, step, .. } = *report;
-        self.trace.push(TraceLine { at, unit: report.unit, event, before, step });
+        let Report { at, unit, policy, ref before, ref event, ref step, .. } = *report;
+        self.trace.push(TraceLine { at, unit, event: *event, before: *before, step: *step });
         let unit = &mut self.units[number];
-        unit.state = step.state;
-        if event == Event::PolicyChanged {
+        if matches!(event, Event::PolicyChanged) {
             unit.policy = unit.amended.take().unwrap_or(unit.policy);
         }
-        if let Err(property) = unit.watch.observe(report.policy, before, event, step) {
+        if let Err(property) = unit.watch.observe_step(policy, before, event, step) {
             self.violate(property);
             return;
         }
+        unit.state = step.state;
         let count = if unit.at_once.0 == at { unit.at_once.1 + 1 } else { 0 };
         unit.at_once = (at, count);
         self.require(count < STEPS_AT_ONCE_MAX, Property::NoHotLoop);
         self.judge_truth(number, report);
         self.judge_deadline(number, report);
-        if let Some(property) = self.desk.serve(report) {
+        if self.desk.concerns(report)
+            && let Some(property) = self.desk.serve(report)
+        {
             self.violate(property);
         }
     }
@@ -739,13 +744,11 @@ impl<'a> World<'a> {
             && let Some(process) = self.os.latest(unit)
             && process.run == state.run()
         {
-            let honest = process.ended().is_none_or(|truth| truth == told);
-            let ended = process.life != Life::Alive;
-            self.require(honest && ended, Property::TrueStatus);
+            self.require(process.ended() == Some(told), Property::TrueStatus);
         }
-        let current = report.event.run() == Some(report.before.run());
+        let current = |run| run == report.before.run();
         if let Event::Started { run } = report.event
-            && current
+            && current(run)
         {
             let failed = self.os.find(unit, run).is_some_and(|process| process.failed);
             self.require(!failed, Property::StartFailures);
@@ -759,7 +762,7 @@ impl<'a> World<'a> {
         }
         // Which of the two comes first makes no difference to where a run ends.
         if let Event::Exited { run, .. } = report.event
-            && current
+            && current(run)
             && report.before.phase() == Phase::Starting
         {
             let step = |state, event| self.machine.step(report.policy, state, event).state;
@@ -888,6 +891,16 @@ impl<'a> Unit<'a> {
             over_by: None,
             at_once: (Moment::ORIGIN, 0),
         }
+    }
+}
+
+impl Unit<'_> {
+    /// A state was saved, and has survived.
+    const fn settle(&mut self, state: State) {
+        self.disk.settle(state);
+        self.saving = Some(state);
+        self.saved = state;
+        self.unsaved = false;
     }
 }
 

@@ -7,9 +7,9 @@ use crate::case::Script;
 
 /// The processes that are there, and the numbers that they hold.
 #[derive(Clone, Debug)]
-pub(super) struct Os {
+pub(super) struct Os<'a> {
     /// In the order of their making.
-    processes: Vec<Process>,
+    processes: Vec<Process<'a>>,
     /// How many numbers there are. What no process of ours holds is then held by strangers.
     table: Option<u8>,
     last: u32,
@@ -17,12 +17,12 @@ pub(super) struct Os {
 
 /// One process with the group that it leads.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Process {
+pub(super) struct Process<'a> {
     pub(super) unit: usize,
     pub(super) run: RunId,
     /// The number of the process and of its group.
     pub(super) pid: u32,
-    pub(super) script: Script,
+    pub(super) script: &'a Script,
     pub(super) life: Life,
     /// Whether others of its group are there.
     pub(super) members: bool,
@@ -43,7 +43,7 @@ pub(super) enum Life {
     Reaped(Exit),
 }
 
-impl Process {
+impl Process<'_> {
     /// How it ended, if it did.
     pub(super) const fn ended(&self) -> Option<Exit> {
         match self.life {
@@ -69,13 +69,13 @@ pub(super) enum Holder {
     Nobody,
 }
 
-impl Os {
+impl<'a> Os<'a> {
     pub(super) const fn new(table: Option<u8>) -> Self {
         Self { processes: Vec::new(), table, last: 0 }
     }
 
     /// Makes a process; `None` if all numbers are taken.
-    pub(super) fn spawn(&mut self, process: Process) -> Option<u32> {
+    pub(super) fn spawn(&mut self, process: Process<'a>) -> Option<u32> {
         self.processes.retain(|old| old.holds_number() || old.unit != process.unit);
         let pid = self.free_number();
         self.last = pid.unwrap_or(self.last);
@@ -98,16 +98,16 @@ impl Os {
             .find(|&pid| !self.processes.iter().any(|old| old.holds_number() && old.pid == pid))
     }
 
-    pub(super) fn find(&self, unit: usize, run: RunId) -> Option<&Process> {
+    pub(super) fn find(&self, unit: usize, run: RunId) -> Option<&Process<'a>> {
         self.processes.iter().rev().find(|process| process.unit == unit && process.run == run)
     }
 
-    pub(super) fn find_mut(&mut self, unit: usize, run: RunId) -> Option<&mut Process> {
+    pub(super) fn find_mut(&mut self, unit: usize, run: RunId) -> Option<&mut Process<'a>> {
         self.processes.iter_mut().rev().find(|process| process.unit == unit && process.run == run)
     }
 
     /// The process that a unit has made last.
-    pub(super) fn latest(&self, unit: usize) -> Option<&Process> {
+    pub(super) fn latest(&self, unit: usize) -> Option<&Process<'a>> {
         self.processes.iter().rev().find(|process| process.unit == unit)
     }
 
@@ -120,11 +120,11 @@ impl Os {
         }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Process> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Process<'a>> {
         self.processes.iter()
     }
 
-    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Process> {
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Process<'a>> {
         self.processes.iter_mut()
     }
 }
