@@ -99,8 +99,10 @@ fn replay_record(record: &Record) -> u8 {
     let replay::Agreement { units, steps, actions, dispute } = &agreement;
     match dispute {
         None => {
+            let units =
+                if *units == 1 { "of one unit".into() } else { format!("of {units} units") };
             println!(
-                "all {actions} actions of {steps} steps agree ({units} units), and no property is violated"
+                "all {actions} actions in {steps} steps {units} agree, and no property is violated"
             );
             0
         }
