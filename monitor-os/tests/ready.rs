@@ -625,3 +625,27 @@ fn adopted_program_is_heard() {
     second.signal("TERM");
     second.finish();
 }
+
+/// Goal: a program that outlives its monitor is held to the watchdog of which it was told. Method: a monitor that says
+/// 100 ms is killed; the next one, which says an hour, hears that it serves, and then nothing.
+#[test]
+fn adopted_program_that_falls_silent_is_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let state = directory.path().join("state");
+    let test = env::current_exe().unwrap();
+    let test = test.to_str().unwrap();
+    let start = |policy| {
+        let options = ["--state", state.to_str().unwrap(), "--cwd", place, "--ready", "notify"];
+        let command = ["--policy", policy, "--", test, "--ignored", "--exact", "speaker"];
+        Running::start(&[&options[..], &command].concat())
+    };
+    let mut first = start("watchdog=100ms");
+    first.wait_for(" started #1");
+    first.kill();
+    let mut second = start("restart=no watchdog=1h");
+    second.wait_for("adopted #1");
+    say(directory.path(), b"READY=1");
+    second.wait_for("sent no ping in time");
+    second.finish();
+}
