@@ -15,6 +15,7 @@ measure() {
         printf "command = ['sleep', 'infinity']\nstdout = 'file:%s'\nstderr = 'stdout'\n" \
             "$base/$1/$unit.log" >"$base/$1/worker-$unit.toml"
     done
+    : >"$base/$1/lines"
     "$monitor" up "$base/$1" --state "$base/$1/state" >"$base/$1/lines" 2>&1 &
     until [ "$(grep -c started "$base/$1/lines")" -ge "$1" ]; do sleep 0.1; done
     sleep 2 # what starts took is freed by then
