@@ -280,7 +280,12 @@ impl Sight {
             note: look.note(),
             after: look.after(),
             process: look.process(),
-            timers: TimerSlot::ALL.map(|slot| look.timer(slot)),
+            // Slot by slot: a closure over an array is called for each.
+            timers: [
+                look.timer(TimerSlot::Phase),
+                look.timer(TimerSlot::Watchdog),
+                look.timer(TimerSlot::Window),
+            ],
             emit: look.emit(),
             relations,
         }
