@@ -607,7 +607,6 @@ mod tests {
         assert_eq!(state.read("web").unwrap(), None);
     }
 
-    /// The same directory, whatever it is on.
     impl StateDir {
         /// Whether anything there outlasts a boot.
         pub(in crate::linux) fn is_on_disk(&self) -> bool {
@@ -615,6 +614,7 @@ mod tests {
         }
     }
 
+    /// The same directory, as if it were on a disk.
     fn on_disk(state: &StateDir) -> StateDir {
         let Held { path, boot, .. } = &*state.held;
         let open = || File::open(path).unwrap();

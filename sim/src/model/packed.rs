@@ -1,7 +1,7 @@
 //! Settings and observations as numbers, so that comparing and hashing them costs a few instructions.
 //!
-//! Two values have the same number only if they are equal. Each function takes its value apart completely,
-//! so that a field that is added later cannot be forgotten.
+//! Two values have the same number only if they are equal. Each function takes its value apart completely, so that
+//! a field that is added later cannot be forgotten; but for a state, whose fields are private: there a test finds it.
 
 use monitor_core::{Exit, Found, Lifecycle, Outcome, ProcessCommand, Remains, Signal, State};
 
