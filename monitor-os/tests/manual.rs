@@ -8,9 +8,9 @@ mod program;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use program::{Running, code, monitor, stderr};
+use program::{Deadline, Running, code, monitor, stderr};
 
 fn printed(args: &[&str]) -> Vec<u8> {
     let output = monitor(args).output().unwrap();
@@ -59,30 +59,81 @@ fn completions_can_be_read_by_their_shells() {
     }
 }
 
-/// What bash offers for the last of these words; `runtime` has the places of the names.
-fn offered(runtime: &Path, line: &[&str]) -> Vec<String> {
-    const ASK: &str = r#"
-        PATH=$1:$PATH; shift
-        source <(monitor completions bash)
-        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
-        _clap_complete_monitor monitor "${COMP_WORDS[COMP_CWORD]}"
-        printf '%s\n' "${COMPREPLY[@]}""#;
+/// A shell: its name, and how it is asked what it offers for the last word of `$LINE`. It prints a word a line, and may
+/// print its description after a tab.
+const SHELLS: [(&str, &[&str]); 3] = [
+    ("bash", &["-c", BASH]),
+    ("zsh", &["-f", "-c", ZSH]),
+    ("fish", &["--no-config", "-c", "monitor completions fish | source; complete -C $LINE"]),
+];
+
+/// The function of the script is called as bash calls it.
+const BASH: &str = r#"
+    source <(monitor completions bash)
+    read -ra COMP_WORDS <<< "$LINE"
+    [[ $LINE == *" " ]] && COMP_WORDS+=("")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_TYPE=9
+    _clap_complete_monitor monitor "${COMP_WORDS[COMP_CWORD]}"
+    printf '%s\n' "${COMPREPLY[@]}""#;
+
+/// Only a shell with a terminal completes, so a second one is given one. Its start-up file is below.
+const ZSH: &str = "
+    zmodload zsh/zpty
+    : > $XDG_RUNTIME_DIR/offered
+    export ZDOTDIR=$XDG_RUNTIME_DIR
+    zpty asked zsh -d -i
+    while zpty -r asked; do :; done > /dev/null
+    cat $XDG_RUNTIME_DIR/offered";
+
+/// Completes the line as soon as there is a prompt. What the completion has found goes through `compadd`: with the options
+/// -O, -A and -D to be sorted out, else to be offered.
+const ZSHRC: &str = "
+    autoload -Uz compinit && compinit -D -u
+    source <(monitor completions zsh)
+    compadd() {
+        local -a found
+        if (( ! ${@[(I)-[OAD]]} )); then
+            builtin compadd -O found \"$@\"
+            print -rl -- $found >> $XDG_RUNTIME_DIR/offered
+        fi
+        builtin compadd \"$@\"
+    }
+    zle -C ask complete-word _main_complete
+    zle-line-init() { LBUFFER=$LINE; zle ask; exit; }
+    zle -N zle-line-init";
+
+/// What a shell offers for the last word of a line; `runtime` has the places of the names. `None` if this machine has no
+/// such shell.
+fn offered((shell, ask): (&str, &[&str]), runtime: &Path, line: &str) -> Option<Vec<String>> {
+    let mut command = Command::new(shell);
     let program = Path::new(env!("CARGO_BIN_EXE_monitor")).parent().unwrap();
-    let mut bash = Command::new("bash");
-    bash.args(["-c", ASK, "bash"]).arg(program).args(line).env("XDG_RUNTIME_DIR", runtime);
-    let output = bash.output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{}:{path}", program.to_str().unwrap(), runtime.to_str().unwrap());
+    command.args(ask).env("PATH", path).env("XDG_RUNTIME_DIR", runtime).env("LINE", line);
+    command.env("TERM", "dumb").stdin(Stdio::null());
+    let output = match command.output() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        output => output.unwrap(),
+    };
+    assert!(output.status.success(), "{shell}: {line:?}: {}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
+    let words = text.lines().filter_map(|line| line.split('\t').next());
+    // zsh has the slash after a directory apart, and bash has it in the word.
+    let words = words.map(|word| word.trim_end_matches('/')).filter(|word| !word.is_empty());
+    Some(words.map(ToOwned::to_owned).collect())
 }
 
-/// Goal: a shell offers every command, their options, and the names of what is there. Method: the completion of bash as
-/// it calls it, beside a monitor of two units and one of one.
+/// Goal: each shell offers every command, their options, and the names of what is there. Method: the completion as the
+/// shell calls it, beside a monitor of two units and one of one.
 #[test]
-fn shell_offers_what_is_there() {
+fn shells_offer_what_is_there() {
     const SLEEP: &str = "command = ['sleep', '1000']\n";
+    let _deadline = Deadline::begin();
     let directory = tempfile::tempdir().unwrap();
     let runtime = directory.path();
+    fs::write(runtime.join(".zshrc"), ZSHRC).unwrap();
+    std::os::unix::fs::symlink("/bin/true", runtime.join("tool-of-this-test")).unwrap();
+    fs::write(runtime.join("tool-of-no-use"), "").unwrap();
     let fleet = runtime.join("fleet");
     fs::create_dir(&fleet).unwrap();
     for unit in ["db", "web"] {
@@ -98,24 +149,42 @@ fn shell_offers_what_is_there() {
     let mut many = start(&["up", fleet.to_str().unwrap()], "started #1");
     many.wait_for("started #1");
     let one = start(&["run", "--name", "solo", "--", "sleep", "1000"], "started #1");
+    let (runtime_path, place) = (runtime.to_str().unwrap(), runtime.join("monitor/fleet"));
+    let place = place.to_str().unwrap();
 
     let all = ["fleet", "fleet/db", "fleet/web", "solo"];
-    assert_eq!(commands(), offered(runtime, &["monitor", ""])[..commands().len()]);
-    for command in ["status", "stop", "start", "restart", "reset", "logs", "events", "set"] {
-        let ask = |rest: &[&str]| offered(runtime, &[&["monitor", command], rest].concat());
-        assert_eq!(ask(&[""])[..4], all, "{command}");
-        assert_eq!(ask(&["fleet/"]), all[1..3], "{command}");
+    let all_commands = commands();
+    let commands: Vec<_> = all_commands.iter().map(String::as_str).collect();
+    for shell in SHELLS {
+        if offered(shell, runtime, "monitor list s").is_none() {
+            eprintln!("skipped in part: there is no `{}` on this machine", shell.0);
+            continue;
+        }
+        let check = |line: &str, words: &[&str]| {
+            let mut offered = offered(shell, runtime, line).unwrap();
+            // Where no option is begun they are offered too, by zsh before all else.
+            offered.retain(|word| !word.starts_with("--") || line.contains(" --backoff"));
+            assert_eq!(offered, words, "{}: {line:?}", shell.0);
+        };
+        check("monitor ", &[&commands[..], &["help"]].concat());
+        for command in ["status", "stop", "start", "restart", "reset", "logs", "events", "set"] {
+            check(&format!("monitor {command} "), &all);
+        }
+        check("monitor status fleet/", &all[1..3]);
+        check("monitor list s", &["solo"]);
+        check("monitor signal f", &all[..3]);
+        check("monitor signal solo HU", &["HUP"]);
+        check(&format!("monitor stop --state {place} --unit "), &["db", "web"]);
+        check(&format!("monitor signal --state {place} HU"), &["HUP"]);
+        check("monitor run --backoff-i", &["--backoff-initial"]);
+        check("monitor run --stop-signal US", &["USR1", "USR2"]);
+        check("monitor run --restart ", &["no", "on-failure", "always", "unless-stopped"]);
+        check("monitor run --on-crash ", &["adopt", "kill"]);
+        check("monitor man ex", &["example-config"]);
+        check("monitor run -- tool-of", &["tool-of-this-test"]);
+        check(&format!("monitor run -- ls {runtime_path}/f"), &[&format!("{runtime_path}/fleet")]);
+        check(&format!("monitor up {runtime_path}/f"), &[&format!("{runtime_path}/fleet")]);
     }
-    assert_eq!(offered(runtime, &["monitor", "list", "s"]), ["solo"]);
-    assert_eq!(offered(runtime, &["monitor", "signal", "f"]), all[..3]);
-    assert_eq!(offered(runtime, &["monitor", "signal", "solo", "HU"]), ["HUP"]);
-    let place = runtime.join("monitor/fleet");
-    let place = place.to_str().unwrap();
-    let units = offered(runtime, &["monitor", "stop", "--state", place, "--unit", ""]);
-    assert_eq!(units, ["db", "web"]);
-    assert_eq!(offered(runtime, &["monitor", "signal", "--state", place, "HU"]), ["HUP"]);
-    let options = offered(runtime, &["monitor", "run", "--backoff-i"]);
-    assert_eq!(options, ["--backoff-initial"]);
     for running in [many, one] {
         running.signal("TERM");
         running.finish();

@@ -7,7 +7,9 @@ use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
 
-use crate::complete::{names, target_and_rules, target_and_signal, targets, units};
+use crate::complete::{
+    command_line, names, pages, target_and_rules, target_and_signal, targets, units,
+};
 use crate::options::UnitOptions;
 
 /// Keeps a command running: starts it, watches it, restarts it by a policy, and stops it cleanly.
@@ -273,7 +275,10 @@ pub(crate) struct RunArgs {
     pub(crate) output: OutputArgs,
 
     /// The command to run, and its arguments
-    #[arg(required_unless_present = "config", value_name = "COMMAND", trailing_var_arg = true)]
+    #[arg(
+        required_unless_present = "config", value_name = "COMMAND", trailing_var_arg = true,
+        add = ArgValueCompleter::new(command_line)
+    )]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -350,7 +355,7 @@ pub(crate) struct CompletionsArgs {
 #[command(after_help = MAN_HELP)]
 pub(crate) struct ManArgs {
     /// The command whose page is printed, such as run; without it that of `monitor` itself
-    #[arg(value_name = "COMMAND", conflicts_with = "out")]
+    #[arg(value_name = "COMMAND", conflicts_with = "out", add = ArgValueCompleter::new(pages))]
     pub(crate) command: Option<String>,
 
     /// Write all pages into this directory, which must be there

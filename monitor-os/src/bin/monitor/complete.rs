@@ -4,12 +4,15 @@
 //! A shell asks by calling the program with [`VARIABLE`] set; the script that makes it do so is printed by
 //! `monitor completions`. Nothing is asked of a monitor, so one that hangs holds up no shell.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
-use clap_complete::engine::CompletionCandidate;
+use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter};
 use clap_complete::env::{CompleteEnv, Shells};
 use monitor_core::Signal;
 use monitor_os::remembered;
@@ -60,11 +63,50 @@ pub(crate) fn units(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Offers a target, if none is named yet, and then signals.
 pub(crate) fn target_and_signal(current: &OsStr) -> Vec<CompletionCandidate> {
-    if is_target_named() {
-        let signals = (1..=64).filter_map(|number| Signal::new(number)?.name());
-        return offered(signals.map(ToOwned::to_owned), current);
+    if is_target_named() { signals(current) } else { targets(current) }
+}
+
+/// Offers the names of signals.
+pub(crate) fn signals(current: &OsStr) -> Vec<CompletionCandidate> {
+    let signals = (1..=64).filter_map(|number| Signal::new(number)?.name());
+    offered(signals.map(ToOwned::to_owned), current)
+}
+
+/// Offers the rules of `--restart`; what counts, `on-failure:N`, is written after one of them.
+pub(crate) fn restart_rules(current: &OsStr) -> Vec<CompletionCandidate> {
+    let rules = ["no", "on-failure", "always", "unless-stopped"];
+    offered(rules.map(ToOwned::to_owned), current)
+}
+
+/// Offers the commands that have a manual page.
+pub(crate) fn pages(current: &OsStr) -> Vec<CompletionCandidate> {
+    let program = Args::command();
+    let names = program.get_subcommands().map(|command| command.get_name().to_owned());
+    offered(names, current)
+}
+
+/// Offers programs for the first word of what is to be run, once it is begun, and files for the others. Shells do not
+/// fall back to their own words where a script is in charge.
+pub(crate) fn command_line(current: &OsStr) -> Vec<CompletionCandidate> {
+    let line = line();
+    let before = line.iter().rev().nth(1);
+    let is_first = before.is_some_and(|word| word == "--" || word == "run");
+    let begun = current.as_encoded_bytes();
+    if !is_first || begun.contains(&b'/') {
+        return PathCompleter::any().complete(current);
     }
-    targets(current)
+    if begun.is_empty() { Vec::new() } else { offered(programs(), current) }
+}
+
+/// The names of the programs in the directories of `PATH`.
+fn programs() -> BTreeSet<String> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let entries = env::split_paths(&path).filter_map(|place| fs::read_dir(place).ok()).flatten();
+    let programs = entries.flatten().filter(|entry| {
+        // A link counts as what it leads to.
+        fs::metadata(entry.path()).is_ok_and(|it| it.is_file() && it.mode() & 0o111 != 0)
+    });
+    programs.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// Offers a target, if none is named yet.

@@ -14,9 +14,11 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
+use clap_complete::engine::ArgValueCompleter;
 use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit, whole_number};
 use monitor_os::{Contain, Limit, LinePattern, OnCrash, PatternError, ReadyBy, Rotation};
 
+use crate::complete::{restart_rules, signals};
 use crate::streams::{From, Size, To, WhenSlow, rotation};
 
 /// What can be said of one unit.
@@ -24,7 +26,10 @@ use crate::streams::{From, Size, To, WhenSlow, rotation};
 pub(crate) struct UnitOptions {
     /// After which ends to restart: no, on-failure, on-failure:N (at most N restarts in a row), always,
     /// unless-stopped [default: on-failure]
-    #[arg(long, value_name = "RULE", help_heading = "Restarts")]
+    #[arg(
+        long, value_name = "RULE", help_heading = "Restarts",
+        add = ArgValueCompleter::new(restart_rules)
+    )]
     pub(crate) restart: Option<String>,
 
     /// Begin with the rules of a well-known system; other options change them
@@ -83,7 +88,10 @@ pub(crate) struct UnitOptions {
     pub(crate) ready: Option<Sign>,
 
     /// The signal that asks it to end, by name or number [default: TERM]
-    #[arg(long, value_name = "SIGNAL", help_heading = "Start and stop")]
+    #[arg(
+        long, value_name = "SIGNAL", help_heading = "Start and stop",
+        add = ArgValueCompleter::new(signals)
+    )]
     pub(crate) stop_signal: Option<Signal>,
 
     /// How long it may take to end before it is killed; "never" for no kill [default: 10s]
