@@ -43,6 +43,14 @@ impl Scene {
         [&own[..], options, &shell].concat()
     }
 
+    /// Starts a monitor again, which stops what it finds.
+    fn end(&self, options: &[&str]) {
+        let mut last = self.start(options, "");
+        last.wait_for("adopted #1");
+        last.signal("TERM");
+        last.finish();
+    }
+
     fn journal(&self) -> PathBuf {
         Path::new(&self.state).join("main.journal")
     }
@@ -358,27 +366,148 @@ fn output_that_nobody_wants_any_more_is_read_all_the_same() {
     second.finish();
 }
 
-/// Goal: who asks for lines that nobody keeps any more is told where those lead that are written now.
+/// What `monitor logs` says: its exit status, its output, its error.
+fn logs(scene: &Scene, options: &[&str]) -> (i32, String, String) {
+    let asked = monitor(&[&["logs", "--state", &scene.state], options].concat()).output().unwrap();
+    (code(&asked), String::from_utf8(asked.stdout.clone()).unwrap(), stderr(&asked))
+}
+
+/// Goal: who asks after the monitor was killed has the last lines of the files, of the streams that are wanted, and is told
+/// that they are no monitor's, and what is not to be had.
 #[test]
-fn without_a_monitor_logs_names_the_file_of_a_stream() {
+fn without_a_monitor_the_last_lines_come_from_the_files() {
     let scene = Scene::new();
     let log = scene.path("log");
-    let stdout = format!("file:{}", log.display());
-    let options = ["--stdout", &stdout, "--stderr", "null"];
-    let mut first = scene.start(&options, "echo up > ready; exec sleep 1000");
+    let to = format!("file:{}", log.display());
+    let options = ["--stdout", &to, "--stderr", "null"];
+    let mut first = scene.start(&options, "echo one; echo two; echo up > ready; exec sleep 1000");
     first.wait_for("started #1");
     scene.line("ready");
     first.kill();
-    let asked = monitor(&["logs", "--state", &scene.state]).output().unwrap();
-    assert_eq!(code(&asked), 3);
-    let told = stderr(&asked);
-    let stream = told.lines().find(|line| line.starts_with("monitor: stdout of main, pid "));
-    assert!(stream.unwrap().ends_with(&format!(": {}", log.display())), "{told}");
+    let (status, lines, told) = logs(&scene, &[]);
+    assert_eq!((status, lines.as_str()), (0, "one\ntwo\n"), "{told}");
+    let heading = format!("{}; stdout from {}:", scene.state, log.display());
+    assert!(told.contains(&format!("monitor: no monitor runs in {heading}\n")), "{told}");
+    assert!(told.contains("stderr of main is in no file that is known"), "{told}");
+    let (status, lines, told) = logs(&scene, &["--stdout", "-f", "-t", "-n", "1"]);
+    assert_eq!((status, lines.as_str()), (0, "two\n"), "{told}");
+    assert!(told.contains("which has no times:") && told.contains("-f ends here"), "{told}");
     assert!(!told.contains("stderr of"), "{told}");
+    let (status, lines, told) = logs(&scene, &["--stderr"]);
+    assert_eq!((status, lines.as_str()), (3, ""), "{told}");
+    assert!(told.contains("and pid ") && told.contains("runs on"), "{told}");
+    fs::remove_file(&log).unwrap();
+    let (status, _, told) = logs(&scene, &["--stdout"]);
+    assert_eq!(status, 3);
+    assert!(told.contains(&format!("cannot read {}: No such file", log.display())), "{told}");
+    scene.end(&options);
+    let (status, _, told) = logs(&scene, &[]);
+    assert_eq!(status, 3);
+    assert!(told.contains("nothing is remembered"), "{told}");
+}
+
+/// Goal: of a log that the monitor wrote, the files that were put aside are read as well, and its form is understood.
+#[test]
+fn without_a_monitor_the_last_lines_come_from_rotated_files() {
+    let scene = Scene::new();
+    let log = scene.path("log");
+    let form = ["--log-prefix", "--log-rotate", "80:9"];
+    let options = [&["--log", log.to_str().unwrap()], &form[..]].concat();
+    let script = "for i in 1 2 3 4; do echo o$i; done; echo up > ready; exec sleep 1000";
+    let mut first = scene.start(&options, script);
+    first.wait_for("started #1");
+    scene.line("ready");
+    let all = || {
+        let files = (0..9)
+            .rev()
+            .map(|number| if number == 0 { "log".into() } else { format!("log.{number}") });
+        files.filter_map(|name| fs::read_to_string(scene.path(&name)).ok()).collect::<String>()
+    };
+    until(|| all().lines().count() == 4);
+    first.kill();
+    assert!(scene.path("log.1").exists());
+    let (status, lines, told) = logs(&scene, &["-n", "3"]);
+    assert_eq!((status, lines.as_str()), (0, "o2\no3\no4\n"), "{told}");
+    assert!(told.contains("stdout and stderr from "), "{told}");
+    let (_, lines, _) = logs(&scene, &[]);
+    assert_eq!(lines, "o1\no2\no3\no4\n");
+    let (_, lines, _) = logs(&scene, &["--stdout", "-t", "-n", "2"]);
+    let stamped: Vec<_> = lines.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    assert!(stamped.iter().all(|(at, _)| at.starts_with("20") && at.ends_with('Z')), "{lines}");
+    assert_eq!(
+        stamped.iter().map(|(_, text)| *text).collect::<Vec<_>>(),
+        ["stdout o3", "stdout o4"]
+    );
+    assert_eq!(logs(&scene, &["--stderr"]).1, "");
+    scene.end(&options);
+}
+
+/// Goal: a file in which nothing says which stream a line is of is not taken for one of them, and what only the monitor
+/// had is said to be gone.
+#[test]
+fn without_a_monitor_nothing_is_made_up() {
+    let scene = Scene::new();
+    let log = scene.path("log");
+    let options = ["--log", log.to_str().unwrap()];
+    let mut first = scene.start(&options, "echo one; echo up > ready; exec sleep 1000");
+    first.wait_for("started #1");
+    until(|| fs::read_to_string(&log).is_ok_and(|text| text == "one\n"));
+    first.kill();
+    assert_eq!(logs(&scene, &[]).1, "one\n");
+    let (status, lines, told) = logs(&scene, &["--stderr"]);
+    assert_eq!((status, lines.as_str()), (1, ""));
+    assert!(told.contains("both streams of main are in "), "{told}");
+    scene.end(&options);
+
+    let options = ["--stdout", "log", "--stderr", "log"];
+    let mut first = scene.start(&options, "echo one; echo up > ready; exec sleep 1000");
+    first.wait_for("started #1");
+    scene.line("ready");
+    first.kill();
+    let (status, lines, told) = logs(&scene, &[]);
+    assert_eq!((status, lines.as_str()), (3, ""));
+    for stream in ["stdout", "stderr"] {
+        let gone =
+            format!("{stream} of main is in no file that is known: the last lines went with");
+        assert!(told.contains(&gone), "{told}");
+    }
+    scene.end(&options);
+}
+
+/// Goal: the files are those of the run, whatever the next monitor was told of the runs after it: a file stays the
+/// program's, and what is captured goes to the new log. One that no record names is found where the program has it.
+#[test]
+fn without_a_monitor_the_files_are_those_of_the_run() {
+    let scene = Scene::new();
+    let [old, new, other] = ["old", "new", "other"].map(|name| scene.path(name));
+    let file = |path: &Path| format!("file:{}", path.display());
+    let script = "echo one; echo up > ready; until test -e more; do sleep 0.01; done; echo two; exec sleep 1000";
+    let mut first = scene.start(
+        &["--stdout", "log", "--log", old.to_str().unwrap(), "--stderr", &file(&other)],
+        script,
+    );
+    first.wait_for("started #1");
+    until(|| fs::read_to_string(&old).is_ok_and(|text| text == "one\n"));
+    first.kill();
+    let options = ["--stdout", "log", "--log", new.to_str().unwrap(), "--stderr", "null"];
     let mut second = scene.start(&options, "");
     second.wait_for("adopted #1");
-    second.signal("TERM");
-    second.finish();
-    let asked = monitor(&["logs", "--state", &scene.state]).output().unwrap();
-    assert!(!stderr(&asked).contains("stdout of"), "{}", stderr(&asked));
+    fs::write(scene.path("more"), "").unwrap();
+    until(|| fs::read_to_string(&new).is_ok_and(|text| text == "two\n"));
+    second.kill();
+    let (status, lines, told) = logs(&scene, &[]);
+    assert_eq!((status, lines.as_str()), (0, "two\n"), "{told}");
+    assert!(told.contains(&format!("stderr from {}", other.display())), "{told}");
+    scene.end(&options);
+
+    let out = fs::File::create(scene.path("out")).unwrap();
+    let args = scene.args(&[], "echo three; echo up > ready; exec sleep 1000");
+    fs::remove_file(scene.path("ready")).unwrap();
+    let mut inherits = Running::to(monitor(&["run"]).args(&args), out);
+    inherits.wait_for("started #1");
+    scene.line("ready");
+    inherits.kill();
+    let (status, lines, told) = logs(&scene, &["--stdout"]);
+    assert_eq!((status, lines.as_str()), (0, "three\n"), "{told}");
+    scene.end(&[]);
 }

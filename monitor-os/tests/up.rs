@@ -357,11 +357,24 @@ fn streams_are_of_one_unit() {
     running.signal("HUP");
     let line = running.wait_for("web: --log: cannot write /dev/null/x");
     assert!(line.contains("it is not changed"), "{line}");
+    // Without a monitor, from the file of the run; what the files of the units say since is of runs to come.
+    scene.write("web", &web(&scene.path("next.log"), "four"));
+    running.signal("HUP");
+    running.wait_for("read the files again");
+    running.kill();
+    let alone = logs("web", &["--stdout"]);
+    assert_eq!((code(&alone), stdout(&alone).as_str()), (0, "two\n"), "{}", stderr(&alone));
+    let refused = logs("", &[]);
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("; name one of deaf, job, web"), "{}", stderr(&refused));
+    for (unit, word) in [("job", "job is in no file"), ("none", "no monitor runs in ")] {
+        let gone = logs(unit, &[]);
+        assert_eq!(code(&gone), 3);
+        assert!(stderr(&gone).contains(word), "{}", stderr(&gone));
+    }
+    let running = scene.start();
     running.signal("TERM");
     assert_eq!(running.finish().0, 0);
-    let alone = logs("web", &[]);
-    assert_eq!(code(&alone), 3);
-    assert!(stderr(&alone).contains("--log FILE is in that file"), "{}", stderr(&alone));
 }
 
 #[test]

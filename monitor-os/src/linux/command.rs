@@ -346,6 +346,11 @@ impl Command {
         self.streams.as_deref()
     }
 
+    /// The same, to be kept.
+    pub(super) const fn shared_streams(&self) -> Option<&Arc<Streams>> {
+        self.streams.as_ref()
+    }
+
     /// Whether it runs on a terminal of its own.
     pub(super) fn has_terminal(&self) -> bool {
         self.streams.as_ref().is_some_and(|streams| streams.terminal.is_some())

@@ -8,6 +8,7 @@ use monitor_core::{DecodeError, RunId, State};
 
 use super::cgroup::{NoPlace, Place};
 use super::identity::{BootId, Identity};
+use super::kept::{Kept, LogPlace, STREAMS};
 use super::run_name::{NoRunName, RunName};
 
 /// The contents of a journal.
@@ -20,6 +21,8 @@ use super::run_name::{NoRunName, RunName};
 /// process #3 pid=1234 start=5566 inode=78
 /// cgroup 910 /system/monitor-55-66-7-8
 /// mark monitor-55-66-7-8
+/// stdout kept=5 form=lines /var/log/web.log
+/// stderr kept=0 form=raw /var/log/web.err
 /// crc32 1c2b3a49
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(super) struct Record {
     pub(super) cgroup: Option<Place>,
     /// The mark of what it starts, where it has no control group. Boxed: most have one.
     pub(super) mark: Option<Box<RunName>>,
+    /// Where what it prints is kept.
+    pub(super) kept: Kept,
 }
 
 /// Why the contents of a journal are not believed. The file is not touched.
@@ -95,7 +100,7 @@ impl std::error::Error for JournalError {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { unit, boot, state, process, cgroup, mark } = self;
+        let Self { unit, boot, state, process, cgroup, mark, kept } = self;
         let mut text = format!("{MAGIC}{FORM}\nunit {unit}\nboot {boot}\nstate ");
         for byte in state.to_bytes() {
             write!(text, "{byte:02x}")?;
@@ -109,6 +114,11 @@ impl fmt::Display for Record {
         }
         if let Some(mark) = mark {
             writeln!(text, "mark {mark}")?;
+        }
+        for (stream, place) in STREAMS.iter().zip(kept.places()) {
+            if let Some(place) = place {
+                writeln!(text, "{stream} {}", place.to_text())?;
+            }
         }
         let sum = crc32(text.as_bytes());
         writeln!(f, "{text}{SUM}{sum:08x}")
@@ -170,7 +180,10 @@ fn fields(body: &str) -> Result<Record, JournalError> {
     let mark = line("mark")
         .map(|text| text.parse().map(Box::new).map_err(|NoRunName| JournalError::Damaged))
         .transpose()?;
-    Ok(Record { unit, boot, state, process, cgroup, mark })
+    // What is not understood of them is no reason not to go on with what runs.
+    let places =
+        STREAMS.map(|stream| line(stream.name()).and_then(|text| LogPlace::from_text(&text)));
+    Ok(Record { unit, boot, state, process, cgroup, mark, kept: Kept::Read(Box::new(places)) })
 }
 
 fn process(text: &str) -> Option<(RunId, Identity)> {
@@ -208,7 +221,8 @@ mod tests {
         let state = Policy::DEFAULT.step(State::INITIAL, Event::StartRequested).state;
         let process = (!process.is_empty()).then(|| (state.run(), process.parse().unwrap()));
         let boot = BootId::current().unwrap();
-        Record { unit: "web".into(), boot, state, process, cgroup: None, mark: None }
+        let kept = Kept::default();
+        Record { unit: "web".into(), boot, state, process, cgroup: None, mark: None, kept }
     }
 
     fn read(text: &str) -> Result<Record, JournalError> {
@@ -231,7 +245,13 @@ mod tests {
                 assert_eq!(read(&held.to_string()), Ok(held));
                 let marked =
                     Record { mark: "monitor-1-2-3-4".parse().ok().map(Box::new), ..record };
-                assert_eq!(read(&marked.to_string()), Ok(marked));
+                assert_eq!(read(&marked.to_string()), Ok(marked.clone()));
+                let place = |path: &str| LogPlace::from_text(&format!("kept=3 form=lines {path}"));
+                for places in [[place("/a%0ab"), place("/c")], [None, place("/c")]] {
+                    let kept = Kept::Read(Box::new(places));
+                    let kept = Record { kept, ..marked.clone() };
+                    assert_eq!(read(&kept.to_string()), Ok(kept));
+                }
             }
         }
     }
@@ -249,6 +269,19 @@ mod tests {
             bytes[at] ^= 1;
             let text = String::from_utf8(bytes).unwrap();
             assert!(read(&text).is_err(), "damage at {at} is not seen: {text}");
+        }
+    }
+
+    /// Goal: what another release says of files, or does not say, is in nobody's way.
+    #[test]
+    fn files_that_are_not_understood_are_none() {
+        let record = record("pid=2 start=3");
+        let whole = record.to_string();
+        let body = &whole[..whole.find(SUM).unwrap()];
+        for files in ["", "stdout kept=0 form=json /x\n", "stderr nowhere\nlater 1\n"] {
+            let text = format!("{body}{files}");
+            let sum = crc32(text.as_bytes());
+            assert_eq!(read(&format!("{text}{SUM}{sum:08x}\n")), Ok(record.clone()), "{files}");
         }
     }
 

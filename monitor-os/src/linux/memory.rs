@@ -6,8 +6,10 @@ use std::sync::Arc;
 use monitor_core::{Reason, RunId, State};
 
 use super::cgroup::Place;
+use super::command::Command;
 use super::identity::Identity;
 use super::journal::Record;
+use super::kept::{Kept, LogPlace};
 use super::output::Stream;
 use super::run_name::RunName;
 use super::state_dir::{StateDir, StateError, Term};
@@ -22,11 +24,15 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Takes a unit's name and reads what is remembered of it, or begins with nothing.
+    /// Takes a unit's name and reads what is remembered of it, or begins with nothing. `command` is that of its next run.
     ///
     /// # Errors
     /// See [`StateError`]; the name is free.
-    pub(super) fn open(directory: &StateDir, unit: Arc<str>) -> Result<Self, StateError> {
+    pub(super) fn open(
+        directory: &StateDir,
+        unit: Arc<str>,
+        command: &Command,
+    ) -> Result<Self, StateError> {
         directory.take_name(&unit)?;
         let fresh = Record {
             unit,
@@ -35,11 +41,13 @@ impl Memory {
             process: None,
             cgroup: None,
             mark: None,
+            kept: Kept::default(),
         };
         // Gives the name back if the reading fails.
         let mut memory = Self { directory: directory.clone(), record: fresh, lasting: None };
         if let Some(record) = directory.read(&memory.record.unit)? {
             memory.record = Record { unit: Arc::clone(&memory.record.unit), ..record };
+            memory.record.kept.share(command.shared_streams());
         }
         Ok(memory)
     }
@@ -62,7 +70,15 @@ impl Memory {
         self.write()
     }
 
-    /// Saves which process was made for a run, and its control group, or else the mark of what it starts.
+    /// Saves where it is kept from now on what the run that goes on prints on a stream.
+    ///
+    /// # Errors
+    /// See [`Memory::save`].
+    pub(super) fn lead(&mut self, stream: Stream, to: Option<LogPlace>) -> Result<(), StateError> {
+        if self.record.kept.lead(stream, to) { self.write() } else { Ok(()) }
+    }
+
+    /// Saves which process was made for a run of a command, and its control group, or else the mark of what it starts.
     ///
     /// # Errors
     /// See [`Memory::save`].
@@ -72,10 +88,12 @@ impl Memory {
         identity: Identity,
         cgroup: Option<Place>,
         mark: Option<RunName>,
+        command: &Command,
     ) -> Result<(), StateError> {
         self.record.process = Some((run, identity));
         self.record.mark = mark.filter(|_| cgroup.is_none()).map(Box::new);
         self.record.cgroup = cgroup;
+        self.record.kept = Kept::Said(command.shared_streams().cloned());
         self.write()
     }
 
@@ -133,7 +151,8 @@ mod tests {
     fn wishes_and_verdicts_last() {
         let directory = tempdir().unwrap();
         let state = StateDir::open(directory.path()).unwrap();
-        let mut memory = Memory::open(&state, "web".into()).unwrap();
+        let mut memory =
+            Memory::open(&state, "web".into(), &Command::new("x", [""; 0]).unwrap()).unwrap();
         let policy: Policy = "restart=on-failure".parse().unwrap();
         let mut now = State::INITIAL;
         for (event, lasts) in [

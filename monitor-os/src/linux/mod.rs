@@ -16,8 +16,8 @@
 //! `setup` what it sets, with `environment`, `account` and `limit`; `launch` its other end, `journal` the record,
 //! `identity` the proof, `recovery` the finding, `adopted` what was found.
 //!
-//! What programs print and read: `stdio` is what a run is given, `output` the thread that reads, `feed` the one
-//! that copies, `pty` the terminal.
+//! What programs print and read: `stdio` is what a run is given, `output` the thread that reads, `kept` in which files a
+//! later reader finds it, `feed` the thread that copies, `pty` the terminal.
 
 mod account;
 mod adopted;
@@ -36,6 +36,7 @@ mod hearing;
 mod identity;
 mod inbox;
 mod journal;
+mod kept;
 mod launch;
 mod launcher;
 mod limit;
@@ -75,6 +76,7 @@ pub use containment::{Contain, Containment, Survivor};
 pub use health::{Checked, Health, HealthCheck};
 pub use hearing::Said;
 pub use journal::JournalError;
+pub use kept::LogPlace;
 pub use launcher::Launcher;
 pub use limit::{Limit, LimitError};
 pub use output::{

@@ -22,6 +22,7 @@ use super::adopted::Fate;
 use super::caps::Caps;
 use super::cgroup::{Cgroups, Leaf};
 use super::clock::now;
+use super::command::Command;
 use super::containment::{Contain, Containment};
 use super::epoll::{Epoll, Trigger};
 use super::health::Check;
@@ -931,7 +932,7 @@ fn begin(
     let must_save = unit.must_save();
     let mut launch = Launch::new(launcher, &unit.command, stdio, given)?;
     if let Some(memory) = &mut unit.memory
-        && let Err(errno) = record(memory, run, &launch, given, caps)
+        && let Err(errno) = record(memory, run, &launch, given, &unit.command, caps)
         && must_save
     {
         launch.call_off();
@@ -970,14 +971,15 @@ fn record(
     run: RunId,
     launch: &Launch,
     given: &Given<'_>,
+    command: &Command,
     caps: Caps,
 ) -> Result<(), i32> {
     let process = launch.process();
     let unreadable = |source| StateError::Unusable { path: "/proc".into(), source };
     let identity = Identity::of(process.pid(), process, caps).map_err(unreadable);
     let cgroup = given.leaf.map(Leaf::place);
-    let saved =
-        identity.and_then(|identity| memory.save_process(run, identity, cgroup, given.mark));
+    let saved = identity
+        .and_then(|identity| memory.save_process(run, identity, cgroup, given.mark, command));
     saved.map_err(|error| {
         telemetry::not_saved(&error);
         error.errno()

@@ -13,6 +13,7 @@ use super::cgroup::Leaf;
 use super::group::{LeaderPid, ReapedGroup, Remainder, has_ended};
 use super::identity::{BootId, Identity};
 use super::journal::Record;
+use super::kept::LogPlace;
 use super::launcher::{self, is_launching};
 use super::run::{Progress, see};
 use super::state_dir::{StateDir, StateError, read_all};
@@ -39,6 +40,10 @@ pub struct Remembered {
     /// The main process of the run that the state names, if that one lives, recognised by its identity. To
     /// show it, not to signal it.
     pub pid: Option<u32>,
+    /// Where the standard output of its last run is kept; `None` if in no file, or if an earlier release wrote the record.
+    pub stdout: Option<LogPlace>,
+    /// Where its standard error is kept.
+    pub stderr: Option<LogPlace>,
 }
 
 /// Reads what is remembered in a state directory, unit by unit in the order of their names, without holding
@@ -59,7 +64,8 @@ pub fn remembered(directory: &Path) -> Result<Vec<Remembered>, StateError> {
         let held = held
             .map_err(|source| StateError::Leftover { pid: number.unwrap_or_default(), source })?;
         let pid = number.filter(|_| held.is_some_and(|held| !has_ended(&held)));
-        Ok(Remembered { unit: record.unit.to_string(), state, pid })
+        let [stdout, stderr] = record.kept.places();
+        Ok(Remembered { unit: record.unit.to_string(), state, pid, stdout, stderr })
     });
     records.collect()
 }
@@ -237,6 +243,7 @@ mod tests {
     use tempfile::{TempDir, tempdir};
 
     use super::*;
+    use crate::linux::kept::Kept;
     use crate::linux::process::Process;
     use crate::linux::state_dir::Term;
     use crate::linux::testing::{caps, finish, sleeper, wait_readable};
@@ -267,6 +274,7 @@ mod tests {
                 process: Some((state.run(), identity)),
                 cgroup: None,
                 mark: None,
+                kept: Kept::default(),
             }
         }
 
@@ -319,7 +327,9 @@ mod tests {
         let record = scene.record(&process, &RUNNING);
         scene.state.write(&record, Term::Lasting).unwrap();
         let pid = u32::try_from(process.pid().as_raw()).ok();
-        let told = |pid| [Remembered { unit: "x".into(), state: record.state, pid }];
+        let told = |pid| {
+            [Remembered { unit: "x".into(), state: record.state, pid, stdout: None, stderr: None }]
+        };
         assert_eq!(remembered(&path).unwrap(), told(pid));
         process.stop_group(KILL).unwrap();
         wait_readable(&process);

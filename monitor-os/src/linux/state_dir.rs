@@ -447,6 +447,7 @@ mod tests {
 
     use super::*;
     use crate::linux::identity::start_time;
+    use crate::linux::kept::Kept;
     use crate::linux::testing::{finish, sleeper, wait_readable};
 
     fn record(state: &StateDir, unit: &str) -> Record {
@@ -457,6 +458,7 @@ mod tests {
             process: None,
             cgroup: None,
             mark: None,
+            kept: Kept::default(),
         }
     }
 

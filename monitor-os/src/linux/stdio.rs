@@ -13,6 +13,7 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::feed::{Feed, Taker};
+use super::kept::{Places, STREAMS};
 use super::output::thread::{LogNews, LogThread, StreamId};
 use super::output::{Capture, Input, Output, Stream};
 use super::pty::Terminal;
@@ -20,6 +21,7 @@ use super::spawn::SpawnError;
 use super::unit::Unit;
 use super::wake::Notifier;
 use crate::kernel::UnitId;
+use crate::telemetry;
 
 /// Where the standard streams of a command lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,11 +205,11 @@ impl Logs {
         unit: &mut Unit,
         run: RunId,
     ) -> Result<(), SpawnError> {
-        let Some(memory) = &unit.memory else {
+        let Some(memory) = &mut unit.memory else {
             return Ok(());
         };
         let wanted = unit.command.streams();
-        for stream in [Stream::Stdout, Stream::Stderr] {
+        for stream in STREAMS {
             let path = memory.fifo(stream);
             if !path.exists() {
                 continue;
@@ -219,6 +221,9 @@ impl Logs {
                     | (Stream::Stderr, Output::Captured(capture), None) => Some(capture.clone()),
                     (Stream::Stdout | Stream::Stderr, ..) => None,
                 });
+            if let Err(error) = memory.lead(stream, capture.as_ref().and_then(Capture::place)) {
+                telemetry::not_saved(&error);
+            }
             let failed = failed_at(&path);
             let thread = self.thread().map_err(&failed)?;
             let channel =
@@ -320,6 +325,13 @@ impl Streams {
             Output::Captured(capture) => capture.has_sign(),
             Output::Inherit | Output::Null | Output::File(_) => false,
         })
+    }
+
+    /// Where what is printed can be read again.
+    pub(super) fn kept(&self) -> Places {
+        let output = self.output.place();
+        let error = self.error.as_ref().map_or_else(|| output.clone(), Output::place);
+        [output, error]
     }
 
     /// What becomes of the output that is captured; of none, it is forgotten.

@@ -177,7 +177,7 @@ impl Supervisor {
             return Err(StateError::NoLauncher);
         }
         let name = name.into();
-        let memory = Memory::open(state, Arc::clone(&name))?;
+        let memory = Memory::open(state, Arc::clone(&name), &command)?;
         let recovered = recover(state, memory.record(), on_crash, self.thread.caps)?;
         Ok(self.join(name, command, policy.into(), Some(memory), recovered))
     }

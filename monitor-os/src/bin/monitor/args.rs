@@ -172,8 +172,12 @@ pub(crate) struct SetArgs {
 /// Shows what the command printed, as it printed it, if that is captured: see --log of `monitor run`.
 ///
 /// The monitor keeps the last 64 KiB, or what --log-ring says. Who reads more slowly than lines come holds nobody
-/// up, and is told how many are missing. Of a monitor of many units one is to be named: NAME/UNIT. Without a monitor
-/// its last lines are gone, and it is said where those lead that the command prints now, if that is a file.
+/// up, and is told how many are missing. Of a monitor of many units one is to be named: NAME/UNIT.
+///
+/// If no monitor runs, because it was killed, what it kept is gone, and the last lines are those of the files to which
+/// the command or the monitor wrote: of --log with those that were rotated, and of those given to the command. Which it is is said
+/// on standard error. Without --lines it is the last 64 KiB; with --follow it ends there. What the command has printed
+/// since for a monitor waits for the next one, and is not shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct LogsArgs {
@@ -385,7 +389,7 @@ Exit status:
   0  done; of `status`: the command runs, or will
   1  the monitor refused, and nothing was done, or it cannot be asked
   2  the options are wrong
-  3  no monitor runs there
+  3  no monitor runs there; of `logs`: and there is no file to be read
   4  the command is down; of `stop --wait` and `signal`: it had no process
   5  of `stop --wait`: it is down, after a kill
   6  of `stop --wait`: it is down, and something that it had started runs on";

@@ -1,7 +1,6 @@
 //! The commands that ask a running monitor.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use crate::args::{EventsArgs, LogsArgs, StatusArgs};
 use crate::control::client::{AskError, Asked, Patience};
 use crate::control::protocol::{Ask, Heard, Reply, Stopped, Text, Which, line};
+use crate::kept::{self, Shown};
 use crate::lines::{self, RunsOn};
 use crate::roster::Extent;
 use crate::run::{put, say};
@@ -87,22 +87,23 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
             (false, false) => None,
         };
         let question = Ask::Logs { follow: args.follow, last: args.lines, stream };
-        let mut asked = ask(whom, question, patience).inspect_err(|error| {
-            if matches!(error, AskError::NoMonitor) {
-                say(&NoLogs(whom));
+        let mut asked = match ask(whom, question, patience) {
+            Err(AskError::NoMonitor) => {
+                return match kept::show(whom, args)? {
+                    Shown::Lines => Ok(DONE),
+                    Shown::Refused => Ok(FAILED),
+                    Shown::Nothing => Err(Trouble::Ask(AskError::NoMonitor)),
+                };
             }
-        })?;
+            asked => asked?,
+        };
         // Its bytes are the command's: nothing is done to its colours.
         let mut shown = io::stdout().lock();
         loop {
             match asked.next()? {
                 Reply::Printed(printed) => {
                     if args.timestamps {
-                        let stream = match printed.stream {
-                            Which::Stdout => "stdout",
-                            Which::Stderr => "stderr",
-                        };
-                        write!(shown, "{} {stream} ", printed.at)?;
+                        write!(shown, "{} {} ", printed.at, printed.stream.name())?;
                     }
                     shown.write_all(match &printed.text {
                         Text::Utf8(text) => text.as_bytes(),
@@ -329,36 +330,6 @@ fn with_whom(
         }
     };
     ExitCode::from(code)
-}
-
-/// What there is to read of a command without a monitor.
-#[derive(Clone, Copy, Debug)]
-struct NoLogs<'a>(&'a Whom);
-
-impl fmt::Display for NoLogs<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(Whom { place, unit }) = self;
-        f.write_str(
-            "monitor: the last lines went with the monitor that kept them; what went to --log FILE is in that file",
-        )?;
-        let live = remembered(place)
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|left| unit.as_ref().is_none_or(|unit| left.unit == *unit));
-        for (left, pid) in live.filter_map(|left| left.pid.map(|pid| (left, pid))) {
-            for (number, stream) in [(1, "stdout"), (2, "stderr")] {
-                let link = format!("/proc/{pid}/fd/{number}");
-                // A pipe or a terminal has nothing to be read again.
-                if let (Ok(true), Ok(path)) =
-                    (fs::metadata(&link).map(|to| to.is_file()), fs::read_link(&link))
-                {
-                    let unit = &left.unit;
-                    write!(f, "\nmonitor: {stream} of {unit}, pid {pid}: {}", path.display())?;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Where no monitor was found, and what is remembered there.

@@ -116,7 +116,19 @@ impl Roster {
     }
 }
 
+/// Says which units can be named.
+pub(crate) fn choice(units: &[&str]) -> String {
+    let shown = units.get(..NAMES_SHOWN).unwrap_or(units);
+    match (shown.join(", "), units.len() - shown.len()) {
+        (shown, 0) if shown.is_empty() => "there is none at all".into(),
+        (shown, 0) => format!("name one of {shown}"),
+        (shown, more) => format!("name one of {shown} and {more} others"),
+    }
+}
+
 /// Where the member of a name is, or belongs.
 fn find(members: &[Arc<Member>], name: &str) -> Result<usize, usize> {
     members.binary_search_by(|member| member.unit.name().cmp(name))
 }
+
+const NAMES_SHOWN: usize = 20;

@@ -433,7 +433,8 @@ pub(crate) fn rotation(text: &str) -> Result<Rotation, &'static str> {
     parts.ok_or("write SIZE:COUNT, such as 10M:5, for 5 old files of at most 10 MiB")
 }
 
-const RING_BYTES: usize = 64 * 1024;
+/// How much is kept of what is captured, unless it is said otherwise.
+pub(crate) const RING_BYTES: usize = 64 * 1024;
 /// None that says something of a state, as green and red do.
 const COLOURS: [AnsiColor; 6] = [
     AnsiColor::Cyan,

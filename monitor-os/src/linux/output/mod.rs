@@ -21,9 +21,12 @@ use std::time::SystemTime;
 
 use monitor_core::RunId;
 
+use super::kept::LogPlace;
+
 pub use pattern::{LinePattern, PatternError};
 pub use ring::LogRing;
 pub use rotation::Rotation;
+pub(super) use rotation::numbered;
 pub use sink::{Form, LogSink, SinkCounts};
 
 /// Where the standard input of a program comes from.
@@ -69,6 +72,17 @@ pub enum Output {
     File(PathBuf),
     /// To the monitor, which reads it.
     Captured(Capture),
+}
+
+impl Output {
+    /// Where what is printed can be read again; `None` if nowhere.
+    pub(super) fn place(&self) -> Option<LogPlace> {
+        match self {
+            Self::Inherit | Self::Null => None,
+            Self::File(path) => Some(LogPlace::new(path, 0, Form::Raw)),
+            Self::Captured(capture) => capture.place(),
+        }
+    }
 }
 
 /// What becomes of the lines of one stream.
@@ -142,6 +156,11 @@ impl Capture {
     /// Whether it waits for a line of each run.
     pub(super) const fn has_sign(&self) -> bool {
         self.to.sign.is_some()
+    }
+
+    /// The first file to which it is written; `None` if there is none.
+    pub(super) fn place(&self) -> Option<LogPlace> {
+        self.to.sinks.iter().find_map(LogSink::place)
     }
 
     /// What happens while a sink takes nothing.

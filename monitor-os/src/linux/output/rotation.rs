@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::num::{NonZeroU16, NonZeroU64};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::telemetry;
 
@@ -23,7 +24,7 @@ pub struct Rotation {
 /// The one writer of a log file.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    path: PathBuf,
+    path: Arc<Path>,
     file: File,
     rotation: Option<Rotation>,
     length: u64,
@@ -38,7 +39,7 @@ impl LogFile {
     ///
     /// # Errors
     /// See `open(2)`; nothing changed.
-    pub(super) fn open(path: PathBuf, rotation: Option<Rotation>) -> io::Result<Self> {
+    pub(super) fn open(path: Arc<Path>, rotation: Option<Rotation>) -> io::Result<Self> {
         let file = open(&path)?;
         let length = file.metadata()?.len();
         let mut last = [b'\n'];
@@ -54,7 +55,7 @@ impl LogFile {
     /// Goes on with the file as it is by now: another writer may have had it since it was opened, or put it aside.
     /// If it cannot be opened, the one of before is written on.
     pub(super) fn reopen(&mut self) {
-        match Self::open(self.path.clone(), self.rotation) {
+        match Self::open(Arc::clone(&self.path), self.rotation) {
             Ok(file) => *self = file,
             Err(error) => telemetry::log_not_written(&error),
         }
@@ -140,8 +141,7 @@ fn open(path: &Path) -> io::Result<File> {
 /// Makes room for a file of this name: the oldest goes first, so that no name is taken twice.
 fn put_aside(path: &Path, kept: u16) -> io::Result<()> {
     for number in (0..kept).rev() {
-        let from = if number == 0 { path.into() } else { numbered(path, number) };
-        match fs::rename(from, numbered(path, number + 1)) {
+        match fs::rename(numbered(path, number), numbered(path, number + 1)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
@@ -149,9 +149,12 @@ fn put_aside(path: &Path, kept: u16) -> io::Result<()> {
     Ok(())
 }
 
-fn numbered(path: &Path, number: u16) -> PathBuf {
+/// The name of a log file, or of the one that was put aside as the `number`th before it.
+pub(in crate::linux) fn numbered(path: &Path, number: u16) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
+    if number > 0 {
+        name.push(format!(".{number}"));
+    }
     name.into()
 }
 
@@ -176,8 +179,7 @@ mod tests {
     }
 
     fn read(path: &Path, number: u16) -> String {
-        let path = if number == 0 { path.into() } else { numbered(path, number) };
-        fs::read_to_string(path).unwrap()
+        fs::read_to_string(numbered(path, number)).unwrap()
     }
 
     #[test]
@@ -185,17 +187,14 @@ mod tests {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
         for portion in 1..20 {
-            let mut log = LogFile::open(path.clone(), Some(rotation(8, 9))).unwrap();
+            let mut log = LogFile::open(path.as_path().into(), Some(rotation(8, 9))).unwrap();
             for bytes in b"aa\nbbbb\nc\ndddddddddddd\nee\n".chunks(portion) {
                 write_all(&mut log, bytes);
             }
             assert_eq!(read(&path, 0), "ee\n", "portions of {portion}");
             let all: String = (0..9)
                 .rev()
-                .filter_map(|number| {
-                    let path = if number == 0 { path.clone() } else { numbered(&path, number) };
-                    fs::read_to_string(path).ok()
-                })
+                .filter_map(|number| fs::read_to_string(numbered(&path, number)).ok())
                 .collect();
             assert_eq!(all, "aa\nbbbb\nc\ndddddddddddd\nee\n", "portions of {portion}");
             for entry in fs::read_dir(directory.path()).unwrap() {
@@ -208,7 +207,7 @@ mod tests {
     fn so_many_old_files_are_kept() {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
-        let mut log = LogFile::open(path.clone(), Some(rotation(2, 2))).unwrap();
+        let mut log = LogFile::open(path.as_path().into(), Some(rotation(2, 2))).unwrap();
         for line in ["1\n", "2\n", "3\n", "4\n", "5\n"] {
             write_all(&mut log, line.as_bytes());
         }
@@ -221,7 +220,7 @@ mod tests {
     fn writer_goes_on_where_another_was() {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
-        let open = || LogFile::open(path.clone(), Some(rotation(4, 2))).unwrap();
+        let open = || LogFile::open(path.as_path().into(), Some(rotation(4, 2))).unwrap();
         let (mut before, mut after) = (open(), open());
         for line in ["1\n", "2\n", "3\n", "4\n"] {
             write_all(&mut before, line.as_bytes());
@@ -237,9 +236,9 @@ mod tests {
         let path = directory.path().join("log");
         for (left, cut) in [("", false), ("whole\n", false), ("cu", true)] {
             fs::write(&path, left).unwrap();
-            assert_eq!(LogFile::open(path.clone(), None).unwrap().in_a_line(), cut);
+            assert_eq!(LogFile::open(path.as_path().into(), None).unwrap().in_a_line(), cut);
         }
-        LogFile::open("/dev/full".into(), None).unwrap().write(b"x").unwrap_err();
+        LogFile::open(Path::new("/dev/full").into(), None).unwrap().write(b"x").unwrap_err();
     }
 
     /// Goal: a file that cannot be put aside is written on, and nothing is lost.
@@ -247,7 +246,7 @@ mod tests {
     fn file_that_cannot_be_put_aside_is_written_on() {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
-        let mut log = LogFile::open(path.clone(), Some(rotation(8, 1))).unwrap();
+        let mut log = LogFile::open(path.as_path().into(), Some(rotation(8, 1))).unwrap();
         // A directory that is not empty cannot be replaced by a file.
         fs::create_dir_all(numbered(&path, 1).join("x")).unwrap();
         for _ in 0..5 {

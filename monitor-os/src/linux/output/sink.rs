@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
@@ -13,6 +13,7 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use super::lines::Piece;
 use super::rotation::{LogFile, Rotation};
 use super::{Same, Slow};
+use crate::linux::kept::LogPlace;
 use crate::telemetry;
 
 /// A file or a descriptor to which the lines of captured streams are written. Clones are the same sink.
@@ -24,6 +25,8 @@ struct Shared {
     form: Form,
     /// What stands before each line.
     label: Box<str>,
+    /// The file and how many older ones are kept, if it is one. Beside the outlet, which a disk that hangs may hold.
+    file: Option<(Arc<Path>, u16)>,
     outlet: Mutex<Outlet>,
     lost_lines: AtomicU64,
     failed_writes: AtomicU64,
@@ -62,12 +65,14 @@ impl LogSink {
         rotation: Option<Rotation>,
         form: Form,
     ) -> io::Result<Self> {
-        let file = LogFile::open(path.into(), rotation)?;
+        let path = Arc::<Path>::from(path.into());
+        let file = LogFile::open(Arc::clone(&path), rotation)?;
         let mut pending = Vec::new();
         if form != Form::Raw && file.in_a_line() {
             pending.push(b'\n');
         }
-        Ok(Self::new(form, Box::default(), Target::File(file), pending))
+        let kept = rotation.map_or(0, |rotation| rotation.kept.get());
+        Ok(Self::new(form, Box::default(), Some((path, kept)), Target::File(file), pending))
     }
 
     /// Writes to a pipe, a terminal, a socket or a file, such as the standard output of this process. A reader
@@ -84,14 +89,21 @@ impl LogSink {
     #[must_use]
     pub fn labelled(descriptor: OwnedFd, form: Form, label: impl Into<Box<str>>) -> Self {
         let target = Target::Descriptor(Descriptor::new(descriptor));
-        Self::new(form, label.into(), target, Vec::new())
+        Self::new(form, label.into(), None, target, Vec::new())
     }
 
-    fn new(form: Form, label: Box<str>, target: Target, pending: Vec<u8>) -> Self {
+    fn new(
+        form: Form,
+        label: Box<str>,
+        file: Option<(Arc<Path>, u16)>,
+        target: Target,
+        pending: Vec<u8>,
+    ) -> Self {
         let outlet = Outlet { target, pending, choked: false, marked_at: 0, line_ended: true };
         Self(Same::new(Shared {
             form,
             label,
+            file,
             outlet: Mutex::new(outlet),
             lost_lines: AtomicU64::new(0),
             failed_writes: AtomicU64::new(0),
@@ -105,6 +117,12 @@ impl LogSink {
             lost_lines: self.0.lost_lines.load(Ordering::Relaxed),
             failed_writes: self.0.failed_writes.load(Ordering::Relaxed),
         }
+    }
+
+    /// Where its lines can be read again; `None` if nowhere.
+    pub(super) fn place(&self) -> Option<LogPlace> {
+        let (path, kept) = self.0.file.as_ref()?;
+        Some(LogPlace::new(path, *kept, self.0.form))
     }
 
     /// Takes over from another sink, which may have written the same file until now.

@@ -147,6 +147,15 @@ pub(crate) enum Which {
     Stderr,
 }
 
+impl Which {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => Stream::Stdout.name(),
+            Self::Stderr => Stream::Stderr.name(),
+        }
+    }
+}
+
 impl From<Stream> for Which {
     fn from(stream: Stream) -> Self {
         match stream {

@@ -36,7 +36,7 @@ use super::protocol::{
 use super::report::{About, Clients, Overview, Report};
 use super::{SOCKET, address};
 use crate::policy::changed;
-use crate::roster::{Extent, Roster};
+use crate::roster::{Extent, Roster, choice};
 use crate::told::Teller;
 
 /// A control socket that is served. Its thread ends with the supervisor of its units.
@@ -614,14 +614,7 @@ impl Server {
 
     /// What can be named.
     fn named(&self) -> String {
-        let units = self.roster.wanted();
-        let shown = units.iter().take(NAMES_SHOWN).map(Unit::name).collect::<Vec<_>>();
-        let more = units.len().saturating_sub(shown.len());
-        match (shown.join(", "), more) {
-            (shown, 0) if shown.is_empty() => "there is none at all".into(),
-            (shown, 0) => format!("name one of {shown}"),
-            (shown, more) => format!("name one of {shown} and {more} others"),
-        }
+        choice(&self.roster.wanted().iter().map(Unit::name).collect::<Vec<_>>())
     }
 
     /// Takes note of whose wish the next reports of an event answer.
@@ -842,6 +835,5 @@ fn ending() -> Refusal {
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 const BACKLOG: i32 = 16;
 const CLIENTS_MAX: usize = 16;
-const NAMES_SHOWN: usize = 20;
 /// Where an answer to who follows is cut, in bytes; the rest follows when that is taken.
 const OUTPUT_MAX: usize = 64 * 1024;

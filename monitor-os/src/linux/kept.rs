@@ -1,0 +1,230 @@
+//! In which files what a run prints is kept, for who asks when no monitor runs.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{self, Path, PathBuf};
+use std::sync::Arc;
+
+use monitor_core::whole_number;
+
+use super::output::{Form, Stream, numbered};
+use super::stdio::Streams;
+
+/// A file in which what a program printed is kept, and those that were put aside before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPlace {
+    /// The file, absolute, as it was opened: nothing is said of symbolic links.
+    pub path: PathBuf,
+    /// How many older files there may be beside it, by its [`Rotation`](super::Rotation); 0 if the monitor puts none aside.
+    pub kept: u16,
+    /// In which form its lines are; raw, if the program itself writes them.
+    pub form: Form,
+}
+
+impl LogPlace {
+    /// The place that a path has in the directory of this process.
+    pub(super) fn new(path: &Path, kept: u16, form: Form) -> Self {
+        // Fails for an empty path, which was not opened, or without a working directory.
+        Self { path: path::absolute(path).unwrap_or_else(|_| path.into()), kept, form }
+    }
+
+    /// The names of all of its files, the newest first, whether or not they are there.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        (0..=self.kept).map(|number| numbered(&self.path, number))
+    }
+}
+
+/// How it is written in a journal, which is a text of lines: a path may be neither.
+impl LogPlace {
+    /// Such as `kept=5 form=lines /var/log/web.log`. What is no printable ASCII of a path, and `%`, are two digits after `%`.
+    pub(super) fn to_text(&self) -> String {
+        let form = match self.form {
+            Form::Raw => "raw",
+            Form::Lines => "lines",
+            Form::Prefixed => "prefixed",
+        };
+        let mut text = format!("kept={} form={form} ", self.kept);
+        for &byte in self.path.as_os_str().as_bytes() {
+            match byte {
+                b'%' | ..b' ' | 0x7f.. => text.push_str(&format!("%{byte:02x}")),
+                byte => text.push(char::from(byte)),
+            }
+        }
+        text
+    }
+
+    /// `None` if it is no such text.
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        let (kept, rest) = text.strip_prefix("kept=")?.split_once(' ')?;
+        let (form, path) = rest.strip_prefix("form=")?.split_once(' ')?;
+        let form = match form {
+            "raw" => Form::Raw,
+            "lines" => Form::Lines,
+            "prefixed" => Form::Prefixed,
+            _ => return None,
+        };
+        let mut parts = path.split('%');
+        let mut bytes = parts.next()?.as_bytes().to_vec();
+        for part in parts {
+            let (code, plain) = part.split_at_checked(2)?;
+            bytes.push(u8::from_str_radix(code, 16).ok()?);
+            bytes.extend_from_slice(plain.as_bytes());
+        }
+        let path = PathBuf::from(OsString::from_vec(bytes));
+        path.is_absolute().then_some(Self { path, kept: whole_number(kept)?, form })
+    }
+}
+
+/// Where the two output streams of the last run are kept, in the order of [`STREAMS`].
+pub(super) type Places = [Option<LogPlace>; 2];
+
+pub(super) const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
+
+/// The same, as a record has it. Of a run of this monitor it is what the command said at its start, and shared with it:
+/// no path is in memory twice.
+#[derive(Clone, Debug)]
+pub(super) enum Kept {
+    /// As the streams of a command say; `None` if they are the monitor's.
+    Said(Option<Arc<Streams>>),
+    /// As an earlier monitor wrote it down.
+    Read(Box<Places>),
+}
+
+impl Kept {
+    pub(super) fn places(&self) -> Places {
+        match self {
+            Self::Said(streams) => streams.as_ref().map_or_else(Places::default, |s| s.kept()),
+            Self::Read(places) => Places::clone(places),
+        }
+    }
+
+    /// Says the same by the streams of a command, if they do say the same.
+    pub(super) fn share(&mut self, streams: Option<&Arc<Streams>>) {
+        let said = Self::Said(streams.cloned());
+        if said == *self {
+            *self = said;
+        }
+    }
+
+    /// What a program goes on to print on a stream is kept there from now on; returns whether it was elsewhere before.
+    pub(super) fn lead(&mut self, stream: Stream, to: Option<LogPlace>) -> bool {
+        let mut places = self.places();
+        let [stdout, stderr] = &mut places;
+        let place = match stream {
+            Stream::Stdout => stdout,
+            Stream::Stderr => stderr,
+        };
+        let elsewhere = *place != to;
+        if elsewhere {
+            *place = to;
+            *self = Self::Read(Box::new(places));
+        }
+        elsewhere
+    }
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::Said(None)
+    }
+}
+
+/// Equal is what says the same.
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.places() == other.places()
+    }
+}
+
+impl Eq for Kept {}
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU16, NonZeroU64};
+
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::linux::command::Command;
+    use crate::linux::output::{Capture, LogSink, Output, Rotation};
+
+    fn place(path: &str) -> LogPlace {
+        LogPlace { path: path.into(), kept: 0, form: Form::Raw }
+    }
+
+    #[test]
+    fn places_go_round_and_garbage_is_none() {
+        let odd = PathBuf::from(OsString::from_vec(b"/a b/%0a\n\xff\xc3\xa4".to_vec()));
+        for path in ["/x".into(), odd] {
+            for form in [Form::Raw, Form::Lines, Form::Prefixed] {
+                let place = LogPlace { path: path.clone(), kept: 7, form };
+                let text = place.to_text();
+                assert!(text.is_ascii() && !text.contains('\n'), "{text:?}");
+                assert_eq!(LogPlace::from_text(&text), Some(place), "{text}");
+            }
+        }
+        for text in [
+            "",
+            "/x",
+            "kept=x form=raw /x",
+            "kept=+1 form=raw /x",
+            "kept=0 form=json /x",
+            "kept=0 form=raw x",
+            "kept=0 form=raw /x%0",
+            "kept=0 form=raw /x%zz",
+        ] {
+            assert_eq!(LogPlace::from_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn files_are_named_from_the_newest() {
+        let place = LogPlace { kept: 2, ..place("/x/log") };
+        let names = ["/x/log", "/x/log.1", "/x/log.2"].map(PathBuf::from);
+        assert!(place.files().eq(names));
+    }
+
+    /// Goal: what a command says of its streams is found, as far as it leads to a file.
+    #[test]
+    fn streams_say_in_which_files_they_are_kept() {
+        let directory = tempdir().unwrap();
+        let log = directory.path().join("log");
+        let rotation =
+            Rotation { size_bytes: NonZeroU64::new(9).unwrap(), kept: NonZeroU16::new(5).unwrap() };
+        let sink = LogSink::file(&log, Some(rotation), Form::Prefixed).unwrap();
+        let kept = Some(LogPlace { path: log, kept: 5, form: Form::Prefixed });
+        let own = LogSink::descriptor(tempfile::tempfile().unwrap().into(), Form::Raw);
+        let captured = Output::Captured(Capture::new().to_sink(own.clone()).to_sink(sink));
+        let here = std::env::current_dir().unwrap().join("out");
+        let command = || Command::new("x", [""; 0]).unwrap();
+        for (command, expected) in [
+            (command(), [None, None]),
+            (command().with_output(captured.clone()), [kept.clone(), None]),
+            (command().with_output(captured).with_joined_error(), [kept.clone(), kept]),
+            (command().with_output(Output::Captured(Capture::new().to_sink(own))), [None, None]),
+            (
+                command().with_output(Output::File("out".into())).with_error(Output::Null),
+                [Some(place(here.to_str().unwrap())), None],
+            ),
+        ] {
+            let streams = command.shared_streams().cloned();
+            assert_eq!(Kept::Said(streams).places(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_said_already_is_not_kept_twice() {
+        let command = Command::new("x", [""; 0]).unwrap().with_output(Output::File("/x".into()));
+        let read = || Kept::Read(Box::new([Some(place("/x")), None]));
+        let mut kept = read();
+        kept.share(command.shared_streams());
+        assert!(matches!(kept, Kept::Said(Some(_))));
+        assert!(!kept.lead(Stream::Stdout, Some(place("/x"))));
+        assert!(matches!(kept, Kept::Said(Some(_))));
+        assert!(kept.lead(Stream::Stderr, Some(place("/y"))));
+        assert_eq!(kept.places(), [Some(place("/x")), Some(place("/y"))]);
+        let mut other = read();
+        other.share(None);
+        assert_eq!(other, read());
+    }
+}
