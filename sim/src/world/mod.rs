@@ -80,13 +80,14 @@ pub struct Verdict {
 /// A case in which the wall clock is set, or the machine sleeps, is run once more each without that: it
 /// must make no difference.
 pub fn run(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Verdict {
-    let mut verdict = run_once(case, suspect, steps_max, Sky::AsGiven);
+    let mut verdict = run_once(case, suspect, steps_max, Sky::AsGiven, Judges::All);
     for (sky, property) in [
         (Sky::WithoutJumps, Property::WallChangesNothing),
         (Sky::WithoutSleep, Property::SleepChangesNothing),
     ] {
         if verdict.violated.is_none() && case.inputs.iter().any(|input| sky.hides(input.what)) {
-            let plain = run_once(case, suspect, steps_max, sky);
+            // The same trace would be judged in the same way.
+            let plain = run_once(case, suspect, steps_max, sky, Judges::None);
             if plain.trace != verdict.trace {
                 verdict.violated = Some(property);
             }
@@ -97,9 +98,22 @@ pub fn run(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Verdi
 
 /// Runs a case twice; returns what is violated if the second run is not the first again.
 pub fn run_again(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Option<Property> {
-    let [first, second] = [(), ()].map(|()| run_once(case, suspect, steps_max, Sky::AsGiven));
+    let once = || run_once(case, suspect, steps_max, Sky::AsGiven, Judges::All);
+    let (first, second) = (once(), once());
     let same = first.trace == second.trace && first.violated == second.violated;
     (!same).then_some(Property::SameAgain)
+}
+
+/// The steps of a case as [`run`] takes them, judged by nobody.
+pub fn trace(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Vec<TraceLine> {
+    run_once(case, suspect, steps_max, Sky::AsGiven, Judges::None).trace
+}
+
+/// Who judges the steps of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judges {
+    All,
+    None,
 }
 
 /// What of the sky's accidents takes place.
@@ -120,14 +134,23 @@ impl Sky {
     }
 }
 
-fn run_once(case: &Case, suspect: impl Suspect + Copy, steps_max: usize, sky: Sky) -> Verdict {
+fn run_once(
+    case: &Case,
+    suspect: impl Suspect + Copy,
+    steps_max: usize,
+    sky: Sky,
+    judges: Judges,
+) -> Verdict {
     let mut driver = Driver::with_machine(suspect);
-    let mut world = World::new(case, &suspect, suspect.flaw(), steps_max, sky);
+    let mut world = World::new(case, &suspect, suspect.flaw(), steps_max, sky, judges);
     // The world is looked at only for what it has noted by then.
     let ran = catch_unwind(AssertUnwindSafe(|| driver.run(&mut world)));
     if ran.is_err() {
         world.violate(Property::Total);
-    } else if world.violated.is_none() && (world.gave_up || world.trace.len() < steps_max) {
+    } else if judges == Judges::All
+        && world.violated.is_none()
+        && (world.gave_up || world.trace.len() < steps_max)
+    {
         world.violated = world.judge_the_end();
     }
     Verdict { trace: world.trace, sights: world.sights, violated: world.violated }
@@ -150,6 +173,7 @@ struct World<'a> {
     machine: &'a dyn Machine,
     flaw: Option<Flaw>,
     sky: Sky,
+    judges: Judges,
     now: Moment,
     clocks: Clocks,
     agenda: Agenda,
@@ -230,6 +254,7 @@ impl<'a> World<'a> {
         flaw: Option<Flaw>,
         steps_max: usize,
         sky: Sky,
+        judges: Judges,
     ) -> Self {
         let units = (0..case.units()).map(|unit| Unit::new(case.unit(unit).0)).collect();
         let last = case.inputs.last().map_or(Millis::ZERO, |input| input.at);
@@ -238,6 +263,7 @@ impl<'a> World<'a> {
             machine,
             flaw,
             sky,
+            judges,
             now: Moment::ORIGIN,
             clocks: Clocks::default(),
             agenda: Agenda::default(),
@@ -711,15 +737,24 @@ impl<'a> World<'a> {
             })
     }
 
-    /// Takes note of a step and judges it.
+    /// Takes note of a step and has it judged.
     fn observe(&mut self, report: &Report<'_>) {
         let number = number(report.unit);
-        let Report { at, unit, policy, ref before, ref event, ref step, .. } = *report;
-        self.trace.push(TraceLine { at, unit, event: *event, before: *before, step: *step });
+        let Report { at, unit, before, event, step, .. } = *report;
+        self.trace.push(TraceLine { at, unit, event, before, step });
         let unit = &mut self.units[number];
         if matches!(event, Event::PolicyChanged) {
             unit.policy = unit.amended.take().unwrap_or(unit.policy);
         }
+        match self.judges {
+            Judges::All => self.judge(number, report),
+            Judges::None => unit.state = step.state,
+        }
+    }
+
+    fn judge(&mut self, number: usize, report: &Report<'_>) {
+        let Report { at, policy, ref before, ref event, ref step, .. } = *report;
+        let unit = &mut self.units[number];
         if let Err(property) = unit.watch.observe_step(policy, before, event, step) {
             self.violate(property);
             return;
