@@ -4,13 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod caps;
+mod port;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
 
 use std::cell::RefCell;
 use std::env;
 use std::fs;
-use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ use monitor_os::{
     Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal, TerminalSize,
     Unit, block_on, now,
 };
+use port::Port;
 use program::{Deadline, Running, monitor, runs, stderr, until};
 use tempfile::TempDir;
 
@@ -304,13 +305,13 @@ fn newline_on_a_descriptor_makes_it_ready() {
 
 #[test]
 fn open_port_makes_it_ready() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = Port::new();
     let scene = Scene::new(supervisor(), "readiness=notify start-timeout=1m", |_| {
         let command = Command::new("sleep", ["1000"]).unwrap();
-        command.ready_by(ReadyBy::Tcp(address)).unwrap()
+        command.ready_by(ReadyBy::Tcp(port.address())).unwrap()
     });
     scene.wait(|status| status.phase() == Phase::Activating);
-    let _listener = TcpListener::bind(address).unwrap();
+    port.listen();
     scene.wait(Status::is_up);
 }
 

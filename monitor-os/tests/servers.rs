@@ -7,17 +7,20 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "what is skipped is said, and why")]
 
+#[expect(dead_code, reason = "nobody listens here but a server")]
+mod port;
 #[expect(dead_code, reason = "other tests use more of it")]
 mod program;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use port::Port;
 use program::{Running, monitor, runs, until};
 use tempfile::TempDir;
 
@@ -90,11 +93,6 @@ impl Server {
     }
 }
 
-/// A port that nobody has at the moment.
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
-
 /// Says something on a connection of its own, and returns all that is answered; nothing if nobody listens.
 fn talk(port: u16, text: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
@@ -133,7 +131,8 @@ fn nginx_is_served_from_whatever_happens_to_it() {
     if is_missing("nginx") {
         return;
     }
-    let (folder, port) = (TempDir::new().unwrap(), free_port());
+    let (folder, held) = (TempDir::new().unwrap(), Port::new());
+    let port = held.address().port();
     let conf = folder.path().join("nginx.conf");
     fs::write(&conf, nginx_conf(folder.path(), port, "one")).unwrap();
     let conf = conf.to_str().unwrap().to_owned();
@@ -174,7 +173,8 @@ fn redis_is_back_after_a_kill() {
     if is_missing("redis-server") {
         return;
     }
-    let (folder, port) = (TempDir::new().unwrap(), free_port());
+    let (folder, held) = (TempDir::new().unwrap(), Port::new());
+    let port = held.address().port();
     let number = port.to_string();
     let log = folder.path().join("log");
     let dir = folder.path().to_str().unwrap().to_owned();
@@ -220,7 +220,8 @@ fn no_row_that_postgres_has_promised_is_missing_after_a_kill() {
         return;
     };
     // Whoever it runs as must be able to reach its folder.
-    let (folder, port) = (TempDir::new().unwrap(), free_port());
+    let (folder, held) = (TempDir::new().unwrap(), Port::new());
+    let port = held.address().port();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let data = folder.path().join("data");
     let data = data.to_str().unwrap().to_owned();

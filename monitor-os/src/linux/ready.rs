@@ -151,11 +151,10 @@ const ATTEMPT_MAX: Millis = Millis::from_secs(1);
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::net::TcpListener;
 
     use super::*;
     use crate::linux::clock::now;
-    use crate::linux::testing::until;
+    use crate::linux::testing::{Port, until};
 
     #[test]
     fn newline_is_the_sign() {
@@ -178,12 +177,12 @@ mod tests {
 
     #[test]
     fn connection_is_the_sign() {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut sign = Sign::connection(address);
+        let port = Port::new();
+        let mut sign = Sign::connection(port.address());
         for _ in 0..3 {
             assert_eq!(sign.look(now()), Seen::NotYet);
         }
-        let _listener = TcpListener::bind(address).unwrap();
+        port.listen();
         let sign = std::cell::RefCell::new(sign);
         until(|| sign.borrow_mut().look(now()) == Seen::Ready);
     }

@@ -16,8 +16,11 @@ use super::stdio::Stdio;
 
 #[path = "../../tests/caps/mod.rs"]
 mod masks;
+#[path = "../../tests/port/mod.rs"]
+mod port;
 
 pub(crate) use masks::caps;
+pub(crate) use port::Port;
 
 /// Waits until `fd` is readable; fails the test after 30 s, which only a hang takes.
 pub(crate) fn wait_readable(fd: impl AsFd) {
@@ -94,15 +97,27 @@ impl Fifo {
     }
 }
 
-/// Writes `content` as an executable file.
-pub(crate) fn executable(path: &Path, content: &[u8]) {
-    use std::io::Write;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(path).unwrap();
-    file.write_all(content).unwrap();
+/// Writes `content` as an executable file. Another process does it: a child that another test is just starting would
+/// have the file of this one open for a moment, and what is open for writing is not run.
+pub(crate) fn executable(path: &Path, content: &str) {
+    let script = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+    let mut shell = std::process::Command::new("sh");
+    assert!(shell.args(["-c", script]).arg(path).arg(content).status().unwrap().success());
+}
+
+/// Waits until nobody has the reading end of this pipe: a child that another test is just starting has it for a moment
+/// longer than who drops it.
+pub(crate) fn wait_unread(writer: impl AsFd) {
+    assert!(comes_within(writer, PollFlags::empty(), 30), "somebody reads for 30 s");
 }
 
 fn readable_within(fd: impl AsFd, seconds: i64) -> bool {
-    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    comes_within(fd, PollFlags::IN, seconds)
+}
+
+/// Whether one of these, an error or a hang-up comes.
+fn comes_within(fd: impl AsFd, what: PollFlags, seconds: i64) -> bool {
+    let mut fds = [PollFd::new(&fd, what)];
     loop {
         match poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })) {
             Ok(ready) => return ready > 0,

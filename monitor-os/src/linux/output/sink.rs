@@ -354,6 +354,7 @@ mod tests {
     use rustix::pipe::{PipeFlags, pipe_with};
 
     use super::*;
+    use crate::linux::testing::wait_unread;
 
     fn line(text: &str) -> Piece<'_> {
         Piece { text: text.as_bytes(), ends: true }
@@ -435,9 +436,11 @@ mod tests {
     #[test]
     fn reader_that_is_gone_disturbs_nobody() {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let other = writer.try_clone().unwrap();
         // Opened before the reader goes, as a pipe must be.
         let sink = LogSink::descriptor(writer, Form::Lines);
         drop(reader);
+        wait_unread(other);
         for lost in 1..4 {
             sink.take_line(line("x"), "", Slow::Block);
             assert_eq!(sink.flush(""), Flushed::All);

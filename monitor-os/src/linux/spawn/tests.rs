@@ -63,7 +63,7 @@ fn search_follows_execvp() {
     let [denied, good] = ["denied", "good"].map(|name| directory.path().join(name));
     for path in [&denied, &good] {
         fs::create_dir(path).unwrap();
-        executable(&path.join("prog"), b"#!/bin/sh\nexit 9\n");
+        executable(&path.join("prog"), "#!/bin/sh\nexit 9\n");
     }
     fs::set_permissions(denied.join("prog"), PermissionsExt::from_mode(0o644)).unwrap();
     let (denied, good) = (denied.display(), good.display());
@@ -94,7 +94,7 @@ fn directory_is_not_executable() {
 fn garbage_is_not_given_to_a_shell() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("garbage");
-    executable(&path, b"exit 0\n");
+    executable(&path, "exit 0\n");
     let error = refused(&path);
     assert_eq!(error, SpawnError::NotAProgram { path });
     assert_eq!((error.errno(), error.exit_code()), (8, 126));
@@ -104,7 +104,7 @@ fn garbage_is_not_given_to_a_shell() {
 fn missing_interpreter_is_told_apart() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("script");
-    executable(&path, b"#!/nonexistent/interpreter\n");
+    executable(&path, "#!/nonexistent/interpreter\n");
     let error = refused(&path);
     assert_eq!(error, SpawnError::InterpreterMissing { path });
     assert!(error.to_string().contains("interpreter"));
