@@ -8,6 +8,7 @@
 )]
 
 mod caps;
+mod executable;
 #[cfg(feature = "cli")]
 mod masked;
 
@@ -193,7 +194,7 @@ fn grandchild_left_by_an_exit_is_ended_before_the_next_run() {
     let scene = Scene::new(
         &format!("{FAST} retries=1"),
         "sh -c 'echo $$ >> grandchildren; exec sleep 1000' &
-         until grep -q $! grandchildren; do :; done; exit 3",
+         until grep -qx $! grandchildren; do :; done; exit 3",
     );
     scene.unit.start();
     let status = wait_down(&scene.unit);
@@ -404,6 +405,8 @@ fn stop_on_next_exit_lets_the_run_finish() {
     scene.unit.start();
     scene.line("up");
     let stopping = scene.unit.stop_with(StopMode::OnNextExit, Origin::User);
+    // Heard before the end: of both at once the end comes first, and then nothing runs that could be stopped.
+    wait(scene.unit.wait_until(|_| true)).unwrap();
     fs::write(scene.path("go"), "").unwrap();
     assert_eq!(wait(stopping), StopResult::Graceful);
     assert_eq!(scene.unit.state().exit(), Some(Exit::Code(5)));
@@ -622,12 +625,8 @@ fn a_watchdog_bites_a_process_that_is_silent() {
 
 /// A supervisor whose helper is a script.
 fn with_helper(directory: &TempDir, script: &str) -> Supervisor {
-    use std::os::unix::fs::OpenOptionsExt;
     let path = directory.path().join("helper");
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o755).open(&path).unwrap();
-    std::io::Write::write_all(&mut file, script.as_bytes()).unwrap();
-    drop(file);
+    executable::executable(&path, script);
     Supervisor::builder().launcher(&Launcher::at(path)).caps(caps::caps()).start().unwrap()
 }
 

@@ -47,8 +47,9 @@ impl Keeper {
         }
         let Some(pid) = Pid::from_raw(self.pid) else { return true };
         match pidfd_open(pid, PidfdFlags::empty()) {
-            // Read after the opening: whoever bears the number now is the one that is held.
-            Ok(held) => has_ended(&held) || start_time(self.pid).is_ok_and(|it| it != self.start),
+            // Read after the opening: whoever bears the number now is the one that is held. If he cannot be read, it is
+            // because he ends just now, or because others are hidden here (`hidepid` of `proc(5)`).
+            Ok(held) => start_time(self.pid).is_ok_and(|it| it != self.start) || has_ended(&held),
             // EINVAL is the number of a thread that leads no process.
             Err(errno) => matches!(errno, Errno::SRCH | Errno::INVAL),
         }

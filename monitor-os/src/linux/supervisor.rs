@@ -325,7 +325,8 @@ impl std::error::Error for SupervisorError {
 ///
 /// Wishes never block and never fail: the supervisor's thread hears them in the order in which they were
 /// made. They say what is wanted, in any state, and are recorded as such: a stop during a backoff ends the
-/// backoff, a start during a stop follows the stop.
+/// backoff, a start during a stop follows the stop. Of a wish and the end of a process that are seen in the same moment the
+/// end comes first: a stop may then find nothing that runs. [`Unit::wait_until`] waits until a wish is heard.
 #[derive(Clone, Debug)]
 pub struct Unit {
     id: UnitId,

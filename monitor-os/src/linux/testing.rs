@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tempfile::TempDir;
@@ -14,11 +14,14 @@ use super::process::{Ended, Process};
 use super::spawn::{self, SpawnError};
 use super::stdio::Stdio;
 
+#[path = "../../tests/executable/mod.rs"]
+mod executable;
 #[path = "../../tests/caps/mod.rs"]
 mod masks;
 #[path = "../../tests/port/mod.rs"]
 mod port;
 
+pub(crate) use executable::executable;
 pub(crate) use masks::caps;
 pub(crate) use port::Port;
 
@@ -95,14 +98,6 @@ impl Fifo {
     pub(crate) fn wait(&self) {
         wait_readable(&self.reader);
     }
-}
-
-/// Writes `content` as an executable file. Another process does it: a child that another test is just starting would
-/// have the file of this one open for a moment, and what is open for writing is not run.
-pub(crate) fn executable(path: &Path, content: &str) {
-    let script = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
-    let mut shell = std::process::Command::new("sh");
-    assert!(shell.args(["-c", script]).arg(path).arg(content).status().unwrap().success());
 }
 
 /// Waits until nobody has the reading end of this pipe: a child that another test is just starting has it for a moment

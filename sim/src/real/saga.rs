@@ -179,7 +179,7 @@ pub(super) fn in_memory() -> io::Result<TempDir> {
 }
 
 /// Waits for a condition, with a deadline that only a fault can reach.
-fn until(mut condition: impl FnMut() -> bool) -> bool {
+pub(super) fn until(mut condition: impl FnMut() -> bool) -> bool {
     let end: Moment = now().after(PATIENCE);
     while now() < end {
         if condition() {

@@ -81,15 +81,23 @@ impl Bearer {
         Ok(Self { pid, start: start.ok_or(io::ErrorKind::InvalidData)? })
     }
 
-    /// How many control groups there are that it has made for runs, below that of this process.
-    pub(super) fn groups(self) -> usize {
+    /// The control groups that it has made for runs and that are there, below that of this process.
+    pub(super) fn groups(self) -> impl Iterator<Item = PathBuf> {
         let prefix = format!("monitor-{}-{}-", self.pid, self.start);
-        let Some(directory) = own_group() else { return 0 };
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let entries = own_group().and_then(|directory| fs::read_dir(directory).ok());
+        let entries = entries.into_iter().flatten().flatten();
         entries
-            .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()))
-            .count()
+            .filter(move |entry| {
+                entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())
+            })
+            .map(|entry| entry.path())
     }
+}
+
+/// Whether anything runs in a control group; nothing does in one that is gone.
+pub(super) fn is_populated(group: &Path) -> bool {
+    let events = fs::read_to_string(group.join("cgroup.events"));
+    events.is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
 }
 
 /// The directory of the control group of this process; `None` where there is none of the second version.

@@ -10,8 +10,8 @@ use std::thread::{self, JoinHandle};
 
 use monitor_core::{Millis, Reason, State};
 
-use super::saga::{Ending, Saga};
-use super::scan::Bearer;
+use super::saga::{Ending, Saga, until};
+use super::scan::{Bearer, is_populated};
 use super::traced::{Step, Traced};
 use crate::case::{OnStop, Script};
 
@@ -188,10 +188,14 @@ impl Cast<'_> {
         })?;
         trials.sort_by_key(|&(number, _)| number);
         let mut trials: Vec<_> = trials.into_iter().map(|(_, trial)| trial).collect();
+        // A helper ends by itself when its monitor is dead, and its group is swept by nobody before. A group that is never
+        // empty is left, which is seen below.
+        let monitors = || trials.iter().flatten().flat_map(|trial| trial.monitors);
+        until(|| !monitors().flat_map(Bearer::groups).any(|group| is_populated(&group)));
         // Each monitor sweeps as it begins, so one more does it after the last.
         self.saga()?.finish(Ending::Asked)?;
         for trial in trials.iter_mut().flatten() {
-            let left: usize = trial.monitors.into_iter().map(Bearer::groups).sum();
+            let left = trial.monitors.into_iter().flat_map(Bearer::groups).count();
             if left > 0 {
                 trial.faults.push(format!("{left} control groups are left"));
             }
