@@ -8,8 +8,9 @@ mod program;
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
+use monitor_os::now;
 use monitor_os::record::{Line, Record};
-use program::{Running, code, monitor, run, stderr};
+use program::{Running, code, monitor, run, stderr, until};
 
 #[test]
 fn exit_status_is_that_of_the_child() {
@@ -40,6 +41,29 @@ fn start_errors_have_the_shells_statuses_and_one_line() {
     let output = run(&["--record", "/no/such/directory/record", "--", "true"]);
     assert_eq!(code(&output), 125);
     assert!(stderr(&output).contains("--record"));
+}
+
+/// Goal: how long a run took is what lies between the lines of its start and its end. Method: a start that takes long,
+/// since its environment is in a named pipe.
+#[test]
+fn length_of_a_run_counts_from_its_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("env");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let words = ["--restart", "no", "--env-file", pipe.to_str().unwrap(), "--", "true"];
+    let begun = now();
+    let mut running = Running::start(&words);
+    until(|| now().nanos_since(begun) > 300_000_000);
+    fs::write(&pipe, "A=1\n").unwrap();
+    let seconds = |text: &str| text.trim().trim_end_matches('s').parse::<f64>().unwrap();
+    let at =
+        |line: &str| seconds(line.strip_prefix("monitor:").unwrap().split_once('s').unwrap().0);
+    let started = running.wait_for("started #1");
+    let exited = running.wait_for("exited #1 code 0 after ");
+    let lasted = seconds(exited.rsplit_once(' ').unwrap().1);
+    // They are cut to hundredths and thousandths.
+    assert!(lasted < at(&exited) - at(&started) + 0.011, "{started}{exited}");
+    assert_eq!(running.finish().0, 0);
 }
 
 #[test]

@@ -191,6 +191,27 @@ fn shells_offer_what_is_there() {
     }
 }
 
+/// Goal: what is said of a command beside its first line is shown, by its help and by its page.
+#[test]
+fn long_comments_are_shown() {
+    for (command, words) in [
+        ("run", "ten seconds of service forgive all earlier failures."),
+        ("up", "Nothing is started if there is a mistake in any file."),
+        ("logs", "The monitor keeps the last 64 KiB"),
+        ("set", "in force from the next decision on"),
+    ] {
+        let shown = |args: &[&str]| {
+            let text = String::from_utf8(printed(args)).unwrap().replace('\\', "");
+            // Lines are broken anywhere.
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        for text in [shown(&[command, "--help"]), shown(&[command, "-h"]), shown(&["man", command])]
+        {
+            assert!(text.contains(words), "{command}: {text}");
+        }
+    }
+}
+
 #[test]
 fn pages_are_there_for_every_command_and_can_be_shown() {
     let directory = tempfile::tempdir().unwrap();

@@ -207,6 +207,16 @@ fn one_file_may_hold_all_units_and_gives_the_name() {
     assert_eq!(code(&ask(&["stop", "fleet/a", "--wait"])), 0);
     assert_eq!(code(&ask(&["status", "fleet/a"])), 4);
     assert_eq!(code(&ask(&["status", "fleet"])), 0);
+    // Who leaves out the name of the monitor, or has another, is told.
+    for (name, hint) in
+        [("a", "did you mean fleet/a?"), ("flet", "`monitor list` shows what there is")]
+    {
+        let refused = ask(&["status", name]);
+        assert_eq!(code(&refused), 3);
+        assert!(stderr(&refused).contains(hint), "{}", stderr(&refused));
+    }
+    let refused = stderr(&ask(&["logs", "fleet"]));
+    assert!(refused.contains("one unit at a time, NAME/UNIT; name one of a, b"), "{refused}");
     // Where there is no terminal, the live view is the list.
     for task in ["list", "top"] {
         let listed = ask(&[task]);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
 
@@ -20,19 +20,70 @@ pub(crate) struct Args {
     pub(crate) task: Task,
 }
 
+impl Args {
+    /// The command line. Its help has the long comment of a command after the options, where clap would begin with it and put an
+    /// empty line between any two options.
+    pub(crate) fn line() -> Command {
+        Self::command().mut_subcommands(|command| {
+            let Some(long) = command.get_long_about().map(ToString::to_string) else {
+                return command;
+            };
+            let paragraphs = long.split_once("\n\n").map(|(_, rest)| rest.to_owned());
+            let after = command.get_after_help().map(ToString::to_string);
+            let texts: Vec<_> = paragraphs.into_iter().chain(after).collect();
+            command.long_about(None::<&str>).after_help(texts.join("\n\n"))
+        })
+    }
+}
+
+/// What is done. The first paragraph of a comment is shown in the list of commands, all of it by the help and the manual page
+/// of the command itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
     /// Run a command under supervision until it is down for good
+    ///
+    /// The command has the standard input, output and error of the monitor, unless it is said otherwise, and a session
+    /// of its own. Without options it is restarted when it fails, after 100ms, 200ms and so on up to 1m (each up to 10%
+    /// longer), for ever; ten seconds of service forgive all earlier failures.
     Run(Box<RunArgs>),
     /// Run many commands from one process, as files in TOML say
+    ///
+    /// PATH is a directory, of which each file `UNIT.toml` is a unit, or a file with a table `[unit.UNIT]` for each; see
+    /// `monitor example-config`. Each unit is supervised alone, as by `monitor run`, and remembered and controlled as with
+    /// --name. Nothing is started if there is a mistake in any file. The monitor stays also if all units are down.
     Up(UpArgs),
     /// Say how the command is, why, and what comes next
+    ///
+    /// The memory is the sum of what each process has resident; the CPU time is that of all that live and of their
+    /// children that were waited for. Both are of the main process, what descends from it, and what is left of its
+    /// session.
     Status(StatusArgs),
     /// List all monitors and their units, also those that no monitor has at present
+    ///
+    /// Without a NAME all are meant that have a place below the directory `$XDG_RUNTIME_DIR/monitor`, or for root without
+    /// it `/run/monitor`. A unit without a running monitor is shown as its journal says.
     List(NamesArgs),
     /// Watch all monitors and their units live, on a terminal
+    ///
+    /// Where the standard output is no terminal it is the same as `monitor list`.
     Top(NamesArgs),
+    /// Show what the command printed, of which the monitor keeps the last lines
+    ///
+    /// It is shown as it was printed, if that is captured: see --log of `monitor run`. The monitor keeps the last 64
+    /// KiB, or what --log-ring says. Who reads more slowly than lines come holds nobody up, and is told how many are
+    /// missing. Of a monitor of many units one is to be named: NAME/UNIT.
+    ///
+    /// If no monitor runs, because it was killed, what it kept is gone, and the last lines are those of the files to
+    /// which the command or the monitor wrote: of --log with those that were rotated, and of those given to the
+    /// command. Which it is is said on standard error. Without --lines it is the last 64 KiB; with --follow it ends
+    /// there. What the command has printed since for a monitor waits for the next one, and is not shown.
+    Logs(LogsArgs),
+    /// Show what happened, of which the monitor keeps the last 256 steps
+    Events(EventsArgs),
     /// Bring the command down: the stop signal, the grace, then the kill
+    ///
+    /// It is the stop of a user, so no policy brings the command up again, and the monitor ends with it, unless it was
+    /// started with --stay, or is one of `monitor up`.
     Stop(StopArgs),
     /// Bring the command up, if it is down or waits
     Start(OnlyTarget),
@@ -41,10 +92,18 @@ pub(crate) enum Task {
     /// Forget earlier failures: the growth of the delay, the retries used, the starts counted
     Reset(OnlyTarget),
     /// Send a signal to the main process of the command
+    ///
+    /// What the policy wants is not changed by it.
     Signal(SignalArgs),
     /// Change rules of the policy, without a restart
+    ///
+    /// The rules are in the text form of `monitor run --policy`, such as restart=always jitter=0. All of them are put in
+    /// force, or none. They are in force from the next decision on, and for as long as this monitor runs. With preset=NAME
+    /// in the first place nothing of the policy before is kept.
     Set(SetArgs),
     /// Say what files in TOML would have done, and what is wrong in them
+    ///
+    /// Nothing is started. The exit status is 0 if all of them can be used, else 2.
     CheckConfig(CheckConfigArgs),
     /// Print a file in TOML with every key, annotated
     ExampleConfig,
@@ -52,10 +111,6 @@ pub(crate) enum Task {
     Completions(CompletionsArgs),
     /// Print a manual page, or write all of them
     Man(ManArgs),
-    /// Show what the command printed, of which the monitor keeps the last lines
-    Logs(LogsArgs),
-    /// Show what happened, of which the monitor keeps the last 256 steps
-    Events(EventsArgs),
 }
 
 /// Which monitor is asked, and which of its units.
@@ -94,11 +149,7 @@ pub(crate) struct OnlyTarget {
     pub(crate) target: Target,
 }
 
-/// Says how the command is, why, and what comes next.
-///
-/// The memory is the sum of what each process has resident; the CPU time is that of all that live and of
-/// their children that were waited for. Both are of the main process, what descends from it, and what is left
-/// of its session.
+/// Says how the command is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct StatusArgs {
@@ -111,10 +162,6 @@ pub(crate) struct StatusArgs {
 }
 
 /// Which monitors are looked at.
-///
-/// Without a NAME all are meant that have a place below the directory `$XDG_RUNTIME_DIR/monitor`, or for root
-/// without it `/run/monitor`. A unit without a running monitor is shown as its journal says. `monitor top` is the same as
-/// `monitor list` where the standard output is no terminal.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NamesArgs {
     /// The names that were given to `monitor run --name` and `monitor up`
@@ -122,10 +169,7 @@ pub(crate) struct NamesArgs {
     pub(crate) names: Vec<String>,
 }
 
-/// Brings the command down: the stop signal, the grace, then the kill.
-///
-/// It is the stop of a user, so no policy brings the command up again, and the monitor ends with it, unless it
-/// was started with --stay.
+/// Brings the command down.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct StopArgs {
@@ -137,7 +181,7 @@ pub(crate) struct StopArgs {
     pub(crate) wait: bool,
 }
 
-/// Sends a signal to the main process of the command. What the policy wants is not changed by it.
+/// Sends a signal to the main process of the command.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP, override_usage = "monitor signal <NAME|--state <DIR>> <SIGNAL>")]
 pub(crate) struct SignalArgs {
@@ -151,11 +195,7 @@ pub(crate) struct SignalArgs {
     pub(crate) place: Place,
 }
 
-/// Changes rules of the policy, without a restart.
-///
-/// The rules are in the text form of `monitor run --policy`, such as restart=always jitter=0. All of
-/// them are put in force, or none. They are in force from the next decision on, and for as long as this monitor
-/// runs. With preset=NAME in the first place nothing of the policy before is kept.
+/// Changes rules of the policy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP, override_usage = "monitor set <NAME|--state <DIR>> <KEY=VALUE>...")]
 pub(crate) struct SetArgs {
@@ -169,15 +209,7 @@ pub(crate) struct SetArgs {
     pub(crate) place: Place,
 }
 
-/// Shows what the command printed, as it printed it, if that is captured: see --log of `monitor run`.
-///
-/// The monitor keeps the last 64 KiB, or what --log-ring says. Who reads more slowly than lines come holds nobody
-/// up, and is told how many are missing. Of a monitor of many units one is to be named: NAME/UNIT.
-///
-/// If no monitor runs, because it was killed, what it kept is gone, and the last lines are those of the files to which
-/// the command or the monitor wrote: of --log with those that were rotated, and of those given to the command. Which it is is said
-/// on standard error. Without --lines it is the last 64 KiB; with --follow it ends there. What the command has printed
-/// since for a monitor waits for the next one, and is not shown.
+/// Shows what the command printed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct LogsArgs {
@@ -205,7 +237,7 @@ pub(crate) struct LogsArgs {
     pub(crate) timestamps: bool,
 }
 
-/// Shows what happened, of which the monitor keeps the last 256 steps.
+/// Shows what happened.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct EventsArgs {
@@ -237,11 +269,7 @@ pub(crate) fn target_first(
     Ok((Target { name, place }, words))
 }
 
-/// Runs a command under supervision until it is down for good.
-///
-/// The command has the standard input, output and error of the monitor, unless it is said otherwise, and a session
-/// of its own. Without options it is restarted when it fails, after 100ms, 200ms and so on up to 1m (each up to 10% longer),
-/// for ever; ten seconds of service forgive all earlier failures.
+/// Runs a command under supervision.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 #[command(group(ArgGroup::new("memory").args(["name", "state"]).multiple(true)))]
@@ -295,11 +323,7 @@ pub(crate) enum Form {
     Json,
 }
 
-/// Runs many commands from one process, as files in TOML say; see `monitor example-config`.
-///
-/// PATH is a directory, of which each file `UNIT.toml` is a unit, or a file with a table `[unit.UNIT]` for each.
-/// Each unit is supervised alone, as by `monitor run`, and remembered and controlled as with --name. Nothing is
-/// started if there is a mistake in any file. The monitor stays also if all units are down.
+/// Runs many commands from one process.
 #[derive(Debug, clap::Args)]
 #[command(after_help = UP_HELP)]
 pub(crate) struct UpArgs {
@@ -335,9 +359,7 @@ pub(crate) struct OutputArgs {
     pub(crate) record: Option<PathBuf>,
 }
 
-/// Says what files in TOML would have done, and what is wrong in them.
-///
-/// Nothing is started. The exit status is 0 if all of them can be used, else 2.
+/// Says what files in TOML would have done.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckConfigArgs {
     /// Files, and directories of which the files `*.toml` are meant

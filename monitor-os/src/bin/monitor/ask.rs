@@ -16,7 +16,7 @@ use crate::lines::{self, RunsOn};
 use crate::roster::Extent;
 use crate::run::{put, say};
 use crate::screen::Screen;
-use crate::state::{MemoryError, Whom};
+use crate::state::{MemoryError, Whom, all_targets};
 use crate::table::table;
 
 /// `monitor status`.
@@ -342,7 +342,18 @@ impl fmt::Display for NoMonitor<'_> {
         write!(f, "monitor: no monitor runs in {}", directory.display())?;
         match remembered(directory) {
             Ok(units) if units.is_empty() => {
-                f.write_str("\nmonitor: nothing is remembered there; start one by `monitor run`")
+                f.write_str("\nmonitor: nothing is remembered there; ")?;
+                let name = directory.file_name().unwrap_or_default().to_string_lossy();
+                let targets = all_targets();
+                let unit_of =
+                    |target: &&String| target.split_once('/').is_some_and(|(_, unit)| unit == name);
+                match targets.iter().find(unit_of) {
+                    Some(target) => write!(f, "did you mean {target}?"),
+                    None if targets.is_empty() => {
+                        f.write_str("start one by `monitor run --name NAME` or `monitor up`")
+                    }
+                    None => f.write_str("`monitor list` shows what there is"),
+                }
             }
             Ok(units) => units.iter().try_for_each(|unit| {
                 write!(f, "\nmonitor: its journal says of {}: {}, ", unit.unit, unit.state)?;

@@ -9,16 +9,15 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::CommandFactory;
 use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter};
 use clap_complete::env::{CompleteEnv, Shells};
 use monitor_core::Signal;
-use monitor_os::remembered;
 
 use crate::args::Args;
-use crate::state::{all_names, default_directory};
+use crate::state::{all_names, all_targets, units_in};
 
 /// Set to the name of a shell by its script.
 const VARIABLE: &str = "MONITOR_COMPLETE";
@@ -40,15 +39,7 @@ pub(crate) fn script(shell: &str) -> Option<Vec<u8>> {
 
 /// Offers NAME, and NAME/UNIT for each unit of a monitor of many.
 pub(crate) fn targets(current: &OsStr) -> Vec<CompletionCandidate> {
-    let mut targets = Vec::new();
-    for name in all_names().unwrap_or_default() {
-        let units = default_directory(&name).map(|place| units_in(&place)).unwrap_or_default();
-        let of_many = units.iter().filter(|unit| **unit != name);
-        let of_many: Vec<_> = of_many.map(|unit| format!("{name}/{unit}")).collect();
-        targets.push(name);
-        targets.extend(of_many);
-    }
-    offered(targets, current)
+    offered(all_targets(), current)
 }
 
 /// Offers the names of monitors.
@@ -112,12 +103,6 @@ fn programs() -> BTreeSet<String> {
 /// Offers a target, if none is named yet.
 pub(crate) fn target_and_rules(current: &OsStr) -> Vec<CompletionCandidate> {
     if is_target_named() { Vec::new() } else { targets(current) }
-}
-
-/// The units that are remembered in a state directory; none if it cannot be read.
-fn units_in(place: &Path) -> Vec<String> {
-    let units = remembered(place).unwrap_or_default();
-    units.into_iter().map(|left| left.unit).collect()
 }
 
 fn offered(words: impl IntoIterator<Item = String>, current: &OsStr) -> Vec<CompletionCandidate> {

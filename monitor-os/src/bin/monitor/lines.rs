@@ -13,7 +13,8 @@ use monitor_os::{Ended, Line, LogRing, Moment, Notice, Survivor, UnitId};
 use crate::roster::Extent;
 use crate::told::Told;
 
-/// Puts steps into words; remembers when the run of each unit began.
+/// Puts steps into words; remembers when the run of each unit began: when its
+/// program was started, or until then when it was to be.
 #[derive(Debug, Default)]
 pub(crate) struct Wording {
     started: BTreeMap<UnitId, Moment>,
@@ -28,14 +29,16 @@ impl Wording {
                 self.started.insert(notice.unit, notice.at);
                 return None;
             }
+            Lifecycle::Started => {
+                self.started.insert(notice.unit, notice.at);
+            }
             // The line about the failed start has said it.
             Lifecycle::GaveUp { remains: Remains::Nothing }
                 if notice.step.state.reason() == Reason::StartFailed =>
             {
                 return None;
             }
-            Lifecycle::Started
-            | Lifecycle::Ready
+            Lifecycle::Ready
             | Lifecycle::Healthy
             | Lifecycle::Stopping
             | Lifecycle::Killing

@@ -31,7 +31,7 @@ mod up;
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, FromArgMatches};
 use monitor_os::Launcher;
 
 use crate::args::{Args, RunArgs, Task, target_first};
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     // Before anything else: this may be the helper that starts a program.
     let launcher = Launcher::enter();
     complete::answer();
-    let matches = Args::command().get_matches();
+    let matches = Args::line().get_matches();
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match args.task {
         Task::Run(args) => run(*args, matches.subcommand_matches("run"), &launcher),
@@ -120,7 +120,7 @@ fn run(args: RunArgs, given: Option<&ArgMatches>, launcher: &Launcher) -> ExitCo
 
 /// Ends as a wrong option does.
 fn wrong(command: &str, error: impl Display) -> ! {
-    let mut program = Args::command();
+    let mut program = Args::line();
     program.build();
     let kind = clap::error::ErrorKind::ValueValidation;
     match program.find_subcommand_mut(command) {

@@ -4,10 +4,10 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use monitor_core::Policy;
-use monitor_os::{Command, OnCrash, StateDir, StateError, Supervisor, Unit};
+use monitor_os::{Command, OnCrash, StateDir, StateError, Supervisor, Unit, remembered};
 
 use crate::args::{RunArgs, Target};
 use crate::control::server::{Control, ControlError};
@@ -139,6 +139,25 @@ pub(crate) fn all_names() -> Result<Vec<String>, MemoryError> {
     let mut names: Vec<_> = names.collect();
     names.sort();
     Ok(names)
+}
+
+/// What can be asked by name: NAME, and NAME/UNIT for each unit of a monitor of many. Nothing if that cannot be read.
+pub(crate) fn all_targets() -> Vec<String> {
+    let mut targets = Vec::new();
+    for name in all_names().unwrap_or_default() {
+        let units = default_directory(&name).map(|place| units_in(&place)).unwrap_or_default();
+        let of_many = units.iter().filter(|unit| **unit != name);
+        let of_many: Vec<_> = of_many.map(|unit| format!("{name}/{unit}")).collect();
+        targets.push(name);
+        targets.extend(of_many);
+    }
+    targets
+}
+
+/// The units that are remembered in a state directory; none if it cannot be read.
+pub(crate) fn units_in(place: &Path) -> Vec<String> {
+    let units = remembered(place).unwrap_or_default();
+    units.into_iter().map(|left| left.unit).collect()
 }
 
 /// Where all names have their places.

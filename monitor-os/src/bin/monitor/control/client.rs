@@ -123,7 +123,7 @@ impl fmt::Display for AskError {
             ),
             Self::Refused(message) => f.write_str(message),
             Self::Silent => f.write_str(
-                "the monitor does not answer: see by `ps` whether it is stopped; it may still obey",
+                "the monitor does not answer: see by `ps` whether it is stopped; what it was asked to do it may do later",
             ),
             Self::Cut => f.write_str(
                 "the monitor closed the connection before its last answer: it was killed, or let go of a silent client; ask `monitor status`",

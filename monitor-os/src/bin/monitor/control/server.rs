@@ -607,7 +607,8 @@ impl Server {
     /// The one unit that is meant, for what is not done to all.
     fn only<'a>(&self, units: &'a [Unit], all: bool) -> Result<&'a [Unit; 1], Refusal> {
         <&[Unit; 1]>::try_from(units).ok().filter(|_| !all).ok_or_else(|| {
-            let message = format_args!("this is done to one unit at a time; {}", self.named());
+            let message =
+                format_args!("this is done to one unit at a time, NAME/UNIT; {}", self.named());
             Refusal::new(RefusalKind::Unit, message)
         })
     }
