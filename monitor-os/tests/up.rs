@@ -230,6 +230,11 @@ fn one_file_may_hold_all_units_and_gives_the_name() {
     let pid = child.id().to_string();
     assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+    let refused = stderr(&ask(&["status", "fleet"]));
+    assert!(
+        refused.contains("start one by `monitor run --name NAME` or `monitor up`"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -349,7 +349,8 @@ impl fmt::Display for NoMonitor<'_> {
                     |target: &&String| target.split_once('/').is_some_and(|(_, unit)| unit == name);
                 match targets.iter().find(unit_of) {
                     Some(target) => write!(f, "did you mean {target}?"),
-                    None if targets.is_empty() => {
+                    // A place may be left of a monitor that has ended.
+                    None if targets.iter().all(|target| *target == name) => {
                         f.write_str("start one by `monitor run --name NAME` or `monitor up`")
                     }
                     None => f.write_str("`monitor list` shows what there is"),
