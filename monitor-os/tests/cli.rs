@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 
 use monitor_os::now;
 use monitor_os::record::{Line, Record};
-use program::{Running, code, monitor, run, stderr, until};
+use program::waiting::{ended, until};
+use program::{Running, code, monitor, run, stderr};
 
 #[test]
 fn exit_status_is_that_of_the_child() {
@@ -387,7 +388,7 @@ fn input_is_given_to_each_run() {
     let mut stdin = child.stdin.take().unwrap();
     std::io::Write::write_all(&mut stdin, b"typed\n").unwrap();
     drop(stdin);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(ended(&mut child).code(), Some(0));
     let file = fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
     assert_eq!(fs::read_to_string(file).unwrap(), "typed\n");
 }

@@ -18,7 +18,8 @@ use monitor_os::{
     Caps, Command, Contain, Containment, Launcher, SpawnError, Stage, Status, StopResult,
     Supervisor, Unit, block_on,
 };
-use program::{Running, cgroups, runs, until};
+use program::waiting::until;
+use program::{Running, cgroups, runs};
 use tempfile::TempDir;
 
 /// A supervisor with one unit, and a directory in which its command leaves marks.

@@ -1,6 +1,6 @@
 //! A running monitor is asked, by the program and by whoever opens its socket.
 #![cfg(feature = "cli")]
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, and says why")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "the tests of crashes use the rest")]
 mod program;
@@ -12,8 +12,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
+use program::waiting::until;
 use program::{Running, code, monitor, stderr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -80,17 +80,6 @@ impl Scene {
     fn mark(&self, name: &str) {
         until(|| fs::read_to_string(self.path(name)).is_ok_and(|text| text.ends_with('\n')));
     }
-}
-
-/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
-fn until(condition: impl Fn() -> bool) {
-    for _ in 0..60_000 {
-        if condition() {
-            return;
-        }
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-    panic!("the condition does not come true");
 }
 
 fn stdout(output: &Output) -> String {

@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "other tests use the rest")]
 mod program;
 
 use std::fs;
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use program::{Running, cgroups_of, code, monitor, run, runs, stderr, until};
+use program::waiting::until;
+use program::{Running, cgroups_of, code, monitor, run, runs, stderr};
 use tempfile::TempDir;
 
 /// A state directory, and a directory in which the supervised script leaves marks.

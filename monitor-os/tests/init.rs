@@ -13,7 +13,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use program::{Running, until};
+use program::Running;
+use program::waiting::{awaited, until};
 
 /// `unshare(1)`, which makes a PID namespace; `None` where that is not allowed.
 fn container() -> Option<Command> {
@@ -80,9 +81,12 @@ fn strangers_are_reaped() {
         let stat = fs::read_to_string(&orphan).ok()?;
         stat.rsplit_once(") ")?.1.split(' ').nth(1).map(str::to_owned)
     };
-    until(|| parent().as_deref() == Some("1"));
+    let its = |whose: &str, expected: Option<&str>| {
+        awaited(&format!("the orphan has {whose}"), parent, |now| now.as_deref() == expected)
+    };
+    its("the monitor for its parent", Some("1"));
     fs::write(place("go"), "").unwrap();
-    until(|| parent().is_none());
+    its("been reaped and has no parent", None);
     kill("TERM", &monitor);
     assert_eq!(running.finish().0, 143);
 }
@@ -97,10 +101,11 @@ fn signals_are_given_on_and_a_stop_is_a_stop() {
     running.wait_for(" started #1");
     let monitor = inside(&running);
     let last = || fs::read_to_string(&heard).unwrap_or_default();
-    until(|| last().ends_with("up\n"));
+    awaited("the script is up", last, |heard| heard.ends_with("up\n"));
     for signal in ["HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH"] {
         kill(signal, &monitor);
-        until(|| last().ends_with(&format!("{signal}\n")));
+        let word = format!("{signal}\n");
+        awaited(&format!("{signal} is given on"), last, |heard| heard.ends_with(&word));
     }
     // The kernel drops what the first process does not wait for.
     for signal in ["PIPE", "CHLD", "URG", "TTIN"] {

@@ -14,7 +14,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use program::{Running, runs, until};
+use program::waiting::{awaited, ended, until};
+use program::{Running, runs};
 
 /// Makes a program of C; `None`, and a printed reason, where there is no compiler.
 fn compiled(directory: &Path, source: &str) -> Option<PathBuf> {
@@ -86,19 +87,23 @@ fn process_that_may_not_be_signalled_is_awaited() {
         .stderr(fs::File::create(&said).unwrap())
         .spawn()
         .unwrap();
-    let says = |words: &str| fs::read_to_string(&said).unwrap().contains(words);
+    let says = |words: &str| {
+        let said = || fs::read_to_string(&said).unwrap();
+        awaited(words, said, |said| said.contains(words))
+    };
     until(|| fs::read_to_string(directory.path().join("out")).unwrap() == "up\n");
-    until(|| says("started #1 pid "));
-    let text = fs::read_to_string(&said).unwrap();
+    let text = says("started #1 pid ");
     let pid = text.split("started #1 pid ").nth(1).unwrap().split_whitespace().next().unwrap();
     let kill = |signal: &str, pid: &str| {
         assert!(Command::new("kill").args(["-s", signal, pid]).status().unwrap().success());
     };
     kill("TERM", &running.id().to_string());
-    until(|| says("survived the kill"));
-    assert!(says("not allowed to send signal 15") && says("not allowed to send signal 9"));
+    let text = says("survived the kill");
+    for signal in [15, 9] {
+        assert!(text.contains(&format!("not allowed to send signal {signal}")), "{text}");
+    }
     assert!(runs(pid));
     kill("KILL", pid);
-    assert_eq!(running.wait().unwrap().code(), Some(137));
-    assert!(says("exited #1 by signal KILL"), "{}", fs::read_to_string(&said).unwrap());
+    says("exited #1 by signal KILL");
+    assert_eq!(ended(&mut running).code(), Some(137));
 }

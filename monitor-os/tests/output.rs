@@ -1,8 +1,10 @@
 //! What programs print and read, on the real kernel: no byte is lost, and nothing waits for the end of a file.
 #![cfg(feature = "linux")]
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, and says why")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod caps;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod waiting;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -22,6 +24,7 @@ use monitor_os::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tempfile::TempDir;
+use waiting::{awaited, completed, until};
 
 /// A supervisor, and a directory in which scripts run and leave marks.
 struct Scene {
@@ -68,18 +71,7 @@ impl Scene {
 }
 
 fn down(unit: &Unit) -> Status {
-    block_on(unit.wait_until(Status::is_down)).unwrap()
-}
-
-/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
-fn until(condition: impl Fn() -> bool) {
-    for _ in 0..60_000 {
-        if condition() {
-            return;
-        }
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-    panic!("the condition does not come true");
+    completed("the unit is down", unit.wait_until(Status::is_down)).unwrap()
 }
 
 /// The texts that a ring keeps.
@@ -370,17 +362,21 @@ fn input_is_a_pipe_for_each_run() {
     let command = scene.shell(&script).with_input(Input::Piped(InputSource::new(source)));
     let unit = scene.start("restart=on-failure retries=1 backoff=constant:1ms", command);
     writer.write_all(b"one\n").unwrap();
-    until(|| fs::read_to_string(scene.path("got")).is_ok_and(|got| got == "one\n"));
-    block_on(unit.wait_until(|status| status.state().run().as_u32() == 2 && status.is_up()))
-        .unwrap();
+    let read = |name| {
+        let path = scene.path(name);
+        move || fs::read_to_string(&path).unwrap_or_default()
+    };
+    awaited("the first run has the first line", read("got"), |got| got == "one\n");
+    let second = |status: &Status| status.state().run().as_u32() == 2 && status.is_up();
+    awaited("the second run", || unit.state(), second);
     writer.write_all(b"two\n").unwrap();
+    awaited("the second run has the second line", read("got"), |got| got == "one\ntwo\n");
     down(&unit);
-    assert_eq!(fs::read_to_string(scene.path("got")).unwrap(), "one\ntwo\n");
     let pipes = fs::read_to_string(scene.path("pipes")).unwrap();
     let pipes: Vec<_> = pipes.lines().collect();
     assert!(pipes.len() == 2 && pipes[0] != pipes[1], "{pipes:?}");
     fs::write(scene.path("go"), "").unwrap();
-    until(|| fs::read_to_string(scene.path("ends")).is_ok_and(|ends| ends == "end\nend\n"));
+    awaited("both pipes end", read("ends"), |ends| ends == "end\nend\n");
 }
 
 #[test]

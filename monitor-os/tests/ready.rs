@@ -1,7 +1,7 @@
 //! What programs say of themselves, and what is asked about them, on the real kernel. Every test waits for conditions,
 //! and none for time.
 #![cfg(feature = "cli")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, and says why")]
 
 mod caps;
 mod port;
@@ -19,11 +19,12 @@ use std::time::Duration;
 use monitor_core::{Event, Exit, Millis, Phase, Policy, Reason};
 use monitor_os::{
     Caps, Capture, Checked, Command, Contain, Events, HealthCheck, Launcher, LogRing, Moment,
-    Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal, TerminalSize,
-    Unit, block_on, now,
+    Notice, Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal,
+    TerminalSize, Unit, now,
 };
 use port::Port;
-use program::{Deadline, Running, monitor, runs, stderr, until};
+use program::waiting::{awaited, completed, until, within};
+use program::{Running, monitor, runs, stderr};
 use tempfile::TempDir;
 
 /// A supervisor with one unit, in a directory of its own.
@@ -33,7 +34,6 @@ struct Scene {
     events: RefCell<Events>,
     supervisor: Supervisor,
     directory: TempDir,
-    _deadline: Deadline,
 }
 
 fn supervisor() -> SupervisorBuilder {
@@ -56,7 +56,7 @@ impl Scene {
         let unit = supervisor.add("test", command, policy.parse::<Policy>().unwrap());
         let events = RefCell::new(unit.events());
         unit.start();
-        Self { unit, events, supervisor, directory, _deadline: Deadline::begin() }
+        Self { unit, events, supervisor, directory }
     }
 
     /// One whose program is [`speaker`].
@@ -68,14 +68,9 @@ impl Scene {
         self.directory.path().join(name)
     }
 
+    #[track_caller]
     fn wait(&self, condition: impl Fn(&Status) -> bool) -> Status {
-        let found = RefCell::new(None);
-        until(|| {
-            let status = Some(self.unit.state()).filter(|status| condition(status));
-            *found.borrow_mut() = status;
-            found.borrow().is_some()
-        });
-        found.into_inner().unwrap()
+        awaited("a status", || self.unit.state(), condition)
     }
 
     /// Makes the speaker say its next message, and waits until it is about to.
@@ -84,12 +79,12 @@ impl Scene {
     }
 
     /// Waits until this has been the reason of something; restart=no is the last one.
+    #[track_caller]
     fn wait_reason(&self, reason: Reason) {
         let mut events = self.events.borrow_mut();
-        let seen = std::iter::from_fn(|| events.blocking_next())
-            .take_while(|notice| !notice.status.is_down())
-            .any(|notice| notice.step.state.reason() == reason);
-        assert!(seen, "{reason:?} is not seen");
+        noticed(&format!("{reason:?}"), &mut events, |notice| {
+            notice.step.state.reason() == reason && !notice.status.is_down()
+        });
     }
 
     fn phase(&self) -> Phase {
@@ -98,6 +93,20 @@ impl Scene {
 
     fn line(&self, name: &str) -> String {
         line(&self.path(name))
+    }
+}
+
+/// The first of the events to come that is as it should be, before the unit is down for good.
+#[track_caller]
+fn noticed(what: &str, events: &mut Events, wanted: impl Fn(&Notice) -> bool) -> Notice {
+    let mut seen = Vec::new();
+    loop {
+        match within(events.next()) {
+            Some(Some(notice)) if wanted(&notice) => return notice,
+            Some(Some(notice)) if !notice.status.is_down() => seen.push(notice.event.to_string()),
+            Some(_) => panic!("the unit is down without {what}; seen instead: {seen:?}"),
+            None => panic!("awaited in vain: {what}; seen instead: {seen:?}"),
+        }
     }
 }
 
@@ -196,12 +205,12 @@ fn strangers_garbage_and_floods_change_nothing() {
     let policy = "restart=no".parse::<Policy>().unwrap();
     let other = scene.supervisor.add("other", Command::new("/bin/true", [""; 0]).unwrap(), policy);
     other.start();
-    let status = block_on(other.wait_until(Status::is_down)).unwrap();
+    let status = completed("a status", other.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.exit(), Some(Exit::Code(0)));
     assert_eq!(scene.phase(), Phase::Activating);
     scene.say(b"READY=1");
     scene.wait(Status::is_up);
-    assert_ne!(block_on(scene.unit.stop()), StopResult::NotRunning);
+    assert_ne!(completed("the end of the stop", scene.unit.stop()), StopResult::NotRunning);
     // The socket went with its run.
     flood.join().unwrap();
 }
@@ -272,9 +281,8 @@ fn watchdog_hears_the_program() {
     assert_eq!(variable(pid, "WATCHDOG_PID"), Some(pid.to_string()));
     scene.say(b"READY=1");
     scene.say(b"WATCHDOG=1");
-    let ping = std::iter::from_fn(|| events.blocking_next())
-        .find(|notice| matches!(notice.event, Event::Ping { .. }))
-        .unwrap();
+    let pinged = |notice: &Notice| matches!(notice.event, Event::Ping { .. });
+    let ping = noticed("a ping", &mut events, pinged);
     assert_eq!(ping.step.note, monitor_core::Note::Applied);
     // The word by which a program says that it is lost.
     scene.say(b"WATCHDOG=trigger");
@@ -376,7 +384,7 @@ fn line_of_an_earlier_run_does_not_count() {
     assert_eq!(line.run.as_u32(), 1);
     // A wish that is heard after whatever the line has led to.
     scene.unit.reset();
-    let status = block_on(scene.unit.wait_until(|_| true)).unwrap();
+    let status = completed("a status", scene.unit.wait_until(|_| true)).unwrap();
     assert_eq!(status.phase(), Phase::Activating);
     fs::write(scene.path("go2"), "").unwrap();
     scene.wait(|status| second(status) && status.is_up());
@@ -394,7 +402,7 @@ fn last_line_before_the_end_counts() {
         shell("printf ready").with_output(Output::Captured(capture(&ring)))
     });
     for run in 1..=100 {
-        let status = block_on(scene.unit.wait_until(Status::is_down)).unwrap();
+        let status = completed("a status", scene.unit.wait_until(Status::is_down)).unwrap();
         let state = status.state();
         assert_eq!((state.run().as_u32(), state.reason()), (run, Reason::Completed));
         scene.unit.start();
@@ -480,9 +488,8 @@ fn failed_checks_make_it_unhealthy() {
     let first = scene.wait(passed).pid().unwrap();
     let mut events = scene.unit.events();
     fs::remove_file(scene.path("well")).unwrap();
-    let notice = std::iter::from_fn(|| events.blocking_next())
-        .find(|notice| matches!(notice.event, Event::Unhealthy { .. }))
-        .unwrap();
+    let unfit = |notice: &Notice| matches!(notice.event, Event::Unhealthy { .. });
+    let notice = noticed("the word that it is not healthy", &mut events, unfit);
     let health = notice.status.health().unwrap();
     assert_eq!((health.failures, health.retries), (2, 2));
     // The next run is checked anew, and from nothing.
@@ -540,7 +547,7 @@ fn stop_ends_the_check() {
         let check = scene.line("checks");
         let child = scene.line("child");
         // The check sits out the signal: without the kill it would take the grace.
-        assert_eq!(block_on(scene.unit.stop()), StopResult::Graceful);
+        assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Graceful);
         assert!(!runs(&check), "{check}");
         // It was killed with the check, and may take a moment longer to die.
         until(|| !runs(&child));
@@ -578,7 +585,7 @@ fn answers_name_their_run() {
     scene.wait(|status| status.is_up() && status.state().run() != first);
     let mut events = scene.unit.events();
     scene.unit.unhealthy_of(first);
-    let notice = events.blocking_next().unwrap();
+    let notice = noticed("an event", &mut events, |_| true);
     assert_eq!(notice.step.note, monitor_core::Note::Stale);
     assert!(scene.unit.state().is_up());
 }

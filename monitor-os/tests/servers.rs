@@ -21,7 +21,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use port::Port;
-use program::{Running, monitor, runs, until};
+use program::waiting::until;
+use program::{Running, monitor, runs};
 use tempfile::TempDir;
 
 /// A server under a monitor, with a folder for its files.

@@ -1,22 +1,17 @@
 //! The handles over the real kernel. Every test waits for conditions, and none for time.
 #![cfg(feature = "linux")]
-#![expect(
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and says why"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod caps;
 mod executable;
 #[cfg(feature = "cli")]
 mod masked;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod waiting;
 
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
 
 use monitor_core::{
     Exit, Grace, Lifecycle, Millis, Origin, Phase, Policy, Reason, Signal, StopMode,
@@ -26,6 +21,7 @@ use monitor_os::{
     Status, StopResult, Supervisor, SupervisorBuilder, Unit, block_on, now,
 };
 use tempfile::TempDir;
+use waiting::{completed, until};
 
 /// A supervisor with one unit, and a directory in which its command leaves marks.
 struct Scene {
@@ -73,30 +69,9 @@ fn line(path: &Path) -> String {
     fs::read_to_string(path).unwrap().trim().to_owned()
 }
 
-/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
-fn until(condition: impl Fn() -> bool) {
-    for _ in 0..60_000 {
-        if condition() {
-            return;
-        }
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-    panic!("the condition does not come true");
-}
-
-/// Waits for a future. Only a hang takes a minute, and it ends the tests.
+#[track_caller]
 fn wait<F: Future>(future: F) -> F::Output {
-    let (done, over) = mpsc::channel::<()>();
-    let watch = std::thread::spawn(move || {
-        if over.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("a future that never completes");
-            std::process::abort();
-        }
-    });
-    let output = block_on(future);
-    drop(done);
-    watch.join().unwrap();
-    output
+    completed("what this test waits for here", future)
 }
 
 /// Whether a process of that number runs; a zombie that init has not reaped yet does not.

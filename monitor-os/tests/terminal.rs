@@ -2,6 +2,9 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "other tests use the rest")]
+mod waiting;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -9,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use waiting::{ended, is_readable_soon};
 
 /// A monitor on a terminal, of which this is the other side.
 struct Scene {
@@ -53,8 +57,11 @@ impl Scene {
     }
 
     /// Reads what is shown up to `word`.
+    #[track_caller]
     fn wait_for(&mut self, word: &str) {
         while !self.shown.contains(word) {
+            let comes = is_readable_soon(&self.master);
+            assert!(comes, "awaited in vain: {word:?}; shown instead: {}", self.shown);
             let mut portion = [0; 4096];
             let count = self.master.read(&mut portion).unwrap();
             self.shown += &String::from_utf8_lossy(&portion[..count]);
@@ -66,7 +73,7 @@ impl Scene {
     }
 
     fn code(&mut self) -> Option<i32> {
-        self.monitor.wait().unwrap().code()
+        ended(&mut self.monitor).code()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Many units in one process, from outside.
 #![cfg(feature = "cli")]
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, and says why")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "the tests of crashes use the rest")]
 mod program;
@@ -8,8 +8,8 @@ mod program;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
 
+use program::waiting::until;
 use program::{Running, code, monitor, stderr};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -76,17 +76,6 @@ impl Scene {
         let units = overview["units"].as_array().unwrap();
         units.iter().map(|unit| (word(unit, "name"), word(unit, "phase"))).collect()
     }
-}
-
-/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
-fn until(condition: impl Fn() -> bool) {
-    for _ in 0..6_000 {
-        if condition() {
-            return;
-        }
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-    panic!("the condition does not come true");
 }
 
 fn stdout(output: &Output) -> String {

@@ -1,12 +1,18 @@
 //! The program under test, run and read from outside.
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "../waiting/mod.rs"]
+pub(crate) mod waiting;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Output, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
+
+use waiting::{Patience, ended};
 
 pub(crate) fn monitor(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
@@ -24,18 +30,6 @@ pub(crate) fn code(output: &Output) -> i32 {
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
-pub(crate) fn until(condition: impl Fn() -> bool) {
-    let comes_true = (0..60_000).any(|_| {
-        let holds = condition();
-        if !holds {
-            thread::park_timeout(Duration::from_millis(1));
-        }
-        holds
-    });
-    assert!(comes_true, "the condition does not come true");
 }
 
 /// Ends the test program with a word when what a test waits for does not come: a call that blocks has no deadline of
@@ -89,8 +83,10 @@ pub(crate) fn cgroups_of(monitor: u32) -> Vec<String> {
 /// A monitor that is read line by line.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    pub(crate) lines: BufReader<process::ChildStderr>,
-    _deadline: Deadline,
+    /// What it says, each with its newline, as it comes.
+    lines: Receiver<String>,
+    /// What was read of it.
+    seen: String,
 }
 
 impl Running {
@@ -115,19 +111,40 @@ impl Running {
     pub(crate) fn to(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        Self { child, lines, _deadline: Deadline::begin() }
+        let mut from = BufReader::new(child.stderr.take().unwrap());
+        let (to, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            // Until it ends, or nobody wants to know.
+            while from.read_line(&mut line).unwrap() > 0
+                && to.send(std::mem::take(&mut line)).is_ok()
+            {}
+        });
+        Self { child, lines, seen: String::new() }
     }
 
     /// Reads up to a line that contains `word`.
+    #[track_caller]
     pub(crate) fn wait_for(&mut self, word: &str) -> String {
-        let mut line = String::new();
-        while !line.contains(word) {
-            line.clear();
-            let read = self.lines.read_line(&mut line).unwrap();
-            assert!(read > 0, "ended without {word:?}");
+        let patience = Patience::begin();
+        loop {
+            match self.next(patience) {
+                Ok(line) if line.contains(word) => return line,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("awaited in vain: {word:?}; said instead:\n{}", self.seen)
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("it ended without {word:?}; said instead:\n{}", self.seen)
+                }
+            }
         }
-        line
+    }
+
+    fn next(&mut self, patience: Patience) -> Result<String, RecvTimeoutError> {
+        let line = self.lines.recv_timeout(patience.left())?;
+        self.seen += &line;
+        Ok(line)
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -147,9 +164,20 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// Waits for its end; returns its exit status, and what it said since the last call.
+    #[track_caller]
     pub(crate) fn finish(mut self) -> (i32, String) {
+        let patience = Patience::begin();
         let mut rest = String::new();
-        self.lines.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code().unwrap(), rest)
+        loop {
+            match self.next(patience) {
+                Ok(line) => rest += &line,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("awaited in vain: the end of the monitor; it said:\n{}", self.seen)
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        (ended(&mut self.child).code().unwrap(), rest)
     }
 }

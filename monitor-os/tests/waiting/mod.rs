@@ -1,0 +1,121 @@
+//! How tests wait: for what is to come, and never for time. After a minute, which only a hang takes, they fail with what
+//! was awaited, and what there was instead.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Debug;
+use std::os::fd::AsFd;
+use std::pin::pin;
+use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use monitor_core::Millis;
+use monitor_os::{Moment, now};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How long a test waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    end: Moment,
+}
+
+impl Patience {
+    pub(crate) fn begin() -> Self {
+        Self { end: now().after(Millis::from_secs(60)) }
+    }
+
+    /// How much of it is left; nothing if it is over.
+    pub(crate) fn left(self) -> Duration {
+        Duration::from_nanos(self.end.nanos_since(now()))
+    }
+
+    pub(crate) fn is_over(self) -> bool {
+        self.left().is_zero()
+    }
+}
+
+/// Waits for a condition of which nothing but looking tells, and whose place in the test says what it is.
+#[track_caller]
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    awaited("the condition", condition, |&holds| holds);
+}
+
+/// Looks again and again until what is seen is as it should be, and returns it.
+#[track_caller]
+pub(crate) fn awaited<T: Debug>(
+    what: &str,
+    look: impl Fn() -> T,
+    is_there: impl Fn(&T) -> bool,
+) -> T {
+    let patience = Patience::begin();
+    loop {
+        let seen = look();
+        if is_there(&seen) {
+            return seen;
+        }
+        assert!(!patience.is_over(), "awaited in vain: {what}; seen instead: {seen:?}");
+        thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// Waits for a future.
+#[track_caller]
+pub(crate) fn completed<F: Future>(what: &str, future: F) -> F::Output {
+    let output = within(future);
+    assert!(output.is_some(), "awaited in vain: {what}; the future does not complete");
+    output.unwrap()
+}
+
+/// The same, for who says itself what there was instead, if it does not complete.
+pub(crate) fn within<F: Future>(future: F) -> Option<F::Output> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let patience = Patience::begin();
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        if patience.is_over() {
+            return None;
+        }
+        thread::park_timeout(patience.left());
+    }
+}
+
+/// Waits for the end of a child. One that does not end is killed.
+#[track_caller]
+pub(crate) fn ended(child: &mut Child) -> ExitStatus {
+    let patience = Patience::begin();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if patience.is_over() {
+            child.kill().unwrap();
+            panic!("awaited in vain: the end of process {}; it was killed", child.id());
+        }
+        thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// Waits until a descriptor is readable; returns whether it is.
+pub(crate) fn is_readable_soon(fd: impl AsFd) -> bool {
+    let patience = Patience::begin();
+    loop {
+        let limit = Timespec { tv_sec: patience.left().as_secs().cast_signed(), tv_nsec: 0 };
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&limit)) {
+            Ok(ready) => return ready > 0,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => panic!("poll: {errno}"),
+        }
+    }
+}
