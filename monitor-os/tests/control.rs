@@ -10,10 +10,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use program::waiting::until;
+use program::waiting::{awaited, until};
 use program::{Running, code, monitor, stderr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -643,6 +645,96 @@ fn slow_follower_of_logs_is_told_what_it_missed() {
     }
     assert!(missed > 0);
     running.signal("TERM");
+    running.finish();
+}
+
+/// Goal: what is put aside for a client that does not read is bounded, also where much more is kept for it. Method: what is
+/// kept goes over meanwhile, so what the client misses was not put aside for it.
+#[test]
+fn what_a_client_has_not_read_is_bounded() {
+    let scene = Scene::new();
+    let script = "seq 1 400000; until test -e more; do sleep 0.01; done; \
+                  seq 1 800000; echo up > over; exec sleep 1000";
+    let options = ["--log-echo=false", "--log-ring", "4M", "--healthy-after", "none"];
+    let running = scene.start(&options, script, "started #1");
+    awaited("all is kept", || scene.told(&["logs", "-n", "1"]), |last| last == "400000\n");
+    let mut stream = scene.connect();
+    let ask = r#"{"version":1,"ask":{"logs":{"follow":false,"last":null,"stream":null}}}"#;
+    stream.write_all(format!("{ask}\n").as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream);
+    // It has been asked for when there is an answer.
+    assert!(answer(&mut lines)["answer"]["printed"].is_object());
+    fs::write(scene.path("more"), "").unwrap();
+    scene.mark("over");
+    let (mut bytes, mut missed) = (0, 0);
+    loop {
+        let answer = answer(&mut lines);
+        if let Some(count) = answer["answer"]["missed"].as_u64() {
+            missed += count;
+        } else if answer["answer"] == "end" {
+            break;
+        } else if missed == 0 {
+            bytes += answer.to_string().len();
+        }
+    }
+    assert!(missed > 0, "all of it was put aside: {bytes} bytes");
+    // What a socket holds beside, as it is set where the tests run.
+    let held = fs::read_to_string("/proc/sys/net/core/wmem_default").unwrap();
+    let held: usize = held.trim().parse().unwrap();
+    assert!(bytes <= 2 * 64 * 1024 + held, "{bytes} bytes were put aside");
+    running.signal("TERM");
+    running.finish();
+}
+
+/// Goal: clients that take whatever comes as fast as it comes are in the way of nobody: each of them gets its share, others
+/// are answered, and what is supervised is. Method: followers of a program that prints without an end.
+#[test]
+fn busy_clients_starve_nobody() {
+    let scene = Scene::new();
+    let options = ["--log-echo=false", "--backoff-initial", "1ms", "--healthy-after", "none"];
+    let running = scene.start(&options, "echo $$ >> pids; yes", "started #1");
+    let over = AtomicBool::new(false);
+    let counts: [AtomicU64; 6] = std::array::from_fn(|_| AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for count in &counts {
+            let mut stream = scene.connect();
+            let ask = r#"{"version":1,"ask":{"logs":{"follow":true,"last":0,"stream":null}}}"#;
+            stream.write_all(format!("{ask}\n").as_bytes()).unwrap();
+            let over = &over;
+            scope.spawn(move || {
+                let mut buffer = [0; 64 * 1024];
+                while !over.load(Ordering::Relaxed)
+                    && let Ok(read @ 1..) = stream.read(&mut buffer)
+                {
+                    count.fetch_add(read as u64, Ordering::Relaxed);
+                }
+            });
+        }
+        // Whatever fails, the followers are to end.
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            let seen = || counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+            let all_above = |bounds: [u64; 6]| {
+                awaited("something for each follower", seen, |seen| {
+                    seen.iter().zip(bounds).all(|(seen, bound)| *seen > bound)
+                })
+            };
+            for run in 1..4 {
+                let before = all_above(seen());
+                let status = scene.status();
+                assert_eq!(status["run"], run);
+                let pid = status["pid"].to_string();
+                assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+                scene.until("run", &(run + 1).into());
+                all_above(before.map(|count| count + 1_000_000));
+            }
+            assert_eq!(scene.told(&["stop", "--wait"]), "stopped: it ended when it was asked to\n");
+        }));
+        over.store(true, Ordering::Relaxed);
+        if let Err(panic) = judged {
+            running.signal("KILL");
+            resume_unwind(panic);
+        }
+    });
     running.finish();
 }
 

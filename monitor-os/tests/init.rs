@@ -35,12 +35,14 @@ fn container() -> Option<Command> {
 fn start(directory: &Path, options: &[&str], script: &str) -> Option<Running> {
     let mut container = container()?;
     let command = container
-        .args(["env", "--default-signal", env!("CARGO_BIN_EXE_monitor"), "run", "--restart", "no"])
+        .args(["env", "--default-signal", env!("CARGO_BIN_EXE_monitor"), "run"])
         .args(options)
         .args(["--", "sh", "-c", script])
         .current_dir(directory);
     Some(Running::of(command))
 }
+
+const ONCE: [&str; 2] = ["--restart", "no"];
 
 /// The monitor itself, as it is numbered outside.
 fn inside(running: &Running) -> String {
@@ -57,7 +59,9 @@ fn kill(signal: &str, pid: &str) {
 #[test]
 fn exit_status_is_that_of_the_command() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(running) = start(directory.path(), &[], "echo $PPID > parent; exit 7") else { return };
+    let Some(running) = start(directory.path(), &ONCE, "echo $PPID > parent; exit 7") else {
+        return;
+    };
     let (code, rest) = running.finish();
     assert_eq!(code, 7, "{rest}");
     assert_eq!(fs::read_to_string(directory.path().join("parent")).unwrap(), "1\n");
@@ -70,7 +74,7 @@ fn strangers_are_reaped() {
     let directory = tempfile::tempdir().unwrap();
     let script = "setsid sh -c '(until [ -e go ]; do sleep 0.01; done) & echo $! > orphan.new' & wait; \
                   mv orphan.new orphan; exec sleep 1000";
-    let Some(mut running) = start(directory.path(), &[], script) else { return };
+    let Some(mut running) = start(directory.path(), &ONCE, script) else { return };
     running.wait_for(" started #1");
     let place = |name: &str| directory.path().join(name);
     until(|| place("orphan").exists());
@@ -97,7 +101,7 @@ fn signals_are_given_on_and_a_stop_is_a_stop() {
     let heard = directory.path().join("heard");
     let traps = "for s in HUP QUIT USR1 USR2 ALRM WINCH; do trap \"echo $s >> heard\" $s; done; \
                  trap 'echo TERM >> heard; exit 9' TERM; echo up >> heard; while :; do sleep 0.01; done";
-    let Some(mut running) = start(directory.path(), &[], traps) else { return };
+    let Some(mut running) = start(directory.path(), &ONCE, traps) else { return };
     running.wait_for(" started #1");
     let monitor = inside(&running);
     let last = || fs::read_to_string(&heard).unwrap_or_default();
@@ -115,6 +119,48 @@ fn signals_are_given_on_and_a_stop_is_a_stop() {
     let (code, rest) = running.finish();
     assert_eq!(code, 9, "{rest}");
     assert!(last().ends_with("WINCH\nTERM\n"), "{}", last());
+}
+
+/// Goal: TERM and INT are a stop, and not given on, or a command that ends by them would be started again. Method: one that is
+/// started again whatever happens, and has another end for each.
+#[test]
+fn term_and_int_are_a_stop_and_not_given_on() {
+    let traps = "trap 'exit 5' TERM; trap 'exit 6' INT; trap 'exit 7' USR1; echo up >> heard; \
+                 while :; do sleep 0.01; done";
+    for (signal, code) in [("TERM", 5), ("INT", 5)] {
+        let directory = tempfile::tempdir().unwrap();
+        let heard = || fs::read_to_string(directory.path().join("heard")).unwrap_or_default();
+        let options = ["--restart", "always", "--backoff-initial", "1ms"];
+        let Some(mut running) = start(directory.path(), &options, traps) else { return };
+        running.wait_for(" started #1");
+        let monitor = inside(&running);
+        awaited("the first run", heard, |heard| heard == "up\n");
+        kill("USR1", &monitor);
+        awaited("the second run", heard, |heard| heard == "up\nup\n");
+        kill(signal, &monitor);
+        let (status, rest) = running.finish();
+        assert_eq!(status, code, "{signal}: {rest}");
+        assert!(!rest.contains(" started #3"), "{rest}");
+    }
+}
+
+/// Goal: the exit status is that of the last run, also if a signal ended it, and one that could not start has its own.
+#[test]
+fn exit_status_tells_of_signals_and_failed_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    for (options, script, code) in [
+        (&ONCE[..], "kill -KILL $$", 137),
+        (&["--restart", "no", "--cwd", "/no/such/directory"], "exit 0", 126),
+        (
+            &["--restart", "on-failure:1", "--backoff-initial", "1ms"],
+            "test -e x && exit 8; echo > x; exit 3",
+            8,
+        ),
+    ] {
+        let Some(running) = start(directory.path(), options, script) else { return };
+        let (status, rest) = running.finish();
+        assert_eq!(status, code, "{script}: {rest}");
+    }
 }
 
 /// Goal: outside of a container it is a choice, and HUP is a stop without it.

@@ -292,6 +292,30 @@ fn watchdog_hears_the_program() {
     scene.wait_reason(Reason::Watchdog);
 }
 
+/// Goal: what the monitor itself was told by who watches it is not taken by its program for its own. Method: a watchdog of
+/// the monitor, and a program with a socket, one without a watchdog and one with it.
+#[test]
+fn what_the_monitor_was_told_is_not_the_programs() {
+    for (watchdog, told) in [(None, None), (Some("watchdog=1h"), Some("3600000000"))] {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().to_str().unwrap();
+        let policy = watchdog.map_or(vec![], |watchdog| vec!["--policy", watchdog]);
+        let script = ["--", "sh", "-c", "echo > up; exec sleep 1000"];
+        let mut command = monitor(&["run", "--restart", "no", "--ready", "notify", "--cwd", place]);
+        command.args(policy).args(script).env("NOTIFY_SOCKET", "@of-the-monitor");
+        let mut running =
+            Running::of(command.env("WATCHDOG_USEC", "777").env("WATCHDOG_PID", "777"));
+        let line = running.wait_for(" started #1 pid ");
+        let pid = line.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
+        until(|| directory.path().join("up").exists());
+        assert_ne!(variable(pid, "NOTIFY_SOCKET").unwrap(), "@of-the-monitor");
+        assert_eq!(variable(pid, "WATCHDOG_USEC").as_deref(), told);
+        assert_eq!(variable(pid, "WATCHDOG_PID"), told.map(|_| pid.to_string()));
+        running.signal("TERM");
+        running.finish();
+    }
+}
+
 /// Goal: each number can be the descriptor, also one that the start itself uses.
 #[test]
 fn newline_on_a_descriptor_makes_it_ready() {

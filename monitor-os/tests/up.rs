@@ -226,6 +226,45 @@ fn one_file_may_hold_all_units_and_gives_the_name() {
     );
 }
 
+/// Goal: the list has the monitors that are named, or all, and nothing of a place where nothing is remembered.
+#[test]
+fn list_leaves_out_what_is_not_named_or_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = directory.path();
+    let named = |args: &[&str]| {
+        let mut command = monitor(args);
+        command.env("XDG_RUNTIME_DIR", runtime);
+        command
+    };
+    let start = |name| {
+        let mut running = Running::of(&mut named(&["run", "--name", name, "--", "sleep", "1000"]));
+        running.wait_for("started #1");
+        running
+    };
+    let (live, dead, other) = (start("live"), start("dead"), start("other"));
+    dead.kill();
+    fs::create_dir(runtime.join("monitor/empty")).unwrap();
+    for (names, shown) in [
+        (&[][..], &["dead", "live", "other"][..]),
+        (&["dead"], &["dead"]),
+        (&["other", "empty", "live"], &["other", "live"]),
+        (&["empty"], &[]),
+    ] {
+        let listed = named(&[&["list"], names].concat()).output().unwrap();
+        assert_eq!(code(&listed), 0, "{names:?}");
+        let text = stdout(&listed);
+        let rows = text.lines().skip(1).map(|row| row.split(' ').next().unwrap());
+        assert!(rows.eq(shown.iter().copied()), "{names:?}: {text}");
+        assert_eq!(stderr(&listed).contains("there is none"), shown.is_empty());
+    }
+    let mut again = Running::of(&mut named(&["run", "--name", "dead", "--", "true"]));
+    again.wait_for("adopted #1");
+    for running in [live, again, other] {
+        running.signal("TERM");
+        running.finish();
+    }
+}
+
 #[test]
 fn hang_up_reads_the_files_again() {
     let scene = Scene::new(&[("gone", SLEEP), ("same", SLEEP), ("web", SLEEP), ("job", FAIL)]);

@@ -838,3 +838,40 @@ const BACKLOG: i32 = 16;
 const CLIENTS_MAX: usize = 16;
 /// Where an answer to who follows is cut, in bytes; the rest follows when that is taken.
 const OUTPUT_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::told::Told;
+
+    /// Goal: of what happened no more is put aside for a client than it may leave unread, and one entry beyond that; the rest
+    /// follows without a gap.
+    #[test]
+    fn entries_for_who_has_not_read_are_bounded() {
+        let mut history = History::default();
+        let error = Some("e".repeat(OUTPUT_MAX / 10));
+        for run in 0..40 {
+            let told = Told { run, error: error.clone(), ..Told::default() };
+            history.push(Moment::ORIGIN, told);
+        }
+        let (stream, _other) = UnixStream::pair().unwrap();
+        let stage = Stage::Told { next: 0, until: Some(history.end()), unit: None };
+        let mut client = Client { stream, input: Vec::new(), output: Vec::new(), stage };
+        let mut runs = Vec::new();
+        while !matches!(client.stage, Stage::Answered) {
+            assert_eq!(client.fill(&history), 0);
+            let put = client.output.len();
+            assert!(put < OUTPUT_MAX + OUTPUT_MAX / 8, "{put} bytes are put aside");
+            // What is not read yet is not added to.
+            assert_eq!((client.fill(&history), client.output.len()), (0, put));
+            let output = String::from_utf8(std::mem::take(&mut client.output)).unwrap();
+            let answers = output.lines().map(|line| serde_json::from_str::<Answer>(line).unwrap());
+            for answer in answers {
+                if let Reply::Told(told) = answer.answer {
+                    runs.push(told.run);
+                }
+            }
+        }
+        assert!(runs.into_iter().eq(0..40));
+    }
+}
