@@ -58,6 +58,10 @@
 //! `linux` and `cli` are on by default. `record` is the format in which a supervision is written down and
 //! read again; it needs neither of them.
 
+// By this name the tests in here and those beside wait in the same way.
+#[cfg(all(test, feature = "linux"))]
+extern crate self as monitor_os;
+
 mod agenda;
 mod driver;
 mod kernel;

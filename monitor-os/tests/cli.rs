@@ -232,7 +232,7 @@ fn closed_standard_error_disturbs_nothing() {
         .spawn()
         .unwrap();
     drop(child.stderr.take());
-    assert_eq!(child.wait().unwrap().code(), Some(7));
+    assert_eq!(ended(&mut child).code(), Some(7));
     assert_eq!(fs::read_to_string(runs).unwrap().lines().count(), 4);
     let full = File::options().write(true).open("/dev/full").unwrap();
     let status = monitor(&["run", "--restart", "no", "--record", "/dev/full", "--", "sh"])

@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use monitor_core::{Exit, Policy, Signal};
 use monitor_os::{
     Caps, Command, Contain, Containment, Launcher, SpawnError, Stage, Status, StopResult,
-    Supervisor, Unit, block_on,
+    Supervisor, Unit,
 };
-use program::waiting::until;
+use program::waiting::{completed, until};
 use program::{Running, cgroups, runs};
 use tempfile::TempDir;
 
@@ -90,9 +90,9 @@ fn daemonised_grandchild_ends_with_a_stop() {
     let scene = Scene::new(caps, Contain::Cgroup, "restart=no", &script);
     let daemon = scene.line("daemon");
     // The daemon may be faster than the monitor, which tells of a start when the helper is the program.
-    let status = block_on(scene.unit.wait_until(Status::is_up)).unwrap();
+    let status = completed("the unit is up", scene.unit.wait_until(Status::is_up)).unwrap();
     assert_eq!(status.containment(), Some(Containment::Cgroup));
-    assert_eq!(block_on(scene.unit.stop()), StopResult::Graceful);
+    assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Graceful);
     assert!(!runs(&daemon));
     assert_eq!(scene.unit.state().survivors(), []);
 }
@@ -105,7 +105,7 @@ fn daemonised_grandchild_ends_before_the_next_run() {
         "rm -f daemon; {DAEMON}; until test -s daemon; do sleep 0.01; done; cat daemon >> daemons; exit 1"
     );
     let scene = Scene::new(caps, Contain::Auto, policy, &script);
-    block_on(scene.unit.wait_until(Status::is_down)).unwrap();
+    completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     let daemons = fs::read_to_string(scene.directory.path().join("daemons")).unwrap();
     assert!(daemons.lines().count() == 2 && !daemons.lines().any(runs), "{daemons}");
 }
@@ -118,7 +118,7 @@ fn fork_and_exit_runner_ends_with_a_kill() {
         let script = format!("trap '' TERM; {RUNNER}\n while :; do sleep 1000; done");
         let scene = Scene::new(caps, Contain::Auto, policy, &script);
         scene.line("runner");
-        assert_eq!(block_on(scene.unit.stop()), StopResult::Killed);
+        assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Killed);
         let last = scene.line("runner");
         assert!(!runs(&last));
         assert_eq!(scene.unit.state().survivors(), []);
@@ -131,7 +131,7 @@ fn grandchild_that_holds_stdout_ends_with_its_run() {
     let Some(caps) = with_cgroups() else { return };
     let script = "setsid sh -c 'echo $$ > holder; exec sleep 1000' & until test -s holder; do sleep 0.01; done; exit 4";
     let scene = Scene::new(caps, Contain::Auto, "restart=no", script);
-    let status = block_on(scene.unit.wait_until(Status::is_down)).unwrap();
+    let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.exit(), Some(Exit::Code(4)));
     assert!(!runs(&scene.line("holder")));
 }
@@ -144,7 +144,7 @@ fn daemon_has_the_stop_signal_and_its_grace() {
         while :; do sleep 0.01; done' & exec sleep 1000";
     let scene = Scene::new(caps, Contain::Auto, "restart=no stop-timeout=1m", script);
     scene.line("daemon");
-    assert_eq!(block_on(scene.unit.stop()), StopResult::Graceful);
+    assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Graceful);
     assert_eq!(scene.line("mark"), "done");
 }
 
@@ -157,7 +157,7 @@ fn scope_process_names_what_it_leaves() {
         let left = scene.line("left");
         // It says its number before it has its name.
         until(|| fs::read_to_string(format!("/proc/{left}/comm")).unwrap() == "sleep\n");
-        assert_eq!(block_on(scene.unit.stop()), StopResult::Leaked);
+        assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Leaked);
         assert!(runs(&left));
         let status = scene.unit.state();
         let named: Vec<_> = status.survivors().iter().map(ToString::to_string).collect();
@@ -173,7 +173,7 @@ fn no_control_group_is_left() {
     let script = format!("cat /proc/self/cgroup > cgroup; {DAEMON}; mkdir nothing; exit 1");
     let policy = "restart=on-failure retries=5 backoff=constant:1ms jitter=0";
     let scene = Scene::new(caps, Contain::Cgroup, policy, &script);
-    block_on(scene.unit.wait_until(Status::is_down)).unwrap();
+    completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     let text = fs::read_to_string(scene.directory.path().join("cgroup")).unwrap();
     let group = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
     let leaf = group.rsplit_once('/').unwrap().1;
@@ -185,12 +185,12 @@ fn no_control_group_is_left() {
 #[test]
 fn control_group_that_is_demanded_and_not_to_be_had_is_told() {
     let scene = Scene::new(Caps::NONE, Contain::Cgroup, "restart=no", "exit 0");
-    let status = block_on(scene.unit.wait_until(Status::is_down)).unwrap();
+    let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     let error = status.start_error().unwrap();
     assert!(matches!(error, SpawnError::Setup { stage: Stage::Cgroup, .. }), "{error}");
     assert!(error.to_string().contains("Delegate=yes") && !error.is_transient(), "{error}");
     let scene = Scene::new(Caps::NONE, Contain::Auto, "restart=no", "exit 0");
-    let status = block_on(scene.unit.wait_until(Status::is_down)).unwrap();
+    let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(
         (status.containment(), status.exit()),
         (Some(Containment::Group), Some(Exit::Code(0)))
@@ -276,7 +276,7 @@ fn orphans_are_not_claimed_where_the_kernel_gives_none() {
     let command = Command::new("true", [""; 0]).unwrap();
     let unit = supervisor.add("test", command, "restart=no".parse::<Policy>().unwrap());
     unit.start();
-    let status = block_on(unit.wait_until(Status::is_down)).unwrap();
+    let status = completed("the unit is down", unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.containment(), Some(Containment::Group));
 }
 
@@ -353,10 +353,10 @@ fn kill_for_want_of_memory_is_marked() {
 #[test]
 fn oom_mark_is_never_claimed_for_another_end() {
     let scene = Scene::new(Caps::NONE, Contain::Auto, "restart=no", "exit 1");
-    let status = block_on(scene.unit.wait_until(Status::is_down)).unwrap();
+    let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.oom_killed(), Some(false));
     let scene = Scene::new(Caps::NONE, Contain::Auto, "restart=no", "kill -SEGV $$");
-    let status = block_on(scene.unit.wait_until(Status::is_down)).unwrap();
+    let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.exit(), Some(Exit::Signal("SEGV".parse::<Signal>().unwrap())));
     assert_eq!(status.oom_killed(), Some(false));
 }

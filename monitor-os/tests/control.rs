@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use program::waiting::{awaited, until};
+use program::waiting::{awaited, ended, until};
 use program::{Running, code, monitor, stderr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -328,7 +328,7 @@ fn events_are_what_the_monitor_said() {
     let rest: Vec<_> = heard.collect();
     assert_eq!(rest.len(), 1, "{rest:?}");
     assert!(rest[0].ends_with("stopped: a stop was requested"), "{rest:?}");
-    assert_eq!(follower.wait().unwrap().code(), Some(0));
+    assert_eq!(ended(&mut follower).code(), Some(0));
     running.finish();
 }
 
@@ -513,7 +513,7 @@ fn names_find_their_monitor_and_long_paths_are_fine() {
     assert_eq!(code(&homeless), 1);
     let stop = named(&["stop", "web", "--wait"]).output().unwrap();
     assert_eq!(code(&stop), 0, "{}", stderr(&stop));
-    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(ended(&mut child).code(), Some(143));
 }
 
 /// Goal: the socket is for its user, and root; the credentials are checked also where the modes let somebody in.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use monitor_core::{Exit, Policy, Reason};
 use monitor_os::{
     Caps, Capture, Command, Form, Input, InputSource, LogRing, LogSink, Output, Rotation, Slow,
-    SpawnError, Status, StopResult, Stream, Supervisor, Unit, block_on,
+    SpawnError, Status, StopResult, Stream, Supervisor, Unit,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -109,7 +109,7 @@ fn exit_does_not_wait_for_the_end_of_the_output() {
         let other = scene.line("pid");
         assert!(runs(&other));
         fs::write(scene.path("go"), "").unwrap();
-        block_on(ring.reaches(1));
+        completed("a line", ring.reaches(1));
         assert_eq!(texts(&ring), ["now", "later"]);
         assert!(process::Command::new("kill").arg(&other).status().unwrap().success());
     }
@@ -240,7 +240,7 @@ fn sink_that_takes_nothing_holds_up_no_stop() {
     let command = scene.shell("exec yes").with_output(Output::Captured(capture));
     let unit = scene.start("restart=always", command);
     until(|| is_full(&writer));
-    assert_eq!(block_on(unit.stop()), StopResult::Graceful);
+    assert_eq!(completed("the end of the stop", unit.stop()), StopResult::Graceful);
     assert_eq!(unit.state().state().reason(), Reason::StopRequested);
     drop(scene);
     drop(reader);
@@ -297,7 +297,7 @@ fn changed_capture_takes_the_lines_of_the_next_run() {
     let next = Capture::new().to_ring(rings[1].clone());
     unit.set_command(command("echo two", next));
     // The first run never gets rid of what it prints.
-    assert_eq!(block_on(unit.stop()), StopResult::Graceful);
+    assert_eq!(completed("the end of the stop", unit.stop()), StopResult::Graceful);
     unit.start();
     until(|| texts(&rings[1]).iter().any(|text| text.ends_with("two")));
     assert!(!texts(&rings[0]).iter().any(|text| text.ends_with("two")));
@@ -353,7 +353,7 @@ fn input_is_a_pipe_for_each_run() {
     let (source, mut writer) =
         pipe_with(PipeFlags::CLOEXEC).map(|(r, w)| (r, File::from(w))).unwrap();
     // What the run left open ends all the same.
-    let other = "echo > up; until test -e go; do sleep 0.01; done; cat; echo end >> ends";
+    let other = "echo > up; while test -d \"$PWD\" && ! test -e go; do sleep 0.01; done; cat; echo end >> ends";
     let script = format!(
         "exec 3<&0; setsid sh -c '{other}' <&3 > /dev/null &
          until test -e up; do :; done; rm up; read -r line; echo $line >> got

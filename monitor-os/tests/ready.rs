@@ -10,6 +10,7 @@ mod program;
 
 use std::cell::RefCell;
 use std::env;
+use std::fmt;
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -44,6 +45,15 @@ fn without_cgroup() -> Caps {
     caps::without(caps::caps(), &["cgroup"])
 }
 
+/// A status, in the words of the monitor.
+struct Seen(Status);
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.phase().name(), self.0.explain())
+    }
+}
+
 impl Scene {
     fn new(
         builder: SupervisorBuilder,
@@ -70,7 +80,7 @@ impl Scene {
 
     #[track_caller]
     fn wait(&self, condition: impl Fn(&Status) -> bool) -> Status {
-        awaited("a status", || self.unit.state(), condition)
+        awaited("a status", || Seen(self.unit.state()), |seen| condition(&seen.0)).0
     }
 
     /// Makes the speaker say its next message, and waits until it is about to.

@@ -7,14 +7,17 @@
 )]
 
 mod caps;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod waiting;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use monitor_core::{Exit, Policy};
-use monitor_os::{Caps, Command, Launcher, SpawnError, Stage, Status, Supervisor, block_on};
+use monitor_os::{Caps, Command, Launcher, SpawnError, Stage, Status, Supervisor};
 use tempfile::TempDir;
+use waiting::completed;
 
 /// The program `monitor` is the helper, since `main` of a test is not ours.
 fn launcher() -> Launcher {
@@ -43,7 +46,7 @@ fn ended(command: Command, launcher: &Launcher) -> Status {
     let supervisor = Supervisor::builder().launcher(launcher).caps(caps::caps()).start().unwrap();
     let unit = supervisor.add("test", command, "restart=no".parse::<Policy>().unwrap());
     unit.start();
-    block_on(unit.wait_until(Status::is_down)).unwrap()
+    completed("the unit is down", unit.wait_until(Status::is_down)).unwrap()
 }
 
 /// What a command prints that is successful.

@@ -18,10 +18,10 @@ use monitor_core::{
 };
 use monitor_os::{
     Caps, Command, Ended, Events, Launcher, Moment, OnCrash, SpawnError, StateDir, StateError,
-    Status, StopResult, Supervisor, SupervisorBuilder, Unit, block_on, now,
+    Status, StopResult, Supervisor, SupervisorBuilder, Unit, now,
 };
 use tempfile::TempDir;
-use waiting::{completed, until};
+use waiting::{completed, ended, until, within};
 
 /// A supervisor with one unit, and a directory in which its command leaves marks.
 struct Scene {
@@ -82,12 +82,26 @@ fn runs(pid: &str) -> bool {
     })
 }
 
+#[track_caller]
 fn wait_down(unit: &Unit) -> Status {
-    wait(unit.wait_until(Status::is_down)).unwrap()
+    reached(unit, "down", Status::is_down)
 }
 
+#[track_caller]
 fn wait_up(unit: &Unit) -> Status {
-    wait(unit.wait_until(Status::is_up)).unwrap()
+    reached(unit, "up", Status::is_up)
+}
+
+#[track_caller]
+fn reached(unit: &Unit, what: &str, condition: fn(&Status) -> bool) -> Status {
+    let status = within(unit.wait_until(condition));
+    let seen = unit.state();
+    assert!(
+        status.is_some(),
+        "awaited in vain: the unit is {what}; seen instead: {}",
+        seen.explain()
+    );
+    status.unwrap().unwrap()
 }
 
 /// The lifecycle up to a phase.
@@ -534,7 +548,7 @@ fn end_of_a_traced_child_is_seen_when_the_tracer_lets_go() {
     until(|| !runs(&pid));
     assert_eq!(scene.unit.state().exit(), None);
     fs::write(scene.path("go"), "").unwrap();
-    assert!(tracer.wait().unwrap().success());
+    assert!(ended(&mut tracer).success());
     assert_eq!(wait(stopping), StopResult::Killed);
     let exit = scene.unit.state().exit();
     assert_eq!(exit, Some(Exit::Signal(Signal::KILL)));
@@ -679,26 +693,26 @@ fn status_shows_what_is_left_of_a_phase() {
     let after = |from: Moment, seconds| from.after(Millis::from_secs(seconds));
     scene.unit.start();
     scene.line("up");
-    let running = block_on(scene.unit.wait_until(Status::is_up)).unwrap();
+    let running = wait(scene.unit.wait_until(Status::is_up)).unwrap();
     assert_eq!(running.due(), None);
     let stop = |seconds| {
         let grace = Grace::After(Millis::from_secs(seconds));
         drop(scene.unit.stop_with(StopMode::Graceful(grace), Origin::User));
-        block_on(scene.unit.wait_until(|_| true)).unwrap().due().unwrap()
+        wait(scene.unit.wait_until(|_| true)).unwrap().due().unwrap()
     };
     let begun = now();
     let hour = stop(3_600);
     assert!((after(begun, 3_600)..=after(now(), 3_600)).contains(&hour));
     assert_eq!(stop(7_200), hour);
     assert!(stop(1_800) < hour);
-    assert_eq!(block_on(scene.unit.kill()), StopResult::Killed);
+    assert_eq!(wait(scene.unit.kill()), StopResult::Killed);
     assert_eq!(scene.unit.state().due(), None);
 
     let due_in = |rules: &str, phase| {
         let scene = Scene::new(rules, "exit 1");
         scene.unit.start();
         let waits = scene.unit.wait_until(move |status| status.phase() == phase);
-        block_on(waits).unwrap().due().unwrap()
+        wait(waits).unwrap().due().unwrap()
     };
     let begun = now();
     let attempt = due_in("restart=always backoff=constant:1h jitter=100", Phase::BackingOff);

@@ -10,9 +10,10 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
+use rustix::event::PollFlags;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
-use waiting::{ended, is_readable_soon};
+use waiting::{comes, ended};
 
 /// A monitor on a terminal, of which this is the other side.
 struct Scene {
@@ -60,8 +61,8 @@ impl Scene {
     #[track_caller]
     fn wait_for(&mut self, word: &str) {
         while !self.shown.contains(word) {
-            let comes = is_readable_soon(&self.master);
-            assert!(comes, "awaited in vain: {word:?}; shown instead: {}", self.shown);
+            let shows = comes(&self.master, PollFlags::IN);
+            assert!(shows, "awaited in vain: {word:?}; shown instead: {}", self.shown);
             let mut portion = [0; 4096];
             let count = self.master.read(&mut portion).unwrap();
             self.shown += &String::from_utf8_lossy(&portion[..count]);

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use program::waiting::until;
+use program::waiting::{ended, until};
 use program::{Running, code, monitor, stderr};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -218,7 +218,7 @@ fn one_file_may_hold_all_units_and_gives_the_name() {
     }
     let pid = child.id().to_string();
     assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(ended(&mut child).code(), Some(0));
     let refused = stderr(&ask(&["status", "fleet"]));
     assert!(
         refused.contains("start one by `monitor run --name NAME` or `monitor up`"),

@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::linux::clock::now;
-    use crate::linux::testing::{Port, until};
+    use crate::linux::testing::{Port, awaited};
 
     #[test]
     fn newline_is_the_sign() {
@@ -172,7 +172,8 @@ mod tests {
         drop(program);
         // A child that another test is just starting may have the end for a moment.
         let sign = std::cell::RefCell::new(sign);
-        until(|| sign.borrow_mut().look(now()) == Seen::Never);
+        let look = || sign.borrow_mut().look(now());
+        awaited("the end of the pipe", look, |seen| *seen == Seen::Never);
     }
 
     #[test]
@@ -184,6 +185,7 @@ mod tests {
         }
         port.listen();
         let sign = std::cell::RefCell::new(sign);
-        until(|| sign.borrow_mut().look(now()) == Seen::Ready);
+        let look = || sign.borrow_mut().look(now());
+        awaited("a connection", look, |seen| *seen == Seen::Ready);
     }
 }

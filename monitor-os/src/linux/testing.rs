@@ -21,29 +21,25 @@ mod masks;
 #[path = "../../tests/port/mod.rs"]
 mod port;
 
+#[path = "../../tests/waiting/mod.rs"]
+#[expect(dead_code, reason = "the tests of the program use the rest")]
+mod waiting;
+
 pub(crate) use executable::executable;
 pub(crate) use masks::caps;
 pub(crate) use port::Port;
+pub(crate) use waiting::{awaited, comes, until};
 
-/// Waits until `fd` is readable; fails the test after 30 s, which only a hang takes.
+/// Waits until `fd` is readable.
+#[track_caller]
 pub(crate) fn wait_readable(fd: impl AsFd) {
-    assert!(readable_within(fd, 30), "nothing to read in 30 s");
-}
-
-/// Waits for a condition of which nothing but looking tells. Only a hang takes a minute.
-pub(crate) fn until(condition: impl Fn() -> bool) {
-    for _ in 0..60_000 {
-        if condition() {
-            return;
-        }
-        std::thread::park_timeout(std::time::Duration::from_millis(1));
-    }
-    panic!("the condition does not come true");
+    assert!(comes(fd, PollFlags::IN), "awaited in vain: something to read; seen instead: nothing");
 }
 
 /// Whether `fd` is readable at this moment.
 pub(crate) fn is_readable(fd: impl AsFd) -> bool {
-    readable_within(fd, 0)
+    let ready = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&Timespec::default()));
+    ready.unwrap() > 0
 }
 
 /// Starts a command on the standard streams of the tests.
@@ -103,21 +99,5 @@ impl Fifo {
 /// Waits until nobody has the reading end of this pipe: a child that another test is just starting has it for a moment
 /// longer than who drops it.
 pub(crate) fn wait_unread(writer: impl AsFd) {
-    assert!(comes_within(writer, PollFlags::empty(), 30), "somebody reads for 30 s");
-}
-
-fn readable_within(fd: impl AsFd, seconds: i64) -> bool {
-    comes_within(fd, PollFlags::IN, seconds)
-}
-
-/// Whether one of these, an error or a hang-up comes.
-fn comes_within(fd: impl AsFd, what: PollFlags, seconds: i64) -> bool {
-    let mut fds = [PollFd::new(&fd, what)];
-    loop {
-        match poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })) {
-            Ok(ready) => return ready > 0,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => panic!("poll: {errno}"),
-        }
-    }
+    assert!(comes(writer, PollFlags::empty()), "awaited in vain: nobody reads; somebody does");
 }

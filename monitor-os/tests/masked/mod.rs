@@ -48,8 +48,8 @@ fn traced_zombie_costs_no_cpu() {
     let (awake, passed) = (awake() - before, now().nanos_since(began));
     assert!(awake * 2 < passed, "it was awake for {awake} ns of {passed} ns");
     fs::write(directory.path().join("go"), "").unwrap();
-    assert!(tracer.wait().unwrap().success());
-    assert_eq!(monitor.wait().unwrap().code(), Some(137));
+    assert!(ended(&mut tracer).success());
+    assert_eq!(ended(&mut monitor).code(), Some(137));
 }
 
 /// Goal: what a monitor leaves that is killed, the next one adopts and stops, with everything that it started. Method:

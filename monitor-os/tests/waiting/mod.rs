@@ -1,8 +1,6 @@
 //! How tests wait: for what is to come, and never for time. After a minute, which only a hang takes, they fail with what
 //! was awaited, and what there was instead.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fmt::Debug;
 use std::os::fd::AsFd;
 use std::pin::pin;
@@ -15,6 +13,7 @@ use std::time::Duration;
 use monitor_core::Millis;
 use monitor_os::{Moment, now};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// How long a test waits.
 #[derive(Clone, Copy, Debug)]
@@ -99,23 +98,23 @@ pub(crate) fn ended(child: &mut Child) -> ExitStatus {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        if patience.is_over() {
+        let is_over = patience.is_over();
+        if is_over {
             child.kill().unwrap();
-            panic!("awaited in vain: the end of process {}; it was killed", child.id());
         }
+        assert!(!is_over, "awaited in vain: the end of process {}; it was killed", child.id());
         thread::park_timeout(Duration::from_millis(1));
     }
 }
 
-/// Waits until a descriptor is readable; returns whether it is.
-pub(crate) fn is_readable_soon(fd: impl AsFd) -> bool {
+/// Waits until a descriptor has something of this to say, or a hang-up or an error; returns whether it has.
+pub(crate) fn comes(fd: impl AsFd, what: PollFlags) -> bool {
     let patience = Patience::begin();
     loop {
         let limit = Timespec { tv_sec: patience.left().as_secs().cast_signed(), tv_nsec: 0 };
-        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&limit)) {
+        match poll(&mut [PollFd::new(&fd, what)], Some(&limit)) {
             Ok(ready) => return ready > 0,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => panic!("poll: {errno}"),
+            Err(errno) => assert_eq!(errno, Errno::INTR),
         }
     }
 }

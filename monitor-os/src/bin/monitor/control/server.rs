@@ -874,4 +874,27 @@ mod tests {
         }
         assert!(runs.into_iter().eq(0..40));
     }
+
+    /// Goal: also what is missing is said only when all before it is read, and once, so that who reads nothing costs nothing
+    /// more.
+    #[test]
+    fn who_reads_nothing_costs_nothing_more() {
+        let mut history = History::default();
+        let (stream, _other) = UnixStream::pair().unwrap();
+        let stage = Stage::Told { next: 0, until: None, unit: None };
+        let mut client = Client { stream, input: Vec::new(), output: Vec::new(), stage };
+        history.push(Moment::ORIGIN, Told::default());
+        assert_eq!(client.fill(&history), 0);
+        let put = client.output.len();
+        for _ in 0..1_000 {
+            history.push(Moment::ORIGIN, Told::default());
+            assert_eq!((client.fill(&history), client.output.len()), (0, put));
+        }
+        client.output.clear();
+        let missed = history.first() - 1;
+        assert_eq!(client.fill(&history), missed);
+        let output = String::from_utf8(client.output).unwrap();
+        let first = serde_json::from_str::<Answer>(output.lines().next().unwrap()).unwrap();
+        assert!(matches!(first.answer, Reply::Missed(count) if count == missed), "{first:?}");
+    }
 }
