@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use monitor_os::now;
 use monitor_os::record::{Line, Record};
-use program::waiting::{ended, until};
+use program::waiting::{awaited, ended, until};
 use program::{Running, code, monitor, run, stderr};
 
 #[test]
@@ -379,18 +379,31 @@ fn prefixed_lines_have_time_and_stream() {
 #[test]
 fn input_is_given_to_each_run() {
     let directory = tempfile::tempdir().unwrap();
-    let script = format!("cd {}; cat > $$; exit 0", directory.path().display());
-    let mut child = monitor(&["run", "-q", "--restart", "no", "--stdin", "pipe", "--", "sh", "-c"])
-        .arg(script)
+    let said = directory.path().join("said");
+    // The second run reads on to the end.
+    let script = format!(
+        "exec 3>> {}; echo up >&3; read -r line; echo $line >&3; test $line = two && cat",
+        said.display()
+    );
+    let policy = ["--restart", "on-failure:1", "--policy", "backoff=constant:1ms"];
+    let mut child = monitor(&["run", "-q", "--stdin", "pipe"])
+        .args(policy)
+        .args(["--", "sh", "-c", &script])
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut stdin, b"typed\n").unwrap();
+    let read = || fs::read_to_string(&said).unwrap_or_default();
+    for (typed, expected) in [("one\n", "up\none\nup\n"), ("two\n", "up\none\nup\ntwo\n")] {
+        std::io::Write::write_all(&mut stdin, typed.as_bytes()).unwrap();
+        awaited("what was typed", read, |said| said == expected);
+    }
+    std::io::Write::write_all(&mut stdin, b"the rest\n").unwrap();
     drop(stdin);
     assert_eq!(ended(&mut child).code(), Some(0));
-    let file = fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
-    assert_eq!(fs::read_to_string(file).unwrap(), "typed\n");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "the rest\n");
 }
 
 #[test]
