@@ -746,9 +746,9 @@ impl<'a> World<'a> {
         if matches!(event, Event::PolicyChanged) {
             unit.policy = unit.amended.take().unwrap_or(unit.policy);
         }
-        match self.judges {
-            Judges::All => self.judge(number, report),
-            Judges::None => unit.state = step.state,
+        unit.state = step.state;
+        if self.judges == Judges::All {
+            self.judge(number, report);
         }
     }
 
@@ -759,7 +759,6 @@ impl<'a> World<'a> {
             self.violate(property);
             return;
         }
-        unit.state = step.state;
         let count = if unit.at_once.0 == at { unit.at_once.1 + 1 } else { 0 };
         unit.at_once = (at, count);
         self.require(count < STEPS_AT_ONCE_MAX, Property::NoHotLoop);
