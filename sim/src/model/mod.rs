@@ -16,6 +16,7 @@ mod liveness;
 mod packed;
 mod product;
 mod search;
+mod settings;
 mod situations;
 mod table;
 

@@ -14,14 +14,23 @@ pub(super) type Packed = (u64, u64);
 /// Every field of a state, each where it takes the fewest instructions to put.
 #[inline]
 pub(super) fn state(state: &State) -> Packed {
-    let numbers = u64::from(state.restarts()) << 32 | u64::from(state.run().as_u32());
-    let names = u64::from(state.level())
+    let runs = u64::from(state.restarts()) << 32 | u64::from(state.run().as_u32());
+    let counts_and_names = u64::from(state.level())
         | u64::from(state.starts()) << 8
-        | (state.phase() as u64) << 16
-        | (state.reason() as u64) << 24
-        | u64::from(state.strikes()) << 32
+        | u64::from(state.strikes()) << 16
+        | (state.phase() as u64) << 32
+        | (state.reason() as u64) << 40
         | outcome(state.outcome()) << 48;
-    (numbers, names)
+    (runs, counts_and_names)
+}
+
+/// All fields of a state that are numbers.
+pub(super) type Numbers = (u64, u32);
+
+/// The numbers of a state.
+#[inline]
+pub(super) const fn numbers((runs, counts_and_names): Packed) -> Numbers {
+    (runs, counts_and_names as u32)
 }
 
 /// Every field of a sight.
@@ -205,15 +214,16 @@ mod tests {
 
     use super::super::inputs::event;
     use super::super::{Model, explore};
-    use super::{Packed, observation, sight, state};
+    use super::{Packed, numbers, observation, sight, state};
     use crate::family::family;
-    use crate::observation::{Observation, Sight, View};
+    use crate::observation::{Observation, Sight, Standing, View};
 
     /// Goal: no two values share a number. Method: all that the family's members meet, under each of their own
     /// policies.
     #[test]
     fn different_values_have_different_numbers() {
         let mut states = BTreeMap::new();
+        let mut parts = BTreeMap::new();
         let mut seen: BTreeMap<Packed, Observation> = BTreeMap::new();
         let mut sights: BTreeMap<u64, Sight> = BTreeMap::new();
         for member in family() {
@@ -221,6 +231,8 @@ mod tests {
             let reached = explore(&member.policies, &Core).states;
             for before in reached.into_iter().filter(|before| before.run() <= RunId::new(1)) {
                 assert_eq!(*states.entry(state(&before)).or_insert(before), before);
+                let apart = (Standing::of(before), numbers(state(&before)));
+                assert_eq!(*parts.entry(apart).or_insert(before), before);
                 model.offer(before, 0, |input, _| {
                     let (policy, event) = event(before, 0, input);
                     let rules = &member.policies[usize::from(policy)];

@@ -9,30 +9,19 @@
 //! still counted one by one. What a shape means to a watch, its [`Outline`], is worked out once. What is left for
 //! each situation is a list of numbers.
 
+use std::ops::Range;
+
 use monitor_core::{Actions, Event, Note, Phase, ProcessCommand, RunId, State, Step};
 use monitor_os::Machine;
 
 use super::inputs::{Needs, Tie, event};
 use super::liveness::{Obligation, Pace};
 use super::packed::{self, Packed};
+use super::settings::{Setting, Settings};
 use super::table::{Sequences, Table};
 use super::{Input, Model, Node, input_name};
-use crate::observation::{Observation, Sight, Standing};
+use crate::observation::{Observation, Sight};
 use crate::watch::{Property, Watch};
-
-/// A situation by the numbers of its factors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Situation {
-    pub(super) setting: u32,
-    pub(super) watch: u32,
-}
-
-/// What the machine is in: its state, and the policy in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Setting {
-    state: State,
-    policy: u16,
-}
 
 /// What settings have in common whose states differ in numbers only.
 #[derive(Debug)]
@@ -51,25 +40,36 @@ struct Offer {
     event: Event,
     /// How it ties to the world, but for the run that begins.
     tie: Tie,
-    /// The latest sight as a number, and the response to it.
-    latest: (u64, u32),
+    /// The latest sight.
+    latest: Known,
     /// All others that were seen.
-    others: Vec<(u64, u32)>,
+    others: Vec<Known>,
+}
+
+/// A sight that was seen before.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// The sight as a number.
+    looks: u64,
+    /// The response to it.
+    response: u32,
+    /// The kind of the setting after it.
+    kind: u32,
 }
 
 impl Offer {
     /// Makes a sight that was seen before the latest; returns its response.
     #[cold]
-    fn recall(&mut self, looks: u64) -> Option<u32> {
-        let known = self.others.iter_mut().find(|&&mut (seen, _)| seen == looks)?;
+    fn recall(&mut self, looks: u64) -> Option<Known> {
+        let known = self.others.iter_mut().find(|known| known.looks == looks)?;
         std::mem::swap(known, &mut self.latest);
-        Some(self.latest.1)
+        Some(self.latest)
     }
 
     #[cold]
-    fn remember(&mut self, looks: u64, response: u32) {
-        let before = std::mem::replace(&mut self.latest, (looks, response));
-        if before != UNSEEN {
+    fn remember(&mut self, known: Known) {
+        let before = std::mem::replace(&mut self.latest, known);
+        if before.looks != UNSEEN.looks {
             self.others.push(before);
         }
     }
@@ -93,8 +93,8 @@ struct Response {
 
 /// What a setting offers: its shape, and the first of the settings it leads to, which is itself.
 #[derive(Clone, Copy, Debug)]
-struct Row {
-    shape: u32,
+pub(super) struct Row {
+    pub(super) shape: u32,
     targets: u32,
 }
 
@@ -131,27 +131,53 @@ struct Move {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outline {
     /// Its ways, by number.
-    pub(super) start: u32,
-    pub(super) end: u32,
+    start: u32,
+    end: u32,
     /// How many inputs are possible.
     pub(super) transitions: u32,
     /// How many of them change something.
     pub(super) effective: u32,
     /// Which property is broken after these ways, and by which input.
     pub(super) breaks: Option<(Property, u16)>,
+    pub(super) pending: Pending,
+    /// Its place among the outlines of its shape.
+    place: u32,
 }
 
-/// One way to go on that matters: it changes something, or the world owes it.
+impl Outline {
+    pub(super) const fn ways(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// Which wishes have not come to their end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) stop: bool,
+    pub(super) restart: bool,
+}
+
+impl Pending {
+    const fn any(self) -> bool {
+        self.stop || self.restart
+    }
+}
+
+/// One way to go on that matters: it leads to another situation, or to an end that the world owes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
     /// The watch after it.
-    pub(super) watch: u32,
+    watch: u32,
+    /// The shape of the setting that it led to the last time, and the place of the outline there. Settings have
+    /// their ways in common, and nearly always these lead to the same shape.
+    pub(super) shape: u32,
+    pub(super) place: u32,
     /// Where it leads, as a place among the targets of the setting.
     pub(super) target: u16,
     /// The first input that takes it.
     pub(super) input: u16,
     pub(super) leads: Leads,
-    /// What the world pays with it.
+    /// What the world pays with it, as far as a wish is pending.
     pub(super) obligation: Option<Obligation>,
     pub(super) pace: Pace,
 }
@@ -159,8 +185,8 @@ pub(super) struct Way {
 /// To which situation a way leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leads {
-    /// To another.
-    On,
+    /// To another, whose number an edge asks for, or none.
+    On { is_asked: bool },
     /// To the one of the way before it.
     Along,
     /// To where it begins.
@@ -168,6 +194,12 @@ pub(super) enum Leads {
 }
 
 impl Way {
+    /// Whether it is one of the edges of which the finished graph is asked.
+    #[inline]
+    pub(super) fn is_edge(&self) -> bool {
+        self.obligation.is_some() || self.pace != Pace::Waits
+    }
+
     /// Whether both lead to the same situation.
     fn meets(&self, other: &Self) -> bool {
         (self.target, self.watch) == (other.target, other.watch)
@@ -178,12 +210,11 @@ impl Way {
 #[derive(Debug)]
 pub(super) struct Product<'a, M> {
     pub(super) model: Model<'a, M>,
-    settings: Vec<Setting>,
-    packed_settings: Table<(Packed, u16)>,
+    settings: Settings,
     /// What each setting offers, once it was asked for.
     rows: Vec<Option<Row>>,
     targets: Vec<u32>,
-    profile_keys: Table<(Standing, bool, bool, u16)>,
+    profile_keys: Table<(u32, bool, bool)>,
     profiles: Vec<Profile>,
     responses: Table<Response>,
     patterns: Sequences<Answer>,
@@ -204,6 +235,8 @@ pub(super) struct Product<'a, M> {
     /// Pairs of a shape and a watch.
     outlined: Table<(u32, u32)>,
     outlines: Vec<Outline>,
+    /// By shape: its outlines.
+    outlines_of: Vec<Vec<u32>>,
     ways: Vec<Way>,
     /// For each pair of phases which names of inputs lead from one to the other, as bits.
     pub(super) phase_changes: Box<[[u32; PHASES]; PHASES]>,
@@ -219,14 +252,13 @@ pub(super) const PHASES: usize = Phase::ALL.len();
 const IDLE: u64 = 1 << 63;
 
 /// No sight has this number.
-const UNSEEN: (u64, u32) = (u64::MAX, 0);
+const UNSEEN: Known = Known { looks: u64::MAX, response: 0, kind: 0 };
 
 impl<'a, M: Machine> Product<'a, M> {
     pub(super) fn new(model: Model<'a, M>) -> Self {
         Self {
             model,
-            settings: Vec::new(),
-            packed_settings: Table::new(),
+            settings: Settings::new(),
             rows: Vec::new(),
             targets: Vec::new(),
             profile_keys: Table::new(),
@@ -244,6 +276,7 @@ impl<'a, M: Machine> Product<'a, M> {
             judged: Vec::new(),
             outlined: Table::new(),
             outlines: Vec::new(),
+            outlines_of: Vec::new(),
             ways: Vec::new(),
             phase_changes: Box::new([[0; PHASES]; PHASES]),
             names: Vec::new(),
@@ -251,17 +284,22 @@ impl<'a, M: Machine> Product<'a, M> {
         }
     }
 
-    pub(super) fn situation(&mut self, node: Node) -> Situation {
-        let setting = self.setting(Setting { state: node.state, policy: node.policy });
-        Situation { setting, watch: self.watch(node.watch) }
+    /// The factors of a situation: its setting, its shape, and its place among the outlines of that.
+    pub(super) fn factors(&mut self, node: Node) -> (u32, u32, u32) {
+        let setting = self.settings.of(node.state, node.policy);
+        let setting = self.setting(setting);
+        let shape = self.row(setting).shape;
+        let watch = self.watch(node.watch);
+        (setting, shape, self.place(shape, watch))
     }
 
     /// The machine states of the settings, each once, in their order.
     pub(super) fn states(&self, of: &[bool]) -> Vec<State> {
         let mut known = Table::new();
-        let settings = self.packed_settings.items().iter().zip(&self.settings).zip(of);
-        let once = settings.filter(|&((&(packed, _), _), &of)| of && known.intern(packed).1);
-        let mut states: Vec<State> = once.map(|((_, setting), _)| setting.state).collect();
+        let settings = self.settings.items().iter().zip(of).filter(|&(_, &of)| of);
+        let states = settings.map(|(setting, _)| setting.state);
+        let mut states: Vec<State> =
+            states.filter(|state| known.intern(packed::state(state)).1).collect();
         states.sort_unstable();
         states
     }
@@ -270,44 +308,64 @@ impl<'a, M: Machine> Product<'a, M> {
         self.settings.len()
     }
 
-    pub(super) fn state(&self, setting: u32) -> State {
-        self.settings[setting as usize].state
+    pub(super) fn outline(&self, number: u32) -> Outline {
+        self.outlines[number as usize]
     }
 
-    pub(super) fn watch_of(&self, situation: Situation) -> &Watch {
-        &self.watches.items()[situation.watch as usize]
+    /// The outlines of a shape, as far as they were met.
+    pub(super) fn outlines_of(&self, shape: u32) -> &[u32] {
+        &self.outlines_of[shape as usize]
     }
 
-    /// The ways on from a situation, and the targets of its setting.
     #[inline]
-    pub(super) fn ways(&mut self, from: Situation) -> (Outline, &[Way], &[u32]) {
-        let row = match self.rows[from.setting as usize] {
+    pub(super) fn way(&self, number: usize) -> Way {
+        self.ways[number]
+    }
+
+    /// What a setting offers.
+    #[inline]
+    pub(super) fn row(&mut self, setting: u32) -> Row {
+        match self.rows[setting as usize] {
             Some(row) => row,
-            None => self.ask(from.setting),
-        };
-        let (number, new) = self.outlined.intern((row.shape, from.watch));
-        if new {
-            let outline = self.outline(row.shape, from.watch);
-            self.outlines.push(outline);
+            None => self.ask(setting),
         }
-        let outline = self.outlines[number as usize];
-        let ways = &self.ways[outline.start as usize..outline.end as usize];
-        (outline, ways, &self.targets[row.targets as usize..])
+    }
+
+    /// The setting that a way leads to.
+    #[inline]
+    pub(super) fn target(&self, row: Row, way: &Way) -> u32 {
+        self.targets[row.targets as usize + usize::from(way.target)]
+    }
+
+    /// Lets a way lead to a shape; returns the place of the outline there.
+    pub(super) fn lead_to(&mut self, way: usize, shape: u32) -> u32 {
+        let place = self.place(shape, self.ways[way].watch);
+        (self.ways[way].shape, self.ways[way].place) = (shape, place);
+        place
+    }
+
+    /// The place of the outline for a watch among those of a shape.
+    fn place(&mut self, shape: u32, watch: u32) -> u32 {
+        let (number, new) = self.outlined.intern((shape, watch));
+        if new {
+            let outline = self.work_out(shape, watch);
+            self.outlines.push(outline);
+            self.outlines_of[shape as usize].push(number);
+        }
+        self.outlines[number as usize].place
     }
 
     /// The input of a setting by its number.
     pub(super) fn input(&self, setting: u32, index: u16) -> Input {
-        let Setting { state, policy } = self.settings[setting as usize];
+        let Setting { state, policy, .. } = self.settings.get(setting);
         let mut offers = Vec::new();
         self.model.offer(state, policy, |input, _| offers.push(input));
         offers[usize::from(index)]
     }
 
     fn setting(&mut self, setting: Setting) -> u32 {
-        let packed = (packed::state(&setting.state), setting.policy);
-        let (id, new) = self.packed_settings.intern(packed);
-        if new {
-            self.settings.push(setting);
+        let id = self.settings.intern(setting);
+        if self.rows.len() < self.settings.len() {
             self.rows.push(None);
         }
         id
@@ -326,19 +384,19 @@ impl<'a, M: Machine> Product<'a, M> {
 
     /// Asks the machine for everything that a setting may offer.
     fn ask(&mut self, id: u32) -> Row {
-        let from = self.settings[id as usize];
+        let from = self.settings.get(id);
         let number = self.profile(from);
         let mut offers = std::mem::take(&mut self.profiles[number as usize].offers);
         let (mut pattern, mut targets) = std::mem::take(&mut self.asked);
         pattern.resize(offers.len(), Answer::default());
         targets.clear();
         targets.push(id);
-        let (own, _) = self.packed_settings.get(id as usize);
+        let own = packed::state(&from.state);
         let mut latest = ((own, from.policy), 0);
         for (offer, answer) in offers.iter_mut().zip(&mut pattern) {
             let rules = &self.model.policies[usize::from(offer.policy)];
             // Taken from where it lies: sixteen bytes at once, and not field by field.
-            let state = self.settings[id as usize].state;
+            let state = self.settings.get(id).state;
             let step = self.model.machine.step(rules, state, offer.event);
             let packed = packed::state(&step.state);
             let same = packed == own;
@@ -348,25 +406,32 @@ impl<'a, M: Machine> Product<'a, M> {
             } else {
                 packed::sight(&Sight::of(rules, from.state, offer.event, &step, !same))
             };
-            let response = if offer.latest.0 == looks {
-                offer.latest.1
-            } else if let Some(response) = offer.recall(looks) {
-                response
+            let known = if offer.latest.looks == looks {
+                offer.latest
+            } else if let Some(known) = offer.recall(looks) {
+                known
             } else {
                 let response = self.respond(from, offer, step);
-                offer.remember(looks, response);
-                response
+                let kind = self.settings.kind(step.state, offer.policy);
+                let known = Known { looks, response, kind };
+                offer.remember(known);
+                known
             };
             let target = if same && offer.policy == from.policy {
                 0
             } else {
                 if latest.0 != (packed, offer.policy) {
-                    let to = Setting { state: step.state, policy: offer.policy };
-                    latest = ((packed, offer.policy), self.place(to, &mut targets));
+                    let (mut state, mut numbers) = (step.state, from.numbers);
+                    if packed::numbers(packed) != packed::numbers(own) {
+                        state = self.model.fold(state);
+                        numbers = self.settings.numbers(state);
+                    }
+                    let to = Setting { state, policy: offer.policy, kind: known.kind, numbers };
+                    latest = ((packed, offer.policy), self.target_place(to, &mut targets));
                 }
                 latest.1
             };
-            *answer = Answer::new(response, target);
+            *answer = Answer::new(known.response, target);
         }
         self.profiles[number as usize].offers = offers;
         let (known, new) = self.patterns.intern(number, &pattern);
@@ -381,9 +446,9 @@ impl<'a, M: Machine> Product<'a, M> {
         row
     }
 
-    /// The place of a setting, its numbers not cut yet, among the targets of another.
-    fn place(&mut self, to: Setting, targets: &mut Vec<u32>) -> u16 {
-        let to = self.setting(Setting { state: self.model.fold(to.state), policy: to.policy });
+    /// The place of a setting among the targets of another.
+    fn target_place(&mut self, to: Setting, targets: &mut Vec<u32>) -> u16 {
+        let to = self.setting(to);
         let known = targets.iter().position(|&known| known == to);
         known.unwrap_or_else(|| {
             targets.push(to);
@@ -416,11 +481,10 @@ impl<'a, M: Machine> Product<'a, M> {
     }
 
     fn profile(&mut self, of: Setting) -> u32 {
-        let Setting { state, policy } = of;
-        let standing = Standing::of(state);
+        let Setting { state, policy, kind, .. } = of;
         let first = state.run() == RunId::NONE;
         let no_delay = Tie::is_without_delay(&self.model.policies[usize::from(policy)], state);
-        let (number, new) = self.profile_keys.intern((standing, first, no_delay, policy));
+        let (number, new) = self.profile_keys.intern((kind, first, no_delay));
         if new {
             let rules = &self.model.policies[usize::from(policy)];
             let mut offers = Vec::new();
@@ -462,12 +526,20 @@ impl<'a, M: Machine> Product<'a, M> {
                 None => moves.push(Move { response, target, input, count: 1 }),
             }
         }
-        self.moves.intern(phase as u32, &moves).0
+        let (shape, new) = self.moves.intern(phase as u32, &moves);
+        if new {
+            self.outlines_of.push(Vec::new());
+        }
+        shape
     }
 
     /// Works out what a shape means to a watch.
-    fn outline(&mut self, shape: u32, watch: u32) -> Outline {
+    fn work_out(&mut self, shape: u32, watch: u32) -> Outline {
         let (phase, moves) = self.moves.range(shape);
+        let wishes = self.watches.items()[watch as usize];
+        let is_down = Phase::ALL[phase as usize].is_down();
+        let pending =
+            Pending { stop: wishes.is_stopping() && !is_down, restart: wishes.is_restarting() };
         let known = self.known[watch as usize];
         let first = self.ways.len();
         let (mut transitions, mut effective, mut breaks) = (0, 0, None);
@@ -488,12 +560,6 @@ impl<'a, M: Machine> Product<'a, M> {
                 }
             };
             let stays = target == 0 && after == watch;
-            let pays = by.tie.pays.filter(|(_, needs)| needs.are_met_by(known));
-            let instant = by.tie.instant.is_some_and(|needs| needs.are_met_by(known));
-            // A lap of one way counts only if the machine takes the input for something.
-            if stays && !(by.applied && (pays.is_some() || instant)) {
-                continue;
-            }
             if !stays {
                 effective += count;
                 if let Some(seen) = by.observation {
@@ -501,27 +567,59 @@ impl<'a, M: Machine> Product<'a, M> {
                     self.phase_changes[phase as usize][to as usize] |= by.names;
                 }
             }
-            let pace = match (instant, by.tie.spawns) {
-                (false, _) => Pace::Waits,
-                (true, false) => Pace::Instant,
-                (true, true) => Pace::InstantSpawn,
+            let pays = by.tie.pays.filter(|(_, needs)| pending.any() && needs.are_met_by(known));
+            let pace = match by.tie.instant {
+                Some(needs) if needs.are_met_by(known) => {
+                    if by.tie.spawns {
+                        Pace::InstantSpawn
+                    } else {
+                        Pace::Instant
+                    }
+                }
+                _ => Pace::Waits,
             };
-            let obligation = pays.map(|(obligation, _)| obligation);
-            let leads = if stays { Leads::Back } else { Leads::On };
-            let way = Way { watch: after, target, input, leads, obligation, pace };
-            // Ways that meet stand together, and those that nothing tells apart are one.
-            let own = &self.ways[first..];
-            let Some(met) = own.iter().rposition(|other| other.meets(&way)) else {
-                self.ways.push(way);
-                continue;
+            let way = Way {
+                watch: after,
+                shape: u32::MAX,
+                place: 0,
+                target,
+                input,
+                leads: Leads::Back,
+                obligation: pays.map(|(obligation, _)| obligation),
+                pace,
             };
-            let alike = |other: &&Way| (other.obligation, other.pace) == (obligation, pace);
-            if !own[..=met].iter().rev().take_while(|other| other.meets(&way)).any(|o| alike(&o)) {
-                let leads = if stays { Leads::Back } else { Leads::Along };
-                self.ways.insert(first + met + 1, Way { leads, ..way });
+            // A lap of one way counts only if the machine takes the input for something.
+            if !stays || by.applied && way.is_edge() {
+                self.add(first, way, stays);
             }
         }
-        Outline { start: first as u32, end: self.ways.len() as u32, transitions, effective, breaks }
+        let (start, end) = (first as u32, self.ways.len() as u32);
+        let place = self.outlines_of[shape as usize].len() as u32;
+        Outline { start, end, transitions, effective, breaks, pending, place }
+    }
+
+    /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing tells apart are
+    /// one.
+    fn add(&mut self, first: usize, mut way: Way, stays: bool) {
+        let own = &mut self.ways[first..];
+        let Some(last) = own.iter().rposition(|other| other.meets(&way)) else {
+            if !stays {
+                way.leads = Leads::On { is_asked: way.is_edge() };
+            }
+            self.ways.push(way);
+            return;
+        };
+        let others = own[..last].iter().rposition(|other| !other.meets(&way));
+        let met = &mut own[others.map_or(0, |other| other + 1)..=last];
+        let alike = |other: &Way| (other.obligation, other.pace) == (way.obligation, way.pace);
+        if !way.is_edge() || met.iter().any(alike) {
+            return;
+        }
+        if !stays {
+            met[0].leads = Leads::On { is_asked: true };
+            way.leads = Leads::Along;
+        }
+        self.ways.insert(first + last + 1, way);
     }
 
     /// The watch after an observation.

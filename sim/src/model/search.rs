@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use monitor_core::{Phase, State};
 use monitor_os::Machine;
 
-use super::liveness::{Edge, Graph, Pace, Stuck};
-use super::product::{Leads, Product, Situation, Way};
-use super::situations::Situations;
+use super::liveness::{Edge, Graph, Stuck};
+use super::product::{Leads, Pending, Product, Way};
+use super::situations::{Situation, Situations};
 use super::{Counterexample, Exploration, Input, Model};
-use crate::watch::{Property, Watch};
+use crate::watch::Property;
 
 pub(super) struct Search<'a, M> {
     product: Product<'a, M>,
@@ -49,8 +49,8 @@ impl<'a, M: Machine> Search<'a, M> {
     }
 
     fn search(&mut self) -> Option<Counterexample> {
-        let initial = self.product.situation(self.product.model.initial());
-        self.situations.intern(initial);
+        let (setting, shape, place) = self.product.factors(self.product.model.initial());
+        self.add(setting, shape, place);
         self.parents.push((0, 0));
         let mut id = 0;
         while id < self.situations.len() {
@@ -66,22 +66,26 @@ impl<'a, M: Machine> Search<'a, M> {
 
     fn expand(&mut self, id: u32) -> Result<(), (Property, u16)> {
         let from = self.situations.items()[id as usize];
-        let (outline, ways, targets) = self.product.ways(from);
+        let row = self.product.row(from.setting);
+        let outline = self.product.outline(from.outline);
         let mut to = id;
-        for &Way { watch, target, input, leads, obligation, pace } in ways {
-            match leads {
+        for number in outline.ways() {
+            let way = self.product.way(number);
+            match way.leads {
                 Leads::Along => {}
                 Leads::Back => to = id,
-                Leads::On => {
-                    let setting = targets[usize::from(target)];
-                    let (reached, new) = self.situations.intern(Situation { setting, watch });
-                    if new {
-                        self.parents.push((id, input));
+                Leads::On { is_asked } => {
+                    let setting = self.product.target(row, &way);
+                    let shelf = self.situations.shelf(setting);
+                    if shelf.shape != way.shape || !shelf.is_taken(way.place) {
+                        to = self.lead(id, number, setting);
+                    } else if is_asked {
+                        to = self.situations.at(shelf, way.place);
                     }
-                    to = reached;
                 }
             }
-            if obligation.is_some() || pace != Pace::Waits {
+            if way.is_edge() {
+                let Way { input, obligation, pace, .. } = way;
                 self.world.push(Edge { to, input, obligation, pace });
             }
         }
@@ -91,6 +95,26 @@ impl<'a, M: Machine> Search<'a, M> {
         self.effective += effective;
         self.race_pairs += effective * effective.saturating_sub(1);
         outline.breaks.map_or(Ok(()), Err)
+    }
+
+    /// The situation with this setting to which a way leads, which may be new.
+    fn lead(&mut self, from: u32, number: usize, setting: u32) -> u32 {
+        let shelf = self.situations.shelf(setting);
+        let way = self.product.way(number);
+        let shape = self.product.row(setting).shape;
+        let place =
+            if way.shape == shape { way.place } else { self.product.lead_to(number, shape) };
+        let known = self.situations.find(setting, shelf, place);
+        known.unwrap_or_else(|| {
+            self.parents.push((from, way.input));
+            self.add(setting, shape, place)
+        })
+    }
+
+    fn add(&mut self, setting: u32, shape: u32, place: u32) -> u32 {
+        let outlines = self.product.outlines_of(shape);
+        let situation = Situation { setting, outline: outlines[place as usize] };
+        self.situations.add(situation, shape, place, outlines.len() as u32)
     }
 
     /// The machine states that were reached, in their order.
@@ -132,14 +156,12 @@ impl<'a, M: Machine> Search<'a, M> {
 
     /// Asks the finished graph what no single step can show.
     fn question(&self) -> Option<Counterexample> {
-        let pending = |concerned: fn(&Watch, Phase) -> bool| -> Vec<bool> {
-            let concerns = |&at: &Situation| {
-                concerned(self.product.watch_of(at), self.product.state(at.setting).phase())
-            };
-            self.situations.items().iter().map(concerns).collect()
+        let pending = |of: fn(Pending) -> bool| -> Vec<bool> {
+            let is_pending = |at: &Situation| of(self.product.outline(at.outline).pending);
+            self.situations.items().iter().map(is_pending).collect()
         };
-        let stopping = pending(|watch, phase| watch.is_stopping() && !phase.is_down());
-        let restarting = pending(|watch, _| watch.is_restarting());
+        let stopping = pending(|wishes| wishes.stop);
+        let restarting = pending(|wishes| wishes.restart);
         let questions =
             [(Property::StopEnds, stopping), (Property::RestartIsOneIntent, restarting)];
         for (property, pending) in questions {

@@ -1,116 +1,99 @@
-//! Situations by number: each distinct one gets a dense id, found by its setting and then by its watch.
+//! Situations by number: each distinct one gets a dense id, found by its setting and its place there.
 
-use super::product::Situation;
+/// A situation by the numbers of its factors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Situation {
+    pub(super) setting: u32,
+    /// What its watch is to the shape of the setting.
+    pub(super) outline: u32,
+}
 
 /// Distinct situations in the order in which they came.
 ///
-/// The ways on from a setting lead to a few others again and again, so what is known of a setting lies together: a
-/// small table of its own, by the watch. One that is full moves to the end, twice as large.
+/// What is known of a setting lies together on a shelf. The place of a situation there is that of its outline among
+/// those of the shape: nothing is hashed, and nothing compared.
 #[derive(Debug)]
 pub(super) struct Situations {
     items: Vec<Situation>,
     /// By setting.
     shelves: Vec<Shelf>,
-    slots: Vec<Slot>,
+    /// By setting: how many places there are on its shelf.
+    lengths: Vec<u32>,
+    /// The ids on all shelves, or [`FREE`].
+    ids: Vec<u32>,
 }
 
-/// Where the slots of a setting are; none as long as it has no situation.
+/// What is known of a setting.
 #[derive(Clone, Copy, Debug)]
-struct Shelf {
+pub(super) struct Shelf {
+    /// Which of the first places are taken, as bits: most questions end here.
+    taken: u64,
+    /// The shape of the setting, once there is a situation with it.
+    pub(super) shape: u32,
+    /// Where its ids are. They move to the end to become more.
     start: u32,
-    /// The number of slots is two to the power of this.
-    log2: u32,
-    taken: u32,
 }
 
-/// A watch, and the id of the situation.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    watch: u32,
-    id: u32,
-}
+const NONE: Shelf = Shelf { taken: 0, shape: u32::MAX, start: 0 };
+const FREE: u32 = u32::MAX;
 
-const NONE: Shelf = Shelf { start: 0, log2: 0, taken: 0 };
-/// Its watch does not count.
-const FREE: Slot = Slot { watch: 0, id: u32::MAX };
-const LOG2_MIN: u32 = 2;
+impl Shelf {
+    /// Whether a situation is known to be at a place; of the places behind the first it is not known here.
+    #[inline]
+    pub(super) const fn is_taken(&self, place: u32) -> bool {
+        place < u64::BITS && self.taken >> place & 1 == 1
+    }
+}
 
 impl Situations {
-    pub(super) fn new() -> Self {
-        // The one slot is that of all settings without a situation, and stays free.
-        Self { items: Vec::new(), shelves: Vec::new(), slots: vec![FREE] }
+    pub(super) const fn new() -> Self {
+        Self { items: Vec::new(), shelves: Vec::new(), lengths: Vec::new(), ids: Vec::new() }
     }
 
-    /// The id of a situation, and whether it is new.
     #[inline]
-    pub(super) fn intern(&mut self, situation: Situation) -> (u32, bool) {
-        let Situation { setting, watch } = situation;
-        let shelf = self.shelves.get(setting as usize).copied().unwrap_or(NONE);
-        match self.find(shelf, watch) {
-            Ok(id) => (id, false),
-            Err(at) => (self.add(situation, at), true),
-        }
+    pub(super) fn shelf(&self, setting: u32) -> Shelf {
+        self.shelves.get(setting as usize).copied().unwrap_or(NONE)
     }
-
-    /// The id, or the slot that is free for it.
+    /// The situation at a place of the shelf of a setting.
     #[inline]
-    fn find(&self, shelf: Shelf, watch: u32) -> Result<u32, usize> {
-        let mask = (1_u32 << shelf.log2) - 1;
-        // The high bits of the product spread; a shift by all bits leaves none.
-        let mut at = (watch.wrapping_mul(GOLDEN) >> 1) >> (31 - shelf.log2);
-        loop {
-            let place = (shelf.start + at) as usize;
-            let slot = self.slots[place];
-            if slot.id == FREE.id {
-                return Err(place);
-            }
-            if slot.watch == watch {
-                return Ok(slot.id);
-            }
-            at = (at + 1) & mask;
+    pub(super) fn find(&self, setting: u32, shelf: Shelf, place: u32) -> Option<u32> {
+        if place < u64::BITS {
+            return shelf.is_taken(place).then(|| self.at(shelf, place));
         }
+        let length = *self.lengths.get(setting as usize)?;
+        (place < length).then(|| self.at(shelf, place)).filter(|&id| id != FREE)
     }
 
-    fn add(&mut self, situation: Situation, at: usize) -> u32 {
-        let Situation { setting, watch } = situation;
-        let id = self.items.len() as u32;
-        self.items.push(situation);
-        let setting = setting as usize;
+    /// The situation at a place that is taken.
+    #[inline]
+    pub(super) fn at(&self, shelf: Shelf, place: u32) -> u32 {
+        self.ids[(shelf.start + place) as usize]
+    }
+
+    /// Adds a situation that is not there, and returns its id. A shelf that is too short becomes as long as is
+    /// `likely` enough.
+    pub(super) fn add(&mut self, situation: Situation, shape: u32, place: u32, likely: u32) -> u32 {
+        let setting = situation.setting as usize;
         if self.shelves.len() <= setting {
             self.shelves.resize(setting + 1, NONE);
+            self.lengths.resize(setting + 1, 0);
         }
-        let shelf = self.shelves[setting];
-        // One in four stays free, so that every search ends, and soon.
-        if (shelf.taken + 1) * 4 <= 3 << shelf.log2 {
-            self.slots[at] = Slot { watch, id };
-        } else {
-            self.grow(setting, Slot { watch, id });
+        let (shelf, length) = (&mut self.shelves[setting], &mut self.lengths[setting]);
+        if place >= *length {
+            let start = self.ids.len();
+            let old = shelf.start as usize;
+            self.ids.extend_from_within(old..old + *length as usize);
+            *length = likely.max(place + 1);
+            self.ids.resize(start + *length as usize, FREE);
+            (shelf.shape, shelf.start) = (shape, start as u32);
         }
-        self.shelves[setting].taken += 1;
+        if place < u64::BITS {
+            shelf.taken |= 1 << place;
+        }
+        let id = self.items.len() as u32;
+        self.ids[(shelf.start + place) as usize] = id;
+        self.items.push(situation);
         id
-    }
-
-    fn grow(&mut self, setting: usize, new: Slot) {
-        let old = self.shelves[setting];
-        let log2 = LOG2_MIN.max(old.log2 + 1);
-        let start = self.slots.len() as u32;
-        let shelf = Shelf { start, log2, ..old };
-        self.slots.resize(self.slots.len() + (1 << log2), FREE);
-        let first = old.start as usize;
-        for place in first..first + (1 << old.log2) {
-            let slot = self.slots[place];
-            if slot.id != FREE.id {
-                self.put(shelf, slot);
-            }
-        }
-        self.put(shelf, new);
-        self.shelves[setting] = shelf;
-    }
-
-    fn put(&mut self, shelf: Shelf, slot: Slot) {
-        if let Err(at) = self.find(shelf, slot.watch) {
-            self.slots[at] = slot;
-        }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -122,9 +105,6 @@ impl Situations {
     }
 }
 
-/// An odd constant with no structure: the fraction of the golden ratio.
-const GOLDEN: u32 = 0x9E37_79B9;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,13 +113,19 @@ mod tests {
     fn a_situation_keeps_its_id_while_its_shelf_grows() {
         let mut situations = Situations::new();
         let all: Vec<Situation> = (0..20_000_u32)
-            .map(|number| Situation { setting: number % 7 * 3, watch: number / 7 * 64 })
+            .map(|number| Situation { setting: number % 7 * 3, outline: number / 7 })
             .collect();
         for (id, &situation) in (0..).zip(&all) {
-            assert_eq!(situations.intern(situation), (id, true));
+            let Situation { setting, outline } = situation;
+            assert_eq!(situations.find(setting, situations.shelf(setting), outline), None);
+            assert_eq!(situations.add(situation, setting, outline, outline / 2), id);
         }
-        for (id, &situation) in (0..).zip(&all) {
-            assert_eq!(situations.intern(situation), (id, false));
+        for (id, &Situation { setting, outline }) in (0..).zip(&all) {
+            let shelf = situations.shelf(setting);
+            assert_eq!(shelf.shape, setting);
+            assert_eq!(situations.find(setting, shelf, outline), Some(id));
+            assert_eq!(shelf.is_taken(outline), outline < 64);
+            assert_eq!(situations.at(shelf, outline), id);
         }
         assert_eq!(situations.items(), all);
         assert_eq!(situations.len(), all.len());

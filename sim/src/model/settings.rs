@@ -1,0 +1,125 @@
+//! Settings by number: what the machine is in, found by what it is in by name and then by its numbers.
+
+use monitor_core::State;
+
+use super::packed::{self, Numbers};
+use super::table::Table;
+use crate::observation::Standing;
+
+/// What the machine is in: its state, and the policy in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) state: State,
+    pub(super) policy: u16,
+    /// Its state without the numbers, with the policy.
+    pub(super) kind: u32,
+    /// The numbers of its state.
+    pub(super) numbers: u32,
+}
+
+/// Distinct settings in the order in which they came.
+///
+/// Nearly every kind is met with nearly all numbers, and there are few of both. So a setting is found in a matrix of
+/// theirs, in which the settings that an answer leads to stand close to the one that was asked.
+#[derive(Debug)]
+pub(super) struct Settings {
+    items: Vec<Setting>,
+    kinds: Table<(Standing, u16)>,
+    numbers: Table<Numbers>,
+    /// By numbers, and then by kind: the id, or [`FREE`].
+    ids: Vec<u32>,
+    /// For how many kinds there is room.
+    width: usize,
+}
+
+const FREE: u32 = u32::MAX;
+
+impl Settings {
+    pub(super) fn new() -> Self {
+        Self {
+            items: Vec::new(),
+            kinds: Table::new(),
+            numbers: Table::new(),
+            ids: Vec::new(),
+            width: 64,
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn items(&self) -> &[Setting] {
+        &self.items
+    }
+
+    #[inline]
+    pub(super) fn get(&self, id: u32) -> Setting {
+        self.items[id as usize]
+    }
+
+    /// What a state, its numbers cut, is under a policy.
+    pub(super) fn of(&mut self, state: State, policy: u16) -> Setting {
+        Setting { state, policy, kind: self.kind(state, policy), numbers: self.numbers(state) }
+    }
+
+    pub(super) fn kind(&mut self, state: State, policy: u16) -> u32 {
+        let (kind, new) = self.kinds.intern((Standing::of(state), policy));
+        if new && kind as usize == self.width {
+            let widened = self
+                .ids
+                .chunks(self.width)
+                .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(FREE, self.width)));
+            self.ids = widened.collect();
+            self.width *= 2;
+        }
+        kind
+    }
+
+    pub(super) fn numbers(&mut self, state: State) -> u32 {
+        let (numbers, new) = self.numbers.intern(packed::numbers(packed::state(&state)));
+        if new {
+            self.ids.resize(self.ids.len() + self.width, FREE);
+        }
+        numbers
+    }
+
+    /// The id of a setting, which may be new.
+    #[inline]
+    pub(super) fn intern(&mut self, setting: Setting) -> u32 {
+        let Setting { kind, numbers, .. } = setting;
+        let id = &mut self.ids[numbers as usize * self.width + kind as usize];
+        if *id == FREE {
+            *id = self.items.len() as u32;
+            self.items.push(setting);
+        }
+        *id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_keeps_its_id_while_kinds_and_numbers_become_more() {
+        let mut settings = Settings::new();
+        let mut all = Vec::new();
+        for policy in 0..200 {
+            for level in 0..50 {
+                let mut bytes = State::INITIAL.to_bytes();
+                bytes[3] = level;
+                let state = State::from_bytes(&bytes).unwrap();
+                assert_eq!(state.level(), level);
+                let setting = settings.of(state, policy);
+                assert_eq!(settings.intern(setting), all.len() as u32);
+                all.push(setting);
+            }
+        }
+        for (id, &setting) in (0..).zip(&all) {
+            assert_eq!(settings.of(setting.state, setting.policy), setting);
+            assert_eq!(settings.intern(setting), id);
+        }
+        assert_eq!(settings.items(), all);
+    }
+}
