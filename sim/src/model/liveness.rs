@@ -14,6 +14,8 @@
 
 use std::collections::VecDeque;
 
+use super::table::number;
+
 /// What the world owes: what is owed continuously is paid in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Obligation {
@@ -44,7 +46,8 @@ pub(super) struct Edge {
     pub(super) to: u32,
     /// Which of the situation's inputs it is.
     pub(super) input: u16,
-    /// What the world pays with it; `None` where it is free not to.
+    /// What the world pays with it; `None` where it is free not to, and where no wish is pending: nothing is asked
+    /// about that.
     pub(super) obligation: Option<Obligation>,
     pub(super) pace: Pace,
 }
@@ -82,14 +85,14 @@ impl Graph {
     /// Closes the row of a node and opens that of the next.
     #[inline]
     pub(super) fn close_row(&mut self) {
-        self.rows.push(self.edges.len() as u32);
+        self.rows.push(number(self.edges.len()));
     }
 
     const fn len(&self) -> usize {
         self.rows.len() - 1
     }
 
-    fn row(&self, node: u32) -> &[Edge] {
+    pub(super) fn row(&self, node: u32) -> &[Edge] {
         let node = node as usize;
         &self.edges[self.rows[node] as usize..self.rows[node + 1] as usize]
     }

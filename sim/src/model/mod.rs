@@ -78,13 +78,20 @@ pub struct Exploration {
     pub race_pairs: usize,
     /// Which machine states were reached, in their order.
     pub states: Vec<State>,
-    /// Changes of phase, with the names of the events that cause them.
+    /// Changes of phase, with the names of the events that cause them. If there is a counterexample, some of them may
+    /// lead on from situations that were reached and not followed any more.
     pub phase_changes: BTreeMap<(Phase, Phase), BTreeSet<&'static str>>,
     /// The first violation, if there is one.
     pub counterexample: Option<Counterexample>,
 }
 
 /// Explores everything reachable under `policies`, of which the first is in force at the beginning.
+///
+/// Each policy may replace each other at any time, so time and memory grow with the square of how many there are:
+/// meant for a few.
+///
+/// # Panics
+/// If there are more than 2^32 situations or transitions to note, which take over ten gigabytes of memory.
 pub fn explore(policies: &[Policy], machine: &impl Machine) -> Exploration {
     search::Search::new(Model::new(policies, machine)).run()
 }

@@ -18,7 +18,10 @@ use super::inputs::{Needs, Tie, event};
 use super::liveness::{Obligation, Pace};
 use super::packed::{self, Packed};
 use super::settings::{Setting, Settings};
-use super::table::{Sequences, Table};
+use super::situations::NO_SHAPE;
+#[cfg(test)]
+use super::situations::Situation;
+use super::table::{self, Sequences, Table};
 use super::{Input, Model, Node, input_name};
 use crate::observation::{Observation, Sight};
 use crate::watch::{Property, Watch};
@@ -58,7 +61,7 @@ struct Known {
 }
 
 impl Offer {
-    /// Makes a sight that was seen before the latest; returns its response.
+    /// Makes a sight that was seen before the latest, and returns what is known of it.
     #[cold]
     fn recall(&mut self, looks: u64) -> Option<Known> {
         let known = self.others.iter_mut().find(|known| known.looks == looks)?;
@@ -141,7 +144,7 @@ pub(super) struct Outline {
     pub(super) breaks: Option<(Property, u16)>,
     pub(super) pending: Pending,
     /// Its place among the outlines of its shape.
-    place: u32,
+    pub(super) place: u32,
 }
 
 impl Outline {
@@ -150,7 +153,7 @@ impl Outline {
     }
 }
 
-/// Which wishes have not come to their end.
+/// Which of the wishes that the finished graph is asked about have not come to their end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
     pub(super) stop: bool,
@@ -163,12 +166,12 @@ impl Pending {
     }
 }
 
-/// One way to go on that matters: it leads to another situation, or to an end that the world owes.
+/// One way to go on that matters: it leads to another situation, or is a way of the world back to where it begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
     /// The watch after it.
     watch: u32,
-    /// The shape of the setting that it led to the last time, and the place of the outline there. Settings have
+    /// The shape of the setting that it led to the last time, and the place of the outline there. Many settings have
     /// their ways in common, and nearly always these lead to the same shape.
     pub(super) shape: u32,
     pub(super) place: u32,
@@ -185,7 +188,7 @@ pub(super) struct Way {
 /// To which situation a way leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leads {
-    /// To another, whose number an edge asks for, or none.
+    /// To another. Its number is asked for if this way is an edge, or one along it.
     On { is_asked: bool },
     /// To the one of the way before it.
     Along,
@@ -251,7 +254,7 @@ pub(super) const PHASES: usize = Phase::ALL.len();
 /// else to tell such steps apart. It is the number of no other sight.
 const IDLE: u64 = 1 << 63;
 
-/// No sight has this number.
+/// What is known before anything was seen: no sight has its number.
 const UNSEEN: Known = Known { looks: u64::MAX, response: 0, kind: 0 };
 
 impl<'a, M: Machine> Product<'a, M> {
@@ -363,6 +366,14 @@ impl<'a, M: Machine> Product<'a, M> {
         offers[usize::from(index)]
     }
 
+    /// A situation with all that its numbers stand for.
+    #[cfg(test)]
+    pub(super) fn node(&self, Situation { setting, outline }: Situation) -> Node {
+        let Setting { state, policy, .. } = self.settings.get(setting);
+        let (_, watch) = self.outlined.get(outline as usize);
+        Node { state, watch: self.watches.get(watch as usize), policy }
+    }
+
     fn setting(&mut self, setting: Setting) -> u32 {
         let id = self.settings.intern(setting);
         if self.rows.len() < self.settings.len() {
@@ -434,12 +445,13 @@ impl<'a, M: Machine> Product<'a, M> {
             *answer = Answer::new(known.response, target);
         }
         self.profiles[number as usize].offers = offers;
-        let (known, new) = self.patterns.intern(number, &pattern);
+        let (pattern_number, new) = self.patterns.intern(number, &pattern);
         if new {
             let shape = self.shape(from.state.phase(), &pattern);
             self.shapes.push(shape);
         }
-        let row = Row { shape: self.shapes[known as usize], targets: self.targets.len() as u32 };
+        let shape = self.shapes[pattern_number as usize];
+        let row = Row { shape, targets: table::number(self.targets.len()) };
         self.targets.extend_from_slice(&targets);
         self.rows[id as usize] = Some(row);
         self.asked = (pattern, targets);
@@ -580,7 +592,7 @@ impl<'a, M: Machine> Product<'a, M> {
             };
             let way = Way {
                 watch: after,
-                shape: u32::MAX,
+                shape: NO_SHAPE,
                 place: 0,
                 target,
                 input,
@@ -593,7 +605,7 @@ impl<'a, M: Machine> Product<'a, M> {
                 self.add(first, way, stays);
             }
         }
-        let (start, end) = (first as u32, self.ways.len() as u32);
+        let (start, end) = (first as u32, table::number(self.ways.len()));
         let place = self.outlines_of[shape as usize].len() as u32;
         Outline { start, end, transitions, effective, breaks, pending, place }
     }

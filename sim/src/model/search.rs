@@ -183,3 +183,98 @@ impl<'a, M: Machine> Search<'a, M> {
         Counterexample { property, path, lap: lap.len() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use monitor_core::{Counts, Policy, Retries, Rules};
+    use monitor_os::Core;
+
+    use super::*;
+    use crate::family::family;
+    use crate::model::Node;
+
+    /// What a search without any of the shortcuts finds.
+    struct Plain {
+        /// Each situation, and how many inputs lead to it.
+        depths: BTreeMap<Node, usize>,
+        transitions: usize,
+        effective: usize,
+        race_pairs: usize,
+    }
+
+    fn plain(model: &Model<'_, Core>) -> Plain {
+        let mut found = Plain {
+            depths: BTreeMap::from([(model.initial(), 0)]),
+            transitions: 0,
+            effective: 0,
+            race_pairs: 0,
+        };
+        let (mut queue, mut inputs) = (vec![model.initial()], Vec::new());
+        let mut next = 0;
+        while let Some(&from) = queue.get(next) {
+            next += 1;
+            model.inputs(&from, &mut inputs);
+            let depth = found.depths[&from] + 1;
+            let mut effective = 0;
+            for &input in &inputs {
+                let to = model.follow(&from, input).unwrap();
+                effective += usize::from(to != from);
+                found.depths.entry(to).or_insert_with(|| {
+                    queue.push(to);
+                    depth
+                });
+            }
+            found.transitions += inputs.len();
+            found.effective += effective;
+            found.race_pairs += effective * effective.saturating_sub(1);
+        }
+        found
+    }
+
+    /// Goal: the shortcuts change nothing. Method: all situations, all counts, the length of the way to each, and
+    /// where each edge leads, as a plain search has them.
+    fn agrees_with_the_plain_search(policies: &[Policy]) -> Search<'_, Core> {
+        let mut search = Search::new(Model::new(policies, &Core));
+        assert_eq!(search.search(), None);
+        let model = &search.product.model;
+        let plain = plain(model);
+        let counts = [search.transitions, search.effective, search.race_pairs];
+        assert_eq!(counts, [plain.transitions, plain.effective, plain.race_pairs]);
+        let nodes: Vec<Node> =
+            search.situations.items().iter().map(|&at| search.product.node(at)).collect();
+        assert_eq!(nodes.len(), plain.depths.len());
+        let mut edges = 0;
+        for (id, node) in (0..).zip(&nodes) {
+            let path = search.path_to(id);
+            assert_eq!(path.len(), plain.depths[node], "the way to {node:?}");
+            let end = path.iter().try_fold(model.initial(), |at, &input| model.follow(&at, input));
+            assert_eq!(end.as_ref(), Ok(node));
+            for edge in search.world.row(id) {
+                let to = model.follow(node, search.input(id, edge.input));
+                assert_eq!(to.as_ref(), Ok(&nodes[edge.to as usize]), "an edge from {node:?}");
+                edges += 1;
+            }
+        }
+        assert!(edges > nodes.len() / 2, "{edges} edges");
+        search
+    }
+
+    #[test]
+    fn the_search_agrees_with_the_plain_one() {
+        for mut member in family() {
+            // Three policies would take a minute.
+            member.policies.truncate(2);
+            agrees_with_the_plain_search(&member.policies);
+        }
+    }
+
+    #[test]
+    fn so_it_does_beyond_the_first_places_of_a_shelf() {
+        let retries = Some(Retries { max: 8, counts: Counts::Restarts });
+        let policies = [Policy::try_from(Rules { retries, ..*Policy::DEFAULT.rules() }).unwrap()];
+        let search = agrees_with_the_plain_search(&policies);
+        let outlines = search.situations.items().iter().map(|at| at.outline);
+        let place = outlines.map(|outline| search.product.outline(outline).place).max();
+        assert!(place >= Some(64), "{place:?}");
+    }
+}

@@ -1,4 +1,4 @@
-//! Settings by number: what the machine is in, found by what it is in by name and then by its numbers.
+//! Settings by number: what the machine is in, found by the names in its state and by the numbers in it.
 
 use monitor_core::State;
 
@@ -11,9 +11,9 @@ use crate::observation::Standing;
 pub(super) struct Setting {
     pub(super) state: State,
     pub(super) policy: u16,
-    /// Its state without the numbers, with the policy.
+    /// Its column in the matrix: the names in its state, and the policy.
     pub(super) kind: u32,
-    /// The numbers of its state.
+    /// Its row in the matrix: the numbers in its state.
     pub(super) numbers: u32,
 }
 
@@ -58,11 +58,12 @@ impl Settings {
         self.items[id as usize]
     }
 
-    /// What a state, its numbers cut, is under a policy.
+    /// What a state under a policy is as a setting. Its numbers are cut: see [`Model::fold`](super::Model::fold).
     pub(super) fn of(&mut self, state: State, policy: u16) -> Setting {
         Setting { state, policy, kind: self.kind(state, policy), numbers: self.numbers(state) }
     }
 
+    /// The column of all states with these names.
     pub(super) fn kind(&mut self, state: State, policy: u16) -> u32 {
         let (kind, new) = self.kinds.intern((Standing::of(state), policy));
         if new && kind as usize == self.width {
@@ -76,6 +77,7 @@ impl Settings {
         kind
     }
 
+    /// The row of all states with these numbers.
     pub(super) fn numbers(&mut self, state: State) -> u32 {
         let (numbers, new) = self.numbers.intern(packed::numbers(packed::state(&state)));
         if new {

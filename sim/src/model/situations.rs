@@ -1,17 +1,19 @@
 //! Situations by number: each distinct one gets a dense id, found by its setting and its place there.
 
+use super::table::number;
+
 /// A situation by the numbers of its factors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Situation {
     pub(super) setting: u32,
-    /// What its watch is to the shape of the setting.
+    /// The outline of its watch for the shape of the setting.
     pub(super) outline: u32,
 }
 
 /// Distinct situations in the order in which they came.
 ///
 /// What is known of a setting lies together on a shelf. The place of a situation there is that of its outline among
-/// those of the shape: nothing is hashed, and nothing compared.
+/// those of the shape, so that it is found without a search.
 #[derive(Debug)]
 pub(super) struct Situations {
     items: Vec<Situation>,
@@ -26,7 +28,7 @@ pub(super) struct Situations {
 /// What is known of a setting.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shelf {
-    /// Which of the first places are taken, as bits: most questions end here.
+    /// Which of the first 64 places are taken, as bits: most questions end here.
     taken: u64,
     /// The shape of the setting, once there is a situation with it.
     pub(super) shape: u32,
@@ -34,11 +36,13 @@ pub(super) struct Shelf {
     start: u32,
 }
 
-const NONE: Shelf = Shelf { taken: 0, shape: u32::MAX, start: 0 };
+/// No shape has this number.
+pub(super) const NO_SHAPE: u32 = u32::MAX;
+const NONE: Shelf = Shelf { taken: 0, shape: NO_SHAPE, start: 0 };
 const FREE: u32 = u32::MAX;
 
 impl Shelf {
-    /// Whether a situation is known to be at a place; of the places behind the first it is not known here.
+    /// Whether a situation is known to be at a place. Beyond the first 64 places that is not known here.
     #[inline]
     pub(super) const fn is_taken(&self, place: u32) -> bool {
         place < u64::BITS && self.taken >> place & 1 == 1
@@ -54,6 +58,7 @@ impl Situations {
     pub(super) fn shelf(&self, setting: u32) -> Shelf {
         self.shelves.get(setting as usize).copied().unwrap_or(NONE)
     }
+
     /// The situation at a place of the shelf of a setting.
     #[inline]
     pub(super) fn find(&self, setting: u32, shelf: Shelf, place: u32) -> Option<u32> {
@@ -70,8 +75,8 @@ impl Situations {
         self.ids[(shelf.start + place) as usize]
     }
 
-    /// Adds a situation that is not there, and returns its id. A shelf that is too short becomes as long as is
-    /// `likely` enough.
+    /// Adds a situation that is not there, and returns its id. A shelf that is too short gets room for at least as
+    /// many as are `likely`, and for more than half as many again as it had.
     pub(super) fn add(&mut self, situation: Situation, shape: u32, place: u32, likely: u32) -> u32 {
         let setting = situation.setting as usize;
         if self.shelves.len() <= setting {
@@ -83,14 +88,15 @@ impl Situations {
             let start = self.ids.len();
             let old = shelf.start as usize;
             self.ids.extend_from_within(old..old + *length as usize);
-            *length = likely.max(place + 1);
+            *length = likely.max(place + 1).max(*length + *length / 2);
             self.ids.resize(start + *length as usize, FREE);
+            number(self.ids.len());
             (shelf.shape, shelf.start) = (shape, start as u32);
         }
         if place < u64::BITS {
             shelf.taken |= 1 << place;
         }
-        let id = self.items.len() as u32;
+        let id = number(self.items.len());
         self.ids[(shelf.start + place) as usize] = id;
         self.items.push(situation);
         id
@@ -109,25 +115,43 @@ impl Situations {
 mod tests {
     use super::*;
 
+    /// Places come in any order, and a shelf grows for a likely number of them or without one, so there are holes.
     #[test]
     fn a_situation_keeps_its_id_while_its_shelf_grows() {
+        const PLACES: u32 = 211;
+        for likely in [0, 17, 64, 500] {
+            let mut situations = Situations::new();
+            let mut all = Vec::new();
+            // Multiples of a number that has no factor in common with the prime: each place once.
+            for outline in (0..PLACES).map(|number| number * 89 % PLACES) {
+                for setting in [0, 3, 6, 21] {
+                    let before = situations.shelf(setting);
+                    assert_eq!(situations.find(setting, before, outline), None);
+                    let situation = Situation { setting, outline };
+                    let id = situations.add(situation, setting + 1, outline, likely);
+                    assert_eq!(id, all.len() as u32);
+                    all.push(situation);
+                }
+            }
+            for (id, &Situation { setting, outline }) in (0..).zip(&all) {
+                let shelf = situations.shelf(setting);
+                assert_eq!(shelf.shape, setting + 1);
+                assert_eq!(shelf.is_taken(outline), outline < 64);
+                assert_eq!(situations.find(setting, shelf, outline), Some(id));
+                assert_eq!(situations.at(shelf, outline), id);
+            }
+            assert_eq!(situations.find(5, situations.shelf(5), 70), None, "no such setting");
+            assert_eq!(situations.items(), all);
+        }
+    }
+
+    /// A shelf whose likely length is known too late is not copied for each situation.
+    #[test]
+    fn the_room_of_a_shelf_grows_with_what_is_on_it() {
         let mut situations = Situations::new();
-        let all: Vec<Situation> = (0..20_000_u32)
-            .map(|number| Situation { setting: number % 7 * 3, outline: number / 7 })
-            .collect();
-        for (id, &situation) in (0..).zip(&all) {
-            let Situation { setting, outline } = situation;
-            assert_eq!(situations.find(setting, situations.shelf(setting), outline), None);
-            assert_eq!(situations.add(situation, setting, outline, outline / 2), id);
+        for outline in 0..10_000 {
+            situations.add(Situation { setting: 0, outline }, 0, outline, outline + 1);
         }
-        for (id, &Situation { setting, outline }) in (0..).zip(&all) {
-            let shelf = situations.shelf(setting);
-            assert_eq!(shelf.shape, setting);
-            assert_eq!(situations.find(setting, shelf, outline), Some(id));
-            assert_eq!(shelf.is_taken(outline), outline < 64);
-            assert_eq!(situations.at(shelf, outline), id);
-        }
-        assert_eq!(situations.items(), all);
-        assert_eq!(situations.len(), all.len());
+        assert!(situations.ids.len() < 60_000, "{}", situations.ids.len());
     }
 }

@@ -66,9 +66,9 @@ impl<T: Copy + Eq + Hash> Sequences<T> {
             of == owner && self.items[start as usize..end as usize] == *sequence
         });
         if found.1 {
-            let start = self.items.len() as u32;
+            let start = number(self.items.len());
             self.items.extend_from_slice(sequence);
-            self.known.push((start, self.items.len() as u32, owner));
+            self.known.push((start, number(self.items.len()), owner));
         }
         found
     }
@@ -132,6 +132,16 @@ impl Slots {
         }
         self.slots = slots;
     }
+}
+
+/// How many there are, as a number of the search; its numbers have 32 bits, so as to be many.
+///
+/// # Panics
+/// If there are too many.
+#[inline]
+pub(super) fn number(count: usize) -> u32 {
+    assert!(count <= u32::MAX as usize, "a search of more than four thousand million of a kind");
+    count as u32
 }
 
 fn hash(item: &(impl Hash + ?Sized)) -> u64 {
