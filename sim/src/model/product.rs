@@ -143,8 +143,6 @@ pub(super) struct Outline {
     /// Which property is broken after these ways, and by which input.
     pub(super) breaks: Option<(Property, u16)>,
     pub(super) pending: Pending,
-    /// Its place among the outlines of its shape.
-    pub(super) place: u32,
 }
 
 impl Outline {
@@ -235,8 +233,8 @@ pub(super) struct Product<'a, M> {
     judgements: Table<(u32, u32)>,
     /// By judgement: the watch after it.
     judged: Vec<Result<u32, Property>>,
-    /// Pairs of a shape and a watch.
-    outlined: Table<(u32, u32)>,
+    /// By watch: the shapes that it has outlines for, a few, and their places there.
+    outlined: Vec<Vec<(u32, u32)>>,
     outlines: Vec<Outline>,
     /// By shape: its outlines.
     outlines_of: Vec<Vec<u32>>,
@@ -277,7 +275,7 @@ impl<'a, M: Machine> Product<'a, M> {
             crashed: Vec::new(),
             judgements: Table::new(),
             judged: Vec::new(),
-            outlined: Table::new(),
+            outlined: Vec::new(),
             outlines: Vec::new(),
             outlines_of: Vec::new(),
             ways: Vec::new(),
@@ -315,6 +313,11 @@ impl<'a, M: Machine> Product<'a, M> {
         self.outlines[number as usize]
     }
 
+    #[cfg(test)]
+    pub(super) const fn shapes(&self) -> u32 {
+        self.outlines_of.len() as u32
+    }
+
     /// The outlines of a shape, as far as they were met.
     pub(super) fn outlines_of(&self, shape: u32) -> &[u32] {
         &self.outlines_of[shape as usize]
@@ -349,13 +352,17 @@ impl<'a, M: Machine> Product<'a, M> {
 
     /// The place of the outline for a watch among those of a shape.
     fn place(&mut self, shape: u32, watch: u32) -> u32 {
-        let (number, new) = self.outlined.intern((shape, watch));
-        if new {
-            let outline = self.work_out(shape, watch);
-            self.outlines.push(outline);
-            self.outlines_of[shape as usize].push(number);
+        let known = &self.outlined[watch as usize];
+        if let Some(&(_, place)) = known.iter().find(|&&(known, _)| known == shape) {
+            return place;
         }
-        self.outlines[number as usize].place
+        let outline = self.work_out(shape, watch);
+        let all = &mut self.outlines_of[shape as usize];
+        let place = table::number(all.len());
+        all.push(table::number(self.outlines.len()));
+        self.outlines.push(outline);
+        self.outlined[watch as usize].push((shape, place));
+        place
     }
 
     /// The input of a setting by its number.
@@ -366,12 +373,20 @@ impl<'a, M: Machine> Product<'a, M> {
         offers[usize::from(index)]
     }
 
-    /// A situation with all that its numbers stand for.
+    /// Situations with all that their numbers stand for.
     #[cfg(test)]
-    pub(super) fn node(&self, Situation { setting, outline }: Situation) -> Node {
-        let Setting { state, policy, .. } = self.settings.get(setting);
-        let (_, watch) = self.outlined.get(outline as usize);
-        Node { state, watch: self.watches.get(watch as usize), policy }
+    pub(super) fn nodes(&self, situations: &[Situation]) -> Vec<Node> {
+        let mut watches = vec![Watch::default(); self.outlines.len()];
+        for (&watch, outlined) in self.watches.items().iter().zip(&self.outlined) {
+            for &(shape, place) in outlined {
+                watches[self.outlines_of[shape as usize][place as usize] as usize] = watch;
+            }
+        }
+        let node = |&Situation { setting, outline }: &Situation| {
+            let Setting { state, policy, .. } = self.settings.get(setting);
+            Node { state, watch: watches[outline as usize], policy }
+        };
+        situations.iter().map(node).collect()
     }
 
     fn setting(&mut self, setting: Setting) -> u32 {
@@ -386,6 +401,7 @@ impl<'a, M: Machine> Product<'a, M> {
         let (id, new) = self.watches.intern(watch);
         if new {
             self.known.push(Needs::known_to(&watch));
+            self.outlined.push(Vec::new());
             self.crashed.push(id);
             // A crash leaves nothing more to forget, so this goes no deeper.
             self.crashed[id as usize] = self.watch(watch.after_crash());
@@ -606,8 +622,7 @@ impl<'a, M: Machine> Product<'a, M> {
             }
         }
         let (start, end) = (first as u32, table::number(self.ways.len()));
-        let place = self.outlines_of[shape as usize].len() as u32;
-        Outline { start, end, transitions, effective, breaks, pending, place }
+        Outline { start, end, transitions, effective, breaks, pending }
     }
 
     /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing tells apart are
