@@ -76,7 +76,7 @@ impl Situations {
     }
 
     /// Adds a situation that is not there, and returns its id. A shelf that is too short gets room for at least as
-    /// many as are `likely`, and for more than half as many again as it had.
+    /// many as are `likely`, and for half as many again as it had.
     pub(super) fn add(&mut self, situation: Situation, shape: u32, place: u32, likely: u32) -> u32 {
         let setting = situation.setting as usize;
         if self.shelves.len() <= setting {
@@ -85,13 +85,11 @@ impl Situations {
         }
         let (shelf, length) = (&mut self.shelves[setting], &mut self.lengths[setting]);
         if place >= *length {
-            let start = self.ids.len();
-            let old = shelf.start as usize;
+            let (old, new) = (shelf.start as usize, self.ids.len());
             self.ids.extend_from_within(old..old + *length as usize);
             *length = likely.max(place + 1).max(*length + *length / 2);
-            self.ids.resize(start + *length as usize, FREE);
-            number(self.ids.len());
-            (shelf.shape, shelf.start) = (shape, start as u32);
+            self.ids.resize(new + *length as usize, FREE);
+            (shelf.shape, shelf.start) = (shape, number(self.ids.len()) - *length);
         }
         if place < u64::BITS {
             shelf.taken |= 1 << place;
