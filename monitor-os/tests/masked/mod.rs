@@ -100,7 +100,7 @@ fn adopting(caps: Caps, directory: &Path) -> (Supervisor, Unit) {
 }
 
 #[test]
-#[ignore = "started by run_outlives_its_monitor"]
+#[ignore = "started by run_outlives_its_monitor, a scenario of every mask"]
 fn monitor_that_is_killed() {
     let caps = mask_of(&std::env::var("MASK").unwrap());
     let unit = adopting(caps, Path::new("."));

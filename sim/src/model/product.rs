@@ -6,8 +6,8 @@
 //!
 //! An answer has two parts: a [`Response`], in which no number of the state has a part, and where it leads.
 //! The shape of a setting is its responses, in which inputs that nothing tells apart are one [`Move`]; they are
-//! still counted one by one. What a shape means to a watch, its [`Outline`], is worked out once. What is left for
-//! each situation is a list of numbers.
+//! still counted one by one. What a shape means to a watch, its [`Outline`], is worked out once: what can be done, and
+//! the [`Way`]s that lead on. What is left for each situation is to follow them by number.
 
 use std::ops::Range;
 
@@ -170,7 +170,7 @@ pub(super) struct Way {
     /// The watch after it.
     watch: u32,
     /// The shape of the setting that it led to the last time, and the place of the outline there. Many settings have
-    /// their ways in common, and nearly always these lead to the same shape.
+    /// their ways in common, and mostly these lead to the same shape.
     pub(super) shape: u32,
     pub(super) place: u32,
     /// Where it leads, as a place among the targets of the setting.

@@ -19,8 +19,8 @@ pub(super) struct Setting {
 
 /// Distinct settings in the order in which they came.
 ///
-/// Nearly every kind is met with nearly all numbers, and there are few of both. So a setting is found in a matrix of
-/// theirs, in which the settings that an answer leads to stand close to the one that was asked.
+/// Kinds and numbers are few, and about three in four of their pairs are met. So a setting is found in a matrix of
+/// them, in which the settings that an answer leads to stand close to the one that was asked.
 #[derive(Debug)]
 pub(super) struct Settings {
     items: Vec<Setting>,
