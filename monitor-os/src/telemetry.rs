@@ -149,12 +149,13 @@ pub(crate) fn cannot_go_on(error: &io::Error) {
 
 /// A sink of captured output took nothing; it is counted.
 pub(crate) fn log_not_written(error: &io::Error) {
-    warn!(errno = error.raw_os_error(), "captured output not written");
+    warn!(errno = error.raw_os_error(), %error, "captured output not written");
 }
 
 /// A log file could not be put aside; it is written on.
 pub(crate) fn not_rotated(path: &Path, error: &io::Error) {
-    warn!(path = %path.display(), errno = error.raw_os_error(), "log file not rotated; writing on");
+    let errno = error.raw_os_error();
+    warn!(path = %path.display(), errno, %error, "log file not rotated; writing on");
 }
 
 /// Captured output is not read any more.

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use monitor_core::{Exit, Policy, Reason};
 use monitor_os::{
-    Caps, Capture, Command, Form, Input, InputSource, LogRing, LogSink, Output, Rotation, Slow,
-    SpawnError, Status, StopResult, Stream, Supervisor, Unit,
+    Caps, Capture, Command, Form, Input, InputSource, LogRing, LogSink, Output, PathTrust,
+    Rotation, Slow, Status, StopResult, Stream, Supervisor, Unit,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -142,7 +142,7 @@ fn rotation_loses_no_line() {
         kept: NonZeroU16::new(1_000).unwrap(),
     };
     let log = scene.path("log");
-    let sink = LogSink::file(log.clone(), Some(rotation), Form::Lines).unwrap();
+    let sink = LogSink::file(log.clone(), PathTrust::MONITOR, Some(rotation), Form::Lines).unwrap();
     let output = Output::Captured(Capture::new().to_sink(sink.clone()));
     let command = scene.shell("seq 1 100000; seq 100001 200000 >&2");
     scene.run(command.with_output(output.clone()).with_error(output));
@@ -250,7 +250,7 @@ fn sink_that_takes_nothing_holds_up_no_stop() {
 #[test]
 fn failed_write_is_counted() {
     let scene = Scene::new();
-    let sink = LogSink::file("/dev/full", None, Form::Lines).unwrap();
+    let sink = LogSink::file("/dev/full", PathTrust::MONITOR, None, Form::Lines).unwrap();
     let capture = Capture::new().to_sink(sink.clone()).when_slow(Slow::DropNewest);
     let ring = LogRing::new(4096);
     let command =
@@ -313,25 +313,6 @@ fn joined_streams_keep_their_order() {
     assert_eq!(texts(&ring), ["1", "2", "3", "4"]);
 }
 
-/// Goal: a file belongs to the program itself, which writes it over all its runs.
-#[test]
-fn file_is_appended_by_each_run() {
-    let scene = Scene::new();
-    let log = scene.path("log");
-    let script = "readlink /proc/$$/fd/1; echo err >&2; exit 1";
-    let command = scene.shell(script).with_output(Output::File(log.clone())).with_joined_error();
-    let unit = scene.start("restart=on-failure retries=1 backoff=constant:1ms", command);
-    down(&unit);
-    let place = log.display();
-    assert_eq!(fs::read_to_string(&log).unwrap(), format!("{place}\nerr\n{place}\nerr\n"));
-    let command = scene.shell("exit 0").with_error(Output::File("/no/such/directory/log".into()));
-    let status = scene.run(command);
-    let error = status.start_error().unwrap();
-    assert!(matches!(error, SpawnError::Stream { .. }), "{error}");
-    assert_eq!((error.step(), error.is_transient(), error.exit_code()), ("stream", false, 125));
-    assert!(error.to_string().contains("/no/such/directory/log"), "{error}");
-}
-
 #[test]
 fn null_is_nothing_in_both_directions() {
     let scene = Scene::new();
@@ -340,9 +321,6 @@ fn null_is_nothing_in_both_directions() {
     scene.run(command.with_error(Output::Null));
     scene.line("links");
     assert_eq!(fs::read_to_string(scene.path("links")).unwrap(), "/dev/null\n".repeat(3));
-    fs::write(scene.path("in"), "from a file\n").unwrap();
-    scene.run(scene.shell("cat > read").with_input(Input::File(scene.path("in"))));
-    assert_eq!(scene.line("read"), "from a file");
 }
 
 /// Goal: each run has a pipe of its own, which ends with its process, and the source goes on to the next one

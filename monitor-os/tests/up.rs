@@ -6,11 +6,13 @@
 mod program;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Output;
 
 use program::waiting::{ended, until};
 use program::{Running, code, monitor, stderr};
+use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -316,6 +318,40 @@ fn hang_up_reads_the_files_again() {
     assert_eq!(running.finish().0, 0);
 }
 
+/// Goal: nothing that is read keeps the monitor from a signal: what is no regular file is passed over in a directory.
+#[test]
+fn what_is_no_regular_file_is_passed_over() {
+    let scene = Scene::new(&[("web", SLEEP), (".hidden", "not = 'read'")]);
+    let mut running = scene.start();
+    mkfifoat(CWD, scene.path("units/pipe.toml"), Mode::RUSR | Mode::WUSR).unwrap();
+    symlink("/dev/zero", scene.path("units/zero.toml")).unwrap();
+    fs::create_dir(scene.path("units/directory.toml")).unwrap();
+    let checked = monitor(&["check-config", &scene.path("units")]).output().unwrap();
+    assert_eq!(code(&checked), 0, "{}", stderr(&checked));
+    running.signal("HUP");
+    let line = running.wait_for("read the files again");
+    assert!(line.contains("again: as before: 1"), "{line}");
+    running.signal("TERM");
+    assert_eq!(running.finish().0, 0);
+}
+
+/// Goal: a pipe that was named is waited for at the start, where nothing runs yet, and never again. What is there in the
+/// place of a file later holds up no signal.
+#[test]
+fn pipe_is_waited_for_only_at_the_start() {
+    let scene = Scene::new(&[]);
+    let pipe = scene.path("units/pipe.toml");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    let mut running = Running::task("up", &[&pipe, "--state", &scene.path("state")]);
+    fs::write(&pipe, SLEEP).unwrap();
+    running.wait_for("pipe: started");
+    running.signal("HUP");
+    running.wait_for("is no regular file");
+    running.wait_for("nothing is changed");
+    running.signal("TERM");
+    assert_eq!(running.finish().0, 0);
+}
+
 /// Goal: a watchdog that the files bring counts from the next run on, since what runs was not told to ping. Method: a
 /// second unit, of which the files tell at the same time, is told of a longer one and does not ping either; when that one
 /// is stopped, the first is still in its run. The same across a new monitor, which finds a program without a word of it.
@@ -398,7 +434,7 @@ fn streams_are_of_one_unit() {
     // What cannot be opened changes nothing.
     scene.write("web", &web("/dev/null/x", "three"));
     running.signal("HUP");
-    let line = running.wait_for("web: --log: cannot write /dev/null/x");
+    let line = running.wait_for("web: --log: cannot open `/dev/null/x`");
     assert!(line.contains("it is not changed"), "{line}");
     // Without a monitor, from the file of the run; what the files of the units say since is of runs to come.
     scene.write("web", &web(&scene.path("next.log"), "four"));
@@ -456,7 +492,7 @@ fn killed_monitor_goes_on_with_what_the_files_say() {
     assert!(stderr(&listed.unwrap()).contains("there is none"));
     fs::create_dir(scene.path("run")).unwrap();
     fs::create_dir(scene.path("run/monitor")).unwrap();
-    std::os::unix::fs::symlink(scene.path("state"), scene.path("run/monitor/fleet")).unwrap();
+    symlink(scene.path("state"), scene.path("run/monitor/fleet")).unwrap();
     let listed = monitor(&["list"]).env("XDG_RUNTIME_DIR", scene.path("run")).output().unwrap();
     let text = stdout(&listed);
     assert!(text.contains("fleet/gone ") && text.contains(&format!("  {web}  ")), "{text}");

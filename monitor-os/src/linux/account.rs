@@ -10,6 +10,7 @@ use nix::unistd::{
 use rustix::io::Errno;
 
 use super::environment::variable;
+use super::guarded::PathTrust;
 use super::setup::{Stage, failed, native};
 use super::spawn::SpawnError;
 
@@ -124,6 +125,12 @@ impl Credentials {
         };
         become_it().map_err(|errno| failed(Stage::Account, &self.subject, native(errno)))
     }
+}
+
+/// Who may be able to change the path of a file that such a program names.
+pub(super) fn trust(credentials: Option<&Credentials>) -> PathTrust {
+    let unit = credentials.and_then(|whom| Some((whom.user?.as_raw(), whom.group.as_raw())));
+    unit.map_or(PathTrust::MONITOR, |(user, group)| PathTrust::and_user(user, group))
 }
 
 fn find_user(name: &str) -> Result<(Uid, Option<User>), SpawnError> {

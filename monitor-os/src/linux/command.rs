@@ -6,14 +6,18 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use super::account::trust;
 use super::containment::Contain;
 use super::environment::Environment;
+use super::file_streams::FileStreams;
+use super::guarded::PathTrust;
 use super::health::HealthCheck;
 use super::limit::Limit;
 use super::output::{Capture, Input, Output};
 use super::pty::Terminal;
 use super::ready::ReadyBy;
 use super::setup::Setup;
+use super::spawn::SpawnError;
 use super::stdio::Streams;
 
 /// What to run: a program, its arguments, its environment, its streams, and as whom and within which limits.
@@ -315,6 +319,17 @@ impl Command {
         self
     }
 
+    /// Who beside root and the monitor may be able to write the directories of its files: the user that it runs as.
+    ///
+    /// Names are looked up now, which may wait for a server of accounts.
+    ///
+    /// # Errors
+    /// [`SpawnError::Setup`] with [`Stage::UserLookup`](super::Stage::UserLookup) or
+    /// [`Stage::GroupLookup`](super::Stage::GroupLookup).
+    pub fn path_trust(&self) -> Result<PathTrust, SpawnError> {
+        Ok(trust(self.setup().account.look_up()?.as_ref()))
+    }
+
     pub(super) fn ready(&self) -> Option<ReadyBy> {
         self.settings().ready
     }
@@ -366,7 +381,10 @@ impl Command {
             Some(ReadyBy::Tcp(_)) | None => None,
         };
         let health = health.is_some().then_some("a health check");
-        file.or_else(|| setup.first()).or(cgroup).or(ready).or(health)
+        let stream =
+            self.streams().is_some_and(|streams| streams.files() != FileStreams::default());
+        let stream = stream.then_some("a standard stream that leads to a file");
+        file.or_else(|| setup.first()).or(cgroup).or(ready).or(health).or(stream)
     }
 
     /// The program as it was given.

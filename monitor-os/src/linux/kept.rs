@@ -146,6 +146,7 @@ mod tests {
 
     use super::*;
     use crate::linux::command::Command;
+    use crate::linux::guarded::PathTrust;
     use crate::linux::output::{Capture, LogSink, Output, Rotation};
 
     fn place(path: &str) -> LogPlace {
@@ -191,7 +192,7 @@ mod tests {
         let log = directory.path().join("log");
         let rotation =
             Rotation { size_bytes: NonZeroU64::new(9).unwrap(), kept: NonZeroU16::new(5).unwrap() };
-        let sink = LogSink::file(&log, Some(rotation), Form::Prefixed).unwrap();
+        let sink = LogSink::file(&log, PathTrust::MONITOR, Some(rotation), Form::Prefixed).unwrap();
         let kept = Some(LogPlace { path: log, kept: 5, form: Form::Prefixed });
         let own = LogSink::descriptor(tempfile::tempfile().unwrap().into(), Form::Raw);
         let captured = Output::Captured(Capture::new().to_sink(own.clone()).to_sink(sink));

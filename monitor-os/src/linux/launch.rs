@@ -16,7 +16,7 @@ use super::process::Process;
 use super::run_name::RunName;
 use super::setup::Notified;
 use super::spawn::{SpawnError, put_down, spawn_file};
-use super::stdio::Stdio;
+use super::stdio::{Stdio, Streams};
 
 /// A helper that waits for the word to become a program.
 ///
@@ -49,6 +49,7 @@ impl Launch {
         setup.cgroup = given.leaf.map(Leaf::c_directory);
         setup.mark = given.mark;
         setup.notified = given.notified.clone();
+        setup.files = command.streams().map(Streams::files).unwrap_or_default();
         let beside = |fd| stdio.beside(fd).map_err(failed);
         let brief = beside(memory(&Brief::encode(command, &setup)).map_err(failed)?)?;
         let (wait, go) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;

@@ -16,7 +16,8 @@
 //! `setup` what it sets, with `environment`, `account` and `limit`; `launch` its other end, `journal` the record,
 //! `identity` the proof, `recovery` the finding, `adopted` what was found.
 //!
-//! What programs print and read: `stdio` is what a run is given, `output` the thread that reads, `kept` in which files a
+//! What programs print and read: `stdio` is what a run is given, `file_streams` what the helper opens
+//! for it by `guarded` paths, `output` the thread that reads, `kept` in which files a
 //! later reader finds it, `feed` the thread that copies, `pty` the terminal.
 
 mod account;
@@ -30,7 +31,9 @@ mod containment;
 mod environment;
 mod epoll;
 mod feed;
+mod file_streams;
 mod group;
+mod guarded;
 mod health;
 mod hearing;
 mod identity;
@@ -73,6 +76,7 @@ pub use caps::Caps;
 pub use clock::now;
 pub use command::{Command, CommandError};
 pub use containment::{Contain, Containment, Survivor};
+pub use guarded::{PathError, PathFault, PathTrust, Writer};
 pub use health::{Checked, Health, HealthCheck};
 pub use hearing::Said;
 pub use journal::JournalError;

@@ -14,8 +14,9 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{ioctl_tiocsctty, setpriority_process, umask};
 
-use super::account::{Account, Credentials};
+use super::account::{Account, Credentials, trust};
 use super::environment::{Environment, put, remove, variable};
+use super::file_streams::FileStreams;
 use super::limit::Limit;
 use super::orphans;
 use super::run_name::RunName;
@@ -38,6 +39,8 @@ pub(super) struct Setup {
     pub(super) directory: Option<CString>,
     /// Whether the standard input is to be the controlling terminal of the session.
     pub(super) terminal: bool,
+    /// Which of the standard streams lead to files.
+    pub(super) files: FileStreams,
 }
 
 impl Setup {
@@ -64,7 +67,8 @@ impl Setup {
     /// Sets everything for this process, which has one thread, and returns the environment of its program.
     ///
     /// The control group comes first, so that nothing happens outside of it, then what takes privileges, and the
-    /// directory last, as the user whom it must be open to. Files are read by whoever the monitor is.
+    /// directory last, as the user whom it must be open to. Files are read by whoever the monitor is, and those of the
+    /// streams are opened so too, by a path that is guarded against the user of the program.
     ///
     /// # Errors
     /// [`SpawnError::Setup`] and [`SpawnError::EnvironmentLine`]; the process is of no use then.
@@ -90,6 +94,11 @@ impl Setup {
         if let Some(notified) = &self.notified {
             notified.put_into(&mut variables);
         }
+        if let Some(mask) = self.umask {
+            umask(Mode::from_raw_mode(mask.into()));
+        }
+        // Before a limit can be in the way.
+        self.files.put_in_place(trust(credentials.as_ref())).map_err(SpawnError::Stream)?;
         set_oom_score(self.oom_score)?;
         if let Some(nice) = self.nice {
             setpriority_process(None, nice.into())
@@ -97,9 +106,6 @@ impl Setup {
         }
         for limit in &self.limits {
             limit.put_in_force().map_err(|errno| failed(Stage::Limit, limit.to_string(), errno))?;
-        }
-        if let Some(mask) = self.umask {
-            umask(Mode::from_raw_mode(mask.into()));
         }
         if let Some(credentials) = credentials {
             credentials.assume()?;
@@ -125,6 +131,7 @@ impl Setup {
             account,
             directory,
             terminal,
+            files,
         } = self;
         let numbers = [
             oom_score.map(|score| format!("oom {score}")),
@@ -138,7 +145,8 @@ impl Setup {
         let texts = numbers.into_iter().flatten().chain(limits).chain(account.encode());
         let directory = directory.iter().map(|path| [b"cwd ", path.as_bytes()].concat());
         let cgroup = cgroup.iter().map(|path| [b"cgroup ", path.as_bytes()].concat());
-        texts.map(String::into_bytes).chain(directory).chain(cgroup).collect()
+        let texts = texts.map(String::into_bytes).chain(directory).chain(cgroup);
+        texts.chain(files.encode()).collect()
     }
 
     pub(super) fn decode(texts: &[CString]) -> Option<Self> {
@@ -159,6 +167,7 @@ impl Setup {
                 b"limit" => setup.limits.push(read(value)?),
                 b"cgroup" => setup.cgroup = Some(CString::new(value).ok()?),
                 b"cwd" => setup.directory = Some(CString::new(value).ok()?),
+                b"file" => setup.files.decode(value)?,
                 key => setup.account.decode(key, read(value)?)?,
             }
         }

@@ -18,6 +18,7 @@ use rustix::process::{
 
 use super::command::Command;
 use super::group::LeaderPid;
+use super::guarded::PathError;
 use super::process::Process;
 use super::setup::Stage;
 use super::stdio::Stdio;
@@ -192,13 +193,8 @@ pub enum SpawnError {
         /// The number of the line, counted from 1.
         line: u32,
     },
-    /// A standard stream of the program cannot be opened; correct the path, its mode or its place.
-    Stream {
-        /// The file, or what was to be opened.
-        path: PathBuf,
-        /// The reason.
-        errno: i32,
-    },
+    /// A standard stream of the program cannot be opened, and why.
+    Stream(PathError),
     /// The helper that starts programs ended before it had become the program: somebody killed it, or it is
     /// no helper of this version. The program did not run.
     LauncherDied {
@@ -233,9 +229,9 @@ impl SpawnError {
             | Self::ResourcesExhausted { errno, .. }
             | Self::Unwatchable { errno, .. }
             | Self::Setup { errno, .. }
-            | Self::Stream { errno, .. }
             | Self::Unrecorded { errno, .. }
             | Self::Refused { errno, .. } => *errno,
+            Self::Stream(error) => error.fault.errno(),
             Self::InterpreterMissing { .. } => Errno::NOENT.raw_os_error(),
             Self::NotAProgram { .. } => Errno::NOEXEC.raw_os_error(),
             Self::ArgumentsTooLong { .. } => Errno::TOOBIG.raw_os_error(),
@@ -260,7 +256,7 @@ impl SpawnError {
             | Self::Refused { .. } => "exec",
             Self::Setup { stage, .. } => stage.name(),
             Self::EnvironmentLine { .. } => Stage::EnvironmentFile.name(),
-            Self::Stream { .. } => "stream",
+            Self::Stream(_) => "stream",
             Self::LauncherDied { .. } | Self::NoLauncher { .. } => "launch",
             Self::Unrecorded { .. } => "record",
             Self::Unwatchable { .. } => "watch",
@@ -274,6 +270,7 @@ impl SpawnError {
             || match self {
                 Self::Busy { .. } | Self::LauncherDied { .. } | Self::Unrecorded { .. } => true,
                 Self::Setup { stage, errno, .. } => stage.passes(*errno),
+                Self::Stream(error) => error.fault.passes(),
                 Self::NotFound { .. }
                 | Self::InterpreterMissing { .. }
                 | Self::NotExecutable { .. }
@@ -283,7 +280,6 @@ impl SpawnError {
                 | Self::Unwatchable { .. }
                 | Self::Refused { .. }
                 | Self::EnvironmentLine { .. }
-                | Self::Stream { .. }
                 | Self::NoLauncher { .. } => false,
             }
     }
@@ -309,7 +305,7 @@ impl SpawnError {
             | Self::Refused { .. } => 126,
             Self::ResourcesExhausted { .. }
             | Self::Unwatchable { .. }
-            | Self::Stream { .. }
+            | Self::Stream(_)
             | Self::LauncherDied { .. }
             | Self::Unrecorded { .. }
             | Self::NoLauncher { .. } => 125,
@@ -406,11 +402,7 @@ impl fmt::Display for SpawnError {
                 "line {line} of `{}` is no NAME=value; correct it, or make it a comment by a `#` in front",
                 path.display()
             ),
-            Self::Stream { path, .. } => write!(
-                f,
-                "cannot open `{}` for a standard stream: {reason}; correct the path or its mode",
-                path.display()
-            ),
+            Self::Stream(error) => write!(f, "a standard stream: {error}"),
             Self::LauncherDied { path } => write!(
                 f,
                 "`{}` did not run: the helper that was to become it ended before; \
@@ -433,7 +425,27 @@ impl fmt::Display for SpawnError {
     }
 }
 
-impl std::error::Error for SpawnError {}
+impl std::error::Error for SpawnError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Stream(error) => Some(error),
+            Self::NotFound { .. }
+            | Self::InterpreterMissing { .. }
+            | Self::NotExecutable { .. }
+            | Self::NotAProgram { .. }
+            | Self::ArgumentsTooLong { .. }
+            | Self::Busy { .. }
+            | Self::ResourcesExhausted { .. }
+            | Self::Unwatchable { .. }
+            | Self::Refused { .. }
+            | Self::Setup { .. }
+            | Self::EnvironmentLine { .. }
+            | Self::LauncherDied { .. }
+            | Self::Unrecorded { .. }
+            | Self::NoLauncher { .. } => None,
+        }
+    }
+}
 
 /// Whether the search looks further after this error, as `execvp(3)` does.
 const fn goes_on(error: &SpawnError) -> bool {

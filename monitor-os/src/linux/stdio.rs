@@ -1,9 +1,8 @@
 //! The standard streams of a unit's runs: what each run is given, and what of it is read or fed here.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +12,8 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::feed::{Feed, Taker};
+use super::file_streams::FileStreams;
+use super::guarded::{PathError, PathFault};
 use super::kept::{Places, STREAMS};
 use super::output::thread::{LogNews, LogThread, StreamId};
 use super::output::{Capture, Input, Output, Stream};
@@ -66,7 +67,7 @@ impl Stdio {
     /// # Errors
     /// [`SpawnError::Stream`].
     pub(super) fn null() -> Result<Self, SpawnError> {
-        let null = open(Path::new("/dev/null"), OpenOptions::new().read(true).write(true))?;
+        let null = Some(null()?);
         Ok(Self { descriptors: [null.clone(), null.clone(), null], extra: None })
     }
 
@@ -178,6 +179,7 @@ impl Logs {
                     self.output(error, &mut channels.error, Stream::Stderr, fifo(Stream::Stderr))?
                 }
                 None if output.is_some() => output.clone(),
+                None if matches!(streams.output, Output::File(_)) => None,
                 // Where the monitor's own output leads.
                 None => Some(Arc::new(
                     rustix::stdio::stdout()
@@ -279,9 +281,9 @@ impl Logs {
         fifo: Option<PathBuf>,
     ) -> Result<Option<Arc<OwnedFd>>, SpawnError> {
         match output {
-            Output::Inherit => Ok(None),
-            Output::Null => open(Path::new("/dev/null"), OpenOptions::new().write(true)),
-            Output::File(path) => open(path, OpenOptions::new().append(true).create(true)),
+            // A file is opened by the helper, since that may wait.
+            Output::Inherit | Output::File(_) => Ok(None),
+            Output::Null => null().map(Some),
             Output::Captured(capture) => {
                 if capture.has_sign() {
                     // The pipe of an earlier run, which is read until nobody has it open.
@@ -334,6 +336,29 @@ impl Streams {
         [output, error]
     }
 
+    /// What of them the helper opens.
+    pub(super) fn files(&self) -> FileStreams {
+        let input = match &self.input {
+            Input::File(path) => Some(path),
+            Input::Inherit | Input::Null | Input::Piped(_) => None,
+        };
+        let file = |output: &Output| match output {
+            Output::File(path) => Some(path.clone()),
+            Output::Inherit | Output::Null | Output::Captured(_) => None,
+        };
+        if self.terminal.is_some() {
+            return FileStreams::default();
+        }
+        let output = file(&self.output);
+        let joined = self.error.is_none() && output.is_some();
+        FileStreams {
+            input: input.cloned(),
+            output,
+            error: self.error.as_ref().and_then(file),
+            joined,
+        }
+    }
+
     /// What becomes of the output that is captured; of none, it is forgotten.
     fn capture(&self) -> Capture {
         match &self.output {
@@ -363,9 +388,8 @@ impl Channels {
     /// Makes what a program is given as its input.
     fn input(&mut self, input: &Input) -> Result<Option<Arc<OwnedFd>>, SpawnError> {
         match input {
-            Input::Inherit => Ok(None),
-            Input::Null => open(Path::new("/dev/null"), OpenOptions::new().read(true)),
-            Input::File(path) => open(path, OpenOptions::new().read(true)),
+            Input::Inherit | Input::File(_) => Ok(None),
+            Input::Null => null().map(Some),
             Input::Piped(source) => {
                 let failed = failed_at("a pipe");
                 let feed = self.feed(source).map_err(&failed)?;
@@ -387,12 +411,11 @@ impl Channels {
     }
 }
 
-fn open(path: &Path, options: &OpenOptions) -> Result<Option<Arc<OwnedFd>>, SpawnError> {
-    // Without O_NOCTTY a terminal could become that of the monitor.
-    let mut options = options.clone();
-    let opened = options.custom_flags(OFlags::NOCTTY.bits().cast_signed()).open(path);
-    let lifted = opened.and_then(|file| lifted(file.into()));
-    lifted.map(|fd| Some(Arc::new(fd))).map_err(failed_at(path))
+/// Leads nowhere, in both directions.
+fn null() -> Result<Arc<OwnedFd>, SpawnError> {
+    let path = Path::new("/dev/null");
+    let opened = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    opened.map_err(io::Error::from).and_then(lifted).map(Arc::new).map_err(failed_at(path))
 }
 
 /// A pipe that ends with this process.
@@ -438,8 +461,8 @@ fn lifted(fd: OwnedFd) -> io::Result<OwnedFd> {
 
 fn failed_at(path: impl Into<PathBuf>) -> impl Fn(io::Error) -> SpawnError {
     let path = path.into();
-    move |error| SpawnError::Stream {
-        path: path.clone(),
-        errno: error.raw_os_error().unwrap_or_else(|| Errno::IO.raw_os_error()),
+    move |error| {
+        let errno = error.raw_os_error().unwrap_or_else(|| Errno::IO.raw_os_error());
+        SpawnError::Stream(PathError { path: path.clone(), fault: PathFault::Os(errno) })
     }
 }

@@ -30,6 +30,15 @@ pub(crate) use masks::caps;
 pub(crate) use port::Port;
 pub(crate) use waiting::{awaited, comes, until};
 
+/// Whether the tests run as root; says so where they do not.
+pub(crate) fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("passed over: it takes root to give files to another user");
+    }
+    root
+}
+
 /// Waits until `fd` is readable.
 #[track_caller]
 pub(crate) fn wait_readable(fd: impl AsFd) {

@@ -479,6 +479,9 @@ Streams:
   when a run fails. --log-rotate makes web.log into web.log.1 and so on, between two lines; nobody else
   may write the file. With a memory nothing is lost when the monitor is killed: the command can print 64 KiB
   more, then waits for the next monitor. Without one it gets a SIGPIPE.
+  Files and logs are opened so that the user of the command cannot lead them elsewhere. A directory that others
+  than root and this user may write is refused, but for one like /tmp (mode 1777). A file: that is a FIFO is opened
+  in both directions: the command starts without a peer, and its peer may come and go.
   With --tty, keys such as Ctrl-C are the command's; end the monitor by `kill`.
 
 Control:

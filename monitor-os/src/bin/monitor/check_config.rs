@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{Complete, Written, read_all};
+use crate::config::{Complete, When, Written, read_all};
 use crate::mistake::Mistake;
 use crate::roster::Extent;
 use crate::run::{put, say};
@@ -15,7 +15,7 @@ use crate::streams::Ends;
 pub(crate) fn check(paths: &[PathBuf]) -> ExitCode {
     let mut wrong = false;
     for path in paths {
-        match read_all(path, Extent::One) {
+        match read_all(path, Extent::One, When::AtStart) {
             Ok(units) => {
                 let text: String = units.iter().map(describe).collect();
                 // Whoever reads has seen enough.

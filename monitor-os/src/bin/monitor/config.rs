@@ -5,15 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use clap::error::ContextKind;
 use clap::{Arg, Args, FromArgMatches};
 use monitor_os::StateDir;
+use rustix::fs::OFlags;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -44,12 +47,21 @@ pub(crate) struct Complete {
     pub(crate) extent: Extent,
 }
 
+/// When a path is read that was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Before anything runs. The file may be a pipe, which is waited for.
+    AtStart,
+    /// While units run. Only a regular file is read.
+    Again,
+}
+
 /// Reads the file of one unit, of which the command may be said elsewhere.
 ///
 /// # Errors
 /// All mistakes in it.
 pub(crate) fn read_one(file: &Path) -> Result<Written, Vec<Mistake>> {
-    let mut found = read_file(file)?;
+    let mut found = read_file(file, &read_named(file, When::AtStart)?)?;
     match (found.pop(), found.is_empty()) {
         (Some(Found { written, in_table: false, .. }), true) => Ok(written),
         _ => Err(vec![Mistake::of_file(
@@ -60,15 +72,20 @@ pub(crate) fn read_one(file: &Path) -> Result<Written, Vec<Mistake>> {
 }
 
 /// Reads the units of a file, or of the files `*.toml` of a directory, in the order of their names. `extent` says
-/// what a file without tables is for; everything else is for a monitor of many units.
+/// what a file without tables is for; everything else is for a monitor of many units. In a directory, names that begin
+/// with a dot, and what is no regular file, are passed over.
 ///
 /// # Errors
 /// All mistakes in all of them.
-pub(crate) fn read_all(path: &Path, extent: Extent) -> Result<Vec<Complete>, Vec<Mistake>> {
+pub(crate) fn read_all(
+    path: &Path,
+    extent: Extent,
+    when: When,
+) -> Result<Vec<Complete>, Vec<Mistake>> {
     let extent = if path.is_dir() { Extent::Many } else { extent };
     let (mut units, mut mistakes) = (Vec::new(), Vec::new());
-    for file in files(path).map_err(|mistake| vec![mistake])? {
-        let found = read_file(&file).unwrap_or_else(|mut found| {
+    for (file, text) in texts(path, when)? {
+        let found = text.and_then(|text| read_file(&file, &text)).unwrap_or_else(|mut found| {
             mistakes.append(&mut found);
             Vec::new()
         });
@@ -108,22 +125,39 @@ pub(crate) fn read_all(path: &Path, extent: Extent) -> Result<Vec<Complete>, Vec
     if mistakes.is_empty() { Ok(units) } else { Err(mistakes) }
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, Mistake> {
-    let unreadable =
-        |error: io::Error| Mistake::of_file(path, format_args!("cannot be read: {error}"));
+type Text = Result<Rc<str>, Vec<Mistake>>;
+
+/// The files of a path, each with its text.
+fn texts(path: &Path, when: When) -> Result<Vec<(PathBuf, Text)>, Vec<Mistake>> {
     if !path.is_dir() {
-        return Ok(vec![path.into()]);
+        return Ok(vec![(path.into(), read_named(path, when))]);
     }
+    let unreadable =
+        |error: io::Error| vec![Mistake::of_file(path, format_args!("cannot be read: {error}"))];
     let entries = fs::read_dir(path).map_err(unreadable)?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut paths: Vec<_> = paths.collect::<io::Result<_>>().map_err(unreadable)?;
-    paths.retain(|path| path.extension().is_some_and(|end| end == "toml"));
+    paths.retain(|path| {
+        let is_hidden = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
+        path.extension().is_some_and(|end| end == "toml") && !is_hidden
+    });
     paths.sort();
-    if paths.is_empty() {
-        let message = "no file in it ends in .toml; write one, see `monitor example-config`";
-        return Err(Mistake::of_file(path, message));
+    let mut texts = Vec::new();
+    for path in paths {
+        match read_text(&path, false) {
+            Ok(Some(text)) => texts.push((path, Ok(text))),
+            Ok(None) => {}
+            Err(error) => {
+                let mistake = Mistake::of_file(&path, format_args!("cannot be read: {error}"));
+                texts.push((path, Err(vec![mistake])));
+            }
+        }
     }
-    Ok(paths)
+    if texts.is_empty() {
+        let message = "no file in it ends in .toml; write one, see `monitor example-config`";
+        return Err(vec![Mistake::of_file(path, message)]);
+    }
+    Ok(texts)
 }
 
 /// A unit with the text in which it was found.
@@ -162,23 +196,47 @@ impl Found {
     }
 }
 
-fn read_file(file: &Path) -> Result<Vec<Found>, Vec<Mistake>> {
-    let text: Rc<str> = match fs::read_to_string(file) {
-        Ok(text) => text.into(),
-        Err(error) => {
-            let message = format_args!("cannot be read: {error}");
-            return Err(vec![Mistake::of_file(file, message)]);
-        }
-    };
-    let (root, errors) = DeTable::parse_recoverable(&text);
+/// Opens and reads one file; `None` if it is no regular file and is not to be waited for.
+///
+/// # Errors
+/// It cannot be read, is too long, or is no text.
+fn read_text(file: &Path, may_wait: bool) -> io::Result<Option<Rc<str>>> {
+    // A FIFO or a device could keep the thread for ever.
+    let flags = if may_wait { OFlags::empty() } else { OFlags::NONBLOCK | OFlags::NOCTTY };
+    let opened =
+        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(file)?;
+    if !may_wait && !opened.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    opened.take(BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > BYTES_MAX {
+        let message = format!("it is longer than {} MiB; split it", BYTES_MAX >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(Some(text.into()))
+}
+
+/// Reads a file that was named.
+fn read_named(file: &Path, when: When) -> Result<Rc<str>, Vec<Mistake>> {
+    let mistake = |message: &dyn std::fmt::Display| vec![Mistake::of_file(file, message)];
+    match read_text(file, when == When::AtStart) {
+        Ok(Some(text)) => Ok(text),
+        Ok(None) => Err(mistake(&"it is no regular file; what runs does not wait for it")),
+        Err(error) => Err(mistake(&format_args!("cannot be read: {error}"))),
+    }
+}
+
+fn read_file(file: &Path, text: &Rc<str>) -> Result<Vec<Found>, Vec<Mistake>> {
+    let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let mistakes = errors.iter().map(|error| {
-            Mistake::at(file, &text, error.span().unwrap_or_default(), error.message())
+            Mistake::at(file, text, error.span().unwrap_or_default(), error.message())
         });
         return Err(mistakes.collect());
     }
     let root = root.get_ref();
-    let mut reader = Reader { file, text: &text, mistakes: Vec::new() };
+    let mut reader = Reader { file, text, mistakes: Vec::new() };
     let units: Vec<Found> = match root.get("unit") {
         None => {
             let name = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -372,6 +430,8 @@ fn unknown(keys: &clap::Command, key: &str) -> String {
     }
 }
 
+/// How long a file may be: many times what a thousand units take.
+const BYTES_MAX: u64 = 16 << 20;
 const NO_COMMAND: &str =
     r#"it has no command; write command = ["./server", "--port", "80"], one string a word"#;
 const NOT_WORDS: &str = r#"write the command as an array of strings, such as ["./server", "--port", "80"]; a line is not split into words, for that write ["sh", "-c", "LINE"]"#;
@@ -381,6 +441,18 @@ mod tests {
     use clap::ArgAction;
 
     use super::*;
+
+    /// Goal: no file fills the memory.
+    #[test]
+    fn file_that_is_too_long_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (length, fits) in [(BYTES_MAX, true), (BYTES_MAX + 1, false), (1 << 40, false)] {
+            file.as_file().set_len(length).unwrap();
+            let read = read_text(file.path(), false);
+            assert_eq!(read.is_ok(), fits, "{length}");
+            assert!(fits || read.unwrap_err().to_string().contains("16 MiB"));
+        }
+    }
 
     /// Goal: a flag that may be repeated is an array, or one value; each mistake in it has its place.
     #[test]

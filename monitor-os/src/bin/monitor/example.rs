@@ -69,7 +69,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{read_all, read_one};
+    use crate::config::{When, read_all, read_one};
     use crate::roster::Extent;
     use crate::spec::COMMAND;
 
@@ -90,7 +90,7 @@ mod tests {
         let file = directory.path().join("web.toml");
         let text = example();
         fs::write(&file, &text).unwrap();
-        let units = read_all(&file, Extent::One).unwrap();
+        let units = read_all(&file, Extent::One, When::AtStart).unwrap();
         assert_eq!(units[0].written.words, ["./server", "--port", "80"]);
         let whole: Vec<_> = text
             .lines()
@@ -101,7 +101,7 @@ mod tests {
         fs::write(&file, whole.join("\n")).unwrap();
         let written = read_one(&file).unwrap();
         assert_eq!(written.options.stop_signal, Some(monitor_core::Signal::TERM));
-        read_all(&file, Extent::One).unwrap();
+        read_all(&file, Extent::One, When::AtStart).unwrap();
         for (key, _) in EXAMPLES {
             assert!(whole.iter().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
         }

@@ -12,8 +12,8 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use monitor_core::whole_number;
 use monitor_os::{
-    Capture, Command, Form, Input, InputSource, LinePattern, LogRing, LogSink, Output, Rotation,
-    Slow, Terminal,
+    Capture, Command, Form, Input, InputSource, LinePattern, LogRing, LogSink, Output, PathError,
+    Rotation, Slow, SpawnError, Terminal,
 };
 
 use crate::options::{Sign, UnitOptions};
@@ -224,7 +224,7 @@ impl ToMonitor {
         if !self.stdout && !self.stderr {
             return Ok((command, opened));
         }
-        let capture = self.capture(&mut opened)?;
+        let capture = self.capture(&command, &mut opened)?;
         if self.tty {
             let echo = LogSink::descriptor(own(io::stdout().as_fd())?, Form::Raw);
             let terminal = Terminal::new(terminal::size());
@@ -256,7 +256,7 @@ impl ToMonitor {
     }
 
     /// What both streams have in common.
-    fn capture(&self, opened: &mut Opened) -> Result<Capture, StreamsError> {
+    fn capture(&self, command: &Command, opened: &mut Opened) -> Result<Capture, StreamsError> {
         let ring = opened.ring.get_or_insert_with(|| LogRing::new(self.ring_bytes)).clone();
         ring.keep(self.ring_bytes);
         opened.echoed = self.echo || self.tty;
@@ -266,9 +266,9 @@ impl ToMonitor {
         }
         if let Some(path) = &self.log {
             let form = if self.prefix { Form::Prefixed } else { Form::Lines };
-            let file = LogSink::file(path.clone(), self.rotation, form);
-            let failed = |source| StreamsError::Log { path: path.clone(), source };
-            capture = capture.to_sink(file.map_err(failed)?);
+            let trust = command.path_trust().map_err(StreamsError::Account)?;
+            let file = LogSink::file(path.clone(), trust, self.rotation, form);
+            capture = capture.to_sink(file.map_err(StreamsError::Log)?);
         }
         Ok(capture)
     }
@@ -290,7 +290,9 @@ fn label(name: &str, colours: ColorChoice) -> String {
 #[derive(Debug)]
 pub(crate) enum StreamsError {
     /// The log file.
-    Log { path: PathBuf, source: io::Error },
+    Log(PathError),
+    /// The user of the command is not known.
+    Account(SpawnError),
     /// A stream of the monitor.
     Own(io::Error),
 }
@@ -298,9 +300,8 @@ pub(crate) enum StreamsError {
 impl fmt::Display for StreamsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Log { path, source } => {
-                write!(f, "--log: cannot write {}: {source}; correct it", path.display())
-            }
+            Self::Log(error) => write!(f, "--log: {error}"),
+            Self::Account(error) => error.fmt(f),
             Self::Own(source) => {
                 write!(f, "a standard stream of the monitor is not usable: {source}")
             }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
 use monitor_core::{Origin, Signal, StopMode};
@@ -15,7 +17,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::args::UpArgs;
 use crate::check_config::{WRONG, tell};
-use crate::config::{Complete, read_all};
+use crate::config::{Complete, When, read_all};
 use crate::control::server::Control;
 use crate::mistake::Mistake;
 use crate::options::UnitOptions;
@@ -28,7 +30,7 @@ use crate::streams::{Opened, Streams, StreamsError};
 /// Supervises what the files say until a signal ends it.
 pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
     init_log();
-    let units = match read(&args.path) {
+    let units = match read(&args.path, When::AtStart) {
         Ok(units) => units,
         Err(mistakes) => {
             tell(&mistakes);
@@ -76,17 +78,24 @@ fn supervise(
     let mut events = supervisor.events();
     let roster = Roster::many();
     let heard = supervisor.events();
-    let fleet = Arc::new(Fleet { path: args.path, directory, supervisor, roster });
+    let ending = AtomicBool::new(false);
+    let fleet = Arc::new(Fleet { path: args.path, directory, supervisor, roster, ending });
     fleet.gather(units)?;
     // What was read takes several times as much as what is kept of it.
     give_back_memory();
     let control = Control::begin(&fleet.directory, fleet.roster.clone(), heard)?;
     fleet.roster.wanted().iter().for_each(Unit::resume);
-    let commanded = Arc::clone(&fleet);
-    // Ends with the program: it has nothing to clean up.
+    let (reload, reloads) = mpsc::sync_channel(1);
+    let (commanded, reloaded) = (Arc::clone(&fleet), Arc::clone(&fleet));
+    // Both end with the program: they have nothing to clean up. Reading files may take long, or for ever.
     thread::Builder::new()
         .name("monitor-signals".into())
-        .spawn(move || commanded.obey(&signals))?;
+        .spawn(move || commanded.obey(&signals, &reload))?;
+    thread::Builder::new().name("monitor-reload".into()).spawn(move || {
+        while reloads.recv().is_ok() {
+            reloaded.reload();
+        }
+    })?;
     while let Some(notice) = events.blocking_next() {
         sinks.take(&notice, &fleet.roster);
         if notice.status.is_down() {
@@ -105,8 +114,8 @@ fn supervise(
 }
 
 /// Reads what is wanted of the units, by their names, and keeps nothing of how it was said.
-fn read(path: &Path) -> Result<Vec<(String, Spec)>, Vec<Mistake>> {
-    let units = read_all(path, Extent::Many)?;
+fn read(path: &Path, when: When) -> Result<Vec<(String, Spec)>, Vec<Mistake>> {
+    let units = read_all(path, Extent::Many, when)?;
     Ok(units.into_iter().map(|Complete { written, spec, .. }| (written.name, spec)).collect())
 }
 
@@ -126,6 +135,8 @@ struct Fleet {
     directory: StateDir,
     supervisor: Supervisor,
     roster: Roster,
+    /// Whether a signal has asked for the end, so that no other files count.
+    ending: AtomicBool,
 }
 
 impl Fleet {
@@ -189,12 +200,13 @@ impl Fleet {
     }
 
     /// Carries out what signals to the monitor ask for.
-    fn obey(&self, signals: &StopSignals) {
+    fn obey(&self, signals: &StopSignals, reload: &SyncSender<()>) {
         let mut interrupts = 0_u32;
         while let Ok(arrived) = signals.wait() {
             for signal in arrived {
                 if signal == Signal::HUP {
-                    self.reload();
+                    // One that waits reads what is there by then.
+                    reload.try_send(()).ok();
                     continue;
                 }
                 interrupts += u32::from(signal == Signal::INT);
@@ -203,6 +215,7 @@ impl Fleet {
                         drop(unit.stop_with(StopMode::Kill, Origin::Shutdown));
                     }
                 }
+                self.ending.store(true, Ordering::Relaxed);
                 // The wish is made by the call, and the end is seen by who follows the events.
                 drop(self.supervisor.shutdown());
             }
@@ -211,7 +224,7 @@ impl Fleet {
 
     /// Does what the files say by now, if there is no mistake in them.
     fn reload(&self) {
-        let units = match read(&self.path) {
+        let units = match read(&self.path, When::Again) {
             Ok(units) => units,
             Err(mistakes) => {
                 tell(&mistakes);
@@ -219,6 +232,9 @@ impl Fleet {
                 return;
             }
         };
+        if self.ending.load(Ordering::Relaxed) {
+            return;
+        }
         let mut lists = Lists::default();
         let said: BTreeSet<_> = units.iter().map(|(name, _)| name.clone()).collect();
         for unit in self.roster.wanted() {

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::linux::command::Command;
 use crate::linux::environment::Environment;
+use crate::linux::guarded::PathError;
 use crate::linux::setup::{Setup, Stage};
 use crate::linux::spawn::SpawnError;
 
@@ -57,6 +58,9 @@ pub(super) fn failure(error: &SpawnError) -> Vec<u8> {
         SpawnError::EnvironmentLine { path, line } => {
             (b'l', path.as_os_str(), Some(line.to_string().into()))
         }
+        SpawnError::Stream(error) => {
+            (b'o', error.path.as_os_str(), Some(error.fault.to_string().into()))
+        }
         SpawnError::NotExecutable { path, .. }
         | SpawnError::NotAProgram { path }
         | SpawnError::ArgumentsTooLong { path }
@@ -64,7 +68,6 @@ pub(super) fn failure(error: &SpawnError) -> Vec<u8> {
         | SpawnError::ResourcesExhausted { path, .. }
         | SpawnError::Refused { path, .. }
         | SpawnError::Unwatchable { path, .. }
-        | SpawnError::Stream { path, .. }
         | SpawnError::LauncherDied { path }
         | SpawnError::Unrecorded { path, .. }
         | SpawnError::NoLauncher { path, .. } => (b'x', path.as_os_str(), None),
@@ -103,6 +106,10 @@ fn decode_failure(bytes: &[u8]) -> Option<SpawnError> {
             let name = detail?;
             let stage = Stage::ALL.into_iter().find(|stage| name == stage.name())?;
             SpawnError::Setup { stage, subject, errno }
+        }
+        b'o' => {
+            let fault = detail?.to_str()?.parse().ok()?;
+            SpawnError::Stream(PathError { path: subject.into(), fault })
         }
         b'l' => {
             let line = detail?.to_str()?.parse().ok()?;

@@ -37,7 +37,8 @@ pub enum Input {
     Inherit,
     /// There is nothing to read.
     Null,
-    /// Each run reads this file from its beginning.
+    /// Each run reads this file from its beginning. The helper of a [`Launcher`](super::Launcher) opens it, as it does
+    /// an [`Output::File`].
     File(PathBuf),
     /// Each run has a pipe of its own, which is closed when its process has ended.
     Piped(InputSource),
@@ -67,8 +68,12 @@ pub enum Output {
     /// To nowhere.
     Null,
     /// To the end of this file, which is made where it is missing (mode 0666 less the umask). The program itself
-    /// writes it: it costs the monitor nothing, and does not end with it. It is opened for each run on the
-    /// supervisor's thread.
+    /// writes it: it costs the monitor nothing, and does not end with it.
+    ///
+    /// The helper of a [`Launcher`](super::Launcher) opens it for each run, so that nobody else waits for its disk. The
+    /// user of the program cannot lead it elsewhere: see [`PathFault`](super::PathFault). A FIFO is opened in both
+    /// directions and has no peer to wait for; without the right to read it, the start is tried again until it has a
+    /// reader.
     File(PathBuf),
     /// To the monitor, which reads it.
     Captured(Capture),

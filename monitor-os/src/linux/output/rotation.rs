@@ -1,12 +1,13 @@
 //! A log file that is put aside when it is full.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::num::{NonZeroU16, NonZeroU64};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::linux::guarded::{PathError, PathTrust, Place, Purpose};
 use crate::telemetry;
 
 /// When a log file is put aside, and how many old ones are kept.
@@ -25,6 +26,7 @@ pub struct Rotation {
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: Arc<Path>,
+    trust: PathTrust,
     file: File,
     rotation: Option<Rotation>,
     length: u64,
@@ -38,10 +40,15 @@ impl LogFile {
     /// Opens the file for appending and makes it where it is missing.
     ///
     /// # Errors
-    /// See `open(2)`; nothing changed.
-    pub(super) fn open(path: Arc<Path>, rotation: Option<Rotation>) -> io::Result<Self> {
-        let file = open(&path)?;
-        let length = file.metadata()?.len();
+    /// See [`PathError`]; nothing changed.
+    pub(super) fn open(
+        path: Arc<Path>,
+        trust: PathTrust,
+        rotation: Option<Rotation>,
+    ) -> Result<Self, PathError> {
+        let file = File::from(Place::of(&path, trust)?.open(Purpose::Log)?);
+        // None is known for an own descriptor.
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
         let mut last = [b'\n'];
         if let Some(at) = length.checked_sub(1)
             // What is no plain file has no last byte.
@@ -49,15 +56,16 @@ impl LogFile {
         {
             last = [b'\n'];
         }
-        Ok(Self { path, file, rotation, length, line_ended: last == [b'\n'], again_at: 0 })
+        let line_ended = last == [b'\n'];
+        Ok(Self { path, trust, file, rotation, length, line_ended, again_at: 0 })
     }
 
     /// Goes on with the file as it is by now: another writer may have had it since it was opened, or put it aside.
     /// If it cannot be opened, the one of before is written on.
     pub(super) fn reopen(&mut self) {
-        match Self::open(Arc::clone(&self.path), self.rotation) {
+        match Self::open(Arc::clone(&self.path), self.trust, self.rotation) {
             Ok(file) => *self = file,
-            Err(error) => telemetry::log_not_written(&error),
+            Err(error) => telemetry::log_not_written(&error.into()),
         }
     }
 
@@ -116,7 +124,7 @@ impl LogFile {
         let Some(rotation) = self.rotation else {
             return;
         };
-        match put_aside(&self.path, rotation.kept.get()).and_then(|()| open(&self.path)) {
+        match put_aside(&self.path, self.trust, rotation.kept.get()) {
             Ok(next) => {
                 self.file = next;
                 self.length = 0;
@@ -131,22 +139,18 @@ impl LogFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    // Readable where it can be, for the last byte; a pipe or a device may not be.
-    let mut options = OpenOptions::new();
-    let readable = options.read(true).append(true).create(true).open(path);
-    readable.or_else(|_| OpenOptions::new().append(true).create(true).open(path))
-}
-
-/// Makes room for a file of this name: the oldest goes first, so that no name is taken twice.
-fn put_aside(path: &Path, kept: u16) -> io::Result<()> {
+/// Makes room for a file of this name and makes that, all of it in one held directory. The oldest goes first, so that no
+/// name is taken twice.
+fn put_aside(path: &Path, trust: PathTrust, kept: u16) -> io::Result<File> {
+    let place = Place::of(path, trust)?;
+    let numbered = |number| numbered(Path::new(place.name()), number).into_os_string();
     for number in (0..kept).rev() {
-        match fs::rename(numbered(path, number), numbered(path, number + 1)) {
+        match place.rename(&numbered(number), &numbered(number + 1)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
     }
-    Ok(())
+    Ok(place.open(Purpose::Log)?.into())
 }
 
 /// The name of a log file, or of the one that was put aside as the `number`th before it.
@@ -160,9 +164,16 @@ pub(in crate::linux) fn numbered(path: &Path, number: u16) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{chown, symlink};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
     use tempfile::tempdir;
 
     use super::*;
+    use crate::linux::guarded::PathFault;
+    use crate::linux::testing::is_root;
 
     fn rotation(size: u64, kept: u16) -> Rotation {
         Rotation {
@@ -187,7 +198,9 @@ mod tests {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
         for portion in 1..20 {
-            let mut log = LogFile::open(path.as_path().into(), Some(rotation(8, 9))).unwrap();
+            let mut log =
+                LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 9)))
+                    .unwrap();
             for bytes in b"aa\nbbbb\nc\ndddddddddddd\nee\n".chunks(portion) {
                 write_all(&mut log, bytes);
             }
@@ -203,11 +216,53 @@ mod tests {
         }
     }
 
+    /// Goal: the user of a program, who may change the names beside its log, leads no rotation into a file of root's.
+    #[test]
+    fn link_in_the_place_of_the_next_file_is_not_followed() {
+        if !is_root() {
+            return;
+        }
+        let directory = tempdir().unwrap();
+        let (victim, logs) = (directory.path().join("victim"), directory.path().join("logs"));
+        fs::write(&victim, "").unwrap();
+        fs::create_dir(&logs).unwrap();
+        chown(&logs, Some(65_534), Some(65_534)).unwrap();
+        let path = logs.join("log");
+        let trust = PathTrust::and_user(65_534, 65_534);
+        let mut log = LogFile::open(path.as_path().into(), trust, Some(rotation(4, 1))).unwrap();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // Only in the moment in which there is no such file.
+                    symlink(&victim, &path).ok();
+                    if path.is_symlink() {
+                        fs::remove_file(&path).ok();
+                    }
+                }
+            });
+            for _ in 0..5_000 {
+                log.write(b"line\n").ok();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "");
+        // One that stays there is said, and what is open is written on.
+        fs::remove_file(&path).ok();
+        symlink(&victim, &path).unwrap();
+        let error = LogFile::open(path.as_path().into(), trust, None).unwrap_err();
+        assert_eq!(error, PathError { path, fault: PathFault::Link });
+        log.reopen();
+        write_all(&mut log, b"more\n");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "");
+    }
+
     #[test]
     fn so_many_old_files_are_kept() {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
-        let mut log = LogFile::open(path.as_path().into(), Some(rotation(2, 2))).unwrap();
+        let mut log =
+            LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(2, 2))).unwrap();
         for line in ["1\n", "2\n", "3\n", "4\n", "5\n"] {
             write_all(&mut log, line.as_bytes());
         }
@@ -220,7 +275,9 @@ mod tests {
     fn writer_goes_on_where_another_was() {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
-        let open = || LogFile::open(path.as_path().into(), Some(rotation(4, 2))).unwrap();
+        let open = || {
+            LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(4, 2))).unwrap()
+        };
         let (mut before, mut after) = (open(), open());
         for line in ["1\n", "2\n", "3\n", "4\n"] {
             write_all(&mut before, line.as_bytes());
@@ -236,9 +293,15 @@ mod tests {
         let path = directory.path().join("log");
         for (left, cut) in [("", false), ("whole\n", false), ("cu", true)] {
             fs::write(&path, left).unwrap();
-            assert_eq!(LogFile::open(path.as_path().into(), None).unwrap().in_a_line(), cut);
+            assert_eq!(
+                LogFile::open(path.as_path().into(), PathTrust::MONITOR, None).unwrap().in_a_line(),
+                cut
+            );
         }
-        LogFile::open(Path::new("/dev/full").into(), None).unwrap().write(b"x").unwrap_err();
+        LogFile::open(Path::new("/dev/full").into(), PathTrust::MONITOR, None)
+            .unwrap()
+            .write(b"x")
+            .unwrap_err();
     }
 
     /// Goal: a file that cannot be put aside is written on, and nothing is lost.
@@ -246,7 +309,8 @@ mod tests {
     fn file_that_cannot_be_put_aside_is_written_on() {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
-        let mut log = LogFile::open(path.as_path().into(), Some(rotation(8, 1))).unwrap();
+        let mut log =
+            LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 1))).unwrap();
         // A directory that is not empty cannot be replaced by a file.
         fs::create_dir_all(numbered(&path, 1).join("x")).unwrap();
         for _ in 0..5 {

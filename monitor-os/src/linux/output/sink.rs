@@ -13,6 +13,7 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use super::lines::Piece;
 use super::rotation::{LogFile, Rotation};
 use super::{Same, Slow};
+use crate::linux::guarded::{PathError, PathTrust};
 use crate::linux::kept::LogPlace;
 use crate::telemetry;
 
@@ -55,18 +56,23 @@ pub struct SinkCounts {
 }
 
 impl LogSink {
-    /// Appends to a file, of which this sink must be the only writer. It is made where it is missing (mode 0666
-    /// less the umask). One that ends in the middle of a line, because a monitor died there, gets a newline first.
+    /// Appends to a regular file or a character device, of which this sink must be the only writer. The file is made
+    /// where it is missing (mode 0666 less the umask). One that ends in the middle of a line, because a monitor died
+    /// there, gets a newline first.
+    ///
+    /// `trust` says who beside root and the monitor may be able to write the directories on the way. What is opened
+    /// later, at a rotation, is checked in the same way.
     ///
     /// # Errors
-    /// See `open(2)`; nothing changed.
+    /// See [`PathError`]; nothing changed.
     pub fn file(
         path: impl Into<PathBuf>,
+        trust: PathTrust,
         rotation: Option<Rotation>,
         form: Form,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, PathError> {
         let path = Arc::<Path>::from(path.into());
-        let file = LogFile::open(Arc::clone(&path), rotation)?;
+        let file = LogFile::open(Arc::clone(&path), trust, rotation)?;
         let mut pending = Vec::new();
         if form != Form::Raw && file.in_a_line() {
             pending.push(b'\n');
@@ -425,7 +431,7 @@ mod tests {
 
     #[test]
     fn full_disk_is_counted_and_nothing_is_dropped() {
-        let full = LogSink::file("/dev/full", None, Form::Lines).unwrap();
+        let full = LogSink::file("/dev/full", PathTrust::MONITOR, None, Form::Lines).unwrap();
         full.take_line(line("kept"), "", Slow::Block);
         for tries in 1..4 {
             assert_eq!(full.flush(""), Flushed::Failed);
