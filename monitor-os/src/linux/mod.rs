@@ -29,6 +29,7 @@ mod command;
 mod containment;
 mod environment;
 mod epoll;
+mod events;
 mod feed;
 mod group;
 mod health;
@@ -73,6 +74,7 @@ pub use caps::Caps;
 pub use clock::now;
 pub use command::{Command, CommandError};
 pub use containment::{Contain, Containment, Survivor};
+pub use events::Events;
 pub use health::{Checked, Health, HealthCheck};
 pub use hearing::Said;
 pub use journal::JournalError;
@@ -94,6 +96,6 @@ pub use state_dir::{StateDir, StateError};
 pub use status::{Notice, Status, StopResult};
 pub use stop_signals::StopSignals;
 pub use supervisor::{
-    Events, Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
+    Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
 };
 pub use sys::give_back_memory;
