@@ -727,7 +727,8 @@ impl Kernel for LinuxKernel {
                 .socket
                 .as_ref()
                 .map(|socket| Notified { address: socket.address(), watchdog: told });
-            let given = Given { leaf: leaf.as_ref(), mark: name, notified };
+            let dies_with_monitor = found.memory.is_none();
+            let given = Given { leaf: leaf.as_ref(), mark: name, notified, dies_with_monitor };
             let progress = begin(launcher, run, found, &stdio, &given, self.caps)?;
             Ok((progress, leaf, hearing))
         });

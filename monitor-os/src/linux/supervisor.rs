@@ -147,6 +147,8 @@ impl Supervisor {
 
     /// Adds a unit: a command that is supervised by a policy, and that nobody has started yet.
     ///
+    /// With a [`Launcher`] its programs die with this process, since no other monitor would find them.
+    ///
     /// It is there until the supervisor ends. The name is for people; two units may have the same. A policy that many
     /// have in common can be given as one `Arc`.
     #[must_use = "the unit is started by its handle"]
