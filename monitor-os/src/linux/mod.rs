@@ -94,7 +94,7 @@ pub use signals::ChildrenUnwaitable;
 pub use spawn::SpawnError;
 pub use state_dir::{StateDir, StateError};
 pub use status::{Notice, Status, StopResult};
-pub use stop_signals::StopSignals;
+pub use stop_signals::{SignalAnswer, StopSignals};
 pub use supervisor::{
     Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
 };
