@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
 use program::waiting::{ended, until};
-use program::{Running, run, stderr};
+use program::{Deadline, Running, run, stderr};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use tempfile::TempDir;
 
@@ -126,6 +126,7 @@ fn stop_is_obeyed_while_a_reload_hangs() {
 /// Goal: what a stuck reader misses is bounded, counted, and marked in its place; what it gets is in order.
 #[test]
 fn gap_is_marked_once_the_reader_takes_again() {
+    let _deadline = Deadline::begin();
     let scene = Scene::new();
     let (reader, writer) = full_pipe();
     let args = [&["run", "--events", "json"], &FAST[..], &["--", "sh", "-c", CRASHES]].concat();
@@ -162,6 +163,7 @@ fn gap_is_marked_once_the_reader_takes_again() {
 /// Goal: whoever reads, however late, misses nothing of a program that ends by itself.
 #[test]
 fn reader_of_a_monitor_that_ends_misses_nothing() {
+    let _deadline = Deadline::begin();
     let scene = Scene::new();
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     fcntl_setpipe_size(&writer, 4096).unwrap();
@@ -201,6 +203,7 @@ fn stop_is_obeyed_while_standard_output_is_stuck() {
 /// Goal: a record that nobody reads ends, which is said, and holds up nothing; one that nobody opened is refused.
 #[test]
 fn record_without_a_reader_holds_nothing_up() {
+    let _deadline = Deadline::begin();
     let scene = Scene::new();
     let fifo = scene.directory.path().join("record");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
