@@ -81,8 +81,8 @@ pub use linux::{
     Caps, Capture, Checked, Command, CommandError, Contain, Containment, Ended, Events, Form,
     Health, HealthCheck, Input, InputSource, JournalError, Launcher, Limit, LimitError, Line,
     LinePattern, LogPlace, LogRing, LogSink, Notice, OnCrash, Output, PathError, PathFault,
-    PathTrust, PatternError, ReadyBy, Remembered, Rotation, Said, SinkCounts, Slow, SpawnError,
-    Stage, StateDir, StateError, Status, StopResult, StopSignals, Stopping, Stream, Supervisor,
-    SupervisorBuilder, SupervisorError, SupervisorGone, Survivor, Terminal, TerminalSize, Unit,
-    Writer, block_on, give_back_memory, now, remembered,
+    PathTrust, PatternError, ReadyBy, Remembered, Rotation, Said, SignalAnswer, SinkCounts, Slow,
+    SpawnError, Stage, StateDir, StateError, Status, StopResult, StopSignals, Stopping, Stream,
+    Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Survivor, Terminal,
+    TerminalSize, Unit, Writer, block_on, give_back_memory, now, remembered,
 };

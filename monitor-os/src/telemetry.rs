@@ -139,11 +139,11 @@ pub(crate) fn not_saved(error: &StateError) {
     warn!(%error, "not saved");
 }
 
-/// The reactor ends; what runs goes on without a monitor.
+/// The reactor ends; what is remembered goes on without a monitor.
 pub(crate) fn cannot_go_on(error: &io::Error) {
     error!(
         errno = error.raw_os_error(),
-        "cannot wait for events; the monitor ends, its processes run on"
+        "cannot wait for events; the monitor ends, and only what is remembered runs on"
     );
 }
 

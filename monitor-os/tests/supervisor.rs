@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use monitor_core::{
-    Exit, Grace, Lifecycle, Millis, Origin, Phase, Policy, Reason, Signal, StopMode,
+    Event, Exit, Grace, Lifecycle, Millis, Origin, Phase, Policy, Reason, Signal, StopMode,
 };
 use monitor_os::{
     Caps, Command, Ended, Events, Launcher, Moment, OnCrash, SpawnError, StateDir, StateError,
@@ -721,4 +721,31 @@ fn status_shows_what_is_left_of_a_phase() {
     let rules = "restart=always backoff=constant:1ms limit=1/2h:wait";
     let window = due_in(rules, Phase::Throttled);
     assert!((after(begun, 7_200)..=after(now(), 7_200)).contains(&window));
+}
+
+/// Goal: a stream that nobody reads is bounded, and the reader that comes is told how much is missing, and where.
+#[test]
+fn slow_reader_of_events_is_told_what_it_missed() {
+    let supervisor = Supervisor::new().unwrap();
+    let command = Command::new("true", [""; 0]).unwrap();
+    let unit = supervisor.add("test", command, Policy::DEFAULT);
+    let mut streams = [unit.events(), supervisor.events()];
+    let mut gone = unit.events();
+    let total = u64::try_from(Events::KEPT).unwrap() + 100;
+    (0..total).for_each(|_| unit.reset());
+    completed("all are heard", unit.wait_until(|_| true)).unwrap();
+    for events in &mut streams {
+        let first = completed("the first that is kept", events.next()).unwrap();
+        assert_eq!(first.missed, 100);
+        for _ in 1..Events::KEPT {
+            assert_eq!(completed("another", events.next()).unwrap().missed, 0);
+        }
+    }
+    // The newest is never dropped, and a reader that has caught up misses nothing.
+    unit.reset();
+    let next = completed("the last", streams[0].next()).unwrap();
+    assert_eq!((next.missed, next.event), (0, Event::ResetRequested));
+    assert_eq!(completed("what is kept of a stream", gone.next()).unwrap().missed, 101);
+    drop(supervisor);
+    while completed("the end", gone.next()).is_some() {}
 }

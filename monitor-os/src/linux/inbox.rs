@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use monitor_core::{Event, Policy};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::command::Command;
+use super::events::Listener;
 use super::memory::Memory;
 use super::recovery::Recovered;
 use super::shown::Showing;
-use super::status::{Notice, StopResult};
+use super::status::StopResult;
 use crate::kernel::{Happening, UnitId};
 
 /// One message.
@@ -20,9 +21,9 @@ pub(super) enum Message {
     /// Somebody wishes something of a unit.
     Wish { unit: UnitId, wish: Wish, reply: Option<oneshot::Sender<StopResult>> },
     /// Somebody wants to be told what happens to a unit.
-    Listen { unit: UnitId, listener: mpsc::UnboundedSender<Notice> },
+    Listen { unit: UnitId, listener: Listener },
     /// Somebody wants to be told what happens to any unit.
-    ListenToAll { listener: mpsc::UnboundedSender<Notice> },
+    ListenToAll { listener: Listener },
     /// The next run of a unit is to be of another command.
     Command { unit: UnitId, command: Box<Command> },
     /// Everything is to be brought down, and the thread to end.

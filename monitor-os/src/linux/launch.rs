@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::getpid;
 
 use super::cgroup::Leaf;
 use super::command::Command;
@@ -50,6 +51,7 @@ impl Launch {
         setup.mark = given.mark;
         setup.notified = given.notified.clone();
         setup.files = command.streams().map(Streams::files).unwrap_or_default();
+        setup.dies_with = given.dies_with_monitor.then(|| getpid().as_raw_pid());
         let beside = |fd| stdio.beside(fd).map_err(failed);
         let brief = beside(memory(&Brief::encode(command, &setup)).map_err(failed)?)?;
         let (wait, go) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
@@ -150,6 +152,8 @@ pub(super) struct Given<'a> {
     pub(super) leaf: Option<&'a Leaf>,
     pub(super) mark: Option<RunName>,
     pub(super) notified: Option<Notified>,
+    /// Whether nobody adopts it when the monitor dies, so that it is to die as well.
+    pub(super) dies_with_monitor: bool,
 }
 
 /// What has become of a [`Launch`].

@@ -30,6 +30,7 @@ mod command;
 mod containment;
 mod environment;
 mod epoll;
+mod events;
 mod feed;
 mod file_streams;
 mod group;
@@ -76,6 +77,7 @@ pub use caps::Caps;
 pub use clock::now;
 pub use command::{Command, CommandError};
 pub use containment::{Contain, Containment, Survivor};
+pub use events::Events;
 pub use guarded::{PathError, PathFault, PathTrust, Writer};
 pub use health::{Checked, Health, HealthCheck};
 pub use hearing::Said;
@@ -96,8 +98,8 @@ pub use signals::ChildrenUnwaitable;
 pub use spawn::SpawnError;
 pub use state_dir::{StateDir, StateError};
 pub use status::{Notice, Status, StopResult};
-pub use stop_signals::StopSignals;
+pub use stop_signals::{SignalAnswer, StopSignals};
 pub use supervisor::{
-    Events, Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
+    Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
 };
 pub use sys::give_back_memory;

@@ -16,7 +16,7 @@ use monitor_core::{
 };
 use rustix::io::Errno;
 use rustix::process::Pid;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::adopted::Fate;
 use super::caps::Caps;
@@ -25,6 +25,7 @@ use super::clock::now;
 use super::command::Command;
 use super::containment::{Contain, Containment};
 use super::epoll::{Epoll, Trigger};
+use super::events::Listener;
 use super::health::Check;
 use super::hearing::Hearing;
 use super::identity::Identity;
@@ -41,7 +42,7 @@ use super::run_name::RunName;
 use super::setup::{self, Notified, Stage};
 use super::spawn::{SpawnError, spawn};
 use super::state_dir::StateError;
-use super::status::{Notice, Status, StopResult, nothing_said};
+use super::status::{Status, StopResult, nothing_said};
 use super::stdio::{Logs, Stdio, Streams};
 use super::timer::Timer;
 use super::unit::{Unit, is_going_on};
@@ -68,7 +69,7 @@ pub(super) struct LinuxKernel {
     /// Boxed, since a tree that grows at its end has room for twice as many as are in it.
     units: BTreeMap<UnitId, Box<Unit>>,
     /// Who wants to hear of all units.
-    listeners: Vec<mpsc::UnboundedSender<Notice>>,
+    listeners: Vec<Listener>,
     /// The runs that are not released, boxed as the units are, by their keys in the epoll. A key is never used again.
     runs: BTreeMap<u64, Box<Run>>,
     /// The health checks, by the keys of their runs.
@@ -726,7 +727,8 @@ impl Kernel for LinuxKernel {
                 .socket
                 .as_ref()
                 .map(|socket| Notified { address: socket.address(), watchdog: told });
-            let given = Given { leaf: leaf.as_ref(), mark: name, notified };
+            let dies_with_monitor = found.memory.is_none();
+            let given = Given { leaf: leaf.as_ref(), mark: name, notified, dies_with_monitor };
             let progress = begin(launcher, run, found, &stdio, &given, self.caps)?;
             Ok((progress, leaf, hearing))
         });

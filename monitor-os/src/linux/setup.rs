@@ -12,7 +12,10 @@ use monitor_core::Millis;
 use nix::unistd::{chdir, getpid};
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::process::{ioctl_tiocsctty, setpriority_process, umask};
+use rustix::process::{
+    Pid, Signal, getppid, ioctl_tiocsctty, set_parent_process_death_signal, setpriority_process,
+    umask,
+};
 
 use super::account::{Account, Credentials, trust};
 use super::environment::{Environment, put, remove, variable};
@@ -41,6 +44,8 @@ pub(super) struct Setup {
     pub(super) terminal: bool,
     /// Which of the standard streams lead to files.
     pub(super) files: FileStreams,
+    /// The process id of the monitor with which the program is to die.
+    pub(super) dies_with: Option<i32>,
 }
 
 impl Setup {
@@ -115,6 +120,10 @@ impl Setup {
             chdir(directory.as_c_str())
                 .map_err(|errno| failed(Stage::Directory, subject, native(errno)))?;
         }
+        // After the account, whose change would clear it.
+        if let Some(monitor) = self.dies_with {
+            die_with(monitor)?;
+        }
         Ok(variables)
     }
 
@@ -132,6 +141,7 @@ impl Setup {
             directory,
             terminal,
             files,
+            dies_with,
         } = self;
         let numbers = [
             oom_score.map(|score| format!("oom {score}")),
@@ -140,6 +150,7 @@ impl Setup {
             mark.as_ref().map(|mark| format!("mark {mark}")),
             notified.as_ref().map(|notified| format!("notified {notified}")),
             terminal.then(|| "terminal true".into()),
+            dies_with.map(|monitor| format!("dies-with {monitor}")),
         ];
         let limits = limits.iter().map(|limit| format!("limit {limit}"));
         let texts = numbers.into_iter().flatten().chain(limits).chain(account.encode());
@@ -164,6 +175,7 @@ impl Setup {
                 b"notified" => setup.notified = Some(read(value)?),
                 b"umask" => setup.umask = Some(read(value)?),
                 b"terminal" => setup.terminal = read(value)?,
+                b"dies-with" => setup.dies_with = Some(read(value)?),
                 b"limit" => setup.limits.push(read(value)?),
                 b"cgroup" => setup.cgroup = Some(CString::new(value).ok()?),
                 b"cwd" => setup.directory = Some(CString::new(value).ok()?),
@@ -245,10 +257,12 @@ pub enum Stage {
     Account,
     /// The working directory could not be entered, as the user of the program.
     Directory,
+    /// The monitor had died before the program ran, so the program was not started.
+    Monitor,
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Cgroup,
         Self::Terminal,
         Self::EnvironmentFile,
@@ -260,6 +274,7 @@ impl Stage {
         Self::Account,
         Self::Directory,
         Self::Readiness,
+        Self::Monitor,
     ];
 
     /// The step as a word for logs.
@@ -277,6 +292,7 @@ impl Stage {
             Self::GroupLookup => "group",
             Self::Account => "account",
             Self::Directory => "chdir",
+            Self::Monitor => "monitor",
         }
     }
 
@@ -310,6 +326,7 @@ impl Stage {
             Self::Directory => {
                 ("cannot enter the working directory", "make it, or correct its path or mode")
             }
+            Self::Monitor => ("cannot outlive the monitor", "start the monitor again"),
         }
     }
 
@@ -337,6 +354,23 @@ pub(super) const fn native(errno: nix::errno::Errno) -> Errno {
     Errno::from_raw_os_error(errno as i32)
 }
 
+/// Lets the kernel kill this process when the monitor dies, and checks that the monitor is still there.
+///
+/// The kernel goes by the thread that has started this process, which is the supervisor's own and lives as
+/// long as the monitor.
+///
+/// # Errors
+/// ESRCH: the monitor has died before, and would never be seen to die.
+///
+/// # Source
+/// `PR_SET_PDEATHSIG` of `prctl(2)`.
+fn die_with(monitor: i32) -> Result<(), SpawnError> {
+    let gone = |errno| failed(Stage::Monitor, monitor.to_string(), errno);
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(gone)?;
+    let parent = getppid().map(Pid::as_raw_pid);
+    if parent == Some(monitor) { Ok(()) } else { Err(gone(Errno::SRCH)) }
+}
+
 /// Moves this process, and so everything that it will start.
 fn enter(cgroup: &CStr) -> Result<(), SpawnError> {
     let directory = OsStr::from_bytes(cgroup.to_bytes());
@@ -361,4 +395,20 @@ fn set_oom_score(score: Option<i16>) -> Result<(), SpawnError> {
         let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
         failed(Stage::OomScore, score.to_string(), errno)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: whoever is to die with a monitor that is dead already does not run. Method: this process is no child of
+    /// itself. The order to the kernel concerns this thread alone, and is taken back.
+    #[test]
+    fn monitor_that_died_before_is_noticed() {
+        let parent = getppid().unwrap().as_raw_pid();
+        let own = rustix::process::getpid().as_raw_pid();
+        assert_eq!(die_with(parent), Ok(()));
+        assert_eq!(die_with(own), Err(failed(Stage::Monitor, own.to_string(), Errno::SRCH)));
+        set_parent_process_death_signal(None).unwrap();
+    }
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// SIGTERM, SIGINT, SIGHUP and maybe others, read from a descriptor instead of handled.
+/// A set of signals, read from a descriptor instead of handled.
 #[derive(Debug)]
 pub(crate) struct Signals {
     fd: SignalFd,
@@ -23,21 +23,22 @@ impl Signals {
     ///
     /// # Errors
     /// No descriptor left, or no memory (`signalfd(2)`); the signals are blocked all the same.
-    pub(crate) fn new(others: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
-        let mut signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
-        signals.extend(others);
+    pub(crate) fn new(signals: &SigSet) -> io::Result<Self> {
         signals.thread_block()?;
-        let fd = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let fd = SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self { fd })
     }
 
-    /// Takes the signals that came, as numbers; several of one kind can be one.
+    /// Takes the signals that came, as numbers, up to [`SIGNALS_PER_TURN`]: real-time signals may come
+    /// without end. Several of another kind can be one.
     ///
     /// # Errors
     /// None is known for an own descriptor (`read(2)`).
     pub(crate) fn drain(&self) -> io::Result<Vec<u8>> {
         let mut numbers = Vec::new();
-        while let Some(info) = self.fd.read_signal()? {
+        while numbers.len() < SIGNALS_PER_TURN
+            && let Some(info) = self.fd.read_signal()?
+        {
             numbers.extend(u8::try_from(info.ssi_signo));
         }
         Ok(numbers)
@@ -122,6 +123,7 @@ fn ignored_signals(status: &[u8]) -> Option<u64> {
     u64::from_str_radix(str::from_utf8(line).ok()?.trim(), 16).ok()
 }
 
+const SIGNALS_PER_TURN: usize = 64;
 const CHLD_BIT: u64 = 1 << (Signal::SIGCHLD as u32 - 1);
 
 #[cfg(test)]
@@ -136,7 +138,8 @@ mod tests {
     #[test]
     fn signals_are_read_as_numbers() {
         // The raised signals go to this thread alone, so the other tests are not concerned.
-        let signals = Signals::new([]).unwrap();
+        let three = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+        let signals = Signals::new(&SigSet::from_iter(three)).unwrap();
         assert!(signals.drain().unwrap().is_empty());
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGTERM] {
             raise(signal).unwrap();

@@ -266,6 +266,8 @@ pub struct Notice {
     pub delay: Option<Millis>,
     /// The unit after it.
     pub status: Status,
+    /// How many notices of this stream were dropped right before this one, because nobody had read them.
+    pub missed: u64,
 }
 
 impl Notice {

@@ -1,15 +1,80 @@
-//! The signals that the monitor itself is sent: those by which it is asked to end, and those that it is to give on.
+//! The signals that a monitor is sent: what each of the 64 does, and how a monitor waits for them.
 
 use std::io;
 
 use monitor_core::Signal;
-use nix::sys::signal::Signal as NativeSignal;
+use nix::sys::signal::{SigSet, Signal as NativeSignal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::signals::{Signals, ignored};
 
-/// `TERM`, `INT` and `HUP` to this process, and maybe others, waited for instead of handled.
+/// What a monitor does when it is sent a signal: [`SignalAnswer::of`] is the table of all 64.
+///
+/// No signal leaves a program without a monitor. A stop brings the programs down first. Where a signal
+/// kills the monitor itself, a program that is remembered in a [`StateDir`](super::StateDir) runs on for
+/// the next monitor. A program that is not remembered is killed by the kernel, see
+/// [`Launcher`](super::Launcher).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SignalAnswer {
+    /// Stops the programs as their policies say, then ends the monitor: TERM; QUIT; PWR, by which
+    /// containers of LXC are halted; and 37 (RTMIN+3), by which systemd is halted.
+    Stop,
+    /// Stops in the same way; the second INT kills the programs at once.
+    Interrupt,
+    /// Reads the files again, if the monitor has files, else stops: HUP.
+    HangUp,
+    /// Asks for nothing and is ignored: USR1, USR2, ALRM, STKFLT, XCPU, XFSZ, VTALRM, PROF, IO and the
+    /// other real-time signals. By default each of them would kill the monitor.
+    Ignore,
+    /// Is left to the kernel, which does not kill for it: CHLD, URG and WINCH do nothing, TSTP, TTIN,
+    /// TTOU and CONT stop and continue the monitor. A program in Rust ignores PIPE from its start.
+    Default,
+    /// Kills the monitor, because the monitor itself is at fault: ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS.
+    Fault,
+    /// Cannot be caught: KILL and STOP.
+    Uncatchable,
+    /// Belongs to the C library, which lets nobody block it: 32 and 33. Where the library has no use for
+    /// it at the moment, it kills.
+    Library,
+}
+
+impl SignalAnswer {
+    /// The answer to a signal, by the numbers of x86 and ARM.
+    ///
+    /// # Source
+    /// `signal(7)`; `lxc.container.conf(5)`, `lxc.signal.halt`; `systemd(1)`, SIGRTMIN+3; `nptl(7)`.
+    #[must_use]
+    pub const fn of(signal: Signal) -> Self {
+        match signal.number() {
+            3 | 15 | 30 | 37 => Self::Stop,
+            2 => Self::Interrupt,
+            1 => Self::HangUp,
+            10 | 12 | 14 | 16 | 24..=27 | 29 | 34..=36 | 38.. => Self::Ignore,
+            13 | 17 | 18 | 20..=23 | 28 => Self::Default,
+            4..=8 | 11 | 31 => Self::Fault,
+            9 | 19 => Self::Uncatchable,
+            0 | 32 | 33 => Self::Library,
+        }
+    }
+
+    /// Whether a monitor that gives signals on gives this one to its program, in the place of the answer:
+    /// HUP, QUIT, USR1, USR2, ALRM, CONT and WINCH.
+    #[must_use]
+    pub const fn is_given_on(signal: Signal) -> bool {
+        matches!(signal.number(), 1 | 3 | 10 | 12 | 14 | 18 | 28)
+    }
+
+    const fn is_waited_for(self) -> bool {
+        match self {
+            Self::Stop | Self::Interrupt | Self::HangUp | Self::Ignore => true,
+            Self::Default | Self::Fault | Self::Uncatchable | Self::Library => false,
+        }
+    }
+}
+
+/// The signals to this process to which a monitor has an answer, waited for instead of handled.
 ///
 /// Make it in the first thread before any other is started, so that all of them block the signals, and
 /// wait on a thread that has nothing else to do. A signal that was ignored when the program was started
@@ -22,24 +87,39 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// Blocks the signals in the calling thread and in those that it starts later.
+    /// Blocks the signals in the calling thread and in those that it starts later: all whose answer is
+    /// [`SignalAnswer::Stop`], [`Interrupt`](SignalAnswer::Interrupt), [`HangUp`](SignalAnswer::HangUp) or
+    /// [`Ignore`](SignalAnswer::Ignore). Ask [`SignalAnswer::of`] what a signal that came asks for.
     ///
     /// # Errors
     /// No descriptor left, no memory (`signalfd(2)`), or no `/proc`; the signals may be blocked all the
     /// same.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { ignored: ignored()?, signals: Signals::new([])? })
+        Self::of(|signal| SignalAnswer::of(signal).is_waited_for())
     }
 
-    /// The same with those by which a program is told something else than to end: `QUIT`, `USR1`, `USR2`, `ALRM`,
-    /// `CONT` and `WINCH`.
+    /// The same with the others that [`SignalAnswer::is_given_on`] names: CONT and WINCH.
     ///
     /// The first process of a PID namespace gets no signal that it does not wait for; so this one gets them there too.
     ///
     /// # Errors
     /// As [`StopSignals::new`].
     pub fn and_others() -> io::Result<Self> {
-        Ok(Self { ignored: ignored()?, signals: Signals::new(OTHERS)? })
+        Self::of(|signal| {
+            SignalAnswer::of(signal).is_waited_for() || SignalAnswer::is_given_on(signal)
+        })
+    }
+
+    fn of(is_meant: impl Fn(Signal) -> bool) -> io::Result<Self> {
+        // Real-time signals have no names to add them by; the table waits for all that can be blocked.
+        let mut signals = SigSet::all();
+        for named in NativeSignal::iterator() {
+            let number = u8::try_from(named as i32).ok().and_then(Signal::new);
+            if !number.is_some_and(&is_meant) {
+                signals.remove(named);
+            }
+        }
+        Ok(Self { ignored: ignored()?, signals: Signals::new(&signals)? })
     }
 
     /// Blocks the calling thread until signals have come; several of one kind can be one, and of those that
@@ -58,11 +138,35 @@ impl StopSignals {
     }
 }
 
-const OTHERS: [NativeSignal; 6] = [
-    NativeSignal::SIGQUIT,
-    NativeSignal::SIGUSR1,
-    NativeSignal::SIGUSR2,
-    NativeSignal::SIGALRM,
-    NativeSignal::SIGCONT,
-    NativeSignal::SIGWINCH,
-];
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Goal: each number has the answer that the documents say.
+    #[test]
+    fn all_signals_have_an_answer() {
+        use SignalAnswer::{Default, Fault, HangUp, Ignore, Interrupt, Library, Stop, Uncatchable};
+        let named = [
+            (Stop, "TERM QUIT PWR 37"),
+            (Interrupt, "INT"),
+            (HangUp, "HUP"),
+            (Ignore, "USR1 USR2 ALRM STKFLT XCPU XFSZ VTALRM PROF IO"),
+            (Default, "CHLD URG WINCH TSTP TTIN TTOU CONT PIPE"),
+            (Fault, "ILL TRAP ABRT BUS FPE SEGV SYS"),
+            (Uncatchable, "KILL STOP"),
+            (Library, "32 33"),
+        ];
+        let mut expected: BTreeMap<u8, _> = (34..=64).map(|number| (number, Ignore)).collect();
+        for (answer, names) in named {
+            for name in names.split(' ') {
+                expected.insert(name.parse::<Signal>().unwrap().number(), answer);
+            }
+        }
+        assert!(expected.keys().copied().eq(1..=64));
+        for (number, answer) in expected {
+            assert_eq!(SignalAnswer::of(Signal::new(number).unwrap()), answer, "{number}");
+        }
+    }
+}

@@ -10,12 +10,12 @@ use std::thread::{self, JoinHandle};
 
 use monitor_core::{Event, Grace, Millis, Origin, Policy, RunId, Signal, State, StopMode};
 use nix::sys::signal::SigSet;
-use tokio::sync::{mpsc as unbounded, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
-use super::block_on::block_on;
 use super::caps::Caps;
 use super::clock::now;
 use super::command::Command;
+use super::events::{Events, events};
 use super::inbox::{Joining, Message, Wish};
 use super::launcher::Launcher;
 use super::memory::Memory;
@@ -25,7 +25,7 @@ use super::recovery::{OnCrash, Recovered, recover};
 use super::shown::{Showing, Shown};
 use super::signals::{ChildrenUnwaitable, ensure_children_waitable};
 use super::state_dir::{StateDir, StateError};
-use super::status::{Notice, Status, StopResult};
+use super::status::{Status, StopResult};
 use super::wake::{Notifier, Wake};
 use crate::driver::Driver;
 use crate::kernel::UnitId;
@@ -33,13 +33,17 @@ use crate::kernel::UnitId;
 /// Supervises any number of processes from one thread of its own.
 ///
 /// Clones are handles of the same supervisor. None of its methods needs an async runtime; the futures
-/// work in any of them, and in [`block_on`] without one.
+/// work in any of them, and in [`block_on`](super::block_on()) without one.
 ///
 /// # Drop
 /// Dropping the last clone brings all units down as their policies say, then ends and joins the thread.
 /// That blocks for as long as the stops take; with a policy that never kills, maybe for ever. Use
 /// [`Supervisor::shutdown`] to wait in async code, and [`Unit::kill`] before it not to wait for graces.
 /// A [`Unit`] does not keep its supervisor alive.
+///
+/// # Tracing
+/// The thread tells `tracing` what it does, so a subscriber must not block: one that writes to a pipe or a
+/// terminal needs a bounded queue in between, as the program `monitor` has.
 ///
 /// # Examples
 /// See the [front page](crate).
@@ -143,6 +147,8 @@ impl Supervisor {
 
     /// Adds a unit: a command that is supervised by a policy, and that nobody has started yet.
     ///
+    /// With a [`Launcher`] its programs die with this process, since no other monitor would find them.
+    ///
     /// It is there until the supervisor ends. The name is for people; two units may have the same. A policy that many
     /// have in common can be given as one `Arc`.
     #[must_use = "the unit is started by its handle"]
@@ -182,15 +188,14 @@ impl Supervisor {
         Ok(self.join(name, command, policy.into(), Some(memory), recovered))
     }
 
-    /// Everything that happens to any of its units from now on, those that are added later included, in order
-    /// and without loss.
+    /// Everything that happens to any of its units from now on, those that are added later included, in order.
     ///
-    /// What is not read is kept in memory: drop the stream when it is not read any more.
+    /// The stream is bounded; a reader that lags is told how much it missed, see [`Events`].
     #[must_use]
     pub fn events(&self) -> Events {
-        let (listener, notices) = unbounded::unbounded_channel();
+        let (listener, events) = events();
         self.thread.port.send(Message::ListenToAll { listener });
-        Events { notices }
+        events
     }
 
     fn join(
@@ -490,14 +495,14 @@ impl Unit {
         }
     }
 
-    /// Everything that happens to it from now on, in order and without loss.
+    /// Everything that happens to it from now on, in order.
     ///
-    /// What is not read is kept in memory: drop the stream when it is not read any more.
+    /// The stream is bounded; a reader that lags is told how much it missed, see [`Events`].
     #[must_use]
     pub fn events(&self) -> Events {
-        let (listener, notices) = unbounded::unbounded_channel();
+        let (listener, events) = events();
         self.port.send(Message::Listen { unit: self.id, listener });
-        Events { notices }
+        events
     }
 
     fn tell(&self, event: Event) {
@@ -527,24 +532,6 @@ impl Future for Stopping {
         Pin::new(&mut self.answer)
             .poll(context)
             .map(|answer| answer.unwrap_or(StopResult::SupervisorGone))
-    }
-}
-
-/// A stream of what happens to a unit, or to all; made by [`Unit::events`] and [`Supervisor::events`].
-#[derive(Debug)]
-pub struct Events {
-    notices: unbounded::UnboundedReceiver<Notice>,
-}
-
-impl Events {
-    /// The next one; `None` when the supervisor has ended. Cancelling the wait loses nothing.
-    pub async fn next(&mut self) -> Option<Notice> {
-        self.notices.recv().await
-    }
-
-    /// The same for a thread outside of async code.
-    pub fn blocking_next(&mut self) -> Option<Notice> {
-        block_on(self.next())
     }
 }
 

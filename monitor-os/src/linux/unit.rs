@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use monitor_core::{Event, Millis, Phase, Remains, RunId, SaveRule, State};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::command::Command;
+use super::events::Listener;
 use super::hearing::Said;
 use super::inbox::Joining;
 use super::memory::Memory;
@@ -39,7 +40,7 @@ pub(super) struct Unit {
 /// Who wants to hear of a unit.
 #[derive(Debug, Default)]
 struct Audience {
-    listeners: Vec<mpsc::UnboundedSender<Notice>>,
+    listeners: Vec<Listener>,
     /// Who waits for the end of which run.
     stoppers: Vec<(RunId, oneshot::Sender<StopResult>)>,
 }
@@ -109,11 +110,7 @@ impl Unit {
     }
 
     /// Shows the state after a step, and tells those who listen to it or to all units.
-    pub(super) fn show(
-        &mut self,
-        report: &Report<'_>,
-        of_all: &mut Vec<mpsc::UnboundedSender<Notice>>,
-    ) {
+    pub(super) fn show(&mut self, report: &Report<'_>, of_all: &mut Vec<Listener>) {
         let after = report.step.state;
         let next = self.next.take();
         self.shown.change(|status| {
@@ -143,14 +140,15 @@ impl Unit {
             step: report.step,
             delay: report.delay,
             status,
+            missed: 0,
         };
         for listeners in own.into_iter().chain([of_all]) {
-            listeners.retain(|listener| listener.send(notice.clone()).is_ok());
+            listeners.retain(|listener| listener.notify(&notice));
         }
     }
 
     /// Takes note of who wants to hear of every event.
-    pub(super) fn take_listener(&mut self, listener: mpsc::UnboundedSender<Notice>) {
+    pub(super) fn take_listener(&mut self, listener: Listener) {
         self.audience.get_or_insert_default().listeners.push(listener);
     }
 

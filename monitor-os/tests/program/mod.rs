@@ -141,6 +141,12 @@ impl Running {
         }
     }
 
+    /// Whether it has said a word so far.
+    pub(crate) fn has_said(&mut self, word: &str) -> bool {
+        self.seen.extend(self.lines.try_iter());
+        self.seen.contains(word)
+    }
+
     fn next(&mut self, patience: Patience) -> Result<String, RecvTimeoutError> {
         let line = self.lines.recv_timeout(patience.left())?;
         self.seen += &line;

@@ -429,8 +429,13 @@ Signals to the monitor:
   HUP          read the files again: new units are started, those that are gone are stopped, changed
                ones get their new policy at once and their new command and streams with their next
                run; if there is a mistake in any file, nothing changes
-  TERM, INT    stop all units (each as its policy says), then exit
+  TERM, INT    stop all units (each as its policy says), then exit; so do QUIT, PWR and 37 (RTMIN+3)
   second INT   kill them at once
+  Other signals are answered as by `monitor run`, see there. No signal leaves a unit alone: if one
+  kills the monitor, the next monitor goes on with the units.
+
+Diagnostics:
+  Lines about the units go to standard error, and never hold up the monitor; see `monitor run`.
 
   A unit reads nothing, unless its file says stdin, and prints where the monitor does, unless its
   file says log, stdout or stderr. No two have the same log.
@@ -492,11 +497,27 @@ Control:
   waits for `monitor start` then, and ends by TERM, INT or HUP.
 
 Signals to the monitor:
-  TERM, INT, HUP   stop the command (stop signal, grace, kill), then exit
+  TERM, INT, HUP,  stop the command (stop signal, grace, kill), then exit; 37 is RTMIN+3, by which
+  QUIT, PWR, 37    systemd is halted
   a second INT     kill the command at once
+  USR1, USR2,      do nothing; each is said when it comes first. So are STKFLT, XCPU, XFSZ, VTALRM,
+  ALRM             PROF, IO and the other real-time signals
+  TSTP, TTIN,      stop and continue the monitor, not the command. CHLD, URG, WINCH and PIPE do
+  TTOU, STOP, CONT nothing
+  KILL, and ILL,   kill the monitor. With a memory the command runs on, and the next monitor goes on
+  TRAP, ABRT, BUS, with it. Without one the kernel kills the command too, but not what it has started,
+  FPE, SEGV, SYS   and not a program that is set-user-ID or has file capabilities. So does 32, where the
+                   C library has no use for it
   With --forward-signals, and as the first process of a container (PID 1): HUP, QUIT, USR1, USR2,
   ALRM, CONT and WINCH go to the command. Zombies of others are reaped in any case.
+  A signal that was ignored when the monitor was started stays ignored (nohup).
   Keys such as Ctrl-C reach the monitor only: the command has a session of its own.
+
+Diagnostics:
+  Lines about the command, mistakes and MONITOR_LOG go to standard error. The monitor never waits for
+  it: up to 512 KiB are kept while nobody reads. Further lines are dropped, and `[monitor: N lines
+  lost]` stands in their place. At its end the monitor waits for a reader for up to 1s after it has
+  taken something last, and at most 5s. A --record of which so much waits ends there, which is said.
 
 Exit status: that of the command's last run, also after a stop by a signal to the monitor:
   0-255  its exit code

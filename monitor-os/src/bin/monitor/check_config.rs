@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{Complete, When, Written, read_all};
+use crate::diagnostics::{put, say};
 use crate::mistake::Mistake;
 use crate::roster::Extent;
-use crate::run::{put, say};
 use crate::streams::Ends;
 
 /// Says what the units of these files would do, or what is wrong in them.

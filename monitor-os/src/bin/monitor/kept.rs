@@ -8,8 +8,8 @@ use monitor_os::{Form, LogPlace, Remembered, remembered};
 
 use crate::args::LogsArgs;
 use crate::control::protocol::Which;
+use crate::diagnostics::say;
 use crate::roster::choice;
-use crate::run::say;
 use crate::state::Whom;
 use crate::streams::RING_BYTES;
 use crate::tail::{self, Last, NotRead};

@@ -8,7 +8,7 @@ use monitor_os::remembered;
 use crate::control::client::{AskError, Asked, Patience};
 use crate::control::protocol::{Ask, Reply};
 use crate::control::report::Row;
-use crate::run::{put, say};
+use crate::diagnostics::{put, say};
 use crate::state::{MemoryError, Whom, all_names, default_directory};
 use crate::table::table;
 

@@ -11,7 +11,7 @@ use clap_mangen::Man;
 
 use crate::args::Args;
 use crate::complete;
-use crate::run::say;
+use crate::diagnostics::say;
 
 /// `monitor completions`.
 pub(crate) fn completions(shell: Shell) -> ExitCode {

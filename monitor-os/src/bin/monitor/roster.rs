@@ -89,6 +89,13 @@ impl Roster {
         }
     }
 
+    /// The names of the units that are there only until they are down.
+    pub(crate) fn unwanted(&self) -> Vec<String> {
+        let members = self.members();
+        let unwanted = members.iter().filter(|member| !member.wanted);
+        unwanted.map(|member| member.unit.name().to_owned()).collect()
+    }
+
     /// The units that are wanted, in the order of their names.
     pub(crate) fn wanted(&self) -> Vec<Unit> {
         let members = self.members();

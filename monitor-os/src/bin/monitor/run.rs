@@ -1,24 +1,26 @@
 //! `monitor run`.
 
-use std::env;
-use std::fmt;
-use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use anstream::adapter::strip_str;
-use anstream::stream::RawStream;
-use anstream::{AutoStream, ColorChoice};
-use monitor_core::{Event, Exit, Grace, Origin, Signal, StopMode};
+use monitor_core::{Event, Exit, Grace, Origin, Reason, StopMode};
 use monitor_os::record::Recorder;
 use monitor_os::{Events, Launcher, Notice, Status, StopSignals, Supervisor, Unit};
-use tracing_subscriber::EnvFilter;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::args::{Form, OutputArgs, RunArgs};
 use crate::control::protocol::line;
+use crate::diagnostics::{Diagnostics, say};
+use crate::line_queue::{LineQueue, Loss};
 use crate::lines;
+use crate::orders::{Forwarding, Order, follow};
 use crate::roster::{Extent, Member, Roster};
 use crate::spec::Spec;
 use crate::state::Memory;
@@ -28,14 +30,20 @@ use crate::told::Teller;
 
 /// Supervises the command until it is down, and gives its exit status on.
 pub(crate) fn run(args: RunArgs, spec: Spec, name: String, launcher: &Launcher) -> ExitCode {
-    init_log();
+    let _diagnostics = match Diagnostics::begin() {
+        Ok(diagnostics) => diagnostics,
+        Err(error) => return failed(&error),
+    };
     match supervise(args, spec, name, launcher) {
         Ok(status) => ExitCode::from(exit_status(&status)),
-        Err(error) => {
-            say(&format_args!("monitor: {error}"));
-            ExitCode::from(MONITOR_FAILED)
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Ends as a monitor that failed.
+pub(crate) fn failed(error: &dyn Display) -> ExitCode {
+    say(&format_args!("monitor: {error}"));
+    ExitCode::from(MONITOR_FAILED)
 }
 
 fn supervise(
@@ -48,7 +56,11 @@ fn supervise(
     let when_down = if args.stay { WhenDown::Stay } else { WhenDown::End };
     // Before any other thread is started, so that all of them block these signals.
     let forwards = args.forward_signals.unwrap_or_else(|| std::process::id() == 1);
-    let signals = if forwards { StopSignals::and_others()? } else { StopSignals::new()? };
+    let (signals, forwarding) = if forwards {
+        (StopSignals::and_others()?, Forwarding::On)
+    } else {
+        (StopSignals::new()?, Forwarding::Off)
+    };
     let mut sinks = Sinks::open(args.output, Extent::One)?;
     let Spec { command, policy, on_crash, streams } = spec;
     let (opened, Opened { ring, echoed, terminal }) = streams.open(command.clone(), None, None)?;
@@ -71,8 +83,9 @@ fn supervise(
     // Ends with the program: it has nothing to clean up.
     thread::Builder::new()
         .name("monitor-signals".into())
-        .spawn(move || obey(&signals, forwards, &stopped))?;
+        .spawn(move || follow(&signals, forwarding, |order| obey(order, &stopped)))?;
     sinks.follow(&mut events, &roster, when_down);
+    sinks.finish();
     let status = unit.state();
     if !status.is_down() {
         return Err("the supervisor ended before the command; MONITOR_LOG=error tells why".into());
@@ -88,22 +101,16 @@ fn supervise(
     Ok(status)
 }
 
-/// Carries out what signals to the monitor ask for.
-fn obey(signals: &StopSignals, forwards: bool, unit: &Unit) {
-    let mut interrupts = 0_u32;
-    while let Ok(arrived) = signals.wait() {
-        for signal in arrived {
-            if forwards && !matches!(signal, Signal::TERM | Signal::INT) {
-                unit.signal(signal);
-                continue;
-            }
-            interrupts += u32::from(signal == Signal::INT);
-            let mode =
-                if interrupts >= 2 { StopMode::Kill } else { StopMode::Graceful(Grace::Policy) };
-            // The answer comes with the events.
-            drop(unit.stop_with(mode, Origin::Shutdown));
-        }
-    }
+/// Carries out what a signal to the monitor asks for.
+fn obey(order: Order, unit: &Unit) {
+    let mode = match order {
+        Order::GiveOn(signal) => return unit.signal(signal),
+        // There are no files to read again.
+        Order::Stop | Order::Reload => StopMode::Graceful(Grace::Policy),
+        Order::Kill => StopMode::Kill,
+    };
+    // The answer comes with the events.
+    drop(unit.stop_with(mode, Origin::Shutdown));
 }
 
 /// Where what happens is written to.
@@ -113,7 +120,9 @@ pub(crate) struct Sinks {
     /// `None` for nothing but errors.
     form: Option<Form>,
     teller: Teller,
-    recorder: Option<Recorder<File>>,
+    recorder: Option<Recorder<RecordFile>>,
+    /// The lines of the record that are not written yet.
+    record: Option<Arc<LineQueue>>,
 }
 
 impl Sinks {
@@ -122,23 +131,41 @@ impl Sinks {
     /// # Errors
     /// The record cannot be written.
     pub(crate) fn open(output: OutputArgs, extent: Extent) -> Result<Self, String> {
-        let recorder = output.record.map(|path| match File::create(&path) {
-            Ok(file) => Ok(Recorder::new(file)),
-            Err(error) => Err(format!("--record: cannot write {}: {error}", path.display())),
+        let record = output.record.map(|path| {
+            let queue = open_record(&path)
+                .and_then(|file| LineQueue::begin("monitor-record", file.into(), Loss::End));
+            queue.map(Arc::new).map_err(|error| {
+                let fix = match Errno::from_io_error(&error) {
+                    Some(Errno::NXIO) => "; start the reader of this named pipe first",
+                    _ => "",
+                };
+                format!("--record: cannot write {}: {error}{fix}", path.display())
+            })
         });
+        let record = record.transpose()?;
         Ok(Self {
             extent,
             form: if output.quiet { None } else { Some(output.events) },
             teller: Teller::default(),
-            recorder: recorder.transpose()?,
+            recorder: record.clone().map(|queue| Recorder::new(RecordFile(queue))),
+            record,
         })
     }
 
     /// Writes down what has happened to one of the units.
     pub(crate) fn take(&mut self, notice: &Notice, roster: &Roster) {
+        if notice.missed > 0 {
+            say(&format_args!(
+                "monitor: {} events are missing here: the monitor had no time to read them",
+                notice.missed
+            ));
+            // What follows a gap cannot be replayed.
+            self.recorder = None;
+        }
         if let Some(recorder) = &mut self.recorder
             && let Err(error) = recorder.record(&notice.name, &notice.report())
         {
+            self.recorder = None;
             say(&format_args!(
                 "monitor: --record: {error}; the record ends here, the supervision goes on"
             ));
@@ -159,13 +186,23 @@ impl Sinks {
         }
     }
 
+    /// Waits until the record is written, as far as its file takes it.
+    pub(crate) fn finish(&self) {
+        if let Some(Err(error)) = self.record.as_ref().map(|record| record.flush())
+            && self.recorder.is_some()
+        {
+            say(&format_args!("monitor: --record: {error}"));
+        }
+    }
+
     /// Writes down what happens until the unit is down; with [`WhenDown::Stay`] until the monitor is asked to end
     /// as well.
     fn follow(&mut self, events: &mut Events, roster: &Roster, when_down: WhenDown) {
         let mut ends = when_down == WhenDown::End;
         while let Some(notice) = events.blocking_next() {
             self.take(&notice, roster);
-            ends |= matches!(notice.event, Event::StopRequested { origin: Origin::Shutdown, .. });
+            ends |= matches!(notice.event, Event::StopRequested { origin: Origin::Shutdown, .. })
+                || notice.status.state().reason() == Reason::ShutdownRequested;
             if notice.status.is_down() && ends {
                 if self.form.is_none()
                     && let Some(error) = notice.status.start_error()
@@ -178,32 +215,37 @@ impl Sinks {
     }
 }
 
+/// Opens the file of a record. Neither this nor a write waits for the reader of a named pipe.
+///
+/// # Errors
+/// See `open(2)`; a named pipe must have a reader (ENXIO).
+fn open_record(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
+}
+
+/// The file of a record, behind its queue.
+#[derive(Debug)]
+struct RecordFile(Arc<LineQueue>);
+
+impl Write for RecordFile {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.0.offer(lines.to_vec())?;
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What becomes of the monitor when its command is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WhenDown {
     End,
     /// It waits for somebody to start the command.
     Stay,
-}
-
-/// Writes a line to standard error. If that is closed or full, nobody can be told, and nothing else may
-/// suffer from it.
-pub(crate) fn say(line: &dyn fmt::Display) {
-    put(io::stderr(), format!("{line}\n")).ok();
-}
-
-/// Writes a text, with its colours if they are wanted, which they are on a terminal.
-///
-/// # Errors
-/// What the stream says.
-pub(crate) fn put(mut stream: impl RawStream, text: String) -> io::Result<()> {
-    let text = match AutoStream::choice(&stream) {
-        ColorChoice::Never => strip_str(&text).to_string(),
-        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => text,
-    };
-    // One write, so that lines of others do not get in between.
-    stream.write_all(text.as_bytes())?;
-    stream.flush()
 }
 
 /// The status by the shell's convention.
@@ -217,30 +259,5 @@ fn exit_status(status: &Status) -> u8 {
     }
 }
 
-/// Shows diagnostics if `MONITOR_LOG` asks for them. A wrong filter is told, and stops nothing.
-pub(crate) fn init_log() {
-    let Ok(words) = env::var("MONITOR_LOG") else {
-        return;
-    };
-    let filter = match EnvFilter::try_new(&words) {
-        Ok(filter) => filter,
-        Err(error) => {
-            say(&format_args!(
-                "monitor: MONITOR_LOG: {words:?} is not understood: {error}; write such as monitor_os=debug"
-            ));
-            return;
-        }
-    };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // Its own complaint about a closed standard error would be a panic.
-        .log_internal_errors(false)
-        .finish();
-    // It can be set once, and nobody has done it before.
-    tracing::subscriber::set_global_default(subscriber).ok();
-}
-
 /// The exit status of a monitor that failed.
-pub(crate) const MONITOR_FAILED: u8 = 125;
+const MONITOR_FAILED: u8 = 125;

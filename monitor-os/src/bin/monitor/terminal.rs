@@ -6,7 +6,10 @@ use std::thread;
 use monitor_os::{Terminal, TerminalSize};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
-use rustix::termios::{OptionalActions, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    OptionalActions, OutputModes, QueueSelector, Termios, tcflush, tcgetattr, tcgetwinsize,
+    tcsetattr,
+};
 
 /// Keys go to the command as they are, until this is dropped, which puts the terminal back.
 #[derive(Debug)]
@@ -47,8 +50,11 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // A terminal that is gone needs nothing.
-            tcsetattr(stdin(), OptionalActions::Flush, before).ok();
+            // Keys that were typed for the command are not for a shell. `Flush` would do the same, and wait
+            // until the terminal has taken all output: one that is stopped (Ctrl-S) never has. A terminal
+            // that is gone needs nothing.
+            tcflush(stdin(), QueueSelector::IFlush).ok();
+            tcsetattr(stdin(), OptionalActions::Now, before).ok();
         }
     }
 }

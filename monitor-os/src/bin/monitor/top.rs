@@ -18,8 +18,8 @@ use ratatui::{DefaultTerminal, Frame};
 
 use crate::control::client::{Asked, Patience};
 use crate::control::protocol::{Ask, Reply};
+use crate::diagnostics::say;
 use crate::list::{Found, Listed, list, look};
-use crate::run::say;
 use crate::state::{MemoryError, Whom};
 use crate::table::{self, COLUMNS, HEADINGS};
 

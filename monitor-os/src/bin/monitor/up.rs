@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
-use monitor_core::{Origin, Signal, StopMode};
+use monitor_core::{Origin, StopMode};
 use monitor_os::{
     Command, Launcher, StateDir, StopSignals, Supervisor, Unit, give_back_memory, remembered,
 };
@@ -19,17 +19,22 @@ use crate::args::UpArgs;
 use crate::check_config::{WRONG, tell};
 use crate::config::{Complete, When, read_all};
 use crate::control::server::Control;
+use crate::diagnostics::{Diagnostics, say};
 use crate::mistake::Mistake;
 use crate::options::UnitOptions;
+use crate::orders::{Forwarding, Order, follow};
 use crate::roster::{Extent, Member, Roster};
-use crate::run::{MONITOR_FAILED, Sinks, init_log, say};
+use crate::run::{Sinks, failed};
 use crate::spec::Spec;
 use crate::state::default_directory;
 use crate::streams::{Opened, Streams, StreamsError};
 
 /// Supervises what the files say until a signal ends it.
 pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
-    init_log();
+    let _diagnostics = match Diagnostics::begin() {
+        Ok(diagnostics) => diagnostics,
+        Err(error) => return failed(&error),
+    };
     let units = match read(&args.path, When::AtStart) {
         Ok(units) => units,
         Err(mistakes) => {
@@ -39,10 +44,7 @@ pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
     };
     match supervise(args, units, launcher) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format_args!("monitor: {error}"));
-            ExitCode::from(MONITOR_FAILED)
-        }
+        Err(error) => failed(&error),
     }
 }
 
@@ -85,23 +87,27 @@ fn supervise(
     give_back_memory();
     let control = Control::begin(&fleet.directory, fleet.roster.clone(), heard)?;
     fleet.roster.wanted().iter().for_each(Unit::resume);
+    // One that waits is enough: it will read what the files say by then.
     let (reload, reloads) = mpsc::sync_channel(1);
-    let (commanded, reloaded) = (Arc::clone(&fleet), Arc::clone(&fleet));
-    // Both end with the program: they have nothing to clean up. Reading files may take long, or for ever.
-    thread::Builder::new()
-        .name("monitor-signals".into())
-        .spawn(move || commanded.obey(&signals, &reload))?;
-    thread::Builder::new().name("monitor-reload".into()).spawn(move || {
-        while reloads.recv().is_ok() {
-            reloaded.reload();
-        }
+    let (commanded, reloading) = (Arc::clone(&fleet), Arc::clone(&fleet));
+    // Both end with the program: they have nothing to clean up.
+    thread::Builder::new().name("monitor-signals".into()).spawn(move || {
+        follow(&signals, Forwarding::Impossible, |order| commanded.obey(order, &reload));
     })?;
+    thread::Builder::new()
+        .name("monitor-reload".into())
+        .spawn(move || reloads.into_iter().for_each(|()| reloading.reload()))?;
     while let Some(notice) = events.blocking_next() {
         sinks.take(&notice, &fleet.roster);
+        if notice.missed > 0 {
+            // Some of them may have come down unseen.
+            fleet.roster.unwanted().iter().for_each(|name| fleet.let_go(name));
+        }
         if notice.status.is_down() {
             fleet.let_go(&notice.name);
         }
     }
+    sinks.finish();
     control.finish();
     // What is down for good is not remembered; the next monitor begins afresh.
     for unit in fleet.roster.shown() {
@@ -135,7 +141,7 @@ struct Fleet {
     directory: StateDir,
     supervisor: Supervisor,
     roster: Roster,
-    /// Whether a signal has asked for the end, so that no other files count.
+    /// Whether it was asked to stop.
     ending: AtomicBool,
 }
 
@@ -199,27 +205,26 @@ impl Fleet {
         });
     }
 
-    /// Carries out what signals to the monitor ask for.
-    fn obey(&self, signals: &StopSignals, reload: &SyncSender<()>) {
-        let mut interrupts = 0_u32;
-        while let Ok(arrived) = signals.wait() {
-            for signal in arrived {
-                if signal == Signal::HUP {
-                    // One that waits reads what is there by then.
-                    reload.try_send(()).ok();
-                    continue;
+    /// Carries out what a signal to the monitor asks for. It never waits: files are read by another thread, which
+    /// may find a disk that hangs.
+    fn obey(&self, order: Order, reload: &SyncSender<()>) {
+        match order {
+            Order::Reload => {
+                reload.try_send(()).ok();
+                return;
+            }
+            // There is no one program to give it to.
+            Order::GiveOn(_) => return,
+            Order::Stop => {}
+            Order::Kill => {
+                for unit in self.roster.shown() {
+                    drop(unit.stop_with(StopMode::Kill, Origin::Shutdown));
                 }
-                interrupts += u32::from(signal == Signal::INT);
-                if interrupts >= 2 {
-                    for unit in self.roster.shown() {
-                        drop(unit.stop_with(StopMode::Kill, Origin::Shutdown));
-                    }
-                }
-                self.ending.store(true, Ordering::Relaxed);
-                // The wish is made by the call, and the end is seen by who follows the events.
-                drop(self.supervisor.shutdown());
             }
         }
+        self.ending.store(true, Ordering::SeqCst);
+        // The wish is made by the call, and the end is seen by who follows the events.
+        drop(self.supervisor.shutdown());
     }
 
     /// Does what the files say by now, if there is no mistake in them.
@@ -232,7 +237,7 @@ impl Fleet {
                 return;
             }
         };
-        if self.ending.load(Ordering::Relaxed) {
+        if self.ending.load(Ordering::SeqCst) {
             return;
         }
         let mut lists = Lists::default();
@@ -272,6 +277,10 @@ impl Fleet {
             }
         }
         give_back_memory();
+        if self.ending.load(Ordering::SeqCst) {
+            // A unit that was added after the stop was asked for is to stop as well.
+            drop(self.supervisor.shutdown());
+        }
         say(&format_args!("monitor: read the files again: {lists}"));
     }
 

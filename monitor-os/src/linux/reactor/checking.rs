@@ -97,7 +97,9 @@ impl LinuxKernel {
         let given = Given {
             leaf: run.and_then(|run| run.leaf.as_ref()),
             mark: run.and_then(|run| run.name()),
-            ..Given::default()
+            notified: None,
+            // No monitor adopts a check.
+            dies_with_monitor: true,
         };
         let launched =
             Stdio::null().and_then(|stdio| Launch::new(launcher, &check.command, &stdio, &given));

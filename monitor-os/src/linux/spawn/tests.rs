@@ -217,7 +217,9 @@ fn no_descriptor_leaks() {
     let timer = crate::linux::timer::Timer::new().unwrap();
     let epoll = crate::linux::epoll::Epoll::new().unwrap();
     let wake = crate::linux::wake::Wake::new().unwrap();
-    let signals = crate::linux::signals::Signals::new([]).unwrap();
+    let signals =
+        crate::linux::signals::Signals::new(&SigSet::from(nix::sys::signal::Signal::SIGHUP))
+            .unwrap();
     let directory = tempdir().unwrap();
     let out = directory.path().join("out");
     let script = format!("exec ls -l /proc/self/fd > {}", out.display());

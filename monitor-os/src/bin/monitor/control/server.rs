@@ -58,26 +58,7 @@ impl Control {
     ) -> Result<Self, ControlError> {
         let path = state.path().join(SOCKET);
         let error = |source| ControlError { path: path.clone(), source };
-        let directory = File::open(state.path()).map_err(error)?;
-        let (listener, bell) = open(&directory, &path).map_err(error)?;
-        let server = Server {
-            path: path.clone(),
-            directory: state.path().display().to_string(),
-            _open: directory,
-            policies: BTreeMap::new(),
-            listener,
-            bell: Arc::new(bell),
-            roster,
-            events,
-            began: now(),
-            teller: Teller::default(),
-            history: History::default(),
-            clients: BTreeMap::new(),
-            next_client: 0,
-            awaited: VecDeque::new(),
-            counts: Clients::default(),
-            door: Door::Open,
-        };
+        let server = Server::open(state, path.clone(), roster, events).map_err(error)?;
         let thread = thread::Builder::new().name("monitor-control".into());
         let thread = thread.spawn(move || server.run()).map_err(error)?;
         Ok(Self { thread })
@@ -234,6 +215,30 @@ impl fmt::Debug for News {
 }
 
 impl Server {
+    /// Opens the socket at `path`.
+    fn open(state: &StateDir, path: PathBuf, roster: Roster, events: Events) -> io::Result<Self> {
+        let directory = File::open(state.path())?;
+        let (listener, bell) = open(&directory, &path)?;
+        Ok(Self {
+            path,
+            directory: state.path().display().to_string(),
+            _open: directory,
+            policies: BTreeMap::new(),
+            listener,
+            bell: Arc::new(bell),
+            roster,
+            events,
+            began: now(),
+            teller: Teller::default(),
+            history: History::default(),
+            clients: BTreeMap::new(),
+            next_client: 0,
+            awaited: VecDeque::new(),
+            counts: Clients::default(),
+            door: Door::Open,
+        })
+    }
+
     fn run(mut self) {
         let waker = Waker::from(Arc::clone(&self.bell));
         loop {
@@ -276,6 +281,9 @@ impl Server {
     }
 
     fn note(&mut self, notice: &Notice) {
+        if notice.missed > 0 {
+            self.refuse_awaited();
+        }
         for told in self.teller.tell(notice) {
             self.history.push(notice.at, told);
         }
@@ -317,6 +325,20 @@ impl Server {
                 Some(0) => client.ended(),
                 Some(left) => Stage::AwaitingAll(left),
             };
+        }
+    }
+
+    /// Notices were missed. The answers to any requests may be among them, so no client goes on waiting.
+    fn refuse_awaited(&mut self) {
+        self.policies.clear();
+        for (id, ..) in std::mem::take(&mut self.awaited) {
+            if let Some(client) = self.clients.get_mut(&id)
+                && matches!(client.stage, Stage::Awaiting | Stage::AwaitingAll(_))
+            {
+                let message = "the monitor had too much to do to see what came of the request, \
+                               which was made; ask by `monitor status`";
+                client.answer(Reply::Refused(Refusal::new(RefusalKind::Busy, message)));
+            }
         }
     }
 
@@ -841,7 +863,12 @@ const OUTPUT_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use monitor_os::{Command, Supervisor, block_on};
+
     use super::*;
+    use crate::options::UnitOptions;
+    use crate::roster::Member;
+    use crate::spec::Spec;
     use crate::told::Told;
 
     /// Goal: of what happened no more is put aside for a client than it may leave unread, and one entry beyond that; the rest
@@ -873,6 +900,37 @@ mod tests {
             }
         }
         assert!(runs.into_iter().eq(0..40));
+    }
+
+    /// Goal: a client whose report is among missed notices is told so, and does not wait for ever.
+    #[test]
+    fn missed_report_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let state = StateDir::open(place.path().join("state")).unwrap();
+        let supervisor = Supervisor::new().unwrap();
+        let command = Command::new("true", [""; 0]).unwrap();
+        let unit = supervisor.add("test", command.clone(), Policy::DEFAULT);
+        let (policy, events) = (Arc::new(Policy::DEFAULT), unit.events());
+        let spec = Spec::new(&UnitOptions::default(), vec!["true".into()], Extent::One).unwrap();
+        let (streams, ring, echoed, wanted) = (spec.streams, None, false, true);
+        let member = Member { unit: unit.clone(), command, policy, streams, ring, echoed, wanted };
+        let path = state.path().join(SOCKET);
+        let mut server = Server::open(&state, path, Roster::one(member), events).unwrap();
+        let (stream, _other) = UnixStream::pair().unwrap();
+        let stage = Stage::Asking;
+        let mut client = Client { stream, input: Vec::new(), output: Vec::new(), stage };
+        server.obey(0, &mut client, Request::new(None, Ask::Reset)).unwrap();
+        server.clients.insert(0, client);
+        (0..Events::KEPT).for_each(|_| unit.reset());
+        block_on(unit.wait_until(|_| true)).unwrap();
+        let waker = Waker::from(Arc::clone(&server.bell));
+        assert!(!server.hear(&waker));
+        let output =
+            String::from_utf8(std::mem::take(&mut server.clients.get_mut(&0).unwrap().output));
+        let answer = serde_json::from_str::<Answer>(&output.unwrap()).unwrap();
+        let busy = |refusal: &Refusal| refusal.kind == RefusalKind::Busy;
+        assert!(matches!(&answer.answer, Reply::Refused(refusal) if busy(refusal)), "{answer:?}");
+        assert!(server.awaited.is_empty());
     }
 
     /// Goal: also what is missing is said only when all before it is read, and once, so that who reads nothing costs nothing
