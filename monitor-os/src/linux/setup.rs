@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{ioctl_tiocsctty, setpriority_process, umask};
 
 use super::account::{Account, Credentials};
+use super::descriptors::keep_only;
 use super::environment::{Environment, put, remove, variable};
 use super::limit::Limit;
 use super::orphans;
@@ -38,6 +39,8 @@ pub(super) struct Setup {
     pub(super) directory: Option<CString>,
     /// Whether the standard input is to be the controlling terminal of the session.
     pub(super) terminal: bool,
+    /// The one descriptor beside the standard streams that the program is given.
+    pub(super) descriptor: Option<u8>,
 }
 
 impl Setup {
@@ -109,6 +112,11 @@ impl Setup {
             chdir(directory.as_c_str())
                 .map_err(|errno| failed(Stage::Directory, subject, native(errno)))?;
         }
+        // Last, since all of the above may open some.
+        keep_only(self.descriptor).map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            failed(Stage::Descriptors, "/proc/self/fd", errno)
+        })?;
         Ok(variables)
     }
 
@@ -125,6 +133,7 @@ impl Setup {
             account,
             directory,
             terminal,
+            descriptor,
         } = self;
         let numbers = [
             oom_score.map(|score| format!("oom {score}")),
@@ -133,6 +142,7 @@ impl Setup {
             mark.as_ref().map(|mark| format!("mark {mark}")),
             notified.as_ref().map(|notified| format!("notified {notified}")),
             terminal.then(|| "terminal true".into()),
+            descriptor.map(|number| format!("descriptor {number}")),
         ];
         let limits = limits.iter().map(|limit| format!("limit {limit}"));
         let texts = numbers.into_iter().flatten().chain(limits).chain(account.encode());
@@ -156,6 +166,7 @@ impl Setup {
                 b"notified" => setup.notified = Some(read(value)?),
                 b"umask" => setup.umask = Some(read(value)?),
                 b"terminal" => setup.terminal = read(value)?,
+                b"descriptor" => setup.descriptor = Some(read(value)?),
                 b"limit" => setup.limits.push(read(value)?),
                 b"cgroup" => setup.cgroup = Some(CString::new(value).ok()?),
                 b"cwd" => setup.directory = Some(CString::new(value).ok()?),
@@ -236,10 +247,12 @@ pub enum Stage {
     Account,
     /// The working directory could not be entered, as the user of the program.
     Directory,
+    /// The descriptors of the monitor could not be kept from the program: they could not be listed.
+    Descriptors,
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Cgroup,
         Self::Terminal,
         Self::EnvironmentFile,
@@ -250,6 +263,7 @@ impl Stage {
         Self::GroupLookup,
         Self::Account,
         Self::Directory,
+        Self::Descriptors,
         Self::Readiness,
     ];
 
@@ -268,6 +282,7 @@ impl Stage {
             Self::GroupLookup => "group",
             Self::Account => "account",
             Self::Directory => "chdir",
+            Self::Descriptors => "descriptors",
         }
     }
 
@@ -301,6 +316,10 @@ impl Stage {
             Self::Directory => {
                 ("cannot enter the working directory", "make it, or correct its path or mode")
             }
+            Self::Descriptors => (
+                "cannot keep the monitor's descriptors from the program: cannot list them in",
+                "mount /proc, or raise the limit on descriptors",
+            ),
         }
     }
 
