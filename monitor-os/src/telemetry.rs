@@ -116,7 +116,14 @@ pub(crate) fn unwatched(error: &io::Error) {
 
 /// A run could not be listened to.
 pub(crate) fn unheard(error: &io::Error) {
-    warn!(errno = error.raw_os_error(), "cannot hear what a program says of itself");
+    if error.kind() == io::ErrorKind::AddrInUse {
+        warn!(
+            "cannot hear what an adopted program says of itself: another process has taken its notify address; \
+             it counts as ready and has no watchdog until its next start"
+        );
+    } else {
+        warn!(errno = error.raw_os_error(), "cannot hear what a program says of itself");
+    }
 }
 
 /// A program has asked for something that this monitor does not do.

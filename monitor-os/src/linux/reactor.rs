@@ -312,7 +312,9 @@ impl LinuxKernel {
             let mut run = Box::new(Run::new(unit, run, left.progress, left.leaf));
             let main = run.main();
             if let Some(main) = main {
-                let (hearing, watchdog) = Hearing::go_on(&found.command, main);
+                let mut said = found.said();
+                let (hearing, watchdog) = Hearing::go_on(&found.command, main, &mut said);
+                found.facts().said = said;
                 run.hearing = hearing.into_some();
                 run.watchdog = watchdog.and_then(|period| NonZeroU32::new(period.as_u32()));
             }
@@ -712,26 +714,25 @@ impl Kernel for LinuxKernel {
         facts.survivors = Arc::default();
         facts.said = nothing_said();
         facts.health = None;
-        // Without one there is no control group, and orphans are known by their session.
-        let name = RunName::next().ok();
-        let cgroups = self.cgroups.as_ref().zip(name);
         let launcher = self.launcher.as_ref();
         let watchdog = found.watchdog();
         let began = self.logs.prepare(unit, found, run).and_then(|mut stdio| {
-            let leaf = make_leaf(cgroups, found.command.contain(), self.caps)?;
+            let leaf = make_leaf(self.cgroups.as_ref(), found.command.contain(), self.caps)?;
+            // Without one, orphans are known by their session.
+            let name = leaf.as_ref().map(Leaf::run).or_else(|| RunName::next().ok());
             // Only a helper can give a program what it is told by; else a holder of the unit pings for it.
             let told = watchdog.filter(|_| launcher.is_some());
-            let hearing = Hearing::begin(&found.command, told.is_some(), name, &mut stdio)?;
+            let hearing = Hearing::begin(&found.command, told.is_some(), &mut stdio)?;
             let notified = hearing
                 .socket
                 .as_ref()
                 .map(|socket| Notified { address: socket.address(), watchdog: told });
             let given = Given { leaf: leaf.as_ref(), mark: name, notified };
             let progress = begin(launcher, run, found, &stdio, &given, self.caps)?;
-            Ok((progress, leaf, hearing))
+            Ok((progress, leaf, name, hearing))
         });
         match began {
-            Ok((progress, leaf, hearing)) => {
+            Ok((progress, leaf, name, hearing)) => {
                 let key = self.next_key;
                 self.next_key += 1;
                 found.run = Some(key);
@@ -944,14 +945,14 @@ fn begin(
 
 /// Makes the control group of a run; `None` where it does without.
 fn make_leaf(
-    cgroups: Option<(&Arc<Cgroups>, RunName)>,
+    cgroups: Option<&Arc<Cgroups>>,
     contain: Contain,
     caps: Caps,
 ) -> Result<Option<Leaf>, SpawnError> {
     let made = match (contain, cgroups) {
         (Contain::Group, _) | (Contain::Auto, None) => return Ok(None),
         (Contain::Cgroup, None) => Err(Errno::OPNOTSUPP.into()),
-        (Contain::Auto | Contain::Cgroup, Some((cgroups, name))) => cgroups.make(name, caps),
+        (Contain::Auto | Contain::Cgroup, Some(cgroups)) => cgroups.make(caps),
     };
     match made {
         Ok(leaf) => Ok(Some(leaf)),

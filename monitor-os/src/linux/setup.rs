@@ -295,7 +295,7 @@ impl Stage {
             ),
             Self::Readiness => (
                 "cannot make what readiness is told by",
-                "raise the limit on descriptors, or do without",
+                "it is tried again as the policy says; if it stays, raise the limit on descriptors",
             ),
             Self::Terminal => ("cannot own the terminal", "run it without one"),
             Self::EnvironmentFile => {
@@ -331,9 +331,21 @@ impl Stage {
     /// Whether an error of this stage may pass though nobody has corrected anything.
     ///
     /// A user or a group that is not there stays away; one that cannot be looked up is on a server that does not
-    /// answer.
+    /// answer. Names that others have taken are not those that are tried next.
     pub(super) const fn passes(self, errno: i32) -> bool {
-        matches!(self, Self::UserLookup | Self::GroupLookup) && errno != Errno::NOENT.raw_os_error()
+        match self {
+            Self::UserLookup | Self::GroupLookup => errno != Errno::NOENT.raw_os_error(),
+            Self::Readiness => errno == Errno::ADDRINUSE.raw_os_error(),
+            Self::Cgroup => errno == Errno::EXIST.raw_os_error(),
+            Self::Terminal
+            | Self::EnvironmentFile
+            | Self::OomScore
+            | Self::Nice
+            | Self::Limit
+            | Self::Account
+            | Self::Directory
+            | Self::Descriptors => false,
+        }
     }
 }
 

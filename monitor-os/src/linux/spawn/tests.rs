@@ -148,6 +148,15 @@ fn resource_errors_are_transient_and_ours() {
     assert_eq!((error.exit_code(), error.is_transient()), (126, false));
 }
 
+/// Goal: a name that others have taken holds up no restart, since another is tried next; a right that is not had does.
+#[test]
+fn taken_names_are_transient() {
+    let failed = |stage, errno| setup::failed(stage, "of the run", errno).is_transient();
+    assert!(failed(Stage::Readiness, Errno::ADDRINUSE) && failed(Stage::Readiness, Errno::AGAIN));
+    assert!(failed(Stage::Cgroup, Errno::EXIST));
+    assert!(!failed(Stage::Readiness, Errno::PERM) && !failed(Stage::Cgroup, Errno::ACCESS));
+}
+
 #[test]
 fn unwatchable_keeps_the_errno() {
     // A number that is no child: the pidfd cannot be opened, and nothing is signalled.
