@@ -127,6 +127,11 @@ impl Leaf {
         Place { inode: self.inode, parent: Arc::clone(&self.groups.name), run: self.run }
     }
 
+    /// Whether a process is in it or below it.
+    pub(super) fn holds(&self, pid: Pid) -> bool {
+        group_of(pid).is_some_and(|found| found.starts_with(self.place().name()))
+    }
+
     /// Which run has it.
     pub(super) const fn run(&self) -> RunName {
         self.run
@@ -251,6 +256,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Of which run it is.
+    pub(super) const fn run(&self) -> RunName {
+        self.run
+    }
+
     /// The group as `/proc/PID/cgroup` names it.
     fn name(&self) -> String {
         format!("{}/{}", self.parent.trim_end_matches('/'), self.run)

@@ -27,7 +27,7 @@ use super::containment::{Contain, Containment};
 use super::epoll::{Epoll, Trigger};
 use super::health::Check;
 use super::hearing::Hearing;
-use super::identity::Identity;
+use super::identity::{Identity, ticks_now};
 use super::inbox::{Message, Wish};
 use super::launch::{self, Given, Launch, Launched};
 use super::launcher::Launcher;
@@ -291,7 +291,10 @@ impl LinuxKernel {
     /// Takes over what an earlier monitor left of a unit; returns what the machine is to be told of it.
     fn go_on(&mut self, unit: UnitId) -> Option<Event> {
         let found = self.units.get_mut(&unit)?;
-        let recovered = found.recovered.take()?;
+        let mut recovered = found.recovered.take()?;
+        if !recovered.doubtful.is_empty() {
+            found.facts().survivors = std::mem::take(&mut recovered.doubtful).into();
+        }
         let (run, event) =
             (recovered.run, Event::Recovered { run: recovered.run, found: recovered.found });
         if let Some(left) = recovered.left {
@@ -375,6 +378,10 @@ impl LinuxKernel {
         match run.progress {
             Progress::Launching(launch) => match launch.look() {
                 Launched::Program(process) => {
+                    let memory = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut());
+                    if let Some(memory) = memory {
+                        memory.note_owner(process.pid().to_pid());
+                    }
                     self.enqueue(Happening::Told(unit, Event::Started { run: id }));
                     let ended = process.peek().is_some();
                     run.progress = Progress::Live(process);
@@ -474,8 +481,8 @@ impl LinuxKernel {
             }
             let origin = Origin::of(pid);
             // The newest first, since an older one may have had a session of the same number.
-            let mut runs = self.runs.values_mut().rev().filter(|run| run.leaf.is_none());
-            if let Some(run) = runs.find(|run| origin.is(run.name(), run.leader)) {
+            let mut runs = self.runs.values_mut().rev();
+            if let Some(run) = runs.find(|run| run.takes(pid, &origin)) {
                 match Orphan::hold(pid) {
                     Ok(orphan) => run.orphans.push(orphan),
                     Err(errno) => telemetry::orphans_unseen(&errno.into()),
@@ -859,9 +866,15 @@ impl Kernel for LinuxKernel {
     }
 
     fn save(&mut self, _: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed> {
+        let run = self.current(unit, state.run()).and_then(|key| self.runs.get(&key));
         // A unit without a memory begins from nothing when the monitor is started again.
-        let memory = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut());
-        memory.map_or(Ok(()), |memory| memory.save(state)).map_err(|error| {
+        let Some(memory) = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut()) else {
+            return Ok(());
+        };
+        // Read before it is asked, so that it was not reaped then.
+        let before = ticks_now();
+        let held = run.is_some_and(|run| run.has_its_number()).then_some(before);
+        memory.save(state, held).map_err(|error| {
             telemetry::not_saved(&error);
             SaveFailed
         })

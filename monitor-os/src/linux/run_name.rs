@@ -200,6 +200,11 @@ impl RunName {
         Ok(Self { monitor: Keeper::own()?, which: Which(Token::random()?) })
     }
 
+    /// Whether the numbers of processes that its monitor has written down mean anything here.
+    pub(super) fn is_of_this_namespace(self) -> bool {
+        self.monitor.is_of_this_namespace()
+    }
+
     /// Whether the monitor that made it is dead.
     pub(super) fn is_abandoned(self) -> bool {
         self.monitor.is_dead()
@@ -276,7 +281,7 @@ mod tests {
         let own = RunName::next().unwrap();
         assert_ne!(RunName::next().unwrap(), own);
         assert_eq!(own.to_string().parse(), Ok(own));
-        assert!(!own.is_abandoned());
+        assert!(!own.is_abandoned() && own.is_of_this_namespace());
 
         assert_eq!("pid=12 start=345 namespace=7".parse(), Ok(monitor));
         for foreign in ["", "12", "pid=12 start=345", "pid=012 start=345 namespace=7"] {

@@ -517,8 +517,13 @@ fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
     }
 }
 
-/// Kills an own unreaped child, whose numbers are therefore its own, with its group, and reaps it.
+/// Kills an own child, with its group, and reaps it; unless somebody else has reaped it.
 pub(super) fn put_down(pid: Pid) {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if waitid(WaitId::Pid(pid), look).err() == Some(Errno::CHILD) {
+        // Somebody else has reaped it, and the number may be a stranger's.
+        return;
+    }
     // An own child can be killed, and an error of the wait means that it is gone: nothing to tell.
     kill_process_group(pid, Signal::KILL).ok();
     while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).err() == Some(Errno::INTR) {}

@@ -61,6 +61,10 @@ impl Wording {
         if notice.status.said().is_unheard {
             text += "; it cannot be heard: another process has taken its notify address";
         }
+        let doubtful = notice.status.survivors();
+        if !doubtful.is_empty() {
+            text += &format!("; {}, not proved to be of it, so left alone", RunsOn(doubtful));
+        }
         text
     }
 
