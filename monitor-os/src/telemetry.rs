@@ -11,7 +11,9 @@ use monitor_core::{Lifecycle, Note, Outcome, RunId, Signal};
 use tracing::{debug, error, info, info_span, trace, trace_span, warn};
 
 use crate::kernel::Report;
-use crate::linux::{Checked, Containment, Health, SignalError, SpawnError, StateError, Status};
+use crate::linux::{
+    Checked, Containment, Health, SignalError, SpawnError, StateError, Status, Survivor,
+};
 
 /// Tells one event of a unit and what came of it.
 pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
@@ -116,8 +118,31 @@ pub(crate) fn unwatched(error: &io::Error) {
 
 /// A run could not be listened to.
 pub(crate) fn unheard(error: &io::Error) {
-    warn!(errno = error.raw_os_error(), "cannot hear what a program says of itself");
+    if error.kind() == io::ErrorKind::AddrInUse {
+        warn!(
+            "cannot hear what an adopted program says of itself: another process has taken its notify address; \
+             it counts as ready and has no watchdog until its next start"
+        );
+    } else {
+        warn!(errno = error.raw_os_error(), "cannot hear what a program says of itself");
+    }
 }
+
+/// What is in the group of a run of an earlier monitor may be a stranger's by now, and was left alone.
+pub(crate) fn left_alone(unit: &str, doubtful: &[Survivor]) {
+    let processes: Vec<_> = doubtful.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    let more = doubtful.len() - processes.len();
+    let processes = processes.join(", ");
+    warn!(
+        unit,
+        processes,
+        more,
+        "nothing proves that these are of the run that an earlier monitor left; they were left alone, end them if they are"
+    );
+}
+
+/// How many processes a line names.
+const NAMED_MAX: usize = 8;
 
 /// A program has asked for something that this monitor does not do.
 pub(crate) fn not_honoured(name: &str) {

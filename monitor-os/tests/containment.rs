@@ -270,6 +270,76 @@ fn orphans_of_a_killed_monitor_are_found_by_their_mark() {
     }
 }
 
+/// Goal: another user's processes that bear the mark of a run are strangers: they hold up no stop and are not killed.
+/// Method: the next monitor, which looks for the mark everywhere; the stranger was told the mark, which it cannot read.
+#[test]
+fn mark_of_another_users_process_does_not_count() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("passed over: it takes root to run a process as another user");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let cwd = directory.path().to_str().unwrap();
+    let state = directory.path().join("state");
+    let state = state.to_str().unwrap();
+    let script = format!("{DAEMON}; echo $$ > main; exec sleep 1000");
+    let options = ["--containment", "group", "--cwd", cwd, "--state", state];
+    let args = [&options[..], &["--", "sh", "-c", &script]].concat();
+    let mut first = Running::start(&args);
+    first.wait_for("started #1");
+    let (main, daemon) =
+        (line(&directory.path().join("main")), line(&directory.path().join("daemon")));
+    first.kill();
+    let mut second = Running::start(&args);
+    second.wait_for("adopted #1");
+    let environment = fs::read(format!("/proc/{main}/environ")).unwrap();
+    let mark = environment.split(|&byte| byte == 0).find(|text| text.starts_with(b"MONITOR_RUN="));
+    let mark = String::from_utf8(mark.unwrap().to_vec()).unwrap();
+    let mut stranger = std::process::Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "env", &mark, "setsid"])
+        .args(["sleep", "1000"])
+        .spawn()
+        .unwrap();
+    let number = stranger.id().to_string();
+    until(|| {
+        fs::read(format!("/proc/{number}/cmdline")).is_ok_and(|line| line == b"sleep\x001000\0")
+    });
+    second.signal("TERM");
+    let (_, rest) = second.finish();
+    let spared = runs(&number);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert!(!runs(&daemon), "its own is still known by its mark: {rest}");
+    assert!(spared, "{rest}");
+    assert!(
+        rest.contains("stopped") && !rest.contains("killing") && !rest.contains("leak"),
+        "{rest}"
+    );
+}
+
+/// Goal: what leaves its control group, for which root has the right, ends with the stop all the same, since it is an
+/// orphan of the monitor.
+#[test]
+fn root_that_leaves_its_control_group_ends_with_a_stop() {
+    let Some(groups) = cgroups().filter(|_| rustix::process::geteuid().is_root()) else {
+        eprintln!("passed over: it takes root, and control groups that may be made here");
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!(
+        "setsid sh -c 'echo $$ > {}/cgroup.procs; echo $$ > daemon; exec sleep 1000' & exec sleep 1000",
+        groups.display()
+    );
+    let cwd = directory.path().to_str().unwrap();
+    let args = ["--containment", "cgroup", "--restart", "no", "--cwd", cwd, "--", "sh", "-c"];
+    let mut monitor = Running::start(&[&args[..], &[&script]].concat());
+    monitor.wait_for("started #1");
+    let daemon = line(&directory.path().join("daemon"));
+    monitor.signal("TERM");
+    let (_, rest) = monitor.finish();
+    assert!(!runs(&daemon), "{rest}");
+}
+
 #[test]
 fn orphans_are_not_claimed_where_the_kernel_gives_none() {
     let supervisor = Supervisor::builder().with_orphans().caps(Caps::NONE).start().unwrap();

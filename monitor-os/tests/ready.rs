@@ -9,6 +9,7 @@ mod port;
 mod program;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::env;
 use std::fmt;
 use std::fs;
@@ -666,6 +667,60 @@ fn adopted_program_is_heard() {
     second.wait_for("failed its health check");
     second.signal("TERM");
     second.finish();
+}
+
+/// Goal: a program that outlives its monitor is not ended because another process has taken its address meanwhile: it
+/// counts as ready, is not held to its watchdog, and this is shown. Method: it has not said yet that it is ready, has
+/// 200 ms to say it, and is told to ping every 100 ms.
+#[test]
+fn adopted_program_that_lost_its_address_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let state = directory.path().join("state");
+    let state = state.to_str().unwrap();
+    let start = |timeout| {
+        let options = ["--state", state, "--cwd", place, "--ready", "notify", "--restart", "no"];
+        let policy = ["--start-timeout", timeout, "--policy", "watchdog=100ms healthy-after=1s"];
+        let command = ["--", "sh", "-c", "echo $$ > pid; exec sleep 1000"];
+        Running::start(&[&options[..], &policy, &command].concat())
+    };
+    let mut first = start("1h");
+    first.wait_for(" started #1");
+    let pid = line(&directory.path().join("pid")).parse().unwrap();
+    let address = own_address(pid);
+    first.kill();
+    let squatter = UnixDatagram::bind_addr(&address).unwrap();
+    let mut second = start("200ms");
+    let adopted = second.wait_for("adopted #1");
+    assert!(adopted.contains("another process has taken its notify address"), "{adopted}");
+    second.wait_for(" ready");
+    second.wait_for(" healthy");
+    let shown = monitor(&["status", "--state", state]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("unheard   another process has its notify address"), "{shown}");
+    second.signal("TERM");
+    second.finish();
+    drop(squatter);
+}
+
+/// Goal: nobody knows the address of the next run: it is not like that of the run before.
+#[test]
+fn addresses_are_not_guessed() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let script = "echo $NOTIFY_SOCKET >> addresses; exit 1";
+    let options = ["--cwd", place, "--ready", "notify", "--restart", "on-failure:2"];
+    let command = ["--backoff-initial", "1ms", "--", "sh", "-c", script];
+    monitor(&[&["run"], &options[..], &command].concat()).output().unwrap();
+    let text = fs::read_to_string(directory.path().join("addresses")).unwrap();
+    let token = |line: &str| {
+        let token = line.strip_prefix("@monitor-")?.strip_suffix("/notify")?;
+        u128::from_str_radix(token, 16).ok().filter(|_| token.len() == 32)
+    };
+    let tokens: BTreeSet<_> = text.lines().map(|line| token(line).unwrap()).collect();
+    assert_eq!(tokens.len(), 3, "{text}");
+    let near = |(one, two): (&u128, &u128)| two - one < 1 << 64;
+    assert!(!tokens.iter().zip(tokens.iter().skip(1)).any(near), "{text}");
 }
 
 /// Goal: a program that outlives its monitor is held to the watchdog of which it was told. Method: a monitor that says

@@ -8,9 +8,9 @@ use monitor_core::{Scope, Signal};
 
 use super::caps::Caps;
 use super::group::{LeaderPid, Remainder, has_ended};
+use super::orphans::Mark;
 use super::process::{Ended, SignalError, named, send};
 use super::run;
-use super::run_name::RunName;
 use super::sys::exit_status;
 
 /// A process of which identity was proved while this pidfd held it.
@@ -44,7 +44,7 @@ impl Adopted {
     pub(super) fn new(
         pid: LeaderPid,
         pidfd: OwnedFd,
-        mark: Option<RunName>,
+        mark: Option<Mark>,
         caps: Caps,
     ) -> std::io::Result<Self> {
         let group = Remainder::led_by(pid, pidfd.try_clone()?, mark);
@@ -91,6 +91,11 @@ impl Adopted {
     /// Its number, which proves nothing.
     pub(super) fn pid(&self) -> Pid {
         self.group.leader().to_pid()
+    }
+
+    /// Whether the number is its own still: it lives, or nobody has reaped it.
+    pub(super) fn has_its_number(&self) -> bool {
+        self.group.is_led()
     }
 
     /// The group, once the process has ended.

@@ -4,7 +4,6 @@ use rustix::process::{PidfdFlags, child_subreaper, getpid, pidfd_open};
 
 use super::cgroup::Cgroups;
 use super::identity::inode;
-use super::run_name::RunName;
 use super::sys::exit_status;
 
 /// What is to be had beyond Linux 5.4, found by trying it: a version proves nothing where features are carried
@@ -53,7 +52,7 @@ impl Caps {
         };
         if let Some(groups) = Cgroups::find()
             && groups.may_move()
-            && let Ok(leaf) = RunName::next().and_then(|name| groups.make(name, Self::NONE))
+            && let Ok(leaf) = groups.make(Self::NONE)
         {
             let writes = |file| std::fs::write(leaf.directory().join(file), "1").is_ok();
             caps.cgroup = true;

@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use super::caps::Caps;
 use super::group::has_ended;
 use super::process::{SignalError, continue_follows, named, send};
-use super::run_name::{NoRunName, RunName};
+use super::run_name::{NoRunName, RunName, untaken};
 
 /// Where control groups for runs are made: below that of the monitor, in the second version's hierarchy.
 ///
@@ -45,11 +45,15 @@ impl Cgroups {
         Some(Arc::new(Self { directory: directory_of(&name)?, name }))
     }
 
-    /// Makes an empty group with the name of a run.
+    /// Makes an empty group for the next run, with its name.
     ///
     /// # Errors
-    /// No right to it (EACCES, EPERM, EROFS), or too many (EAGAIN); nothing was made.
-    pub(super) fn make(self: &Arc<Self>, run: RunName, caps: Caps) -> io::Result<Leaf> {
+    /// No right to it (EACCES, EPERM, EROFS), too many (EAGAIN), or [`RunName::next`]; nothing was made.
+    pub(super) fn make(self: &Arc<Self>, caps: Caps) -> io::Result<Leaf> {
+        untaken(|| self.make_named(RunName::next()?, caps))
+    }
+
+    fn make_named(self: &Arc<Self>, run: RunName, caps: Caps) -> io::Result<Leaf> {
         let directory = self.directory_of(run);
         fs::create_dir(&directory)?;
         Leaf::new(Arc::clone(self), run, caps).inspect_err(|_| {
@@ -121,6 +125,11 @@ impl Leaf {
     /// What a journal says of it.
     pub(super) fn place(&self) -> Place {
         Place { inode: self.inode, parent: Arc::clone(&self.groups.name), run: self.run }
+    }
+
+    /// Whether a process is in it or below it.
+    pub(super) fn holds(&self, pid: Pid) -> bool {
+        group_of(pid).is_some_and(|found| found.starts_with(self.place().name()))
     }
 
     /// Which run has it.
@@ -247,6 +256,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Of which run it is.
+    pub(super) const fn run(&self) -> RunName {
+        self.run
+    }
+
     /// The group as `/proc/PID/cgroup` names it.
     fn name(&self) -> String {
         format!("{}/{}", self.parent.trim_end_matches('/'), self.run)
@@ -285,9 +299,7 @@ fn hold(pid: Pid, group: &Path) -> Result<Option<OwnedFd>, Errno> {
         Err(errno) => return Err(errno),
     };
     // Read after the opening: whoever bears the number now is the one that is held.
-    let path = format!("/proc/{}/cgroup", pid.as_raw_nonzero());
-    let found = fs::read(path).ok().and_then(|text| group_in(&text));
-    let is_member = found.is_some_and(|found| found.starts_with(group));
+    let is_member = group_of(pid).is_some_and(|found| found.starts_with(group));
     Ok((is_member && !has_ended(&pidfd)).then_some(pidfd))
 }
 
@@ -317,6 +329,11 @@ fn is_gone(error: &io::Error) -> bool {
 
 fn refused(error: io::Error) -> SignalError {
     SignalError::Refused { errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()) }
+}
+
+/// The group of a process in the hierarchy of the second version.
+fn group_of(pid: Pid) -> Option<PathBuf> {
+    group_in(&fs::read(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).ok()?)
 }
 
 /// Reads the group of the second version out of `/proc/PID/cgroup`.
@@ -410,7 +427,7 @@ mod tests {
             eprintln!("passed over: no control group may be made here");
             return None;
         }
-        Some(Cgroups::find().unwrap().make(RunName::next().unwrap(), allowed).unwrap())
+        Some(Cgroups::find().unwrap().make(allowed).unwrap())
     }
 
     fn enter(leaf: &Leaf, pid: impl fmt::Display) {

@@ -57,6 +57,9 @@ struct Settings {
 impl Command {
     /// Describes a run of `program` with `args`, in the monitor's own environment.
     ///
+    /// What the monitor was told of itself there, such as `NOTIFY_SOCKET`, `LISTEN_FDS` or `CREDENTIALS_DIRECTORY`, is
+    /// not inherited. No descriptor above 2 is, but that of [`ReadyBy::Descriptor`].
+    ///
     /// A program without a slash is looked up in the `PATH` of the environment that it is given, or in
     /// `/bin:/usr/bin` if that has none. The program becomes the zeroth argument; `args` come after it.
     ///

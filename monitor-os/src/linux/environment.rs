@@ -57,12 +57,14 @@ impl Environment {
         self.changes.iter().any(|change| matches!(change, Change::File(_)))
     }
 
-    /// The variables of the monitor that are changed, `NAME=value` each, as they are at this moment.
+    /// The variables of the monitor that are changed, `NAME=value` each, as they are at this moment, without those
+    /// that are [about the monitor](OF_THE_MONITOR).
     pub(super) fn inherited(&self) -> Vec<CString> {
         if self.changes.first() == Some(&Change::Clear) {
             return Vec::new();
         }
-        env::vars_os().filter_map(|(name, value)| variable(&name, &value)).collect()
+        let inherited = env::vars_os().filter(|(name, _)| !is_of_the_monitor(name));
+        inherited.filter_map(|(name, value)| variable(&name, &value)).collect()
     }
 
     /// Makes the changes.
@@ -112,6 +114,62 @@ impl Environment {
         Some(Self { changes: texts.iter().map(change).collect::<Option<_>>()? })
     }
 }
+
+fn is_of_the_monitor(name: &OsStr) -> bool {
+    OF_THE_MONITOR.iter().any(|known| name == *known)
+}
+
+/// What this process was told of itself by the process that started it. A program would take it for its own: it would
+/// say there that it is ready, or read descriptors that it does not have. So none of it is inherited; a command that
+/// names one of them has it all the same.
+///
+/// # Source
+/// `systemd.exec(5)`, environment variables in spawned processes; `sd_notify(3)`, `sd_watchdog_enabled(3)`,
+/// `sd_listen_fds(3)`; of Node.js, `child_process.fork`.
+const OF_THE_MONITOR: &[&str] = &[
+    // The directory with the secrets of the service that this process is.
+    "CREDENTIALS_DIRECTORY",
+    // The same, where the secrets are encrypted.
+    "ENCRYPTED_CREDENTIALS_DIRECTORY",
+    // How many descriptors the service manager keeps for this process.
+    "FDSTORE",
+    // The number of this run of this service, by which the journal finds its lines.
+    "INVOCATION_ID",
+    // The file that this process's standard output or error is, so that it may speak the journal's own protocol.
+    "JOURNAL_STREAM",
+    // The names of the descriptors that this process was given.
+    "LISTEN_FDNAMES",
+    // How many they are, from 3 on.
+    "LISTEN_FDS",
+    // The process for which they are.
+    "LISTEN_PID",
+    // The same process by the inode of its pidfd.
+    "LISTEN_PIDFDID",
+    // The main process of the service, of which this process is one.
+    "MAINPID",
+    // The service manager.
+    "MANAGERPID",
+    // The same process by the inode of its pidfd.
+    "MANAGERPIDFDID",
+    // The file that tells of a shortage of memory in the control group of this process.
+    "MEMORY_PRESSURE_WATCH",
+    // What is to be written to that file.
+    "MEMORY_PRESSURE_WRITE",
+    // The run of another monitor that this process is of.
+    "MONITOR_RUN",
+    // The descriptor by which this process speaks with the Node.js that started it.
+    "NODE_CHANNEL_FD",
+    // In which form it does.
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    // Where this process says how it is.
+    "NOTIFY_SOCKET",
+    // The process that the service manager has started.
+    "SYSTEMD_EXEC_PID",
+    // The process that is to say that it is alive.
+    "WATCHDOG_PID",
+    // How often.
+    "WATCHDOG_USEC",
+];
 
 /// Puts a variable in the place of that of the same name, or at the end.
 pub(super) fn put(variables: &mut Vec<CString>, variable: CString) {
@@ -208,6 +266,18 @@ mod tests {
         environment.set("F".as_ref(), "".as_ref()).unwrap();
         assert!(environment.inherited().is_empty() && !environment.has_file());
         assert_eq!(texts(&environment.resolve(inherited).unwrap()), ["F="]);
+    }
+
+    /// Goal: what the monitor was told of itself is inherited by nobody, and what is like it is.
+    #[test]
+    fn what_is_of_the_monitor_is_known_by_its_whole_name() {
+        assert!(OF_THE_MONITOR.is_sorted(), "a table that people read");
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDNAMES", "MONITOR_RUN"] {
+            assert!(is_of_the_monitor(name.as_ref()), "{name}");
+        }
+        for name in ["NOTIFY_SOCKET_2", "LISTEN", "listen_fds", ""] {
+            assert!(!is_of_the_monitor(name.as_ref()), "{name}");
+        }
     }
 
     #[test]

@@ -8,9 +8,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, test_kill_process_group};
 
-use super::orphans::Origin;
+use super::identity::{start_time, ticks_now};
+use super::orphans::Mark;
 use super::process::{SignalError, continue_follows, named, send};
-use super::run_name::RunName;
 
 /// The process id of a child that leads a session; also the number of that session and of its group.
 ///
@@ -40,19 +40,27 @@ impl LeaderPid {
 #[must_use = "members may still run"]
 pub(crate) struct ReapedGroup {
     leader: LeaderPid,
-    mark: Mark,
+    until: u64,
+    mark: BoxedMark,
 }
 
 /// The mark of what a run has started, of a run that an earlier monitor began. Boxed: most runs have none.
-type Mark = Option<Box<RunName>>;
+type BoxedMark = Option<Box<Mark>>;
 
 impl ReapedGroup {
+    /// That of a leader that was reaped just now, here.
     pub(super) const fn new(leader: LeaderPid) -> Self {
-        Self { leader, mark: None }
+        Self::last_held(leader, EVER)
+    }
+
+    /// That of a leader of which nobody knows when it was reaped, but that it was not before this tick
+    /// ([`ticks_now`]). Its number may be a stranger's; see [`Remainder`] for what proves that it is not.
+    pub(super) const fn last_held(leader: LeaderPid, until: u64) -> Self {
+        Self { leader, until, mark: None }
     }
 
     /// The same, with whoever bears this mark, wherever it went.
-    pub(super) fn marked(self, mark: Option<RunName>) -> Self {
+    pub(super) fn marked(self, mark: Option<Mark>) -> Self {
         Self { mark: mark.map(Box::new), ..self }
     }
 
@@ -64,11 +72,11 @@ impl ReapedGroup {
     /// `/proc` cannot be read, or no descriptor is left for a member; members may run. Nothing changed, and
     /// the group comes back to be asked again.
     pub(crate) fn remainder(self) -> Result<Remainder, (Self, io::Error)> {
-        let Self { leader, mark } = self;
-        let mut remainder = Remainder { leader, held: None, mark, members: Vec::new() };
+        let Self { leader, until, mark } = self;
+        let mut remainder = Remainder { leader, held: None, until, mark, members: Vec::new() };
         match remainder.rescan() {
             Ok(()) => Ok(remainder),
-            Err(error) => Err((Self { leader, mark: remainder.mark }, error)),
+            Err(error) => Err((Self { leader, until, mark: remainder.mark }, error)),
         }
     }
 }
@@ -78,20 +86,52 @@ impl ReapedGroup {
 /// Members are signalled by their pidfds and never by a number, since the number of the group is free for
 /// a stranger from the moment the last member ends. A process that left the session (`setsid(2)`) or the
 /// group before it was found is seen if it bears a mark that is looked for; one that `/proc` hides (`hidepid`) never is.
+///
+/// # What proves that the group is the run's
+/// A member is a process whose group and session both bear the number of the leader. Nobody joins a session: a process is
+/// in that of its parent, or in one that it has made, which bears its own number. And a number is not given again while
+/// a process, a group or a session bears it, zombies included. So all who are in the session of this number at one
+/// moment are of the run, or none is. They are, if one of these holds:
+///
+/// - the leader is not reaped, which a held pidfd tells;
+/// - a member that is known from before, and held, lives and is in it;
+/// - a member was started before a moment at which the leader was not reaped yet (an earlier monitor has written down
+///   the last one that it knows of). Its parent was in the session of this number then, which was the leader's, and it
+///   has pinned the number since. Times are told in ticks of 10 ms, and of the same tick nothing is known: strictly before;
+/// - a member bears the mark of the run. Whoever made the session is then of the run, whether or not it is the leader.
+///
+/// Else nobody is taken, though they may be late children that have thrown their marks away: see [`doubtful_members`].
+/// Where the group was found to be the run's, it is so in the next scan as well, since scans follow each other within
+/// 100 ms. Not recognised is so a stranger's group whose number has gone round in that time, and whose leader has come
+/// and gone in it. The times of two monitors can be compared if both are in one boot, one PID namespace (both are checked)
+/// and one time namespace (which is not: an offset that was changed between them makes the proof wrong).
+///
+/// # Source
+/// `setsid(2)`, `setpgid(2)`; in the kernel `alloc_pid` and `free_pid`, which is called when no process has the number
+/// as its own, its group's or its session's.
 #[derive(Debug)]
 pub(crate) struct Remainder {
     leader: LeaderPid,
     /// The leader, if it is not ours to reap.
     held: Option<OwnedFd>,
+    /// Whoever was started before this tick and is in the session of this number is of the run: [`EVER`] where the last
+    /// scan has proved it, [`NEVER`] where the number is not the run's any more.
+    until: u64,
     /// What the environment of everybody says that the run has started, unless they have thrown it away.
-    mark: Mark,
+    mark: BoxedMark,
     members: Vec<Member>,
 }
 
 impl Remainder {
     /// The group of a leader that is no child of ours, and may live. Nobody is found before the first scan.
-    pub(super) fn led_by(leader: LeaderPid, held: OwnedFd, mark: Option<RunName>) -> Self {
-        Self { leader, held: Some(held), mark: mark.map(Box::new), members: Vec::new() }
+    pub(super) fn led_by(leader: LeaderPid, held: OwnedFd, mark: Option<Mark>) -> Self {
+        let before = ticks_now();
+        let mark = mark.map(Box::new);
+        let mut group = Self { leader, held: Some(held), until: NEVER, mark, members: Vec::new() };
+        if group.is_led() {
+            group.until = before;
+        }
+        group
     }
 
     pub(super) const fn leader(&self) -> LeaderPid {
@@ -139,9 +179,7 @@ impl Remainder {
     ///
     /// A member keeps its pidfd from scan to scan, even if it has left the group.
     ///
-    /// If the old group has ended and its number went round to a stranger that leads a group of the same
-    /// number, the stranger is recognised: it bears the number itself, and our leader is reaped or held. Not
-    /// recognised is a stranger's group whose leader has come and gone since the last scan.
+    /// A stranger's group of the same number is recognised: see [`Remainder`].
     ///
     /// # Errors
     /// `/proc` cannot be read, or no descriptor is left for a member. The members known so far are kept.
@@ -150,27 +188,87 @@ impl Remainder {
     /// `kill(2)`: signal 0 to a group without members is ESRCH. `proc_pid_stat(5)`: fields 5 and 6.
     pub(crate) fn rescan(&mut self) -> io::Result<()> {
         self.members.retain(|member| !has_ended(&member.pidfd));
-        if test_kill_process_group(self.leader.to_pid()) != Err(Errno::SRCH) {
-            let is_member = |pid| is_member(pid, self.leader);
-            let pids = pids_that(is_member)?;
-            if !pids.contains(&self.leader.to_pid()) || self.is_led() {
-                add(&mut self.members, pids, is_member)?;
+        let (before, leader) = (ticks_now(), self.leader);
+        if test_kill_process_group(leader.to_pid()) == Err(Errno::SRCH) {
+            // The number is free, so whoever has it later is a stranger.
+            self.until = NEVER;
+        } else {
+            let pids = pids_that(|pid| is_member(pid, leader))?;
+            // Asked after the listing: so it has held the number all the while.
+            let is_led = self.is_led();
+            // One that bears the number itself, and is not the one that is held, leads a group of its own.
+            let is_proved = is_led || !pids.contains(&leader.to_pid()) && self.is_proved_by(&pids);
+            if is_proved {
+                add(&mut self.members, pids, |pid| is_member(pid, leader))?;
             }
+            self.until = match (is_led, is_proved) {
+                (true, _) => before,
+                (false, true) => EVER,
+                (false, false) => NEVER,
+            };
         }
         if let Some(mark) = self.mark.as_deref().copied() {
-            let is_marked = |pid| Origin::of(pid).is(Some(mark), None);
+            let is_marked = |pid| mark.is_borne_by(pid);
             add(&mut self.members, pids_that(is_marked)?, is_marked)?;
         }
         Ok(())
     }
 
+    /// Whether one of those that were just listed as members proves that all of them are.
+    fn is_proved_by(&self, pids: &[Pid]) -> bool {
+        let is_old =
+            |pid: Pid| start_time(pid.as_raw_nonzero().get()).is_ok_and(|start| start < self.until);
+        let is_known = |pid: Pid| {
+            let mut members = self.members.iter();
+            // It lives, so it was the one that was listed.
+            members.any(|member| member.pid == pid && !has_ended(&member.pidfd))
+        };
+        let bears_mark = |pid: Pid| {
+            let belongs = |pid| {
+                is_member(pid, self.leader)
+                    && self.mark.as_deref().is_some_and(|mark| mark.is_borne_by(pid))
+            };
+            self.mark.is_some() && matches!(hold(pid, belongs), Ok(Some(_)))
+        };
+        pids.iter().any(|&pid| is_old(pid) || is_known(pid) || bears_mark(pid))
+    }
+
     /// Whether the leader that we hold still bears the number, as a zombie at least.
-    fn is_led(&self) -> bool {
+    pub(super) fn is_led(&self) -> bool {
         // A zombie takes every signal; who was reaped takes none.
         let unreaped = |held: &OwnedFd| !has_ended(held) || send(held, Signal::CONT).is_ok();
         self.held.as_ref().is_some_and(unreaped)
     }
 }
+
+/// Those that are in the group and the session of a number that a reaped leader had, and of which nothing proves that
+/// they are of its run, nor that they are not: the stranger's or a late child that cleared its environment. Without
+/// `known`. Nobody, if a process bears the number itself: then it leads them.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub(super) fn doubtful_members(
+    leader: LeaderPid,
+    known: Option<&Remainder>,
+) -> io::Result<Vec<Pid>> {
+    if test_kill_process_group(leader.to_pid()) == Err(Errno::SRCH) {
+        return Ok(Vec::new());
+    }
+    let mut pids = pids_that(|pid| is_member(pid, leader))?;
+    if pids.contains(&leader.to_pid()) {
+        return Ok(Vec::new());
+    }
+    let is_known = |pid| known.is_some_and(|known| known.pids().any(|known| known == pid));
+    // Zombies are nobody's concern but their parents'.
+    let lives = |pid| matches!(hold(pid, |pid| is_member(pid, leader)), Ok(Some(_)));
+    pids.retain(|&pid| !is_known(pid) && lives(pid));
+    Ok(pids)
+}
+
+/// Later than every start of a process.
+const EVER: u64 = u64::MAX;
+/// Before every start of a process.
+const NEVER: u64 = 0;
 
 #[derive(Debug)]
 struct Member {
@@ -254,7 +352,8 @@ pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
 mod tests {
     use super::*;
     use crate::linux::process::{Ended, Process, Reaped};
-    use crate::linux::testing::{Fifo, shell, sleeper, wait_readable};
+    use crate::linux::run_name::RunName;
+    use crate::linux::testing::{Fifo, shell, sleeper, until, wait_readable};
 
     const KILL: u8 = 9;
     const TERM: u8 = 15;
@@ -334,6 +433,43 @@ mod tests {
         remainder.pidfds().for_each(wait_readable);
         remainder.rescan().unwrap();
         assert!(remainder.is_empty());
+    }
+
+    /// Goal: a group of which nobody knows whether its number went round is taken only with a proof, each by itself.
+    /// Method: what a shell left behind, as if its leader had been seen last at some tick.
+    #[test]
+    fn group_of_an_old_number_takes_a_proof() {
+        let name = RunName::next().unwrap();
+        let script = format!("MONITOR_RUN={name} sleep 100 & sleep 100 & exit 0");
+        let (_, own) = leave(shell(&script));
+        assert_eq!(own.pids().count(), 2);
+        let leader = own.leader();
+        until(|| {
+            own.pids().filter(|&pid| Mark { name, owner: None }.is_borne_by(pid)).count() == 1
+        });
+        let starts = || own.pids().map(|pid| start_time(pid.as_raw_nonzero().get()).unwrap());
+        let first = starts().min().unwrap();
+        let found = |until, mark: Option<RunName>| {
+            let mark = mark.map(|name| Mark { name, owner: None });
+            let group = ReapedGroup::last_held(leader, until).marked(mark).remainder().unwrap();
+            let doubtful = doubtful_members(leader, Some(&group)).unwrap().len();
+            (group.pids().count(), doubtful)
+        };
+        // One that was started before proves it for all, one of the same tick for nobody.
+        assert_eq!(found(first + 1, None), (2, 0));
+        assert_eq!(found(first, None), (0, 2));
+        assert_eq!(found(0, None), (0, 2));
+        assert_eq!(found(0, Some(RunName::next().unwrap())), (0, 2));
+        // One that bears the mark proves it for who has thrown it away.
+        assert_eq!(found(0, Some(name)), (2, 0));
+
+        // Once it is not ours any more, it never is again.
+        let mut lost = ReapedGroup::last_held(leader, 0).remainder().unwrap();
+        lost.until = first;
+        lost.rescan().unwrap();
+        assert_eq!((lost.until, lost.pids().count()), (NEVER, 0));
+        own.stop(KILL).unwrap();
+        own.pidfds().for_each(wait_readable);
     }
 
     #[test]

@@ -9,7 +9,6 @@ use rustix::process::Pid;
 use super::command::Command;
 use super::notify::{Datagram, Line, NotifySocket};
 use super::ready::{ReadyBy, Sign};
-use super::run_name::RunName;
 use super::setup::{self, Stage};
 use super::spawn::SpawnError;
 use super::stdio::Stdio;
@@ -34,6 +33,9 @@ pub struct Said {
     pub not_honoured: Vec<&'static str>,
     /// How many datagrams were thrown away: those of strangers, and what cannot be read.
     pub ignored: u64,
+    /// Whether it cannot be heard: it outlived its monitor, and another process has its address since. It counts as
+    /// ready, and is not held to its watchdog.
+    pub is_unheard: bool,
 }
 
 /// By what a run is heard.
@@ -62,14 +64,13 @@ pub(super) struct Heard {
 }
 
 impl Hearing {
-    /// Makes what a run with this name is heard by, and what its program is given for it.
+    /// Makes what a run is heard by, and what its program is given for it.
     ///
     /// # Errors
     /// [`Stage::Readiness`]; nothing was started.
     pub(super) fn begin(
         command: &Command,
         has_watchdog: bool,
-        name: Option<RunName>,
         stdio: &mut Stdio,
     ) -> Result<Self, SpawnError> {
         let failed = |error: std::io::Error| {
@@ -78,10 +79,7 @@ impl Hearing {
         };
         let by = command.ready();
         let by_word = by == Some(ReadyBy::Notify);
-        let socket = (by_word || has_watchdog).then(|| match name {
-            Some(name) => NotifySocket::of_run(name),
-            None => Err(Errno::NOENT.into()),
-        });
+        let socket = (by_word || has_watchdog).then(NotifySocket::new);
         let socket = socket.transpose().map_err(failed)?;
         let sign = match by {
             Some(ReadyBy::Descriptor(number)) => {
@@ -102,17 +100,30 @@ impl Hearing {
 
     /// The same for a run that an earlier monitor has started, with the watchdog that it was told of, if it can be
     /// heard. Its pipe, if it had one, is gone.
-    pub(super) fn go_on(command: &Command, pid: Pid) -> (Self, Option<Millis>) {
-        let heard = NotifySocket::of_adopted(pid).unwrap_or_else(|error| {
+    ///
+    /// One whose address is another's is not ended for it: it counts as ready, has no watchdog, and `said` says so.
+    pub(super) fn go_on(
+        command: &Command,
+        pid: Pid,
+        said: &mut Arc<Said>,
+    ) -> (Self, Option<Millis>) {
+        let by_word = command.ready() == Some(ReadyBy::Notify);
+        let heard = NotifySocket::of_adopted(pid);
+        let is_unheard =
+            matches!(&heard, Err(error) if error.kind() == std::io::ErrorKind::AddrInUse);
+        if is_unheard {
+            Arc::make_mut(said).is_unheard = true;
+        }
+        let heard = heard.unwrap_or_else(|error| {
             telemetry::unheard(&error);
             None
         });
         let (socket, watchdog) = heard.unzip();
         let sign = match command.ready() {
             Some(ReadyBy::Tcp(address)) => Some(Sign::connection(address)),
+            Some(ReadyBy::Notify) if is_unheard => Some(Sign::Presumed),
             Some(ReadyBy::Notify | ReadyBy::Descriptor(_)) | None => None,
         };
-        let by_word = command.ready() == Some(ReadyBy::Notify);
         (Self { socket, sign, by_word, ..Self::default() }, watchdog.flatten())
     }
 
@@ -265,7 +276,7 @@ mod tests {
     fn all_that_has_come_is_taken_together() {
         for (is_of_run, heard, ignored) in [(true, Some(Millis::from_secs(9)), 0), (false, None, 2)]
         {
-            let socket = NotifySocket::of_run(RunName::next().unwrap()).unwrap();
+            let socket = NotifySocket::new().unwrap();
             let address = socket.address().replacen('@', "", 1);
             let address = SocketAddr::from_abstract_name(address).unwrap();
             for micros in [9_000_000, 1_000_000] {
@@ -282,7 +293,7 @@ mod tests {
     /// Goal: a flood for one run takes a turn and no more, so that the others have theirs.
     #[test]
     fn a_turn_is_bounded() {
-        let socket = NotifySocket::of_run(RunName::next().unwrap()).unwrap();
+        let socket = NotifySocket::new().unwrap();
         let address = socket.address().replacen('@', "", 1);
         let address = SocketAddr::from_abstract_name(address).unwrap();
         let stranger = UnixDatagram::unbound().unwrap();

@@ -8,7 +8,9 @@ use std::str::FromStr;
 
 use rustix::fs::{fstat, fstatfs};
 use rustix::io::Errno;
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{PidfdFlags, pidfd_open};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::caps::Caps;
 use super::group::LeaderPid;
@@ -155,8 +157,21 @@ pub(super) fn start_time(pid: i32) -> io::Result<u64> {
     start_time_in(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
+/// Clock ticks from the boot to this moment, counted as [`start_time`] counts: a process of a smaller number was started
+/// before, and one of the same number may have been started before or after.
+///
+/// # Source
+/// `proc_pid_stat(5)`, field 22; `CLOCK_BOOTTIME` of `clock_gettime(2)`. Both are of the reader's time namespace
+/// (`time_namespaces(7)`).
+pub(super) fn ticks_now() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let [seconds, nanos] = [now.tv_sec, now.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+    let per_second = clock_ticks_per_second();
+    seconds * per_second + nanos * per_second / 1_000_000_000
+}
+
 /// Reads field 22 of `/proc/PID/stat`, counted from the end of the name, which may hold anything.
-fn start_time_in(stat: &[u8]) -> Option<u64> {
+pub(super) fn start_time_in(stat: &[u8]) -> Option<u64> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let rest = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
     // The field after the name is the third.
@@ -220,6 +235,18 @@ mod tests {
         let boot = BootId::current().unwrap();
         assert_eq!(boot.to_string().parse(), Ok(boot));
         assert_eq!("x".parse::<BootId>(), Err(NoIdentity));
+    }
+
+    /// Goal: the clock is the one by which the kernel says when a process was started.
+    #[test]
+    fn ticks_are_those_of_start_times() {
+        let before = ticks_now();
+        let process = sleeper();
+        let after = ticks_now();
+        let start = start_time(process.pid().as_raw()).unwrap();
+        assert!((before..=after).contains(&start), "{before} {start} {after}");
+        process.stop_group(9).unwrap();
+        finish(process);
     }
 
     #[test]

@@ -9,22 +9,28 @@ use monitor_core::{DecodeError, RunId, State};
 use super::cgroup::{NoPlace, Place};
 use super::identity::{BootId, Identity};
 use super::kept::{Kept, LogPlace, STREAMS};
+use super::orphans::Mark;
 use super::run_name::{NoRunName, RunName};
 
 /// The contents of a journal.
 ///
 /// ```text
-/// monitor-journal 1
+/// monitor-journal 2
 /// unit web
 /// boot 7d1f7a3e-...
 /// state 01050100...
 /// process #3 pid=1234 start=5566 inode=78
 /// cgroup 910 /system/monitor-55-66-7-8
-/// mark monitor-55-66-7-8
+/// held 5570
+/// mark monitor-55-66-00112233445566778899aabbccddeeff-8
+/// owner 1000
 /// stdout kept=5 form=lines /var/log/web.log
 /// stderr kept=0 form=raw /var/log/web.err
 /// crc32 1c2b3a49
 /// ```
+///
+/// In the form 1, which is read as well, names of runs have a small number in the place of the token, and there is no
+/// `held` and no `owner`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) unit: Arc<str>,
@@ -33,12 +39,25 @@ pub(super) struct Record {
     pub(super) state: State,
     /// The last process that was made, and for which run. It may be gone.
     pub(super) process: Option<(RunId, Identity)>,
+    /// The last tick ([`ticks_now`](super::identity::ticks_now)) of which it is known that the process was not reaped;
+    /// 0 if of none.
+    pub(super) held: u64,
     /// The control group that was made for it.
     pub(super) cgroup: Option<Place>,
     /// The mark of what it starts, where it has no control group. Boxed: most have one.
-    pub(super) mark: Option<Box<RunName>>,
+    pub(super) mark: Option<Box<Mark>>,
     /// Where what it prints is kept.
     pub(super) kept: Kept,
+}
+
+impl Record {
+    /// Until when the number of the process was certainly its own, as far as the numbers of the monitor that wrote it
+    /// mean anything here; 0 if that is not known.
+    pub(super) fn known_until(&self) -> u64 {
+        let name = self.mark.as_ref().map(|mark| mark.name);
+        let name = name.or_else(|| self.cgroup.as_ref().map(Place::run));
+        if name.is_some_and(RunName::is_of_this_namespace) { self.held } else { 0 }
+    }
 }
 
 /// Why the contents of a journal are not believed. The file is not touched.
@@ -51,7 +70,7 @@ pub enum JournalError {
     Foreign,
     /// A later release wrote it.
     Newer {
-        /// The version of its form; this release reads 1.
+        /// The version of its form; this release reads 1 and 2.
         version: u32,
     },
     /// Its end is missing.
@@ -100,7 +119,7 @@ impl std::error::Error for JournalError {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { unit, boot, state, process, cgroup, mark, kept } = self;
+        let Self { unit, boot, state, process, held, cgroup, mark, kept } = self;
         let mut text = format!("{MAGIC}{FORM}\nunit {unit}\nboot {boot}\nstate ");
         for byte in state.to_bytes() {
             write!(text, "{byte:02x}")?;
@@ -109,11 +128,17 @@ impl fmt::Display for Record {
         if let Some((run, identity)) = process {
             writeln!(text, "process #{} {identity}", run.as_u32())?;
         }
+        if *held > 0 {
+            writeln!(text, "held {held}")?;
+        }
         if let Some(place) = cgroup {
             writeln!(text, "cgroup {place}")?;
         }
         if let Some(mark) = mark {
-            writeln!(text, "mark {mark}")?;
+            writeln!(text, "mark {}", mark.name)?;
+            if let Some(owner) = mark.owner {
+                writeln!(text, "owner {owner}")?;
+            }
         }
         for (stream, place) in STREAMS.iter().zip(kept.places()) {
             if let Some(place) = place {
@@ -141,7 +166,7 @@ impl FromStr for Record {
         };
         let (form, _) = rest.split_once('\n').ok_or(JournalError::Torn)?;
         match form.parse() {
-            Ok(FORM) => {}
+            Ok(1 | FORM) => {}
             Ok(version) if version > FORM => return Err(JournalError::Newer { version }),
             Ok(_) | Err(_) => return Err(JournalError::Damaged),
         }
@@ -174,16 +199,24 @@ fn fields(body: &str) -> Result<Record, JournalError> {
     let state = State::from_bytes(&state).map_err(JournalError::State)?;
     let process =
         line("process").map(|text| process(&text).ok_or(JournalError::Damaged)).transpose()?;
+    let held = number(line("held"))?.unwrap_or(0);
     let cgroup = line("cgroup")
         .map(|text| text.parse().map_err(|NoPlace| JournalError::Damaged))
         .transpose()?;
-    let mark = line("mark")
-        .map(|text| text.parse().map(Box::new).map_err(|NoRunName| JournalError::Damaged))
+    let name = line("mark")
+        .map(|text| text.parse().map_err(|NoRunName| JournalError::Damaged))
         .transpose()?;
+    let owner = number(line("owner"))?;
+    let mark = name.map(|name| Box::new(Mark { name, owner }));
     // What is not understood of them is no reason not to go on with what runs.
     let places =
         STREAMS.map(|stream| line(stream.name()).and_then(|text| LogPlace::from_text(&text)));
-    Ok(Record { unit, boot, state, process, cgroup, mark, kept: Kept::Read(Box::new(places)) })
+    let kept = Kept::Read(Box::new(places));
+    Ok(Record { unit, boot, state, process, held, cgroup, mark, kept })
+}
+
+fn number<T: FromStr>(text: Option<String>) -> Result<Option<T>, JournalError> {
+    text.map(|text| text.parse().map_err(|_| JournalError::Damaged)).transpose()
 }
 
 fn process(text: &str) -> Option<(RunId, Identity)> {
@@ -206,7 +239,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 const MAGIC: &str = "monitor-journal ";
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 const SUM: &str = "crc32 ";
 const FIX: &str =
     "see by `ps` whether its process still runs and end it, then remove the file to start afresh";
@@ -222,7 +255,7 @@ mod tests {
         let process = (!process.is_empty()).then(|| (state.run(), process.parse().unwrap()));
         let boot = BootId::current().unwrap();
         let kept = Kept::default();
-        Record { unit: "web".into(), boot, state, process, cgroup: None, mark: None, kept }
+        Record { unit: "web".into(), boot, state, process, held: 0, cgroup: None, mark: None, kept }
     }
 
     fn read(text: &str) -> Result<Record, JournalError> {
@@ -243,8 +276,16 @@ mod tests {
                 let cgroup = Some("7 /a b/monitor-1-2-3-4".parse().unwrap());
                 let held = Record { cgroup, ..record.clone() };
                 assert_eq!(read(&held.to_string()), Ok(held));
-                let marked =
-                    Record { mark: "monitor-1-2-3-4".parse().ok().map(Box::new), ..record };
+                let name = "monitor-1-2-00112233445566778899aabbccddeeff-4".parse().unwrap();
+                for owner in [None, Some(1000)] {
+                    let mark = Some(Box::new(Mark { name, owner }));
+                    let marked = Record { mark, held: 5570, ..record.clone() };
+                    assert_eq!(read(&marked.to_string()), Ok(marked));
+                }
+                // As an earlier release names it.
+                let name = "monitor-1-2-3-4".parse().unwrap();
+                let mark = Some(Box::new(Mark { name, owner: None }));
+                let marked = Record { mark, ..record };
                 assert_eq!(read(&marked.to_string()), Ok(marked.clone()));
                 let place = |path: &str| LogPlace::from_text(&format!("kept=3 form=lines {path}"));
                 for places in [[place("/a%0ab"), place("/c")], [None, place("/c")]] {
@@ -285,11 +326,36 @@ mod tests {
         }
     }
 
+    /// Goal: what the release before wrote is read, with all that it says.
+    #[test]
+    fn first_form_is_read() {
+        let mark = Some(Box::new(Mark { name: "monitor-1-2-3-4".parse().unwrap(), owner: None }));
+        let record = Record { mark, ..record("pid=2 start=3") };
+        let whole = record.to_string();
+        let body = whole[..whole.find(SUM).unwrap()].replacen("journal 2", "journal 1", 1);
+        let sum = crc32(body.as_bytes());
+        assert_eq!(read(&format!("{body}{SUM}{sum:08x}\n")), Ok(record));
+    }
+
+    /// Goal: times count where the numbers of their monitor do.
+    #[test]
+    fn last_tick_counts_in_its_namespace() {
+        let own = RunName::next().unwrap();
+        let record = Record { held: 7, ..record("pid=2 start=3") };
+        assert_eq!(record.known_until(), 0);
+        let marked = |name| Some(Box::new(Mark { name, owner: None }));
+        assert_eq!(Record { mark: marked(own), ..record.clone() }.known_until(), 7);
+        let foreign = "monitor-1-2-3-4".parse().unwrap();
+        assert_eq!(Record { mark: marked(foreign), ..record.clone() }.known_until(), 0);
+        let cgroup = format!("12 /x/{own}").parse().ok();
+        assert_eq!(Record { cgroup, ..record }.known_until(), 7);
+    }
+
     #[test]
     fn foreign_newer_and_unknown_are_told_apart() {
         assert_eq!(read("[section]\n"), Err(JournalError::Foreign));
-        let error = read("monitor-journal 2\nanything").unwrap_err();
-        assert_eq!(error, JournalError::Newer { version: 2 });
+        let error = read("monitor-journal 3\nanything").unwrap_err();
+        assert_eq!(error, JournalError::Newer { version: 3 });
         assert!(error.to_string().contains("use the release that wrote it"), "{error}");
 
         let mut text = record("").to_string();

@@ -1,6 +1,5 @@
 //! A start in flight: the helper runs, and has not become the program.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,7 @@ use super::launcher::{Brief, Launcher, arguments, read_failure};
 use super::process::Process;
 use super::run_name::RunName;
 use super::setup::Notified;
-use super::spawn::{SpawnError, put_down, spawn_file};
+use super::spawn::{SpawnError, put_down, spawn_helper};
 use super::stdio::{Stdio, Streams};
 
 /// A helper that waits for the word to become a program.
@@ -52,6 +51,7 @@ impl Launch {
         setup.notified = given.notified.clone();
         setup.files = command.streams().map(Streams::files).unwrap_or_default();
         setup.dies_with = given.dies_with_monitor.then(|| getpid().as_raw_pid());
+        setup.descriptor = stdio.extra();
         let beside = |fd| stdio.beside(fd).map_err(failed);
         let brief = beside(memory(&Brief::encode(command, &setup)).map_err(failed)?)?;
         let (wait, go) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
@@ -61,8 +61,7 @@ impl Launch {
         let given = [brief.as_fd(), wait.as_fd(), say.as_fd()];
         let [brief, wait_number, say_number] = given.map(|fd| fd.as_raw_fd());
         let args = arguments(brief, wait_number, say_number).ok_or_else(|| failed(Errno::INVAL))?;
-        let environment: [CString; 0] = [];
-        let process = spawn_file(path, &args, &environment, stdio, &given)?;
+        let process = spawn_helper(path, &args, stdio, &given)?;
         Ok(Self {
             process,
             program: command.program().into(),

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use monitor_core::{Reason, RunId, State};
+use rustix::process::Pid;
 
 use super::cgroup::Place;
 use super::command::Command;
-use super::identity::Identity;
+use super::identity::{Identity, ticks_now};
 use super::journal::Record;
 use super::kept::{Kept, LogPlace};
+use super::orphans::{Mark, real_user};
 use super::output::Stream;
 use super::run_name::RunName;
 use super::state_dir::{StateDir, StateError, Term};
@@ -39,6 +41,7 @@ impl Memory {
             boot: directory.boot(),
             state: State::INITIAL,
             process: None,
+            held: 0,
             cgroup: None,
             mark: None,
             kept: Kept::default(),
@@ -61,13 +64,25 @@ impl Memory {
         self.directory.fifo(&self.record.unit, stream)
     }
 
-    /// Saves a state. What could not be saved is part of the next record.
+    /// Saves a state, and, where it is known, the last tick at which the process of its run was not reaped. What could
+    /// not be saved is part of the next record.
     ///
     /// # Errors
     /// [`StateError::Unusable`]; the record before is what a later monitor finds.
-    pub(super) fn save(&mut self, state: State) -> Result<(), StateError> {
+    pub(super) fn save(&mut self, state: State, held: Option<u64>) -> Result<(), StateError> {
         self.record.state = state;
+        if self.record.process.is_some_and(|(run, _)| run == state.run()) {
+            self.record.held = held.unwrap_or(self.record.held);
+        }
         self.write()
+    }
+
+    /// Takes note of the user as whom the program of the run is started, for the next record, where it says by a mark what
+    /// the run has started.
+    pub(super) fn note_owner(&mut self, pid: Pid) {
+        if let Some(mark) = &mut self.record.mark {
+            mark.owner = real_user(pid);
+        }
     }
 
     /// Saves where it is kept from now on what the run that goes on prints on a stream.
@@ -79,6 +94,7 @@ impl Memory {
     }
 
     /// Saves which process was made for a run of a command, and its control group, or else the mark of what it starts.
+    /// The process is an own child that was not reaped.
     ///
     /// # Errors
     /// See [`Memory::save`].
@@ -91,7 +107,9 @@ impl Memory {
         command: &Command,
     ) -> Result<(), StateError> {
         self.record.process = Some((run, identity));
-        self.record.mark = mark.filter(|_| cgroup.is_none()).map(Box::new);
+        self.record.held = ticks_now();
+        let mark = mark.filter(|_| cgroup.is_none());
+        self.record.mark = mark.map(|name| Box::new(Mark { name, owner: None }));
         self.record.cgroup = cgroup;
         self.record.kept = Kept::Said(command.shared_streams().cloned());
         self.write()
@@ -173,7 +191,7 @@ mod tests {
             let before = (now.phase(), memory.lasting);
             now = policy.step(now, event.parse::<Event>().unwrap()).state;
             assert_ne!(now.phase(), before.0, "{event} did not count");
-            memory.save(now).unwrap();
+            memory.save(now, None).unwrap();
             assert_eq!(memory.lasting != before.1, lasts, "{event}");
             let [journal, lasting] = ["journal", "lasting"]
                 .map(|kind| fs::read(directory.path().join(format!("web.{kind}"))));

@@ -13,7 +13,7 @@
 //! With a [`Launcher`] the child is a helper first, which waits for a word before it becomes the program. So a
 //! unit that is remembered in a [`StateDir`] is written down before its program runs, and a monitor that
 //! dies at any moment leaves nothing that the next one does not find. Its files: `launcher` is the helper,
-//! `setup` what it sets, with `environment`, `account` and `limit`; `launch` its other end, `journal` the record,
+//! `setup` what it sets, with `environment`, `account` and `limit`; `descriptors` what is kept from a program; `launch` its other end, `journal` the record,
 //! `identity` the proof, `recovery` the finding, `adopted` what was found.
 //!
 //! What programs print and read: `stdio` is what a run is given, `file_streams` what the helper opens
@@ -28,6 +28,7 @@ mod cgroup;
 mod clock;
 mod command;
 mod containment;
+mod descriptors;
 mod environment;
 mod epoll;
 mod events;

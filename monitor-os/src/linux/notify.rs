@@ -3,7 +3,9 @@
 //! Each run has a socket of its own, so that nothing said for one run counts for the next. Its address is abstract: a
 //! program that runs as another user reaches it, which a folder of mode 0700 would prevent; it fits into an address
 //! wherever the state directory lies; and it is gone with the monitor. Anybody may send to it, so what counts is the
-//! sender, whom the kernel names.
+//! sender, whom the kernel names. Anybody may take an address as well, so it has 128 random bits, and nobody takes
+//! that of the next run. Addresses that are in use can be read by everybody (`/proc/net/unix`): they prove nothing, and
+//! say nothing of the mark of their run.
 
 use std::fs;
 use std::io::{self, IoSliceMut};
@@ -16,7 +18,7 @@ use nix::sys::socket::{
 };
 use rustix::process::Pid;
 
-use super::run_name::RunName;
+use super::run_name::{PREFIX, RunName, Token, untaken};
 
 /// A socket that receives datagrams with the number of their sender.
 #[derive(Debug)]
@@ -26,19 +28,21 @@ pub(super) struct NotifySocket {
 }
 
 impl NotifySocket {
-    /// Makes the socket of the run with this name.
+    /// Makes a socket at an address that nobody knows before.
     ///
     /// # Errors
-    /// No descriptor left, or somebody else has taken the name (`bind(2)`); nothing changed.
-    pub(super) fn of_run(run: RunName) -> io::Result<Self> {
-        Self::bind(format!("{run}{SUFFIX}"))
+    /// No descriptor left, nothing random yet, or all addresses that were tried are taken (EADDRINUSE of `bind(2)`);
+    /// nothing changed, and it may pass.
+    pub(super) fn new() -> io::Result<Self> {
+        untaken(|| Self::bind(format!("{PREFIX}{}{SUFFIX}", Token::random()?)))
     }
 
     /// Makes again the socket of a run that an earlier monitor has started, with the watchdog that its program was
     /// told of; `None` if that had no socket.
     ///
     /// # Errors
-    /// As [`NotifySocket::of_run`], or the environment of the program cannot be read (`proc_pid_environ(5)`).
+    /// As [`NotifySocket::new`], or the environment of the program cannot be read (`proc_pid_environ(5)`). EADDRINUSE:
+    /// another process took the address while there was no monitor, and the program speaks to that one.
     pub(super) fn of_adopted(pid: Pid) -> io::Result<Option<(Self, Option<Millis>)>> {
         let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()))?;
         let find = |name: &str| {
@@ -47,7 +51,7 @@ impl NotifySocket {
             str::from_utf8(value).ok()
         };
         // One that this monitor itself was given is not its own to serve.
-        let Some(name) = find("NOTIFY_SOCKET=@").filter(|name| name.ends_with(SUFFIX)) else {
+        let Some(name) = find("NOTIFY_SOCKET=@").filter(|name| is_own(name)) else {
             return Ok(None);
         };
         let micros: Option<u64> = find("WATCHDOG_USEC=").and_then(|period| period.parse().ok());
@@ -178,6 +182,16 @@ fn rounded_up(micros: u64) -> Millis {
 /// What `sd_notify(3)` has and a program under this monitor has no use of.
 const NOT_HONOURED: &[&str] = &["WATCHDOG_USEC", "FDSTORE"];
 const SUFFIX: &str = "/notify";
+
+/// Whether an address is of the form that this release gives, or an earlier one. The program may have changed what is
+/// read there, and the monitor is not to take the address of another service for it.
+fn is_own(name: &str) -> bool {
+    name.strip_suffix(SUFFIX).is_some_and(|name| {
+        let token = |name: &str| name.parse::<Token>().is_ok();
+        name.strip_prefix(PREFIX).is_some_and(token) || name.parse::<RunName>().is_ok()
+    })
+}
+
 /// As much as systemd takes on a machine with pages of 4 KiB.
 const DATAGRAM_MAX: usize = 4096;
 
@@ -190,14 +204,26 @@ mod tests {
     use crate::linux::testing::is_readable;
 
     fn sent(bytes: &[u8]) -> Datagram {
-        let name = RunName::next().unwrap();
-        let notify = NotifySocket::of_run(name).unwrap();
-        let address = SocketAddr::from_abstract_name(format!("{name}{SUFFIX}")).unwrap();
+        let notify = NotifySocket::new().unwrap();
+        let address = SocketAddr::from_abstract_name(&notify.name).unwrap();
         UnixDatagram::unbound().unwrap().send_to_addr(bytes, &address).unwrap();
         let mut datagram = Datagram::new();
         notify.receive(&mut datagram).unwrap();
         assert!(!is_readable(&notify) && notify.receive(&mut datagram).is_none());
         datagram
+    }
+
+    /// Goal: no address is that of another run, an address is known again, and one that is taken is an error that says so.
+    #[test]
+    fn addresses_are_of_their_run() {
+        let [one, two] = [(); 2].map(|()| NotifySocket::new().unwrap());
+        assert_ne!(one.name, two.name);
+        assert!(is_own(&one.name) && is_own("monitor-12-345-6-7/notify"));
+        for foreign in ["monitor-/notify", "monitor-12/notify", "other/notify", "/notify", ""] {
+            assert!(!is_own(foreign), "{foreign}");
+        }
+        let taken = NotifySocket::bind(one.name).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

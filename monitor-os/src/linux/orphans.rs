@@ -3,17 +3,19 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::num::NonZeroI32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal as NativeSignal, WaitId, WaitIdOptions, getpid, pidfd_open,
+    Pid, PidfdFlags, Signal as NativeSignal, WaitId, WaitIdOptions, geteuid, getpid, pidfd_open,
     set_child_subreaper, waitid,
 };
 
-use super::group::{has_ended, session_of};
+use super::group::{LeaderPid, has_ended, session_of};
+use super::identity::{start_time_in, ticks_now};
 use super::process::{SignalError, continue_follows, named, send};
 use super::run_name::RunName;
 
@@ -114,33 +116,97 @@ pub(super) fn reap(pid: Pid) -> bool {
     !matches!(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
 }
 
-/// By what an orphan says which run it is of.
+/// By what an orphan says which run it is of. That it is of one of this process is the kernel's word: an orphan is a
+/// descendant.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Origin {
     /// The mark in its environment, which it may have thrown away.
     mark: Option<RunName>,
     /// Its session, which it may have left.
     session: Option<i32>,
+    /// When it was started.
+    start: Option<u64>,
 }
 
 impl Origin {
     pub(super) fn of(pid: Pid) -> Self {
-        let pid = pid.as_raw_nonzero();
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let mut variables = environment.split(|&byte| byte == 0);
-        let mark = variables.find_map(|variable| variable.strip_prefix(MARK.as_bytes()));
-        let mark = mark.and_then(|mark| str::from_utf8(mark).ok()?.parse().ok());
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok();
-        Self { mark, session: stat.as_deref().and_then(session_of) }
-    }
-
-    /// Whether it is of the run with this mark and this main process.
-    pub(super) fn is(&self, mark: Option<RunName>, leader: Option<i32>) -> bool {
-        match (self.mark, mark) {
-            (Some(own), Some(mark)) => own == mark,
-            (None, _) | (_, None) => leader.is_some() && self.session == leader,
+        let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok();
+        Self {
+            mark: mark_of(pid),
+            session: stat.as_deref().and_then(session_of),
+            start: stat.as_deref().and_then(start_time_in),
         }
     }
+
+    /// Whether it is of the run with this mark and this session.
+    pub(super) fn is(&self, mark: Option<RunName>, session: Option<OwnSession>) -> bool {
+        match (self.mark, mark) {
+            (Some(own), Some(mark)) => own == mark,
+            (None, _) | (_, None) => session.is_some_and(|OwnSession { number, until }| {
+                self.session == Some(number.get()) && self.start.is_some_and(|start| start < until)
+            }),
+        }
+    }
+}
+
+/// The session that the main process of a run has made, by its number, which is that process's.
+///
+/// A session that a process is in is the one in which its parent was when it was started, unless it leads one itself.
+/// So it is in this one if that had the number at its start: if it was started before the main process was reaped, with
+/// which the number became free. Of the same tick it is in doubt, and not of the run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct OwnSession {
+    number: NonZeroI32,
+    /// The tick of the reap; later than any until then.
+    until: u64,
+}
+
+impl OwnSession {
+    /// That of a main process that was not reaped.
+    pub(super) fn of_unreaped(leader: LeaderPid) -> Self {
+        Self { number: leader.to_pid().as_raw_nonzero(), until: u64::MAX }
+    }
+
+    /// The same once that is reaped, or just before. The first time counts.
+    pub(super) fn end(&mut self) {
+        self.until = self.until.min(ticks_now());
+    }
+}
+
+/// What the environment of a process says that a run has started, for runs of which the kernel does not say it: those
+/// of an earlier monitor, whose orphans went to another parent.
+///
+/// The token in the name is known to the run, to root, and to whoever one of them has told it. Who was told may still be a
+/// stranger that holds up a stop. So a process counts only if it runs as this monitor does or as the program did: a
+/// program of root that gave its rights away and left its group, its session and its parents is left alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Mark {
+    pub(super) name: RunName,
+    /// The real user of the program; `None` if it was not written down.
+    pub(super) owner: Option<u32>,
+}
+
+impl Mark {
+    /// Whether a process bears it, and may.
+    pub(super) fn is_borne_by(&self, pid: Pid) -> bool {
+        mark_of(pid) == Some(self.name)
+            && real_user(pid)
+                .is_some_and(|user| user == geteuid().as_raw() || Some(user) == self.owner)
+    }
+}
+
+fn mark_of(pid: Pid) -> Option<RunName> {
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    let mut variables = environment.split(|&byte| byte == 0);
+    let mark = variables.find_map(|variable| variable.strip_prefix(MARK.as_bytes()))?;
+    str::from_utf8(mark).ok()?.parse().ok()
+}
+
+/// The real user of a process: what a program that others may run as its owner (`su`) cannot change.
+pub(super) fn real_user(pid: Pid) -> Option<u32> {
+    let status = fs::read(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    str::from_utf8(line).ok()?.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The variable that marks what a run starts.
@@ -153,7 +219,8 @@ const MARK: &str = "MONITOR_RUN=";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{finish, sleeper, until};
+    use crate::linux::command::Command;
+    use crate::linux::testing::{finish, sleeper, spawn, until};
 
     #[test]
     fn children_are_listed_and_reaped_one_by_one() {
@@ -170,17 +237,58 @@ mod tests {
         assert_eq!(orphan.ask(15), Err(SignalError::Gone));
     }
 
+    /// Goal: who bears the mark and runs as another user than the monitor and the program is a stranger.
+    #[test]
+    fn mark_counts_with_the_user() {
+        let name = RunName::next().unwrap();
+        let command = Command::new("sleep", ["100"]).unwrap();
+        let command = command.with_variable("MONITOR_RUN", name.to_string()).unwrap();
+        let process = spawn(&command).unwrap();
+        let pid = process.pid().to_pid();
+        let mark = Mark { name, owner: None };
+        // A program is started before its environment can be read.
+        until(|| mark_of(pid) == Some(name));
+        assert_eq!(real_user(pid), Some(geteuid().as_raw()));
+        assert!(mark.is_borne_by(pid));
+        assert!(!Mark { name: RunName::next().unwrap(), owner: None }.is_borne_by(pid));
+        process.stop_group(9).unwrap();
+        finish(process);
+
+        if !geteuid().is_root() {
+            eprintln!("passed over: it takes root to run a process as another user");
+            return;
+        }
+        let arguments = ["--reuid=4000000000", "--clear-groups", "sleep", "100"];
+        let command = Command::new("setpriv", arguments).unwrap();
+        let command = command.with_variable("MONITOR_RUN", name.to_string()).unwrap();
+        let process = spawn(&command).unwrap();
+        let pid = process.pid().to_pid();
+        until(|| real_user(pid) == Some(4_000_000_000) && mark_of(pid) == Some(name));
+        assert!(!mark.is_borne_by(pid));
+        assert!(!Mark { owner: Some(1), ..mark }.is_borne_by(pid));
+        assert!(Mark { owner: Some(4_000_000_000), ..mark }.is_borne_by(pid));
+        process.stop_group(9).unwrap();
+        finish(process);
+    }
+
     #[test]
     fn origin_is_the_mark_and_then_the_session() {
         let process = sleeper();
         let leader = process.pid().as_raw();
         let found = Origin::of(process.pid().to_pid());
-        assert_eq!(found, Origin { mark: None, session: Some(leader) });
+        let start = found.start.unwrap();
+        assert_eq!(found, Origin { mark: None, session: Some(leader), start: Some(start) });
         let [own, other] = [(); 2].map(|()| RunName::next().unwrap());
-        assert!(found.is(Some(own), Some(leader)));
-        assert!(!found.is(None, Some(1)) && !found.is(None, None));
-        let marked = Origin { mark: Some(own), session: Some(leader) };
-        assert!(marked.is(Some(own), None) && !marked.is(Some(other), Some(leader)));
+        let session = OwnSession::of_unreaped(process.pid());
+        let other_session = OwnSession::of_unreaped(LeaderPid::new(leader + 1).unwrap());
+        assert!(found.is(Some(own), Some(session)));
+        assert!(!found.is(None, Some(other_session)) && !found.is(None, None));
+        let marked = Origin { mark: Some(own), ..found };
+        assert!(marked.is(Some(own), None) && !marked.is(Some(other), Some(session)));
+        // Goal: who was started after the number became free, or in the same tick, may be a stranger.
+        let found = Origin::of(process.pid().to_pid());
+        let ended = |until| Some(OwnSession { until, ..session });
+        assert!(found.is(None, ended(start + 1)) && !found.is(None, ended(start)));
         process.stop_group(9).unwrap();
         finish(process);
     }

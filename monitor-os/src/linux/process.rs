@@ -62,9 +62,12 @@ impl Process {
     /// # Source
     /// `killpg(3)`. A group's number can be given to a stranger only after the leader was reaped, and
     /// then there is no `Process` to call this on. The exception is a leader that somebody else reaped
-    /// ([`Ended::Lost`]): call [`Process::reap`] when [`Process::peek`] says so.
+    /// ([`Ended::Lost`]), which is gone, and its group is not touched.
     pub(crate) fn signal_group(&self, signal: u8) -> Result<(), SignalError> {
         let signal = named(signal)?;
+        if self.peek() == Some(Ended::Lost) {
+            return Err(SignalError::Gone);
+        }
         kill_process_group(self.pid.into(), signal).map_err(|e| SignalError::new(e, signal))
     }
 
@@ -78,8 +81,7 @@ impl Process {
     pub(crate) fn stop_group(&self, signal: u8) -> Result<(), SignalError> {
         self.signal_group(signal)?;
         if continue_follows(signal) {
-            kill_process_group(self.pid.into(), Signal::CONT)
-                .map_err(|e| SignalError::new(e, Signal::CONT))?;
+            self.signal_group(CONT)?;
         }
         Ok(())
     }
@@ -252,6 +254,8 @@ fn number(signal: Signal) -> u8 {
     // Named signals are 1 to 31 (or 127 on the oddest architecture), so this is exact.
     u8::try_from(signal.as_raw()).unwrap_or(u8::MAX)
 }
+
+const CONT: u8 = 18;
 
 impl From<LeaderPid> for Pid {
     fn from(pid: LeaderPid) -> Self {

@@ -28,7 +28,7 @@ use super::epoll::{Epoll, Trigger};
 use super::events::Listener;
 use super::health::Check;
 use super::hearing::Hearing;
-use super::identity::Identity;
+use super::identity::{Identity, ticks_now};
 use super::inbox::{Message, Wish};
 use super::launch::{self, Given, Launch, Launched};
 use super::launcher::Launcher;
@@ -292,7 +292,10 @@ impl LinuxKernel {
     /// Takes over what an earlier monitor left of a unit; returns what the machine is to be told of it.
     fn go_on(&mut self, unit: UnitId) -> Option<Event> {
         let found = self.units.get_mut(&unit)?;
-        let recovered = found.recovered.take()?;
+        let mut recovered = found.recovered.take()?;
+        if !recovered.doubtful.is_empty() {
+            found.facts().survivors = std::mem::take(&mut recovered.doubtful).into();
+        }
         let (run, event) =
             (recovered.run, Event::Recovered { run: recovered.run, found: recovered.found });
         if let Some(left) = recovered.left {
@@ -313,7 +316,9 @@ impl LinuxKernel {
             let mut run = Box::new(Run::new(unit, run, left.progress, left.leaf));
             let main = run.main();
             if let Some(main) = main {
-                let (hearing, watchdog) = Hearing::go_on(&found.command, main);
+                let mut said = found.said();
+                let (hearing, watchdog) = Hearing::go_on(&found.command, main, &mut said);
+                found.facts().said = said;
                 run.hearing = hearing.into_some();
                 run.watchdog = watchdog.and_then(|period| NonZeroU32::new(period.as_u32()));
             }
@@ -374,6 +379,10 @@ impl LinuxKernel {
         match run.progress {
             Progress::Launching(launch) => match launch.look() {
                 Launched::Program(process) => {
+                    let memory = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut());
+                    if let Some(memory) = memory {
+                        memory.note_owner(process.pid().to_pid());
+                    }
                     self.enqueue(Happening::Told(unit, Event::Started { run: id }));
                     let ended = process.peek().is_some();
                     run.progress = Progress::Live(process);
@@ -473,8 +482,8 @@ impl LinuxKernel {
             }
             let origin = Origin::of(pid);
             // The newest first, since an older one may have had a session of the same number.
-            let mut runs = self.runs.values_mut().rev().filter(|run| run.leaf.is_none());
-            if let Some(run) = runs.find(|run| origin.is(run.name(), run.leader)) {
+            let mut runs = self.runs.values_mut().rev();
+            if let Some(run) = runs.find(|run| run.takes(pid, &origin)) {
                 match Orphan::hold(pid) {
                     Ok(orphan) => run.orphans.push(orphan),
                     Err(errno) => telemetry::orphans_unseen(&errno.into()),
@@ -713,16 +722,15 @@ impl Kernel for LinuxKernel {
         facts.survivors = Arc::default();
         facts.said = nothing_said();
         facts.health = None;
-        // Without one there is no control group, and orphans are known by their session.
-        let name = RunName::next().ok();
-        let cgroups = self.cgroups.as_ref().zip(name);
         let launcher = self.launcher.as_ref();
         let watchdog = found.watchdog();
         let began = self.logs.prepare(unit, found, run).and_then(|mut stdio| {
-            let leaf = make_leaf(cgroups, found.command.contain(), self.caps)?;
+            let leaf = make_leaf(self.cgroups.as_ref(), found.command.contain(), self.caps)?;
+            // Without one, orphans are known by their session.
+            let name = leaf.as_ref().map(Leaf::run).or_else(|| RunName::next().ok());
             // Only a helper can give a program what it is told by; else a holder of the unit pings for it.
             let told = watchdog.filter(|_| launcher.is_some());
-            let hearing = Hearing::begin(&found.command, told.is_some(), name, &mut stdio)?;
+            let hearing = Hearing::begin(&found.command, told.is_some(), &mut stdio)?;
             let notified = hearing
                 .socket
                 .as_ref()
@@ -730,10 +738,10 @@ impl Kernel for LinuxKernel {
             let dies_with_monitor = found.memory.is_none();
             let given = Given { leaf: leaf.as_ref(), mark: name, notified, dies_with_monitor };
             let progress = begin(launcher, run, found, &stdio, &given, self.caps)?;
-            Ok((progress, leaf, hearing))
+            Ok((progress, leaf, name, hearing))
         });
         match began {
-            Ok((progress, leaf, hearing)) => {
+            Ok((progress, leaf, name, hearing)) => {
                 let key = self.next_key;
                 self.next_key += 1;
                 found.run = Some(key);
@@ -860,9 +868,15 @@ impl Kernel for LinuxKernel {
     }
 
     fn save(&mut self, _: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed> {
+        let run = self.current(unit, state.run()).and_then(|key| self.runs.get(&key));
         // A unit without a memory begins from nothing when the monitor is started again.
-        let memory = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut());
-        memory.map_or(Ok(()), |memory| memory.save(state)).map_err(|error| {
+        let Some(memory) = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut()) else {
+            return Ok(());
+        };
+        // Read before it is asked, so that it was not reaped then.
+        let before = ticks_now();
+        let held = run.is_some_and(|run| run.has_its_number()).then_some(before);
+        memory.save(state, held).map_err(|error| {
             telemetry::not_saved(&error);
             SaveFailed
         })
@@ -946,14 +960,14 @@ fn begin(
 
 /// Makes the control group of a run; `None` where it does without.
 fn make_leaf(
-    cgroups: Option<(&Arc<Cgroups>, RunName)>,
+    cgroups: Option<&Arc<Cgroups>>,
     contain: Contain,
     caps: Caps,
 ) -> Result<Option<Leaf>, SpawnError> {
     let made = match (contain, cgroups) {
         (Contain::Group, _) | (Contain::Auto, None) => return Ok(None),
         (Contain::Cgroup, None) => Err(Errno::OPNOTSUPP.into()),
-        (Contain::Auto | Contain::Cgroup, Some((cgroups, name))) => cgroups.make(name, caps),
+        (Contain::Auto | Contain::Cgroup, Some(cgroups)) => cgroups.make(caps),
     };
     match made {
         Ok(leaf) => Ok(Some(leaf)),

@@ -34,6 +34,8 @@ pub(super) enum Sign {
     /// The end of a pipe from which the program's newline is read.
     Newline(File),
     Connection(Probe),
+    /// It may have been given where it cannot be seen any more, so it counts as given.
+    Presumed,
 }
 
 /// What has become of a [`Sign`].
@@ -68,7 +70,7 @@ impl Sign {
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Newline(pipe) => Some(pipe.as_fd()),
-            Self::Connection(_) => None,
+            Self::Connection(_) | Self::Presumed => None,
         }
     }
 
@@ -85,6 +87,7 @@ impl Sign {
                     Err(_) => Seen::NotYet,
                 }
             }
+            Self::Presumed => Seen::Ready,
             Self::Connection(probe) => {
                 if probe.look(at).is_ok() {
                     Seen::Ready

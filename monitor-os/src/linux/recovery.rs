@@ -10,7 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::adopted::{Adopted, Fate};
 use super::caps::Caps;
 use super::cgroup::Leaf;
-use super::group::{LeaderPid, ReapedGroup, Remainder, has_ended};
+use super::containment::Survivor;
+use super::group::{LeaderPid, ReapedGroup, Remainder, doubtful_members, has_ended};
 use super::identity::{BootId, Identity};
 use super::journal::Record;
 use super::kept::LogPlace;
@@ -18,6 +19,7 @@ use super::launcher::{self, is_launching};
 use super::run::{Progress, see};
 use super::state_dir::{StateDir, StateError, read_all};
 use super::unit::is_going_on;
+use crate::telemetry;
 
 /// What becomes of a process that outlived its monitor, when the next monitor finds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +79,8 @@ pub(super) struct Recovered {
     pub(super) run: RunId,
     pub(super) found: Found,
     pub(super) left: Option<Left>,
+    /// What may be of it and may be a stranger's, so that it was not touched.
+    pub(super) doubtful: Vec<Survivor>,
 }
 
 /// What there is of it.
@@ -106,7 +110,13 @@ pub(super) fn recover(
     if record.state.phase() == Phase::Idle {
         return Ok(None);
     }
-    let mut recovered = Recovered { state: record.state, run, found: Found::Gone, left: None };
+    let mut recovered = Recovered {
+        state: record.state,
+        run,
+        found: Found::Gone,
+        left: None,
+        doubtful: Vec::new(),
+    };
     if record.boot != state.boot() {
         recovered.found = Found::Rebooted;
         return Ok(Some(recovered));
@@ -122,6 +132,20 @@ pub(super) fn recover(
         })?;
         recovered.found = found;
         recovered.left = left;
+        // Nothing else is held by a number of which it is not known whose it is.
+        let known = match recovered.left.as_ref().map(|left| &left.progress) {
+            None => Some(None),
+            Some(Progress::Leftover(known)) => Some(Some(known)),
+            Some(_) => None,
+        };
+        if let Some(known) = known.filter(|_| is_going_on(record.state)) {
+            // To name them: whoever cannot be listed is not named.
+            let doubtful = doubtful_members(pid, known).unwrap_or_default();
+            recovered.doubtful = doubtful.into_iter().map(Survivor::of).collect();
+            if !recovered.doubtful.is_empty() {
+                telemetry::left_alone(&record.unit, &recovered.doubtful);
+            }
+        }
     }
     Ok(Some(recovered))
 }
@@ -134,6 +158,7 @@ fn seek(
     caps: Caps,
 ) -> io::Result<(Found, Option<Left>)> {
     let (pid, state, mark) = (identity.pid, record.state, record.mark.as_deref().copied());
+    let until = record.known_until();
     // What a run left that is over and released bears a number that may be a stranger's by now.
     let unreleased = is_going_on(state);
     let Some(pidfd) = identity.find(caps)? else {
@@ -149,7 +174,7 @@ fn seek(
             let left = populated.then_some(Left { progress, leaf: Some(leaf), pid: None });
             return Ok((Found::Gone, left));
         }
-        let mut left = see(ReapedGroup::new(pid).marked(mark));
+        let mut left = see(ReapedGroup::last_held(pid, until).marked(mark));
         if on_crash == OnCrash::Kill
             && let Some(Progress::Leftover(remainder)) = &mut left
         {
@@ -243,8 +268,11 @@ mod tests {
     use tempfile::{TempDir, tempdir};
 
     use super::*;
+    use crate::linux::identity::start_time;
     use crate::linux::kept::Kept;
+    use crate::linux::orphans::Mark;
     use crate::linux::process::Process;
+    use crate::linux::run_name::RunName;
     use crate::linux::state_dir::Term;
     use crate::linux::testing::{caps, finish, sleeper, wait_readable};
 
@@ -267,13 +295,15 @@ mod tests {
             let state = events.iter().fold(State::INITIAL, step);
             let identity = Identity::of(process.pid(), process, caps()).unwrap();
             let boot = self.state.boot();
+            let mark = Mark { name: RunName::next().unwrap(), owner: None };
             Record {
                 unit: "x".into(),
                 boot,
                 state,
                 process: Some((state.run(), identity)),
+                held: 0,
                 cgroup: None,
-                mark: None,
+                mark: Some(Box::new(mark)),
                 kept: Kept::default(),
             }
         }
@@ -351,6 +381,46 @@ mod tests {
         finish(process);
     }
 
+    /// The first tick after the starts of all that are left.
+    fn after_starts(left: &Remainder) -> u64 {
+        let starts = left.pids().map(|pid| start_time(pid.as_raw_nonzero().get()).unwrap());
+        starts.max().unwrap() + 1
+    }
+
+    /// Goal: BB-82 for groups. A group that bears a recorded number is killed only if it is proved to be the run's, and
+    /// named otherwise. Method: a group of this test, whose leader is gone, stands for a stranger's that has the number
+    /// of a dead run: its members were started when that was last known, and after.
+    #[test]
+    fn group_of_a_stranger_that_got_the_number_is_left_and_named() {
+        let scene = Scene::new();
+        let process = crate::linux::testing::shell("sleep 1000 & exit 1");
+        wait_readable(&process);
+        let record = scene.record(&process, &RUNNING);
+        let mut stranger = process.reap().unwrap().group.remainder().unwrap();
+        let after = after_starts(&stranger);
+        let kill = |record: &Record| {
+            let recovered = recover(&scene.state, record, OnCrash::Kill, caps()).unwrap().unwrap();
+            assert_eq!(recovered.found, Found::Gone);
+            assert!(recovered.left.is_none());
+            recovered.doubtful
+        };
+        let foreign =
+            Some(Box::new(Mark { name: "monitor-1-2-3-4".parse().unwrap(), owner: None }));
+        for doubtful in [
+            Record { held: 0, ..record.clone() },
+            Record { held: after - 1, ..record.clone() },
+            // Of another PID namespace, where the number means nothing.
+            Record { held: after, mark: foreign, ..record.clone() },
+        ] {
+            let named: Vec<_> = kill(&doubtful).iter().map(|left| left.name.clone()).collect();
+            assert_eq!(named, ["sleep"]);
+            stranger.rescan().unwrap();
+            assert!(!stranger.is_empty(), "a stranger was killed");
+        }
+        assert_eq!(kill(&Record { held: after, ..record }), []);
+        stranger.pidfds().for_each(wait_readable);
+    }
+
     /// Goal: a run that is over is not looked for among the groups, since its number may be a stranger's.
     #[test]
     fn group_of_a_released_run_is_let_alone() {
@@ -360,6 +430,7 @@ mod tests {
         let over = scene.record(&process, &BACKING_OFF);
         let running = scene.record(&process, &RUNNING);
         let mut left = process.reap().unwrap().group.remainder().unwrap();
+        let running = Record { held: after_starts(&left), ..running };
         assert!(
             recover(&scene.state, &over, OnCrash::Kill, caps()).unwrap().unwrap().left.is_none()
         );

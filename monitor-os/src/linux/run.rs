@@ -4,7 +4,7 @@ use std::fs;
 use std::num::NonZeroU32;
 
 use monitor_core::{Millis, RunId, Scope, Signal};
-use rustix::process::Pid;
+use rustix::process::{Pid, geteuid};
 
 use super::adopted::Adopted;
 use super::cgroup::Leaf;
@@ -13,7 +13,7 @@ use super::group::{ReapedGroup, Remainder, session_of};
 use super::hearing::Hearing;
 use super::launch::Launch;
 use super::oom::OomKills;
-use super::orphans::Orphan;
+use super::orphans::{Origin, Orphan, OwnSession, real_user};
 use super::process::{Ended, Process, SignalError};
 use super::run_name::RunName;
 use crate::kernel::{Moment, UnitId};
@@ -32,8 +32,8 @@ pub(super) struct Run {
     pub(super) leaf: Option<Leaf>,
     /// The name by which what it starts is marked, if it has no control group, which bears the name.
     pub(super) mark: Option<Box<RunName>>,
-    /// The number of its main process, also when that is reaped.
-    pub(super) leader: Option<i32>,
+    /// The session that its main process has made, also when that is reaped; `None` if an earlier monitor made it.
+    pub(super) session: Option<OwnSession>,
     /// By what it is heard, if it is.
     pub(super) hearing: Option<Box<Hearing>>,
     /// How many milliseconds its program may be silent, as it was told when it was started.
@@ -86,8 +86,8 @@ pub(super) enum Progress {
 impl Run {
     pub(super) fn new(unit: UnitId, id: RunId, progress: Progress, leaf: Option<Leaf>) -> Self {
         let leader = match &progress {
-            Progress::Launching(launch) => Some(launch.process().pid().as_raw()),
-            Progress::Live(process) => Some(process.pid().as_raw()),
+            Progress::Launching(launch) => Some(launch.process().pid()),
+            Progress::Live(process) => Some(process.pid()),
             Progress::Ended(_)
             | Progress::Reaping(_)
             | Progress::Unseen(_)
@@ -103,7 +103,7 @@ impl Run {
             progress,
             leaf,
             mark: None,
-            leader,
+            session: leader.map(OwnSession::of_unreaped),
             hearing: None,
             watchdog: None,
             orphans: Vec::new(),
@@ -140,6 +140,24 @@ impl Run {
         }
     }
 
+    /// Whether its main process lives or is a zombie at this moment, so that its number is nobody else's.
+    pub(super) fn has_its_number(&self) -> bool {
+        match &self.progress {
+            Progress::Adopted(adopted) => adopted.has_its_number(),
+            Progress::Launching(_)
+            | Progress::Live(_)
+            | Progress::Ended(_)
+            | Progress::Reaping(_)
+            | Progress::Unseen(_)
+            | Progress::Leftover(_)
+            | Progress::Contained
+            | Progress::Draining
+            | Progress::Departed(_) => {
+                self.process().is_some_and(|process| process.peek() != Some(Ended::Lost))
+            }
+        }
+    }
+
     /// The number of its main process, for as long as that is its own.
     pub(super) fn main(&self) -> Option<Pid> {
         match &self.progress {
@@ -170,6 +188,16 @@ impl Run {
             || main.is_some_and(|main| {
                 stat().as_deref().and_then(session_of) == Some(main.as_raw_nonzero().get())
             })
+    }
+
+    /// Whether a child of this process that lost its parent, and came from there, is an orphan of it.
+    ///
+    /// What its control group holds is ended with that. It takes rights to leave one, so what has left it counts only if
+    /// it runs as the monitor does: another program may have read the name of the group, which is its mark.
+    pub(super) fn takes(&self, pid: Pid, origin: &Origin) -> bool {
+        let may_have_left =
+            |leaf: &Leaf| real_user(pid) == Some(geteuid().as_raw()) && !leaf.holds(pid);
+        origin.is(self.name(), self.session) && self.leaf.as_ref().is_none_or(may_have_left)
     }
 
     /// Sends a signal to the process or to the group.
@@ -204,13 +232,7 @@ impl Run {
             (
                 Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process),
                 Scope::Group,
-            ) => {
-                // Reaped by somebody else: the number of the group may be a stranger's.
-                if process.peek() == Some(Ended::Lost) {
-                    return Err(SignalError::Gone);
-                }
-                process.stop_group(number)
-            }
+            ) => process.stop_group(number),
             (Progress::Leftover(remainder) | Progress::Departed(remainder), Scope::Group) => {
                 rescan(remainder);
                 remainder.stop(number)
@@ -233,6 +255,9 @@ impl Run {
         let mut leaf = self.leaf.take();
         let progress = match self.progress {
             Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process) => {
+                if let Some(session) = &mut self.session {
+                    session.end();
+                }
                 match process.reap() {
                     Ok(reaped) => {
                         ended = self.started.then_some(reaped.ended);

@@ -5,10 +5,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::group::has_ended;
 use super::identity::start_time;
@@ -21,9 +21,9 @@ pub(super) struct Keeper {
     pid: i32,
     /// When it was started, for its number is given to others after it.
     start: u64,
-    /// The PID namespace in which its number means something (`pid_namespaces(7)`): a container may share control groups
-    /// and directories with another.
-    namespace: u64,
+    /// The PID namespace in which its number means something (`pid_namespaces(7)`), by its inode, which is of 32 bits: a
+    /// container may share control groups and directories with another.
+    namespace: u32,
 }
 
 impl Keeper {
@@ -42,7 +42,7 @@ impl Keeper {
 
     /// Whether it is dead; a zombie is. Of one in another PID namespace nothing can be known here.
     pub(super) fn is_dead(self) -> bool {
-        if Some(self.namespace) != pid_namespace().ok() {
+        if !self.is_of_this_namespace() {
             return false;
         }
         let Some(pid) = Pid::from_raw(self.pid) else { return true };
@@ -53,6 +53,12 @@ impl Keeper {
             // EINVAL is the number of a thread that leads no process.
             Err(errno) => matches!(errno, Errno::SRCH | Errno::INVAL),
         }
+    }
+}
+
+impl Keeper {
+    fn is_of_this_namespace(self) -> bool {
+        Some(self.namespace) == pid_namespace().ok()
     }
 }
 
@@ -76,25 +82,127 @@ impl FromStr for Keeper {
     }
 }
 
-/// A name that no other run has since the boot. It is kept for each run, so it is four numbers and no text.
+/// 128 random bits. A name that has them is neither guessed nor taken before by anybody.
 ///
-/// Prints `monitor-12-345-6-7`: number and start of the monitor, which of its runs, and its PID namespace.
+/// Prints 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Token([u64; 2]);
+
+impl Token {
+    /// Draws one.
+    ///
+    /// # Errors
+    /// EAGAIN: the machine has just been started, and has nothing random yet; it passes.
+    ///
+    /// # Source
+    /// `getrandom(2)`.
+    pub(super) fn random() -> io::Result<Self> {
+        let mut halves = [[0; 8]; 2];
+        for half in &mut halves {
+            // So few bytes come at once or not at all.
+            if getrandom(&mut half[..], GetRandomFlags::NONBLOCK)? != half.len() {
+                return Err(Errno::AGAIN.into());
+            }
+        }
+        Ok(Self(halves.map(u64::from_ne_bytes)))
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [high, low] = self.0;
+        write!(f, "{high:016x}{low:016x}")
+    }
+}
+
+impl FromStr for Token {
+    type Err = NoRunName;
+
+    fn from_str(text: &str) -> Result<Self, NoRunName> {
+        let half = |half: Option<&str>| u64::from_str_radix(half?, 16).ok();
+        let halves = text
+            .split_at_checked(16)
+            .and_then(|(high, low)| Some(Self([half(Some(high))?, half(Some(low))?])));
+        halves.filter(|token| token.to_string() == text).ok_or(NoRunName)
+    }
+}
+
+/// Tries another name where one is taken, a few times. With [`Token`]s nobody can take them all, and no chance does.
+///
+/// # Errors
+/// Those of the last attempt.
+pub(super) fn untaken<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut outcome = attempt();
+    for _ in 1..ATTEMPTS {
+        let taken = matches!(&outcome, Err(error) if is_taken(error));
+        if !taken {
+            break;
+        }
+        outcome = attempt();
+    }
+    outcome
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::ADDRINUSE | Errno::EXIST))
+}
+
+/// A name that no other run has. It is kept for each run, so it is numbers and no text.
+///
+/// In the environment of a process it is the proof that this is of the run: only who may read that environment, or the
+/// journal, knows it. (The name of a control group can be read by everybody; there the group itself is the proof.)
+///
+/// Prints `monitor-12-345-00112233445566778899aabbccddeeff-7`: number and start of the monitor, the token, and its PID
+/// namespace. Earlier releases counted their runs: a number of up to 20 decimal digits stands for the token then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct RunName {
     monitor: Keeper,
-    /// Which of its runs.
-    number: u64,
+    which: Which,
+}
+
+/// Which of the runs of a monitor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Which(Token);
+
+impl Which {
+    /// What an earlier release counted.
+    fn counted(self) -> Option<u64> {
+        let [high, low] = self.0.0;
+        (high == 0).then_some(low)
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.counted() {
+            Some(number) => number.fmt(f),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Which {
+    type Err = NoRunName;
+
+    fn from_str(text: &str) -> Result<Self, NoRunName> {
+        let counted = || text.parse().map(|number| Self(Token([0, number]))).map_err(|_| NoRunName);
+        text.parse().map(Self).or_else(|NoRunName| counted())
+    }
 }
 
 impl RunName {
     /// The name of the next run.
     ///
     /// # Errors
-    /// `/proc` cannot be read.
+    /// `/proc` cannot be read, or [`Token::random`].
     pub(super) fn next() -> io::Result<Self> {
-        let monitor = Keeper::own()?;
-        // All supervisors of a process count together.
-        Ok(Self { monitor, number: MADE.fetch_add(1, Ordering::Relaxed) })
+        // One in 2^64 has the form of what an earlier release counted, and is a name all the same.
+        Ok(Self { monitor: Keeper::own()?, which: Which(Token::random()?) })
+    }
+
+    /// Whether the numbers of processes that its monitor has written down mean anything here.
+    pub(super) fn is_of_this_namespace(self) -> bool {
+        self.monitor.is_of_this_namespace()
     }
 
     /// Whether the monitor that made it is dead.
@@ -105,8 +213,8 @@ impl RunName {
 
 impl fmt::Display for RunName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { monitor: Keeper { pid, start, namespace }, number } = self;
-        write!(f, "{PREFIX}{pid}-{start}-{number}-{namespace}")
+        let Self { monitor: Keeper { pid, start, namespace }, which } = self;
+        write!(f, "{PREFIX}{pid}-{start}-{which}-{namespace}")
     }
 }
 
@@ -120,24 +228,27 @@ impl FromStr for RunName {
         let mut numbers = text.strip_prefix(PREFIX).ok_or(NoRunName)?.split('-');
         let name = (|| {
             let (pid, start) = (next(&mut numbers)?, next(&mut numbers)?);
-            let (number, namespace) = (next(&mut numbers)?, next(&mut numbers)?);
-            Some(Self { monitor: Keeper { pid, start, namespace }, number })
+            let (which, namespace) = (next(&mut numbers)?, next(&mut numbers)?);
+            Some(Self { monitor: Keeper { pid, start, namespace }, which })
         })();
         // What is read is the name of something to be killed, so it is this one and not one that is like it.
         name.filter(|name| name.to_string() == text).ok_or(NoRunName)
     }
 }
 
-/// A text is not the form of a [`RunName`] or of a [`Keeper`].
+/// A text is not the form of a [`RunName`], of its [`Token`] or of a [`Keeper`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct NoRunName;
 
-fn pid_namespace() -> io::Result<u64> {
-    Ok(fs::metadata("/proc/self/ns/pid")?.ino())
+fn pid_namespace() -> io::Result<u32> {
+    let inode = fs::metadata("/proc/self/ns/pid")?.ino();
+    u32::try_from(inode).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-static MADE: AtomicU64 = AtomicU64::new(0);
-const PREFIX: &str = "monitor-";
+/// With what the names of runs, and of their sockets, begin.
+pub(super) const PREFIX: &str = "monitor-";
+/// How many names are tried, of which the first is free unless the kernel's random numbers are not.
+const ATTEMPTS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -147,20 +258,52 @@ mod tests {
     #[test]
     fn names_tell_whose_they_are() {
         let monitor = Keeper { pid: 12, start: 345, namespace: 7 };
-        assert_eq!("monitor-12-345-6-7".parse(), Ok(RunName { monitor, number: 6 }));
-        for foreign in
-            ["monitor", "monitor-", "monitor-1-2-3", "monitor-x-1-2-3", "monitor-01-2-3-4", "web"]
-        {
+        let which = Which(Token([0, 6]));
+        assert_eq!("monitor-12-345-6-7".parse(), Ok(RunName { monitor, which }));
+        let which = Which(Token([0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff]));
+        let text = "monitor-12-345-00112233445566778899aabbccddeeff-7";
+        assert_eq!(text.parse(), Ok(RunName { monitor, which }));
+        assert_eq!(RunName { monitor, which }.to_string(), text);
+        for foreign in [
+            "monitor",
+            "monitor-",
+            "monitor-1-2-3",
+            "monitor-x-1-2-3",
+            "monitor-01-2-3-4",
+            "monitor-1-2-0112233445566778899aabbccddeeff-4",
+            "monitor-1-2-00112233445566778899AABBCCDDEEFF-4",
+            "monitor-1-2-00000000000000000000000000000006-4",
+            "web",
+        ] {
             assert_eq!(foreign.parse::<RunName>(), Err(NoRunName), "{foreign}");
         }
         assert!("monitor-1-2-3-4-5".parse::<RunName>().is_err());
         let own = RunName::next().unwrap();
         assert_ne!(RunName::next().unwrap(), own);
-        assert!(!own.is_abandoned());
+        assert_eq!(own.to_string().parse(), Ok(own));
+        assert!(!own.is_abandoned() && own.is_of_this_namespace());
 
         assert_eq!("pid=12 start=345 namespace=7".parse(), Ok(monitor));
         for foreign in ["", "12", "pid=12 start=345", "pid=012 start=345 namespace=7"] {
             assert_eq!(foreign.parse::<Keeper>(), Err(NoRunName), "{foreign}");
+        }
+    }
+
+    /// Goal: a name that is taken gives way to another, a few times, and no other error does.
+    #[test]
+    fn another_name_is_tried_where_one_is_taken() {
+        for (errno, free_at, attempts) in [
+            (Errno::ADDRINUSE, 3, 3),
+            (Errno::EXIST, 2, 2),
+            (Errno::ADDRINUSE, usize::MAX, ATTEMPTS),
+            (Errno::MFILE, 3, 1),
+        ] {
+            let mut made = 0;
+            let outcome = untaken(|| {
+                made += 1;
+                if made < free_at { Err(errno.into()) } else { Ok(()) }
+            });
+            assert_eq!((outcome.is_ok(), made), (attempts == free_at, attempts), "{errno}");
         }
     }
 

@@ -18,6 +18,7 @@ use rustix::process::{
 };
 
 use super::account::{Account, Credentials, trust};
+use super::descriptors::keep_only;
 use super::environment::{Environment, put, remove, variable};
 use super::file_streams::FileStreams;
 use super::limit::Limit;
@@ -46,6 +47,8 @@ pub(super) struct Setup {
     pub(super) files: FileStreams,
     /// The process id of the monitor with which the program is to die.
     pub(super) dies_with: Option<i32>,
+    /// The one descriptor beside the standard streams that the program is given.
+    pub(super) descriptor: Option<u8>,
 }
 
 impl Setup {
@@ -124,6 +127,11 @@ impl Setup {
         if let Some(monitor) = self.dies_with {
             die_with(monitor)?;
         }
+        // Last, since all of the above may open some.
+        keep_only(self.descriptor).map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            failed(Stage::Descriptors, "/proc/self/fd", errno)
+        })?;
         Ok(variables)
     }
 
@@ -142,6 +150,7 @@ impl Setup {
             terminal,
             files,
             dies_with,
+            descriptor,
         } = self;
         let numbers = [
             oom_score.map(|score| format!("oom {score}")),
@@ -151,6 +160,7 @@ impl Setup {
             notified.as_ref().map(|notified| format!("notified {notified}")),
             terminal.then(|| "terminal true".into()),
             dies_with.map(|monitor| format!("dies-with {monitor}")),
+            descriptor.map(|number| format!("descriptor {number}")),
         ];
         let limits = limits.iter().map(|limit| format!("limit {limit}"));
         let texts = numbers.into_iter().flatten().chain(limits).chain(account.encode());
@@ -176,6 +186,7 @@ impl Setup {
                 b"umask" => setup.umask = Some(read(value)?),
                 b"terminal" => setup.terminal = read(value)?,
                 b"dies-with" => setup.dies_with = Some(read(value)?),
+                b"descriptor" => setup.descriptor = Some(read(value)?),
                 b"limit" => setup.limits.push(read(value)?),
                 b"cgroup" => setup.cgroup = Some(CString::new(value).ok()?),
                 b"cwd" => setup.directory = Some(CString::new(value).ok()?),
@@ -259,10 +270,12 @@ pub enum Stage {
     Directory,
     /// The monitor had died before the program ran, so the program was not started.
     Monitor,
+    /// The descriptors of the monitor could not be kept from the program: they could not be listed.
+    Descriptors,
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Cgroup,
         Self::Terminal,
         Self::EnvironmentFile,
@@ -273,6 +286,7 @@ impl Stage {
         Self::GroupLookup,
         Self::Account,
         Self::Directory,
+        Self::Descriptors,
         Self::Readiness,
         Self::Monitor,
     ];
@@ -293,6 +307,7 @@ impl Stage {
             Self::Account => "account",
             Self::Directory => "chdir",
             Self::Monitor => "monitor",
+            Self::Descriptors => "descriptors",
         }
     }
 
@@ -305,7 +320,7 @@ impl Stage {
             ),
             Self::Readiness => (
                 "cannot make what readiness is told by",
-                "raise the limit on descriptors, or do without",
+                "it is tried again as the policy says; if it stays, raise the limit on descriptors",
             ),
             Self::Terminal => ("cannot own the terminal", "run it without one"),
             Self::EnvironmentFile => {
@@ -327,6 +342,10 @@ impl Stage {
                 ("cannot enter the working directory", "make it, or correct its path or mode")
             }
             Self::Monitor => ("cannot outlive the monitor", "start the monitor again"),
+            Self::Descriptors => (
+                "cannot keep the monitor's descriptors from the program: cannot list them in",
+                "mount /proc, or raise the limit on descriptors",
+            ),
         }
     }
 
@@ -338,9 +357,22 @@ impl Stage {
     /// Whether an error of this stage may pass though nobody has corrected anything.
     ///
     /// A user or a group that is not there stays away; one that cannot be looked up is on a server that does not
-    /// answer.
+    /// answer. Names that others have taken are not those that are tried next.
     pub(super) const fn passes(self, errno: i32) -> bool {
-        matches!(self, Self::UserLookup | Self::GroupLookup) && errno != Errno::NOENT.raw_os_error()
+        match self {
+            Self::UserLookup | Self::GroupLookup => errno != Errno::NOENT.raw_os_error(),
+            Self::Readiness => errno == Errno::ADDRINUSE.raw_os_error(),
+            Self::Cgroup => errno == Errno::EXIST.raw_os_error(),
+            Self::Terminal
+            | Self::EnvironmentFile
+            | Self::OomScore
+            | Self::Nice
+            | Self::Limit
+            | Self::Account
+            | Self::Directory
+            | Self::Descriptors
+            | Self::Monitor => false,
+        }
     }
 }
 

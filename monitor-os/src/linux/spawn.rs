@@ -17,18 +17,20 @@ use rustix::process::{
 };
 
 use super::command::Command;
+use super::descriptors::above_streams;
 use super::group::LeaderPid;
 use super::guarded::PathError;
 use super::process::Process;
-use super::setup::Stage;
+use super::setup::{self, Stage, native};
 use super::stdio::Stdio;
 
 /// Starts `command` as the leader of a new session and process group.
 ///
 /// The program has the standard streams that it is given, or the monitor's, no signal blocked and all dispositions
-/// at their default. It has no other descriptor, provided that everybody in this process opens theirs
-/// close-on-exec, as this crate does. The memory of the monitor is not copied (`CLONE_VM`), so the cost does not
-/// grow with it; the calling thread stands still until the program is loaded.
+/// at their default. It has no other descriptor: each that is open here is closed in the child. One that another
+/// thread opens meanwhile, and not close-on-exec, is handed down; programs that a helper starts have not even that.
+/// The memory of the monitor is not copied (`CLONE_VM`), so the cost does not grow with it; the calling thread
+/// stands still until the program is loaded.
 ///
 /// # Errors
 /// See [`SpawnError`]. No child is left behind in any case.
@@ -42,36 +44,68 @@ pub(crate) fn spawn(command: &Command, stdio: &Stdio) -> Result<Process, SpawnEr
     let environment = command.environment();
     let environment = environment.resolve(environment.inherited())?;
     let args = command.argv();
-    search(command.program(), &environment, |path| {
-        spawn_file(&path, &args, &environment, stdio, &[])
-    })
+    let unwanted = above_streams().map_err(|error| match Errno::from_io_error(&error) {
+        Some(errno) if is_exhaustion(errno) => {
+            SpawnError::from_errno_there(command.program().into(), errno)
+        }
+        errno => setup::failed(Stage::Descriptors, "/proc/self/fd", errno.unwrap_or(Errno::IO)),
+    })?;
+    let mut actions = actions(command.program(), stdio)?;
+    for number in unwanted {
+        // After the streams, of which it may be one; a number that is not open any more is no error.
+        actions.add_close(number).map_err(refused(command.program()))?;
+    }
+    search(command.program(), &environment, |path| spawn_file(&path, &args, &environment, &actions))
 }
 
-/// Starts the file at `path`, as [`spawn`] does, with `given` as descriptors of the same numbers beside the
-/// standard streams.
-pub(super) fn spawn_file<A: AsRef<CStr>>(
+/// Starts the helper at `path`, as [`spawn`] does, with `given` as descriptors of the same numbers beside the
+/// standard streams. It gives the program no other.
+pub(super) fn spawn_helper<A: AsRef<CStr>>(
     path: &Path,
     args: &[A],
-    environment: &[CString],
     stdio: &Stdio,
     given: &[BorrowedFd<'_>],
 ) -> Result<Process, SpawnError> {
-    let failed = |errno| SpawnError::from_errno(path.into(), errno);
-    // The pidfd can be opened only when the child exists, and must not fail then for want of a descriptor:
-    // one is taken before and given back at the last moment.
-    let spare = eventfd(0, EventfdFlags::CLOEXEC).map_err(failed)?;
-    let started = attributes().and_then(|attributes| {
+    let environment: [CString; 0] = [];
+    let mut actions = actions(path, stdio)?;
+    for fd in given {
+        // Onto itself: in the child alone it is not closed by the exec any more.
+        actions.add_dup2(fd.as_raw_fd(), fd.as_raw_fd()).map_err(refused(path))?;
+    }
+    spawn_file(path, args, &environment, &actions)
+}
+
+/// Puts the standard streams of a program in their places.
+fn actions(program: &Path, stdio: &Stdio) -> Result<PosixSpawnFileActions, SpawnError> {
+    let put = || {
         let mut actions = PosixSpawnFileActions::init()?;
         for (fd, number) in stdio.given() {
             actions.add_dup2(fd.as_raw_fd(), number)?;
         }
-        for fd in given {
-            // Onto itself: in the child alone it is not closed by the exec any more.
-            actions.add_dup2(fd.as_raw_fd(), fd.as_raw_fd())?;
-        }
-        posix_spawn(path, &actions, &attributes, args, environment)
-    });
-    let pid = started.map_err(|errno| failed(Errno::from_raw_os_error(errno as i32)))?;
+        Ok(actions)
+    };
+    put().map_err(refused(program))
+}
+
+fn refused(path: &Path) -> impl Fn(nix::errno::Errno) -> SpawnError {
+    |errno| SpawnError::from_errno(path.into(), native(errno))
+}
+
+/// Starts the file at `path`.
+fn spawn_file<A: AsRef<CStr>>(
+    path: &Path,
+    args: &[A],
+    environment: &[CString],
+    actions: &PosixSpawnFileActions,
+) -> Result<Process, SpawnError> {
+    let failed = refused(path);
+    // The pidfd can be opened only when the child exists, and must not fail then for want of a descriptor:
+    // one is taken before and given back at the last moment.
+    let spare = eventfd(0, EventfdFlags::CLOEXEC)
+        .map_err(|errno| SpawnError::from_errno(path.into(), errno))?;
+    let started = attributes()
+        .and_then(|attributes| posix_spawn(path, actions, &attributes, args, environment));
+    let pid = started.map_err(failed)?;
     drop(spare);
     take_over(pid.as_raw(), path.into())
 }
@@ -495,8 +529,13 @@ fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
     }
 }
 
-/// Kills an own unreaped child, whose numbers are therefore its own, with its group, and reaps it.
+/// Kills an own child, with its group, and reaps it; unless somebody else has reaped it.
 pub(super) fn put_down(pid: Pid) {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if waitid(WaitId::Pid(pid), look).err() == Some(Errno::CHILD) {
+        // Somebody else has reaped it, and the number may be a stranger's.
+        return;
+    }
     // An own child can be killed, and an error of the wait means that it is gone: nothing to tell.
     kill_process_group(pid, Signal::KILL).ok();
     while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).err() == Some(Errno::INTR) {}

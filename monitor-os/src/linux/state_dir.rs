@@ -456,6 +456,7 @@ mod tests {
             boot: state.boot(),
             state: State::INITIAL,
             process: None,
+            held: 0,
             cgroup: None,
             mark: None,
             kept: Kept::default(),

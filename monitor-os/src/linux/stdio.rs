@@ -62,6 +62,11 @@ impl Stdio {
         given.chain(extra)
     }
 
+    /// The number of the one beside the standard streams.
+    pub(super) fn extra(&self) -> Option<u8> {
+        self.extra.as_ref().map(|&(_, number)| number)
+    }
+
     /// All three lead nowhere.
     ///
     /// # Errors

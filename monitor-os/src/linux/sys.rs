@@ -1,10 +1,10 @@
-//! The three things that no safe interface offers. The only unsafe code of this crate.
+//! What no safe interface offers. The only unsafe code of this crate.
 #![expect(
     unsafe_code,
-    reason = "an ioctl, a signal disposition and the allocator have no safe interface"
+    reason = "an ioctl, a signal disposition, descriptors by number and the allocator have no safe interface"
 )]
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 use rustix::io::Errno;
@@ -34,6 +34,36 @@ pub(super) fn restore_sigpipe() {
     // SAFETY: the default disposition runs no code of ours, and none was registered before.
     let restored = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
     debug_assert!(restored.is_ok(), "SIGPIPE is a signal whose disposition may be set");
+}
+
+/// Marks the open descriptors from `first` to `last`, both included, to be closed by the next exec.
+///
+/// # Errors
+/// ENOSYS or EINVAL: the kernel cannot (before Linux 5.11); some may be marked.
+///
+/// # Source
+/// `close_range(2)`, `CLOSE_RANGE_CLOEXEC`.
+pub(super) fn close_range_on_exec(first: u32, last: u32) -> Result<(), Errno> {
+    use nix::libc::{CLOSE_RANGE_CLOEXEC, SYS_close_range, syscall};
+    // SAFETY: it takes three numbers, reads and writes no memory, and closes nothing before an exec, which ends every
+    // owner of a descriptor in this process.
+    let done = unsafe { syscall(SYS_close_range, first, last, CLOSE_RANGE_CLOEXEC) };
+    if done == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+/// Marks a descriptor to be closed by the next exec; a number that is not open is passed over.
+///
+/// # Source
+/// `fcntl(2)`, `F_SETFD`.
+pub(super) fn close_on_exec(number: RawFd) {
+    use nix::libc::{F_SETFD, FD_CLOEXEC, fcntl};
+    // SAFETY: it takes three numbers and touches no memory; EBADF is its one error. Nothing is closed before an exec,
+    // which ends every owner of a descriptor in this process.
+    unsafe { fcntl(number, F_SETFD, FD_CLOEXEC) };
+}
+
+fn last_errno() -> Errno {
+    Errno::from_raw_os_error(nix::errno::Errno::last_raw())
 }
 
 /// Gives memory back to the system that this process has had and freed, such as after reading a large file; the
@@ -82,6 +112,32 @@ mod tests {
             Ok(status) => assert_eq!((zombie, status), (Ok(None), Some(42 << 8))),
             Err(errno) => assert!(matches!(errno, Errno::NOTTY | Errno::INVAL | Errno::SRCH)),
         }
+    }
+
+    /// Goal: what is marked is marked, and what is outside of the range is not. Method: two descriptors that an exec
+    /// would hand down, with numbers that no other test has.
+    #[test]
+    fn descriptors_are_marked_by_number() {
+        use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
+        use std::os::fd::AsRawFd;
+
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let leaky = || {
+            let fd = fcntl_dupfd_cloexec(&null, 300).unwrap();
+            fcntl_setfd(&fd, FdFlags::empty()).unwrap();
+            fd
+        };
+        let [first, second, other] = [leaky(), leaky(), leaky()];
+        let number = u32::try_from(first.as_raw_fd()).unwrap();
+        let is_marked = |fd| fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC);
+        match close_range_on_exec(number, number) {
+            Ok(()) => assert!(is_marked(&first)),
+            Err(errno) => assert!(matches!(errno, Errno::NOSYS | Errno::INVAL), "{errno}"),
+        }
+        close_on_exec(second.as_raw_fd());
+        assert!(is_marked(&second) && !is_marked(&other));
+        close_on_exec(RawFd::MAX);
+        assert_eq!(close_range_on_exec(2, 1), Err(Errno::INVAL));
     }
 
     #[test]

@@ -217,7 +217,7 @@ mod tests {
         for (what, size, bound) in [
             ("unit", size_of::<Unit>(), 104),
             ("shown", size_of::<Shown>(), 224),
-            ("run", size_of::<Run>(), 232),
+            ("run", size_of::<Run>(), 248),
             ("memory", size_of::<Memory>(), 192),
             ("streams", size_of::<Streams>(), 80),
             ("command", size_of::<Command>(), 32),

@@ -57,6 +57,18 @@ impl Wording {
 
     /// The text for what an earlier monitor left.
     pub(crate) fn found(run: RunId, found: Found, notice: &Notice) -> String {
+        let mut text = Self::what_was_found(run, found, notice);
+        if notice.status.said().is_unheard {
+            text += "; it cannot be heard: another process has taken its notify address";
+        }
+        let doubtful = notice.status.survivors();
+        if !doubtful.is_empty() {
+            text += &format!("; {}, not proved to be of it, so left alone", RunsOn(doubtful));
+        }
+        text
+    }
+
+    fn what_was_found(run: RunId, found: Found, notice: &Notice) -> String {
         let before = notice.before;
         if !before.phase().is_live() && found != Found::Alive {
             return format!("going on after an earlier monitor: {before}");

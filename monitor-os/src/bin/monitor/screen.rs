@@ -104,6 +104,9 @@ fn said_rows(f: &mut fmt::Formatter<'_>, said: &Said) -> fmt::Result {
     if !said.not_honoured.is_empty() {
         row(f, "asks for", format_args!("{}, in vain", said.not_honoured.join(", ")))?;
     }
+    if said.unheard {
+        row(f, "unheard", "another process has its notify address, until its next start")?;
+    }
     if said.ignored > 0 {
         let messages = plural(said.ignored, "message", "messages");
         let what = "not of this run, or not readable";

@@ -64,6 +64,7 @@ impl Teller {
             Some(Told {
                 event: "recovered".into(),
                 found: Some(name(found).into()),
+                survivors: names(notice),
                 text,
                 ..entry(origin, notice)
             })

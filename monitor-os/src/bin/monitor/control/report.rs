@@ -66,6 +66,9 @@ pub(crate) struct Said {
     pub(crate) not_honoured: Vec<String>,
     /// Datagrams of strangers, and those that could not be read.
     pub(crate) ignored: u64,
+    /// Whether another process has its address, so that nothing it says is heard.
+    #[serde(default)]
+    pub(crate) unheard: bool,
 }
 
 /// What health checks have shown.
@@ -273,6 +276,7 @@ fn said(said: &monitor_os::Said) -> Option<Said> {
         bus_error: said.bus_error.clone(),
         not_honoured: said.not_honoured.iter().map(ToString::to_string).collect(),
         ignored: said.ignored,
+        unheard: said.is_unheard,
     })
 }
 
