@@ -551,6 +551,8 @@ mod tests {
         let mut file = ShardFile::new(&plan, shard, 300);
         file.report = plan.run(shard.range(300), Core);
         file.next = shard.range(300).end;
+        let found = |canary: Canary| (canary.name().to_owned(), "found".to_owned());
+        file.canaries = Canary::CAMPAIGN.map(found).into();
         file
     }
 
@@ -561,6 +563,7 @@ mod tests {
         assert_eq!(whole, parts);
         assert_eq!(whole.gaps, []);
         assert_eq!(whole.report.cases, 300);
+        assert!(whole.alarms.is_silent(), "{}", whole.alarms);
     }
 
     #[test]

@@ -138,7 +138,6 @@ fn bar(length: u64, message: &'static str) -> ProgressBar {
 
 fn check(arguments: &CheckArguments) -> u8 {
     let evidence = canary::look_for(Standard, &Canary::ALL);
-    print!("{}", evidence.alarms);
     let progress = bar(family::family().len() as u64, "exhaustive search");
     let compared = Compared::by(Core, Standard.reference());
     let explored = check::explore_family(Standard, &&compared, || progress.inc(1));
@@ -150,7 +149,7 @@ fn check(arguments: &CheckArguments) -> u8 {
     {
         let (policies, oracle) = (&found.member.policies, Oracle::Property(example.property));
         println!("\n{}", screen::counterexample(policies, &Core, oracle, example));
-        return VIOLATED;
+        return violated(&evidence);
     }
 
     let last = arguments.seed.saturating_add(arguments.cases);
@@ -160,16 +159,16 @@ fn check(arguments: &CheckArguments) -> u8 {
     print_hunted(&hunted);
     if let Some(failure) = hunted.iter().find_map(|found| found.hunt.failure.as_ref()) {
         show(failure, &arguments.out, None);
-        return VIOLATED;
+        return violated(&evidence);
     }
     let twice = 0..arguments.cases.min(1_000);
     if let Some((property, case)) = check::differs_again(Standard, twice, Core) {
         println!("\nFAIL {property} ({}): {}\n{case}", property.source(), property.sentence());
-        return VIOLATED;
+        return violated(&evidence);
     }
     if let Some(mismatch) = compared.mismatch() {
         println!("\nFAIL the machine and the reference differ\n{mismatch}");
-        return VIOLATED;
+        return violated(&evidence);
     }
 
     let progress = bar(bank::self_test().count() as u64, "bugs put in");
@@ -192,6 +191,12 @@ fn check(arguments: &CheckArguments) -> u8 {
     }
     print!("{alarms}");
     if blind > 0 || !alarms.is_silent() { BLIND } else { 0 }
+}
+
+/// What was found counts more than what may have been missed, which is said nevertheless.
+fn violated(evidence: &Evidence) -> u8 {
+    print!("{}", evidence.alarms);
+    VIOLATED
 }
 
 fn print_canaries(evidence: &Evidence) {
