@@ -86,6 +86,7 @@ impl Plan {
     ) -> Report {
         let mut report = Report::default();
         let mut marks = Marks::default();
+        let mut aims: BTreeMap<Aim, u64> = BTreeMap::new();
         let mut cells: BTreeMap<(Phase, &'static str), u64> = BTreeMap::new();
         for index in range {
             let (race, seed) = (Self::race(index), self.seed(index));
@@ -99,7 +100,7 @@ impl Plan {
             }
             marks.add(&verdict);
             if race.is_none_or(|race| race.occurred(&verdict)) {
-                *report.aims.entry(Aim::of(race, seed).name().to_owned()).or_default() += 1;
+                *aims.entry(Aim::of(race, seed)).or_default() += 1;
             }
             report.cases += 1;
             report.steps += verdict.trace.len() as u64;
@@ -121,6 +122,7 @@ impl Plan {
                 });
             }
         }
+        report.aims = aims.into_iter().map(|(aim, count)| (aim.name().to_owned(), count)).collect();
         report.marks = marks.made().map(str::to_owned).collect();
         report.cells = cells
             .into_iter()
