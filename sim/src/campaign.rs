@@ -154,7 +154,7 @@ pub struct Report {
     pub cells: BTreeMap<String, u64>,
     /// In how many cases each race took place, and how many each chooser has chosen.
     pub aims: BTreeMap<String, u64>,
-    /// The [marks](crate::marks) that were made.
+    /// The names of the [marks] that were made.
     pub marks: BTreeSet<String>,
     /// Cases that failed, and of which the shortened form did not fail in the same way.
     pub unshrunk: u64,
