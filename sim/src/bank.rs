@@ -177,10 +177,16 @@ impl std::error::Error for UnknownBug {}
 
 /// The bugs of the self-test: the classic races of stops, exits, timers and restarts, and one bug of each
 /// layer below the machine.
-const SELF_TEST: [&str; 15] = [
+const SELF_TEST: [&str; SELF_TEST_LEN] = [
     "BB-5", "BB-5b", "BB-16", "BB-18", "BB-31", "BB-36", "BB-36b", "BB-46", "BB-118", "BB-120",
     "BB-122", "BB-138", "BB-83", "BB-156", "BB-36c",
 ];
+
+/// How many bugs the self-test puts in.
+pub(crate) const SELF_TEST_LEN: usize = 15;
+
+/// How many bugs the bank has on record. Who adds one counts it here as well, so that none gets lost.
+pub const LEN: usize = 144;
 
 /// The few bugs with which `monitor-sim check` tests itself, in the order of the bank.
 pub fn self_test() -> impl Iterator<Item = Bug> {

@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use crate::bank::{Bug, Layer};
 use crate::family::{Member, family};
-use crate::hunt::{self, Aim, Failure, Hunt, STEPS_MAX};
-use crate::model::{self, Counterexample};
+use crate::harness::Harness;
+use crate::hunt::{self, Aim, Failure, Hunt};
+use crate::model::Counterexample;
 use crate::race::Race;
 use crate::reference::Compared;
 use crate::watch::Property;
-use crate::world;
 
 /// What the hunt for one bug has shown.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,9 @@ pub struct Catch {
     pub shrunk_len: Option<usize>,
     /// Steps of the case that exhaustive search has found, a shortest one under the family's policies.
     pub exhaustive_len: Option<usize>,
+    /// Whether a shortened case did not fail as the drawn one, which is shown in its place:
+    /// [`Alarm::ShrunkCasePasses`](crate::alarm::Alarm::ShrunkCasePasses).
+    pub is_unshrunk: bool,
 }
 
 impl Catch {
@@ -104,7 +107,13 @@ impl fmt::Display for Oracle {
 pub const CASES: u64 = 1_000;
 
 /// Hunts one bug in `campaigns` campaigns from different seeds; `clock` tells milliseconds.
-pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> Catch {
+pub fn hunt_bug(
+    harness: impl Harness,
+    bug: Bug,
+    campaigns: usize,
+    mut clock: impl FnMut() -> f64,
+) -> Catch {
+    let mut is_unshrunk = false;
     let mut times = Vec::new();
     let mut cases = Vec::new();
     let mut lengths = Vec::new();
@@ -113,11 +122,12 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
     for campaign in 0..campaigns {
         let begin = clock();
         let first = campaign as u64 * 1_000_003;
-        let Some(sighting) = sight(bug, first..first + CASES, || {}) else { continue };
+        let Some(sighting) = sight(harness, bug, first..first + CASES, || {}) else { continue };
         times.push(clock() - begin);
         cases.push(sighting.cases);
         lengths.push(sighting.failure.trace.len());
         oracle.get_or_insert(sighting.oracle);
+        is_unshrunk |= sighting.failure.is_unshrunk;
         aim = aim.or(sighting.failure.aim);
     }
     let found = (times.len(), campaigns);
@@ -125,7 +135,7 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
     cases.sort_unstable();
     lengths.sort_unstable();
     let begin = clock();
-    let proof = prove(bug, oracle != Some(Oracle::Reference));
+    let proof = prove(harness, bug, oracle != Some(Oracle::Reference));
     if let Some(proof) = &proof {
         oracle.get_or_insert(proof.oracle);
     }
@@ -140,6 +150,7 @@ pub fn hunt_bug(bug: Bug, campaigns: usize, mut clock: impl FnMut() -> f64) -> C
         p95_ms: quantile(&times, 95).unwrap_or(spent),
         shrunk_len: quantile(&lengths, 50),
         exhaustive_len: proof.map(|proof| proof.example.path.len()),
+        is_unshrunk,
     }
 }
 
@@ -161,14 +172,20 @@ pub struct Sighting {
 /// Hunts a bug with the random engine, stage after stage, each with the cases of `seeds`.
 ///
 /// `progress` is called after each case.
-pub fn sight(bug: Bug, seeds: Range<u64>, mut progress: impl FnMut()) -> Option<Sighting> {
+pub fn sight(
+    harness: impl Harness,
+    bug: Bug,
+    seeds: Range<u64>,
+    mut progress: impl FnMut(),
+) -> Option<Sighting> {
     let mut cases = 0;
     let mut stage = |race: Option<Race>, strict: bool| {
         let seeds = seeds.clone();
         let hunted = if strict {
-            hunt::hunt(race, seeds, &Compared::strict(bug), &mut progress)
+            let compared = Compared::strictly_by(bug, harness.reference());
+            hunt::hunt_by(harness, race, seeds, &compared, &mut progress)
         } else {
-            hunt::hunt(race, seeds, bug, &mut progress)
+            hunt::hunt_by(harness, race, seeds, bug, &mut progress)
         };
         let Hunt { cases: run, failure, .. } = hunted;
         cases += run;
@@ -178,7 +195,7 @@ pub fn sight(bug: Bug, seeds: Range<u64>, mut progress: impl FnMut()) -> Option<
             oracle = Oracle::Reference;
             // What the bug answers stands in the place of what was put there for the oracles.
             let steps = failure.trace.len();
-            failure.trace = world::run(&failure.case, bug, STEPS_MAX).trace;
+            failure.trace = harness.run(&failure.case, bug).trace;
             failure.trace.truncate(steps);
         }
         Some(Sighting { oracle, cases, failure })
@@ -207,7 +224,7 @@ pub struct Proof {
 ///
 /// The exhaustive engine has no world below the machine, and finds nothing there.
 #[must_use]
-pub fn prove(bug: Bug, lenient: bool) -> Option<Proof> {
+pub fn prove(harness: impl Harness, bug: Bug, lenient: bool) -> Option<Proof> {
     if bug.layer != Layer::Core {
         return None;
     }
@@ -216,16 +233,16 @@ pub fn prove(bug: Bug, lenient: bool) -> Option<Proof> {
         found.min_by_key(|(example, _)| example.path.len())
     };
     let spoken = if lenient {
-        shortest(&|member| model::explore(&member.policies, &bug).counterexample)
+        shortest(&|member| harness.explore(&member.policies, &bug).counterexample)
     } else {
         None
     };
     if let Some((example, member)) = spoken {
         return Some(Proof { oracle: Oracle::Property(example.property), member, example });
     }
-    let compared = Compared::strict(bug);
+    let compared = Compared::strictly_by(bug, harness.reference());
     let (example, member) =
-        shortest(&|member| model::explore(&member.policies, &&compared).counterexample)?;
+        shortest(&|member| harness.explore(&member.policies, &&compared).counterexample)?;
     Some(Proof { oracle: Oracle::Reference, member, example })
 }
 
@@ -241,15 +258,16 @@ mod tests {
     use super::*;
     use crate::bank;
     use crate::case::Case;
+    use crate::harness::Standard;
     use crate::screen::FailureScreen;
-    use crate::world::Suspect;
+    use crate::world::{self, Suspect};
 
     #[test]
     fn every_bug_of_the_bank_is_found_and_every_oracle_fires() {
         let mut silent = Property::ALL.to_vec();
         for bug in bank::ALL {
-            let found = sight(*bug, 0..CASES, || {}).map(|sighting| sighting.oracle);
-            let oracle = found.or_else(|| prove(*bug, true).map(|proof| proof.oracle));
+            let found = sight(Standard, *bug, 0..CASES, || {}).map(|sighting| sighting.oracle);
+            let oracle = found.or_else(|| prove(Standard, *bug, true).map(|proof| proof.oracle));
             let Some(oracle) = oracle else { panic!("{bug} ({}) is not found", bug.symptom) };
             silent.retain(|&property| oracle != Oracle::Property(property));
         }
@@ -258,7 +276,8 @@ mod tests {
         assert!(silent.is_empty(), "never seen to fail: {silent:?}");
     }
 
-    const PLANTED: [Property; 3] = [Property::NoHotLoop, Property::SameAgain, Property::EarlyEnd];
+    const PLANTED: [Property; 4] =
+        [Property::NoHotLoop, Property::SameAgain, Property::EarlyEnd, Property::NoPanic];
 
     /// A machine that goes from step to step without time: every timer is due at once.
     #[derive(Clone, Copy)]
@@ -304,8 +323,11 @@ mod tests {
     fn a_case_that_is_not_the_same_again_is_found() {
         let case: Case =
             "policy restart=no\nprocess rest\n0ms start\n5ms signal HUP".parse().unwrap();
-        assert_eq!(world::run_again(&case, &Moody(Cell::new(0)), 400), Some(Property::SameAgain));
-        assert_eq!(world::run_again(&case, Core, 400), None);
+        let moody = &Moody(Cell::new(0));
+        let first = Standard.run(&case, moody);
+        assert!(!Standard.is_same_again(&case, moody, &first));
+        let first = Standard.run(&case, Core);
+        assert!(Standard.is_same_again(&case, Core, &first));
     }
 
     /// A machine that counts an end before the acknowledgement against the budget twice.
@@ -350,7 +372,11 @@ mod tests {
     #[test]
     fn a_machine_that_panics_is_found() {
         let case: Case = "policy restart=no\nprocess rest\n0ms start\n5ms reset".parse().unwrap();
-        assert_eq!(world::run(&case, Partial, 400).violated, Some(Property::Total));
+        let verdict = world::run(&case, Partial, 400);
+        assert_eq!(verdict.violated, Some(Property::NoPanic));
+        assert_eq!(verdict.trace.last().unwrap().event, Event::ResetRequested);
+        assert!(verdict.panic.unwrap().contains("no answer"));
+        assert_eq!(world::run(&case, Core, 400).violated, None);
     }
 
     #[test]

@@ -17,20 +17,22 @@
 //! # let _: Report = whole;
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use monitor_core::{Phase, whole_number};
 use serde::{Deserialize, Serialize};
 
+use crate::alarm::{Alarm, Alarms};
+use crate::canary::{self, Canary};
 use crate::case::Case;
-use crate::choices::Seeded;
-use crate::generate;
-use crate::hunt::{Aim, STEPS_MAX};
+use crate::coverage::Coverage;
+use crate::harness::{Harness, Standard};
+use crate::hunt::{self, Aim};
+use crate::marks::{self, Marks};
 use crate::model::event_name;
 use crate::race::Race;
-use crate::shrink;
-use crate::world::{self, Suspect, Verdict};
+use crate::world::{Suspect, Verdict};
 
 /// Which cases a campaign consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +57,7 @@ impl Plan {
     /// The case of an index: the races take turns, and after the last of them comes a case that aims at nothing.
     #[must_use]
     pub fn case(&self, index: u64) -> Case {
-        let mut choices = Seeded::new(self.seed(index));
-        match Self::race(index) {
-            Some(race) => race.case(&mut choices),
-            None => generate::case(&mut choices),
-        }
+        hunt::draw(Self::race(index), self.seed(index))
     }
 
     /// The race that the case of an index aims at.
@@ -74,18 +72,35 @@ impl Plan {
         mix(self.key ^ mix(index))
     }
 
-    /// Runs the cases of a range; every twentieth twice, to see whether it does the same again.
+    /// Runs the cases of a range; some twice, to see whether they do the same again.
     pub fn run(&self, range: Range<u64>, machine: impl Suspect + Copy) -> Report {
+        self.run_by(Standard, range, machine)
+    }
+
+    /// Runs the cases of a range as [`Self::run`] does, with the parts of `harness`.
+    pub fn run_by(
+        &self,
+        harness: impl Harness,
+        range: Range<u64>,
+        machine: impl Suspect + Copy,
+    ) -> Report {
         let mut report = Report::default();
+        let mut marks = Marks::default();
+        let mut aims: BTreeMap<Aim, u64> = BTreeMap::new();
         let mut cells: BTreeMap<(Phase, &'static str), u64> = BTreeMap::new();
         for index in range {
-            let case = self.case(index);
-            let verdict = world::run(&case, machine, STEPS_MAX);
+            let (race, seed) = (Self::race(index), self.seed(index));
+            let case = harness.draw(race, seed);
+            let verdict = harness.run(&case, machine);
             let digest = digest(&verdict);
             if index.is_multiple_of(DOUBLED_EVERY) {
                 report.doubled += 1;
-                let again = world::run(&case, machine, STEPS_MAX);
-                report.unequal += u64::from(self::digest(&again) != digest);
+                let same = harness.is_same_again(&case, machine, &verdict);
+                report.unequal += u64::from(!same);
+            }
+            marks.add(&verdict);
+            if race.is_none_or(|race| race.occurred(&verdict)) {
+                *aims.entry(Aim::of(race, seed)).or_default() += 1;
             }
             report.cases += 1;
             report.steps += verdict.trace.len() as u64;
@@ -94,17 +109,21 @@ impl Plan {
                 *cells.entry((line.before.phase(), event_name(line.event))).or_default() += 1;
             }
             if let Some(property) = verdict.violated {
-                let seed = self.seed(index);
-                let failure = shrink::shrink(seed, case, property, machine);
+                let failure = hunt::confirm(harness, seed, case, property, machine);
+                report.unshrunk += u64::from(failure.is_unshrunk);
                 report.add_failure(FailureNote {
                     property: property.name().to_owned(),
                     index,
                     inputs: failure.case.inputs.len(),
                     case: failure.case.to_string(),
-                    aim: Some(Aim::of(Self::race(index), seed).name().to_owned()),
+                    aim: Some(Aim::of(race, seed).name().to_owned()),
+                    panic: failure.panic,
+                    is_unshrunk: failure.is_unshrunk,
                 });
             }
         }
+        report.aims = aims.into_iter().map(|(aim, count)| (aim.name().to_owned(), count)).collect();
+        report.marks = marks.made().map(str::to_owned).collect();
         report.cells = cells
             .into_iter()
             .map(|((phase, event), count)| (format!("{phase} × {event}"), count))
@@ -113,8 +132,9 @@ impl Plan {
     }
 }
 
-/// One case in so many is run twice.
-const DOUBLED_EVERY: u64 = 20;
+/// One case in so many is run twice. It has no factor in common with the number of races and the one kind
+/// of case that aims at nothing, so that each of these kinds has its turn.
+pub(crate) const DOUBLED_EVERY: u64 = 19;
 
 /// What the cases of a range have shown. Adding is associative and commutative.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +152,12 @@ pub struct Report {
     pub digest: u64,
     /// How often each event was told in each phase.
     pub cells: BTreeMap<String, u64>,
+    /// In how many cases each race took place, and how many each chooser has chosen.
+    pub aims: BTreeMap<String, u64>,
+    /// The names of the [marks] that were made.
+    pub marks: BTreeSet<String>,
+    /// Cases that failed, and of which the shortened form did not fail in the same way.
+    pub unshrunk: u64,
     /// What failed, by property: the shortest cases, at most three each.
     pub failures: BTreeMap<String, Vec<FailureNote>>,
 }
@@ -151,6 +177,10 @@ pub struct FailureNote {
     /// The race that it aimed at, or how its inputs were chosen; older reports do not say.
     #[serde(default)]
     pub aim: Option<String>,
+    /// The panic that was caught, where it is the violation.
+    pub panic: Option<String>,
+    /// Whether the case is as it was drawn, because the shortened one did not fail in the same way.
+    pub is_unshrunk: bool,
 }
 
 /// How many failing cases of one property are kept.
@@ -167,9 +197,36 @@ impl Report {
         for (cell, count) in other.cells {
             *self.cells.entry(cell).or_default() += count;
         }
+        for (aim, count) in other.aims {
+            *self.aims.entry(aim).or_default() += count;
+        }
+        self.marks.extend(other.marks);
+        self.unshrunk += other.unshrunk;
         for failure in other.failures.into_values().flatten() {
             self.add_failure(failure);
         }
+    }
+
+    /// How much the cases have met.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        let made = |is_fault: bool| {
+            let marks = marks::ALL.iter().filter(|mark| mark.is_fault() == is_fault);
+            marks.filter(|mark| self.marks.contains(mark.name)).count() as u64
+        };
+        let met = [self.cells.len() as u64, made(false), made(true), self.aims.len() as u64];
+        Coverage { cases: self.cases, met: met.map(Some) }
+    }
+
+    /// What the cases show to be wrong with the harness.
+    #[must_use]
+    pub fn alarms(&self, harness: impl Harness) -> Alarms {
+        let mut alarms = self.coverage().alarms(harness);
+        if self.unshrunk > 0 {
+            let detail = format!("{} failing cases are shown as they were drawn", self.unshrunk);
+            alarms.ring(Alarm::ShrunkCasePasses, detail);
+        }
+        alarms
     }
 
     fn add_failure(&mut self, failure: FailureNote) {
@@ -197,6 +254,10 @@ pub struct ShardFile {
     pub next: u64,
     /// What the cases have shown.
     pub report: Report,
+    /// By the name of each canary what it has found: the proof that it ran.
+    pub canaries: BTreeMap<String, String>,
+    /// By name, the alarms that ring: a check of the harness is blind.
+    pub alarms: BTreeMap<String, String>,
 }
 
 impl ShardFile {
@@ -210,7 +271,33 @@ impl ShardFile {
             total,
             next: shard.range(total).start,
             report: Report::default(),
+            canaries: BTreeMap::new(),
+            alarms: BTreeMap::new(),
         }
+    }
+
+    /// What shows the harness of this shard to be blind, but for what the sum of all shards shows.
+    #[must_use]
+    pub fn own_alarms(&self) -> Alarms {
+        let whose = format!("shard {}/{}", self.shard.index, self.shard.count);
+        let mut alarms =
+            canary::missing(&self.canaries, &Canary::CAMPAIGN, &Alarms::default(), &whose);
+        let Range { start, end } = self.done();
+        let due = end.div_ceil(DOUBLED_EVERY) - start.div_ceil(DOUBLED_EVERY);
+        if self.report.doubled != due {
+            let ran = self.report.doubled;
+            let detail = format!("{whose}: {ran} cases were run twice, and {due} were due");
+            alarms.ring(Alarm::SecondRunSkipped, detail);
+        }
+        alarms
+    }
+
+    /// All that shows the harness of this shard to be blind.
+    #[must_use]
+    pub fn all_alarms(&self, harness: impl Harness) -> Alarms {
+        let mut alarms = self.own_alarms();
+        alarms.add(self.report.alarms(harness));
+        alarms
     }
 
     /// Whether every case of the shard was run.
@@ -282,6 +369,8 @@ pub struct Merged {
     pub gaps: Vec<Range<u64>>,
     /// How many files were copies of others.
     pub duplicates: usize,
+    /// What shows the harness to be blind: that of any shard, or that of the sum.
+    pub alarms: Alarms,
 }
 
 /// Why files do not add up. Nothing was merged.
@@ -354,7 +443,13 @@ pub fn merge(files: impl IntoIterator<Item = ShardFile>) -> Result<Merged, Merge
     let mut files: Vec<ShardFile> = shards.into_values().collect();
     files.sort_by_key(|file| file.done().start);
     let total = files.first().ok_or(MergeError::Nothing)?.total;
-    let mut merged = Merged { report: Report::default(), total, gaps: Vec::new(), duplicates };
+    let mut merged = Merged {
+        report: Report::default(),
+        total,
+        gaps: Vec::new(),
+        duplicates,
+        alarms: Alarms::default(),
+    };
     let mut reached = 0;
     let mut before = 0..0;
     for file in files {
@@ -367,8 +462,10 @@ pub fn merge(files: impl IntoIterator<Item = ShardFile>) -> Result<Merged, Merge
         }
         reached = done.end;
         before = done;
+        merged.alarms.add(file.own_alarms());
         merged.report.add(file.report);
     }
+    merged.alarms.add(merged.report.alarms(Standard));
     if reached < total {
         merged.gaps.push(reached..total);
     }
@@ -456,6 +553,8 @@ mod tests {
         let mut file = ShardFile::new(&plan, shard, 300);
         file.report = plan.run(shard.range(300), Core);
         file.next = shard.range(300).end;
+        let found = |canary: Canary| (canary.name().to_owned(), "found".to_owned());
+        file.canaries = Canary::CAMPAIGN.map(found).into();
         file
     }
 
@@ -466,6 +565,7 @@ mod tests {
         assert_eq!(whole, parts);
         assert_eq!(whole.gaps, []);
         assert_eq!(whole.report.cases, 300);
+        assert!(whole.alarms.is_silent(), "{}", whole.alarms);
     }
 
     #[test]

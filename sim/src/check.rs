@@ -6,16 +6,19 @@ use std::thread;
 
 use monitor_os::Machine;
 
+use crate::alarm::{Alarm, Alarms};
 use crate::bank::{self, Bug, Layer};
+use crate::canary::{self, Canary, Evidence};
 use crate::case::Case;
-use crate::choices::Seeded;
+use crate::coverage::Coverage;
 use crate::family::{Member, family};
-use crate::generate;
-use crate::hunt::{self, Failure, Hunt, STEPS_MAX};
-use crate::model::{self, Counterexample, Exploration};
+use crate::harness::Harness;
+use crate::hunt::{self, Failure, Hunt};
+use crate::marks::{self, Marks};
+use crate::model::{Counterexample, Exploration};
 use crate::race::Race;
 use crate::watch::Property;
-use crate::world::{self, Suspect};
+use crate::world::Suspect;
 
 /// The exhaustive search of one member of the family.
 #[derive(Clone, Debug)]
@@ -51,15 +54,20 @@ impl Explored {
 }
 
 /// Explores every member of the family with `machine` on all processors, calling `progress` after each.
-pub fn explore_family(machine: &(impl Machine + Sync), progress: impl FnMut()) -> Vec<Explored> {
+pub fn explore_family(
+    harness: impl Harness,
+    machine: &(impl Machine + Sync),
+    progress: impl FnMut(),
+) -> Vec<Explored> {
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    explore_family_on(threads, machine, progress)
+    explore_family_on(harness, threads, machine, progress)
 }
 
 /// Explores every member of the family with `machine` on so many threads, at least one.
 ///
 /// The result is in the order of the family and does not depend on `threads`.
 pub fn explore_family_on(
+    harness: impl Harness,
     threads: usize,
     machine: &(impl Machine + Sync),
     mut progress: impl FnMut(),
@@ -75,7 +83,7 @@ pub fn explore_family_on(
             scope.spawn(move || {
                 while let Some((place, member)) = members.get(next.fetch_add(1, Ordering::Relaxed))
                 {
-                    let found = model::explore(&member.policies, machine);
+                    let found = harness.explore(&member.policies, machine);
                     if sender.send((*place, Explored::new(member.clone(), found))).is_err() {
                         break;
                     }
@@ -100,24 +108,86 @@ pub struct Hunted {
 
 /// Hunts each race, and then anything, with cases from `seeds`.
 pub fn hunt_races(
+    harness: impl Harness,
     seeds: std::ops::Range<u64>,
     machine: impl Suspect + Copy,
     mut progress: impl FnMut(),
 ) -> Vec<Hunted> {
     let races = Race::ALL.into_iter().map(Some).chain([None]);
     races
-        .map(|race| Hunted { race, hunt: hunt::hunt(race, seeds.clone(), machine, &mut progress) })
+        .map(|race| {
+            let hunt = hunt::hunt_by(harness, race, seeds.clone(), machine, &mut progress);
+            Hunted { race, hunt }
+        })
         .collect()
 }
 
+/// What hunts have met. Cells are not counted: the exhaustive search goes through all of them.
+#[must_use]
+pub fn coverage(hunted: &[Hunted]) -> Coverage {
+    let mut marks = Marks::default();
+    hunted.iter().for_each(|found| marks = marks.or(found.hunt.marks));
+    let made = |is_fault: bool| {
+        let of_kind = |name: &&str| {
+            marks::ALL.iter().any(|mark| mark.name == *name && mark.is_fault() == is_fault)
+        };
+        marks.made().filter(of_kind).count() as u64
+    };
+    let cases = hunted.iter().map(|found| found.hunt.cases).sum();
+    let aims = hunted.iter().map(|found| found.hunt.aims.len() as u64).sum();
+    Coverage { cases, met: [None, Some(made(false)), Some(made(true)), Some(aims)] }
+}
+
+/// What a whole check shows to be wrong with the harness.
+#[must_use]
+pub fn alarms(
+    harness: impl Harness,
+    evidence: &Evidence,
+    explored: &[Explored],
+    hunted: &[Hunted],
+    tested: &[SelfTest],
+) -> Alarms {
+    let mut alarms = evidence.alarms.clone();
+    alarms.add(canary::missing(&evidence.found, &Canary::ALL, &evidence.alarms, "this check"));
+    if explored.len() < EXPLORED_MIN {
+        let detail = format!("{} policies were explored, not {EXPLORED_MIN}", explored.len());
+        alarms.ring(Alarm::SearchMissesSteps, detail);
+    }
+    for found in explored.iter().filter(|found| found.states < STATES_MIN) {
+        let Explored { member, states, .. } = found;
+        let detail = format!("{} has {states} states, and not {STATES_MIN}", member.name);
+        alarms.ring(Alarm::SearchMissesSteps, detail);
+    }
+    alarms.add(coverage(hunted).alarms(harness));
+    let unshrunk =
+        |test: &&SelfTest| test.hunted.as_ref().is_some_and(|(failure, _)| failure.is_unshrunk);
+    if let Some(test) = tested.iter().find(unshrunk) {
+        alarms.ring(Alarm::ShrunkCasePasses, format!("the case that finds {}", test.bug));
+    }
+    if tested.len() < bank::SELF_TEST_LEN {
+        let detail = format!("{} bugs were put in, not {}", tested.len(), bank::SELF_TEST_LEN);
+        alarms.ring(Alarm::BankTooSmall, detail);
+    }
+    alarms
+}
+
+/// How many policies, or sets of them, the family has.
+const EXPLORED_MIN: usize = 19;
+
+/// No policy has fewer states: the smallest has 97.
+const STATES_MIN: usize = 50;
+
 /// Runs each case of `seeds` that aims at nothing twice; returns the first that is not the same again.
 pub fn differs_again(
+    harness: impl Harness,
     seeds: std::ops::Range<u64>,
     suspect: impl Suspect + Copy,
 ) -> Option<(Property, Case)> {
     seeds.into_iter().find_map(|seed| {
-        let case = generate::case(&mut Seeded::new(seed));
-        world::run_again(&case, suspect, STEPS_MAX).map(|property| (property, case))
+        let case = harness.draw(None, seed);
+        let first = harness.run(&case, suspect);
+        let same = harness.is_same_again(&case, suspect, &first);
+        (!same).then_some((Property::SameAgain, case))
     })
 }
 
@@ -142,14 +212,18 @@ impl SelfTest {
 }
 
 /// Puts each bug of [`bank::self_test`] in and looks for it with both engines.
-pub fn self_test(cases_max: u64, mut progress: impl FnMut()) -> Vec<SelfTest> {
+pub fn self_test(
+    harness: impl Harness,
+    cases_max: u64,
+    mut progress: impl FnMut(),
+) -> Vec<SelfTest> {
     bank::self_test()
         .map(|bug| {
-            let hunt = hunt::hunt(bug.race, 0..cases_max, bug, || {});
+            let hunt = hunt::hunt_by(harness, bug.race, 0..cases_max, bug, || {});
             let cases = hunt.cases;
             let searched = if bug.layer == Layer::Core { family() } else { Vec::new() };
             let exhausted = searched.into_iter().find_map(|member| {
-                let found = model::explore(&member.policies, &bug);
+                let found = harness.explore(&member.policies, &bug);
                 found.counterexample.map(|example| (example, member))
             });
             progress();

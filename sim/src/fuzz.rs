@@ -9,10 +9,10 @@ use monitor_os::Core;
 use crate::case::Case;
 use crate::choices::FromBytes;
 use crate::generate;
-use crate::hunt::STEPS_MAX;
+use crate::harness::Standard;
+use crate::hunt::{self, STEPS_MAX};
 use crate::reference::Compared;
 use crate::screen::FailureScreen;
-use crate::shrink;
 use crate::world;
 
 /// Draws a case from the bytes as choices, and demands that it violates nothing and that the reference
@@ -24,7 +24,7 @@ pub fn case(bytes: &[u8]) {
     let case = generate::case(&mut FromBytes(bytes));
     let compared = Compared::strict(Core);
     if let Some(property) = world::run(&case, &compared, STEPS_MAX).violated {
-        let failure = shrink::shrink(case.seed, case, property, &compared);
+        let failure = hunt::confirm(Standard, case.seed, case, property, &compared);
         let screen = FailureScreen::of(&failure);
         fail(&screen.to_string());
     }

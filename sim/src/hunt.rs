@@ -1,16 +1,18 @@
 //! The random engine: runs cases drawn from seeds, and shrinks what fails.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::case::Case;
 use crate::choices::Seeded;
 use crate::chooser::Chooser;
 use crate::generate;
+use crate::harness::{Harness, Standard};
 use crate::marks::Marks;
 use crate::race::Race;
-use crate::shrink::{Sibling, shrink};
+use crate::shrink::Sibling;
 use crate::watch::Property;
-use crate::world::{self, Suspect, TraceLine};
+use crate::world::{Suspect, TraceLine, Verdict};
 
 /// How many steps a case may take; enough for every lawful stop, too few for an endless loop to hurt.
 pub const STEPS_MAX: usize = 400;
@@ -65,6 +67,11 @@ pub struct Failure {
     pub trace: Vec<TraceLine>,
     /// A case close to it that passes, if there is one.
     pub sibling: Option<Sibling>,
+    /// The panic that was caught, as one line with its place, where it is the violation.
+    pub panic: Option<String>,
+    /// Whether the case is as it was drawn, because the shortened one did not fail in the same way:
+    /// [`Alarm::ShrunkCasePasses`](crate::alarm::Alarm::ShrunkCasePasses).
+    pub is_unshrunk: bool,
 }
 
 /// What a hunt has seen.
@@ -76,10 +83,40 @@ pub struct Hunt {
     pub steps: u64,
     /// Cases in which the race really took place.
     pub occurred: u64,
+    /// The races that took place, and the choosers that chose.
+    pub aims: BTreeSet<Aim>,
     /// Situations that were met in any of them.
     pub marks: Marks,
     /// The first failure.
     pub failure: Option<Failure>,
+}
+
+/// The case that a seed draws for `race`, or for nothing.
+#[must_use]
+pub fn draw(race: Option<Race>, seed: u64) -> Case {
+    let mut choices = Seeded::new(seed);
+    match race {
+        Some(race) => race.case(&mut choices),
+        None => generate::case(&mut choices),
+    }
+}
+
+/// Shrinks a case that violates `property`, and runs what comes of it again. If that does not fail in the
+/// same way, the case stands as it was drawn.
+pub fn confirm(
+    harness: impl Harness,
+    seed: u64,
+    case: Case,
+    property: Property,
+    machine: impl Suspect + Copy,
+) -> Failure {
+    let shrunk = harness.shrink(seed, case.clone(), property, machine);
+    let Verdict { trace, violated, panic, .. } = harness.run(&shrunk.case, machine);
+    if violated == Some(property) && shrunk.property == property {
+        return Failure { trace, panic, is_unshrunk: false, ..shrunk };
+    }
+    let Verdict { trace, panic, .. } = harness.run(&case, machine);
+    Failure { property, case, trace, sibling: None, panic, is_unshrunk: true, ..shrunk }
 }
 
 /// Runs the cases of `seeds`, aimed at `race` or at nothing, until one fails.
@@ -89,24 +126,34 @@ pub fn hunt(
     race: Option<Race>,
     seeds: std::ops::Range<u64>,
     machine: impl Suspect + Copy,
+    progress: impl FnMut(),
+) -> Hunt {
+    hunt_by(Standard, race, seeds, machine, progress)
+}
+
+/// Hunts as [`hunt`] does, with the parts of `harness`.
+pub fn hunt_by(
+    harness: impl Harness,
+    race: Option<Race>,
+    seeds: std::ops::Range<u64>,
+    machine: impl Suspect + Copy,
     mut progress: impl FnMut(),
 ) -> Hunt {
     let mut hunt = Hunt::default();
     for seed in seeds {
-        let mut choices = Seeded::new(seed);
-        let case = match race {
-            Some(race) => race.case(&mut choices),
-            None => generate::case(&mut choices),
-        };
-        let verdict = world::run(&case, machine, STEPS_MAX);
+        let case = harness.draw(race, seed);
+        let verdict = harness.run(&case, machine);
         hunt.cases += 1;
         hunt.steps += verdict.trace.len() as u64;
-        hunt.occurred += u64::from(race.is_none_or(|race| race.occurred(&verdict)));
-        hunt.marks = hunt.marks.or(Marks::of(&verdict));
+        if race.is_none_or(|race| race.occurred(&verdict)) {
+            hunt.occurred += 1;
+            hunt.aims.insert(Aim::of(race, seed));
+        }
+        hunt.marks.add(&verdict);
         progress();
         if let Some(property) = verdict.violated {
             let aim = Some(Aim::of(race, seed));
-            hunt.failure = Some(Failure { aim, ..shrink(seed, case, property, machine) });
+            hunt.failure = Some(Failure { aim, ..confirm(harness, seed, case, property, machine) });
             break;
         }
     }

@@ -9,12 +9,13 @@ use monitor_os::{Moment, UnitId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use crate::canary::{self, Canary, Evidence};
 use crate::case::Case;
-use crate::hunt::STEPS_MAX;
+use crate::harness::{Harness, Standard};
+use crate::hunt;
 use crate::screen::{FailureScreen, Table};
-use crate::shrink;
 use crate::watch::Watch;
-use crate::world::{self, Suspect, TraceLine};
+use crate::world::{Suspect, TraceLine};
 
 /// Judges the steps of one unit. Begin with a new one for each unit.
 #[derive(Clone, Debug, Default)]
@@ -52,18 +53,37 @@ impl Judge {
 ///
 /// How many cases, and from which seed, is proptest's matter: `PROPTEST_CASES`, `PROPTEST_RNG_SEED`.
 ///
+/// Before that the canaries of every campaign run, so that a harness that is blind does not pass.
+///
 /// # Errors
-/// The failure screen.
+/// The failure screen, or the [alarms](crate::alarm) that ring.
 pub fn check(
     machine: impl Suspect + Copy,
     cases: impl Strategy<Value = Case>,
 ) -> Result<(), String> {
+    check_by(Standard, machine, cases)
+}
+
+/// Runs cases as [`check`] does, with the parts of `harness`.
+///
+/// # Errors
+/// Those of [`check`].
+pub fn check_by(
+    harness: impl Harness,
+    machine: impl Suspect + Copy,
+    cases: impl Strategy<Value = Case>,
+) -> Result<(), String> {
+    let Evidence { found, mut alarms } = canary::look_for(harness, &Canary::CAMPAIGN);
+    alarms.add(canary::missing(&found, &Canary::CAMPAIGN, &alarms, "this check"));
+    if !alarms.is_silent() {
+        return Err(alarms.to_string());
+    }
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let screen = std::cell::RefCell::new(None);
     let result = TestRunner::new(config).run(&cases, |case| {
-        let verdict = world::run(&case, machine, STEPS_MAX);
+        let verdict = harness.run(&case, machine);
         let Some(property) = verdict.violated else { return Ok(()) };
-        let failure = shrink::shrink(case.seed, case, property, machine);
+        let failure = hunt::confirm(harness, case.seed, case, property, machine);
         let shown = FailureScreen::of(&failure);
         screen.replace(Some(shown.to_string()));
         Err(TestCaseError::fail(property.name()))

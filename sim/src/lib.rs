@@ -31,19 +31,24 @@
 //! # Ok::<(), monitor_sim::case::CaseError>(())
 //! ```
 
+pub mod alarm;
 pub mod bank;
 pub mod bugs;
 pub mod campaign;
+pub mod canary;
 pub mod case;
 pub mod case_json;
 pub mod check;
 pub mod choices;
 pub mod chooser;
+pub mod coverage;
 pub mod expect;
 pub mod family;
 pub mod fuzz;
 pub mod generate;
 pub mod graph;
+pub mod guard;
+pub mod harness;
 pub mod hunt;
 pub mod judge;
 pub mod marks;

@@ -16,6 +16,14 @@ pub struct Mark {
     saw: Seen,
 }
 
+impl Mark {
+    /// Whether something went wrong in the world that the case injects.
+    #[must_use]
+    pub const fn is_fault(&self) -> bool {
+        matches!(self.saw, Seen::World(_))
+    }
+}
+
 /// Where a situation is seen.
 #[derive(Clone, Copy, Debug)]
 enum Seen {
@@ -31,11 +39,25 @@ impl Marks {
     /// The marks that a run makes.
     #[must_use]
     pub fn of(verdict: &Verdict) -> Self {
+        let mut marks = Self::default();
+        marks.add(verdict);
+        marks
+    }
+
+    /// Adds the marks that a run makes.
+    pub fn add(&mut self, verdict: &Verdict) {
         let made = |mark: &Mark| match mark.saw {
             Seen::Step(saw) => verdict.trace.iter().any(saw),
             Seen::World(sight) => verdict.sights.has(sight),
         };
-        Self(ALL.iter().enumerate().fold(0, |set, (n, mark)| set | (u64::from(made(mark)) << n)))
+        let missing = (0..ALL.len()).filter(|n| self.0 >> n & 1 == 0);
+        self.0 = missing.fold(self.0, |set, n| set | (u64::from(made(&ALL[n])) << n));
+    }
+
+    /// The names of the marks that were made.
+    pub fn made(self) -> impl Iterator<Item = &'static str> {
+        let names = ALL.iter().enumerate().filter(move |(n, _)| self.0 >> n & 1 == 1);
+        names.map(|(_, mark)| mark.name)
     }
 
     /// The marks in either.
@@ -154,7 +176,6 @@ mod tests {
 
     use super::*;
     use crate::hunt;
-    use crate::world::Sights;
 
     #[test]
     fn every_mark_is_made_by_a_short_hunt() {
@@ -165,7 +186,6 @@ mod tests {
 
     #[test]
     fn nothing_makes_no_mark() {
-        let nothing = Verdict { trace: Vec::new(), sights: Sights::default(), violated: None };
-        assert_eq!(Marks::of(&nothing).missing().count(), ALL.len());
+        assert_eq!(Marks::of(&Verdict::default()).missing().count(), ALL.len());
     }
 }

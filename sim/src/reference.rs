@@ -16,6 +16,7 @@ use monitor_core::{
 };
 use monitor_os::Machine;
 
+use crate::harness::Compare;
 use crate::world::{Flaw, Suspect};
 
 /// What the reference remembers: facts, and the counters.
@@ -1105,18 +1106,29 @@ pub struct Compared<M> {
     machine: M,
     mismatch: Mutex<Option<Box<Mismatch>>>,
     strict: bool,
+    compare: Compare,
 }
 
 impl<M: Machine> Compared<M> {
     /// Compares `machine`.
     pub const fn new(machine: M) -> Self {
-        Self { machine, mismatch: Mutex::new(None), strict: false }
+        Self::by(machine, compare)
+    }
+
+    /// Compares `machine` by something else than [`compare`].
+    pub const fn by(machine: M, compare: Compare) -> Self {
+        Self { machine, mismatch: Mutex::new(None), strict: false, compare }
     }
 
     /// Compares `machine`, and breaks off at the first difference: a step that differs is replaced by one
     /// that every oracle refuses, so that any engine shows, shrinks and shortens it.
     pub const fn strict(machine: M) -> Self {
-        Self { machine, mismatch: Mutex::new(None), strict: true }
+        Self::strictly_by(machine, compare)
+    }
+
+    /// Compares `machine` as [`Self::strict`] does, by something else than [`compare`].
+    pub const fn strictly_by(machine: M, compare: Compare) -> Self {
+        Self { machine, mismatch: Mutex::new(None), strict: true, compare }
     }
 
     /// What was found, also if a thread has panicked while it looked.
@@ -1139,7 +1151,7 @@ impl<M: Suspect> Suspect for &Compared<M> {
 impl<M: Machine> Machine for &Compared<M> {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
         let answer = self.machine.step(policy, state, event);
-        if let Err(found) = compare(policy, state, event, answer) {
+        if let Err(found) = (self.compare)(policy, state, event, answer) {
             self.found().get_or_insert(found);
             if self.strict {
                 let actions = Actions { persist: true, ..Actions::NONE };
@@ -1159,12 +1171,13 @@ mod tests {
     use crate::check;
     use crate::choices::Seeded;
     use crate::generate;
+    use crate::harness::Standard;
     use crate::world;
 
     #[test]
     fn every_cell_of_the_explored_family_agrees() {
         let compared = Compared::new(Core);
-        let explored = check::explore_family(&&compared, || {});
+        let explored = check::explore_family(Standard, &&compared, || {});
         assert!(explored.iter().all(|found| found.counterexample.is_none()));
         if let Some(found) = compared.mismatch() {
             panic!("{found}");

@@ -5,8 +5,9 @@ use std::fmt;
 
 use monitor_core::{Event, Phase, Policy, State};
 use monitor_os::record::{Line, Record, RecordedStep};
-use monitor_os::{Core, Machine as _, Moment, UnitId};
+use monitor_os::{Core, Machine, Moment, UnitId};
 
+use crate::guard::{self, Guarded};
 use crate::screen;
 use crate::watch::{Property, Watch};
 use crate::world::TraceLine;
@@ -47,6 +48,8 @@ pub enum Complaint {
     },
     /// The machine does the same, and it violates a property.
     Violates(Property),
+    /// The machine panics: the message, and where it was raised.
+    Panics(String),
 }
 
 impl fmt::Display for Dispute {
@@ -58,6 +61,10 @@ impl fmt::Display for Dispute {
             Complaint::Differs { phase, actions } => write!(f, "  machine   {phase}: {actions}"),
             Complaint::Violates(property) => {
                 write!(f, "  violates  {property}: {}", property.sentence())
+            }
+            Complaint::Panics(line) => {
+                let property = Property::NoPanic;
+                write!(f, "  panics    {line}\n  violates  {property}: {}", property.sentence())
             }
         }
     }
@@ -72,6 +79,11 @@ struct Unit {
 /// Replays every unit of a record. Stops at the first step that does not agree.
 #[must_use]
 pub fn replay(record: &Record) -> Agreement {
+    replay_by(record, &Core)
+}
+
+/// Replays a record as [`replay`] does, held against `machine`.
+pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
     let mut units: BTreeMap<UnitId, Unit> = BTreeMap::new();
     let mut agreement = Agreement::default();
     for line in &record.lines {
@@ -89,7 +101,7 @@ pub fn replay(record: &Record) -> Agreement {
             }
             Line::Step(step) => {
                 let Some(unit) = units.get_mut(&step.unit) else { continue };
-                if let Err(complaint) = unit.follow(step) {
+                if let Err(complaint) = unit.follow(step, machine) {
                     let step = (agreement.steps + 1, step.clone());
                     agreement.dispute = Some(Dispute { step: step.0, recorded: step.1, complaint });
                     break;
@@ -106,6 +118,7 @@ pub fn replay(record: &Record) -> Agreement {
 /// its steps.
 #[must_use]
 pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
+    let guarded = Guarded::new(&Core, None);
     let mut trace = Vec::new();
     let mut policies = Vec::new();
     let mut first: Option<(UnitId, Policy, State)> = None;
@@ -119,7 +132,7 @@ pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
             }
             (Line::Step(recorded), Some((unit, policy, state))) if recorded.unit == *unit => {
                 let (before, event) = (*state, recorded.event);
-                let step = Core.step(policy, before, event);
+                let step = (&guarded).step(policy, before, event);
                 *state = step.state;
                 let at = Moment::from_nanos(recorded.at_us.saturating_mul(1_000));
                 trace.push(TraceLine { at, unit: *unit, event, before, step });
@@ -132,10 +145,11 @@ pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
 }
 
 impl Unit {
-    fn follow(&mut self, recorded: &RecordedStep) -> Result<(), Complaint> {
+    fn follow(&mut self, recorded: &RecordedStep, machine: &impl Machine) -> Result<(), Complaint> {
         let event: Event = recorded.event;
         let before = self.state;
-        let step = Core.step(&self.policy, before, event);
+        let step = guard::catch(|| machine.step(&self.policy, before, event))
+            .map_err(Complaint::Panics)?;
         let mut actions = Vec::new();
         step.for_each(|action| actions.push(action.to_string()));
         self.state = step.state;

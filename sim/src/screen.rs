@@ -8,6 +8,7 @@ use std::{fs, io};
 use monitor_core::{Event, Note, Phase, Policy, State, Step};
 use monitor_os::{Machine, Moment};
 
+use crate::alarm::Alarm;
 use crate::bugs::Oracle;
 use crate::case::{Case, TimedInput, What};
 use crate::hunt::Failure;
@@ -223,11 +224,23 @@ impl fmt::Display for FailureScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const HEAD_MAX: usize = 8;
         const AROUND: usize = 6;
-        let Failure { seed, aim, case, trace, sibling, .. } = self.failure;
+        let Failure { seed, aim, case, trace, sibling, panic, is_unshrunk, .. } = self.failure;
         writeln!(f, "FAIL {}", self.oracle)?;
         let (steps, inputs) = (trace.len(), case.inputs.len());
         let aim = aim.map_or_else(String::new, |aim| format!(", {aim}"));
-        writeln!(f, "seed {seed}{aim}, shrunk to {steps} steps and {inputs} inputs of this case:")?;
+        if let Some(panic) = panic {
+            writeln!(f, "panic     {panic}")?;
+        }
+        if *is_unshrunk {
+            let alarm = Alarm::ShrunkCasePasses;
+            writeln!(f, "ALARM {alarm}: {}", alarm.meaning())?;
+            writeln!(f, "seed {seed}{aim}, {steps} steps and {inputs} inputs of this case:")?;
+        } else {
+            writeln!(
+                f,
+                "seed {seed}{aim}, shrunk to {steps} steps and {inputs} inputs of this case:"
+            )?;
+        }
         // The inputs stand in the table.
         let head = Case { inputs: Vec::new(), ..case.clone() };
         let text = if self.kept.is_some() { head.to_string() } else { case.to_string() };
@@ -240,7 +253,8 @@ impl fmt::Display for FailureScreen<'_> {
         if left_out > 0 {
             writeln!(f, "    ({left_out} lines left out)")?;
         }
-        let lines_left = Self::LINES_MAX.saturating_sub(AROUND + lines.len().min(fits));
+        let more = usize::from(panic.is_some()) + usize::from(*is_unshrunk);
+        let lines_left = Self::LINES_MAX.saturating_sub(AROUND + more + lines.len().min(fits));
         let policies = &policies(case, trace);
         Table { trace, policies, marked: true }.write(f, lines_left.max(6))?;
         match sibling {
@@ -280,6 +294,9 @@ pub fn counterexample(
         example.path.len()
     );
     // Writing to a string cannot fail.
+    if let Some(panic) = &example.panic {
+        let _unfailing = writeln!(text, "panic     {panic}");
+    }
     for policy in policies {
         let _unfailing = writeln!(text, "    policy {policy}");
     }

@@ -25,7 +25,8 @@ pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Suspect +
     while shrinker.improve() {}
     let Shrinker { best, verdict, .. } = shrinker;
     let sibling = sibling(&best, property, machine);
-    Failure { seed, aim: None, property, case: best, trace: verdict.trace, sibling }
+    let Verdict { trace, panic, .. } = verdict;
+    Failure { seed, aim: None, property, case: best, trace, sibling, panic, is_unshrunk: false }
 }
 
 struct Shrinker<M> {

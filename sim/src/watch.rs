@@ -87,11 +87,13 @@ pub enum Property {
     WokenByCondition,
     /// I36.
     Total,
+    /// I36, of the machine.
+    NoPanic,
 }
 
 impl Property {
     /// All properties, in the order in which `check` prints them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::OneIncarnation,
         Self::StopSticks,
         Self::StopEnds,
@@ -128,6 +130,7 @@ impl Property {
         Self::SameAgain,
         Self::WokenByCondition,
         Self::Total,
+        Self::NoPanic,
     ];
 
     /// The name, as printed and as given on command lines.
@@ -170,6 +173,7 @@ impl Property {
             Self::SameAgain => "same-again",
             Self::WokenByCondition => "woken-by-condition",
             Self::Total => "total",
+            Self::NoPanic => "no-panic",
         }
     }
 
@@ -212,7 +216,7 @@ impl Property {
             Self::NoHotLoop => "I31",
             Self::SameAgain => "I32",
             Self::WokenByCondition => "I33",
-            Self::Total => "I36",
+            Self::Total | Self::NoPanic => "I36",
         }
     }
 
@@ -288,6 +292,7 @@ impl Property {
             Self::SameAgain => "the same case has the same trace",
             Self::WokenByCondition => "no caller is woken before what it waits for is so",
             Self::Total => "every input has an answer, and nothing ends the monitor",
+            Self::NoPanic => "the machine answers every event, and never panics",
         }
     }
 }

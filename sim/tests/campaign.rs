@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::{env, fs};
 
+use serde_json::{Map, Value};
+
 fn sim(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_monitor-sim"));
     for name in ["JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID", "CI_NODE_INDEX", "CI_NODE_TOTAL"] {
@@ -92,6 +94,39 @@ fn what_is_wrong_is_said_with_its_mend() {
     let empty = tempfile::tempdir().unwrap();
     let output = sim(&["merge", empty.path().to_str().unwrap()], &[]);
     assert_eq!(output.status.code(), Some(64));
+}
+
+/// A report without the proof that its canaries ran, or that met too little, is not believed.
+#[test]
+fn alarms_have_a_status_of_their_own_and_stand_in_the_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path();
+    assert_eq!(run(out, &[], &[]).status.code(), Some(0));
+    let path = out.join("shard-0-of-1.json");
+    let sound: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(sound["alarms"], Value::Object(Map::new()));
+    assert!(sound["canaries"].as_object().unwrap().len() >= 8, "{sound}");
+    for (field, spoilt, alarm) in [
+        ("/canaries", "{}", "canaries-off"),
+        ("/report/marks", "[]", "coverage-below-floor"),
+        ("/report/aims", "{}", "coverage-below-floor"),
+        ("/report/doubled", "1", "second-run-skipped"),
+        ("/report/unshrunk", "1", "shrunk-case-passes"),
+    ] {
+        let mut file = sound.clone();
+        *file.pointer_mut(field).unwrap() = serde_json::from_str(spoilt).unwrap();
+        fs::write(&path, file.to_string()).unwrap();
+        let folder = out.to_str().unwrap();
+        let output = sim(&["merge", folder], &[]);
+        assert_eq!(output.status.code(), Some(12), "{field}: {}", text(&output.stdout));
+        let line = format!("ALARM {alarm}: ");
+        assert!(text(&output.stdout).contains(&line), "{field}: {}", text(&output.stdout));
+        assert!(!text(&output.stdout).contains("no property is violated"));
+        let output = sim(&["merge", "--json", folder], &[]);
+        assert_eq!(output.status.code(), Some(12));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(json["alarms"].get(alarm).is_some(), "{field}: {json}");
+    }
 }
 
 #[test]

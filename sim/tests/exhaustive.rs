@@ -9,12 +9,13 @@ use monitor_sim::bank::{self, Layer};
 use monitor_sim::bugs::Oracle;
 use monitor_sim::check::{self, Explored};
 use monitor_sim::family::family;
+use monitor_sim::harness::Standard;
 use monitor_sim::model;
 use monitor_sim::screen;
 
 #[test]
 fn no_reachable_state_breaks_a_property() {
-    let explored = check::explore_family_on(3, &Core, || {});
+    let explored = check::explore_family_on(Standard, 3, &Core, || {});
     assert_eq!(explored.len(), family().len());
     if env::var_os("UPDATE_COUNTS").is_none() {
         assert_eq!(counts(&explored), fs::read_to_string(record()).unwrap());
@@ -50,7 +51,7 @@ fn every_bug_put_in_is_found_with_a_shortest_case() {
 #[test]
 fn the_counts_are_the_ones_on_record() {
     let path = record();
-    let one_thread = counts(&check::explore_family_on(1, &Core, || {}));
+    let one_thread = counts(&check::explore_family_on(Standard, 1, &Core, || {}));
     if env::var_os("UPDATE_COUNTS").is_some() {
         fs::write(&path, &one_thread).unwrap();
     }

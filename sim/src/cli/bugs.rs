@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
-use anstream::{print, println};
+use anstream::{eprint, print, println};
 use clap::Args;
 use indicatif::ProgressBar;
+use monitor_sim::alarm::{Alarm, Alarms};
 use monitor_sim::bank::{self, Bug};
 use monitor_sim::bugs::{self, Catch, Oracle};
+use monitor_sim::harness::Standard;
 use monitor_sim::hunt::Aim;
 use monitor_sim::race::Race;
 
@@ -27,7 +29,7 @@ pub(crate) struct BugsArguments {
     list: bool,
 }
 
-/// Hunts the bank and prints what was found; returns whether everything was.
+/// Hunts the bank and prints what was found; returns whether everything was, and no alarm rings.
 pub(crate) fn bugs(
     arguments: &BugsArguments,
     bar: impl FnOnce(u64, &'static str) -> ProgressBar,
@@ -42,7 +44,7 @@ pub(crate) fn bugs(
     let caught: Vec<Catch> = bank
         .into_iter()
         .map(|bug| {
-            let caught = bugs::hunt_bug(bug, arguments.campaigns.max(1), &clock);
+            let caught = bugs::hunt_bug(Standard, bug, arguments.campaigns.max(1), &clock);
             progress.inc(1);
             caught
         })
@@ -53,7 +55,26 @@ pub(crate) fn bugs(
     } else {
         print_table(&caught);
     }
-    caught.iter().all(Catch::is_found)
+    let alarms = alarms(arguments, &caught);
+    // The array is all that stands on the standard output.
+    if arguments.json {
+        eprint!("{alarms}")
+    } else {
+        print!("{alarms}")
+    }
+    caught.iter().all(Catch::is_found) && alarms.is_silent()
+}
+
+fn alarms(arguments: &BugsArguments, caught: &[Catch]) -> Alarms {
+    let mut alarms = Alarms::default();
+    if arguments.id.is_none() && caught.len() < bank::LEN {
+        let detail = format!("{} bugs were put in, not {}", caught.len(), bank::LEN);
+        alarms.ring(Alarm::BankTooSmall, detail);
+    }
+    if let Some(catch) = caught.iter().find(|catch| catch.is_unshrunk) {
+        alarms.ring(Alarm::ShrunkCasePasses, format!("a case that finds {}", catch.bug));
+    }
+    alarms
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a hunt takes is what is measured")]
@@ -107,11 +128,17 @@ fn print_table(caught: &[Catch]) {
     print!("\n{found} of {} bugs found, {slow} of them in more than 1 s (median)", caught.len());
     let times = |length: fn(&Catch) -> Option<usize>| {
         let pairs = caught.iter().filter_map(|found| length(found).zip(found.shortest_len()));
-        let ratios: Vec<f64> = pairs.map(|(len, best)| len as f64 / best as f64).collect();
-        ratios.iter().sum::<f64>() / ratios.len().max(1) as f64
+        let ratios: Vec<f64> = pairs
+            .filter(|&(_, best)| best > 0)
+            .map(|(len, best)| len as f64 / best as f64)
+            .collect();
+        match ratios.len() {
+            0 => "-".to_owned(),
+            count => format!("{:.2}", ratios.iter().sum::<f64>() / count as f64),
+        }
     };
     println!(
-        "; cases are shown by the exhaustive engine where it has one, {:.2} times the shortest; the random engine shrinks to {:.2} times",
+        "; cases are shown by the exhaustive engine where it has one, {} times the shortest; the random engine shrinks to {} times",
         times(Catch::shown_len),
         times(|found| found.shrunk_len)
     );
@@ -141,11 +168,12 @@ fn print_json(caught: &[Catch]) {
         };
         let oracle = quoted(found.oracle.map(Oracle::name));
         let aim = quoted(found.aim.map(Aim::name));
+        let alarm = quoted(found.is_unshrunk.then(|| Alarm::ShrunkCasePasses.name()));
         let comma = if index + 1 < caught.len() { "," } else { "" };
         println!(
             "  {{\"id\": \"{}\", \"layer\": \"{}\", \"found\": {}, \"engine\": \"{}\", \"oracle\": {oracle}, \"schedules\": {}, \
              \"median_ms\": {:.3}, \"p95_ms\": {:.3}, \"shrunk_len\": {}, \"shown_len\": {}, \
-             \"shown_by\": \"{}\", \"shortest_len\": {}, \"aim\": {aim}}}{comma}",
+             \"shown_by\": \"{}\", \"shortest_len\": {}, \"aim\": {aim}, \"alarm\": {alarm}}}{comma}",
             found.bug.id,
             found.bug.layer.name(),
             found.is_found(),

@@ -10,13 +10,16 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use anstream::{eprintln, println};
+use anstream::{eprintln, print, println};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_os::Core;
-use monitor_sim::bank::Bug;
+use monitor_sim::alarm::{Alarm, Alarms};
 use monitor_sim::campaign::{self, Merged, Plan, Report, Shard, ShardFile};
-use monitor_sim::hunt;
+use monitor_sim::canary::{self, Canary};
+use monitor_sim::harness::Standard;
+
+use serde::Serialize;
 
 use super::{BLIND, INTERNAL, USAGE, VIOLATED};
 
@@ -105,10 +108,14 @@ fn try_run(arguments: &RunArguments) -> Result<u8, Trouble> {
         arguments.cases,
         file.next
     );
-    if !canary() {
-        println!("FAIL the canary, a bug put in on purpose, was not found: the harness is blind");
+    let evidence = canary::look_for(Standard, &Canary::CAMPAIGN);
+    // A canary that is found where nothing is planted may mean that the machine is broken: the cases tell.
+    if evidence.alarms.iter().any(|alarm| alarm != Alarm::CanariesOff) {
+        print!("{}", evidence.alarms);
+        println!("FAIL the harness is blind, so no case was run");
         return Ok(BLIND);
     }
+    file.canaries = evidence.found;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))
@@ -117,7 +124,7 @@ fn try_run(arguments: &RunArguments) -> Result<u8, Trouble> {
     let jobs =
         arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let interrupted = work(&plan, &mut file, &path, jobs, arguments.budget, &stop)?;
-    Ok(conclude(&file, &path, interrupted))
+    Ok(conclude(&file, evidence.alarms, &path, interrupted))
 }
 
 /// Runs the rest of a shard on `jobs` threads, saving what was done every two seconds. Returns whether
@@ -181,6 +188,7 @@ fn work(
             }
             if bar.elapsed().saturating_sub(saved_at) > Duration::from_secs(2) {
                 saved_at = bar.elapsed();
+                file.alarms = file.all_alarms(Standard).texts();
                 if let Err(error) = save(path, file) {
                     halt.store(true, Ordering::Relaxed);
                     result = Err(error);
@@ -190,6 +198,7 @@ fn work(
         result
     })?;
     bar.finish_and_clear();
+    file.alarms = file.all_alarms(Standard).texts();
     save(path, file)?;
     let (cases, seconds) = (file.report.cases - begun_at, bar.elapsed().as_secs_f64());
     println!(
@@ -200,13 +209,13 @@ fn work(
     Ok(stop.load(Ordering::Relaxed))
 }
 
-fn conclude(file: &ShardFile, path: &Path, interrupted: bool) -> u8 {
-    print_report(&file.report);
+fn conclude(file: &ShardFile, mut alarms: Alarms, path: &Path, interrupted: bool) -> u8 {
+    alarms.add(file.all_alarms(Standard));
+    print_report(&file.report, &alarms);
     println!("report    {}", path.display());
-    if !file.report.failures.is_empty() {
-        VIOLATED
-    } else if file.report.unequal > 0 {
-        UNEQUAL
+    let status = status(&file.report, &alarms);
+    if status != 0 {
+        status
     } else if file.is_complete() {
         0
     } else if interrupted {
@@ -218,7 +227,17 @@ fn conclude(file: &ShardFile, path: &Path, interrupted: bool) -> u8 {
     }
 }
 
-fn print_report(report: &Report) {
+/// What was found counts more than what may have been missed.
+fn status(report: &Report, alarms: &Alarms) -> u8 {
+    match (report.failures.is_empty(), report.unequal, alarms.is_silent()) {
+        (false, _, _) => VIOLATED,
+        (true, 1.., _) => UNEQUAL,
+        (true, 0, false) => BLIND,
+        (true, 0, true) => 0,
+    }
+}
+
+fn print_report(report: &Report, alarms: &Alarms) {
     println!(
         "digest {:016x}; {} cases run twice, {} of them not the same again; {} phase × event cells seen",
         report.digest,
@@ -229,21 +248,21 @@ fn print_report(report: &Report) {
     for (property, failures) in &report.failures {
         for failure in failures {
             let aim = failure.aim.as_ref().map_or_else(String::new, |aim| format!(" ({aim})"));
-            println!("FAIL {property}, case {}{aim}:", failure.index);
+            let drawn = if failure.is_unshrunk { ", as it was drawn" } else { "" };
+            println!("FAIL {property}, case {}{aim}{drawn}:", failure.index);
+            if let Some(panic) = &failure.panic {
+                println!("    panic  {panic}");
+            }
             for line in failure.case.lines() {
                 println!("    {line}");
             }
         }
     }
-    if report.failures.is_empty() {
+    if !alarms.is_silent() {
+        print!("{alarms}");
+    } else if report.failures.is_empty() {
         println!("no property is violated");
     }
-}
-
-/// Finds a bug that is put in on purpose: a harness that does not is not worth running.
-fn canary() -> bool {
-    let found = |bug: Bug| hunt::hunt(bug.race, 0..10_000, bug, || {}).failure.is_some();
-    "BB-36b".parse().is_ok_and(found)
 }
 
 fn resolve_shard(arguments: &RunArguments) -> Result<Shard, Trouble> {
@@ -323,24 +342,29 @@ pub(crate) fn merge(arguments: &MergeArguments) -> u8 {
     match try_merge(&arguments.dirs) {
         Ok(merged) => {
             if arguments.json {
-                match serde_json::to_string_pretty(&merged.report) {
+                let Merged { report, alarms, .. } = &merged;
+                match serde_json::to_string_pretty(&Json { report, alarms: alarms.texts() }) {
                     Ok(json) => println!("{json}"),
                     Err(error) => eprintln!("monitor-sim: {error}"),
                 }
             } else {
                 print_merged(&merged);
             }
-            match (merged.report.failures.is_empty(), merged.report.unequal) {
-                (false, _) => VIOLATED,
-                (true, 0) => 0,
-                (true, _) => UNEQUAL,
-            }
+            status(&merged.report, &merged.alarms)
         }
         Err(Trouble { code, message }) => {
             eprintln!("monitor-sim: {message}");
             code
         }
     }
+}
+
+/// The sum of all shards as JSON: the report, and by name the alarms that ring.
+#[derive(Serialize)]
+struct Json<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    alarms: BTreeMap<String, String>,
 }
 
 fn try_merge(dirs: &[PathBuf]) -> Result<Merged, Trouble> {
@@ -374,5 +398,5 @@ fn print_merged(merged: &Merged) {
     for gap in &merged.gaps {
         println!("gap       cases {gap:?} are missing: run their shard");
     }
-    print_report(&merged.report);
+    print_report(&merged.report, &merged.alarms);
 }

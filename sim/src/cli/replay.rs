@@ -128,6 +128,9 @@ fn replay_case(case: &Case, machine: impl Suspect + Copy) -> u8 {
     }
     if let Some(property) = verdict.violated {
         println!("FAIL {}", Oracle::Property(property));
+        if let Some(panic) = &verdict.panic {
+            println!("panic     {panic}");
+        }
     } else if !ruled {
         println!("FAIL {}", Oracle::Reference);
     } else {

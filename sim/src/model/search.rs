@@ -57,7 +57,7 @@ impl<'a, M: Machine> Search<'a, M> {
             if let Err((property, input)) = self.expand(id as u32) {
                 let mut path = self.path_to(id as u32);
                 path.push(self.input(id as u32, input));
-                return Some(Counterexample { property, path, lap: 0 });
+                return Some(Counterexample { property, path, lap: 0, panic: None });
             }
             id += 1;
         }
@@ -168,7 +168,8 @@ impl<'a, M: Machine> Search<'a, M> {
             match self.world.stuck(&pending) {
                 None => {}
                 Some(Stuck::DeadEnd(id)) => {
-                    return Some(Counterexample { property, path: self.path_to(id), lap: 0 });
+                    let path = self.path_to(id);
+                    return Some(Counterexample { property, path, lap: 0, panic: None });
                 }
                 Some(Stuck::FairCycle(id, lap)) => return Some(self.lap(property, id, &lap)),
             }
@@ -180,7 +181,7 @@ impl<'a, M: Machine> Search<'a, M> {
     fn lap(&self, property: Property, id: u32, lap: &[(u32, u16)]) -> Counterexample {
         let mut path = self.path_to(id);
         path.extend(lap.iter().map(|&(id, index)| self.input(id, index)));
-        Counterexample { property, path, lap: lap.len() }
+        Counterexample { property, path, lap: lap.len(), panic: None }
     }
 }
 

@@ -16,7 +16,6 @@ mod os;
 mod sights;
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use monitor_core::{
@@ -35,6 +34,7 @@ pub use self::flaw::{Flaw, Flawed, Suspect};
 use self::os::{Life, Os};
 pub use self::sights::{Sight, Sights};
 use crate::case::{Case, Jump, Notice, Signals, What};
+use crate::guard::{self, Guarded};
 use crate::watch::{Property, Watch};
 
 /// One step of a trace: what was told when, and what came of it.
@@ -72,6 +72,8 @@ pub struct Verdict {
     pub sights: Sights,
     /// The first property that was violated; by the last line of the trace, or by its end.
     pub violated: Option<Property>,
+    /// The panic that was caught, as one line with its place, where it is the violation.
+    pub panic: Option<String>,
 }
 
 /// Runs a case through `suspect` under the driver, until nothing more can happen, or for `steps_max`
@@ -80,7 +82,20 @@ pub struct Verdict {
 /// A case in which the wall clock is set, or the machine sleeps, is run once more each without that: it
 /// must make no difference.
 pub fn run(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Verdict {
-    let mut verdict = run_once(case, suspect, steps_max, Sky::AsGiven, Judges::All);
+    run_judged(case, suspect, steps_max, Judges::All)
+}
+
+/// Runs a case as [`run`] does, judged by some only.
+pub fn run_judged(
+    case: &Case,
+    suspect: impl Suspect + Copy,
+    steps_max: usize,
+    judges: Judges,
+) -> Verdict {
+    let mut verdict = run_once(case, suspect, steps_max, Sky::AsGiven, judges);
+    if judges == Judges::None {
+        return verdict;
+    }
     for (sky, property) in [
         (Sky::WithoutJumps, Property::WallChangesNothing),
         (Sky::WithoutSleep, Property::SleepChangesNothing),
@@ -88,7 +103,9 @@ pub fn run(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Verdi
         if verdict.violated.is_none() && case.inputs.iter().any(|input| sky.hides(input.what)) {
             // The same trace would be judged in the same way.
             let plain = run_once(case, suspect, steps_max, sky, Judges::None);
-            if plain.trace != verdict.trace {
+            if plain.panic.is_some() {
+                verdict = plain;
+            } else if plain.trace != verdict.trace {
                 verdict.violated = Some(property);
             }
         }
@@ -96,23 +113,19 @@ pub fn run(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Verdi
     verdict
 }
 
-/// Runs a case twice; returns what is violated if the second run is not the first again.
-pub fn run_again(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Option<Property> {
-    let once = || run_once(case, suspect, steps_max, Sky::AsGiven, Judges::All);
-    let (first, second) = (once(), once());
-    let same = first.trace == second.trace && first.violated == second.violated;
-    (!same).then_some(Property::SameAgain)
-}
-
 /// The steps of a case as [`run`] takes them, judged by nobody.
 pub fn trace(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Vec<TraceLine> {
-    run_once(case, suspect, steps_max, Sky::AsGiven, Judges::None).trace
+    run_judged(case, suspect, steps_max, Judges::None).trace
 }
 
-/// Who judges the steps of a run.
+/// The judges of a run. A panic is a violation whatever is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Judges {
+pub enum Judges {
+    /// The oracles judge each step, and the end is judged: what is owed has come.
     All,
+    /// The oracles judge each step.
+    Steps,
+    /// Nothing is judged.
     None,
 }
 
@@ -141,19 +154,25 @@ fn run_once(
     sky: Sky,
     judges: Judges,
 ) -> Verdict {
-    let mut driver = Driver::with_machine(suspect);
-    let mut world = World::new(case, &suspect, suspect.flaw(), steps_max, sky, judges);
-    // The world is looked at only for what it has noted by then.
-    let ran = catch_unwind(AssertUnwindSafe(|| driver.run(&mut world)));
-    if ran.is_err() {
-        world.violate(Property::Total);
-    } else if judges == Judges::All
-        && world.violated.is_none()
-        && (world.gave_up || world.trace.len() < steps_max)
-    {
-        world.violated = world.judge_the_end();
+    let world = World::new(case, &suspect, suspect.flaw(), steps_max, sky, judges);
+    let (verdict, panic) = world.run(suspect);
+    let Some(first) = panic else { return verdict };
+    // Once more, so that the trace ends with the step that has no answer.
+    let guard = Guarded::new(&suspect, suspect.flaw());
+    let asked = &guard;
+    let mut world = World::new(case, &asked, suspect.flaw(), steps_max, sky, judges);
+    world.guard = Some(&guard);
+    let (mut verdict, again) = world.run(&guard);
+    let (property, line) = match (guard.panic(), again) {
+        (Some(line), _) => (Property::NoPanic, line.to_owned()),
+        // Not the machine: the driver above it.
+        (None, Some(line)) => (Property::Total, line),
+        (None, None) => (Property::NoPanic, first),
+    };
+    if *verdict.violated.get_or_insert(property) == property {
+        verdict.panic = Some(line);
     }
-    Verdict { trace: world.trace, sights: world.sights, violated: world.violated }
+    verdict
 }
 
 /// A time by which every lawful stop is over and every loop has shown itself.
@@ -171,6 +190,8 @@ const STEPS_AT_ONCE_MAX: u32 = 100;
 struct World<'a> {
     case: &'a Case,
     machine: &'a dyn Machine,
+    /// The guard around the machine, in a run that is there to show its panic.
+    guard: Option<&'a Guarded<'a>>,
     flaw: Option<Flaw>,
     sky: Sky,
     judges: Judges,
@@ -261,6 +282,7 @@ impl<'a> World<'a> {
         let mut world = Self {
             case,
             machine,
+            guard: None,
             flaw,
             sky,
             judges,
@@ -284,6 +306,26 @@ impl<'a> World<'a> {
         };
         world.join();
         world
+    }
+
+    /// Runs the driver in this world, and judges the end. Returns the panic with which it broke off, if
+    /// any; the verdict is on what was noted by then.
+    fn run(mut self, suspect: impl Suspect) -> (Verdict, Option<String>) {
+        let mut driver = Driver::with_machine(suspect);
+        let panic = guard::catch(|| driver.run(&mut self)).err();
+        if panic.is_none()
+            && self.judges == Judges::All
+            && self.violated.is_none()
+            && (self.gave_up || self.trace.len() < self.steps_max)
+        {
+            self.violated = self.judge_the_end();
+        }
+        let Self { trace, sights, violated, .. } = self;
+        (Verdict { trace, sights, violated, panic: None }, panic)
+    }
+
+    fn machine_has_panicked(&self) -> bool {
+        self.guard.is_some_and(|guard| guard.panic().is_some())
     }
 
     /// All units join, with what is saved of them.
@@ -747,8 +789,11 @@ impl<'a> World<'a> {
             unit.policy = unit.amended.take().unwrap_or(unit.policy);
         }
         unit.state = step.state;
-        if self.judges == Judges::All {
+        if self.judges != Judges::None && !self.machine_has_panicked() {
             self.judge(number, report);
+        }
+        if self.machine_has_panicked() {
+            self.violated = Some(Property::NoPanic);
         }
     }
 

@@ -1,0 +1,260 @@
+//! Alarms: a check of the harness is switched off or blind, so that its silence proves nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What is wrong with the harness itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// The canaries did not run, or find their bugs where none are planted.
+    CanariesOff,
+    /// The choosers always draw the same.
+    ChoosersDoNotChoose,
+    /// Nothing goes wrong in the virtual world.
+    NoFaultInjected,
+    /// A shortened case does not fail as the drawn one does.
+    ShrunkCasePasses,
+    /// No case is compared with its second run.
+    SecondRunSkipped,
+    /// What is owed at the end of a case is not demanded.
+    EndNotJudged,
+    /// The second machine agrees with a wrong answer.
+    ReferenceAlwaysAgrees,
+    /// Too little was met for the number of cases.
+    CoverageBelowFloor,
+    /// Nothing is demanded of the coverage.
+    CoverageNotJudged,
+    /// A panic of the machine ends the search, or is no finding.
+    PanicNotCaught,
+    /// The exhaustive search misses a wrong step, or has explored too little.
+    SearchMissesSteps,
+    /// The exhaustive search does not judge the long run.
+    LongRunNotJudged,
+    /// A wrong record is accepted.
+    ReplayAcceptsAll,
+    /// A wrong expectation is accepted.
+    ExpectationsAcceptAll,
+    /// Bugs of the bank are gone.
+    BankTooSmall,
+}
+
+impl Alarm {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::CanariesOff,
+        Self::ChoosersDoNotChoose,
+        Self::NoFaultInjected,
+        Self::ShrunkCasePasses,
+        Self::SecondRunSkipped,
+        Self::EndNotJudged,
+        Self::ReferenceAlwaysAgrees,
+        Self::CoverageBelowFloor,
+        Self::CoverageNotJudged,
+        Self::PanicNotCaught,
+        Self::SearchMissesSteps,
+        Self::LongRunNotJudged,
+        Self::ReplayAcceptsAll,
+        Self::ExpectationsAcceptAll,
+        Self::BankTooSmall,
+    ];
+
+    /// The name, as printed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CanariesOff => "canaries-off",
+            Self::ChoosersDoNotChoose => "choosers-do-not-choose",
+            Self::NoFaultInjected => "no-fault-injected",
+            Self::ShrunkCasePasses => "shrunk-case-passes",
+            Self::SecondRunSkipped => "second-run-skipped",
+            Self::EndNotJudged => "end-not-judged",
+            Self::ReferenceAlwaysAgrees => "reference-always-agrees",
+            Self::CoverageBelowFloor => "coverage-below-floor",
+            Self::CoverageNotJudged => "coverage-not-judged",
+            Self::PanicNotCaught => "panic-not-caught",
+            Self::SearchMissesSteps => "search-misses-steps",
+            Self::LongRunNotJudged => "long-run-not-judged",
+            Self::ReplayAcceptsAll => "replay-accepts-all",
+            Self::ExpectationsAcceptAll => "expectations-accept-all",
+            Self::BankTooSmall => "bank-too-small",
+        }
+    }
+
+    /// Which check is blind, and what that means.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::CanariesOff => {
+                "the checks of the checks do not work, so any other check may be off unnoticed"
+            }
+            Self::ChoosersDoNotChoose => {
+                "the choosers draw the same again and again, so most orders of events were never tried"
+            }
+            Self::NoFaultInjected => {
+                "faults do not reach the virtual world, so nothing was tried in which something goes wrong"
+            }
+            Self::ShrunkCasePasses => {
+                "a shortened case does not fail as the drawn case does, so the drawn case is shown instead"
+            }
+            Self::SecondRunSkipped => {
+                "second runs are not compared with the first, so nondeterminism would pass"
+            }
+            Self::EndNotJudged => {
+                "the end of a case is not judged, so a stop or a reply that never comes would pass"
+            }
+            Self::ReferenceAlwaysAgrees => {
+                "the second machine agrees with wrong answers, so broken rules would pass"
+            }
+            Self::CoverageBelowFloor => {
+                "the cases met far less than so many cases do, so a silent search proves little"
+            }
+            Self::CoverageNotJudged => {
+                "nothing is demanded of the coverage, so cases that meet nothing would pass"
+            }
+            Self::PanicNotCaught => {
+                "a panic of the machine is no finding, so it would end the search or pass"
+            }
+            Self::SearchMissesSteps => {
+                "the exhaustive search misses states or wrong steps, so they would pass"
+            }
+            Self::LongRunNotJudged => {
+                "the exhaustive search does not judge the long run, so a stop without an end would pass"
+            }
+            Self::ReplayAcceptsAll => {
+                "replay accepts a wrong record, so a wrong supervision would pass"
+            }
+            Self::ExpectationsAcceptAll => {
+                "cases are not held against what they expect, so a changed behaviour would pass"
+            }
+            Self::BankTooSmall => {
+                "bugs of the bank are gone, so it is not known that the checks would find them"
+            }
+        }
+    }
+
+    /// Where to look.
+    #[must_use]
+    pub const fn mend(self) -> &'static str {
+        match self {
+            Self::CanariesOff => "look at sim/src/canary.rs and at what calls it",
+            Self::ChoosersDoNotChoose => {
+                "look at sim/src/choices.rs, chooser.rs, generate.rs and race.rs"
+            }
+            Self::NoFaultInjected => {
+                "look at `trouble` in sim/src/chooser.rs and at sim/src/world/backend.rs"
+            }
+            Self::ShrunkCasePasses => "look at sim/src/shrink.rs",
+            Self::SecondRunSkipped => {
+                "look at `is_same_again` in sim/src/harness.rs and its callers"
+            }
+            Self::EndNotJudged => "look at `judge_the_end` in sim/src/world/mod.rs",
+            Self::ReferenceAlwaysAgrees => "look at `compare` in sim/src/reference.rs",
+            Self::CoverageBelowFloor => {
+                "look at what draws the cases, or lower the floor in sim/src/coverage.rs with its reason"
+            }
+            Self::CoverageNotJudged => "look at sim/src/coverage.rs",
+            Self::PanicNotCaught => "look at sim/src/guard.rs and at what calls it",
+            Self::SearchMissesSteps => "look at sim/src/model and sim/src/family.rs",
+            Self::LongRunNotJudged => "look at `question` in sim/src/model/search.rs",
+            Self::ReplayAcceptsAll => "look at sim/src/replay.rs",
+            Self::ExpectationsAcceptAll => "look at `compare` in sim/src/expect.rs",
+            Self::BankTooSmall => "look at sim/src/bank.rs",
+        }
+    }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The alarms that ring, each with what was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alarms(BTreeMap<Alarm, String>);
+
+impl Alarms {
+    /// Lets an alarm ring. Of two details of one alarm the first in their order stands, so that the order
+    /// in which they ring does not matter.
+    pub fn ring(&mut self, alarm: Alarm, detail: impl Into<String>) {
+        let detail = detail.into();
+        self.0
+            .entry(alarm)
+            .and_modify(|known| {
+                if detail < *known {
+                    known.clone_from(&detail);
+                }
+            })
+            .or_insert_with(|| detail.clone());
+    }
+
+    /// Lets all alarms of another set ring too.
+    pub fn add(&mut self, other: Self) {
+        other.0.into_iter().for_each(|(alarm, detail)| self.ring(alarm, detail));
+    }
+
+    /// Whether none rings.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this one rings.
+    #[must_use]
+    pub fn rings(&self, alarm: Alarm) -> bool {
+        self.0.contains_key(&alarm)
+    }
+
+    /// Those that ring, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Alarm> + '_ {
+        self.0.keys().copied()
+    }
+
+    /// By name: what was seen and what it means, for reports.
+    #[must_use]
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        let text = |alarm: &Alarm, detail: &String| format!("{}; seen: {detail}", alarm.meaning());
+        self.0
+            .iter()
+            .map(|(alarm, detail)| (alarm.name().to_owned(), text(alarm, detail)))
+            .collect()
+    }
+}
+
+/// Prints three lines for each alarm that rings: its name and meaning, what was seen, and what to do.
+impl fmt::Display for Alarms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (alarm, detail) in &self.0 {
+            writeln!(f, "ALARM {alarm}: {}", alarm.meaning())?;
+            writeln!(f, "  seen    {detail}")?;
+            writeln!(f, "  mend    {}", alarm.mend())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_in_which_alarms_ring_does_not_matter() {
+        let rung = |details: [&str; 2]| {
+            let mut alarms = Alarms::default();
+            details.iter().for_each(|&detail| alarms.ring(Alarm::EndNotJudged, detail));
+            alarms
+        };
+        assert_eq!(rung(["a", "b"]), rung(["b", "a"]));
+        assert!(!rung(["a", "b"]).is_silent() && Alarms::default().is_silent());
+    }
+
+    #[test]
+    fn names_are_unique_and_sentences_short() {
+        let mut names = Alarm::ALL.map(Alarm::name);
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+        for alarm in Alarm::ALL {
+            assert!(alarm.meaning().split_whitespace().count() <= 25, "{alarm}");
+        }
+    }
+}

@@ -1,0 +1,619 @@
+//! The checks of the checks: for each check of the harness a planted bug that nothing else would find.
+//!
+//! Each is looked for twice. Planted, it must be found, or the alarm of its check rings. Not planted, it
+//! must not be found, or [`Alarm::CanariesOff`] rings: a canary that always sings is as good as none.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use monitor_core::{
+    Actions, Event, Grace, Millis, Note, Origin, Phase, Policy, Restart, State, Step, StopMode,
+    TimerCommand, TimerKind, TimerToken,
+};
+use monitor_os::record::Record;
+use monitor_os::{Core, Machine};
+
+use crate::alarm::{Alarm, Alarms};
+use crate::campaign::{self, Plan};
+use crate::case::Case;
+use crate::check;
+use crate::coverage::{Coverage, Measure};
+use crate::expect;
+use crate::harness::Harness;
+use crate::hunt::{self, Failure};
+use crate::model::Input;
+use crate::reference::Compared;
+use crate::replay;
+use crate::watch::Property;
+use crate::world::{self, Flaw, Sight, Suspect, Verdict};
+
+/// A check of the harness, with a planted bug that nothing else would find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Canary {
+    /// Wrong answers to what only a chooser that chooses asks for.
+    Choosers,
+    /// Wrong habits of a backend that only an injected fault shows.
+    Faults,
+    /// A wrong answer in a case that is much longer than it must be.
+    Shrinker,
+    /// A machine that answers otherwise in the second run, and never in a way that an oracle sees.
+    SecondRun,
+    /// A stop that loses its timer, and a process that is never reaped: no step is wrong.
+    End,
+    /// A wrong answer that no oracle sees.
+    Reference,
+    /// Many cases that met nothing.
+    Coverage,
+    /// A panic.
+    Panics,
+    /// A wrong step that is reachable.
+    Search,
+    /// A stop that loses its timer, in the exhaustive search.
+    LongRun,
+    /// A record with a wrong command in it.
+    Replay,
+    /// A case that expects what does not happen.
+    Expectations,
+}
+
+impl Canary {
+    /// Those of every campaign.
+    pub const CAMPAIGN: [Self; 8] = [
+        Self::Choosers,
+        Self::Faults,
+        Self::Shrinker,
+        Self::SecondRun,
+        Self::End,
+        Self::Reference,
+        Self::Coverage,
+        Self::Panics,
+    ];
+
+    /// All of them, for `check`.
+    pub const ALL: [Self; 12] = [
+        Self::Choosers,
+        Self::Faults,
+        Self::Shrinker,
+        Self::SecondRun,
+        Self::End,
+        Self::Reference,
+        Self::Coverage,
+        Self::Panics,
+        Self::Search,
+        Self::LongRun,
+        Self::Replay,
+        Self::Expectations,
+    ];
+
+    /// The name, as printed and as kept in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Choosers => "choosers",
+            Self::Faults => "faults",
+            Self::Shrinker => "shrinker",
+            Self::SecondRun => "second-run",
+            Self::End => "end",
+            Self::Reference => "reference",
+            Self::Coverage => "coverage",
+            Self::Panics => "panics",
+            Self::Search => "search",
+            Self::LongRun => "long-run",
+            Self::Replay => "replay",
+            Self::Expectations => "expectations",
+        }
+    }
+
+    /// What rings if its bug is not found.
+    #[must_use]
+    pub const fn alarm(self) -> Alarm {
+        match self {
+            Self::Choosers => Alarm::ChoosersDoNotChoose,
+            Self::Faults => Alarm::NoFaultInjected,
+            Self::Shrinker => Alarm::ShrunkCasePasses,
+            Self::SecondRun => Alarm::SecondRunSkipped,
+            Self::End => Alarm::EndNotJudged,
+            Self::Reference => Alarm::ReferenceAlwaysAgrees,
+            Self::Coverage => Alarm::CoverageNotJudged,
+            Self::Panics => Alarm::PanicNotCaught,
+            Self::Search => Alarm::SearchMissesSteps,
+            Self::LongRun => Alarm::LongRunNotJudged,
+            Self::Replay => Alarm::ReplayAcceptsAll,
+            Self::Expectations => Alarm::ExpectationsAcceptAll,
+        }
+    }
+}
+
+impl fmt::Display for Canary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What canaries have found, as proof that they ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// By the name of the canary, what was found.
+    pub found: BTreeMap<String, String>,
+    /// The alarms that rang on the way.
+    pub alarms: Alarms,
+}
+
+/// Looks for the bug of each canary, planted and not.
+pub fn look_for(harness: impl Harness, canaries: &[Canary]) -> Evidence {
+    let mut evidence = Evidence::default();
+    for &canary in canaries {
+        // Not by the guard, which may be what is switched off.
+        let look = |is_planted| {
+            catch_unwind(AssertUnwindSafe(|| harness.look(canary, is_planted)))
+                .unwrap_or_else(|_| Err("the search for it ended in a panic".to_owned()))
+        };
+        let (planted, control) = (look(true), look(false));
+        match planted {
+            Ok(what) => {
+                evidence.found.insert(canary.name().to_owned(), what);
+            }
+            Err(what) => evidence.alarms.ring(canary.alarm(), what),
+        }
+        if let Ok(what) = control {
+            let detail = format!("{canary}: found where nothing is planted: {what}");
+            evidence.alarms.ring(Alarm::CanariesOff, detail);
+        }
+    }
+    evidence
+}
+
+/// Lets [`Alarm::CanariesOff`] ring if there is no proof that each of `canaries` ran. `whose` says whose
+/// proof it is; `known` are alarms that say why it is missing.
+#[must_use]
+pub fn missing(
+    found: &BTreeMap<String, String>,
+    canaries: &[Canary],
+    known: &Alarms,
+    whose: &str,
+) -> Alarms {
+    let mut alarms = Alarms::default();
+    let silent = canaries.iter().filter(|canary| {
+        let is_proved = found.get(canary.name()).is_some_and(|what| !what.is_empty());
+        !is_proved && !known.rings(canary.alarm())
+    });
+    let silent: Vec<&str> = silent.map(|canary| canary.name()).collect();
+    if !silent.is_empty() {
+        let detail = format!("{whose}: nothing was found by {}", silent.join(", "));
+        alarms.ring(Alarm::CanariesOff, detail);
+    }
+    alarms
+}
+
+/// Looks for the bug of one canary with the parts of `harness`, as [`Harness::look`] does.
+///
+/// # Errors
+/// What was not found.
+pub fn look(harness: impl Harness, canary: Canary, is_planted: bool) -> Result<String, String> {
+    match canary {
+        Canary::Choosers => choosers(harness, is_planted),
+        Canary::Faults => faults(harness, is_planted),
+        Canary::Shrinker => shrinker(harness, is_planted),
+        Canary::SecondRun => second_run(harness, is_planted),
+        Canary::End => end(harness, is_planted),
+        Canary::Reference => reference(harness, is_planted),
+        Canary::Coverage => coverage(harness, is_planted),
+        Canary::Panics => panics(harness, is_planted),
+        Canary::Search => search(harness, is_planted),
+        Canary::LongRun => long_run(harness, is_planted),
+        Canary::Replay => wrong_record(is_planted),
+        Canary::Expectations => wrong_expectation(is_planted),
+    }
+}
+
+/// A planted answer, where there is one.
+type Answer = fn(&Policy, State, Event) -> Option<Step>;
+
+/// The machine that ships, except for what the function answers, above a backend that may have a flaw.
+#[derive(Clone, Copy)]
+struct Planted {
+    step: Answer,
+    flaw: Option<Flaw>,
+}
+
+impl Planted {
+    const NOTHING: Self = Self { step: |_, _, _| None, flaw: None };
+
+    const fn step(is_planted: bool, step: Answer) -> Self {
+        if is_planted { Self { step, flaw: None } } else { Self::NOTHING }
+    }
+
+    const fn flaw(is_planted: bool, flaw: Flaw) -> Self {
+        if is_planted { Self { flaw: Some(flaw), ..Self::NOTHING } } else { Self::NOTHING }
+    }
+}
+
+impl Machine for Planted {
+    fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
+        (self.step)(policy, state, event).unwrap_or_else(|| policy.step(state, event))
+    }
+}
+
+impl Suspect for Planted {
+    fn flaw(&self) -> Option<Flaw> {
+        self.flaw
+    }
+}
+
+/// An answer that every oracle refuses.
+const fn refused(state: State) -> Step {
+    let actions = Actions { persist: true, ..Actions::NONE };
+    Step { state, actions, note: Note::NotApplicable }
+}
+
+/// How many cases a canary may take.
+const CASES_MAX: u64 = 2_000;
+
+/// What only a chooser that chooses asks for: none is the first choice of its kind.
+const CHOSEN: [(&str, Answer); 8] = [
+    ("reset", |_, state, event| (event == Event::ResetRequested).then(|| refused(state))),
+    ("retry", |_, state, event| (event == Event::RetryRequested).then(|| refused(state))),
+    ("policy-changed", |_, state, event| (event == Event::PolicyChanged).then(|| refused(state))),
+    ("restart", |_, state, event| {
+        matches!(event, Event::RestartRequested { .. }).then(|| refused(state))
+    }),
+    ("news of another run", |_, state, event| {
+        event.run().is_some_and(|run| run != state.run()).then(|| refused(state))
+    }),
+    ("another restart rule", |policy, state, event| {
+        let is_other = policy.rules().restart != Restart::Always;
+        (is_other && event == Event::StartRequested).then(|| refused(state))
+    }),
+    ("another grace", |_, state, event| {
+        let is_other =
+            |mode| matches!(mode, StopMode::Graceful(Grace::After(grace)) if grace > Millis::ZERO);
+        matches!(event, Event::StopRequested { mode, .. } if is_other(mode)).then(|| refused(state))
+    }),
+    ("another origin", |_, state, event| {
+        let is_other = |origin| origin == Origin::Shutdown;
+        matches!(event, Event::StopRequested { origin, .. } if is_other(origin))
+            .then(|| refused(state))
+    }),
+];
+
+fn choosers(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+    each(CHOSEN, |step| hunt(harness, Planted::step(is_planted, step)))
+}
+
+/// What only an injected fault shows, one for each kind of fault.
+const FAULTS: [(&str, Flaw); 7] = [
+    ("lost notices", Flaw::TrustsNotices),
+    ("missed signals", Flaw::NobodyIsSent),
+    ("held outputs", Flaw::EndIsEndOfOutput),
+    ("reused numbers", Flaw::ForwardsByNumber),
+    ("deaths of the monitor", Flaw::AdoptsBlindly),
+    ("losses of power", Flaw::SavesInPlace),
+    ("set clocks", Flaw::WallClock),
+];
+
+/// What each kind of fault leaves where it took effect.
+const EFFECTS: [(&str, Sight); 12] = [
+    ("lost notices", Sight::NoticeLost),
+    ("double notices", Sight::NoticeTwice),
+    ("late notices", Sight::NoticeLate),
+    ("refused signals", Sight::SignalRefused),
+    ("missed signals", Sight::SignalMissed),
+    ("held outputs", Sight::OutputHeld),
+    ("numbers used up", Sight::NumbersUsedUp),
+    ("deaths of the monitor in a step", Sight::DeathInAStep),
+    ("deaths of the monitor in a save", Sight::DeathInASave),
+    ("losses of power", Sight::ContentLost),
+    ("set clocks", Sight::WallJump),
+    ("sleeps of the machine", Sight::Sleep),
+];
+
+fn faults(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+    let found = each(FAULTS, |flaw| hunt(harness, Planted::flaw(is_planted, flaw)))?;
+    let mut missing = EFFECTS.to_vec();
+    for seed in 0..CASES_MAX {
+        let sights = harness.run(&harness.draw(None, seed), Core).sights;
+        missing.retain(|&(_, effect)| !sights.has(effect));
+        if missing.is_empty() {
+            return Ok(found);
+        }
+    }
+    let missing: Vec<&str> = missing.into_iter().map(|(name, _)| name).collect();
+    Err(format!("in {CASES_MAX} cases there were no {}", missing.join(", ")))
+}
+
+/// The first case that violates anything.
+fn hunt(harness: impl Harness, machine: Planted) -> Option<String> {
+    let found = |seed: &u64| harness.run(&harness.draw(None, *seed), machine).violated.is_some();
+    (0..CASES_MAX).find(found).map(|seed| format!("case {seed}"))
+}
+
+/// All of them must be found.
+fn each<T, const N: usize>(
+    bugs: [(&str, T); N],
+    find: impl Fn(T) -> Option<String>,
+) -> Result<String, String> {
+    let (mut found, mut missed) = (Vec::new(), Vec::new());
+    for (name, bug) in bugs {
+        match find(bug) {
+            Some(place) => found.push(format!("{name} in {place}")),
+            None => missed.push(name),
+        }
+    }
+    if missed.is_empty() {
+        Ok(found.join(", "))
+    } else {
+        Err(format!(
+            "in {CASES_MAX} cases nothing showed the bugs planted at: {}",
+            missed.join(", ")
+        ))
+    }
+}
+
+/// Wrong for a reset.
+fn wrong_reset(_: &Policy, state: State, event: Event) -> Option<Step> {
+    (event == Event::ResetRequested).then(|| refused(state))
+}
+
+/// A reset behind everything that a shrinker can take away.
+const LONG: &str = "
+    policy restart=always
+    process #1 lives=2s exits=code=1
+    process rest term=500ms notice=late:7ms
+    0ms start
+    10ms signal HUP
+    20ms policy restart=on-failure
+    30ms restart
+    3s signal HUP
+    4s stop
+    5s start
+    6s reset
+    7s stop
+";
+
+fn shrinker(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+    let (case, machine) = (read(LONG)?, Planted::step(is_planted, wrong_reset));
+    let property = harness.run(&case, machine).violated.ok_or("the planted bug was not found")?;
+    let failure = hunt::confirm(harness, 0, case.clone(), property, machine);
+    // Once more, and not by what shrinks and confirms.
+    let again = harness.run(&failure.case, machine).violated;
+    let (before, after) = (case.inputs.len(), failure.case.inputs.len());
+    let believed = hunt::confirm(Passing(harness), 0, case, property, machine);
+    if !believed.is_unshrunk {
+        return Err("a shortened case that passes was believed".to_owned());
+    }
+    match again {
+        _ if failure.is_unshrunk => {
+            Err("a shortened case did not fail as the drawn one".to_owned())
+        }
+        Some(found) if found == property && after * 2 < before => {
+            Ok(format!("{property}, shrunk from {before} to {after} inputs"))
+        }
+        Some(found) if found == property => Err(format!("{before} inputs were shrunk to {after}")),
+        _ => Err(format!("a case that violates {property} was shrunk to one that does not")),
+    }
+}
+
+/// A shrinker whose cases pass.
+#[derive(Clone, Copy)]
+struct Passing<H>(H);
+
+impl<H: Harness> Harness for Passing<H> {
+    fn run(self, case: &Case, machine: impl Suspect + Copy) -> Verdict {
+        self.0.run(case, machine)
+    }
+
+    fn shrink(
+        self,
+        seed: u64,
+        case: Case,
+        property: Property,
+        _machine: impl Suspect + Copy,
+    ) -> Failure {
+        Failure {
+            seed,
+            aim: None,
+            property,
+            case: Case::new(case.policy),
+            trace: Vec::new(),
+            sibling: None,
+            panic: None,
+            is_unshrunk: false,
+        }
+    }
+}
+
+/// The timer of the healthy run is not armed. No oracle sees that.
+fn forgets_healthy(policy: &Policy, state: State, event: Event) -> Option<Step> {
+    let mut step = policy.step(state, event);
+    let arms = matches!(step.actions.timer, TimerCommand::Arm(_));
+    (arms && step.state.phase().timer() == Some(TimerKind::Healthy)).then(|| {
+        step.actions.timer = TimerCommand::Keep;
+        step
+    })
+}
+
+/// A machine that is wrong in every second case.
+#[derive(Clone, Copy)]
+struct Moody<'a> {
+    machine: Planted,
+    begun: &'a Cell<u32>,
+}
+
+impl Machine for Moody<'_> {
+    fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
+        if state == State::INITIAL && event == Event::StartRequested {
+            self.begun.set(self.begun.get() + 1);
+        }
+        let is_wrong = self.begun.get().is_multiple_of(2);
+        if is_wrong { self.machine.step(policy, state, event) } else { policy.step(state, event) }
+    }
+}
+
+impl Suspect for Moody<'_> {}
+
+/// How many cases of a campaign, or from seeds, are run twice for the canary.
+const TWICE_MAX: u64 = 4;
+
+fn second_run(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+    let begun = Cell::new(0);
+    let machine = Moody { machine: Planted::step(is_planted, forgets_healthy), begun: &begun };
+    let plan = Plan::new("canary");
+    let differs = |nth: &u64| {
+        begun.set(0);
+        let index = nth * campaign::DOUBLED_EVERY;
+        plan.run_by(harness, index..index + 1, machine).unequal > 0
+    };
+    let in_a_campaign = (0..TWICE_MAX).find(differs);
+    let in_a_check = (0..TWICE_MAX).find_map(|seed| {
+        begun.set(0);
+        check::differs_again(harness, seed..seed + 1, machine)
+    });
+    match (in_a_campaign, in_a_check) {
+        (Some(_), Some((property, _))) => Ok(format!("{property}, in a campaign and from seeds")),
+        (None, Some(_)) => Err("a campaign has not seen that its cases differ".to_owned()),
+        (_, None) => Err("a case that was run twice has not been seen to differ".to_owned()),
+    }
+}
+
+/// The end of the grace is passed over, so that nothing will ever happen again. No step is wrong.
+fn loses_the_timer(_: &Policy, state: State, event: Event) -> Option<Step> {
+    let fires = |timer: TimerToken| (timer.kind, timer.run) == (TimerKind::StopGrace, state.run());
+    let over = state.phase() == Phase::Stopping
+        && matches!(event, Event::TimerFired { timer } if fires(timer));
+    over.then_some(Step { state, actions: Actions::NONE, note: Note::Applied })
+}
+
+fn end(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+    let stubborn = "
+        policy restart=always stop-timeout=1s
+        process rest term=ignored
+        0ms start
+        5ms stop
+    ";
+    let short = "
+        policy restart=no
+        process rest lives=1s
+        0ms start
+    ";
+    for (text, machine, owed) in [
+        (stubborn, Planted::step(is_planted, loses_the_timer), Property::StopEnds),
+        (short, Planted::flaw(is_planted, Flaw::NeverReaps), Property::ReapedOnce),
+    ] {
+        match harness.run(&read(text)?, machine).violated {
+            Some(found) if found == owed => {}
+            found => {
+                let found = found.map_or("nothing", Property::name);
+                return Err(format!("{owed} is violated at the end, and {found} was found"));
+            }
+        }
+    }
+    Ok(format!("{} and {}", Property::StopEnds, Property::ReapedOnce))
+}
+
+const HEALTHY: &str = "
+    policy restart=always
+    process rest
+    0ms start
+    1m stop
+";
+
+fn reference(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+    let machine = Planted::step(is_planted, forgets_healthy);
+    let compared = Compared::by(machine, harness.reference());
+    let verdict = harness.run(&read(HEALTHY)?, &compared);
+    match (compared.mismatch(), verdict.violated) {
+        (Some(found), None) => Ok(format!("a wrong answer to {}", found.event)),
+        (Some(_), Some(property)) => Err(format!("{property} saw the planted bug as well")),
+        (None, _) => Err("a timer that is not armed agreed with the rules".to_owned()),
+    }
+}
+
+fn coverage(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+    let demands = |measure: Measure| {
+        let met = Measure::ALL
+            .map(|other| Some(if other == measure && is_planted { 0 } else { u64::MAX }));
+        let coverage = Coverage { cases: 100_000, met };
+        coverage.alarms(harness).rings(Alarm::CoverageBelowFloor)
+    };
+    match Measure::ALL.into_iter().find(|&measure| !demands(measure)) {
+        None => Ok("100000 cases that met nothing".to_owned()),
+        Some(measure) => Err(format!("100000 cases may meet no {measure}")),
+    }
+}
+
+#[expect(clippy::panic, reason = "it is planted")]
+fn panics_at_reset(_: &Policy, _: State, event: Event) -> Option<Step> {
+    (event == Event::ResetRequested).then(|| panic!("planted"))
+}
+
+fn panics(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+    let machine = Planted::step(is_planted, panics_at_reset);
+    let verdict = harness.run(&read(LONG)?, machine);
+    let last = verdict.trace.last().map(|line| line.event);
+    let message = verdict.panic.unwrap_or_default();
+    if verdict.violated != Some(Property::NoPanic)
+        || last != Some(Event::ResetRequested)
+        || !message.contains("planted")
+    {
+        return Err("a panic in the virtual world is no finding".to_owned());
+    }
+    let example = harness.explore(&[Policy::DEFAULT], &machine).counterexample;
+    match example.filter(|example| example.property == Property::NoPanic) {
+        Some(example) if example.path == [Input::Tell(Event::ResetRequested)] => {
+            Ok(format!("{}, in the virtual world and in the exhaustive search", Property::NoPanic))
+        }
+        _ => Err("a panic in the exhaustive search is no finding".to_owned()),
+    }
+}
+
+fn search(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+    let machine = Planted::step(is_planted, |_, state, event| {
+        let deep =
+            state.phase() == Phase::BackingOff && matches!(event, Event::StopRequested { .. });
+        deep.then(|| refused(state))
+    });
+    let found = harness.explore(&[Policy::DEFAULT], &machine).counterexample;
+    let example = found.ok_or("a wrong answer to a stop in the wait was not found")?;
+    Ok(format!("{} after {} inputs", example.property, example.path.len()))
+}
+
+fn long_run(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+    let machine = Planted::step(is_planted, loses_the_timer);
+    let found = harness.explore(&[Policy::DEFAULT], &machine).counterexample;
+    match found {
+        Some(example) if example.property == Property::StopEnds => {
+            Ok(format!("{} after {} inputs", example.property, example.path.len()))
+        }
+        _ => Err("a stop without an end was not found".to_owned()),
+    }
+}
+
+fn wrong_record(is_planted: bool) -> Result<String, String> {
+    let spawn = if is_planted { "" } else { r#""spawn #1","# };
+    let text = format!(
+        r#"{{"record":1,"unit":0,"name":"canary","policy":"restart=always"}}
+{{"at_us":0,"unit":0,"event":"start","phase":"starting","actions":["save",{spawn}"emit starting"]}}"#
+    );
+    let record = Record::parse(text.lines()).map_err(|error| error.to_string())?;
+    match replay::replay(&record).dispute {
+        Some(dispute) => Ok(format!("step {}", dispute.step)),
+        None => Err("a record of a start without a spawn was accepted".to_owned()),
+    }
+}
+
+fn wrong_expectation(is_planted: bool) -> Result<String, String> {
+    let case = read(HEALTHY)?;
+    let trace = world::trace(&case, Core, hunt::STEPS_MAX);
+    let right = expect::rewrite(HEALTHY, &case, &trace);
+    let text = if is_planted { right.replace("spawn #1; ", "") } else { right };
+    match expect::compare(&read(&text)?, &trace) {
+        Err(_) => Ok("a start that expects no spawn".to_owned()),
+        Ok(()) => Err("a start that expects no spawn was accepted".to_owned()),
+    }
+}
+
+fn read(text: &str) -> Result<Case, String> {
+    text.parse().map_err(|error| format!("the canary's case: {error}"))
+}

@@ -1,0 +1,415 @@
+//! Each check of the harness is switched off in turn, and the alarm that is named for it must ring: in a
+//! campaign, in a check, and in a property test of another crate.
+
+use monitor_core::{Event, Millis, Policy, State, Step};
+use monitor_os::{Core, Machine};
+use monitor_sim::alarm::{Alarm, Alarms};
+use monitor_sim::bank::Bug;
+use monitor_sim::campaign::{self, Plan, Shard, ShardFile};
+use monitor_sim::canary::{self, Canary};
+use monitor_sim::case::{Case, Notice, Script, Signals, What};
+use monitor_sim::choices::FromBytes;
+use monitor_sim::coverage::Measure;
+use monitor_sim::generate;
+use monitor_sim::harness::{Compare, Harness, Standard};
+use monitor_sim::hunt::{self, Failure, STEPS_MAX};
+use monitor_sim::model::{Exploration, explore};
+use monitor_sim::race::Race;
+use monitor_sim::watch::Property;
+use monitor_sim::world::{self, Judges, Suspect, Verdict};
+use monitor_sim::{bugs, check, judge, shrink, strategy};
+
+/// A campaign as `run` runs it: the canaries, then the cases, then what is to be said about them.
+fn campaign(harness: impl Harness) -> Alarms {
+    let evidence = canary::look_for(harness, &Canary::CAMPAIGN);
+    let plan = Plan::new("alarms");
+    let mut file = ShardFile::new(&plan, Shard::WHOLE, CASES);
+    file.canaries = evidence.found;
+    file.report = plan.run_by(harness, 0..CASES, Core);
+    file.next = CASES;
+    let mut alarms = evidence.alarms;
+    alarms.add(file.all_alarms(harness));
+    alarms
+}
+
+const CASES: u64 = 2_000;
+
+/// The canaries of `check`.
+fn checked(harness: impl Harness) -> Alarms {
+    canary::look_for(harness, &Canary::ALL).alarms
+}
+
+/// Switched off, the alarm rings in a campaign, in a check and in a property test, and says so in words.
+fn rings(harness: impl Harness, alarm: Alarm) {
+    let ran = campaign(harness);
+    assert!(ran.rings(alarm), "a campaign is silent: {ran}");
+    let ran = checked(harness);
+    assert!(ran.rings(alarm), "a check is silent: {ran}");
+    let said = judge::check_by(harness, Core, strategy::cases()).err().unwrap_or_default();
+    let line = format!("ALARM {alarm}: {}", alarm.meaning());
+    assert!(said.contains(&line), "a property test says {said}");
+}
+
+#[test]
+fn the_harness_that_ships_is_silent() {
+    assert_eq!(campaign(Standard).to_string(), "");
+    assert_eq!(checked(Standard).to_string(), "");
+}
+
+/// 1. Every choice is the first one.
+#[derive(Clone, Copy)]
+struct FirstChoice;
+
+impl Harness for FirstChoice {
+    fn draw(self, race: Option<Race>, _seed: u64) -> Case {
+        match race {
+            Some(race) => race.case(&mut FromBytes(&[])),
+            None => generate::case(&mut FromBytes(&[])),
+        }
+    }
+}
+
+#[test]
+fn choosers_that_do_not_choose_ring() {
+    rings(FirstChoice, Alarm::ChoosersDoNotChoose);
+    assert!(campaign(FirstChoice).rings(Alarm::CoverageBelowFloor));
+}
+
+/// 2. Nothing goes wrong in any case.
+#[derive(Clone, Copy)]
+struct NoFaults;
+
+impl Harness for NoFaults {
+    fn draw(self, race: Option<Race>, seed: u64) -> Case {
+        let mut case = hunt::draw(race, seed);
+        let others = case.others.iter_mut().flat_map(|other| &mut other.scripts);
+        for script in case.scripts.iter_mut().chain(others) {
+            let Script { notice, signals, output, .. } = Script::OBEDIENT;
+            *script = Script { notice, signals, output, ..*script };
+        }
+        (case.pids, case.disk) = (None, None);
+        (case.timers_late, case.saves_fail_until) = (Millis::ZERO, Millis::ZERO);
+        case.inputs.retain(|input| matches!(input.what, What::Tell(_) | What::Amend(_)));
+        case
+    }
+}
+
+#[test]
+fn faults_that_are_not_injected_ring() {
+    rings(NoFaults, Alarm::NoFaultInjected);
+    let ran = campaign(NoFaults);
+    assert!(ran.rings(Alarm::CoverageBelowFloor), "{ran}");
+    assert!(!ran.rings(Alarm::ChoosersDoNotChoose), "the choosers choose: {ran}");
+}
+
+/// One kind of fault is not injected.
+#[derive(Clone, Copy)]
+struct NoFaultOf(fn(&mut Script), fn(&What) -> bool);
+
+impl Harness for NoFaultOf {
+    fn draw(self, race: Option<Race>, seed: u64) -> Case {
+        let mut case = hunt::draw(race, seed);
+        let others = case.others.iter_mut().flat_map(|other| &mut other.scripts);
+        case.scripts.iter_mut().chain(others).for_each(self.0);
+        case.inputs.retain(|input| !self.1(&input.what));
+        case
+    }
+}
+
+#[test]
+fn each_kind_of_fault_is_missed_by_itself() {
+    let none = |_: &What| false;
+    let dies = |what: &What| matches!(what, What::Crash { .. } | What::Reboot { .. });
+    for (kind, harness) in [
+        ("notices", NoFaultOf(|script| script.notice = Notice::Once, none)),
+        ("missed signals", NoFaultOf(|script| script.signals = Signals::Delivered, none)),
+        ("outputs", NoFaultOf(|script| script.output = None, none)),
+        ("deaths of the monitor", NoFaultOf(|_| (), dies)),
+        ("clocks", NoFaultOf(|_| (), |what| matches!(what, What::Wall(_)))),
+    ] {
+        let ran = checked(harness);
+        assert!(ran.rings(Alarm::NoFaultInjected), "{kind}: {ran}");
+        assert!(ran.to_string().contains(kind), "{ran}");
+    }
+}
+
+/// 3. What is shrunk passes.
+#[derive(Clone, Copy)]
+struct PassingShrinker;
+
+impl Harness for PassingShrinker {
+    fn shrink(
+        self,
+        seed: u64,
+        case: Case,
+        property: Property,
+        machine: impl Suspect + Copy,
+    ) -> Failure {
+        let shrunk = shrink::shrink(seed, case, property, machine);
+        let case = Case::new(shrunk.case.policy);
+        Failure { case, trace: Vec::new(), ..shrunk }
+    }
+}
+
+#[test]
+fn a_shrunk_case_that_passes_rings_and_the_drawn_one_is_kept() {
+    rings(PassingShrinker, Alarm::ShrunkCasePasses);
+    let bug: Bug = "BB-36b".parse().unwrap();
+    // In a campaign that finds something,
+    let plan = Plan::new("alarms");
+    let report = plan.run_by(PassingShrinker, 0..400, bug);
+    assert!(report.alarms(PassingShrinker).rings(Alarm::ShrunkCasePasses));
+    for note in report.failures.values().flatten() {
+        assert!(note.is_unshrunk);
+        assert_eq!(note.case, plan.case(note.index).to_string(), "nothing is lost");
+    }
+    // and in the hunt of the bank, whose lengths stay numbers.
+    let caught = bugs::hunt_bug(PassingShrinker, bug, 1, || 0.0);
+    assert!(caught.is_unshrunk && caught.shrunk_len > Some(0), "{caught:?}");
+    let caught = bugs::hunt_bug(Standard, bug, 1, || 0.0);
+    assert!(!caught.is_unshrunk, "{caught:?}");
+}
+
+/// The shrinker gives back what it is given.
+#[derive(Clone, Copy)]
+struct IdleShrinker;
+
+impl Harness for IdleShrinker {
+    fn shrink(
+        self,
+        seed: u64,
+        case: Case,
+        property: Property,
+        machine: impl Suspect + Copy,
+    ) -> Failure {
+        Failure { case: case.clone(), ..shrink::shrink(seed, case, property, machine) }
+    }
+}
+
+#[test]
+fn a_shrinker_that_does_not_shrink_rings() {
+    rings(IdleShrinker, Alarm::ShrunkCasePasses);
+}
+
+/// 4. No second run.
+#[derive(Clone, Copy)]
+struct NoSecondRun;
+
+impl Harness for NoSecondRun {
+    fn is_same_again(self, _: &Case, _: impl Suspect + Copy, _: &Verdict) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_second_run_that_is_skipped_rings() {
+    rings(NoSecondRun, Alarm::SecondRunSkipped);
+}
+
+/// 5. The canaries sing whatever happens.
+#[derive(Clone, Copy)]
+struct CanariesOff;
+
+impl Harness for CanariesOff {
+    fn look(self, _: Canary, _: bool) -> Result<String, String> {
+        Ok("found".to_owned())
+    }
+}
+
+#[test]
+fn canaries_that_always_sing_ring() {
+    rings(CanariesOff, Alarm::CanariesOff);
+}
+
+#[test]
+fn canaries_that_do_not_run_ring_in_the_report_and_in_what_is_merged() {
+    let plan = Plan::new("alarms");
+    let shard = |index, canaries| {
+        let shard = Shard { index, count: 2 };
+        let mut file = ShardFile::new(&plan, shard, 20);
+        file.report = plan.run(shard.range(20), Core);
+        file.next = shard.range(20).end;
+        file.canaries = canaries;
+        file
+    };
+    let found = canary::look_for(Standard, &Canary::CAMPAIGN).found;
+    let sound = [shard(0, found.clone()), shard(1, found.clone())];
+    assert_eq!(campaign::merge(sound).unwrap().alarms.to_string(), "");
+    let mut silent = found.clone();
+    silent.remove(Canary::End.name());
+    for canaries in [silent, Default::default()] {
+        assert!(shard(1, canaries.clone()).all_alarms(Standard).rings(Alarm::CanariesOff));
+        let merged = campaign::merge([shard(0, found.clone()), shard(1, canaries)]).unwrap();
+        let said = merged.alarms.to_string();
+        assert!(merged.alarms.rings(Alarm::CanariesOff), "{said}");
+        assert!(said.contains("shard 1/2") && said.contains("end"), "{said}");
+    }
+}
+
+/// 6. The end is not judged.
+#[derive(Clone, Copy)]
+struct NoEnd;
+
+impl Harness for NoEnd {
+    fn run(self, case: &Case, machine: impl Suspect + Copy) -> Verdict {
+        world::run_judged(case, machine, STEPS_MAX, Judges::Steps)
+    }
+}
+
+#[test]
+fn an_end_that_is_not_judged_rings() {
+    rings(NoEnd, Alarm::EndNotJudged);
+}
+
+/// 7. The second machine always agrees.
+#[derive(Clone, Copy)]
+struct Agreeable;
+
+impl Harness for Agreeable {
+    fn reference(self) -> Compare {
+        |_, _, _, _| Ok(())
+    }
+}
+
+#[test]
+fn a_reference_that_always_agrees_rings() {
+    rings(Agreeable, Alarm::ReferenceAlwaysAgrees);
+}
+
+/// 8. Nothing is demanded of the coverage.
+#[derive(Clone, Copy)]
+struct NoFloor;
+
+impl Harness for NoFloor {
+    fn floor(self, _: Measure, _: u64) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn a_coverage_without_a_floor_rings() {
+    rings(NoFloor, Alarm::CoverageNotJudged);
+}
+
+/// The same case again and again, and a good one.
+#[derive(Clone, Copy)]
+struct OneSeed;
+
+impl Harness for OneSeed {
+    fn draw(self, race: Option<Race>, _seed: u64) -> Case {
+        hunt::draw(race, 1)
+    }
+}
+
+#[test]
+fn too_little_coverage_rings_by_the_length_of_the_campaign() {
+    let ran = |cases| Plan::new("alarms").run_by(OneSeed, 0..cases, Core).alarms(OneSeed);
+    assert!(ran(CASES).rings(Alarm::CoverageBelowFloor));
+    for cases in [0, 1, 10, 13] {
+        assert!(ran(cases).is_silent(), "{cases} cases cannot meet much");
+    }
+}
+
+/// 9. A panic is not caught.
+#[derive(Clone, Copy)]
+struct NoCatch;
+
+impl Harness for NoCatch {
+    fn run(self, case: &Case, machine: impl Suspect + Copy) -> Verdict {
+        let verdict = world::run(case, machine, STEPS_MAX);
+        assert_eq!(verdict.panic, None, "it goes on");
+        verdict
+    }
+}
+
+/// A panic is caught, and nothing is said about it.
+#[derive(Clone, Copy)]
+struct SilentCatch;
+
+impl Harness for SilentCatch {
+    fn explore(self, policies: &[Policy], machine: &impl Machine) -> Exploration {
+        let mut found = explore(policies, machine);
+        found.counterexample =
+            found.counterexample.filter(|example| example.property != Property::NoPanic);
+        found
+    }
+}
+
+#[test]
+fn a_panic_that_is_not_caught_or_not_found_rings() {
+    rings(NoCatch, Alarm::PanicNotCaught);
+    rings(SilentCatch, Alarm::PanicNotCaught);
+}
+
+/// The exhaustive search finds nothing.
+#[derive(Clone, Copy)]
+struct NoSearch;
+
+impl Harness for NoSearch {
+    fn explore(self, policies: &[Policy], machine: &impl Machine) -> Exploration {
+        Exploration { counterexample: None, ..explore(policies, machine) }
+    }
+}
+
+/// It finds wrong steps, and does not judge the long run.
+#[derive(Clone, Copy)]
+struct NoLongRun;
+
+impl Harness for NoLongRun {
+    fn explore(self, policies: &[Policy], machine: &impl Machine) -> Exploration {
+        let mut found = explore(policies, machine);
+        let is_step = |property| property != Property::StopEnds;
+        found.counterexample = found.counterexample.filter(|example| is_step(example.property));
+        found
+    }
+}
+
+#[test]
+fn an_exhaustive_search_that_is_blind_rings() {
+    let ran = checked(NoSearch);
+    assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LongRunNotJudged), "{ran}");
+    let ran = checked(NoLongRun);
+    assert!(!ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LongRunNotJudged), "{ran}");
+    // Nothing was explored, hunted or put in.
+    let evidence = canary::look_for(Standard, &Canary::ALL);
+    let ran = check::alarms(Standard, &evidence, &[], &[], &[]);
+    assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::BankTooSmall), "{ran}");
+}
+
+/// A machine that has no answer to a reset.
+#[derive(Clone, Copy)]
+struct Partial;
+
+impl Suspect for Partial {}
+
+impl Machine for Partial {
+    fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
+        assert_ne!(event, Event::ResetRequested, "no answer");
+        Core.step(policy, state, event)
+    }
+}
+
+#[test]
+fn a_panic_is_a_finding_of_every_engine_and_no_end_of_it() {
+    // In a campaign, which goes on,
+    let report = Plan::new("alarms").run(0..200, Partial);
+    assert_eq!(report.cases, 200);
+    let notes = &report.failures[Property::NoPanic.name()];
+    assert!(notes.iter().all(|note| note.panic.as_ref().unwrap().contains("no answer")));
+    // shrunk, so that it can be run again;
+    let case: Case = notes[0].case.parse().unwrap();
+    assert!(case.inputs.len() <= 2, "{case}");
+    let again = world::run(&case, Partial, STEPS_MAX);
+    assert_eq!(again.violated, Some(Property::NoPanic));
+    // in a property test,
+    let screen = judge::check(Partial, strategy::cases()).unwrap_err();
+    assert!(screen.starts_with("FAIL no-panic (I36)"), "{screen}");
+    assert!(screen.contains("\npanic     ") && screen.contains("no answer"), "{screen}");
+    // and in the exhaustive search, on every thread.
+    let explored = check::explore_family_on(Standard, 2, &Partial, || ());
+    for found in explored {
+        let example = found.counterexample.unwrap();
+        assert_eq!((example.property, example.path.len()), (Property::NoPanic, 1));
+        assert!(example.panic.unwrap().contains("no answer"));
+    }
+}
