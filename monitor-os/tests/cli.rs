@@ -30,6 +30,11 @@ fn exit_status_is_that_of_the_child() {
 #[test]
 fn start_errors_have_the_shells_statuses_and_one_line() {
     for (command, status) in [("monitor-no-such-program", 127), ("/etc/passwd", 126)] {
+        // A directory that may not be searched would hide that there is none.
+        let run = |args: &[&str]| {
+            let mut command = monitor(&[&["run"], args].concat());
+            command.env("PATH", "/usr/bin:/bin").output().unwrap()
+        };
         let output = run(&["--", command]);
         assert_eq!(code(&output), status);
         let text = stderr(&output);

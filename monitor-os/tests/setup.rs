@@ -272,10 +272,13 @@ fn failed_steps_are_named() {
         (plain().as_user("no-such-user"), setup(Stage::UserLookup, "no-such-user", 2)),
         (plain().with_group("no-such-group"), setup(Stage::GroupLookup, "no-such-group", 2)),
         (
-            plain().with_environment_file("/nonexistent"),
-            setup(Stage::EnvironmentFile, "/nonexistent", 2),
+            plain().with_environment_file("/proc/nonexistent"),
+            setup(Stage::EnvironmentFile, "/proc/nonexistent", 2),
         ),
-        (plain().in_directory("/nonexistent"), setup(Stage::Directory, "/nonexistent", 2)),
+        (
+            plain().in_directory("/proc/nonexistent"),
+            setup(Stage::Directory, "/proc/nonexistent", 2),
+        ),
     ] {
         let error = refused(command.unwrap());
         assert_eq!(error, expected);

@@ -141,6 +141,8 @@ fn retries_are_counted_and_the_last_exit_is_kept() {
 fn missing_command_is_final_and_named() {
     let supervisor = supervisor();
     let command = Command::new("monitor-no-such-program", [""; 0]).unwrap();
+    // A directory that may not be searched would hide that there is none.
+    let command = command.with_variable("PATH", "/usr/bin:/bin").unwrap();
     let unit = supervisor.add("missing", command, Policy::DEFAULT);
     unit.start();
     let status = wait_down(&unit);

@@ -11,7 +11,7 @@ use cli::campaign::{MergeArguments, RunArguments};
 use cli::graph::GraphArguments;
 use cli::replay::ReplayArguments;
 use cli::timeline::TimelineArguments;
-use cli::{BLIND, VIOLATED};
+use cli::{BLIND, USAGE, VIOLATED};
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_os::Core;
 use monitor_sim::bank::{self, Bug, Layer};
@@ -43,7 +43,7 @@ Exit status:
   10  a property is violated, a record disagrees, or a case is not as it expects
   11  a case was not the same when run again
   12  an alarm rings: a check of the harness is blind (docs/CAMPAIGNS.md has them all)
-  64  the input is not understood
+  64  the command line or the input is not understood
   70  a file cannot be read or written
   75  interrupted: the same command goes on
 
@@ -108,7 +108,16 @@ fn main() -> ExitCode {
         monitor_sim::real::enter();
         launcher
     };
-    let code = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody else can be told that it could not be printed.
+            error.print().ok();
+            // A help that was asked for is no error.
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let code = match arguments.command {
         Command::Check(arguments) => match arguments.sabotage {
             Some(bug) => check_sabotaged(&arguments, bug),
             None => check(&arguments),

@@ -96,6 +96,19 @@ fn what_is_wrong_is_said_with_its_mend() {
     assert_eq!(output.status.code(), Some(64));
 }
 
+/// A scheduler retries what it does not know: a typing error has the status of an input that is not understood.
+#[test]
+fn wrong_command_line_has_the_status_of_a_wrong_input() {
+    for arguments in [&["ran"][..], &["run", "--no-such-flag"], &["check", "--cases", "x"], &[]] {
+        let output = sim(arguments, &[]);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(text(&output.stderr).contains("help"), "{}", text(&output.stderr));
+    }
+    for arguments in [&["--help"][..], &["help", "run"], &["--version"]] {
+        assert_eq!(sim(arguments, &[]).status.code(), Some(0), "{arguments:?}");
+    }
+}
+
 /// A report without the proof that its canaries ran, or that met too little, is not believed.
 #[test]
 fn alarms_have_a_status_of_their_own_and_stand_in_the_json() {

@@ -299,10 +299,10 @@ mod tests {
             assert!(!error.is_transient());
         }
         let mut environment = Environment::default();
-        environment.read(c"/nonexistent/env".into());
+        environment.read(c"/proc/nonexistent/env".into());
         let error = environment.resolve(Vec::new()).unwrap_err();
         assert_eq!((error.errno(), error.step()), (2, "environment"));
-        assert!(error.to_string().contains("/nonexistent/env"), "{error}");
+        assert!(error.to_string().contains("/proc/nonexistent/env"), "{error}");
     }
 
     #[test]

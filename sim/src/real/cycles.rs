@@ -181,7 +181,7 @@ impl Cycling {
         let name = format!("cycle-{number}");
         let plain = |program| Command::new(program, [""; 0]).map_err(io::Error::other);
         let (command, actor) = match number % 10 {
-            9 => (plain("/nonexistent/program"), None),
+            9 => (plain("/proc/nonexistent/program"), None),
             6..=8 if geteuid().is_root() => (plain("/bin/true").and_then(poor), None),
             _ => {
                 let mut case = Case::new(Policy::DEFAULT);

@@ -41,12 +41,12 @@ fn environment_is_inherited_by_default() {
 
 #[test]
 fn missing_program_is_named() {
-    let error = refused(Path::new("/nonexistent/prog"));
+    let error = refused(Path::new("/proc/nonexistent/prog"));
     assert_eq!(
         error,
-        SpawnError::NotFound { program: "/nonexistent/prog".into(), searched: None, errno: 2 }
+        SpawnError::NotFound { program: "/proc/nonexistent/prog".into(), searched: None, errno: 2 }
     );
-    assert!(error.to_string().contains("/nonexistent/prog"));
+    assert!(error.to_string().contains("/proc/nonexistent/prog"));
     assert_eq!((error.exit_code(), error.is_transient()), (127, false));
 
     let error = in_path("no-such-program", "/bin:/usr/bin").unwrap_err();
@@ -68,10 +68,10 @@ fn search_follows_execvp() {
     fs::set_permissions(denied.join("prog"), PermissionsExt::from_mode(0o644)).unwrap();
     let (denied, good) = (denied.display(), good.display());
 
-    let process = in_path("prog", &format!("/nonexistent:/bin/sh:{denied}:{good}")).unwrap();
+    let process = in_path("prog", &format!("/proc/nonexistent:/bin/sh:{denied}:{good}")).unwrap();
     assert_eq!(finish(process), Ended::Exited(9));
 
-    let error = in_path("prog", &format!("{denied}:/nonexistent")).unwrap_err();
+    let error = in_path("prog", &format!("{denied}:/proc/nonexistent")).unwrap_err();
     assert_eq!(
         error,
         SpawnError::NotExecutable { path: format!("{denied}/prog").into(), errno: 13 }
@@ -104,7 +104,7 @@ fn garbage_is_not_given_to_a_shell() {
 fn missing_interpreter_is_told_apart() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("script");
-    executable(&path, "#!/nonexistent/interpreter\n");
+    executable(&path, "#!/proc/nonexistent/interpreter\n");
     let error = refused(&path);
     assert_eq!(error, SpawnError::InterpreterMissing { path });
     assert!(error.to_string().contains("interpreter"));
@@ -114,7 +114,7 @@ fn missing_interpreter_is_told_apart() {
     assert!(matches!(error, SpawnError::InterpreterMissing { .. }));
 
     let link = directory.path().join("link");
-    std::os::unix::fs::symlink("/nonexistent/prog", &link).unwrap();
+    std::os::unix::fs::symlink("/proc/nonexistent/prog", &link).unwrap();
     assert!(matches!(refused(&link), SpawnError::NotFound { .. }));
 }
 
