@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::event::Remains;
 use crate::run::{RunId, TimerSlot, TimerToken};
+use crate::scope::Scope;
 use crate::signal::Signal;
 use crate::state::State;
 use crate::time::{Delay, Millis};
@@ -75,27 +76,6 @@ pub enum ProcessCommand {
         /// it comes at once and says whether anything is left.
         scope: Scope,
     },
-}
-
-/// Who is meant by a signal or a release.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
-pub enum Scope {
-    /// The main process alone.
-    Process,
-    /// Everything that the run started, as far as the backend can hold it together.
-    #[default]
-    Group,
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Process => "process",
-            Self::Group => "group",
-        })
-    }
 }
 
 /// What to do to one timer slot.

@@ -3,8 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::parse_error::{ParseError, whole_number};
 use crate::signal::Signal;
-use crate::text::{ParseError, whole_number};
 
 /// How a process ended: the kind and the value, never squeezed into one number.
 ///

@@ -60,9 +60,11 @@ mod exit;
 mod explain;
 pub mod manual;
 mod monitor;
+mod parse_error;
 mod policy;
 mod preset;
 mod run;
+mod scope;
 mod signal;
 mod state;
 mod step;
@@ -70,12 +72,13 @@ mod text;
 mod time;
 mod wire;
 
-pub use action::{Action, Actions, Lifecycle, ProcessCommand, Scope, TimerCommand};
+pub use action::{Action, Actions, Lifecycle, ProcessCommand, TimerCommand};
 pub use backoff::{Backoff, Curve, Factor};
 pub use event::{Event, Found, Grace, Origin, Remains, StopMode};
 pub use exit::{Exit, ExitSet, Outcome, StartFailure};
 pub use explain::{Explanation, Next, Why};
 pub use monitor::Monitor;
+pub use parse_error::{ParseError, whole_number};
 pub use policy::{
     Counts, EarlyExit, Forgives, HealthyRule, OnLimit, Policy, PolicyBuilder, PolicyError,
     Readiness, Restart, Retries, Rules, SaveRule, StartLimit, StartRetry, StartRule, StartsCounted,
@@ -83,9 +86,10 @@ pub use policy::{
 };
 pub use preset::Preset;
 pub use run::{RunId, TimerKind, TimerSlot, TimerToken};
+pub use scope::Scope;
 pub use signal::{Signal, SignalOutOfRange};
 pub use state::{Phase, Reason, State};
 pub use step::{Note, Step};
-pub use text::{ParseError, PolicyTextError, whole_number};
+pub use text::PolicyTextError;
 pub use time::{Delay, Millis};
 pub use wire::{DecodeError, VERSION};

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use crate::action::Scope;
 use crate::backoff::{Backoff, Curve, Factor, STEPS_MAX};
 use crate::exit::ExitSet;
+use crate::scope::Scope;
 use crate::signal::Signal;
 use crate::time::Millis;
 

@@ -3,15 +3,15 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::action::Scope;
 use crate::backoff::{Backoff, Curve, Factor};
 use crate::exit::ExitSet;
+use crate::parse_error::ParseError;
 use crate::policy::{
     Counts, EarlyExit, Forgives, HealthyRule, OnLimit, Policy, PolicyBuilder, Readiness, Restart,
     Retries, Rules, StartLimit, StartRetry, StartRule, StartsCounted, StopRule,
 };
+use crate::scope::Scope;
 use crate::signal::Signal;
-use crate::text::ParseError;
 use crate::time::Millis;
 
 /// The rules of a well-known system, to start a policy from.

@@ -4,7 +4,7 @@ use core::fmt;
 use core::num::NonZeroU8;
 use core::str::FromStr;
 
-use crate::text::{ParseError, whole_number};
+use crate::parse_error::{ParseError, whole_number};
 
 /// A signal number, 1 to 64 (Linux, `signal(7)`).
 ///

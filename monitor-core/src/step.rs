@@ -7,7 +7,7 @@
 //! calls of their own, so that the dispatch has no registers to save. Together that is a third of the
 //! instructions of a step, as `benches/instructions` counts them.
 
-use crate::action::{Action, Actions, Lifecycle, ProcessCommand, Scope, TimerCommand};
+use crate::action::{Action, Actions, Lifecycle, ProcessCommand, TimerCommand};
 use crate::event::{Event, Found, Grace, Origin, Remains, StopMode};
 use crate::exit::{Exit, Outcome, StartFailure};
 use crate::policy::{
@@ -15,6 +15,7 @@ use crate::policy::{
     StartsCounted,
 };
 use crate::run::{RunId, TimerKind, TimerSlot, TimerToken};
+use crate::scope::Scope;
 use crate::signal::Signal;
 use crate::state::{Phase, Reason, State};
 use crate::time::{Delay, Millis};

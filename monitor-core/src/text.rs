@@ -1,87 +1,21 @@
-//! The text forms of events and policies, and the one error that all text parsers share.
+//! The text forms of events and policies.
 
 use core::fmt;
 use core::str::FromStr;
 
-use crate::action::Scope;
 use crate::backoff::{Backoff, Curve, Factor};
 use crate::event::{Event, Found, Grace, Origin, Remains, StopMode};
 use crate::exit::{ExitSet, StartFailure};
+use crate::parse_error::{ParseError, whole_number};
 use crate::policy::{
     Counts, EarlyExit, Forgives, HealthyRule, OnLimit, Policy, PolicyBuilder, PolicyError,
     Readiness, Restart, Retries, Rules, SaveRule, StartLimit, StartRetry, StartsCounted, Watchdog,
 };
 use crate::preset::Preset;
 use crate::run::{RunId, TimerKind, TimerToken};
+use crate::scope::Scope;
 use crate::signal::Signal;
 use crate::time::{Delay, Millis};
-
-/// A text that cannot be read: names what was being read, the value, and how to mend it.
-///
-/// Nothing was changed. The value is kept up to its 40th byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    field: &'static str,
-    value: Excerpt,
-    fix: &'static str,
-}
-
-impl ParseError {
-    pub(crate) fn new(field: &'static str, value: &str, fix: &'static str) -> Self {
-        Self { field, value: Excerpt::new(value), fix }
-    }
-
-    /// What was being read.
-    #[must_use]
-    pub const fn field(&self) -> &'static str {
-        self.field
-    }
-
-    /// The value, cut at 40 bytes.
-    #[must_use]
-    pub fn value(&self) -> &str {
-        self.value.as_str()
-    }
-
-    /// How to mend it.
-    #[must_use]
-    pub const fn fix(&self) -> &'static str {
-        self.fix
-    }
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cut = if self.value.cut { "..." } else { "" };
-        write!(f, "{}: {:?}{cut} is not understood: {}", self.field, self.value(), self.fix)
-    }
-}
-
-impl core::error::Error for ParseError {}
-
-/// The beginning of a text, kept without allocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Excerpt {
-    bytes: [u8; 40],
-    len: u8,
-    cut: bool,
-}
-
-impl Excerpt {
-    fn new(text: &str) -> Self {
-        let mut bytes = [0; 40];
-        let mut len = text.len().min(bytes.len());
-        while !text.is_char_boundary(len) {
-            len -= 1;
-        }
-        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
-        Self { bytes, len: len as u8, cut: len < text.len() }
-    }
-
-    fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
-    }
-}
 
 // Events.
 
@@ -706,23 +640,6 @@ fn number<T: FromStr>(field: &'static str, text: &str) -> Result<T, ParseError> 
     whole_number(text).ok_or_else(|| {
         ParseError::new(field, text, "write a whole number, in digits alone, that is not too large")
     })
-}
-
-/// Reads a number that is written in digits alone, as in every text here; `None` if there is anything else, or if it is
-/// out of the range of its type.
-///
-/// [`str::parse`] takes a leading `+` as well, so that a slip would be read, and one number could be written in two ways.
-///
-/// # Examples
-/// ```
-/// use monitor_core::whole_number;
-/// assert_eq!(whole_number("7"), Some(7_u8));
-/// assert_eq!(whole_number::<u8>("+7"), None);
-/// assert_eq!(whole_number::<u8>("256"), None);
-/// ```
-#[must_use]
-pub fn whole_number<T: FromStr>(text: &str) -> Option<T> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// Values with their names; the last member says how to mend another name.

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::text::{ParseError, whole_number};
+use crate::parse_error::{ParseError, whole_number};
 
 /// A relative duration in whole milliseconds, 0 to 4,294,967,295 (49.7 days); arithmetic saturates.
 ///

@@ -1,0 +1,24 @@
+//! Which processes of a run a command is about.
+
+use core::fmt;
+
+/// Which processes of a run a signal or a release reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum Scope {
+    /// The main process alone.
+    Process,
+    /// Everything that the run started, as far as the backend can hold it together.
+    #[default]
+    Group,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Process => "process",
+            Self::Group => "group",
+        })
+    }
+}
