@@ -9,7 +9,7 @@ use monitor_core::{
 };
 
 use crate::agenda::{Agenda, Alarm, Deadline};
-use crate::kernel::{Happening, Kernel, Moment, Report, Signalled, Spawned, UnitId};
+use crate::kernel::{DriverInput, Kernel, Moment, Report, Signalled, Spawned, UnitId};
 
 /// Drives any number of units over one [`Kernel`]. Synchronous, deterministic, one thread.
 ///
@@ -86,29 +86,29 @@ impl<M: Machine> Driver<M> {
         Self { machine, units: BTreeMap::new(), agenda: Agenda::default() }
     }
 
-    /// Runs until the kernel says [`Happening::Quit`].
+    /// Runs until the kernel says [`DriverInput::Quit`].
     pub fn run(&mut self, kernel: &mut impl Kernel) {
         while self.turn(kernel) {}
     }
 
-    /// Waits for one occurrence and handles it with everything that is due by then. Returns whether to
+    /// Waits for one input and handles it with everything that is due by then. Returns whether to
     /// go on.
     pub fn turn(&mut self, kernel: &mut impl Kernel) -> bool {
-        let occurrence = kernel.wait(self.next_deadline());
-        let at = occurrence.at;
+        let observed = kernel.wait(self.next_deadline());
+        let at = observed.at;
         self.deliver_due(kernel, at);
-        match occurrence.happening {
-            Happening::Due => {}
-            Happening::Told(unit, event) => self.handle(kernel, at, unit, event),
-            Happening::Joined(unit, policy, state) => self.join(unit, policy, state),
-            Happening::Amended(unit, policy) => {
+        match observed.input {
+            DriverInput::DeadlineReached => {}
+            DriverInput::Event(unit, event) => self.handle(kernel, at, unit, event),
+            DriverInput::UnitAdded(unit, policy, state) => self.join(unit, policy, state),
+            DriverInput::PolicyChanged(unit, policy) => {
                 if let Some(found) = self.units.get_mut(&unit) {
                     found.policy = policy;
                     self.handle(kernel, at, unit, Event::PolicyChanged);
                 }
             }
-            Happening::Left(unit) => self.leave(unit),
-            Happening::Quit => return false,
+            DriverInput::UnitRemoved(unit) => self.leave(unit),
+            DriverInput::Quit => return false,
         }
         let stands = |deadline: Deadline| {
             self.units.get(&deadline.unit()).is_some_and(|unit| unit.has_set(deadline))
@@ -187,7 +187,7 @@ impl<M: Machine> Driver<M> {
             let step = self.machine.step(&hands.found.policy, before, event);
             let done = hands.execute(&step);
             hands.found.state = step.state;
-            hands.kernel.tell(&Report {
+            hands.kernel.observe(&Report {
                 at,
                 unit,
                 policy: &hands.found.policy,
@@ -336,7 +336,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::kernel::{Occurrence, SaveFailed};
+    use crate::kernel::{ObservedInput, SaveFailed};
 
     /// What is to happen, one after the other.
     struct Script(VecDeque<(u64, Event)>);
@@ -344,11 +344,12 @@ mod tests {
     const UNIT: UnitId = UnitId::new(0);
 
     impl Kernel for Script {
-        fn wait(&mut self, _: Option<Moment>) -> Occurrence {
+        fn wait(&mut self, _: Option<Moment>) -> ObservedInput {
             let next = self.0.pop_front();
-            let (at, happening) =
-                next.map_or((0, Happening::Quit), |(at, event)| (at, Happening::Told(UNIT, event)));
-            Occurrence { at: Moment::from_millis(at), happening }
+            let (at, input) = next.map_or((0, DriverInput::Quit), |(at, event)| {
+                (at, DriverInput::Event(UNIT, event))
+            });
+            ObservedInput { at: Moment::from_millis(at), input }
         }
 
         fn spawn(&mut self, _: Moment, _: UnitId, _: RunId) -> Spawned {
@@ -383,7 +384,7 @@ mod tests {
             Millis::ZERO
         }
 
-        fn tell(&mut self, _: &Report<'_>) {}
+        fn observe(&mut self, _: &Report<'_>) {}
     }
 
     /// The deadline that a kernel is given is one that stands: not that of the healthy run that has failed

@@ -74,15 +74,15 @@ mod telemetry;
 
 pub use driver::{Core, Driver, Machine};
 pub use kernel::{
-    Happening, Kernel, Moment, Occurrence, Report, SaveFailed, Signalled, Spawned, UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
 };
 #[cfg(feature = "linux")]
 pub use linux::{
-    Caps, Capture, Checked, Command, CommandError, Contain, Containment, Ended, Events, Form,
-    Health, HealthCheck, Input, InputSource, JournalError, Launcher, Limit, LimitError, Line,
-    LinePattern, LogPlace, LogRing, LogSink, Notice, OnCrash, Output, PathError, PathFault,
-    PathTrust, PatternError, ReadyBy, Remembered, Rotation, Said, SignalAnswer, SinkCounts, Slow,
-    SpawnError, Stage, StateDir, StateError, Status, StopResult, StopSignals, Stopping, Stream,
-    Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Survivor, Terminal,
-    TerminalSize, Unit, Writer, block_on, give_back_memory, now, remembered,
+    Capture, CheckResult, Command, CommandError, Contain, Containment, Ended, Events, Health,
+    HealthCheck, Input, InputSource, JournalError, KernelFeatures, Launcher, Limit, LimitError,
+    Line, LinePattern, LogFile, LogFormat, LogRing, LogSink, Notice, NotifyStatus, OnCrash, Output,
+    PathError, PathFault, PathTrust, PatternError, ReadyBy, Rotation, SetupStage, SignalAnswer,
+    SinkCounts, Slow, SpawnError, StateDir, StateError, Status, StopResult, StopSignals, Stopping,
+    StoredUnit, Stream, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Survivor,
+    Terminal, TerminalSize, Unit, Writer, block_on, give_back_memory, now, stored_units,
 };

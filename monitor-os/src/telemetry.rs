@@ -12,7 +12,7 @@ use tracing::{debug, error, info, info_span, trace, trace_span, warn};
 
 use crate::kernel::Report;
 use crate::linux::{
-    Checked, Containment, Health, SignalError, SpawnError, StateError, Status, Survivor,
+    CheckResult, Containment, Health, SignalError, SpawnError, StateError, Status, Survivor,
 };
 
 /// Tells one event of a unit and what came of it.
@@ -150,7 +150,7 @@ pub(crate) fn not_honoured(name: &str) {
 }
 
 /// A health check is over.
-pub(crate) fn checked(unit: &str, run: RunId, health: &Health, checked: &Checked) {
+pub(crate) fn checked(unit: &str, run: RunId, health: &Health, checked: &CheckResult) {
     let (run, failures) = (run.as_u32(), health.failures);
     match checked.passed() {
         Some(true) => debug!(unit, run, "health check passed"),

@@ -2,8 +2,8 @@
 #![cfg(feature = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod caps;
 mod executable;
+mod kernel_features;
 #[cfg(feature = "cli")]
 mod masked;
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -17,8 +17,8 @@ use monitor_core::{
     Event, Exit, Grace, Lifecycle, Millis, Origin, Phase, Policy, Reason, Signal, StopMode,
 };
 use monitor_os::{
-    Caps, Command, Ended, Events, Launcher, Moment, OnCrash, SpawnError, StateDir, StateError,
-    Status, StopResult, Supervisor, SupervisorBuilder, Unit, now,
+    Command, Ended, Events, KernelFeatures, Launcher, Moment, OnCrash, SpawnError, StateDir,
+    StateError, Status, StopResult, Supervisor, SupervisorBuilder, Unit, now,
 };
 use tempfile::TempDir;
 use waiting::{completed, ended, until, within};
@@ -59,7 +59,10 @@ thread_local! {
 
 fn supervisor() -> Supervisor {
     let settings = SETTINGS.with_borrow(Clone::clone);
-    settings.unwrap_or_else(|| Supervisor::builder().caps(caps::caps())).start().unwrap()
+    settings
+        .unwrap_or_else(|| Supervisor::builder().kernel_features(kernel_features::available()))
+        .start()
+        .unwrap()
 }
 
 /// Waits for a whole line in a file.
@@ -616,7 +619,11 @@ fn a_watchdog_bites_a_process_that_is_silent() {
 fn with_helper(directory: &TempDir, script: &str) -> Supervisor {
     let path = directory.path().join("helper");
     executable::executable(&path, script);
-    Supervisor::builder().launcher(&Launcher::at(path)).caps(caps::caps()).start().unwrap()
+    Supervisor::builder()
+        .launcher(&Launcher::at(path))
+        .kernel_features(kernel_features::available())
+        .start()
+        .unwrap()
 }
 
 /// Goal: a stop need not wait for a program that cannot be loaded. Method: the helper never becomes it.
@@ -731,13 +738,13 @@ fn slow_reader_of_events_is_told_what_it_missed() {
     let unit = supervisor.add("test", command, Policy::DEFAULT);
     let mut streams = [unit.events(), supervisor.events()];
     let mut gone = unit.events();
-    let total = u64::try_from(Events::KEPT).unwrap() + 100;
+    let total = u64::try_from(Events::CAPACITY).unwrap() + 100;
     (0..total).for_each(|_| unit.reset());
     completed("all are heard", unit.wait_until(|_| true)).unwrap();
     for events in &mut streams {
         let first = completed("the first that is kept", events.next()).unwrap();
         assert_eq!(first.missed, 100);
-        for _ in 1..Events::KEPT {
+        for _ in 1..Events::CAPACITY {
             assert_eq!(completed("another", events.next()).unwrap().missed, 0);
         }
     }

@@ -6,8 +6,8 @@ use rustix::process::{Pid, Signal as NativeSignal};
 
 use monitor_core::{Scope, Signal};
 
-use super::caps::Caps;
 use super::group::{LeaderPid, Remainder, has_ended};
+use super::kernel_features::KernelFeatures;
 use super::orphans::Mark;
 use super::process::{Ended, SignalError, named, send};
 use super::run;
@@ -45,10 +45,10 @@ impl Adopted {
         pid: LeaderPid,
         pidfd: OwnedFd,
         mark: Option<Mark>,
-        caps: Caps,
+        features: KernelFeatures,
     ) -> std::io::Result<Self> {
         let group = Remainder::led_by(pid, pidfd.try_clone()?, mark);
-        Ok(Self { group, pidfd, is_told: caps.pidfd_info, patience: PATIENCE })
+        Ok(Self { group, pidfd, is_told: features.pidfd_info, patience: PATIENCE })
     }
 
     /// Looks what has become of it. A zombie that nobody reaps is given up after some seconds.

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
-use super::caps::Caps;
 use super::group::has_ended;
+use super::kernel_features::KernelFeatures;
 use super::process::{SignalError, continue_follows, named, send};
 use super::run_name::{NoRunName, RunName, untaken};
 
@@ -49,14 +49,14 @@ impl Cgroups {
     ///
     /// # Errors
     /// No right to it (EACCES, EPERM, EROFS), too many (EAGAIN), or [`RunName::next`]; nothing was made.
-    pub(super) fn make(self: &Arc<Self>, caps: Caps) -> io::Result<Leaf> {
-        untaken(|| self.make_named(RunName::next()?, caps))
+    pub(super) fn make(self: &Arc<Self>, features: KernelFeatures) -> io::Result<Leaf> {
+        untaken(|| self.make_named(RunName::next()?, features))
     }
 
-    fn make_named(self: &Arc<Self>, run: RunName, caps: Caps) -> io::Result<Leaf> {
+    fn make_named(self: &Arc<Self>, run: RunName, features: KernelFeatures) -> io::Result<Leaf> {
         let directory = self.directory_of(run);
         fs::create_dir(&directory)?;
-        Leaf::new(Arc::clone(self), run, caps).inspect_err(|_| {
+        Leaf::new(Arc::clone(self), run, features).inspect_err(|_| {
             fs::remove_dir(&directory).ok();
         })
     }
@@ -94,15 +94,15 @@ pub(super) struct Leaf {
     run: RunName,
     inode: u64,
     events: File,
-    caps: Caps,
+    features: KernelFeatures,
 }
 
 impl Leaf {
-    fn new(groups: Arc<Cgroups>, run: RunName, caps: Caps) -> io::Result<Self> {
+    fn new(groups: Arc<Cgroups>, run: RunName, features: KernelFeatures) -> io::Result<Self> {
         let directory = groups.directory_of(run);
         let inode = fs::metadata(&directory)?.ino();
         let events = File::open(directory.join("cgroup.events"))?;
-        Ok(Self { groups, run, inode, events, caps })
+        Ok(Self { groups, run, inode, events, features })
     }
 
     /// Finds a group that an earlier monitor made; `None` if it is gone. Its inode bears no other group before the
@@ -110,11 +110,11 @@ impl Leaf {
     ///
     /// # Errors
     /// It cannot be read.
-    pub(super) fn find(place: &Place, caps: Caps) -> io::Result<Option<Self>> {
+    pub(super) fn find(place: &Place, features: KernelFeatures) -> io::Result<Option<Self>> {
         let Some(groups) = Cgroups::named(Arc::clone(&place.parent)) else {
             return Ok(None);
         };
-        match Self::new(groups, place.run, caps) {
+        match Self::new(groups, place.run, features) {
             Ok(leaf) if leaf.inode == place.inode => Ok(Some(leaf)),
             Ok(_) => Ok(None),
             Err(error) if is_gone(&error) => Ok(None),
@@ -184,7 +184,8 @@ impl Leaf {
     /// # Errors
     /// See [`Leaf::signal`].
     pub(super) fn kill(&self) -> Result<(), SignalError> {
-        if self.caps.cgroup_kill && fs::write(self.directory().join("cgroup.kill"), "1").is_ok() {
+        if self.features.cgroup_kill && fs::write(self.directory().join("cgroup.kill"), "1").is_ok()
+        {
             return Ok(());
         }
         self.freeze(true);
@@ -197,7 +198,7 @@ impl Leaf {
     }
 
     fn freeze(&self, frozen: bool) {
-        if self.caps.cgroup_freeze {
+        if self.features.cgroup_freeze {
             // It may be gone, and then nobody is there to be frozen.
             fs::write(self.directory().join("cgroup.freeze"), if frozen { "1" } else { "0" }).ok();
         }
@@ -419,11 +420,11 @@ const PROCS: &str = "cgroup.procs";
 mod tests {
     use super::*;
     use crate::linux::process::Ended;
-    use crate::linux::testing::{caps, finish, shell, sleeper, until};
+    use crate::linux::testing::{available_features, finish, shell, sleeper, until};
 
     /// An empty group; `None`, and a printed reason, where none may be made.
-    fn leaf(allowed: Caps) -> Option<Leaf> {
-        if !caps().cgroup {
+    fn leaf(allowed: KernelFeatures) -> Option<Leaf> {
+        if !available_features().cgroup {
             eprintln!("passed over: no control group may be made here");
             return None;
         }
@@ -450,7 +451,7 @@ mod tests {
 
     #[test]
     fn members_are_signalled_and_a_zombie_does_not_count() {
-        let Some(mut leaf) = leaf(caps()) else { return };
+        let Some(mut leaf) = leaf(available_features()) else { return };
         assert!(!leaf.is_populated().unwrap());
         let (first, second) = (sleeper(), sleeper());
         let below = leaf.directory().join("below");
@@ -475,10 +476,10 @@ mod tests {
     /// killed by its number. Method: such a runner, by each way to kill that the kernel offers.
     #[test]
     fn runner_is_killed_by_each_means() {
-        let all = caps();
-        let frozen = Caps { cgroup_kill: false, ..all };
-        for caps in [all, frozen, Caps { cgroup_freeze: false, ..frozen }] {
-            let Some(mut leaf) = leaf(caps) else { return };
+        let all = available_features();
+        let frozen = KernelFeatures { cgroup_kill: false, ..all };
+        for features in [all, frozen, KernelFeatures { cgroup_freeze: false, ..frozen }] {
+            let Some(mut leaf) = leaf(features) else { return };
             let script = "echo $$ > \"$0/cgroup.procs\"; run() { (sleep 0.002; run) & exit; }; run";
             let directory = leaf.directory().to_str().unwrap().to_owned();
             let command =
@@ -498,7 +499,7 @@ mod tests {
     /// Goal: facts, pitfall 34. What is frozen hears a request to end.
     #[test]
     fn frozen_members_are_thawed_to_hear_a_stop() {
-        let Some(leaf) = leaf(caps()) else { return };
+        let Some(leaf) = leaf(available_features()) else { return };
         let process = shell("trap 'exit 3' TERM; while :; do sleep 0.01; done");
         enter(&leaf, process.pid().as_raw());
         leaf.freeze(true);
@@ -510,7 +511,7 @@ mod tests {
     /// Goal: a group that another monitor has swept is an empty one, and not one that cannot be read.
     #[test]
     fn swept_group_is_empty() {
-        let Some(mut leaf) = leaf(caps()) else { return };
+        let Some(mut leaf) = leaf(available_features()) else { return };
         assert!(!leaf.is_populated().unwrap());
         remove(&leaf.directory()).unwrap();
         assert!(!leaf.is_populated().unwrap());
@@ -521,9 +522,10 @@ mod tests {
 
     #[test]
     fn found_by_its_inode_and_swept_when_its_monitor_is_dead() {
-        let Some(leaf) = leaf(caps()) else { return };
+        let Some(leaf) = leaf(available_features()) else { return };
         let place = leaf.place();
-        let found = |place: &Place| Leaf::find(place, leaf.caps).unwrap().map(|leaf| leaf.place());
+        let found =
+            |place: &Place| Leaf::find(place, leaf.features).unwrap().map(|leaf| leaf.place());
         let other = Place { inode: place.inode + 1, ..place.clone() };
         // What is found and dropped is removed, so the wrong one is asked for first.
         fs::create_dir(leaf.directory().join("below")).unwrap();

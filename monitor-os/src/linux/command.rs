@@ -327,8 +327,8 @@ impl Command {
     /// Names are looked up now, which may wait for a server of accounts.
     ///
     /// # Errors
-    /// [`SpawnError::Setup`] with [`Stage::UserLookup`](super::Stage::UserLookup) or
-    /// [`Stage::GroupLookup`](super::Stage::GroupLookup).
+    /// [`SpawnError::Setup`] with [`SetupStage::UserLookup`](super::SetupStage::UserLookup) or
+    /// [`SetupStage::GroupLookup`](super::SetupStage::GroupLookup).
     pub fn path_trust(&self) -> Result<PathTrust, SpawnError> {
         Ok(trust(self.setup().account.look_up()?.as_ref()))
     }

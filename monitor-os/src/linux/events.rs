@@ -11,7 +11,7 @@ use super::status::Notice;
 /// A stream of what happens to a unit, or to all; made by [`Unit::events`](super::Unit::events) and
 /// [`Supervisor::events`](super::Supervisor::events).
 ///
-/// The supervisor never waits for a reader. It keeps the last [`Events::KEPT`] unread notices and drops
+/// The supervisor never waits for a reader. It keeps the last [`Events::CAPACITY`] unread notices and drops
 /// older ones. The first notice after such a gap counts them in [`Notice::missed`]. The newest notice of
 /// all is never dropped, and each carries the status of its unit.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) fn events() -> (Listener, Events) {
 
 impl Events {
     /// How many unread notices a stream keeps, of some 400 bytes each.
-    pub const KEPT: usize = 4096;
+    pub const CAPACITY: usize = 4096;
 
     /// The next one; `None` when the supervisor has ended. Cancelling the wait loses nothing.
     pub async fn next(&mut self) -> Option<Notice> {
@@ -85,7 +85,7 @@ impl Listener {
         };
         let mut queue = shared.lock();
         queue.notices.push_back(notice.clone());
-        if queue.notices.len() > Events::KEPT
+        if queue.notices.len() > Events::CAPACITY
             && let Some(dropped) = queue.notices.pop_front()
             && let Some(first) = queue.notices.front_mut()
         {

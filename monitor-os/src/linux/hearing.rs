@@ -9,33 +9,33 @@ use rustix::process::Pid;
 use super::command::Command;
 use super::notify::{Datagram, Line, NotifySocket};
 use super::ready::{ReadyBy, Sign};
-use super::setup::{self, Stage};
+use super::setup::{self, SetupStage};
 use super::spawn::SpawnError;
 use super::stdio::Stdio;
 use crate::kernel::Moment;
 use crate::telemetry;
 
-/// What the program of a run has said of itself by `sd_notify(3)`. It decides nothing.
+/// The status that the program of a run reported by `sd_notify(3)`. It decides nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Said {
+pub struct NotifyStatus {
     /// Its `STATUS=`, without control characters.
     pub status: Option<String>,
-    /// Whether it has said `RELOADING=1`, and not `READY=1` after it.
+    /// Whether it has sent `RELOADING=1`, and not `READY=1` after it.
     pub is_reloading: bool,
-    /// Whether it has said `STOPPING=1`.
+    /// Whether it has sent `STOPPING=1`.
     pub is_stopping: bool,
     /// Its `ERRNO=`.
     pub errno: Option<i32>,
     /// Its `BUSERROR=`, without control characters.
     pub bus_error: Option<String>,
-    /// What it has asked for in vain, each name once.
+    /// The requests that the monitor does not honour, each name once.
     pub not_honoured: Vec<&'static str>,
-    /// How many datagrams were thrown away: those of strangers, and what cannot be read.
+    /// How many datagrams were discarded: those of other processes, and those that cannot be parsed.
     pub ignored: u64,
-    /// Whether it cannot be heard: it outlived its monitor, and another process has its address since. It counts as
-    /// ready, and is not held to its watchdog.
-    pub is_unheard: bool,
+    /// Whether its notifications cannot be received: it outlived its monitor, and another process holds its address.
+    /// It counts as ready, and has no watchdog.
+    pub is_unreachable: bool,
 }
 
 /// By what a run is heard.
@@ -67,7 +67,7 @@ impl Hearing {
     /// Makes what a run is heard by, and what its program is given for it.
     ///
     /// # Errors
-    /// [`Stage::Readiness`]; nothing was started.
+    /// [`SetupStage::Readiness`]; nothing was started.
     pub(super) fn begin(
         command: &Command,
         has_watchdog: bool,
@@ -75,7 +75,7 @@ impl Hearing {
     ) -> Result<Self, SpawnError> {
         let failed = |error: std::io::Error| {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            setup::failed(Stage::Readiness, "of the run", errno)
+            setup::failed(SetupStage::Readiness, "of the run", errno)
         };
         let by = command.ready();
         let by_word = by == Some(ReadyBy::Notify);
@@ -105,14 +105,14 @@ impl Hearing {
     pub(super) fn go_on(
         command: &Command,
         pid: Pid,
-        said: &mut Arc<Said>,
+        status: &mut Arc<NotifyStatus>,
     ) -> (Self, Option<Millis>) {
         let by_word = command.ready() == Some(ReadyBy::Notify);
         let heard = NotifySocket::of_adopted(pid);
-        let is_unheard =
+        let is_unreachable =
             matches!(&heard, Err(error) if error.kind() == std::io::ErrorKind::AddrInUse);
-        if is_unheard {
-            Arc::make_mut(said).is_unheard = true;
+        if is_unreachable {
+            Arc::make_mut(status).is_unreachable = true;
         }
         let heard = heard.unwrap_or_else(|error| {
             telemetry::unheard(&error);
@@ -121,7 +121,7 @@ impl Hearing {
         let (socket, watchdog) = heard.unzip();
         let sign = match command.ready() {
             Some(ReadyBy::Tcp(address)) => Some(Sign::connection(address)),
-            Some(ReadyBy::Notify) if is_unheard => Some(Sign::Presumed),
+            Some(ReadyBy::Notify) if is_unreachable => Some(Sign::Presumed),
             Some(ReadyBy::Notify | ReadyBy::Descriptor(_)) | None => None,
         };
         (Self { socket, sign, by_word, ..Self::default() }, watchdog.flatten())
@@ -131,7 +131,7 @@ impl Hearing {
     pub(super) fn listen(
         &mut self,
         at: Moment,
-        said: &mut Arc<Said>,
+        status: &mut Arc<NotifyStatus>,
         is_of_run: impl Fn(Pid) -> bool,
         main: Option<Pid>,
     ) -> Heard {
@@ -146,12 +146,12 @@ impl Hearing {
             }
             let lines = datagram.lines().filter(|_| datagram.sender.is_some_and(&is_of_run));
             let Some(lines) = lines else {
-                let said = Arc::make_mut(said);
-                said.ignored = said.ignored.saturating_add(1);
+                let status = Arc::make_mut(status);
+                status.ignored = status.ignored.saturating_add(1);
                 continue;
             };
             for line in lines {
-                note(line, said, main);
+                note(line, status, main);
                 match line {
                     Line::Ready => heard.ready = true,
                     Line::Ping => heard.ping = true,
@@ -189,10 +189,10 @@ impl Hearing {
 }
 
 /// Writes down what is shown.
-fn note(line: Line<'_>, said: &mut Arc<Said>, main: Option<Pid>) {
+fn note(line: Line<'_>, status: &mut Arc<NotifyStatus>, main: Option<Pid>) {
     let mut refuse = |name: &'static str| {
-        if !said.not_honoured.contains(&name) {
-            Arc::make_mut(said).not_honoured.push(name);
+        if !status.not_honoured.contains(&name) {
+            Arc::make_mut(status).not_honoured.push(name);
             telemetry::not_honoured(name);
         }
     };
@@ -200,12 +200,12 @@ fn note(line: Line<'_>, said: &mut Arc<Said>, main: Option<Pid>) {
         Line::NotHonoured(name) => refuse(name),
         // It is watched and stopped by its pidfd, for which there is no other process.
         Line::MainPid(pid) if Pid::from_raw(pid) != main => refuse("MAINPID"),
-        Line::Ready if said.is_reloading => Arc::make_mut(said).is_reloading = false,
-        Line::Stopping if !said.is_stopping => Arc::make_mut(said).is_stopping = true,
-        Line::Reloading if !said.is_reloading => Arc::make_mut(said).is_reloading = true,
-        Line::Status(text) => Arc::make_mut(said).status = Some(plain(text)),
-        Line::Errno(number) => Arc::make_mut(said).errno = Some(number),
-        Line::BusError(text) => Arc::make_mut(said).bus_error = Some(plain(text)),
+        Line::Ready if status.is_reloading => Arc::make_mut(status).is_reloading = false,
+        Line::Stopping if !status.is_stopping => Arc::make_mut(status).is_stopping = true,
+        Line::Reloading if !status.is_reloading => Arc::make_mut(status).is_reloading = true,
+        Line::Status(text) => Arc::make_mut(status).status = Some(plain(text)),
+        Line::Errno(number) => Arc::make_mut(status).errno = Some(number),
+        Line::BusError(text) => Arc::make_mut(status).bus_error = Some(plain(text)),
         Line::Ready
         | Line::Ping
         | Line::Extend(_)
@@ -284,9 +284,9 @@ mod tests {
                 UnixDatagram::unbound().unwrap().send_to_addr(said.as_bytes(), &address).unwrap();
             }
             let mut hearing = Hearing { socket: Some(socket), ..by_word() };
-            let mut said = Arc::default();
-            let told = hearing.listen(now(), &mut said, |_| is_of_run, None);
-            assert_eq!((told.extension, said.ignored), (heard, ignored));
+            let mut status = Arc::default();
+            let told = hearing.listen(now(), &mut status, |_| is_of_run, None);
+            assert_eq!((told.extension, status.ignored), (heard, ignored));
         }
     }
 
@@ -300,7 +300,7 @@ mod tests {
         let say = || drop(stranger.send_to_addr(b"READY=1", &address));
         say();
         let mut hearing = Hearing { socket: Some(socket), ..by_word() };
-        let mut said = Arc::default();
+        let mut status = Arc::default();
         for turn in 1..=3 {
             // Whenever one is taken the next is there, up to far more than a turn takes.
             let taken = std::cell::Cell::new(0);
@@ -311,8 +311,8 @@ mod tests {
                 }
                 false
             };
-            hearing.listen(now(), &mut said, stranger_speaks, None);
-            assert_eq!(usize::try_from(said.ignored), Ok(turn * DATAGRAMS_PER_TURN));
+            hearing.listen(now(), &mut status, stranger_speaks, None);
+            assert_eq!(usize::try_from(status.ignored), Ok(turn * DATAGRAMS_PER_TURN));
         }
     }
 

@@ -11,7 +11,7 @@ use super::memory::Memory;
 use super::recovery::Recovered;
 use super::shown::Showing;
 use super::status::StopResult;
-use crate::kernel::{Happening, UnitId};
+use crate::kernel::{DriverInput, UnitId};
 
 /// One message.
 #[derive(Debug)]
@@ -63,10 +63,10 @@ impl Wish {
         )
     }
 
-    pub(super) fn happening(&self, unit: UnitId) -> Happening {
+    pub(super) fn input(&self, unit: UnitId) -> DriverInput {
         match self {
-            Self::Event(_) | Self::Resume => Happening::Told(unit, self.event()),
-            Self::Policy(policy) => Happening::Amended(unit, Arc::clone(policy)),
+            Self::Event(_) | Self::Resume => DriverInput::Event(unit, self.event()),
+            Self::Policy(policy) => DriverInput::PolicyChanged(unit, Arc::clone(policy)),
         }
     }
 

@@ -8,7 +8,7 @@ use monitor_core::{DecodeError, RunId, State};
 
 use super::cgroup::{NoPlace, Place};
 use super::identity::{BootId, Identity};
-use super::kept::{Kept, LogPlace, STREAMS};
+use super::log_files::{Kept, LogFile, STREAMS};
 use super::orphans::Mark;
 use super::run_name::{NoRunName, RunName};
 
@@ -210,7 +210,7 @@ fn fields(body: &str) -> Result<Record, JournalError> {
     let mark = name.map(|name| Box::new(Mark { name, owner }));
     // What is not understood of them is no reason not to go on with what runs.
     let places =
-        STREAMS.map(|stream| line(stream.name()).and_then(|text| LogPlace::from_text(&text)));
+        STREAMS.map(|stream| line(stream.name()).and_then(|text| LogFile::from_text(&text)));
     let kept = Kept::Read(Box::new(places));
     Ok(Record { unit, boot, state, process, held, cgroup, mark, kept })
 }
@@ -287,7 +287,7 @@ mod tests {
                 let mark = Some(Box::new(Mark { name, owner: None }));
                 let marked = Record { mark, ..record };
                 assert_eq!(read(&marked.to_string()), Ok(marked.clone()));
-                let place = |path: &str| LogPlace::from_text(&format!("kept=3 form=lines {path}"));
+                let place = |path: &str| LogFile::from_text(&format!("kept=3 form=lines {path}"));
                 for places in [[place("/a%0ab"), place("/c")], [None, place("/c")]] {
                     let kept = Kept::Read(Box::new(places));
                     let kept = Record { kept, ..marked.clone() };

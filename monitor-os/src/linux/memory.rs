@@ -10,7 +10,7 @@ use super::cgroup::Place;
 use super::command::Command;
 use super::identity::{Identity, ticks_now};
 use super::journal::Record;
-use super::kept::{Kept, LogPlace};
+use super::log_files::{Kept, LogFile};
 use super::orphans::{Mark, real_user};
 use super::output::Stream;
 use super::run_name::RunName;
@@ -89,7 +89,7 @@ impl Memory {
     ///
     /// # Errors
     /// See [`Memory::save`].
-    pub(super) fn lead(&mut self, stream: Stream, to: Option<LogPlace>) -> Result<(), StateError> {
+    pub(super) fn lead(&mut self, stream: Stream, to: Option<LogFile>) -> Result<(), StateError> {
         if self.record.kept.lead(stream, to) { self.write() } else { Ok(()) }
     }
 
@@ -111,7 +111,7 @@ impl Memory {
         let mark = mark.filter(|_| cgroup.is_none());
         self.record.mark = mark.map(|name| Box::new(Mark { name, owner: None }));
         self.record.cgroup = cgroup;
-        self.record.kept = Kept::Said(command.shared_streams().cloned());
+        self.record.kept = Kept::Declared(command.shared_streams().cloned());
         self.write()
     }
 

@@ -8,7 +8,7 @@
 //!
 //! A run is held together by a control group where one may be made, else by its process group and, if the process
 //! takes that upon itself, its orphans: `containment` says which, `cgroup`, `group` and `orphans` are the three.
-//! What the kernel has beyond that is a value, [`Caps`].
+//! What the kernel has beyond that is a value, [`KernelFeatures`].
 //!
 //! With a [`Launcher`] the child is a helper first, which waits for a word before it becomes the program. So a
 //! unit that is remembered in a [`StateDir`] is written down before its program runs, and a monitor that
@@ -23,7 +23,6 @@
 mod account;
 mod adopted;
 mod block_on;
-mod caps;
 mod cgroup;
 mod clock;
 mod command;
@@ -41,10 +40,11 @@ mod hearing;
 mod identity;
 mod inbox;
 mod journal;
-mod kept;
+mod kernel_features;
 mod launch;
 mod launcher;
 mod limit;
+mod log_files;
 mod memory;
 mod notify;
 mod oom;
@@ -74,27 +74,27 @@ mod unit;
 mod wake;
 
 pub use block_on::block_on;
-pub use caps::Caps;
 pub use clock::now;
 pub use command::{Command, CommandError};
 pub use containment::{Contain, Containment, Survivor};
 pub use events::Events;
 pub use guarded::{PathError, PathFault, PathTrust, Writer};
-pub use health::{Checked, Health, HealthCheck};
-pub use hearing::Said;
+pub use health::{CheckResult, Health, HealthCheck};
+pub use hearing::NotifyStatus;
 pub use journal::JournalError;
-pub use kept::LogPlace;
+pub use kernel_features::KernelFeatures;
 pub use launcher::Launcher;
 pub use limit::{Limit, LimitError};
+pub use log_files::LogFile;
 pub use output::{
-    Capture, Form, Input, InputSource, Line, LinePattern, LogRing, LogSink, Output, PatternError,
-    Rotation, SinkCounts, Slow, Stream,
+    Capture, Input, InputSource, Line, LinePattern, LogFormat, LogRing, LogSink, Output,
+    PatternError, Rotation, SinkCounts, Slow, Stream,
 };
 pub use process::{Ended, SignalError};
 pub use pty::{Terminal, TerminalSize};
 pub use ready::ReadyBy;
-pub use recovery::{OnCrash, Remembered, remembered};
-pub use setup::Stage;
+pub use recovery::{OnCrash, StoredUnit, stored_units};
+pub use setup::SetupStage;
 pub use signals::ChildrenUnwaitable;
 pub use spawn::SpawnError;
 pub use state_dir::{StateDir, StateError};

@@ -19,7 +19,6 @@ use rustix::process::Pid;
 use tokio::sync::oneshot;
 
 use super::adopted::Fate;
-use super::caps::Caps;
 use super::cgroup::{Cgroups, Leaf};
 use super::clock::now;
 use super::command::Command;
@@ -30,6 +29,7 @@ use super::health::Check;
 use super::hearing::Hearing;
 use super::identity::{Identity, ticks_now};
 use super::inbox::{Message, Wish};
+use super::kernel_features::KernelFeatures;
 use super::launch::{self, Given, Launch, Launched};
 use super::launcher::Launcher;
 use super::memory::Memory;
@@ -39,16 +39,16 @@ use super::output::thread::LogNews;
 use super::process::{Ended, SignalError};
 use super::run::{self, Progress, Run};
 use super::run_name::RunName;
-use super::setup::{self, Notified, Stage};
+use super::setup::{self, Notified, SetupStage};
 use super::spawn::{SpawnError, spawn};
 use super::state_dir::StateError;
-use super::status::{Status, StopResult, nothing_said};
+use super::status::{Status, StopResult, no_notify_status};
 use super::stdio::{Logs, Stdio, Streams};
 use super::timer::Timer;
 use super::unit::{Unit, is_going_on};
 use super::wake::{Notifier, Wake};
 use crate::kernel::{
-    Happening, Kernel, Moment, Occurrence, Report, SaveFailed, Signalled, Spawned, UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
 };
 use crate::telemetry;
 
@@ -56,7 +56,7 @@ use crate::telemetry;
 #[derive(Debug)]
 pub(super) struct LinuxKernel {
     launcher: Option<Launcher>,
-    caps: Caps,
+    features: KernelFeatures,
     /// `None` where a run cannot have one.
     cgroups: Option<Arc<Cgroups>>,
     /// `None` if this process is not their parent.
@@ -99,7 +99,7 @@ enum Mood {
 
 #[derive(Debug)]
 enum Queued {
-    Happening(Happening),
+    Input(DriverInput),
     Wished(Wished),
 }
 
@@ -126,7 +126,7 @@ impl LinuxKernel {
     /// No descriptor left, or no memory; nothing changed.
     pub(super) fn new(
         launcher: Option<Launcher>,
-        caps: Caps,
+        features: KernelFeatures,
         orphans: Option<Orphans>,
         inbox: Receiver<Message>,
         wake: Wake,
@@ -140,11 +140,11 @@ impl LinuxKernel {
             epoll.add(orphans, ORPHANS_KEY, Trigger::Level)?;
         }
         // Nobody else can be told to enter one before its program runs.
-        let cgroups = launcher.as_ref().filter(|_| caps.cgroup).and_then(|_| Cgroups::find());
+        let cgroups = launcher.as_ref().filter(|_| features.cgroup).and_then(|_| Cgroups::find());
         cgroups.iter().for_each(|cgroups| cgroups.sweep());
         Ok(Self {
             launcher,
-            caps,
+            features,
             cgroups,
             orphans,
             epoll,
@@ -210,7 +210,7 @@ impl LinuxKernel {
                     LogNews::Drained(run) if self.is_draining(run) => self.drained(run),
                     LogNews::Drained(_) => {}
                     LogNews::Ready(unit, run) => {
-                        self.enqueue(Happening::Told(unit, Event::Ready { run }));
+                        self.enqueue(DriverInput::Event(unit, Event::Ready { run }));
                     }
                 }
             }
@@ -247,14 +247,14 @@ impl LinuxKernel {
                 let (unit, policy) = (joining.unit, Arc::clone(&joining.policy));
                 let state = joining.shown.ask(Status::state);
                 self.units.insert(unit, Box::new(Unit::new(joining)));
-                self.enqueue(Happening::Joined(unit, policy, state));
+                self.enqueue(DriverInput::UnitAdded(unit, policy, state));
             }
             Message::Wish { unit, mut wish, reply } => {
                 if let Some(event) = self.go_on(unit) {
                     if matches!(wish, Wish::Resume) {
                         wish = Wish::Event(event);
                     } else {
-                        self.enqueue(Happening::Told(unit, event));
+                        self.enqueue(DriverInput::Event(unit, event));
                     }
                 }
                 if self.mood == Mood::ShuttingDown && wish.brings_up() {
@@ -281,9 +281,9 @@ impl LinuxKernel {
                 let units: Vec<_> = self.units.keys().copied().collect();
                 for unit in units {
                     if let Some(event) = self.go_on(unit) {
-                        self.enqueue(Happening::Told(unit, event));
+                        self.enqueue(DriverInput::Event(unit, event));
                     }
-                    self.enqueue(Happening::Told(unit, Event::shutdown()));
+                    self.enqueue(DriverInput::Event(unit, Event::shutdown()));
                 }
             }
         }
@@ -316,9 +316,9 @@ impl LinuxKernel {
             let mut run = Box::new(Run::new(unit, run, left.progress, left.leaf));
             let main = run.main();
             if let Some(main) = main {
-                let mut said = found.said();
-                let (hearing, watchdog) = Hearing::go_on(&found.command, main, &mut said);
-                found.facts().said = said;
+                let mut status = found.notify_status();
+                let (hearing, watchdog) = Hearing::go_on(&found.command, main, &mut status);
+                found.facts().notify_status = status;
                 run.hearing = hearing.into_some();
                 run.watchdog = watchdog.and_then(|period| NonZeroU32::new(period.as_u32()));
             }
@@ -363,8 +363,8 @@ impl LinuxKernel {
         }
     }
 
-    fn enqueue(&mut self, happening: Happening) {
-        self.queue.push_back(Queued::Happening(happening));
+    fn enqueue(&mut self, input: DriverInput) {
+        self.queue.push_back(Queued::Input(input));
     }
 
     /// Looks at a run whose descriptor or whose timer says that there is news.
@@ -383,7 +383,7 @@ impl LinuxKernel {
                     if let Some(memory) = memory {
                         memory.note_owner(process.pid().to_pid());
                     }
-                    self.enqueue(Happening::Told(unit, Event::Started { run: id }));
+                    self.enqueue(DriverInput::Event(unit, Event::Started { run: id }));
                     let ended = process.peek().is_some();
                     run.progress = Progress::Live(process);
                     self.rest(key, run);
@@ -401,7 +401,7 @@ impl LinuxKernel {
                         unit.facts().pid = None;
                         unit.facts().start_error = Some(Arc::new(error));
                     }
-                    self.enqueue(Happening::Told(unit, Event::StartFailed { run: id, failure }));
+                    self.enqueue(DriverInput::Event(unit, Event::StartFailed { run: id, failure }));
                 }
                 Launched::NotYet(launch) => {
                     run.progress = Progress::Launching(Box::new(launch));
@@ -440,7 +440,7 @@ impl LinuxKernel {
                 let awaited = self.units.get(&unit).is_some_and(|u| u.run == Some(key));
                 if self.bring_down(key, run) == Brought::Down && awaited {
                     let remains = Remains::Nothing;
-                    self.enqueue(Happening::Told(unit, Event::Released { run: id, remains }));
+                    self.enqueue(DriverInput::Event(unit, Event::Released { run: id, remains }));
                 }
             }
         }
@@ -551,11 +551,11 @@ impl LinuxKernel {
         let (unit, id) = (run.unit, run.id);
         if let Some(ended) = run.untold.take() {
             self.runs.insert(key, run);
-            self.enqueue(Happening::Told(unit, Event::Exited { run: id, exit: ended.into() }));
+            self.enqueue(DriverInput::Event(unit, Event::Exited { run: id, exit: ended.into() }));
         } else if let Some(found) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) {
             found.run = None;
             let remains = Remains::Nothing;
-            self.enqueue(Happening::Told(unit, Event::Released { run: id, remains }));
+            self.enqueue(DriverInput::Event(unit, Event::Released { run: id, remains }));
         }
     }
 
@@ -577,7 +577,7 @@ impl LinuxKernel {
         if self.reads_first(key, ended) {
             return;
         }
-        self.enqueue(Happening::Told(unit, Event::Exited { run: id, exit: ended.into() }));
+        self.enqueue(DriverInput::Event(unit, Event::Exited { run: id, exit: ended.into() }));
     }
 
     /// Lets what a run has printed be read before its end is told, if a line of that may say that it serves.
@@ -705,8 +705,8 @@ impl LinuxKernel {
         self.units.values().all(|unit| unit.is_down())
     }
 
-    const fn occurrence(&self, happening: Happening) -> Occurrence {
-        Occurrence { at: self.observed, happening }
+    const fn observed_input(&self, input: DriverInput) -> ObservedInput {
+        ObservedInput { at: self.observed, input }
     }
 }
 
@@ -720,12 +720,12 @@ impl Kernel for LinuxKernel {
         found.killed = false;
         let facts = found.facts();
         facts.survivors = Arc::default();
-        facts.said = nothing_said();
+        facts.notify_status = no_notify_status();
         facts.health = None;
         let launcher = self.launcher.as_ref();
         let watchdog = found.watchdog();
         let began = self.logs.prepare(unit, found, run).and_then(|mut stdio| {
-            let leaf = make_leaf(self.cgroups.as_ref(), found.command.contain(), self.caps)?;
+            let leaf = make_leaf(self.cgroups.as_ref(), found.command.contain(), self.features)?;
             // Without one, orphans are known by their session.
             let name = leaf.as_ref().map(Leaf::run).or_else(|| RunName::next().ok());
             // Only a helper can give a program what it is told by; else a holder of the unit pings for it.
@@ -737,7 +737,7 @@ impl Kernel for LinuxKernel {
                 .map(|socket| Notified { address: socket.address(), watchdog: told });
             let dies_with_monitor = found.memory.is_none();
             let given = Given { leaf: leaf.as_ref(), mark: name, notified, dies_with_monitor };
-            let progress = begin(launcher, run, found, &stdio, &given, self.caps)?;
+            let progress = begin(launcher, run, found, &stdio, &given, self.features)?;
             Ok((progress, leaf, name, hearing))
         });
         match began {
@@ -891,7 +891,7 @@ impl Kernel for LinuxKernel {
         Millis::new(self.random.u32(0..=jitter.as_u32()))
     }
 
-    fn tell(&mut self, report: &Report<'_>) {
+    fn observe(&mut self, report: &Report<'_>) {
         if !is_going_on(report.step.state) {
             self.abandon(report.unit);
         }
@@ -907,27 +907,27 @@ impl Kernel for LinuxKernel {
         }
     }
 
-    fn wait(&mut self, deadline: Option<Moment>) -> Occurrence {
+    fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput {
         loop {
             match self.queue.pop_front() {
-                Some(Queued::Happening(happening)) => return self.occurrence(happening),
+                Some(Queued::Input(input)) => return self.observed_input(input),
                 Some(Queued::Wished(wished)) => {
-                    let happening = wished.wish.happening(wished.unit);
+                    let input = wished.wish.input(wished.unit);
                     self.wished = Some(wished);
-                    return self.occurrence(happening);
+                    return self.observed_input(input);
                 }
                 None => {}
             }
             if self.mood == Mood::ShuttingDown && self.is_down() {
-                return self.occurrence(Happening::Quit);
+                return self.observed_input(DriverInput::Quit);
             }
             // Also with a deadline that has passed, so that deadlines cannot crowd out the rest.
             if let Err(error) = self.look(deadline) {
                 telemetry::cannot_go_on(&error);
-                return self.occurrence(Happening::Quit);
+                return self.observed_input(DriverInput::Quit);
             }
             if self.queue.is_empty() && deadline.is_some_and(|deadline| deadline <= self.observed) {
-                return self.occurrence(Happening::Due);
+                return self.observed_input(DriverInput::DeadlineReached);
             }
         }
     }
@@ -940,7 +940,7 @@ fn begin(
     unit: &mut Unit,
     stdio: &Stdio,
     given: &Given<'_>,
-    caps: Caps,
+    features: KernelFeatures,
 ) -> Result<Progress, SpawnError> {
     let Some(launcher) = launcher else {
         return spawn(&unit.command, stdio).map(Progress::Live);
@@ -948,7 +948,7 @@ fn begin(
     let must_save = unit.must_save();
     let mut launch = Launch::new(launcher, &unit.command, stdio, given)?;
     if let Some(memory) = &mut unit.memory
-        && let Err(errno) = record(memory, run, &launch, given, &unit.command, caps)
+        && let Err(errno) = record(memory, run, &launch, given, &unit.command, features)
         && must_save
     {
         launch.call_off();
@@ -962,12 +962,12 @@ fn begin(
 fn make_leaf(
     cgroups: Option<&Arc<Cgroups>>,
     contain: Contain,
-    caps: Caps,
+    features: KernelFeatures,
 ) -> Result<Option<Leaf>, SpawnError> {
     let made = match (contain, cgroups) {
         (Contain::Group, _) | (Contain::Auto, None) => return Ok(None),
         (Contain::Cgroup, None) => Err(Errno::OPNOTSUPP.into()),
-        (Contain::Auto | Contain::Cgroup, Some(cgroups)) => cgroups.make(caps),
+        (Contain::Auto | Contain::Cgroup, Some(cgroups)) => cgroups.make(features),
     };
     match made {
         Ok(leaf) => Ok(Some(leaf)),
@@ -977,7 +977,7 @@ fn make_leaf(
         }
         Err(error) => {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            Err(setup::failed(Stage::Cgroup, "of the run", errno))
+            Err(setup::failed(SetupStage::Cgroup, "of the run", errno))
         }
     }
 }
@@ -988,11 +988,11 @@ fn record(
     launch: &Launch,
     given: &Given<'_>,
     command: &Command,
-    caps: Caps,
+    features: KernelFeatures,
 ) -> Result<(), i32> {
     let process = launch.process();
     let unreadable = |source| StateError::Unusable { path: "/proc".into(), source };
-    let identity = Identity::of(process.pid(), process, caps).map_err(unreadable);
+    let identity = Identity::of(process.pid(), process, features).map_err(unreadable);
     let cgroup = given.leaf.map(Leaf::place);
     let saved = identity
         .and_then(|identity| memory.save_process(run, identity, cgroup, given.mark, command));

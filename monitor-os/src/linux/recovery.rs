@@ -8,14 +8,14 @@ use monitor_core::{Exit, Found, Phase, RunId, State};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::adopted::{Adopted, Fate};
-use super::caps::Caps;
 use super::cgroup::Leaf;
 use super::containment::Survivor;
 use super::group::{LeaderPid, ReapedGroup, Remainder, doubtful_members, has_ended};
 use super::identity::{BootId, Identity};
 use super::journal::Record;
-use super::kept::LogPlace;
+use super::kernel_features::KernelFeatures;
 use super::launcher::{self, is_launching};
+use super::log_files::LogFile;
 use super::run::{Progress, see};
 use super::state_dir::{StateDir, StateError, read_all};
 use super::unit::is_going_on;
@@ -32,9 +32,9 @@ pub enum OnCrash {
     Kill,
 }
 
-/// What a state directory tells of a unit, whether or not a monitor has it; made by [`remembered`].
+/// What a state directory tells of a unit, whether or not a monitor has it; made by [`stored_units`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remembered {
+pub struct StoredUnit {
     /// The name of the unit.
     pub unit: String,
     /// Its state, as it was saved last.
@@ -43,9 +43,9 @@ pub struct Remembered {
     /// show it, not to signal it.
     pub pid: Option<u32>,
     /// Where the standard output of its last run is kept; `None` if in no file, or if an earlier release wrote the record.
-    pub stdout: Option<LogPlace>,
+    pub stdout: Option<LogFile>,
     /// Where its standard error is kept.
-    pub stderr: Option<LogPlace>,
+    pub stderr: Option<LogFile>,
 }
 
 /// Reads what is remembered in a state directory, unit by unit in the order of their names, without holding
@@ -54,20 +54,20 @@ pub struct Remembered {
 /// # Errors
 /// [`StateError::Unusable`]; [`StateError::Journal`] about the first journal that is not believed;
 /// [`StateError::Leftover`] if a process could not be looked up.
-pub fn remembered(directory: &Path) -> Result<Vec<Remembered>, StateError> {
+pub fn stored_units(directory: &Path) -> Result<Vec<StoredUnit>, StateError> {
     let unusable = |source| StateError::Unusable { path: directory.into(), source };
     let boot = BootId::current().map_err(unusable)?;
-    let caps = Caps::probe();
+    let features = KernelFeatures::probe();
     let records = read_all(directory, boot)?.into_iter().map(|record| {
         let state = record.state;
         let process = record.process.filter(|&(of, _)| of == state.run() && record.boot == boot);
         let number = process.and_then(|(_, identity)| u32::try_from(identity.pid.as_raw()).ok());
-        let held = process.map_or(Ok(None), |(_, identity)| identity.find(caps));
+        let held = process.map_or(Ok(None), |(_, identity)| identity.find(features));
         let held = held
             .map_err(|source| StateError::Leftover { pid: number.unwrap_or_default(), source })?;
         let pid = number.filter(|_| held.is_some_and(|held| !has_ended(&held)));
         let [stdout, stderr] = record.kept.places();
-        Ok(Remembered { unit: record.unit.to_string(), state, pid, stdout, stderr })
+        Ok(StoredUnit { unit: record.unit.to_string(), state, pid, stdout, stderr })
     });
     records.collect()
 }
@@ -104,7 +104,7 @@ pub(super) fn recover(
     state: &StateDir,
     record: &Record,
     on_crash: OnCrash,
-    caps: Caps,
+    features: KernelFeatures,
 ) -> Result<Option<Recovered>, StateError> {
     let run = record.state.run();
     if record.state.phase() == Phase::Idle {
@@ -124,8 +124,8 @@ pub(super) fn recover(
     let process = record.process.filter(|&(of, _)| of == run).map(|(_, identity)| identity);
     if let Some(identity) = process {
         let pid = identity.pid;
-        let leaf = record.cgroup.as_ref().map_or(Ok(None), |place| Leaf::find(place, caps));
-        let sought = leaf.and_then(|leaf| seek(&identity, leaf, record, on_crash, caps));
+        let leaf = record.cgroup.as_ref().map_or(Ok(None), |place| Leaf::find(place, features));
+        let sought = leaf.and_then(|leaf| seek(&identity, leaf, record, on_crash, features));
         let (found, left) = sought.map_err(|source| StateError::Leftover {
             pid: u32::try_from(pid.as_raw()).unwrap_or_default(),
             source,
@@ -155,13 +155,13 @@ fn seek(
     mut leaf: Option<Leaf>,
     record: &Record,
     on_crash: OnCrash,
-    caps: Caps,
+    features: KernelFeatures,
 ) -> io::Result<(Found, Option<Left>)> {
     let (pid, state, mark) = (identity.pid, record.state, record.mark.as_deref().copied());
     let until = record.known_until();
     // What a run left that is over and released bears a number that may be a stranger's by now.
     let unreleased = is_going_on(state);
-    let Some(pidfd) = identity.find(caps)? else {
+    let Some(pidfd) = identity.find(features)? else {
         if !unreleased {
             return Ok((Found::Gone, None));
         }
@@ -189,7 +189,7 @@ fn seek(
         await_program(pid, &pidfd)?;
     }
     let lives = !has_ended(&pidfd);
-    let mut adopted = Adopted::new(pid, pidfd.try_clone()?, mark, caps)?;
+    let mut adopted = Adopted::new(pid, pidfd.try_clone()?, mark, features)?;
     if lives && on_crash == OnCrash::Adopt {
         let number = u32::try_from(pid.as_raw()).ok();
         let progress = Progress::Adopted(Box::new(adopted));
@@ -269,12 +269,12 @@ mod tests {
 
     use super::*;
     use crate::linux::identity::start_time;
-    use crate::linux::kept::Kept;
+    use crate::linux::log_files::Kept;
     use crate::linux::orphans::Mark;
     use crate::linux::process::Process;
     use crate::linux::run_name::RunName;
     use crate::linux::state_dir::Term;
-    use crate::linux::testing::{caps, finish, sleeper, wait_readable};
+    use crate::linux::testing::{available_features, finish, sleeper, wait_readable};
 
     struct Scene {
         state: StateDir,
@@ -293,7 +293,7 @@ mod tests {
                 Policy::DEFAULT.step(state, event.parse::<Event>().unwrap()).state
             };
             let state = events.iter().fold(State::INITIAL, step);
-            let identity = Identity::of(process.pid(), process, caps()).unwrap();
+            let identity = Identity::of(process.pid(), process, available_features()).unwrap();
             let boot = self.state.boot();
             let mark = Mark { name: RunName::next().unwrap(), owner: None };
             Record {
@@ -309,7 +309,10 @@ mod tests {
         }
 
         fn found(&self, record: &Record) -> Found {
-            recover(&self.state, record, OnCrash::Adopt, caps()).unwrap().unwrap().found
+            recover(&self.state, record, OnCrash::Adopt, available_features())
+                .unwrap()
+                .unwrap()
+                .found
         }
     }
 
@@ -321,7 +324,9 @@ mod tests {
         let scene = Scene::new();
         let process = sleeper();
         let record = Record { state: State::INITIAL, ..scene.record(&process, &[]) };
-        assert!(recover(&scene.state, &record, OnCrash::Adopt, caps()).unwrap().is_none());
+        assert!(
+            recover(&scene.state, &record, OnCrash::Adopt, available_features()).unwrap().is_none()
+        );
         process.stop_group(KILL).unwrap();
         finish(process);
     }
@@ -340,7 +345,8 @@ mod tests {
         assert_eq!(scene.found(&Record { process: None, ..record.clone() }), Found::Gone);
         let stranger = format!("pid={} start=1", process.pid().as_raw()).parse().unwrap();
         let stranger = Record { process: Some((RunId::new(1), stranger)), ..record };
-        let recovered = recover(&scene.state, &stranger, OnCrash::Kill, caps()).unwrap().unwrap();
+        let recovered =
+            recover(&scene.state, &stranger, OnCrash::Kill, available_features()).unwrap().unwrap();
         assert_eq!(recovered.found, Found::Gone);
         assert_eq!(process.peek(), None, "a stranger was killed");
         process.stop_group(KILL).unwrap();
@@ -351,22 +357,22 @@ mod tests {
     fn what_is_remembered_can_be_read_while_it_is_held() {
         let scene = Scene::new();
         let path = scene.state.path().to_owned();
-        assert_eq!(remembered(&path.join("none")).unwrap(), []);
-        assert_eq!(remembered(&path).unwrap(), []);
+        assert_eq!(stored_units(&path.join("none")).unwrap(), []);
+        assert_eq!(stored_units(&path).unwrap(), []);
         let process = sleeper();
         let record = scene.record(&process, &RUNNING);
         scene.state.write(&record, Term::Lasting).unwrap();
         let pid = u32::try_from(process.pid().as_raw()).ok();
         let told = |pid| {
-            [Remembered { unit: "x".into(), state: record.state, pid, stdout: None, stderr: None }]
+            [StoredUnit { unit: "x".into(), state: record.state, pid, stdout: None, stderr: None }]
         };
-        assert_eq!(remembered(&path).unwrap(), told(pid));
+        assert_eq!(stored_units(&path).unwrap(), told(pid));
         process.stop_group(KILL).unwrap();
         wait_readable(&process);
-        assert_eq!(remembered(&path).unwrap(), told(None));
+        assert_eq!(stored_units(&path).unwrap(), told(None));
         finish(process);
         std::fs::write(path.join("y.journal"), "no journal").unwrap();
-        assert!(matches!(remembered(&path).unwrap_err(), StateError::Journal { .. }));
+        assert!(matches!(stored_units(&path).unwrap_err(), StateError::Journal { .. }));
     }
 
     #[test]
@@ -374,7 +380,8 @@ mod tests {
         let scene = Scene::new();
         let process = sleeper();
         let record = scene.record(&process, &RUNNING);
-        let recovered = recover(&scene.state, &record, OnCrash::Kill, caps()).unwrap().unwrap();
+        let recovered =
+            recover(&scene.state, &record, OnCrash::Kill, available_features()).unwrap().unwrap();
         assert!(recovered.left.is_none());
         assert_eq!(recovered.found, Found::Gone);
         wait_readable(&process);
@@ -399,7 +406,9 @@ mod tests {
         let mut stranger = process.reap().unwrap().group.remainder().unwrap();
         let after = after_starts(&stranger);
         let kill = |record: &Record| {
-            let recovered = recover(&scene.state, record, OnCrash::Kill, caps()).unwrap().unwrap();
+            let recovered = recover(&scene.state, record, OnCrash::Kill, available_features())
+                .unwrap()
+                .unwrap();
             assert_eq!(recovered.found, Found::Gone);
             assert!(recovered.left.is_none());
             recovered.doubtful
@@ -432,11 +441,16 @@ mod tests {
         let mut left = process.reap().unwrap().group.remainder().unwrap();
         let running = Record { held: after_starts(&left), ..running };
         assert!(
-            recover(&scene.state, &over, OnCrash::Kill, caps()).unwrap().unwrap().left.is_none()
+            recover(&scene.state, &over, OnCrash::Kill, available_features())
+                .unwrap()
+                .unwrap()
+                .left
+                .is_none()
         );
         left.rescan().unwrap();
         assert!(!left.is_empty());
-        let recovered = recover(&scene.state, &running, OnCrash::Adopt, caps()).unwrap().unwrap();
+        let recovered =
+            recover(&scene.state, &running, OnCrash::Adopt, available_features()).unwrap().unwrap();
         assert!(matches!(recovered.left, Some(Left { progress: Progress::Leftover(_), .. })));
         left.stop(KILL).unwrap();
         left.pidfds().for_each(wait_readable);

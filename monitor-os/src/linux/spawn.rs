@@ -21,7 +21,7 @@ use super::descriptors::above_streams;
 use super::group::LeaderPid;
 use super::guarded::PathError;
 use super::process::Process;
-use super::setup::{self, Stage, native};
+use super::setup::{self, SetupStage, native};
 use super::stdio::Stdio;
 
 /// Starts `command` as the leader of a new session and process group.
@@ -48,7 +48,9 @@ pub(crate) fn spawn(command: &Command, stdio: &Stdio) -> Result<Process, SpawnEr
         Some(errno) if is_exhaustion(errno) => {
             SpawnError::from_errno_there(command.program().into(), errno)
         }
-        errno => setup::failed(Stage::Descriptors, "/proc/self/fd", errno.unwrap_or(Errno::IO)),
+        errno => {
+            setup::failed(SetupStage::Descriptors, "/proc/self/fd", errno.unwrap_or(Errno::IO))
+        }
     })?;
     let mut actions = actions(command.program(), stdio)?;
     for number in unwanted {
@@ -214,7 +216,7 @@ pub enum SpawnError {
     /// The process could not be made as the command says; the stage says which step failed and what it takes.
     Setup {
         /// The step.
-        stage: Stage,
+        stage: SetupStage,
         /// The path, name or value that it is about.
         subject: OsString,
         /// The reason.
@@ -276,7 +278,7 @@ impl SpawnError {
     }
 
     /// The step that failed, as a word for logs: `exec`, `stream`, `launch`, `record`, `watch`, or that of a
-    /// [`Stage`].
+    /// [`SetupStage`].
     #[must_use]
     pub const fn step(&self) -> &'static str {
         match self {
@@ -289,7 +291,7 @@ impl SpawnError {
             | Self::ResourcesExhausted { .. }
             | Self::Refused { .. } => "exec",
             Self::Setup { stage, .. } => stage.name(),
-            Self::EnvironmentLine { .. } => Stage::EnvironmentFile.name(),
+            Self::EnvironmentLine { .. } => SetupStage::EnvironmentFile.name(),
             Self::Stream(_) => "stream",
             Self::LauncherDied { .. } | Self::NoLauncher { .. } => "launch",
             Self::Unrecorded { .. } => "record",

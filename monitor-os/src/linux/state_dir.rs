@@ -447,7 +447,7 @@ mod tests {
 
     use super::*;
     use crate::linux::identity::start_time;
-    use crate::linux::kept::Kept;
+    use crate::linux::log_files::Kept;
     use crate::linux::testing::{finish, sleeper, wait_readable};
 
     fn record(state: &StateDir, unit: &str) -> Record {

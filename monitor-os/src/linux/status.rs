@@ -9,7 +9,7 @@ use monitor_core::{
 
 use super::containment::{Containment, Survivor};
 use super::health::Health;
-use super::hearing::Said;
+use super::hearing::NotifyStatus;
 use super::process::Ended;
 use super::spawn::SpawnError;
 use crate::kernel::{Moment, Report, UnitId};
@@ -78,7 +78,7 @@ pub(super) struct Facts {
     pub(super) containment: Option<Containment>,
     /// What was given up.
     pub(super) survivors: Arc<[Survivor]>,
-    pub(super) said: Arc<Said>,
+    pub(super) notify_status: Arc<NotifyStatus>,
     pub(super) health: Option<Arc<Health>>,
 }
 
@@ -91,15 +91,15 @@ impl Facts {
             oom_killed: None,
             containment: None,
             survivors: Arc::default(),
-            said: nothing_said(),
+            notify_status: no_notify_status(),
             health: None,
         }
     }
 }
 
 /// What most programs say, which takes no memory.
-pub(super) fn nothing_said() -> Arc<Said> {
-    static NOTHING: LazyLock<Arc<Said>> = LazyLock::new(Arc::default);
+pub(super) fn no_notify_status() -> Arc<NotifyStatus> {
+    static NOTHING: LazyLock<Arc<NotifyStatus>> = LazyLock::new(Arc::default);
     Arc::clone(&NOTHING)
 }
 
@@ -185,8 +185,8 @@ impl Status {
 
     /// What the program of the current run, or of the last one, has said of itself by `sd_notify(3)`.
     #[must_use]
-    pub fn said(&self) -> &Said {
-        &self.facts.said
+    pub fn notify_status(&self) -> &NotifyStatus {
+        &self.facts.notify_status
     }
 
     /// What the health checks of the current run, or of the last one, have shown; `None` if there are none.

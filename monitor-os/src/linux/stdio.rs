@@ -14,7 +14,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::feed::{Feed, Taker};
 use super::file_streams::FileStreams;
 use super::guarded::{PathError, PathFault};
-use super::kept::{Places, STREAMS};
+use super::log_files::{Places, STREAMS};
 use super::output::thread::{LogNews, LogThread, StreamId};
 use super::output::{Capture, Input, Output, Stream};
 use super::pty::Terminal;

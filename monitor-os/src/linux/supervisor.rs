@@ -12,11 +12,11 @@ use monitor_core::{Event, Grace, Millis, Origin, Policy, RunId, Signal, State, S
 use nix::sys::signal::SigSet;
 use tokio::sync::{oneshot, watch};
 
-use super::caps::Caps;
 use super::clock::now;
 use super::command::Command;
 use super::events::{Events, events};
 use super::inbox::{Joining, Message, Wish};
+use super::kernel_features::KernelFeatures;
 use super::launcher::Launcher;
 use super::memory::Memory;
 use super::orphans::Orphans;
@@ -61,7 +61,7 @@ struct Thread {
     /// Closed when the thread has ended.
     ended: watch::Receiver<()>,
     has_launcher: bool,
-    caps: Caps,
+    features: KernelFeatures,
 }
 
 /// Where messages for the reactor go in.
@@ -102,16 +102,16 @@ impl Supervisor {
 
     /// A supervisor with more settings, which is there when it is started.
     pub const fn builder() -> SupervisorBuilder {
-        SupervisorBuilder { launcher: None, caps: None, orphans: Parent::Another }
+        SupervisorBuilder { launcher: None, features: None, orphans: Parent::Another }
     }
 
     fn begin(settings: SupervisorBuilder) -> Result<Self, SupervisorError> {
-        let SupervisorBuilder { launcher, caps, orphans } = settings;
-        let caps = caps.unwrap_or_else(Caps::probe);
+        let SupervisorBuilder { launcher, features, orphans } = settings;
+        let features = features.unwrap_or_else(KernelFeatures::probe);
         let has_launcher = launcher.is_some();
         ensure_children_waitable().map_err(SupervisorError::ChildrenUnwaitable)?;
         let orphans = match orphans {
-            Parent::This if caps.subreaper => {
+            Parent::This if features.subreaper => {
                 Some(Orphans::begin().map_err(SupervisorError::NoResources)?)
             }
             Parent::This | Parent::Another => None,
@@ -119,7 +119,7 @@ impl Supervisor {
         let (wake, notifier) = Wake::new().map_err(SupervisorError::NoResources)?;
         let (inbox, messages) = mpsc::channel();
         let mut kernel =
-            LinuxKernel::new(launcher, caps, orphans, messages, wake, notifier.clone())
+            LinuxKernel::new(launcher, features, orphans, messages, wake, notifier.clone())
                 .map_err(SupervisorError::NoResources)?;
         let (ends, ended) = watch::channel(());
         let handle = thread::Builder::new()
@@ -140,7 +140,7 @@ impl Supervisor {
                 handle: Mutex::new(Some(handle)),
                 ended,
                 has_launcher,
-                caps,
+                features,
             }),
         })
     }
@@ -184,7 +184,7 @@ impl Supervisor {
         }
         let name = name.into();
         let memory = Memory::open(state, Arc::clone(&name), &command)?;
-        let recovered = recover(state, memory.record(), on_crash, self.thread.caps)?;
+        let recovered = recover(state, memory.record(), on_crash, self.thread.features)?;
         Ok(self.join(name, command, policy.into(), Some(memory), recovered))
     }
 
@@ -239,7 +239,7 @@ impl Supervisor {
 #[must_use = "nothing is there before `start`"]
 pub struct SupervisorBuilder {
     launcher: Option<Launcher>,
-    caps: Option<Caps>,
+    features: Option<KernelFeatures>,
     orphans: Parent,
 }
 
@@ -258,9 +258,9 @@ impl SupervisorBuilder {
         self
     }
 
-    /// Uses no more of the kernel than this, instead of all that [`Caps::probe`] finds.
-    pub const fn caps(mut self, caps: Caps) -> Self {
-        self.caps = Some(caps);
+    /// Uses no more of the kernel than this, instead of all that [`KernelFeatures::probe`] finds.
+    pub const fn kernel_features(mut self, features: KernelFeatures) -> Self {
+        self.features = Some(features);
         self
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::command::Command;
 use super::events::Listener;
-use super::hearing::Said;
+use super::hearing::NotifyStatus;
 use super::inbox::Joining;
 use super::memory::Memory;
 use super::recovery::Recovered;
@@ -92,9 +92,9 @@ impl Unit {
     }
 
     /// What its program has said of itself.
-    pub(super) fn said(&self) -> Arc<Said> {
-        let shown = || self.shown.ask(|status| Arc::clone(&status.facts.said));
-        self.next.as_ref().map_or_else(shown, |next| Arc::clone(&next.said))
+    pub(super) fn notify_status(&self) -> Arc<NotifyStatus> {
+        let shown = || self.shown.ask(|status| Arc::clone(&status.facts.notify_status));
+        self.next.as_ref().map_or_else(shown, |next| Arc::clone(&next.notify_status))
     }
 
     /// Shows what is known of it, though nothing has happened that the machine knows of.

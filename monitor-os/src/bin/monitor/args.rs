@@ -316,7 +316,7 @@ pub(crate) struct RunArgs {
 
 /// How lifecycle lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Form {
+pub(crate) enum EventsFormat {
     /// For people
     Text,
     /// One JSON object a line
@@ -348,7 +348,7 @@ pub(crate) struct UpArgs {
 pub(crate) struct OutputArgs {
     /// How lifecycle lines are written to standard error
     #[arg(long, value_name = "FORM", help_heading = "Output", value_enum, default_value = "text")]
-    pub(crate) events: Form,
+    pub(crate) events: EventsFormat,
 
     /// Write no lifecycle lines, only errors
     #[arg(long, short, help_heading = "Output", action = ArgAction::SetTrue)]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use monitor_os::remembered;
+use monitor_os::stored_units;
 use serde::Serialize;
 
 use crate::args::{EventsArgs, LogsArgs, StatusArgs};
@@ -340,7 +340,7 @@ impl fmt::Display for NoMonitor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(directory) = self;
         write!(f, "monitor: no monitor runs in {}", directory.display())?;
-        match remembered(directory) {
+        match stored_units(directory) {
             Ok(units) if units.is_empty() => {
                 f.write_str("\nmonitor: nothing is remembered there; ")?;
                 let name = directory.file_name().unwrap_or_default().to_string_lossy();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
-use monitor_os::{Form, LogPlace, Remembered, remembered};
+use monitor_os::{LogFile, LogFormat, StoredUnit, stored_units};
 
 use crate::args::LogsArgs;
 use crate::control::protocol::Which;
@@ -31,8 +31,8 @@ pub(crate) enum Shown {
 /// The standard output takes nothing more.
 pub(crate) fn show(whom: &Whom, args: &LogsArgs) -> io::Result<Shown> {
     // Why nothing can be read there is said with where no monitor runs.
-    let units = remembered(&whom.place).unwrap_or_default();
-    let meant = |unit: &&Remembered| whom.unit.as_ref().is_none_or(|name| unit.unit == *name);
+    let units = stored_units(&whom.place).unwrap_or_default();
+    let meant = |unit: &&StoredUnit| whom.unit.as_ref().is_none_or(|name| unit.unit == *name);
     let unit = match units.iter().filter(meant).collect::<Vec<_>>().as_slice() {
         [] => return Ok(Shown::Nothing),
         [unit] => *unit,
@@ -58,7 +58,7 @@ pub(crate) fn show(whom: &Whom, args: &LogsArgs) -> io::Result<Shown> {
     }
     let mut shown = Shown::Nothing;
     for log in logs.iter().filter(|log| log.streams.iter().any(|&stream| args.wants(stream))) {
-        if log.place.form != Form::Prefixed && log.streams.iter().any(|&s| !args.wants(s)) {
+        if log.place.form != LogFormat::Prefixed && log.streams.iter().any(|&s| !args.wants(s)) {
             say(&format_args!(
                 "monitor: both streams of {} are in {}, and no line there says which it is of; ask for both",
                 unit.unit,
@@ -88,7 +88,7 @@ impl LogsArgs {
 }
 
 /// Where a stream of a unit is kept: as it was written down, or else where its process has it, if that is a file.
-fn place(unit: &Remembered, stream: Which) -> Option<LogPlace> {
+fn place(unit: &StoredUnit, stream: Which) -> Option<LogFile> {
     let (written, number) = match stream {
         Which::Stdout => (&unit.stdout, 1),
         Which::Stderr => (&unit.stderr, 2),
@@ -97,14 +97,14 @@ fn place(unit: &Remembered, stream: Which) -> Option<LogPlace> {
         let link = format!("/proc/{}/fd/{number}", unit.pid?);
         let is_file = fs::metadata(&link).is_ok_and(|to| to.is_file());
         let path = fs::read_link(&link).ok().filter(|_| is_file)?;
-        Some(LogPlace { path, kept: 0, form: Form::Raw })
+        Some(LogFile { path, kept: 0, form: LogFormat::Raw })
     })
 }
 
 /// A log of a unit, and which streams are in it.
 #[derive(Debug)]
 struct Log {
-    place: LogPlace,
+    place: LogFile,
     streams: Vec<Which>,
 }
 
@@ -130,15 +130,15 @@ impl Log {
                 bytes.clear();
                 // Raw, a line may be as long as the file.
                 let read = match self.place.form {
-                    Form::Raw => reader.by_ref().take(CHUNK).read_to_end(&mut bytes),
-                    Form::Lines | Form::Prefixed => reader.read_until(b'\n', &mut bytes),
+                    LogFormat::Raw => reader.by_ref().take(CHUNK).read_to_end(&mut bytes),
+                    LogFormat::Lines | LogFormat::Prefixed => reader.read_until(b'\n', &mut bytes),
                 };
                 match read {
                     Ok(0) => break,
                     Ok(_) => {}
                     Err(error) => return Ok(Err(NotRead { path: self.place.path.clone(), error })),
                 }
-                match Prefixed::read(&bytes).filter(|_| self.place.form == Form::Prefixed) {
+                match Prefixed::read(&bytes).filter(|_| self.place.form == LogFormat::Prefixed) {
                     Some(line) if !args.wants(line.stream) => {}
                     Some(line) => line.put(&mut shown, args.timestamps)?,
                     None if some => {}
@@ -204,7 +204,7 @@ impl fmt::Display for Heading<'_> {
         let streams = streams.map(|stream| stream.name()).collect::<Vec<_>>().join(" and ");
         let (directory, file) = (whom.place.display(), log.place.path.display());
         write!(f, "monitor: no monitor runs in {directory}; {streams} from {file}")?;
-        let without = args.timestamps && log.place.form != Form::Prefixed;
+        let without = args.timestamps && log.place.form != LogFormat::Prefixed;
         f.write_str(if without { ", which has no times:" } else { ":" })
     }
 }

@@ -58,7 +58,7 @@ impl Wording {
     /// The text for what an earlier monitor left.
     pub(crate) fn found(run: RunId, found: Found, notice: &Notice) -> String {
         let mut text = Self::what_was_found(run, found, notice);
-        if notice.status.said().is_unheard {
+        if notice.status.notify_status().is_unreachable {
             text += "; it cannot be heard: another process has taken its notify address";
         }
         let doubtful = notice.status.survivors();

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use monitor_os::remembered;
+use monitor_os::stored_units;
 
 use crate::control::client::{AskError, Asked, Patience};
 use crate::control::protocol::{Ask, Reply};
@@ -68,7 +68,7 @@ pub(crate) fn look(names: &[String], patience: Patience) -> Result<Found, Memory
                     row: Row { name: format!("{name}/{}", row.name), ..row },
                 }
             })),
-            Err(AskError::NoMonitor) => match remembered(&place) {
+            Err(AskError::NoMonitor) => match stored_units(&place) {
                 Ok(left) => units.extend(left.into_iter().map(|left| {
                     let row = Row {
                         name: if left.unit == name {

@@ -15,7 +15,7 @@ use monitor_os::{Events, Launcher, Notice, Status, StopSignals, Supervisor, Unit
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::args::{Form, OutputArgs, RunArgs};
+use crate::args::{EventsFormat, OutputArgs, RunArgs};
 use crate::control::protocol::line;
 use crate::diagnostics::{Diagnostics, say};
 use crate::line_queue::{LineQueue, Loss};
@@ -118,7 +118,7 @@ fn obey(order: Order, unit: &Unit) {
 pub(crate) struct Sinks {
     extent: Extent,
     /// `None` for nothing but errors.
-    form: Option<Form>,
+    form: Option<EventsFormat>,
     teller: Teller,
     recorder: Option<Recorder<RecordFile>>,
     /// The lines of the record that are not written yet.
@@ -170,7 +170,7 @@ impl Sinks {
                 "monitor: --record: {error}; the record ends here, the supervision goes on"
             ));
         }
-        if self.form == Some(Form::Text)
+        if self.form == Some(EventsFormat::Text)
             && let Some(ring) = roster.unseen(&notice.name)
         {
             lines::last_words(notice, &ring, self.extent).iter().for_each(|line| say(line));
@@ -178,10 +178,10 @@ impl Sinks {
         for told in self.teller.tell(notice) {
             match self.form {
                 None => {}
-                Some(Form::Text) => {
+                Some(EventsFormat::Text) => {
                     lines::line(&told, self.extent).iter().for_each(|line| say(line));
                 }
-                Some(Form::Json) => say(&String::from_utf8_lossy(&line(&told)).trim_end()),
+                Some(EventsFormat::Json) => say(&String::from_utf8_lossy(&line(&told)).trim_end()),
             }
         }
     }

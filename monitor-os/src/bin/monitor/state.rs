@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use monitor_core::Policy;
-use monitor_os::{Command, OnCrash, StateDir, StateError, Supervisor, Unit, remembered};
+use monitor_os::{Command, OnCrash, StateDir, StateError, Supervisor, Unit, stored_units};
 
 use crate::args::{RunArgs, Target};
 use crate::control::server::{Control, ControlError};
@@ -156,7 +156,7 @@ pub(crate) fn all_targets() -> Vec<String> {
 
 /// The units that are remembered in a state directory; none if it cannot be read.
 pub(crate) fn units_in(place: &Path) -> Vec<String> {
-    let units = remembered(place).unwrap_or_default();
+    let units = stored_units(place).unwrap_or_default();
     units.into_iter().map(|left| left.unit).collect()
 }
 

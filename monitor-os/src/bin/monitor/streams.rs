@@ -12,8 +12,8 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use monitor_core::whole_number;
 use monitor_os::{
-    Capture, Command, Form, Input, InputSource, LinePattern, LogRing, LogSink, Output, PathError,
-    Rotation, Slow, SpawnError, Terminal,
+    Capture, Command, Input, InputSource, LinePattern, LogFormat, LogRing, LogSink, Output,
+    PathError, Rotation, Slow, SpawnError, Terminal,
 };
 
 use crate::options::{Sign, UnitOptions};
@@ -226,7 +226,7 @@ impl ToMonitor {
         }
         let capture = self.capture(&command, &mut opened)?;
         if self.tty {
-            let echo = LogSink::descriptor(own(io::stdout().as_fd())?, Form::Raw);
+            let echo = LogSink::descriptor(own(io::stdout().as_fd())?, LogFormat::Raw);
             let terminal = Terminal::new(terminal::size());
             opened.terminal = Some(terminal.clone());
             return Ok((command.on_terminal(terminal, capture.to_sink(echo)), opened));
@@ -235,9 +235,9 @@ impl ToMonitor {
             let mut capture = capture.clone();
             if self.echo {
                 let form = match (self.prefix, name) {
-                    (true, _) => Form::Prefixed,
-                    (false, Some(_)) => Form::Lines,
-                    (false, None) => Form::Raw,
+                    (true, _) => LogFormat::Prefixed,
+                    (false, Some(_)) => LogFormat::Lines,
+                    (false, None) => LogFormat::Raw,
                 };
                 let label = name.map(|name| label(name, colours)).unwrap_or_default();
                 capture = capture.to_sink(LogSink::labelled(own(own_stream)?, form, label));
@@ -265,7 +265,7 @@ impl ToMonitor {
             capture = capture.ready_at(pattern.clone());
         }
         if let Some(path) = &self.log {
-            let form = if self.prefix { Form::Prefixed } else { Form::Lines };
+            let form = if self.prefix { LogFormat::Prefixed } else { LogFormat::Lines };
             let trust = command.path_trust().map_err(StreamsError::Account)?;
             let file = LogSink::file(path.clone(), trust, self.rotation, form);
             capture = capture.to_sink(file.map_err(StreamsError::Log)?);

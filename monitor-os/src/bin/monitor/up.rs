@@ -11,7 +11,7 @@ use std::thread;
 
 use monitor_core::{Origin, StopMode};
 use monitor_os::{
-    Command, Launcher, StateDir, StopSignals, Supervisor, Unit, give_back_memory, remembered,
+    Command, Launcher, StateDir, StopSignals, Supervisor, Unit, give_back_memory, stored_units,
 };
 use rustix::process::{Resource, getrlimit};
 
@@ -153,7 +153,7 @@ impl Fleet {
     /// supervisor.
     fn gather(&self, units: Vec<(String, Spec)>) -> Result<(), Box<dyn std::error::Error>> {
         // All journals are believed before anything is touched.
-        let left = remembered(self.directory.path())?;
+        let left = stored_units(self.directory.path())?;
         let wanted: BTreeSet<_> = units.iter().map(|(name, _)| name.clone()).collect();
         for (name, spec) in units {
             self.add(&name, spec).map_err(|error| format!("{name}: {error}"))?;

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::linux::command::Command;
 use crate::linux::environment::Environment;
 use crate::linux::guarded::PathError;
-use crate::linux::setup::{Setup, Stage};
+use crate::linux::setup::{Setup, SetupStage};
 use crate::linux::spawn::SpawnError;
 
 /// What the helper is to do.
@@ -104,7 +104,7 @@ fn decode_failure(bytes: &[u8]) -> Option<SpawnError> {
         b'i' => SpawnError::InterpreterMissing { path: subject.into() },
         b's' => {
             let name = detail?;
-            let stage = Stage::ALL.into_iter().find(|stage| name == stage.name())?;
+            let stage = SetupStage::ALL.into_iter().find(|stage| name == stage.name())?;
             SpawnError::Setup { stage, subject, errno }
         }
         b'o' => {
@@ -199,7 +199,7 @@ mod tests {
             SpawnError::from_errno_there("/p".into(), Errno::IO),
         ]
         .into_iter()
-        .chain(Stage::ALL.map(|stage| SpawnError::Setup {
+        .chain(SetupStage::ALL.map(|stage| SpawnError::Setup {
             stage,
             subject: "/d".into(),
             errno: 13,

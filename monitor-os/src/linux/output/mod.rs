@@ -21,13 +21,13 @@ use std::time::SystemTime;
 
 use monitor_core::RunId;
 
-use super::kept::LogPlace;
+use super::log_files::LogFile;
 
 pub use pattern::{LinePattern, PatternError};
 pub use ring::LogRing;
 pub use rotation::Rotation;
 pub(super) use rotation::numbered;
-pub use sink::{Form, LogSink, SinkCounts};
+pub use sink::{LogFormat, LogSink, SinkCounts};
 
 /// Where the standard input of a program comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,10 +81,10 @@ pub enum Output {
 
 impl Output {
     /// Where what is printed can be read again; `None` if nowhere.
-    pub(super) fn place(&self) -> Option<LogPlace> {
+    pub(super) fn place(&self) -> Option<LogFile> {
         match self {
             Self::Inherit | Self::Null => None,
-            Self::File(path) => Some(LogPlace::new(path, 0, Form::Raw)),
+            Self::File(path) => Some(LogFile::new(path, 0, LogFormat::Raw)),
             Self::Captured(capture) => capture.place(),
         }
     }
@@ -164,7 +164,7 @@ impl Capture {
     }
 
     /// The first file to which it is written; `None` if there is none.
-    pub(super) fn place(&self) -> Option<LogPlace> {
+    pub(super) fn place(&self) -> Option<LogFile> {
         self.to.sinks.iter().find_map(LogSink::place)
     }
 

@@ -24,7 +24,7 @@ pub struct Rotation {
 
 /// The one writer of a log file.
 #[derive(Debug)]
-pub(super) struct LogFile {
+pub(super) struct RotatingFile {
     path: Arc<Path>,
     trust: PathTrust,
     file: File,
@@ -36,7 +36,7 @@ pub(super) struct LogFile {
     again_at: u64,
 }
 
-impl LogFile {
+impl RotatingFile {
     /// Opens the file for appending and makes it where it is missing.
     ///
     /// # Errors
@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    fn write_all(log: &mut LogFile, mut bytes: &[u8]) {
+    fn write_all(log: &mut RotatingFile, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let written = log.write(bytes).unwrap();
             bytes = &bytes[written..];
@@ -199,7 +199,7 @@ mod tests {
         let path = directory.path().join("log");
         for portion in 1..20 {
             let mut log =
-                LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 9)))
+                RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 9)))
                     .unwrap();
             for bytes in b"aa\nbbbb\nc\ndddddddddddd\nee\n".chunks(portion) {
                 write_all(&mut log, bytes);
@@ -229,7 +229,8 @@ mod tests {
         chown(&logs, Some(65_534), Some(65_534)).unwrap();
         let path = logs.join("log");
         let trust = PathTrust::and_user(65_534, 65_534);
-        let mut log = LogFile::open(path.as_path().into(), trust, Some(rotation(4, 1))).unwrap();
+        let mut log =
+            RotatingFile::open(path.as_path().into(), trust, Some(rotation(4, 1))).unwrap();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -250,7 +251,7 @@ mod tests {
         // One that stays there is said, and what is open is written on.
         fs::remove_file(&path).ok();
         symlink(&victim, &path).unwrap();
-        let error = LogFile::open(path.as_path().into(), trust, None).unwrap_err();
+        let error = RotatingFile::open(path.as_path().into(), trust, None).unwrap_err();
         assert_eq!(error, PathError { path, fault: PathFault::Link });
         log.reopen();
         write_all(&mut log, b"more\n");
@@ -262,7 +263,8 @@ mod tests {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
         let mut log =
-            LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(2, 2))).unwrap();
+            RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(2, 2)))
+                .unwrap();
         for line in ["1\n", "2\n", "3\n", "4\n", "5\n"] {
             write_all(&mut log, line.as_bytes());
         }
@@ -276,7 +278,8 @@ mod tests {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
         let open = || {
-            LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(4, 2))).unwrap()
+            RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(4, 2)))
+                .unwrap()
         };
         let (mut before, mut after) = (open(), open());
         for line in ["1\n", "2\n", "3\n", "4\n"] {
@@ -294,11 +297,13 @@ mod tests {
         for (left, cut) in [("", false), ("whole\n", false), ("cu", true)] {
             fs::write(&path, left).unwrap();
             assert_eq!(
-                LogFile::open(path.as_path().into(), PathTrust::MONITOR, None).unwrap().in_a_line(),
+                RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, None)
+                    .unwrap()
+                    .in_a_line(),
                 cut
             );
         }
-        LogFile::open(Path::new("/dev/full").into(), PathTrust::MONITOR, None)
+        RotatingFile::open(Path::new("/dev/full").into(), PathTrust::MONITOR, None)
             .unwrap()
             .write(b"x")
             .unwrap_err();
@@ -310,7 +315,8 @@ mod tests {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
         let mut log =
-            LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 1))).unwrap();
+            RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 1)))
+                .unwrap();
         // A directory that is not empty cannot be replaced by a file.
         fs::create_dir_all(numbered(&path, 1).join("x")).unwrap();
         for _ in 0..5 {

@@ -11,10 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
 use super::lines::Piece;
-use super::rotation::{LogFile, Rotation};
+use super::rotation::{RotatingFile, Rotation};
 use super::{Same, Slow};
 use crate::linux::guarded::{PathError, PathTrust};
-use crate::linux::kept::LogPlace;
+use crate::linux::log_files::LogFile;
 use crate::telemetry;
 
 /// A file or a descriptor to which the lines of captured streams are written. Clones are the same sink.
@@ -23,7 +23,7 @@ pub struct LogSink(Same<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    form: Form,
+    form: LogFormat,
     /// What stands before each line.
     label: Box<str>,
     /// The file and how many older ones are kept, if it is one. Beside the outlet, which a disk that hangs may hold.
@@ -35,7 +35,7 @@ struct Shared {
 
 /// In which form a sink writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum LogFormat {
     /// Bytes as they come, without waiting for the end of a line. Nothing is added.
     #[default]
     Raw,
@@ -69,12 +69,12 @@ impl LogSink {
         path: impl Into<PathBuf>,
         trust: PathTrust,
         rotation: Option<Rotation>,
-        form: Form,
+        form: LogFormat,
     ) -> Result<Self, PathError> {
         let path = Arc::<Path>::from(path.into());
-        let file = LogFile::open(Arc::clone(&path), trust, rotation)?;
+        let file = RotatingFile::open(Arc::clone(&path), trust, rotation)?;
         let mut pending = Vec::new();
-        if form != Form::Raw && file.in_a_line() {
+        if form != LogFormat::Raw && file.in_a_line() {
             pending.push(b'\n');
         }
         let kept = rotation.map_or(0, |rotation| rotation.kept.get());
@@ -86,20 +86,20 @@ impl LogSink {
     ///
     /// A pipe or a terminal is opened anew, so that writing never blocks and nobody else who has it is touched.
     #[must_use]
-    pub fn descriptor(descriptor: OwnedFd, form: Form) -> Self {
+    pub fn descriptor(descriptor: OwnedFd, form: LogFormat) -> Self {
         Self::labelled(descriptor, form, "")
     }
 
-    /// The same with a text before each line, which says whose it is where several programs print. [`Form::Raw`] has no
+    /// The same with a text before each line, which says whose it is where several programs print. [`LogFormat::Raw`] has no
     /// lines, and none.
     #[must_use]
-    pub fn labelled(descriptor: OwnedFd, form: Form, label: impl Into<Box<str>>) -> Self {
+    pub fn labelled(descriptor: OwnedFd, form: LogFormat, label: impl Into<Box<str>>) -> Self {
         let target = Target::Descriptor(Descriptor::new(descriptor));
         Self::new(form, label.into(), None, target, Vec::new())
     }
 
     fn new(
-        form: Form,
+        form: LogFormat,
         label: Box<str>,
         file: Option<(Arc<Path>, u16)>,
         target: Target,
@@ -126,9 +126,9 @@ impl LogSink {
     }
 
     /// Where its lines can be read again; `None` if nowhere.
-    pub(super) fn place(&self) -> Option<LogPlace> {
+    pub(super) fn place(&self) -> Option<LogFile> {
         let (path, kept) = self.0.file.as_ref()?;
-        Some(LogPlace::new(path, *kept, self.0.form))
+        Some(LogFile::new(path, *kept, self.0.form))
     }
 
     /// Takes over from another sink, which may have written the same file until now.
@@ -140,7 +140,7 @@ impl LogSink {
 
     /// Takes a portion as it came, if it writes in that form.
     pub(super) fn take_raw(&self, bytes: &[u8], slow: Slow) {
-        if self.0.form == Form::Raw {
+        if self.0.form == LogFormat::Raw {
             self.put(slow, bytes.last(), |pending| pending.extend_from_slice(bytes));
         }
     }
@@ -148,14 +148,14 @@ impl LogSink {
     /// Takes a line, if it writes lines. `prefix` is the time and the stream.
     pub(super) fn take_line(&self, piece: Piece<'_>, prefix: &str, slow: Slow) {
         match self.0.form {
-            Form::Raw => {}
-            Form::Lines => self.put(slow, Some(&b'\n').filter(|_| piece.ends), |pending| {
+            LogFormat::Raw => {}
+            LogFormat::Lines => self.put(slow, Some(&b'\n').filter(|_| piece.ends), |pending| {
                 pending.extend_from_slice(piece.text);
                 if piece.ends {
                     pending.push(b'\n');
                 }
             }),
-            Form::Prefixed => self.put(slow, Some(&b'\n'), |pending| {
+            LogFormat::Prefixed => self.put(slow, Some(&b'\n'), |pending| {
                 pending.extend_from_slice(prefix.as_bytes());
                 pending.extend_from_slice(if piece.ends { b" F " } else { b" P " });
                 pending.extend_from_slice(piece.text);
@@ -169,7 +169,7 @@ impl LogSink {
         if (outlet.choked && slow == Slow::DropNewest) || outlet.target.is_closed() {
             self.0.lost_lines.fetch_add(1, Ordering::Relaxed);
         } else {
-            if outlet.line_ended && self.0.form != Form::Raw {
+            if outlet.line_ended && self.0.form != LogFormat::Raw {
                 outlet.pending.extend_from_slice(self.0.label.as_bytes());
             }
             add(&mut outlet.pending);
@@ -191,7 +191,7 @@ impl LogSink {
                 outlet.pending.push(b'\n');
             }
             outlet.pending.extend_from_slice(self.0.label.as_bytes());
-            if self.0.form == Form::Prefixed {
+            if self.0.form == LogFormat::Prefixed {
                 outlet.pending.extend_from_slice(prefix.as_bytes());
                 outlet.pending.extend_from_slice(b" F ");
             }
@@ -276,7 +276,7 @@ struct Outlet {
 
 #[derive(Debug)]
 enum Target {
-    File(LogFile),
+    File(RotatingFile),
     Descriptor(Descriptor),
 }
 
@@ -376,9 +376,9 @@ mod tests {
     fn label_stands_before_each_line_and_in_none() {
         let long = |text| Piece { ends: false, ..line(text) };
         for (form, expected) in [
-            (Form::Raw, "raw"),
-            (Form::Lines, "web | a\nweb | lo\u{0}ng\nweb | b\n"),
-            (Form::Prefixed, "web | T F a\nweb | T P lo\u{0}\nweb | T F ng\nweb | T F b\n"),
+            (LogFormat::Raw, "raw"),
+            (LogFormat::Lines, "web | a\nweb | lo\u{0}ng\nweb | b\n"),
+            (LogFormat::Prefixed, "web | T F a\nweb | T P lo\u{0}\nweb | T F ng\nweb | T F b\n"),
         ] {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
             let sink = LogSink::labelled(writer, form, "web | ");
@@ -394,9 +394,9 @@ mod tests {
     #[test]
     fn forms_are_as_documented() {
         for (form, expected) in [
-            (Form::Raw, "raw"),
-            (Form::Lines, "whole\nlong\n"),
-            (Form::Prefixed, "T stdout F whole\nT stdout P lo\nT stdout F ng\n"),
+            (LogFormat::Raw, "raw"),
+            (LogFormat::Lines, "whole\nlong\n"),
+            (LogFormat::Prefixed, "T stdout F whole\nT stdout P lo\nT stdout F ng\n"),
         ] {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
             let sink = LogSink::descriptor(writer, form);
@@ -413,7 +413,7 @@ mod tests {
     #[test]
     fn dropped_lines_are_counted_and_marked() {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        let sink = LogSink::descriptor(writer, Form::Lines);
+        let sink = LogSink::descriptor(writer, LogFormat::Lines);
         let long = "x".repeat(100_000);
         sink.take_line(line(&long), "", Slow::DropNewest);
         assert_eq!(sink.flush(""), Flushed::Full);
@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn full_disk_is_counted_and_nothing_is_dropped() {
-        let full = LogSink::file("/dev/full", PathTrust::MONITOR, None, Form::Lines).unwrap();
+        let full = LogSink::file("/dev/full", PathTrust::MONITOR, None, LogFormat::Lines).unwrap();
         full.take_line(line("kept"), "", Slow::Block);
         for tries in 1..4 {
             assert_eq!(full.flush(""), Flushed::Failed);
@@ -444,7 +444,7 @@ mod tests {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let other = writer.try_clone().unwrap();
         // Opened before the reader goes, as a pipe must be.
-        let sink = LogSink::descriptor(writer, Form::Lines);
+        let sink = LogSink::descriptor(writer, LogFormat::Lines);
         drop(reader);
         wait_unread(other);
         for lost in 1..4 {
@@ -458,7 +458,7 @@ mod tests {
     fn descriptor_of_others_still_blocks() {
         let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let other = writer.try_clone().unwrap();
-        let _sink = LogSink::descriptor(writer, Form::Raw);
+        let _sink = LogSink::descriptor(writer, LogFormat::Raw);
         let flags = rustix::fs::fcntl_getfl(&other).unwrap();
         assert!(!flags.contains(OFlags::NONBLOCK));
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use monitor_core::{Event, State};
 
 use super::{CHECK, LinuxKernel};
-use crate::kernel::{Happening, Report};
+use crate::kernel::{DriverInput, Report};
 use crate::linux::epoll::Trigger;
-use crate::linux::health::{Check, Checked, Health, Stage};
+use crate::linux::health::{Check, CheckResult, CheckStage, Health};
 use crate::linux::launch::{Given, Launch};
 use crate::linux::orphans::Orphan;
 use crate::linux::spawn::SpawnError;
@@ -38,7 +38,7 @@ impl LinuxKernel {
         let due = self.observed.after(how.start_delay.unwrap_or(how.interval));
         unit.facts().health =
             Some(Arc::new(Health { last: None, failures: 0, retries: how.retries }));
-        let (unit, run, stage) = (report.unit, after.run(), Stage::Waiting(due));
+        let (unit, run, stage) = (report.unit, after.run(), CheckStage::Waiting(due));
         let check = Check { unit, run, how, command, stage, failures: 0, is_last: false };
         self.checks.insert(key, check);
         self.polls.insert((due, key | CHECK));
@@ -72,9 +72,9 @@ impl LinuxKernel {
             return;
         };
         match &mut check.stage {
-            Stage::Waiting(due) if *due > at => {}
-            Stage::Waiting(_) => self.begin_check(key),
-            Stage::Running { deadline, timed_out, .. } => {
+            CheckStage::Waiting(due) if *due > at => {}
+            CheckStage::Waiting(_) => self.begin_check(key),
+            CheckStage::Running { deadline, timed_out, .. } => {
                 let is_late = *deadline <= at;
                 *timed_out |= is_late;
                 if let Some(checked) = check.collect(at) {
@@ -108,7 +108,7 @@ impl LinuxKernel {
                 launch.go();
                 let deadline = self.observed.after(check.how.timeout);
                 let watched = self.epoll.add(launch.process(), key | CHECK, Trigger::Once);
-                check.stage = Stage::Running { launch, deadline, timed_out: false };
+                check.stage = CheckStage::Running { launch, deadline, timed_out: false };
                 if let Err(error) = watched {
                     telemetry::unwatched(&error);
                 }
@@ -120,13 +120,13 @@ impl LinuxKernel {
 
     fn not_begun(&mut self, key: u64, error: SpawnError) {
         if let Some(check) = self.checks.get_mut(&key) {
-            check.stage = Stage::Waiting(self.observed.after(check.how.interval));
+            check.stage = CheckStage::Waiting(self.observed.after(check.how.interval));
         }
-        self.checked(key, &Checked::NotStarted(Arc::new(error)));
+        self.checked(key, &CheckResult::NotStarted(Arc::new(error)));
     }
 
     /// Counts what has come of a check, shows it, and tells the machine where that is due.
-    fn checked(&mut self, key: u64, checked: &Checked) {
+    fn checked(&mut self, key: u64, checked: &CheckResult) {
         let Some(check) = self.checks.get_mut(&key) else {
             return;
         };
@@ -136,7 +136,7 @@ impl LinuxKernel {
         }
         let is_unhealthy = check.count(checked);
         let (unit, run) = (check.unit, check.run);
-        if let Stage::Waiting(due) = check.stage {
+        if let CheckStage::Waiting(due) = check.stage {
             self.polls.insert((due, key | CHECK));
         }
         let last = Some((self.observed, checked.clone()));
@@ -147,7 +147,7 @@ impl LinuxKernel {
             unit.show_facts();
         }
         if is_unhealthy {
-            self.enqueue(Happening::Told(unit, Event::Unhealthy { run }));
+            self.enqueue(DriverInput::Event(unit, Event::Unhealthy { run }));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use monitor_core::{Event, Phase};
 
 use super::{LinuxKernel, SIGN, WORD};
-use crate::kernel::Happening;
+use crate::kernel::DriverInput;
 use crate::linux::epoll::Trigger;
 use crate::linux::hearing::Heard;
 use crate::linux::ready::{PROBE_PAUSE, Seen, Sign};
@@ -43,11 +43,11 @@ impl LinuxKernel {
         let (unit, id) = (run.unit, run.id);
         // What an earlier run left is not the unit's any more.
         if let Some(found) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) {
-            let mut said = found.said();
+            let mut status = found.notify_status();
             let is_of_run = |pid| run.has(pid);
-            let heard = hearing.listen(self.observed, &mut said, is_of_run, run.main());
-            if !Arc::ptr_eq(&said, &found.said()) {
-                found.facts().said = said;
+            let heard = hearing.listen(self.observed, &mut status, is_of_run, run.main());
+            if !Arc::ptr_eq(&status, &found.notify_status()) {
+                found.facts().notify_status = status;
                 found.show_facts();
             }
             let Heard { ready, ping, extension, trouble } = heard;
@@ -58,7 +58,7 @@ impl LinuxKernel {
                 trouble.then_some(Event::Unhealthy { run: id }),
             ];
             for event in events.into_iter().flatten() {
-                self.enqueue(Happening::Told(unit, event));
+                self.enqueue(DriverInput::Event(unit, event));
             }
         }
         if let Some(run) = self.runs.get_mut(&key) {
@@ -88,7 +88,7 @@ impl LinuxKernel {
             _ if is_connection && !awaited => hearing.sign = None,
             Seen::Ready => {
                 hearing.sign = None;
-                self.enqueue(Happening::Told(unit, Event::Ready { run: id }));
+                self.enqueue(DriverInput::Event(unit, Event::Ready { run: id }));
             }
             Seen::Never => hearing.sign = None,
             Seen::NotYet if is_connection => self.look_for_sign_later(key),

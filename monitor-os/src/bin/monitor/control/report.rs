@@ -245,7 +245,7 @@ impl Report {
                 .into_iter()
                 .map(|line| String::from_utf8_lossy(&line.text).into_owned())
                 .collect(),
-            said: said(status.said()),
+            said: said(status.notify_status()),
             health: status.health().map(|health| Health {
                 last: health.last.as_ref().map(|(_, checked)| checked.to_string()),
                 ago_ms: health.last.as_ref().map(|(at, _)| ago(*at)),
@@ -267,8 +267,8 @@ impl About {
 }
 
 /// `None` if nothing was said.
-fn said(said: &monitor_os::Said) -> Option<Said> {
-    (*said != monitor_os::Said::default()).then(|| Said {
+fn said(said: &monitor_os::NotifyStatus) -> Option<Said> {
+    (*said != monitor_os::NotifyStatus::default()).then(|| Said {
         status: said.status.clone(),
         reloading: said.is_reloading,
         stopping: said.is_stopping,
@@ -276,7 +276,7 @@ fn said(said: &monitor_os::Said) -> Option<Said> {
         bus_error: said.bus_error.clone(),
         not_honoured: said.not_honoured.iter().map(ToString::to_string).collect(),
         ignored: said.ignored,
-        unheard: said.is_unheard,
+        unheard: said.is_unreachable,
     })
 }
 

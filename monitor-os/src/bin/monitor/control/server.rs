@@ -167,11 +167,11 @@ struct Client {
     input: Vec<u8>,
     /// What it has not taken yet.
     output: Vec<u8>,
-    stage: Stage,
+    stage: ClientStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum ClientStage {
     /// It has not asked yet.
     Asking,
     /// It waits for the report of its wish.
@@ -300,15 +300,15 @@ impl Server {
             && let Some(client) = self.clients.get_mut(&id)
         {
             let left = match client.stage {
-                Stage::Awaiting => None,
-                Stage::AwaitingAll(left) => Some(left.saturating_sub(1)),
-                Stage::Asking
-                | Stage::Stopping(..)
-                | Stage::StoppingAll(_)
-                | Stage::Told { .. }
-                | Stage::Printed(_)
-                | Stage::Answered
-                | Stage::Gone => return,
+                ClientStage::Awaiting => None,
+                ClientStage::AwaitingAll(left) => Some(left.saturating_sub(1)),
+                ClientStage::Asking
+                | ClientStage::Stopping(..)
+                | ClientStage::StoppingAll(_)
+                | ClientStage::Told { .. }
+                | ClientStage::Printed(_)
+                | ClientStage::Answered
+                | ClientStage::Gone => return,
             };
             let status = &notice.status;
             client.put(Reply::Heard(Heard {
@@ -321,9 +321,9 @@ impl Server {
                 policy: status.policy().to_string(),
             }));
             client.stage = match left {
-                None => Stage::Answered,
+                None => ClientStage::Answered,
                 Some(0) => client.ended(),
-                Some(left) => Stage::AwaitingAll(left),
+                Some(left) => ClientStage::AwaitingAll(left),
             };
         }
     }
@@ -333,7 +333,7 @@ impl Server {
         self.policies.clear();
         for (id, ..) in std::mem::take(&mut self.awaited) {
             if let Some(client) = self.clients.get_mut(&id)
-                && matches!(client.stage, Stage::Awaiting | Stage::AwaitingAll(_))
+                && matches!(client.stage, ClientStage::Awaiting | ClientStage::AwaitingAll(_))
             {
                 let message = "the monitor had too much to do to see what came of the request, \
                                which was made; ask by `monitor status`";
@@ -346,19 +346,19 @@ impl Server {
     fn end(&mut self) {
         for client in self.clients.values_mut() {
             match &mut client.stage {
-                Stage::Awaiting | Stage::AwaitingAll(_) => {
+                ClientStage::Awaiting | ClientStage::AwaitingAll(_) => {
                     client.answer(Reply::Refused(ending()));
                 }
-                Stage::Told { until, .. } => *until = until.or(Some(self.history.end())),
-                Stage::Printed(Printing { ring, until, .. }) => {
+                ClientStage::Told { until, .. } => *until = until.or(Some(self.history.end())),
+                ClientStage::Printed(Printing { ring, until, .. }) => {
                     *until = until.or_else(|| Some(ring.end()));
                 }
                 // A stop has its answer; who has not asked is let go.
-                Stage::Asking
-                | Stage::Stopping(..)
-                | Stage::StoppingAll(_)
-                | Stage::Answered
-                | Stage::Gone => {}
+                ClientStage::Asking
+                | ClientStage::Stopping(..)
+                | ClientStage::StoppingAll(_)
+                | ClientStage::Answered
+                | ClientStage::Gone => {}
             }
         }
     }
@@ -376,11 +376,11 @@ impl Server {
             } else if client.write() == Taken::All {
                 more = true;
             }
-            if client.output.is_empty() && matches!(client.stage, Stage::Answered) {
-                client.stage = Stage::Gone;
+            if client.output.is_empty() && matches!(client.stage, ClientStage::Answered) {
+                client.stage = ClientStage::Gone;
             }
         }
-        self.clients.retain(|_, client| !matches!(client.stage, Stage::Gone));
+        self.clients.retain(|_, client| !matches!(client.stage, ClientStage::Gone));
         more
     }
 
@@ -388,7 +388,7 @@ impl Server {
     fn wait(&self) -> Vec<u64> {
         let interest = |client: &Client| {
             let mut flags = PollFlags::empty();
-            if matches!(client.stage, Stage::Asking) {
+            if matches!(client.stage, ClientStage::Asking) {
                 flags |= PollFlags::IN;
             }
             if !client.output.is_empty() {
@@ -432,8 +432,12 @@ impl Server {
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            let mut client =
-                Client { stream, input: Vec::new(), output: Vec::new(), stage: Stage::Asking };
+            let mut client = Client {
+                stream,
+                input: Vec::new(),
+                output: Vec::new(),
+                stage: ClientStage::Asking,
+            };
             if let Err(refusal) = self.admit(&client.stream) {
                 self.counts.turned_away += 1;
                 client.answer(Reply::Refused(refusal));
@@ -460,7 +464,8 @@ impl Server {
             return Ok(());
         }
         // Who says nothing must not keep others out.
-        let silent = self.clients.iter().find(|(_, client)| matches!(client.stage, Stage::Asking));
+        let silent =
+            self.clients.iter().find(|(_, client)| matches!(client.stage, ClientStage::Asking));
         if let Some(id) = silent.map(|(&id, _)| id) {
             self.counts.turned_away += 1;
             self.clients.remove(&id);
@@ -474,9 +479,9 @@ impl Server {
 
     /// Reads what a client has sent, up to its request, which is then obeyed.
     fn read(&mut self, id: u64, client: &mut Client) {
-        if !matches!(client.stage, Stage::Asking) {
+        if !matches!(client.stage, ClientStage::Asking) {
             // Nothing is awaited of it, so it has gone.
-            client.stage = Stage::Gone;
+            client.stage = ClientStage::Gone;
             return;
         }
         let mut buffer = [0; 4096];
@@ -486,12 +491,12 @@ impl Server {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    client.stage = Stage::Gone;
+                    client.stage = ClientStage::Gone;
                     return;
                 }
             };
             let Some(new) = buffer.get(..read).filter(|new| !new.is_empty()) else {
-                client.stage = Stage::Gone;
+                client.stage = ClientStage::Gone;
                 if !client.input.is_empty() {
                     let message = "the request has no line end, so it may be cut";
                     client.answer(Reply::Refused(Refusal::new(RefusalKind::Malformed, message)));
@@ -545,7 +550,7 @@ impl Server {
                     Whose::All => None,
                     Whose::One(name) => Some(name),
                 };
-                client.stage = Stage::Told { next: 0, until, unit };
+                client.stage = ClientStage::Told { next: 0, until, unit };
             }
             Ask::Logs { follow, last, stream } => {
                 let [unit] = self.only(&units, all)?;
@@ -558,7 +563,7 @@ impl Server {
                     last.map_or_else(|| ring.first(), |last| from_last(&ring, end, last, stream));
                 let until = (!follow).then_some(end);
                 let news = News(None);
-                client.stage = Stage::Printed(Printing { ring, next, until, stream, news });
+                client.stage = ClientStage::Printed(Printing { ring, next, until, stream, news });
             }
             Ask::Stop { wait } => {
                 let stops = units.iter().map(|unit| (unit.clone(), unit.stop()));
@@ -566,9 +571,9 @@ impl Server {
                 if !wait {
                     self.await_reports(id, client, &units, all, Event::stop());
                 } else if all {
-                    client.stage = Stage::StoppingAll(stops);
+                    client.stage = ClientStage::StoppingAll(stops);
                 } else if let Some((unit, stopping)) = stops.pop() {
-                    client.stage = Stage::Stopping(unit, stopping);
+                    client.stage = ClientStage::Stopping(unit, stopping);
                 }
                 if wait {
                     // The reports are nobody's, so that they answer no other's stop.
@@ -651,9 +656,9 @@ impl Server {
     ) {
         self.awaited.extend(units.iter().map(|unit| (id, unit.id(), event)));
         client.stage = match (all, units.len()) {
-            (false, _) => Stage::Awaiting,
+            (false, _) => ClientStage::Awaiting,
             (true, 0) => client.ended(),
-            (true, left) => Stage::AwaitingAll(left),
+            (true, left) => ClientStage::AwaitingAll(left),
         };
     }
 }
@@ -679,15 +684,19 @@ impl Client {
             let stopped = Stopped::of(result, unit.state().survivors());
             stopped.ok_or_else(|| Reply::Refused(ending()))
         };
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Stopping(unit, mut stopping) => match Pin::new(&mut stopping).poll(context) {
-                Poll::Pending => Stage::Stopping(unit, stopping),
-                Poll::Ready(result) => {
-                    self.put(told(&unit, result).map_or_else(|refused| refused, Reply::Stopped));
-                    Stage::Answered
+        self.stage = match std::mem::replace(&mut self.stage, ClientStage::Gone) {
+            ClientStage::Stopping(unit, mut stopping) => {
+                match Pin::new(&mut stopping).poll(context) {
+                    Poll::Pending => ClientStage::Stopping(unit, stopping),
+                    Poll::Ready(result) => {
+                        self.put(
+                            told(&unit, result).map_or_else(|refused| refused, Reply::Stopped),
+                        );
+                        ClientStage::Answered
+                    }
                 }
-            },
-            Stage::StoppingAll(mut stops) => {
+            }
+            ClientStage::StoppingAll(mut stops) => {
                 stops.retain_mut(|(unit, stopping)| match Pin::new(stopping).poll(context) {
                     Poll::Pending => true,
                     Poll::Ready(result) => {
@@ -698,28 +707,28 @@ impl Client {
                         false
                     }
                 });
-                if stops.is_empty() { self.ended() } else { Stage::StoppingAll(stops) }
+                if stops.is_empty() { self.ended() } else { ClientStage::StoppingAll(stops) }
             }
-            stage @ (Stage::Asking
-            | Stage::Awaiting
-            | Stage::AwaitingAll(_)
-            | Stage::Told { .. }
-            | Stage::Printed(_)
-            | Stage::Answered
-            | Stage::Gone) => stage,
+            stage @ (ClientStage::Asking
+            | ClientStage::Awaiting
+            | ClientStage::AwaitingAll(_)
+            | ClientStage::Told { .. }
+            | ClientStage::Printed(_)
+            | ClientStage::Answered
+            | ClientStage::Gone) => stage,
         };
     }
 
     /// Says that everything was told.
-    fn ended(&mut self) -> Stage {
+    fn ended(&mut self) -> ClientStage {
         self.put(Reply::End);
-        Stage::Answered
+        ClientStage::Answered
     }
 
     /// Gives the one answer that there is.
     fn answer(&mut self, reply: Reply) {
         self.put(reply);
-        self.stage = Stage::Answered;
+        self.stage = ClientStage::Answered;
     }
 
     fn put(&mut self, answer: Reply) {
@@ -732,16 +741,16 @@ impl Client {
         if !self.output.is_empty() {
             return 0;
         }
-        match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Told { next, until, unit } => self.fill_told(history, next, until, unit),
-            Stage::Printed(printing) => self.fill_printed(printing),
-            stage @ (Stage::Asking
-            | Stage::Awaiting
-            | Stage::AwaitingAll(_)
-            | Stage::Stopping(..)
-            | Stage::StoppingAll(_)
-            | Stage::Answered
-            | Stage::Gone) => {
+        match std::mem::replace(&mut self.stage, ClientStage::Gone) {
+            ClientStage::Told { next, until, unit } => self.fill_told(history, next, until, unit),
+            ClientStage::Printed(printing) => self.fill_printed(printing),
+            stage @ (ClientStage::Asking
+            | ClientStage::Awaiting
+            | ClientStage::AwaitingAll(_)
+            | ClientStage::Stopping(..)
+            | ClientStage::StoppingAll(_)
+            | ClientStage::Answered
+            | ClientStage::Gone) => {
                 self.stage = stage;
                 0
             }
@@ -769,7 +778,8 @@ impl Client {
             }
         }
         let over = until.is_some_and(|until| at >= until);
-        self.stage = Stage::Printed(Printing { ring, next: at, until, stream, news: News(None) });
+        self.stage =
+            ClientStage::Printed(Printing { ring, next: at, until, stream, news: News(None) });
         if over {
             self.answer(Reply::End);
         }
@@ -778,7 +788,7 @@ impl Client {
 
     /// Lets the bell ring when there is another line for who follows and has taken all before.
     fn await_line(&mut self, context: &mut Context<'_>) {
-        if let Stage::Printed(Printing { ring, next, until: None, news: News(news), .. }) =
+        if let ClientStage::Printed(Printing { ring, next, until: None, news: News(news), .. }) =
             &mut self.stage
             && news
                 .get_or_insert_with(|| Box::pin(ring.reaches(*next)))
@@ -813,7 +823,7 @@ impl Client {
             }
             at += 1;
         }
-        self.stage = Stage::Told { next: at, until, unit };
+        self.stage = ClientStage::Told { next: at, until, unit };
         if until.is_some_and(|until| at >= until) {
             self.answer(Reply::End);
         }
@@ -829,7 +839,7 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Taken::Part,
                 Err(_) => {
                     self.output.clear();
-                    self.stage = Stage::Gone;
+                    self.stage = ClientStage::Gone;
                 }
             }
         }
@@ -882,10 +892,10 @@ mod tests {
             history.push(Moment::ORIGIN, told);
         }
         let (stream, _other) = UnixStream::pair().unwrap();
-        let stage = Stage::Told { next: 0, until: Some(history.end()), unit: None };
+        let stage = ClientStage::Told { next: 0, until: Some(history.end()), unit: None };
         let mut client = Client { stream, input: Vec::new(), output: Vec::new(), stage };
         let mut runs = Vec::new();
-        while !matches!(client.stage, Stage::Answered) {
+        while !matches!(client.stage, ClientStage::Answered) {
             assert_eq!(client.fill(&history), 0);
             let put = client.output.len();
             assert!(put < OUTPUT_MAX + OUTPUT_MAX / 8, "{put} bytes are put aside");
@@ -917,11 +927,11 @@ mod tests {
         let path = state.path().join(SOCKET);
         let mut server = Server::open(&state, path, Roster::one(member), events).unwrap();
         let (stream, _other) = UnixStream::pair().unwrap();
-        let stage = Stage::Asking;
+        let stage = ClientStage::Asking;
         let mut client = Client { stream, input: Vec::new(), output: Vec::new(), stage };
         server.obey(0, &mut client, Request::new(None, Ask::Reset)).unwrap();
         server.clients.insert(0, client);
-        (0..Events::KEPT).for_each(|_| unit.reset());
+        (0..Events::CAPACITY).for_each(|_| unit.reset());
         block_on(unit.wait_until(|_| true)).unwrap();
         let waker = Waker::from(Arc::clone(&server.bell));
         assert!(!server.hear(&waker));
@@ -939,7 +949,7 @@ mod tests {
     fn who_reads_nothing_costs_nothing_more() {
         let mut history = History::default();
         let (stream, _other) = UnixStream::pair().unwrap();
-        let stage = Stage::Told { next: 0, until: None, unit: None };
+        let stage = ClientStage::Told { next: 0, until: None, unit: None };
         let mut client = Client { stream, input: Vec::new(), output: Vec::new(), stage };
         history.push(Moment::ORIGIN, Told::default());
         assert_eq!(client.fill(&history), 0);

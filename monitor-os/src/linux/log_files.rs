@@ -7,23 +7,23 @@ use std::sync::Arc;
 
 use monitor_core::whole_number;
 
-use super::output::{Form, Stream, numbered};
+use super::output::{LogFormat, Stream, numbered};
 use super::stdio::Streams;
 
 /// A file in which what a program printed is kept, and those that were put aside before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogPlace {
-    /// The file, absolute, as it was opened: nothing is said of symbolic links.
+pub struct LogFile {
+    /// The file, absolute, as it was opened: nothing is declared of symbolic links.
     pub path: PathBuf,
     /// How many older files there may be beside it, by its [`Rotation`](super::Rotation); 0 if the monitor puts none aside.
     pub kept: u16,
     /// In which form its lines are; raw, if the program itself writes them.
-    pub form: Form,
+    pub form: LogFormat,
 }
 
-impl LogPlace {
+impl LogFile {
     /// The place that a path has in the directory of this process.
-    pub(super) fn new(path: &Path, kept: u16, form: Form) -> Self {
+    pub(super) fn new(path: &Path, kept: u16, form: LogFormat) -> Self {
         // Fails for an empty path, which was not opened, or without a working directory.
         Self { path: path::absolute(path).unwrap_or_else(|_| path.into()), kept, form }
     }
@@ -35,13 +35,13 @@ impl LogPlace {
 }
 
 /// How it is written in a journal, which is a text of lines: a path may be neither.
-impl LogPlace {
+impl LogFile {
     /// Such as `kept=5 form=lines /var/log/web.log`. What is no printable ASCII of a path, and `%`, are two digits after `%`.
     pub(super) fn to_text(&self) -> String {
         let form = match self.form {
-            Form::Raw => "raw",
-            Form::Lines => "lines",
-            Form::Prefixed => "prefixed",
+            LogFormat::Raw => "raw",
+            LogFormat::Lines => "lines",
+            LogFormat::Prefixed => "prefixed",
         };
         let mut text = format!("kept={} form={form} ", self.kept);
         for &byte in self.path.as_os_str().as_bytes() {
@@ -58,9 +58,9 @@ impl LogPlace {
         let (kept, rest) = text.strip_prefix("kept=")?.split_once(' ')?;
         let (form, path) = rest.strip_prefix("form=")?.split_once(' ')?;
         let form = match form {
-            "raw" => Form::Raw,
-            "lines" => Form::Lines,
-            "prefixed" => Form::Prefixed,
+            "raw" => LogFormat::Raw,
+            "lines" => LogFormat::Lines,
+            "prefixed" => LogFormat::Prefixed,
             _ => return None,
         };
         let mut parts = path.split('%');
@@ -76,16 +76,16 @@ impl LogPlace {
 }
 
 /// Where the two output streams of the last run are kept, in the order of [`STREAMS`].
-pub(super) type Places = [Option<LogPlace>; 2];
+pub(super) type Places = [Option<LogFile>; 2];
 
 pub(super) const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
-/// The same, as a record has it. Of a run of this monitor it is what the command said at its start, and shared with it:
+/// The same, as a record has it. Of a run of this monitor it is what the command declared at its start, and shared with it:
 /// no path is in memory twice.
 #[derive(Clone, Debug)]
 pub(super) enum Kept {
     /// As the streams of a command say; `None` if they are the monitor's.
-    Said(Option<Arc<Streams>>),
+    Declared(Option<Arc<Streams>>),
     /// As an earlier monitor wrote it down.
     Read(Box<Places>),
 }
@@ -93,21 +93,21 @@ pub(super) enum Kept {
 impl Kept {
     pub(super) fn places(&self) -> Places {
         match self {
-            Self::Said(streams) => streams.as_ref().map_or_else(Places::default, |s| s.kept()),
+            Self::Declared(streams) => streams.as_ref().map_or_else(Places::default, |s| s.kept()),
             Self::Read(places) => Places::clone(places),
         }
     }
 
     /// Says the same by the streams of a command, if they do say the same.
     pub(super) fn share(&mut self, streams: Option<&Arc<Streams>>) {
-        let said = Self::Said(streams.cloned());
-        if said == *self {
-            *self = said;
+        let declared = Self::Declared(streams.cloned());
+        if declared == *self {
+            *self = declared;
         }
     }
 
     /// What a program goes on to print on a stream is kept there from now on; returns whether it was elsewhere before.
-    pub(super) fn lead(&mut self, stream: Stream, to: Option<LogPlace>) -> bool {
+    pub(super) fn lead(&mut self, stream: Stream, to: Option<LogFile>) -> bool {
         let mut places = self.places();
         let [stdout, stderr] = &mut places;
         let place = match stream {
@@ -125,7 +125,7 @@ impl Kept {
 
 impl Default for Kept {
     fn default() -> Self {
-        Self::Said(None)
+        Self::Declared(None)
     }
 }
 
@@ -149,19 +149,19 @@ mod tests {
     use crate::linux::guarded::PathTrust;
     use crate::linux::output::{Capture, LogSink, Output, Rotation};
 
-    fn place(path: &str) -> LogPlace {
-        LogPlace { path: path.into(), kept: 0, form: Form::Raw }
+    fn place(path: &str) -> LogFile {
+        LogFile { path: path.into(), kept: 0, form: LogFormat::Raw }
     }
 
     #[test]
     fn places_go_round_and_garbage_is_none() {
         let odd = PathBuf::from(OsString::from_vec(b"/a b/%0a\n\xff\xc3\xa4".to_vec()));
         for path in ["/x".into(), odd] {
-            for form in [Form::Raw, Form::Lines, Form::Prefixed] {
-                let place = LogPlace { path: path.clone(), kept: 7, form };
+            for form in [LogFormat::Raw, LogFormat::Lines, LogFormat::Prefixed] {
+                let place = LogFile { path: path.clone(), kept: 7, form };
                 let text = place.to_text();
                 assert!(text.is_ascii() && !text.contains('\n'), "{text:?}");
-                assert_eq!(LogPlace::from_text(&text), Some(place), "{text}");
+                assert_eq!(LogFile::from_text(&text), Some(place), "{text}");
             }
         }
         for text in [
@@ -174,13 +174,13 @@ mod tests {
             "kept=0 form=raw /x%0",
             "kept=0 form=raw /x%zz",
         ] {
-            assert_eq!(LogPlace::from_text(text), None, "{text}");
+            assert_eq!(LogFile::from_text(text), None, "{text}");
         }
     }
 
     #[test]
     fn files_are_named_from_the_newest() {
-        let place = LogPlace { kept: 2, ..place("/x/log") };
+        let place = LogFile { kept: 2, ..place("/x/log") };
         let names = ["/x/log", "/x/log.1", "/x/log.2"].map(PathBuf::from);
         assert!(place.files().eq(names));
     }
@@ -192,9 +192,10 @@ mod tests {
         let log = directory.path().join("log");
         let rotation =
             Rotation { size_bytes: NonZeroU64::new(9).unwrap(), kept: NonZeroU16::new(5).unwrap() };
-        let sink = LogSink::file(&log, PathTrust::MONITOR, Some(rotation), Form::Prefixed).unwrap();
-        let kept = Some(LogPlace { path: log, kept: 5, form: Form::Prefixed });
-        let own = LogSink::descriptor(tempfile::tempfile().unwrap().into(), Form::Raw);
+        let sink =
+            LogSink::file(&log, PathTrust::MONITOR, Some(rotation), LogFormat::Prefixed).unwrap();
+        let kept = Some(LogFile { path: log, kept: 5, form: LogFormat::Prefixed });
+        let own = LogSink::descriptor(tempfile::tempfile().unwrap().into(), LogFormat::Raw);
         let captured = Output::Captured(Capture::new().to_sink(own.clone()).to_sink(sink));
         let here = std::env::current_dir().unwrap().join("out");
         let command = || Command::new("x", [""; 0]).unwrap();
@@ -209,7 +210,7 @@ mod tests {
             ),
         ] {
             let streams = command.shared_streams().cloned();
-            assert_eq!(Kept::Said(streams).places(), expected);
+            assert_eq!(Kept::Declared(streams).places(), expected);
         }
     }
 
@@ -219,9 +220,9 @@ mod tests {
         let read = || Kept::Read(Box::new([Some(place("/x")), None]));
         let mut kept = read();
         kept.share(command.shared_streams());
-        assert!(matches!(kept, Kept::Said(Some(_))));
+        assert!(matches!(kept, Kept::Declared(Some(_))));
         assert!(!kept.lead(Stream::Stdout, Some(place("/x"))));
-        assert!(matches!(kept, Kept::Said(Some(_))));
+        assert!(matches!(kept, Kept::Declared(Some(_))));
         assert!(kept.lead(Stream::Stderr, Some(place("/y"))));
         assert_eq!(kept.places(), [Some(place("/x")), Some(place("/y"))]);
         let mut other = read();
