@@ -107,7 +107,7 @@ pub(crate) fn no_cgroup(error: &io::Error) {
 }
 
 /// Orphans could not be listed or held; they are looked for again.
-pub(crate) fn orphans_unseen(error: &io::Error) {
+pub(crate) fn orphans_unreadable(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "cannot see who lost a parent; looking again");
 }
 

@@ -52,7 +52,7 @@ impl Adopted {
     }
 
     /// Looks what has become of it. A zombie that nobody reaps is given up after some seconds.
-    pub(super) fn look(&mut self) -> Fate {
+    pub(super) fn poll(&mut self) -> Fate {
         if !has_ended(&self.pidfd) {
             return Fate::Lives;
         }

@@ -21,7 +21,7 @@ pub struct Events {
 
 /// The end into which the reactor's thread puts notices. Dropped, it ends the stream.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct Subscriber {
     shared: Weak<Shared>,
 }
 
@@ -39,9 +39,9 @@ struct Queue {
 }
 
 /// Both ends of a stream.
-pub(super) fn events() -> (Listener, Events) {
+pub(super) fn events() -> (Subscriber, Events) {
     let shared = Arc::new(Shared::default());
-    (Listener { shared: Arc::downgrade(&shared) }, Events { shared })
+    (Subscriber { shared: Arc::downgrade(&shared) }, Events { shared })
 }
 
 impl Events {
@@ -77,7 +77,7 @@ impl Events {
     }
 }
 
-impl Listener {
+impl Subscriber {
     /// Puts a notice into the stream; returns whether the stream still has a reader.
     pub(super) fn notify(&self, notice: &Notice) -> bool {
         let Some(shared) = self.shared.upgrade() else {
@@ -96,7 +96,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for Subscriber {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
             let mut queue = shared.lock();

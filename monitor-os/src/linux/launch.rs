@@ -90,7 +90,7 @@ impl Launch {
     }
 
     /// Looks what has become of it.
-    pub(super) fn look(mut self) -> Launched {
+    pub(super) fn poll(mut self) -> Launched {
         if !self.hear() {
             return Launched::NotYet(self);
         }

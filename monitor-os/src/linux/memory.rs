@@ -163,10 +163,10 @@ mod tests {
 
     use super::*;
 
-    /// Goal: it is waited for the disk where a user has wished something or the last word is said, and nowhere else.
+    /// Goal: the store syncs records of user requests and final verdicts, and no others.
     /// Method: also, where there is a disk, the record that lasts is the one in the journal just then.
     #[test]
-    fn wishes_and_verdicts_last() {
+    fn requests_and_verdicts_last() {
         let directory = tempdir().unwrap();
         let state = StateDir::open(directory.path()).unwrap();
         let mut memory =

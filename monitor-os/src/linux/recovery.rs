@@ -205,7 +205,7 @@ fn seek(
     }
     // Nothing is asked for: hang-up alone, which comes when the process is reaped.
     poll(&mut [PollFd::new(&pidfd, PollFlags::empty())], Some(&REAP_LIMIT)).ok();
-    let found = match adopted.look() {
+    let found = match adopted.poll() {
         Fate::Ended(ended) => match Exit::from(ended) {
             Exit::Unknown => Found::Gone,
             // Maybe that of the helper, which is nobody's exit.

@@ -10,8 +10,8 @@ use super::adopted::Adopted;
 use super::cgroup::Leaf;
 use super::containment::Survivor;
 use super::group::{ReapedGroup, Remainder, session_of};
-use super::hearing::Hearing;
 use super::launch::Launch;
+use super::notifications::Notifications;
 use super::oom::OomKills;
 use super::orphans::{Origin, Orphan, OwnSession, real_user};
 use super::process::{Ended, Process, SignalError};
@@ -35,7 +35,7 @@ pub(super) struct Run {
     /// The session that its main process has made, also when that is reaped; `None` if an earlier monitor made it.
     pub(super) session: Option<OwnSession>,
     /// By what it is heard, if it is.
-    pub(super) hearing: Option<Box<Hearing>>,
+    pub(super) notifications: Option<Box<Notifications>>,
     /// How many milliseconds its program may be silent, as it was told when it was started.
     pub(super) watchdog: Option<NonZeroU32>,
     /// What it started and what has lost its parent, and a health check that was killed.
@@ -45,7 +45,7 @@ pub(super) struct Run {
     /// Whether there was a program, of which an end can be told.
     pub(super) started: bool,
     /// How its main process ended, while what it has printed is read before that is told.
-    pub(super) untold: Option<Ended>,
+    pub(super) pending_exit: Option<Ended>,
     /// To whom the kill was sent, if it was.
     pub(super) killed: Option<Scope>,
     /// Whether a descriptor tells of its main process; else a timer asks.
@@ -104,12 +104,12 @@ impl Run {
             leaf,
             mark: None,
             session: leader.map(OwnSession::of_unreaped),
-            hearing: None,
+            notifications: None,
             watchdog: None,
             orphans: Vec::new(),
             oom: None,
             started: true,
-            untold: None,
+            pending_exit: None,
             watched: true,
             given_up: false,
             killed: None,
@@ -194,7 +194,7 @@ impl Run {
     ///
     /// What its control group holds is ended with that. It takes rights to leave one, so what has left it counts only if
     /// it runs as the monitor does: another program may have read the name of the group, which is its mark.
-    pub(super) fn takes(&self, pid: Pid, origin: &Origin) -> bool {
+    pub(super) fn owns_orphan(&self, pid: Pid, origin: &Origin) -> bool {
         let may_have_left =
             |leaf: &Leaf| real_user(pid) == Some(geteuid().as_raw()) && !leaf.holds(pid);
         origin.is(self.name(), self.session) && self.leaf.as_ref().is_none_or(may_have_left)
@@ -250,7 +250,7 @@ impl Run {
     /// Takes a released run as far towards its end as it goes; `None` if nothing of it is left.
     ///
     /// Also returns how the process ended, if it was reaped by this call.
-    pub(super) fn bring_down(mut self: Box<Self>) -> (Option<Box<Self>>, Option<Ended>) {
+    pub(super) fn tear_down(mut self: Box<Self>) -> (Option<Box<Self>>, Option<Ended>) {
         let mut ended = None;
         let mut leaf = self.leaf.take();
         let progress = match self.progress {

@@ -9,7 +9,7 @@ use monitor_core::{
 
 use super::containment::{Containment, Survivor};
 use super::health::Health;
-use super::hearing::NotifyStatus;
+use super::notifications::NotifyStatus;
 use super::process::Ended;
 use super::spawn::SpawnError;
 use crate::kernel::{Moment, Report, UnitId};
@@ -23,8 +23,8 @@ pub struct Status {
     pub(super) since: Moment,
     pub(super) deadlines: Deadlines,
     pub(super) saved: bool,
-    /// How many wishes about this unit were handled by then.
-    pub(super) wishes: u64,
+    /// How many requests about this unit were handled by then.
+    pub(super) requests: u64,
 }
 
 /// When the timers of a unit are due that a phase can wait for, as its reports tell.
@@ -112,7 +112,7 @@ impl Status {
             since,
             deadlines: Deadlines::default(),
             saved: true,
-            wishes: 0,
+            requests: 0,
         }
     }
 

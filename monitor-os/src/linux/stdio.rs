@@ -11,7 +11,6 @@ use rustix::fs::{Mode, OFlags, fcntl_setfl};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::feed::{Feed, Taker};
 use super::file_streams::FileStreams;
 use super::guarded::{PathError, PathFault};
 use super::log_files::{Places, STREAMS};
@@ -19,6 +18,7 @@ use super::output::thread::{LogNews, LogThread, StreamId};
 use super::output::{Capture, Input, Output, Stream};
 use super::pty::Terminal;
 use super::spawn::SpawnError;
+use super::stdin_pump::{StdinPump, StdinSink};
 use super::unit::Unit;
 use super::wake::Notifier;
 use crate::kernel::UnitId;
@@ -105,7 +105,7 @@ impl Stdio {
 pub(super) struct Channels {
     output: Option<Channel>,
     error: Option<Channel>,
-    feed: Option<Feed>,
+    stdin: Option<StdinPump>,
 }
 
 /// A stream that is captured.
@@ -166,8 +166,8 @@ impl Logs {
                 self.thread().map_err(&failed)?.attach(source, streams.capture(), Stream::Stdout);
             channels.output = Some(Channel { id, program: Arc::clone(&program) });
             if let Input::Piped(source) = &streams.input {
-                let feed = channels.feed(source).map_err(&failed)?;
-                feed.give(Some(Taker::Terminal(master)));
+                let stdin = channels.start_stdin(source).map_err(&failed)?;
+                stdin.set_sink(Some(StdinSink::Terminal(master)));
             }
             let program = || Some(Arc::clone(&program));
             Stdio { descriptors: [program(), program(), program()], extra: None }
@@ -206,7 +206,7 @@ impl Logs {
     ///
     /// # Errors
     /// A pipe cannot be opened, or [`Logs::prepare`].
-    pub(super) fn go_on(
+    pub(super) fn adopt(
         &mut self,
         id: UnitId,
         unit: &mut Unit,
@@ -290,7 +290,7 @@ impl Logs {
             Output::Inherit | Output::File(_) => Ok(None),
             Output::Null => null().map(Some),
             Output::Captured(capture) => {
-                if capture.has_sign() {
+                if capture.has_ready_pattern() {
                     // The pipe of an earlier run, which is read until nobody has it open.
                     *channel = None;
                     if let Some(path) = &fifo {
@@ -327,9 +327,9 @@ impl Logs {
 
 impl Streams {
     /// Whether a run says by a line that it serves.
-    pub(super) fn have_sign(&self) -> bool {
+    pub(super) fn have_ready_pattern(&self) -> bool {
         [Some(&self.output), self.error.as_ref()].into_iter().flatten().any(|output| match output {
-            Output::Captured(capture) => capture.has_sign(),
+            Output::Captured(capture) => capture.has_ready_pattern(),
             Output::Inherit | Output::Null | Output::File(_) => false,
         })
     }
@@ -375,8 +375,8 @@ impl Streams {
 
 impl Channels {
     fn into_some(self: Box<Self>) -> Option<Box<Self>> {
-        let Self { output, error, feed } = &*self;
-        (output.is_some() || error.is_some() || feed.is_some()).then_some(self)
+        let Self { output, error, stdin } = &*self;
+        (output.is_some() || error.is_some() || stdin.is_some()).then_some(self)
     }
 
     fn ids(&self) -> impl Iterator<Item = StreamId> {
@@ -385,8 +385,8 @@ impl Channels {
 
     /// No process reads the input of the run any more.
     pub(super) fn close_input(&self) {
-        if let Some(feed) = &self.feed {
-            feed.give(None);
+        if let Some(stdin) = &self.stdin {
+            stdin.set_sink(None);
         }
     }
 
@@ -397,22 +397,22 @@ impl Channels {
             Input::Null => null().map(Some),
             Input::Piped(source) => {
                 let failed = failed_at("a pipe");
-                let feed = self.feed(source).map_err(&failed)?;
+                let stdin = self.start_stdin(source).map_err(&failed)?;
                 let (program, own) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
                 fcntl_setfl(&own, OFlags::NONBLOCK).map_err(|e| failed(e.into()))?;
                 let program = lifted(program).map_err(&failed)?;
-                feed.give(Some(Taker::Pipe(Arc::new(own))));
+                stdin.set_sink(Some(StdinSink::Pipe(Arc::new(own))));
                 Ok(Some(Arc::new(program)))
             }
         }
     }
 
-    fn feed(&mut self, source: &super::output::InputSource) -> io::Result<&Feed> {
-        let feed = match self.feed.take() {
-            Some(feed) => feed,
-            None => Feed::start(source.clone())?,
+    fn start_stdin(&mut self, source: &super::output::InputSource) -> io::Result<&StdinPump> {
+        let stdin = match self.stdin.take() {
+            Some(stdin) => stdin,
+            None => StdinPump::start(source.clone())?,
         };
-        Ok(self.feed.insert(feed))
+        Ok(self.stdin.insert(stdin))
     }
 }
 

@@ -114,7 +114,7 @@ pub struct Capture {
 struct Takers {
     sinks: Vec<LogSink>,
     ring: Option<LogRing>,
-    listener: Option<Listener>,
+    listener: Option<LineCallback>,
     sign: Option<LinePattern>,
     slow: Slow,
 }
@@ -143,7 +143,7 @@ impl Capture {
     /// Calls `listener` with each line, on the thread that reads all streams: it must neither block nor panic.
     #[must_use]
     pub fn to_listener(mut self, listener: impl Fn(&Line) + Send + Sync + 'static) -> Self {
-        self.to.listener = Some(Listener(Same::new(Box::new(listener))));
+        self.to.listener = Some(LineCallback(Same::new(Box::new(listener))));
         self
     }
 
@@ -159,7 +159,7 @@ impl Capture {
     }
 
     /// Whether it waits for a line of each run.
-    pub(super) const fn has_sign(&self) -> bool {
+    pub(super) const fn has_ready_pattern(&self) -> bool {
         self.to.sign.is_some()
     }
 
@@ -232,13 +232,13 @@ pub struct Line {
 }
 
 #[derive(Clone, PartialEq, Eq)]
-struct Listener(Same<Box<Listen>>);
+struct LineCallback(Same<Box<LineFn>>);
 
-type Listen = dyn Fn(&Line) + Send + Sync;
+type LineFn = dyn Fn(&Line) + Send + Sync;
 
-impl fmt::Debug for Listener {
+impl fmt::Debug for LineCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Listener")
+        f.write_str("LineCallback")
     }
 }
 

@@ -199,7 +199,7 @@ enum Word {
     Unasked,
     Awaited(UnitId),
     /// It has come, and is to be told.
-    Heard(UnitId),
+    Notification(UnitId),
 }
 
 impl Word {
@@ -207,7 +207,7 @@ impl Word {
         if let Self::Awaited(unit) = *self
             && capture.to.sign.as_ref().is_some_and(|sign| sign.is_in(piece.text))
         {
-            *self = Self::Heard(unit);
+            *self = Self::Notification(unit);
         }
     }
 }
@@ -354,7 +354,7 @@ impl Reading {
                 return;
             };
             source.take(&self.buffer[..count], reached);
-            if let Word::Heard(unit) = source.word {
+            if let Word::Notification(unit) = source.word {
                 source.word = Word::Unasked;
                 let run = source.run;
                 self.say(LogNews::Ready(unit, run));

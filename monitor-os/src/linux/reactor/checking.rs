@@ -16,7 +16,7 @@ use crate::telemetry;
 
 impl LinuxKernel {
     /// Begins the checks of a run that serves, and ends those of one that does not any more.
-    pub(super) fn follow_service(&mut self, report: &Report<'_>) {
+    pub(super) fn update_checks(&mut self, report: &Report<'_>) {
         let after = report.step.state;
         let Some(key) = self.current(report.unit, after.run()) else {
             return;
@@ -60,13 +60,13 @@ impl LinuxKernel {
         if let Some(run) = self.runs.get_mut(&key) {
             match Orphan::hold(pid) {
                 Ok(orphan) => run.orphans.push(orphan),
-                Err(errno) => telemetry::orphans_unseen(&errno.into()),
+                Err(errno) => telemetry::orphans_unreadable(&errno.into()),
             }
         }
     }
 
     /// Takes the checks of a run one step further.
-    pub(super) fn tend(&mut self, key: u64) {
+    pub(super) fn run_checks(&mut self, key: u64) {
         let at = self.observed;
         let Some(check) = self.checks.get_mut(&key) else {
             return;
@@ -144,7 +144,7 @@ impl LinuxKernel {
         if let Some(unit) = self.units.get_mut(&unit) {
             telemetry::checked(unit.name(), run, &health, checked);
             unit.facts().health = Some(Arc::new(health));
-            unit.show_facts();
+            unit.publish_facts();
         }
         if is_unhealthy {
             self.enqueue(DriverInput::Event(unit, Event::Unhealthy { run }));
