@@ -16,22 +16,22 @@ use super::status::Notice;
 /// all is never dropped, and each carries the status of its unit.
 #[derive(Debug)]
 pub struct Events {
-    shared: Arc<Shared>,
+    shared: Arc<EventChannel>,
 }
 
 /// The end into which the reactor's thread puts notices. Dropped, it ends the stream.
 #[derive(Debug)]
 pub(super) struct Subscriber {
-    shared: Weak<Shared>,
+    shared: Weak<EventChannel>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct EventChannel {
+    queue: Mutex<EventQueue>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct EventQueue {
     notices: VecDeque<Notice>,
     reader: Option<Waker>,
     /// Whether the supervisor has ended.
@@ -40,7 +40,7 @@ struct Queue {
 
 /// Both ends of a stream.
 pub(super) fn events() -> (Subscriber, Events) {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(EventChannel::default());
     (Subscriber { shared: Arc::downgrade(&shared) }, Events { shared })
 }
 
@@ -107,7 +107,7 @@ impl Drop for Subscriber {
 }
 
 /// Wakes the reader after the lock is released, since a waker may run the reader at once.
-fn wake(mut queue: MutexGuard<'_, Queue>) {
+fn wake(mut queue: MutexGuard<'_, EventQueue>) {
     let reader = queue.reader.take();
     drop(queue);
     if let Some(reader) = reader {
@@ -115,9 +115,9 @@ fn wake(mut queue: MutexGuard<'_, Queue>) {
     }
 }
 
-impl Shared {
+impl EventChannel {
     /// A panic elsewhere leaves the queue whole.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, EventQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

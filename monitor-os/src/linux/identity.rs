@@ -84,19 +84,19 @@ impl fmt::Display for Identity {
 }
 
 impl FromStr for Identity {
-    type Err = NoIdentity;
+    type Err = InvalidIdentity;
 
-    fn from_str(text: &str) -> Result<Self, NoIdentity> {
-        fn number<T: FromStr>(word: Option<&str>, name: &str) -> Result<T, NoIdentity> {
+    fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
+        fn number<T: FromStr>(word: Option<&str>, name: &str) -> Result<T, InvalidIdentity> {
             let value = word.and_then(|word| word.strip_prefix(name));
-            value.and_then(|value| value.parse().ok()).ok_or(NoIdentity)
+            value.and_then(|value| value.parse().ok()).ok_or(InvalidIdentity)
         }
         let mut words = text.split(' ');
-        let pid = LeaderPid::new(number(words.next(), "pid=")?).ok_or(NoIdentity)?;
+        let pid = LeaderPid::new(number(words.next(), "pid=")?).ok_or(InvalidIdentity)?;
         let start = number(words.next(), "start=")?;
         let inode = words.next().map(|word| number(Some(word), "inode=")).transpose()?;
         if words.next().is_some() {
-            return Err(NoIdentity);
+            return Err(InvalidIdentity);
         }
         Ok(Self { pid, start, inode })
     }
@@ -104,7 +104,7 @@ impl FromStr for Identity {
 
 /// A text is not the form of an [`Identity`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct NoIdentity;
+pub(super) struct InvalidIdentity;
 
 /// The identity of the running system: a random number that every boot makes anew.
 ///
@@ -120,7 +120,7 @@ impl BootId {
     /// `/proc` cannot be read.
     pub(super) fn current() -> io::Result<Self> {
         let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        text.trim().parse().map_err(|NoIdentity| io::ErrorKind::InvalidData.into())
+        text.trim().parse().map_err(|InvalidIdentity| io::ErrorKind::InvalidData.into())
     }
 }
 
@@ -139,12 +139,13 @@ impl fmt::Display for BootId {
 }
 
 impl FromStr for BootId {
-    type Err = NoIdentity;
+    type Err = InvalidIdentity;
 
-    fn from_str(text: &str) -> Result<Self, NoIdentity> {
-        let id =
-            u128::from_str_radix(&text.replace('-', ""), 16).map(Self).map_err(|_| NoIdentity)?;
-        if id.to_string() == text { Ok(id) } else { Err(NoIdentity) }
+    fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
+        let id = u128::from_str_radix(&text.replace('-', ""), 16)
+            .map(Self)
+            .map_err(|_| InvalidIdentity)?;
+        if id.to_string() == text { Ok(id) } else { Err(InvalidIdentity) }
     }
 }
 
@@ -234,11 +235,11 @@ mod tests {
             "pid=2 start=1 inode=",
             "pid=2 start=1 inode=1 x",
         ] {
-            assert_eq!(text.parse::<Identity>(), Err(NoIdentity), "{text}");
+            assert_eq!(text.parse::<Identity>(), Err(InvalidIdentity), "{text}");
         }
         let boot = BootId::current().unwrap();
         assert_eq!(boot.to_string().parse(), Ok(boot));
-        assert_eq!("x".parse::<BootId>(), Err(NoIdentity));
+        assert_eq!("x".parse::<BootId>(), Err(InvalidIdentity));
     }
 
     /// Goal: the clock is the one by which the kernel says when a process was started.

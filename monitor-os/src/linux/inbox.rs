@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use super::command::Command;
 use super::events::Subscriber;
-use super::memory::Memory;
 use super::published::StatusWriter;
 use super::recovery::Recovered;
 use super::status::StopResult;
+use super::unit_store::UnitStore;
 use crate::kernel::{DriverInput, UnitId};
 
 /// A message to the reactor.
@@ -37,7 +37,7 @@ pub(super) struct NewUnit {
     pub(super) command: Command,
     pub(super) policy: Arc<Policy>,
     pub(super) status: StatusWriter,
-    pub(super) memory: Option<Box<Memory>>,
+    pub(super) store: Option<Box<UnitStore>>,
     /// What an earlier monitor left of it; `None` if it was never started.
     pub(super) recovered: Option<Box<Recovered>>,
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use monitor_core::{DecodeError, RunId, State};
 
-use super::cgroup::{NoPlace, Place};
+use super::cgroup::{CgroupLocation, InvalidCgroupLocation};
 use super::identity::{BootId, Identity};
-use super::log_files::{Kept, LogFile, STREAMS};
+use super::log_files::{LogFile, LogFiles, STREAMS};
 use super::orphans::Mark;
-use super::run_name::{NoRunName, RunName};
+use super::run_name::{InvalidRunName, RunName};
 
 /// The contents of a journal.
 ///
@@ -43,11 +43,11 @@ pub(super) struct Record {
     /// 0 if of none.
     pub(super) held: u64,
     /// The control group that was made for it.
-    pub(super) cgroup: Option<Place>,
+    pub(super) cgroup: Option<CgroupLocation>,
     /// The mark of what it starts, where it has no control group. Boxed: most have one.
     pub(super) mark: Option<Box<Mark>>,
     /// Where what it prints is kept.
-    pub(super) kept: Kept,
+    pub(super) log_files: LogFiles,
 }
 
 impl Record {
@@ -55,7 +55,7 @@ impl Record {
     /// mean anything here; 0 if that is not known.
     pub(super) fn known_until(&self) -> u64 {
         let name = self.mark.as_ref().map(|mark| mark.name);
-        let name = name.or_else(|| self.cgroup.as_ref().map(Place::run));
+        let name = name.or_else(|| self.cgroup.as_ref().map(CgroupLocation::run));
         if name.is_some_and(RunName::is_of_this_namespace) { self.held } else { 0 }
     }
 }
@@ -119,7 +119,7 @@ impl std::error::Error for JournalError {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { unit, boot, state, process, held, cgroup, mark, kept } = self;
+        let Self { unit, boot, state, process, held, cgroup, mark, log_files } = self;
         let mut text = format!("{MAGIC}{FORM}\nunit {unit}\nboot {boot}\nstate ");
         for byte in state.to_bytes() {
             write!(text, "{byte:02x}")?;
@@ -131,8 +131,8 @@ impl fmt::Display for Record {
         if *held > 0 {
             writeln!(text, "held {held}")?;
         }
-        if let Some(place) = cgroup {
-            writeln!(text, "cgroup {place}")?;
+        if let Some(location) = cgroup {
+            writeln!(text, "cgroup {location}")?;
         }
         if let Some(mark) = mark {
             writeln!(text, "mark {}", mark.name)?;
@@ -140,9 +140,9 @@ impl fmt::Display for Record {
                 writeln!(text, "owner {owner}")?;
             }
         }
-        for (stream, place) in STREAMS.iter().zip(kept.places()) {
-            if let Some(place) = place {
-                writeln!(text, "{stream} {}", place.to_text())?;
+        for (stream, file) in STREAMS.iter().zip(log_files.files()) {
+            if let Some(file) = file {
+                writeln!(text, "{stream} {}", file.to_text())?;
             }
         }
         let sum = crc32(text.as_bytes());
@@ -201,18 +201,18 @@ fn fields(body: &str) -> Result<Record, JournalError> {
         line("process").map(|text| process(&text).ok_or(JournalError::Damaged)).transpose()?;
     let held = number(line("held"))?.unwrap_or(0);
     let cgroup = line("cgroup")
-        .map(|text| text.parse().map_err(|NoPlace| JournalError::Damaged))
+        .map(|text| text.parse().map_err(|InvalidCgroupLocation| JournalError::Damaged))
         .transpose()?;
     let name = line("mark")
-        .map(|text| text.parse().map_err(|NoRunName| JournalError::Damaged))
+        .map(|text| text.parse().map_err(|InvalidRunName| JournalError::Damaged))
         .transpose()?;
     let owner = number(line("owner"))?;
     let mark = name.map(|name| Box::new(Mark { name, owner }));
     // What is not understood of them is no reason not to go on with what runs.
-    let places =
+    let files =
         STREAMS.map(|stream| line(stream.name()).and_then(|text| LogFile::from_text(&text)));
-    let kept = Kept::Read(Box::new(places));
-    Ok(Record { unit, boot, state, process, held, cgroup, mark, kept })
+    let log_files = LogFiles::Recorded(Box::new(files));
+    Ok(Record { unit, boot, state, process, held, cgroup, mark, log_files })
 }
 
 fn number<T: FromStr>(text: Option<String>) -> Result<Option<T>, JournalError> {
@@ -254,8 +254,17 @@ mod tests {
         let state = Policy::DEFAULT.step(State::INITIAL, Event::StartRequested).state;
         let process = (!process.is_empty()).then(|| (state.run(), process.parse().unwrap()));
         let boot = BootId::current().unwrap();
-        let kept = Kept::default();
-        Record { unit: "web".into(), boot, state, process, held: 0, cgroup: None, mark: None, kept }
+        let log_files = LogFiles::default();
+        Record {
+            unit: "web".into(),
+            boot,
+            state,
+            process,
+            held: 0,
+            cgroup: None,
+            mark: None,
+            log_files,
+        }
     }
 
     fn read(text: &str) -> Result<Record, JournalError> {
@@ -287,11 +296,11 @@ mod tests {
                 let mark = Some(Box::new(Mark { name, owner: None }));
                 let marked = Record { mark, ..record };
                 assert_eq!(read(&marked.to_string()), Ok(marked.clone()));
-                let place = |path: &str| LogFile::from_text(&format!("kept=3 form=lines {path}"));
-                for places in [[place("/a%0ab"), place("/c")], [None, place("/c")]] {
-                    let kept = Kept::Read(Box::new(places));
-                    let kept = Record { kept, ..marked.clone() };
-                    assert_eq!(read(&kept.to_string()), Ok(kept));
+                let file = |path: &str| LogFile::from_text(&format!("kept=3 form=lines {path}"));
+                for files in [[file("/a%0ab"), file("/c")], [None, file("/c")]] {
+                    let log_files = LogFiles::Recorded(Box::new(files));
+                    let record = Record { log_files, ..marked.clone() };
+                    assert_eq!(read(&record.to_string()), Ok(record));
                 }
             }
         }

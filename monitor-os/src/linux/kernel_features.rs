@@ -52,9 +52,9 @@ impl KernelFeatures {
         };
         if let Some(groups) = Cgroups::find()
             && groups.may_move()
-            && let Ok(leaf) = groups.make(Self::NONE)
+            && let Ok(cgroup) = groups.make(Self::NONE)
         {
-            let writes = |file| std::fs::write(leaf.directory().join(file), "1").is_ok();
+            let writes = |file| std::fs::write(cgroup.directory().join(file), "1").is_ok();
             features.cgroup = true;
             features.cgroup_kill = writes("cgroup.kill");
             features.cgroup_freeze = writes("cgroup.freeze");

@@ -20,7 +20,7 @@ use super::limit::Limit;
 use super::setup::Setup;
 use super::spawn::{SpawnError, search};
 use super::sys::restore_sigpipe;
-pub(super) use message::{Brief, read_failure};
+pub(super) use message::{LaunchMessage, read_failure};
 
 /// Where to find the helper that starts programs for a supervisor.
 ///
@@ -141,14 +141,14 @@ fn launch(given: Descriptors) -> i32 {
 }
 
 /// Reads the brief, then waits until the monitor says that this process is recorded.
-fn receive(given: &Descriptors) -> io::Result<(Brief, File)> {
+fn receive(given: &Descriptors) -> io::Result<(LaunchMessage, File)> {
     // Opened anew, close-on-exec, because owning a number that was handed down has no safe interface.
     let mut encoded = Vec::new();
     adopt(given.brief, OpenOptions::new().read(true))?.read_to_end(&mut encoded)?;
     let mut go = adopt(given.go, OpenOptions::new().read(true))?;
     let mut report = adopt(given.report, OpenOptions::new().write(true))?;
     report.write_all(&[message::FORM])?;
-    let brief = Brief::decode(&encoded).ok_or(io::ErrorKind::InvalidData)?;
+    let brief = LaunchMessage::decode(&encoded).ok_or(io::ErrorKind::InvalidData)?;
     // Nothing but the end: the monitor died, and nobody has recorded us.
     go.read_exact(&mut [0])?;
     Ok((brief, report))
@@ -160,8 +160,8 @@ fn adopt(number: RawFd, options: &OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-fn become_program(brief: Brief) -> SpawnError {
-    let Brief { args, inherited, environment, setup } = brief;
+fn become_program(brief: LaunchMessage) -> SpawnError {
+    let LaunchMessage { args, inherited, environment, setup } = brief;
     let environment = match setup.apply(&environment, inherited) {
         Ok(environment) => environment,
         Err(error) => return error,

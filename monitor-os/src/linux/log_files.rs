@@ -76,25 +76,27 @@ impl LogFile {
 }
 
 /// Where the two output streams of the last run are kept, in the order of [`STREAMS`].
-pub(super) type Places = [Option<LogFile>; 2];
+pub(super) type StreamFiles = [Option<LogFile>; 2];
 
 pub(super) const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 /// The same, as a record has it. Of a run of this monitor it is what the command declared at its start, and shared with it:
 /// no path is in memory twice.
 #[derive(Clone, Debug)]
-pub(super) enum Kept {
+pub(super) enum LogFiles {
     /// As the streams of a command say; `None` if they are the monitor's.
     Declared(Option<Arc<Streams>>),
     /// As an earlier monitor wrote it down.
-    Read(Box<Places>),
+    Recorded(Box<StreamFiles>),
 }
 
-impl Kept {
-    pub(super) fn places(&self) -> Places {
+impl LogFiles {
+    pub(super) fn files(&self) -> StreamFiles {
         match self {
-            Self::Declared(streams) => streams.as_ref().map_or_else(Places::default, |s| s.kept()),
-            Self::Read(places) => Places::clone(places),
+            Self::Declared(streams) => {
+                streams.as_ref().map_or_else(StreamFiles::default, |s| s.log_files())
+            }
+            Self::Recorded(files) => StreamFiles::clone(files),
         }
     }
 
@@ -107,36 +109,36 @@ impl Kept {
     }
 
     /// What a program goes on to print on a stream is kept there from now on; returns whether it was elsewhere before.
-    pub(super) fn lead(&mut self, stream: Stream, to: Option<LogFile>) -> bool {
-        let mut places = self.places();
-        let [stdout, stderr] = &mut places;
-        let place = match stream {
+    pub(super) fn redirect(&mut self, stream: Stream, to: Option<LogFile>) -> bool {
+        let mut files = self.files();
+        let [stdout, stderr] = &mut files;
+        let file = match stream {
             Stream::Stdout => stdout,
             Stream::Stderr => stderr,
         };
-        let elsewhere = *place != to;
+        let elsewhere = *file != to;
         if elsewhere {
-            *place = to;
-            *self = Self::Read(Box::new(places));
+            *file = to;
+            *self = Self::Recorded(Box::new(files));
         }
         elsewhere
     }
 }
 
-impl Default for Kept {
+impl Default for LogFiles {
     fn default() -> Self {
         Self::Declared(None)
     }
 }
 
 /// Equal is what says the same.
-impl PartialEq for Kept {
+impl PartialEq for LogFiles {
     fn eq(&self, other: &Self) -> bool {
-        self.places() == other.places()
+        self.files() == other.files()
     }
 }
 
-impl Eq for Kept {}
+impl Eq for LogFiles {}
 
 #[cfg(test)]
 mod tests {
@@ -149,19 +151,19 @@ mod tests {
     use crate::linux::guarded::PathTrust;
     use crate::linux::output::{Capture, LogSink, Output, Rotation};
 
-    fn place(path: &str) -> LogFile {
+    fn file(path: &str) -> LogFile {
         LogFile { path: path.into(), kept: 0, form: LogFormat::Raw }
     }
 
     #[test]
-    fn places_go_round_and_garbage_is_none() {
+    fn files_go_round_and_garbage_is_none() {
         let odd = PathBuf::from(OsString::from_vec(b"/a b/%0a\n\xff\xc3\xa4".to_vec()));
         for path in ["/x".into(), odd] {
             for form in [LogFormat::Raw, LogFormat::Lines, LogFormat::Prefixed] {
-                let place = LogFile { path: path.clone(), kept: 7, form };
-                let text = place.to_text();
+                let file = LogFile { path: path.clone(), kept: 7, form };
+                let text = file.to_text();
                 assert!(text.is_ascii() && !text.contains('\n'), "{text:?}");
-                assert_eq!(LogFile::from_text(&text), Some(place), "{text}");
+                assert_eq!(LogFile::from_text(&text), Some(file), "{text}");
             }
         }
         for text in [
@@ -180,9 +182,9 @@ mod tests {
 
     #[test]
     fn files_are_named_from_the_newest() {
-        let place = LogFile { kept: 2, ..place("/x/log") };
+        let file = LogFile { kept: 2, ..file("/x/log") };
         let names = ["/x/log", "/x/log.1", "/x/log.2"].map(PathBuf::from);
-        assert!(place.files().eq(names));
+        assert!(file.files().eq(names));
     }
 
     /// Goal: what a command says of its streams is found, as far as it leads to a file.
@@ -206,25 +208,25 @@ mod tests {
             (command().with_output(Output::Captured(Capture::new().to_sink(own))), [None, None]),
             (
                 command().with_output(Output::File("out".into())).with_error(Output::Null),
-                [Some(place(here.to_str().unwrap())), None],
+                [Some(file(here.to_str().unwrap())), None],
             ),
         ] {
             let streams = command.shared_streams().cloned();
-            assert_eq!(Kept::Declared(streams).places(), expected);
+            assert_eq!(LogFiles::Declared(streams).files(), expected);
         }
     }
 
     #[test]
     fn what_is_said_already_is_not_kept_twice() {
         let command = Command::new("x", [""; 0]).unwrap().with_output(Output::File("/x".into()));
-        let read = || Kept::Read(Box::new([Some(place("/x")), None]));
+        let read = || LogFiles::Recorded(Box::new([Some(file("/x")), None]));
         let mut kept = read();
         kept.share(command.shared_streams());
-        assert!(matches!(kept, Kept::Declared(Some(_))));
-        assert!(!kept.lead(Stream::Stdout, Some(place("/x"))));
-        assert!(matches!(kept, Kept::Declared(Some(_))));
-        assert!(kept.lead(Stream::Stderr, Some(place("/y"))));
-        assert_eq!(kept.places(), [Some(place("/x")), Some(place("/y"))]);
+        assert!(matches!(kept, LogFiles::Declared(Some(_))));
+        assert!(!kept.redirect(Stream::Stdout, Some(file("/x"))));
+        assert!(matches!(kept, LogFiles::Declared(Some(_))));
+        assert!(kept.redirect(Stream::Stderr, Some(file("/y"))));
+        assert_eq!(kept.files(), [Some(file("/x")), Some(file("/y"))]);
         let mut other = read();
         other.share(None);
         assert_eq!(other, read());

@@ -43,7 +43,6 @@ mod launch;
 mod launcher;
 mod limit;
 mod log_files;
-mod memory;
 mod notifications;
 mod notify;
 mod oom;
@@ -71,6 +70,7 @@ mod sys;
 mod testing;
 mod timer;
 mod unit;
+mod unit_store;
 mod wake;
 
 pub use block_on::block_on;

@@ -18,7 +18,7 @@ use nix::sys::socket::{
 };
 use rustix::process::Pid;
 
-use super::run_name::{PREFIX, RunName, Token, untaken};
+use super::run_name::{PREFIX, RunName, Token, with_free_name};
 
 /// A socket that receives datagrams with the number of their sender.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl NotifySocket {
     /// No descriptor left, nothing random yet, or all addresses that were tried are taken (EADDRINUSE of `bind(2)`);
     /// nothing changed, and it may pass.
     pub(super) fn new() -> io::Result<Self> {
-        untaken(|| Self::bind(format!("{PREFIX}{}{SUFFIX}", Token::random()?)))
+        with_free_name(|| Self::bind(format!("{PREFIX}{}{SUFFIX}", Token::random()?)))
     }
 
     /// Makes again the socket of a run that an earlier monitor has started, with the watchdog that its program was

@@ -18,8 +18,8 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use tokio::sync::oneshot;
 
-use super::adopted::Fate;
-use super::cgroup::{Cgroups, Leaf};
+use super::adopted::AdoptedStatus;
+use super::cgroup::{Cgroups, RunCgroup};
 use super::clock::now;
 use super::command::Command;
 use super::containment::{Contain, Containment};
@@ -29,13 +29,12 @@ use super::health::Check;
 use super::identity::{Identity, ticks_now};
 use super::inbox::{Message, Request};
 use super::kernel_features::KernelFeatures;
-use super::launch::{self, Given, Launch, Launched};
+use super::launch::{self, Launch, LaunchContext, LaunchState};
 use super::launcher::Launcher;
-use super::memory::Memory;
 use super::notifications::Notifications;
 use super::oom::OomKills;
 use super::orphans::{self, Origin, Orphan, Orphans};
-use super::output::thread::LogNews;
+use super::output::thread::LogEvent;
 use super::process::{Ended, SignalError};
 use super::run::{self, Progress, Run};
 use super::run_name::RunName;
@@ -46,6 +45,7 @@ use super::status::{Status, StopResult, no_notify_status};
 use super::stdio::{Logs, Stdio, Streams};
 use super::timer::Timer;
 use super::unit::{Unit, is_going_on};
+use super::unit_store::UnitStore;
 use super::wake::{Notifier, Wake};
 use crate::kernel::{
     DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
@@ -205,11 +205,11 @@ impl LinuxKernel {
         }
         if woken {
             self.wake.drain();
-            for news in self.logs.news() {
-                match news {
-                    LogNews::Drained(run) if self.is_draining(run) => self.drained(run),
-                    LogNews::Drained(_) => {}
-                    LogNews::Ready(unit, run) => {
+            for event in self.logs.take_events() {
+                match event {
+                    LogEvent::Drained(run) if self.is_draining(run) => self.drained(run),
+                    LogEvent::Drained(_) => {}
+                    LogEvent::Ready(unit, run) => {
                         self.enqueue(DriverInput::Event(unit, Event::Ready { run }));
                     }
                 }
@@ -298,14 +298,14 @@ impl LinuxKernel {
         }
         let (run, event) =
             (recovered.run, Event::Recovered { run: recovered.run, found: recovered.found });
-        if let Some(left) = recovered.left {
+        if let Some(left) = recovered.remaining {
             let key = self.next_key;
             self.next_key += 1;
             found.run = Some(key);
             found.facts().pid = left.pid;
             // Its orphans went to another, and are known by their mark.
-            let marked = found.memory.as_ref().is_some_and(|memory| memory.record().mark.is_some());
-            found.facts().containment = Some(match (&left.leaf, marked) {
+            let marked = found.store.as_ref().is_some_and(|store| store.record().mark.is_some());
+            found.facts().containment = Some(match (&left.cgroup, marked) {
                 (Some(_), _) => Containment::Cgroup,
                 (None, true) => Containment::GroupAndOrphans,
                 (None, false) => Containment::Group,
@@ -313,7 +313,7 @@ impl LinuxKernel {
             if let Err(error) = self.logs.adopt(unit, found, run) {
                 telemetry::not_captured(&error);
             }
-            let mut run = Box::new(Run::new(unit, run, left.progress, left.leaf));
+            let mut run = Box::new(Run::new(unit, run, left.progress, left.cgroup));
             let main = run.main();
             if let Some(main) = main {
                 let mut status = found.notify_status();
@@ -379,10 +379,10 @@ impl LinuxKernel {
         let (unit, id) = (run.unit, run.id);
         match run.progress {
             Progress::Launching(launch) => match launch.poll() {
-                Launched::Program(process) => {
-                    let memory = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut());
-                    if let Some(memory) = memory {
-                        memory.note_owner(process.pid().to_pid());
+                LaunchState::Program(process) => {
+                    let store = self.units.get_mut(&unit).and_then(|unit| unit.store.as_mut());
+                    if let Some(store) = store {
+                        store.save_owner(process.pid().to_pid());
                     }
                     self.enqueue(DriverInput::Event(unit, Event::Started { run: id }));
                     let ended = process.peek().is_some();
@@ -393,7 +393,7 @@ impl LinuxKernel {
                         self.advance(key);
                     }
                 }
-                Launched::Failed(process, error) => {
+                LaunchState::Failed(process, error) => {
                     run.progress = Progress::Ended(process);
                     run.started = false;
                     self.runs.insert(key, run);
@@ -404,7 +404,7 @@ impl LinuxKernel {
                     }
                     self.enqueue(DriverInput::Event(unit, Event::StartFailed { run: id, failure }));
                 }
-                Launched::NotYet(launch) => {
+                LaunchState::NotYet(launch) => {
                     run.progress = Progress::Launching(Box::new(launch));
                     self.put_back(key, run);
                 }
@@ -421,12 +421,12 @@ impl LinuxKernel {
                 }
             },
             Progress::Adopted(mut adopted) => match adopted.poll() {
-                Fate::Ended(ended) => {
+                AdoptedStatus::Ended(ended) => {
                     run.progress = Progress::Departed(adopted.into_group());
                     self.process_ended(key, run, ended);
                 }
                 // Nobody tells when its parent has reaped it.
-                Fate::Lives | Fate::Unreaped => {
+                AdoptedStatus::Alive | AdoptedStatus::Unreaped => {
                     run.progress = Progress::Adopted(adopted);
                     self.poll_later(key, run);
                 }
@@ -453,7 +453,7 @@ impl LinuxKernel {
             orphans.drain();
         }
         self.reap_orphans();
-        let waits = |run: &Run| run.leaf.is_none() && matches!(run.progress, Progress::Contained);
+        let waits = |run: &Run| run.cgroup.is_none() && matches!(run.progress, Progress::Contained);
         let waiting: Vec<_> =
             self.runs.iter().filter(|(_, run)| waits(run)).map(|(&key, _)| key).collect();
         waiting.into_iter().for_each(|key| self.advance(key));
@@ -512,8 +512,8 @@ impl LinuxKernel {
                 }
             }
         }
-        if let (Progress::Contained, Some(leaf)) = (&run.progress, &run.leaf)
-            && let Err(error) = self.epoll.add(leaf.events(), key, Trigger::Change)
+        if let (Progress::Contained, Some(cgroup)) = (&run.progress, &run.cgroup)
+            && let Err(error) = self.epoll.add(cgroup.events(), key, Trigger::Change)
             && error.kind() != io::ErrorKind::AlreadyExists
         {
             telemetry::unwatched(&error);
@@ -727,9 +727,10 @@ impl Kernel for LinuxKernel {
         let launcher = self.launcher.as_ref();
         let watchdog = found.watchdog();
         let began = self.logs.prepare(unit, found, run).and_then(|mut stdio| {
-            let leaf = make_leaf(self.cgroups.as_ref(), found.command.contain(), self.features)?;
+            let cgroup =
+                make_cgroup(self.cgroups.as_ref(), found.command.contain(), self.features)?;
             // Without one, orphans are known by their session.
-            let name = leaf.as_ref().map(Leaf::run).or_else(|| RunName::next().ok());
+            let name = cgroup.as_ref().map(RunCgroup::run).or_else(|| RunName::next().ok());
             // Only a helper can give a program what it is told by; else a holder of the unit pings for it.
             let told = watchdog.filter(|_| launcher.is_some());
             let notifications = Notifications::begin(&found.command, told.is_some(), &mut stdio)?;
@@ -737,29 +738,30 @@ impl Kernel for LinuxKernel {
                 .socket
                 .as_ref()
                 .map(|socket| Notified { address: socket.address(), watchdog: told });
-            let dies_with_monitor = found.memory.is_none();
-            let given = Given { leaf: leaf.as_ref(), mark: name, notified, dies_with_monitor };
-            let progress = begin(launcher, run, found, &stdio, &given, self.features)?;
-            Ok((progress, leaf, name, notifications))
+            let dies_with_monitor = found.store.is_none();
+            let context =
+                LaunchContext { cgroup: cgroup.as_ref(), mark: name, notified, dies_with_monitor };
+            let progress = begin(launcher, run, found, &stdio, &context, self.features)?;
+            Ok((progress, cgroup, name, notifications))
         });
         match began {
-            Ok((progress, leaf, name, notifications)) => {
+            Ok((progress, cgroup, name, notifications)) => {
                 let key = self.next_key;
                 self.next_key += 1;
                 found.run = Some(key);
                 found.facts().start_error = None;
-                found.facts().containment = Some(match (&leaf, &self.orphans) {
+                found.facts().containment = Some(match (&cgroup, &self.orphans) {
                     (Some(_), _) => Containment::Cgroup,
                     (None, Some(_)) => Containment::GroupAndOrphans,
                     (None, None) => Containment::Group,
                 });
-                let mut run = Box::new(Run::new(unit, run, progress, leaf));
-                run.mark = name.filter(|_| run.leaf.is_none()).map(Box::new);
+                let mut run = Box::new(Run::new(unit, run, progress, cgroup));
+                run.mark = name.filter(|_| run.cgroup.is_none()).map(Box::new);
                 run.notifications = notifications.into_some();
                 run.watchdog = watchdog.and_then(|period| NonZeroU32::new(period.as_u32()));
                 let last = &mut self.last_counter;
                 run.oom = run.process().and_then(|process| {
-                    OomKills::begin(process.pid().to_pid(), run.leaf.as_ref(), last)
+                    OomKills::begin(process.pid().to_pid(), run.cgroup.as_ref(), last)
                 });
                 found.facts().pid =
                     run.process().and_then(|p| u32::try_from(p.pid().as_raw()).ok());
@@ -872,13 +874,13 @@ impl Kernel for LinuxKernel {
     fn save(&mut self, _: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed> {
         let run = self.current(unit, state.run()).and_then(|key| self.runs.get(&key));
         // A unit without a memory begins from nothing when the monitor is started again.
-        let Some(memory) = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut()) else {
+        let Some(store) = self.units.get_mut(&unit).and_then(|unit| unit.store.as_mut()) else {
             return Ok(());
         };
         // Read before it is asked, so that it was not reaped then.
         let before = ticks_now();
         let held = run.is_some_and(|run| run.has_its_number()).then_some(before);
-        memory.save(state, held).map_err(|error| {
+        store.save(state, held).map_err(|error| {
             telemetry::not_saved(&error);
             SaveFailed
         })
@@ -941,19 +943,19 @@ fn begin(
     run: RunId,
     unit: &mut Unit,
     stdio: &Stdio,
-    given: &Given<'_>,
+    context: &LaunchContext<'_>,
     features: KernelFeatures,
 ) -> Result<Progress, SpawnError> {
     let Some(launcher) = launcher else {
         return spawn(&unit.command, stdio).map(Progress::Live);
     };
     let must_save = unit.must_save();
-    let mut launch = Launch::new(launcher, &unit.command, stdio, given)?;
-    if let Some(memory) = &mut unit.memory
-        && let Err(errno) = record(memory, run, &launch, given, &unit.command, features)
+    let mut launch = Launch::new(launcher, &unit.command, stdio, context)?;
+    if let Some(store) = &mut unit.store
+        && let Err(errno) = record(store, run, &launch, context, &unit.command, features)
         && must_save
     {
-        launch.call_off();
+        launch.abort();
         return Err(launch::unrecorded(&unit.command, errno));
     }
     launch.go();
@@ -961,18 +963,18 @@ fn begin(
 }
 
 /// Makes the control group of a run; `None` where it does without.
-fn make_leaf(
+fn make_cgroup(
     cgroups: Option<&Arc<Cgroups>>,
     contain: Contain,
     features: KernelFeatures,
-) -> Result<Option<Leaf>, SpawnError> {
+) -> Result<Option<RunCgroup>, SpawnError> {
     let made = match (contain, cgroups) {
         (Contain::Group, _) | (Contain::Auto, None) => return Ok(None),
         (Contain::Cgroup, None) => Err(Errno::OPNOTSUPP.into()),
         (Contain::Auto | Contain::Cgroup, Some(cgroups)) => cgroups.make(features),
     };
     match made {
-        Ok(leaf) => Ok(Some(leaf)),
+        Ok(cgroup) => Ok(Some(cgroup)),
         Err(error) if contain == Contain::Auto => {
             telemetry::no_cgroup(&error);
             Ok(None)
@@ -985,19 +987,19 @@ fn make_leaf(
 }
 
 fn record(
-    memory: &mut Memory,
+    store: &mut UnitStore,
     run: RunId,
     launch: &Launch,
-    given: &Given<'_>,
+    context: &LaunchContext<'_>,
     command: &Command,
     features: KernelFeatures,
 ) -> Result<(), i32> {
     let process = launch.process();
     let unreadable = |source| StateError::Unusable { path: "/proc".into(), source };
     let identity = Identity::of(process.pid(), process, features).map_err(unreadable);
-    let cgroup = given.leaf.map(Leaf::place);
-    let saved = identity
-        .and_then(|identity| memory.save_process(run, identity, cgroup, given.mark, command));
+    let cgroup = context.cgroup.map(RunCgroup::location);
+    let saved =
+        identity.and_then(|identity| store.save_run(run, identity, cgroup, context.mark, command));
     saved.map_err(|error| {
         telemetry::not_saved(&error);
         error.errno()

@@ -7,8 +7,8 @@ use std::path::Path;
 use monitor_core::{Exit, Found, Phase, RunId, State};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::adopted::{Adopted, Fate};
-use super::cgroup::Leaf;
+use super::adopted::{Adopted, AdoptedStatus};
+use super::cgroup::RunCgroup;
 use super::containment::Survivor;
 use super::group::{LeaderPid, ReapedGroup, Remainder, doubtful_members, has_ended};
 use super::identity::{BootId, Identity};
@@ -66,7 +66,7 @@ pub fn stored_units(directory: &Path) -> Result<Vec<StoredUnit>, StateError> {
         let held = held
             .map_err(|source| StateError::Leftover { pid: number.unwrap_or_default(), source })?;
         let pid = number.filter(|_| held.is_some_and(|held| !has_ended(&held)));
-        let [stdout, stderr] = record.kept.places();
+        let [stdout, stderr] = record.log_files.files();
         Ok(StoredUnit { unit: record.unit.to_string(), state, pid, stdout, stderr })
     });
     records.collect()
@@ -78,17 +78,17 @@ pub(super) struct Recovered {
     pub(super) state: State,
     pub(super) run: RunId,
     pub(super) found: Found,
-    pub(super) left: Option<Left>,
+    pub(super) remaining: Option<RemainingRun>,
     /// What may be of it and may be a stranger's, so that it was not touched.
     pub(super) doubtful: Vec<Survivor>,
 }
 
 /// What there is of it.
 #[derive(Debug)]
-pub(super) struct Left {
+pub(super) struct RemainingRun {
     pub(super) progress: Progress,
     /// The control group that holds it.
-    pub(super) leaf: Option<Leaf>,
+    pub(super) cgroup: Option<RunCgroup>,
     /// The number of the main process, if it lives.
     pub(super) pid: Option<u32>,
 }
@@ -114,7 +114,7 @@ pub(super) fn recover(
         state: record.state,
         run,
         found: Found::Gone,
-        left: None,
+        remaining: None,
         doubtful: Vec::new(),
     };
     if record.boot != state.boot() {
@@ -124,16 +124,17 @@ pub(super) fn recover(
     let process = record.process.filter(|&(of, _)| of == run).map(|(_, identity)| identity);
     if let Some(identity) = process {
         let pid = identity.pid;
-        let leaf = record.cgroup.as_ref().map_or(Ok(None), |place| Leaf::find(place, features));
-        let sought = leaf.and_then(|leaf| seek(&identity, leaf, record, on_crash, features));
+        let cgroup =
+            record.cgroup.as_ref().map_or(Ok(None), |location| RunCgroup::find(location, features));
+        let sought = cgroup.and_then(|cgroup| seek(&identity, cgroup, record, on_crash, features));
         let (found, left) = sought.map_err(|source| StateError::Leftover {
             pid: u32::try_from(pid.as_raw()).unwrap_or_default(),
             source,
         })?;
         recovered.found = found;
-        recovered.left = left;
+        recovered.remaining = left;
         // Nothing else is held by a number of which it is not known whose it is.
-        let known = match recovered.left.as_ref().map(|left| &left.progress) {
+        let known = match recovered.remaining.as_ref().map(|left| &left.progress) {
             None => Some(None),
             Some(Progress::Leftover(known)) => Some(Some(known)),
             Some(_) => None,
@@ -152,11 +153,11 @@ pub(super) fn recover(
 
 fn seek(
     identity: &Identity,
-    mut leaf: Option<Leaf>,
+    mut cgroup: Option<RunCgroup>,
     record: &Record,
     on_crash: OnCrash,
     features: KernelFeatures,
-) -> io::Result<(Found, Option<Left>)> {
+) -> io::Result<(Found, Option<RemainingRun>)> {
     let (pid, state, mark) = (identity.pid, record.state, record.mark.as_deref().copied());
     let until = record.known_until();
     // What a run left that is over and released bears a number that may be a stranger's by now.
@@ -165,13 +166,14 @@ fn seek(
         if !unreleased {
             return Ok((Found::Gone, None));
         }
-        if let Some(mut leaf) = leaf {
+        if let Some(mut cgroup) = cgroup {
             if on_crash == OnCrash::Kill {
-                kill_contained(&mut leaf)?;
+                kill_contained(&mut cgroup)?;
             }
-            let populated = leaf.is_populated()?;
+            let populated = cgroup.is_populated()?;
             let progress = Progress::Contained;
-            let left = populated.then_some(Left { progress, leaf: Some(leaf), pid: None });
+            let left =
+                populated.then_some(RemainingRun { progress, cgroup: Some(cgroup), pid: None });
             return Ok((Found::Gone, left));
         }
         let mut left = see(ReapedGroup::last_held(pid, until).marked(mark));
@@ -181,7 +183,10 @@ fn seek(
             kill(remainder)?;
             left = None;
         }
-        return Ok((Found::Gone, left.map(|progress| Left { progress, leaf: None, pid: None })));
+        return Ok((
+            Found::Gone,
+            left.map(|progress| RemainingRun { progress, cgroup: None, pid: None }),
+        ));
     };
     let starting = matches!(state.phase(), Phase::Starting | Phase::Cancelling | Phase::Aborting);
     if starting {
@@ -193,12 +198,12 @@ fn seek(
     if lives && on_crash == OnCrash::Adopt {
         let number = u32::try_from(pid.as_raw()).ok();
         let progress = Progress::Adopted(Box::new(adopted));
-        return Ok((Found::Alive, Some(Left { progress, leaf, pid: number })));
+        return Ok((Found::Alive, Some(RemainingRun { progress, cgroup, pid: number })));
     }
     if on_crash == OnCrash::Kill {
         let mut group = adopted.into_group();
-        if let Some(leaf) = &mut leaf {
-            kill_contained(leaf)?;
+        if let Some(cgroup) = &mut cgroup {
+            kill_contained(cgroup)?;
         }
         kill(&mut group)?;
         return Ok((Found::Gone, None));
@@ -206,7 +211,7 @@ fn seek(
     // Nothing is asked for: hang-up alone, which comes when the process is reaped.
     poll(&mut [PollFd::new(&pidfd, PollFlags::empty())], Some(&REAP_LIMIT)).ok();
     let found = match adopted.poll() {
-        Fate::Ended(ended) => match Exit::from(ended) {
+        AdoptedStatus::Ended(ended) => match Exit::from(ended) {
             Exit::Unknown => Found::Gone,
             // Maybe that of the helper, which is nobody's exit.
             Exit::Code(code) if starting && i32::from(code) == launcher::NOT_LAUNCHED => {
@@ -214,52 +219,52 @@ fn seek(
             }
             exit @ (Exit::Code(_) | Exit::Signal(_)) => Found::Exited(exit),
         },
-        Fate::Lives | Fate::Unreaped => Found::Gone,
+        AdoptedStatus::Alive | AdoptedStatus::Unreaped => Found::Gone,
     };
     let group = adopted.into_group();
-    Ok((found, Some(Left { progress: Progress::Departed(group), leaf, pid: None })))
+    Ok((found, Some(RemainingRun { progress: Progress::Departed(group), cgroup, pid: None })))
 }
 
 /// Waits until the helper has become the program or has ended.
 fn await_program(pid: LeaderPid, pidfd: &OwnedFd) -> io::Result<()> {
-    for _ in 0..LOOKS {
+    for _ in 0..POLLS {
         if has_ended(pidfd) || !is_launching(pid.as_raw()) {
             return Ok(());
         }
-        poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&LOOK_PAUSE)).ok();
+        poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&POLL_INTERVAL)).ok();
     }
     Err(io::ErrorKind::TimedOut.into())
 }
 
 /// Kills a group until nobody is found in it.
 fn kill(group: &mut Remainder) -> io::Result<()> {
-    for _ in 0..LOOKS {
+    for _ in 0..POLLS {
         group.rescan()?;
         let Some(last) = group.pidfds().last() else {
             return Ok(());
         };
         group.stop(KILL).map_err(io::Error::other)?;
-        poll(&mut [PollFd::new(&last, PollFlags::IN)], Some(&LOOK_PAUSE)).ok();
+        poll(&mut [PollFd::new(&last, PollFlags::IN)], Some(&POLL_INTERVAL)).ok();
     }
     Err(io::ErrorKind::TimedOut.into())
 }
 
 /// Kills a control group until nothing runs in it.
-fn kill_contained(leaf: &mut Leaf) -> io::Result<()> {
-    for _ in 0..LOOKS {
-        if !leaf.is_populated()? {
+fn kill_contained(cgroup: &mut RunCgroup) -> io::Result<()> {
+    for _ in 0..POLLS {
+        if !cgroup.is_populated()? {
             return Ok(());
         }
-        leaf.kill().map_err(io::Error::other)?;
-        poll(&mut [PollFd::new(&leaf.events(), PollFlags::PRI)], Some(&LOOK_PAUSE)).ok();
+        cgroup.kill().map_err(io::Error::other)?;
+        poll(&mut [PollFd::new(&cgroup.events(), PollFlags::PRI)], Some(&POLL_INTERVAL)).ok();
     }
     Err(io::ErrorKind::TimedOut.into())
 }
 
 const KILL: u8 = 9;
 /// Ten seconds of looks.
-const LOOKS: u32 = 1_000;
-const LOOK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+const POLLS: u32 = 1_000;
+const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 const REAP_LIMIT: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
 
 #[cfg(test)]
@@ -269,11 +274,11 @@ mod tests {
 
     use super::*;
     use crate::linux::identity::start_time;
-    use crate::linux::log_files::Kept;
+    use crate::linux::log_files::LogFiles;
     use crate::linux::orphans::Mark;
     use crate::linux::process::Process;
     use crate::linux::run_name::RunName;
-    use crate::linux::state_dir::Term;
+    use crate::linux::state_dir::Durability;
     use crate::linux::testing::{available_features, finish, sleeper, wait_readable};
 
     struct Scene {
@@ -304,7 +309,7 @@ mod tests {
                 held: 0,
                 cgroup: None,
                 mark: Some(Box::new(mark)),
-                kept: Kept::default(),
+                log_files: LogFiles::default(),
             }
         }
 
@@ -361,7 +366,7 @@ mod tests {
         assert_eq!(stored_units(&path).unwrap(), []);
         let process = sleeper();
         let record = scene.record(&process, &RUNNING);
-        scene.state.write(&record, Term::Lasting).unwrap();
+        scene.state.write(&record, Durability::Lasting).unwrap();
         let pid = u32::try_from(process.pid().as_raw()).ok();
         let told = |pid| {
             [StoredUnit { unit: "x".into(), state: record.state, pid, stdout: None, stderr: None }]
@@ -382,7 +387,7 @@ mod tests {
         let record = scene.record(&process, &RUNNING);
         let recovered =
             recover(&scene.state, &record, OnCrash::Kill, available_features()).unwrap().unwrap();
-        assert!(recovered.left.is_none());
+        assert!(recovered.remaining.is_none());
         assert_eq!(recovered.found, Found::Gone);
         wait_readable(&process);
         finish(process);
@@ -410,7 +415,7 @@ mod tests {
                 .unwrap()
                 .unwrap();
             assert_eq!(recovered.found, Found::Gone);
-            assert!(recovered.left.is_none());
+            assert!(recovered.remaining.is_none());
             recovered.doubtful
         };
         let foreign =
@@ -444,14 +449,17 @@ mod tests {
             recover(&scene.state, &over, OnCrash::Kill, available_features())
                 .unwrap()
                 .unwrap()
-                .left
+                .remaining
                 .is_none()
         );
         left.rescan().unwrap();
         assert!(!left.is_empty());
         let recovered =
             recover(&scene.state, &running, OnCrash::Adopt, available_features()).unwrap().unwrap();
-        assert!(matches!(recovered.left, Some(Left { progress: Progress::Leftover(_), .. })));
+        assert!(matches!(
+            recovered.remaining,
+            Some(RemainingRun { progress: Progress::Leftover(_), .. })
+        ));
         left.stop(KILL).unwrap();
         left.pidfds().for_each(wait_readable);
     }

@@ -7,7 +7,7 @@ use monitor_core::{Millis, RunId, Scope, Signal};
 use rustix::process::{Pid, geteuid};
 
 use super::adopted::Adopted;
-use super::cgroup::Leaf;
+use super::cgroup::RunCgroup;
 use super::containment::Survivor;
 use super::group::{ReapedGroup, Remainder, session_of};
 use super::launch::Launch;
@@ -29,7 +29,7 @@ pub(super) struct Run {
     pub(super) id: RunId,
     pub(super) progress: Progress,
     /// The control group that holds it, if it has one.
-    pub(super) leaf: Option<Leaf>,
+    pub(super) cgroup: Option<RunCgroup>,
     /// The name by which what it starts is marked, if it has no control group, which bears the name.
     pub(super) mark: Option<Box<RunName>>,
     /// The session that its main process has made, also when that is reaped; `None` if an earlier monitor made it.
@@ -84,7 +84,12 @@ pub(super) enum Progress {
 }
 
 impl Run {
-    pub(super) fn new(unit: UnitId, id: RunId, progress: Progress, leaf: Option<Leaf>) -> Self {
+    pub(super) fn new(
+        unit: UnitId,
+        id: RunId,
+        progress: Progress,
+        cgroup: Option<RunCgroup>,
+    ) -> Self {
         let leader = match &progress {
             Progress::Launching(launch) => Some(launch.process().pid()),
             Progress::Live(process) => Some(process.pid()),
@@ -101,7 +106,7 @@ impl Run {
             unit,
             id,
             progress,
-            leaf,
+            cgroup,
             mark: None,
             session: leader.map(OwnSession::of_unreaped),
             notifications: None,
@@ -121,7 +126,7 @@ impl Run {
     /// The name by which what it starts is marked.
     pub(super) fn name(&self) -> Option<RunName> {
         let marked = || self.mark.as_deref().copied();
-        self.leaf.as_ref().map(Leaf::run).or_else(marked)
+        self.cgroup.as_ref().map(RunCgroup::run).or_else(marked)
     }
 
     /// The process, if it was not reaped.
@@ -180,8 +185,8 @@ impl Run {
         if main == Some(pid) {
             return true;
         }
-        if let Some(leaf) = &self.leaf {
-            return leaf.members().is_ok_and(|members| members.contains(&pid));
+        if let Some(cgroup) = &self.cgroup {
+            return cgroup.members().is_ok_and(|members| members.contains(&pid));
         }
         let stat = || fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok();
         self.orphans.iter().any(|orphan| orphan.pid() == pid)
@@ -196,8 +201,8 @@ impl Run {
     /// it runs as the monitor does: another program may have read the name of the group, which is its mark.
     pub(super) fn owns_orphan(&self, pid: Pid, origin: &Origin) -> bool {
         let may_have_left =
-            |leaf: &Leaf| real_user(pid) == Some(geteuid().as_raw()) && !leaf.holds(pid);
-        origin.is(self.name(), self.session) && self.leaf.as_ref().is_none_or(may_have_left)
+            |cgroup: &RunCgroup| real_user(pid) == Some(geteuid().as_raw()) && !cgroup.holds(pid);
+        origin.is(self.name(), self.session) && self.cgroup.as_ref().is_none_or(may_have_left)
     }
 
     /// Sends a signal to the process or to the group.
@@ -212,9 +217,9 @@ impl Run {
             self.killed = self.killed.max(Some(scope));
         }
         if scope == Scope::Group
-            && let Some(leaf) = &self.leaf
+            && let Some(cgroup) = &self.cgroup
         {
-            return signal_contained(&mut self.progress, leaf, signal);
+            return signal_contained(&mut self.progress, cgroup, signal);
         }
         let number = signal.number();
         match (&mut self.progress, scope) {
@@ -252,7 +257,7 @@ impl Run {
     /// Also returns how the process ended, if it was reaped by this call.
     pub(super) fn tear_down(mut self: Box<Self>) -> (Option<Box<Self>>, Option<Ended>) {
         let mut ended = None;
-        let mut leaf = self.leaf.take();
+        let mut cgroup = self.cgroup.take();
         let progress = match self.progress {
             Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process) => {
                 if let Some(session) = &mut self.session {
@@ -261,8 +266,8 @@ impl Run {
                 match process.reap() {
                     Ok(reaped) => {
                         ended = self.started.then_some(reaped.ended);
-                        match &mut leaf {
-                            Some(leaf) => see_contained(leaf),
+                        match &mut cgroup {
+                            Some(cgroup) => see_contained(cgroup),
                             None => see(reaped.group),
                         }
                     }
@@ -272,15 +277,15 @@ impl Run {
             Progress::Unseen(group) => see(group),
             // Released before its answer is in: the machine has given up on it.
             Progress::Launching(launch) => Some(Progress::Reaping(launch.into_process())),
-            Progress::Adopted(adopted) => match &mut leaf {
-                Some(leaf) => see_contained(leaf),
+            Progress::Adopted(adopted) => match &mut cgroup {
+                Some(cgroup) => see_contained(cgroup),
                 None => look_after(adopted.into_group()),
             },
-            Progress::Leftover(remainder) | Progress::Departed(remainder) => match &mut leaf {
-                Some(leaf) => see_contained(leaf),
+            Progress::Leftover(remainder) | Progress::Departed(remainder) => match &mut cgroup {
+                Some(cgroup) => see_contained(cgroup),
                 None => look_after(remainder),
             },
-            Progress::Contained => leaf.as_mut().and_then(see_contained),
+            Progress::Contained => cgroup.as_mut().and_then(see_contained),
             Progress::Draining => None,
         };
         self.orphans.retain(|orphan| !orphan.has_ended());
@@ -290,7 +295,7 @@ impl Run {
             return (None, ended);
         };
         self.progress = progress;
-        self.leaf = leaf;
+        self.cgroup = cgroup;
         if self.killed == Some(Scope::Group) {
             self.kill_again();
         }
@@ -300,9 +305,9 @@ impl Run {
     /// Kills whoever was forked after the kill and has not had it.
     fn kill_again(&self) {
         self.ask_orphans(Signal::KILL);
-        match (&self.progress, &self.leaf) {
+        match (&self.progress, &self.cgroup) {
             (Progress::Leftover(remainder), _) => log(remainder.stop(Signal::KILL.number())),
-            (Progress::Contained, Some(leaf)) => log(leaf.kill()),
+            (Progress::Contained, Some(cgroup)) => log(cgroup.kill()),
             // Whoever is the main process has had it.
             (
                 Progress::Launching(_)
@@ -334,7 +339,7 @@ impl Run {
         if signal != Signal::KILL.number() {
             return Some(false);
         }
-        let struck = self.oom.as_ref()?.has_struck(self.leaf.as_ref())?;
+        let struck = self.oom.as_ref()?.has_struck(self.cgroup.as_ref())?;
         // Of two kills it cannot be said which was first.
         if struck && self.killed.is_some() { None } else { Some(struck) }
     }
@@ -342,17 +347,17 @@ impl Run {
     /// Lets go of what the machine gives up, and says what of it runs on.
     pub(super) fn give_up(&mut self) -> Vec<Survivor> {
         self.given_up = true;
-        if let Some(leaf) = &self.leaf {
+        if let Some(cgroup) = &self.cgroup {
             // A kill may have frozen what it could not end.
-            leaf.thaw();
+            cgroup.thaw();
         }
         self.survivors()
     }
 
     /// What of it runs, as far as it can be seen.
     fn survivors(&self) -> Vec<Survivor> {
-        let pids = match (&self.leaf, &self.progress) {
-            (Some(leaf), _) => leaf.members().unwrap_or_default(),
+        let pids = match (&self.cgroup, &self.progress) {
+            (Some(cgroup), _) => cgroup.members().unwrap_or_default(),
             (None, Progress::Leftover(remainder) | Progress::Departed(remainder)) => {
                 remainder.pids().collect()
             }
@@ -391,13 +396,13 @@ impl Run {
 /// as its privileges may allow.
 fn signal_contained(
     progress: &mut Progress,
-    leaf: &Leaf,
+    cgroup: &RunCgroup,
     signal: Signal,
 ) -> Result<(), SignalError> {
     let (main, sent) = match progress {
         Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process) => {
             if process.peek() == Some(Ended::Lost) {
-                log(leaf.signal(signal.number(), None));
+                log(cgroup.signal(signal.number(), None));
                 return Err(SignalError::Gone);
             }
             (Some(process.pid().to_pid()), process.ask(signal.number()))
@@ -414,13 +419,13 @@ fn signal_contained(
         | Progress::Draining
         | Progress::Departed(_) => (None, Ok(())),
     };
-    let others = leaf.signal(signal.number(), main);
+    let others = cgroup.signal(signal.number(), main);
     sent.and(others)
 }
 
 /// Whether anything is left in a control group.
-fn see_contained(leaf: &mut Leaf) -> Option<Progress> {
-    match leaf.is_populated() {
+fn see_contained(cgroup: &mut RunCgroup) -> Option<Progress> {
+    match cgroup.is_populated() {
         Ok(false) => None,
         Ok(true) => Some(Progress::Contained),
         Err(error) => {

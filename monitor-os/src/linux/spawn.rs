@@ -524,7 +524,7 @@ fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
         Err(errno) => {
             // ESRCH: the kernel has reaped it, and the number may be a stranger's.
             if errno != Errno::SRCH {
-                put_down(pid.to_pid());
+                kill_and_reap(pid.to_pid());
             }
             Err(SpawnError::Unwatchable { path, errno: errno.raw_os_error() })
         }
@@ -532,7 +532,7 @@ fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
 }
 
 /// Kills an own child, with its group, and reaps it; unless somebody else has reaped it.
-pub(super) fn put_down(pid: Pid) {
+pub(super) fn kill_and_reap(pid: Pid) {
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     if waitid(WaitId::Pid(pid), look).err() == Some(Errno::CHILD) {
         // Somebody else has reaped it, and the number may be a stranger's.

@@ -13,8 +13,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::file_streams::FileStreams;
 use super::guarded::{PathError, PathFault};
-use super::log_files::{Places, STREAMS};
-use super::output::thread::{LogNews, LogThread, StreamId};
+use super::log_files::{STREAMS, StreamFiles};
+use super::output::thread::{LogEvent, LogThread, StreamId};
 use super::output::{Capture, Input, Output, Stream};
 use super::pty::Terminal;
 use super::spawn::SpawnError;
@@ -156,7 +156,7 @@ impl Logs {
         let Some(streams) = unit.command.streams() else {
             return Ok(Stdio::default());
         };
-        let fifo = |stream| unit.memory.as_ref().map(|memory| memory.fifo(stream));
+        let fifo = |stream| unit.store.as_ref().map(|store| store.fifo(stream));
         let stdio = if let Some(terminal) = &streams.terminal {
             let failed = failed_at("/dev/ptmx");
             let (master, program) = terminal.open().map_err(|e| failed(e.into()))?;
@@ -212,12 +212,12 @@ impl Logs {
         unit: &mut Unit,
         run: RunId,
     ) -> Result<(), SpawnError> {
-        let Some(memory) = &mut unit.memory else {
+        let Some(store) = &mut unit.store else {
             return Ok(());
         };
         let wanted = unit.command.streams();
         for stream in STREAMS {
-            let path = memory.fifo(stream);
+            let path = store.fifo(stream);
             if !path.exists() {
                 continue;
             }
@@ -228,7 +228,8 @@ impl Logs {
                     | (Stream::Stderr, Output::Captured(capture), None) => Some(capture.clone()),
                     (Stream::Stdout | Stream::Stderr, ..) => None,
                 });
-            if let Err(error) = memory.lead(stream, capture.as_ref().and_then(Capture::place)) {
+            if let Err(error) = store.redirect(stream, capture.as_ref().and_then(Capture::log_file))
+            {
                 telemetry::not_saved(&error);
             }
             let failed = failed_at(&path);
@@ -273,8 +274,8 @@ impl Logs {
     }
 
     /// What the thread has to say since the last call.
-    pub(super) fn news(&self) -> Vec<LogNews> {
-        self.thread.iter().flat_map(LogThread::news).collect()
+    pub(super) fn take_events(&self) -> Vec<LogEvent> {
+        self.thread.iter().flat_map(LogThread::take_events).collect()
     }
 
     /// Makes what a program is given as an output.
@@ -299,7 +300,9 @@ impl Logs {
                 }
                 if let Some(channel) = channel {
                     // Another than that of the run before, if the command was changed meanwhile.
-                    self.thread().map_err(failed_at("a pipe"))?.lead(channel.id, capture.clone());
+                    self.thread()
+                        .map_err(failed_at("a pipe"))?
+                        .redirect(channel.id, capture.clone());
                 } else {
                     let place = fifo.as_deref().unwrap_or_else(|| Path::new("a pipe"));
                     let failed = failed_at(place);
@@ -335,9 +338,9 @@ impl Streams {
     }
 
     /// Where what is printed can be read again.
-    pub(super) fn kept(&self) -> Places {
-        let output = self.output.place();
-        let error = self.error.as_ref().map_or_else(|| output.clone(), Output::place);
+    pub(super) fn log_files(&self) -> StreamFiles {
+        let output = self.output.log_file();
+        let error = self.error.as_ref().map_or_else(|| output.clone(), Output::log_file);
         [output, error]
     }
 

@@ -18,7 +18,6 @@ use super::events::{Events, events};
 use super::inbox::{Message, NewUnit, Request};
 use super::kernel_features::KernelFeatures;
 use super::launcher::Launcher;
-use super::memory::Memory;
 use super::orphans::Orphans;
 use super::published::{StatusReader, StatusWriter};
 use super::reactor::LinuxKernel;
@@ -26,6 +25,7 @@ use super::recovery::{OnCrash, Recovered, recover};
 use super::signals::{ChildrenUnwaitable, ensure_children_waitable};
 use super::state_dir::{StateDir, StateError};
 use super::status::{Status, StopResult};
+use super::unit_store::UnitStore;
 use super::wake::{Notifier, Wake};
 use crate::driver::Driver;
 use crate::kernel::UnitId;
@@ -49,13 +49,13 @@ use crate::kernel::UnitId;
 /// See the [front page](crate).
 #[derive(Clone, Debug)]
 pub struct Supervisor {
-    thread: Arc<Thread>,
+    thread: Arc<ReactorThread>,
 }
 
 /// The reactor's thread, which ends with this value.
 #[derive(Debug)]
-struct Thread {
-    port: Arc<Port>,
+struct ReactorThread {
+    inbox: Arc<Inbox>,
     next_unit: Mutex<u32>,
     handle: Mutex<Option<JoinHandle<()>>>,
     /// Closed when the thread has ended.
@@ -66,12 +66,12 @@ struct Thread {
 
 /// Where messages for the reactor go in.
 #[derive(Debug)]
-struct Port {
+struct Inbox {
     inbox: mpsc::Sender<Message>,
     notifier: Notifier,
 }
 
-impl Port {
+impl Inbox {
     /// Never blocks. A reactor that has ended hears nothing, and needs to hear nothing.
     fn send(&self, message: Message) {
         if self.inbox.send(message).is_ok() {
@@ -134,8 +134,8 @@ impl Supervisor {
             })
             .map_err(SupervisorError::NoResources)?;
         Ok(Self {
-            thread: Arc::new(Thread {
-                port: Arc::new(Port { inbox, notifier }),
+            thread: Arc::new(ReactorThread {
+                inbox: Arc::new(Inbox { inbox, notifier }),
                 next_unit: Mutex::new(0),
                 handle: Mutex::new(Some(handle)),
                 ended,
@@ -183,9 +183,9 @@ impl Supervisor {
             return Err(StateError::NoLauncher);
         }
         let name = name.into();
-        let memory = Memory::open(state, Arc::clone(&name), &command)?;
-        let recovered = recover(state, memory.record(), on_crash, self.thread.features)?;
-        Ok(self.join(name, command, policy.into(), Some(memory), recovered))
+        let store = UnitStore::open(state, Arc::clone(&name), &command)?;
+        let recovered = recover(state, store.record(), on_crash, self.thread.features)?;
+        Ok(self.join(name, command, policy.into(), Some(store), recovered))
     }
 
     /// Everything that happens to any of its units from now on, those that are added later included, in order.
@@ -194,7 +194,7 @@ impl Supervisor {
     #[must_use]
     pub fn events(&self) -> Events {
         let (subscriber, events) = events();
-        self.thread.port.send(Message::SubscribeToAll { subscriber });
+        self.thread.inbox.send(Message::SubscribeToAll { subscriber });
         events
     }
 
@@ -203,7 +203,7 @@ impl Supervisor {
         name: Arc<str>,
         command: Command,
         policy: Arc<Policy>,
-        memory: Option<Memory>,
+        store: Option<UnitStore>,
         recovered: Option<Recovered>,
     ) -> Unit {
         let mut next = locked(&self.thread.next_unit);
@@ -213,22 +213,22 @@ impl Supervisor {
         let state = recovered.as_ref().map_or(State::INITIAL, |recovered| recovered.state);
         let status = Status::new(state, Arc::clone(&policy), now());
         let status = Arc::new(StatusReader::new(name, status));
-        let port = Arc::clone(&self.thread.port);
-        port.send(Message::AddUnit(NewUnit {
+        let inbox = Arc::clone(&self.thread.inbox);
+        inbox.send(Message::AddUnit(NewUnit {
             unit: id,
             command,
             policy,
             status: StatusWriter::new(Arc::clone(&status)),
-            memory: memory.map(Box::new),
+            store: store.map(Box::new),
             recovered: recovered.map(Box::new),
         }));
-        Unit { id, port, status }
+        Unit { id, inbox, status }
     }
 
     /// Brings all units down as their policies say, and completes when the thread has nothing to do any
     /// more. From the call on, no request to bring a unit up is heard.
     pub fn shutdown(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.thread.port.send(Message::ShutDown);
+        self.thread.inbox.send(Message::ShutDown);
         let mut ended = self.thread.ended.clone();
         async move { while ended.changed().await.is_ok() {} }
     }
@@ -285,9 +285,9 @@ impl SupervisorBuilder {
     }
 }
 
-impl Drop for Thread {
+impl Drop for ReactorThread {
     fn drop(&mut self) {
-        self.port.send(Message::ShutDown);
+        self.inbox.send(Message::ShutDown);
         if let Some(handle) = locked(&self.handle).take() {
             // An error is a panic of the thread, which has been printed.
             drop(handle.join());
@@ -335,7 +335,7 @@ impl std::error::Error for SupervisorError {
 #[derive(Clone, Debug)]
 pub struct Unit {
     id: UnitId,
-    port: Arc<Port>,
+    inbox: Arc<Inbox>,
     status: Arc<StatusReader>,
 }
 
@@ -410,7 +410,7 @@ impl Unit {
     /// Gives it another command, from its next run on. What runs goes on as it is.
     pub fn set_command(&self, command: Command) {
         let command = Box::new(command);
-        self.port.send(Message::Command { unit: self.id, command });
+        self.inbox.send(Message::Command { unit: self.id, command });
     }
 
     /// Requests to forget earlier failures: the growth of the delay, the retries used, the starts counted.
@@ -502,7 +502,7 @@ impl Unit {
     #[must_use]
     pub fn events(&self) -> Events {
         let (subscriber, events) = events();
-        self.port.send(Message::Subscribe { unit: self.id, subscriber });
+        self.inbox.send(Message::Subscribe { unit: self.id, subscriber });
         events
     }
 
@@ -513,7 +513,7 @@ impl Unit {
     fn request(&self, request: Request, reply: Option<oneshot::Sender<StopResult>>) {
         let mut requests = locked(&self.status.requests);
         *requests += 1;
-        self.port.send(Message::Request { unit: self.id, request, reply });
+        self.inbox.send(Message::Request { unit: self.id, request, reply });
     }
 }
 

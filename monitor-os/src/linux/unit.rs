@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 use super::command::Command;
 use super::events::Subscriber;
 use super::inbox::NewUnit;
-use super::memory::Memory;
 use super::notifications::NotifyStatus;
 use super::published::StatusWriter;
 use super::recovery::Recovered;
 use super::status::{Facts, Notice, Status, StopResult};
 use super::stdio::Channels;
+use super::unit_store::UnitStore;
 use crate::kernel::Report;
 use crate::telemetry;
 
@@ -21,7 +21,7 @@ use crate::telemetry;
 #[derive(Debug)]
 pub(super) struct Unit {
     pub(super) command: Command,
-    pub(super) memory: Option<Box<Memory>>,
+    pub(super) store: Option<Box<UnitStore>>,
     /// The captured streams and the standard input of its runs, if it has any.
     pub(super) channels: Option<Box<Channels>>,
     /// What an earlier monitor left, until the machine is told.
@@ -47,10 +47,10 @@ struct Waiters {
 
 impl Unit {
     pub(super) fn new(new_unit: NewUnit) -> Self {
-        let NewUnit { command, memory, recovered, status, unit: _, policy: _ } = new_unit;
+        let NewUnit { command, store, recovered, status, unit: _, policy: _ } = new_unit;
         Self {
             command,
-            memory,
+            store,
             channels: None,
             recovered,
             run: None,
@@ -218,7 +218,7 @@ mod tests {
             ("unit", size_of::<Unit>(), 104),
             ("status", size_of::<StatusReader>(), 224),
             ("run", size_of::<Run>(), 248),
-            ("memory", size_of::<Memory>(), 192),
+            ("store", size_of::<UnitStore>(), 192),
             ("streams", size_of::<Streams>(), 80),
             ("command", size_of::<Command>(), 32),
         ] {

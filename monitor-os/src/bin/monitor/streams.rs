@@ -258,7 +258,7 @@ impl ToMonitor {
     /// What both streams have in common.
     fn capture(&self, command: &Command, opened: &mut Opened) -> Result<Capture, StreamsError> {
         let ring = opened.ring.get_or_insert_with(|| LogRing::new(self.ring_bytes)).clone();
-        ring.keep(self.ring_bytes);
+        ring.resize(self.ring_bytes);
         opened.echoed = self.echo || self.tty;
         let mut capture = Capture::new().to_ring(ring).when_slow(self.slow);
         if let Some(pattern) = &self.ready {

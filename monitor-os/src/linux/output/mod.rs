@@ -49,13 +49,13 @@ pub enum Input {
 /// It is read only while a run can take it. What a run has in its pipe when it ends is gone with it; what did not
 /// go in is for the next run. At its end, the input of this run and of those that follow ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputSource(pub(super) Same<OwnedFd>);
+pub struct InputSource(pub(super) ByIdentity<OwnedFd>);
 
 impl InputSource {
     /// Copies what can be read from a descriptor: a pipe, a terminal, a socket or a file.
     #[must_use]
     pub fn new(source: OwnedFd) -> Self {
-        Self(Same::new(source))
+        Self(ByIdentity::new(source))
     }
 }
 
@@ -81,11 +81,11 @@ pub enum Output {
 
 impl Output {
     /// Where what is printed can be read again; `None` if nowhere.
-    pub(super) fn place(&self) -> Option<LogFile> {
+    pub(super) fn log_file(&self) -> Option<LogFile> {
         match self {
             Self::Inherit | Self::Null => None,
             Self::File(path) => Some(LogFile::new(path, 0, LogFormat::Raw)),
-            Self::Captured(capture) => capture.place(),
+            Self::Captured(capture) => capture.log_file(),
         }
     }
 }
@@ -106,16 +106,16 @@ impl Output {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capture {
     /// Boxed, since most streams are not captured, and each has room for it.
-    to: Box<Takers>,
+    to: Box<CaptureTargets>,
 }
 
 /// Who takes what was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Takers {
+struct CaptureTargets {
     sinks: Vec<LogSink>,
     ring: Option<LogRing>,
-    listener: Option<LineCallback>,
-    sign: Option<LinePattern>,
+    callback: Option<LineCallback>,
+    ready_pattern: Option<LinePattern>,
     slow: Slow,
 }
 
@@ -143,7 +143,7 @@ impl Capture {
     /// Calls `listener` with each line, on the thread that reads all streams: it must neither block nor panic.
     #[must_use]
     pub fn to_listener(mut self, listener: impl Fn(&Line) + Send + Sync + 'static) -> Self {
-        self.to.listener = Some(LineCallback(Same::new(Box::new(listener))));
+        self.to.callback = Some(LineCallback(ByIdentity::new(Box::new(listener))));
         self
     }
 
@@ -154,18 +154,18 @@ impl Capture {
     /// before the end of a run is heard before that end, which is told up to 5 s later while a sink takes nothing.
     #[must_use]
     pub fn ready_at(mut self, pattern: LinePattern) -> Self {
-        self.to.sign = Some(pattern);
+        self.to.ready_pattern = Some(pattern);
         self
     }
 
     /// Whether it waits for a line of each run.
     pub(super) const fn has_ready_pattern(&self) -> bool {
-        self.to.sign.is_some()
+        self.to.ready_pattern.is_some()
     }
 
     /// The first file to which it is written; `None` if there is none.
-    pub(super) fn place(&self) -> Option<LogFile> {
-        self.to.sinks.iter().find_map(LogSink::place)
+    pub(super) fn log_file(&self) -> Option<LogFile> {
+        self.to.sinks.iter().find_map(LogSink::log_file)
     }
 
     /// What happens while a sink takes nothing.
@@ -232,7 +232,7 @@ pub struct Line {
 }
 
 #[derive(Clone, PartialEq, Eq)]
-struct LineCallback(Same<Box<LineFn>>);
+struct LineCallback(ByIdentity<Box<LineFn>>);
 
 type LineFn = dyn Fn(&Line) + Send + Sync;
 
@@ -244,21 +244,21 @@ impl fmt::Debug for LineCallback {
 
 /// Something that is shared, and equal to nothing but itself.
 #[derive(Debug)]
-pub(super) struct Same<T: ?Sized>(Arc<T>);
+pub(super) struct ByIdentity<T: ?Sized>(Arc<T>);
 
-impl<T> Same<T> {
+impl<T> ByIdentity<T> {
     pub(super) fn new(value: T) -> Self {
         Self(Arc::new(value))
     }
 }
 
-impl<T: ?Sized> Clone for Same<T> {
+impl<T: ?Sized> Clone for ByIdentity<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T: ?Sized> Deref for Same<T> {
+impl<T: ?Sized> Deref for ByIdentity<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -266,10 +266,10 @@ impl<T: ?Sized> Deref for Same<T> {
     }
 }
 
-impl<T: ?Sized> PartialEq for Same<T> {
+impl<T: ?Sized> PartialEq for ByIdentity<T> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl<T: ?Sized> Eq for Same<T> {}
+impl<T: ?Sized> Eq for ByIdentity<T> {}

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::linux::guarded::{PathError, PathTrust, Place, Purpose};
+use crate::linux::guarded::{OpenParent, PathError, PathTrust, Purpose};
 use crate::telemetry;
 
 /// When a log file is put aside, and how many old ones are kept.
@@ -46,7 +46,7 @@ impl RotatingFile {
         trust: PathTrust,
         rotation: Option<Rotation>,
     ) -> Result<Self, PathError> {
-        let file = File::from(Place::of(&path, trust)?.open(Purpose::Log)?);
+        let file = File::from(OpenParent::of(&path, trust)?.open(Purpose::Log)?);
         // None is known for an own descriptor.
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         let mut last = [b'\n'];
@@ -142,15 +142,15 @@ impl RotatingFile {
 /// Makes room for a file of this name and makes that, all of it in one held directory. The oldest goes first, so that no
 /// name is taken twice.
 fn put_aside(path: &Path, trust: PathTrust, kept: u16) -> io::Result<File> {
-    let place = Place::of(path, trust)?;
-    let numbered = |number| numbered(Path::new(place.name()), number).into_os_string();
+    let parent = OpenParent::of(path, trust)?;
+    let numbered = |number| numbered(Path::new(parent.name()), number).into_os_string();
     for number in (0..kept).rev() {
-        match place.rename(&numbered(number), &numbered(number + 1)) {
+        match parent.rename(&numbered(number), &numbered(number + 1)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
     }
-    Ok(place.open(Purpose::Log)?.into())
+    Ok(parent.open(Purpose::Log)?.into())
 }
 
 /// The name of a log file, or of the one that was put aside as the `number`th before it.

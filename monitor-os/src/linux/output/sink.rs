@@ -12,23 +12,23 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
 use super::lines::Piece;
 use super::rotation::{RotatingFile, Rotation};
-use super::{Same, Slow};
+use super::{ByIdentity, Slow};
 use crate::linux::guarded::{PathError, PathTrust};
 use crate::linux::log_files::LogFile;
 use crate::telemetry;
 
 /// A file or a descriptor to which the lines of captured streams are written. Clones are the same sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSink(Same<Shared>);
+pub struct LogSink(ByIdentity<SinkState>);
 
 #[derive(Debug)]
-struct Shared {
+struct SinkState {
     form: LogFormat,
     /// What stands before each line.
     label: Box<str>,
-    /// The file and how many older ones are kept, if it is one. Beside the outlet, which a disk that hangs may hold.
+    /// The file and how many older ones are kept, if it is one. Beside the writer, which a disk that hangs may hold.
     file: Option<(Arc<Path>, u16)>,
-    outlet: Mutex<Outlet>,
+    writer: Mutex<SinkWriter>,
     lost_lines: AtomicU64,
     failed_writes: AtomicU64,
 }
@@ -78,7 +78,7 @@ impl LogSink {
             pending.push(b'\n');
         }
         let kept = rotation.map_or(0, |rotation| rotation.kept.get());
-        Ok(Self::new(form, Box::default(), Some((path, kept)), Target::File(file), pending))
+        Ok(Self::new(form, Box::default(), Some((path, kept)), SinkTarget::File(file), pending))
     }
 
     /// Writes to a pipe, a terminal, a socket or a file, such as the standard output of this process. A reader
@@ -94,7 +94,7 @@ impl LogSink {
     /// lines, and none.
     #[must_use]
     pub fn labelled(descriptor: OwnedFd, form: LogFormat, label: impl Into<Box<str>>) -> Self {
-        let target = Target::Descriptor(Descriptor::new(descriptor));
+        let target = SinkTarget::Descriptor(Descriptor::new(descriptor));
         Self::new(form, label.into(), None, target, Vec::new())
     }
 
@@ -102,15 +102,15 @@ impl LogSink {
         form: LogFormat,
         label: Box<str>,
         file: Option<(Arc<Path>, u16)>,
-        target: Target,
+        target: SinkTarget,
         pending: Vec<u8>,
     ) -> Self {
-        let outlet = Outlet { target, pending, choked: false, marked_at: 0, line_ended: true };
-        Self(Same::new(Shared {
+        let writer = SinkWriter { target, pending, blocked: false, marked_at: 0, line_ended: true };
+        Self(ByIdentity::new(SinkState {
             form,
             label,
             file,
-            outlet: Mutex::new(outlet),
+            writer: Mutex::new(writer),
             lost_lines: AtomicU64::new(0),
             failed_writes: AtomicU64::new(0),
         }))
@@ -126,14 +126,14 @@ impl LogSink {
     }
 
     /// Where its lines can be read again; `None` if nowhere.
-    pub(super) fn place(&self) -> Option<LogFile> {
+    pub(super) fn log_file(&self) -> Option<LogFile> {
         let (path, kept) = self.0.file.as_ref()?;
         Some(LogFile::new(path, *kept, self.0.form))
     }
 
     /// Takes over from another sink, which may have written the same file until now.
     pub(super) fn take_over(&self) {
-        if let Target::File(file) = &mut self.outlet().target {
+        if let SinkTarget::File(file) = &mut self.writer().target {
             file.reopen();
         }
     }
@@ -165,61 +165,61 @@ impl LogSink {
     }
 
     fn put(&self, slow: Slow, last: Option<&u8>, add: impl FnOnce(&mut Vec<u8>)) {
-        let mut outlet = self.outlet();
-        if (outlet.choked && slow == Slow::DropNewest) || outlet.target.is_closed() {
+        let mut writer = self.writer();
+        if (writer.blocked && slow == Slow::DropNewest) || writer.target.is_closed() {
             self.0.lost_lines.fetch_add(1, Ordering::Relaxed);
         } else {
-            if outlet.line_ended && self.0.form != LogFormat::Raw {
-                outlet.pending.extend_from_slice(self.0.label.as_bytes());
+            if writer.line_ended && self.0.form != LogFormat::Raw {
+                writer.pending.extend_from_slice(self.0.label.as_bytes());
             }
-            add(&mut outlet.pending);
-            outlet.line_ended = last == Some(&b'\n');
+            add(&mut writer.pending);
+            writer.line_ended = last == Some(&b'\n');
         }
     }
 
     /// Writes what waits, as far as it goes. With `slow` at [`Slow::DropNewest`] a line says first how many are
     /// missing, as soon as there is room.
     pub(super) fn flush(&self, prefix: &str) -> Flushed {
-        let mut outlet = self.outlet();
-        let mut flushed = self.write(&mut outlet);
+        let mut writer = self.writer();
+        let mut flushed = self.write(&mut writer);
         let lost = self.0.lost_lines.load(Ordering::Relaxed);
-        if flushed == Flushed::All && lost > outlet.marked_at && !outlet.target.is_closed() {
-            let count = lost - outlet.marked_at;
+        if flushed == Flushed::All && lost > writer.marked_at && !writer.target.is_closed() {
+            let count = lost - writer.marked_at;
             let lines = if count == 1 { "line" } else { "lines" };
             let text = format!("[monitor: {count} {lines} lost]\n");
-            if !outlet.line_ended {
-                outlet.pending.push(b'\n');
+            if !writer.line_ended {
+                writer.pending.push(b'\n');
             }
-            outlet.pending.extend_from_slice(self.0.label.as_bytes());
+            writer.pending.extend_from_slice(self.0.label.as_bytes());
             if self.0.form == LogFormat::Prefixed {
-                outlet.pending.extend_from_slice(prefix.as_bytes());
-                outlet.pending.extend_from_slice(b" F ");
+                writer.pending.extend_from_slice(prefix.as_bytes());
+                writer.pending.extend_from_slice(b" F ");
             }
-            outlet.pending.extend_from_slice(text.as_bytes());
-            outlet.line_ended = true;
-            outlet.marked_at = lost;
-            flushed = self.write(&mut outlet);
+            writer.pending.extend_from_slice(text.as_bytes());
+            writer.line_ended = true;
+            writer.marked_at = lost;
+            flushed = self.write(&mut writer);
         }
-        outlet.choked = flushed != Flushed::All;
+        writer.blocked = flushed != Flushed::All;
         flushed
     }
 
-    fn write(&self, outlet: &mut Outlet) -> Flushed {
+    fn write(&self, writer: &mut SinkWriter) -> Flushed {
         let mut written = 0;
         let flushed = loop {
-            let Some(rest) = outlet.pending.get(written..).filter(|rest| !rest.is_empty()) else {
+            let Some(rest) = writer.pending.get(written..).filter(|rest| !rest.is_empty()) else {
                 break Flushed::All;
             };
-            match outlet.target.write(rest) {
+            match writer.target.write(rest) {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Flushed::Full,
                 Err(error) => {
                     self.0.failed_writes.fetch_add(1, Ordering::Relaxed);
                     telemetry::log_not_written(&error);
-                    if outlet.target.is_closed() {
+                    if writer.target.is_closed() {
                         let lost = memchr::memchr_iter(b'\n', rest).count().max(1);
                         self.0.lost_lines.fetch_add(lost as u64, Ordering::Relaxed);
-                        written = outlet.pending.len();
+                        written = writer.pending.len();
                         break Flushed::All;
                     }
                     break Flushed::Failed;
@@ -228,25 +228,25 @@ impl LogSink {
         };
         if flushed == Flushed::All {
             // Memory of a burst is given back.
-            outlet.pending.clear();
-            outlet.pending.shrink_to(PENDING_KEPT);
+            writer.pending.clear();
+            writer.pending.shrink_to(PENDING_KEPT);
         } else {
-            outlet.pending.drain(..written);
+            writer.pending.drain(..written);
         }
         flushed
     }
 
     /// A descriptor that says when there is room again; `None` if no descriptor says it.
     pub(super) fn waiter(&self) -> Option<OwnedFd> {
-        match &self.outlet().target {
-            Target::File(_) => None,
-            Target::Descriptor(descriptor) => descriptor.fd.as_fd().try_clone_to_owned().ok(),
+        match &self.writer().target {
+            SinkTarget::File(_) => None,
+            SinkTarget::Descriptor(descriptor) => descriptor.fd.as_fd().try_clone_to_owned().ok(),
         }
     }
 
-    /// A panic elsewhere leaves the outlet whole.
-    fn outlet(&self) -> MutexGuard<'_, Outlet> {
-        self.0.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A panic elsewhere leaves the writer whole.
+    fn writer(&self) -> MutexGuard<'_, SinkWriter> {
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -262,12 +262,12 @@ pub(super) enum Flushed {
 }
 
 #[derive(Debug)]
-struct Outlet {
-    target: Target,
+struct SinkWriter {
+    target: SinkTarget,
     /// What is not written yet: a portion and what is put around it, or less.
     pending: Vec<u8>,
     /// Whether the last flush left something.
-    choked: bool,
+    blocked: bool,
     /// How many lost lines the marks have told of.
     marked_at: u64,
     /// Whether the last byte that was taken ended a line.
@@ -275,12 +275,12 @@ struct Outlet {
 }
 
 #[derive(Debug)]
-enum Target {
+enum SinkTarget {
     File(RotatingFile),
     Descriptor(Descriptor),
 }
 
-impl Target {
+impl SinkTarget {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::File(file) => file.write(bytes),

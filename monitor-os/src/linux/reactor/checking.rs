@@ -8,7 +8,7 @@ use super::{CHECK, LinuxKernel};
 use crate::kernel::{DriverInput, Report};
 use crate::linux::epoll::Trigger;
 use crate::linux::health::{Check, CheckResult, CheckStage, Health};
-use crate::linux::launch::{Given, Launch};
+use crate::linux::launch::{Launch, LaunchContext};
 use crate::linux::orphans::Orphan;
 use crate::linux::spawn::SpawnError;
 use crate::linux::stdio::Stdio;
@@ -94,15 +94,15 @@ impl LinuxKernel {
             return;
         };
         let run = self.runs.get(&key);
-        let given = Given {
-            leaf: run.and_then(|run| run.leaf.as_ref()),
+        let context = LaunchContext {
+            cgroup: run.and_then(|run| run.cgroup.as_ref()),
             mark: run.and_then(|run| run.name()),
             notified: None,
             // No monitor adopts a check.
             dies_with_monitor: true,
         };
         let launched =
-            Stdio::null().and_then(|stdio| Launch::new(launcher, &check.command, &stdio, &given));
+            Stdio::null().and_then(|stdio| Launch::new(launcher, &check.command, &stdio, &context));
         match launched {
             Ok(mut launch) => {
                 launch.go();

@@ -172,9 +172,9 @@ fn unwatchable_keeps_the_errno() {
 }
 
 #[test]
-fn put_down_leaves_no_child() {
+fn killed_child_is_reaped() {
     let process = sleeper();
-    put_down(process.pid().to_pid());
+    kill_and_reap(process.pid().to_pid());
     assert_eq!(process.peek(), Some(Ended::Lost));
 }
 
