@@ -16,7 +16,7 @@ use crate::linux::{
 };
 
 /// Tells one event of a unit and what came of it.
-pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
+pub(crate) fn step(unit: &str, report: &Report<'_>, status: &Status) {
     let span = info_span!("unit", unit, number = report.unit.as_u32());
     let _entered = span.enter();
     let (before, after) = (report.before, report.step.state);
@@ -36,11 +36,11 @@ pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
         }
     }
     if let Some(lifecycle) = report.step.actions.emit {
-        lifecycle_told(lifecycle, report, status);
+        lifecycle_event(lifecycle, report, status);
     }
 }
 
-fn lifecycle_told(lifecycle: Lifecycle, report: &Report<'_>, status: &Status) {
+fn lifecycle_event(lifecycle: Lifecycle, report: &Report<'_>, status: &Status) {
     let after = report.step.state;
     let run = after.run().as_u32();
     let cause = after.reason().name();
@@ -97,7 +97,7 @@ pub(crate) fn leftover_not_signalled(error: &SignalError) {
 }
 
 /// The members of a group could not be listed; it is tried again.
-pub(crate) fn group_unseen(error: &io::Error) {
+pub(crate) fn group_unreadable(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "cannot see what the run left; looking again");
 }
 
@@ -117,14 +117,14 @@ pub(crate) fn unwatched(error: &io::Error) {
 }
 
 /// A run could not be listened to.
-pub(crate) fn unheard(error: &io::Error) {
+pub(crate) fn no_notifications(error: &io::Error) {
     if error.kind() == io::ErrorKind::AddrInUse {
         warn!(
-            "cannot hear what an adopted program says of itself: another process has taken its notify address; \
+            "cannot receive notifications of an adopted program: another process has taken its notify address; \
              it counts as ready and has no watchdog until its next start"
         );
     } else {
-        warn!(errno = error.raw_os_error(), "cannot hear what a program says of itself");
+        warn!(errno = error.raw_os_error(), "cannot receive notifications of a program");
     }
 }
 

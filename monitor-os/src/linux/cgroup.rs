@@ -129,7 +129,7 @@ impl RunCgroup {
         }
     }
 
-    /// What a journal says of it.
+    /// Its location for the journal.
     pub(super) fn location(&self) -> CgroupLocation {
         CgroupLocation { inode: self.inode, parent: Arc::clone(&self.groups.name), run: self.run }
     }
@@ -171,7 +171,7 @@ impl RunCgroup {
     }
 
     /// Sends a signal to everybody in it but `main`, and SIGCONT after it unless it is SIGKILL. Whoever was frozen is
-    /// thawed, to hear it.
+    /// thawed, to handle it.
     ///
     /// # Errors
     /// The last failure; the others were signalled all the same.
@@ -254,7 +254,7 @@ impl Drop for RunCgroup {
     }
 }
 
-/// Where a [`RunCgroup`] is, as it is written down.
+/// The location of a [`RunCgroup`], as the journal records it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct CgroupLocation {
     inode: u64,

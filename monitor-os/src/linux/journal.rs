@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn records_go_round() {
+    fn records_round_trip() {
         for process in ["", "pid=2 start=3", "pid=2 start=3 inode=4"] {
             let record = record(process);
             assert_eq!(read(&record.to_string()), Ok(record.clone()));

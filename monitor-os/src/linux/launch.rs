@@ -18,9 +18,9 @@ use super::setup::Notified;
 use super::spawn::{SpawnError, kill_and_reap, spawn_helper};
 use super::stdio::{Stdio, Streams};
 
-/// A helper that waits for the word to become a program.
+/// A helper that waits for the go-ahead to become a program.
 ///
-/// Dropped before [`Launch::go`], it takes the word with it: the helper ends, and the program never ran.
+/// If it is dropped before [`Launch::go`], the helper ends, and the program never ran.
 #[derive(Debug)]
 pub(super) struct Launch {
     process: Process,
@@ -32,7 +32,7 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    /// Starts the helper for `command`, which enters the control group when it has had the word.
+    /// Starts the helper for `command`, which enters the control group after the go-ahead.
     ///
     /// # Errors
     /// See [`SpawnError`]: the helper was not started. What is wrong with the command itself is told later.
@@ -78,7 +78,7 @@ impl Launch {
         &self.process
     }
 
-    /// Readable when the helper has said something, and when it has become the program or ended.
+    /// Readable when the helper has reported, and when it has become the program or ended.
     pub(super) fn report(&self) -> BorrowedFd<'_> {
         self.report.as_fd()
     }
@@ -91,7 +91,7 @@ impl Launch {
         }
     }
 
-    /// Looks what has become of it.
+    /// Polls its progress.
     pub(super) fn poll(mut self) -> LaunchState {
         if !self.read_report() {
             return LaunchState::NotYet(self);
@@ -111,7 +111,7 @@ impl Launch {
         (self.process, failure)
     }
 
-    /// Takes what the helper has said; returns whether that is all.
+    /// Reads the helper's report; returns whether that is at its end.
     fn read_report(&mut self) -> bool {
         let mut buffer = [0; 4096];
         loop {
@@ -141,13 +141,13 @@ impl Launch {
         self.process
     }
 
-    /// Ends the helper before it has had the word, and reaps it.
+    /// Kills the helper before its go-ahead, and reaps it.
     pub(super) fn abort(self) {
         kill_and_reap(self.process.pid().to_pid());
     }
 }
 
-/// What a run is given beside its streams.
+/// The context of a launch beside its streams.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LaunchContext<'a> {
     pub(super) cgroup: Option<&'a RunCgroup>,
@@ -157,7 +157,7 @@ pub(super) struct LaunchContext<'a> {
     pub(super) dies_with_monitor: bool,
 }
 
-/// What has become of a [`Launch`].
+/// The state of a [`Launch`].
 #[derive(Debug)]
 pub(super) enum LaunchState {
     /// Nothing yet.

@@ -1,4 +1,4 @@
-//! In which files what a run prints is kept, for who asks when no monitor runs.
+//! Log files of a run, for `monitor logs` without a running monitor.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,7 +10,7 @@ use monitor_core::whole_number;
 use super::output::{LogFormat, Stream, numbered};
 use super::stdio::Streams;
 
-/// A file in which what a program printed is kept, and those that were put aside before it.
+/// A log file of a program, and its rotated predecessors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFile {
     /// The file, absolute, as it was opened: nothing is declared of symbolic links.
@@ -75,18 +75,18 @@ impl LogFile {
     }
 }
 
-/// Where the two output streams of the last run are kept, in the order of [`STREAMS`].
+/// The log files of the two output streams of the last run, in the order of [`STREAMS`].
 pub(super) type StreamFiles = [Option<LogFile>; 2];
 
 pub(super) const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
-/// The same, as a record has it. Of a run of this monitor it is what the command declared at its start, and shared with it:
-/// no path is in memory twice.
+/// The log files of a run in its record. For a run of this monitor they are the streams of its command, shared with it,
+/// so that no path is in memory twice.
 #[derive(Clone, Debug)]
 pub(super) enum LogFiles {
-    /// As the streams of a command say; `None` if they are the monitor's.
+    /// Declared by the streams of a command; `None` if they are the monitor's.
     Declared(Option<Arc<Streams>>),
-    /// As an earlier monitor wrote it down.
+    /// Recorded by an earlier monitor.
     Recorded(Box<StreamFiles>),
 }
 
@@ -100,7 +100,7 @@ impl LogFiles {
         }
     }
 
-    /// Says the same by the streams of a command, if they do say the same.
+    /// Shares the streams of a command, if they declare equal files.
     pub(super) fn share(&mut self, streams: Option<&Arc<Streams>>) {
         let declared = Self::Declared(streams.cloned());
         if declared == *self {
@@ -108,7 +108,7 @@ impl LogFiles {
         }
     }
 
-    /// What a program goes on to print on a stream is kept there from now on; returns whether it was elsewhere before.
+    /// Sets the log file of a stream from now on; returns whether it has changed.
     pub(super) fn redirect(&mut self, stream: Stream, to: Option<LogFile>) -> bool {
         let mut files = self.files();
         let [stdout, stderr] = &mut files;
@@ -131,7 +131,7 @@ impl Default for LogFiles {
     }
 }
 
-/// Equal is what says the same.
+/// Equal if the files are equal.
 impl PartialEq for LogFiles {
     fn eq(&self, other: &Self) -> bool {
         self.files() == other.files()
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn files_go_round_and_garbage_is_none() {
+    fn files_round_trip_and_garbage_is_none() {
         let odd = PathBuf::from(OsString::from_vec(b"/a b/%0a\n\xff\xc3\xa4".to_vec()));
         for path in ["/x".into(), odd] {
             for form in [LogFormat::Raw, LogFormat::Lines, LogFormat::Prefixed] {
@@ -189,7 +189,7 @@ mod tests {
 
     /// Goal: what a command says of its streams is found, as far as it leads to a file.
     #[test]
-    fn streams_say_in_which_files_they_are_kept() {
+    fn streams_declare_their_log_files() {
         let directory = tempdir().unwrap();
         let log = directory.path().join("log");
         let rotation =
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_already_is_not_kept_twice() {
+    fn equal_files_are_shared_with_the_command() {
         let command = Command::new("x", [""; 0]).unwrap().with_output(Output::File("/x".into()));
         let read = || LogFiles::Recorded(Box::new([Some(file("/x")), None]));
         let mut kept = read();

@@ -10,15 +10,15 @@
 //! takes that upon itself, its orphans: `containment` says which, `cgroup`, `group` and `orphans` are the three.
 //! What the kernel has beyond that is a value, [`KernelFeatures`].
 //!
-//! With a [`Launcher`] the child is a helper first, which waits for a word before it becomes the program. So a
-//! unit that is remembered in a [`StateDir`] is written down before its program runs, and a monitor that
+//! With a [`Launcher`] the child is a helper first, which waits for the go-ahead before it becomes the program. So a
+//! run of a unit in a [`StateDir`] is recorded before its program runs, and a monitor that
 //! dies at any moment leaves nothing that the next one does not find. Its files: `launcher` is the helper,
 //! `setup` what it sets, with `environment`, `account` and `limit`; `descriptors` what is kept from a program; `launch` its other end, `journal` the record,
 //! `identity` the proof, `recovery` the finding, `adopted` what was found.
 //!
 //! What programs print and read: `stdio` is what a run is given, `file_streams` what the helper opens
-//! for it by `guarded` paths, `output` the thread that reads, `kept` in which files a
-//! later reader finds it, `feed` the thread that copies, `pty` the terminal.
+//! for it by `guarded` paths, `output` the thread that reads, `log_files` the files for a
+//! later reader, `stdin_pump` the thread that copies the input, `pty` the terminal.
 
 mod account;
 mod adopted;

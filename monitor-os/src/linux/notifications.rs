@@ -115,7 +115,7 @@ impl Notifications {
             Arc::make_mut(status).is_unreachable = true;
         }
         let adopted = adopted.unwrap_or_else(|error| {
-            telemetry::unheard(&error);
+            telemetry::no_notifications(&error);
             None
         });
         let (socket, watchdog) = adopted.unzip();

@@ -83,7 +83,7 @@ pub(super) struct LinuxKernel {
     queue: VecDeque<Queued>,
     /// The request that the driver is handling.
     pending_request: Option<PendingRequest>,
-    /// The keys of the last wait; kept for its memory.
+    /// The keys of the last wait; its allocation is reused.
     ready: Vec<u64>,
     observed: Moment,
     random: fastrand::Rng,
@@ -873,7 +873,7 @@ impl Kernel for LinuxKernel {
 
     fn save(&mut self, _: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed> {
         let run = self.current(unit, state.run()).and_then(|key| self.runs.get(&key));
-        // A unit without a memory begins from nothing when the monitor is started again.
+        // A unit without a store begins afresh when the monitor is started again.
         let Some(store) = self.units.get_mut(&unit).and_then(|unit| unit.store.as_mut()) else {
             return Ok(());
         };

@@ -32,7 +32,7 @@ pub enum OnCrash {
     Kill,
 }
 
-/// What a state directory tells of a unit, whether or not a monitor has it; made by [`stored_units`].
+/// A unit in a state directory, whether or not a monitor runs there; read by [`stored_units`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredUnit {
     /// The name of the unit.
@@ -42,14 +42,14 @@ pub struct StoredUnit {
     /// The main process of the run that the state names, if that one lives, recognised by its identity. To
     /// show it, not to signal it.
     pub pid: Option<u32>,
-    /// Where the standard output of its last run is kept; `None` if in no file, or if an earlier release wrote the record.
+    /// The log file of its last run's standard output; `None` without one, or if an earlier release wrote the record.
     pub stdout: Option<LogFile>,
-    /// Where its standard error is kept.
+    /// The log file of its standard error.
     pub stderr: Option<LogFile>,
 }
 
-/// Reads what is remembered in a state directory, unit by unit in the order of their names, without holding
-/// the directory and without changing anything. A directory that is not there remembers nothing.
+/// Reads the units that are stored in a state directory, in the order of their names. Does not lock the directory and
+/// changes nothing. A missing directory stores no units.
 ///
 /// # Errors
 /// [`StateError::Unusable`]; [`StateError::Journal`] about the first journal that is not believed;
@@ -79,11 +79,11 @@ pub(super) struct Recovered {
     pub(super) run: RunId,
     pub(super) found: Found,
     pub(super) remaining: Option<RemainingRun>,
-    /// What may be of it and may be a stranger's, so that it was not touched.
+    /// Processes that may belong to it or to a stranger, so that they were not touched.
     pub(super) doubtful: Vec<Survivor>,
 }
 
-/// What there is of it.
+/// The part of it that still exists.
 #[derive(Debug)]
 pub(super) struct RemainingRun {
     pub(super) progress: Progress,
@@ -93,7 +93,7 @@ pub(super) struct RemainingRun {
     pub(super) pid: Option<u32>,
 }
 
-/// Finds what is left of what the journal of a unit tells; `None` if nothing was ever started.
+/// Finds what remains of the run in a unit's journal; `None` if nothing was ever started.
 ///
 /// Blocks for up to 3 s where the main process has ended and its new parent has not reaped it yet, and up
 /// to 10 s for the death of what is killed.

@@ -34,7 +34,7 @@ pub(super) struct Run {
     pub(super) mark: Option<Box<RunName>>,
     /// The session that its main process has made, also when that is reaped; `None` if an earlier monitor made it.
     pub(super) session: Option<OwnSession>,
-    /// By what it is heard, if it is.
+    /// Receives its notifications, if it can send any.
     pub(super) notifications: Option<Box<Notifications>>,
     /// How many milliseconds its program may be silent, as it was told when it was started.
     pub(super) watchdog: Option<NonZeroU32>,
@@ -46,7 +46,7 @@ pub(super) struct Run {
     pub(super) started: bool,
     /// How its main process ended, while what it has printed is read before that is told.
     pub(super) pending_exit: Option<Ended>,
-    /// To whom the kill was sent, if it was.
+    /// The scope of the kill, if it was sent.
     pub(super) killed: Option<Scope>,
     /// Whether a descriptor tells of its main process; else a timer asks.
     pub(super) watched: bool,
@@ -302,7 +302,7 @@ impl Run {
         (Some(self), ended)
     }
 
-    /// Kills whoever was forked after the kill and has not had it.
+    /// Kills processes that were forked after the kill.
     fn kill_again(&self) {
         self.ask_orphans(Signal::KILL);
         match (&self.progress, &self.cgroup) {
@@ -429,7 +429,7 @@ fn see_contained(cgroup: &mut RunCgroup) -> Option<Progress> {
         Ok(false) => None,
         Ok(true) => Some(Progress::Contained),
         Err(error) => {
-            telemetry::group_unseen(&error);
+            telemetry::group_unreadable(&error);
             Some(Progress::Contained)
         }
     }
@@ -441,7 +441,7 @@ pub(super) fn see(group: ReapedGroup) -> Option<Progress> {
         Ok(remainder) if remainder.is_empty() => None,
         Ok(remainder) => Some(Progress::Leftover(remainder)),
         Err((group, error)) => {
-            telemetry::group_unseen(&error);
+            telemetry::group_unreadable(&error);
             Some(Progress::Unseen(group))
         }
     }
@@ -456,7 +456,7 @@ fn look_after(mut remainder: Remainder) -> Option<Progress> {
 /// Looks for members again; those that are known stay if it fails.
 fn rescan(remainder: &mut Remainder) {
     if let Err(error) = remainder.rescan() {
-        telemetry::group_unseen(&error);
+        telemetry::group_unreadable(&error);
     }
 }
 
@@ -468,7 +468,7 @@ pub(super) fn log(sent: Result<(), SignalError>) {
     }
 }
 
-/// Whether a stopped process is to be continued so that it hears this signal.
+/// Whether a stopped process is to be continued so that it handles this signal.
 pub(super) const fn asks_to_end(signal: Signal) -> bool {
     matches!(signal, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT | Signal::ABRT)
 }

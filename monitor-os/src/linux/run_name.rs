@@ -1,4 +1,4 @@
-//! The name of a run: by it a control group, a socket and a process say which run they are of. And that of its monitor.
+//! The name of a run, which identifies its control group, its socket and its processes; and the identity of its monitor.
 
 use std::fmt;
 use std::fs;
@@ -13,7 +13,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::group::has_ended;
 use super::identity::start_time;
 
-/// A process that supervises, told apart from every other since the boot. One that is dead holds nothing any more.
+/// The identity of a monitor process, unique since the boot. A dead monitor holds nothing.
 ///
 /// Prints `pid=12 start=345 namespace=7`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -160,7 +160,7 @@ pub(super) struct RunName {
     token: RunToken,
 }
 
-/// RunToken of the runs of a monitor.
+/// The token of a run among those of a monitor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct RunToken(Token);
 

@@ -124,7 +124,7 @@ pub(super) fn search<T>(
     let searched = search_path(environment);
     let mut remembered = None;
     for directory in searched.as_bytes().split(|&byte| byte == b':') {
-        // An empty entry is the current directory, and new_unit to it leaves the bare name.
+        // An empty entry is the current directory, and joining to it leaves the bare name.
         let path = Path::new(OsStr::from_bytes(directory)).join(program);
         match attempt(path) {
             Err(SpawnError::NotFound { .. }) => {}
@@ -320,7 +320,7 @@ impl SpawnError {
             }
     }
 
-    /// What the machine is told of it.
+    /// The failure for the machine.
     pub(super) const fn failure(&self) -> StartFailure {
         if self.is_transient() { StartFailure::Transient } else { StartFailure::Permanent }
     }

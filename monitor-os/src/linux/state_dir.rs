@@ -121,7 +121,7 @@ impl StateDir {
         self.locked.path.join(format!("{unit}.{stream}"))
     }
 
-    /// Takes the name of a unit, of which there is one at a time.
+    /// Reserves the name of a unit, of which there is one at a time.
     pub(super) fn reserve_name(&self, unit: &Arc<str>) -> Result<(), StateError> {
         self.journal_of(unit)?;
         if self.names().insert(Arc::clone(unit)) {
@@ -215,7 +215,7 @@ impl StateDir {
     }
 }
 
-/// How long a record is to be found.
+/// How long a record must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
     /// For as long as its processes may run: a crash of the monitor does not lose it, a power cut may.
@@ -370,14 +370,14 @@ impl fmt::Display for StateError {
             }
             Self::Name { name } => write!(
                 f,
-                "{name:?} cannot name a unit with a memory: write 1 to 64 letters, digits, `.`, `_` or `-`, \
+                "{name:?} cannot name a stored unit: write 1 to 64 letters, digits, `.`, `_` or `-`, \
                  beginning with none of `.` and `-`"
             ),
             Self::Taken { name } => {
                 write!(f, "a unit {name:?} is supervised already; give another name")
             }
             Self::NoLauncher => f.write_str(
-                "a unit with a memory needs a launcher, so that nothing runs unrecorded; \
+                "a stored unit needs a launcher, so that nothing runs unrecorded; \
                  make the supervisor by `Supervisor::with_launcher`",
             ),
             Self::Leftover { pid, source } => write!(

@@ -72,7 +72,7 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// Never blocks. A reactor that has ended hears nothing, and needs to hear nothing.
+    /// Never blocks. A reactor that has ended needs no messages.
     fn send(&self, message: Message) {
         if self.inbox.send(message).is_ok() {
             self.notifier.notify();
@@ -226,7 +226,7 @@ impl Supervisor {
     }
 
     /// Brings all units down as their policies say, and completes when the thread has nothing to do any
-    /// more. From the call on, no request to bring a unit up is heard.
+    /// more. From the call on, requests to start a unit are ignored.
     pub fn shutdown(&self) -> impl Future<Output = ()> + Send + 'static {
         self.thread.inbox.send(Message::ShutDown);
         let mut ended = self.thread.ended.clone();
@@ -331,7 +331,7 @@ impl std::error::Error for SupervisorError {
 /// Requests never block and never fail: the supervisor's thread handles them in the order in which they were
 /// made. They say what is wanted, in any state, and are recorded as such: a stop during a backoff ends the
 /// backoff, a start during a stop follows the stop. Of a request and the end of a process that are seen in the same moment the
-/// end comes first: a stop may then find nothing that runs. [`Unit::wait_until`] waits until a request is heard.
+/// end comes first: a stop may then find nothing that runs. [`Unit::wait_until`] waits until a request is handled.
 #[derive(Clone, Debug)]
 pub struct Unit {
     id: UnitId,
@@ -473,7 +473,7 @@ impl Unit {
         self.status.status()
     }
 
-    /// Waits until all requests made so far by any clone of this handle were heard, and `condition` holds.
+    /// Waits until all requests made so far by any clone of this handle were handled, and `condition` holds.
     ///
     /// The condition is asked of states, not of changes: one that holds already is enough, and a state
     /// that has passed by meanwhile may go unseen. Use [`Unit::events`] to see each of them.
@@ -519,7 +519,7 @@ impl Unit {
 
 /// The answer to a stop, when it is there. Dropping it changes nothing about the stop.
 ///
-/// Each caller gets an own answer about the run that was going on when the stop was heard, also if it is
+/// Each caller gets an own answer about the run that was going on when the stop was handled, also if it is
 /// followed by another run, because somebody has requested a start meanwhile.
 #[derive(Debug)]
 pub struct Stopping {

@@ -126,7 +126,7 @@ impl Unit {
             status.saved = report.saved;
         });
         let status = self.status.status();
-        telemetry::told(&self.status.name, report, &status);
+        telemetry::step(&self.status.name, report, &status);
         let own = self.waiters.as_mut().map(|waiters| &mut waiters.subscribers);
         if own.as_ref().is_none_or(|own| own.is_empty()) && of_all.is_empty() {
             return;

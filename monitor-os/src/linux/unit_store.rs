@@ -1,4 +1,4 @@
-//! The memory of one unit: its last record, and where it is kept.
+//! The store of one unit: its last record, in the state directory.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use super::state_dir::{Durability, StateDir, StateError};
 pub(super) struct UnitStore {
     directory: StateDir,
     record: Record,
-    /// What of the last record lasts; `None` before the first.
+    /// The lasting part of the last record; `None` before the first.
     lasting: Option<Option<Reason>>,
 }
 
 impl UnitStore {
-    /// Takes a unit's name and reads what is remembered of it, or begins with nothing. `command` is that of its next run.
+    /// Reserves a unit's name and reads its record, or begins with an empty one. `command` is that of its next run.
     ///
     /// # Errors
     /// See [`StateError`]; the name is free.
@@ -46,7 +46,7 @@ impl UnitStore {
             mark: None,
             log_files: LogFiles::default(),
         };
-        // Gives the name back if the reading fails.
+        // Releases the name if the reading fails.
         let mut store = Self { directory: directory.clone(), record: fresh, lasting: None };
         if let Some(record) = directory.read(&store.record.unit)? {
             store.record = Record { unit: Arc::clone(&store.record.unit), ..record };
@@ -59,7 +59,7 @@ impl UnitStore {
         &self.record
     }
 
-    /// Where the named pipe is through which the unit's programs print.
+    /// The path of the named pipe through which the unit's programs print.
     pub(super) fn fifo(&self, stream: Stream) -> PathBuf {
         self.directory.fifo(&self.record.unit, stream)
     }
@@ -77,15 +77,14 @@ impl UnitStore {
         self.write()
     }
 
-    /// Takes note of the user as whom the program of the run is started, for the next record, where it says by a mark what
-    /// the run has started.
+    /// Notes the user of the run's program for the next record, if that identifies the run's processes by a mark.
     pub(super) fn save_owner(&mut self, pid: Pid) {
         if let Some(mark) = &mut self.record.mark {
             mark.owner = real_user(pid);
         }
     }
 
-    /// Saves where it is kept from now on what the run that goes on prints on a stream.
+    /// Saves the log file to which a stream of the current run goes from now on.
     ///
     /// # Errors
     /// See [`UnitStore::save`].

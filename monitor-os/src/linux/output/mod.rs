@@ -80,7 +80,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// Where what is printed can be read again; `None` if nowhere.
+    /// The log file, if there is one.
     pub(super) fn log_file(&self) -> Option<LogFile> {
         match self {
             Self::Inherit | Self::Null => None,
@@ -99,17 +99,17 @@ impl Output {
 /// into pieces. Bytes that are no UTF-8 stay as they are.
 ///
 /// # Crash of the monitor
-/// Of a unit with a memory (see [`Supervisor::restore`](super::Supervisor::restore)) the stream is a named pipe
+/// The stream of a stored unit (see [`Supervisor::restore`](super::Supervisor::restore)) is a named pipe
 /// in the state directory, which the program has open to read as well. If the monitor dies, the program can go on
 /// writing 64 KiB, then waits for the next monitor, which reads all of it. It is lost only if everybody who had
-/// the pipe ends before. Of a unit without a memory the program gets a SIGPIPE.
+/// the pipe ends before. The program of a unit that is not stored gets a SIGPIPE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capture {
     /// Boxed, since most streams are not captured, and each has room for it.
     to: Box<CaptureTargets>,
 }
 
-/// Who takes what was read.
+/// Where captured output goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct CaptureTargets {
     sinks: Vec<LogSink>,
@@ -242,7 +242,7 @@ impl fmt::Debug for LineCallback {
     }
 }
 
-/// Something that is shared, and equal to nothing but itself.
+/// A shared value that is compared by identity.
 #[derive(Debug)]
 pub(super) struct ByIdentity<T: ?Sized>(Arc<T>);
 

@@ -28,7 +28,7 @@ impl LinuxKernel {
             socket.into_iter().chain(probe.flatten().map(|pipe| (pipe, key | READINESS)))
         {
             if let Err(error) = self.epoll.add(source, key, Trigger::Level) {
-                telemetry::unheard(&error);
+                telemetry::no_notifications(&error);
             }
         }
     }
