@@ -357,7 +357,7 @@ fn events_that_are_not_kept_are_counted() {
 fn requests_that_are_not_understood_do_nothing() {
     let scene = Scene::new();
     let running = scene.start(&[], SERVE, "started #1");
-    let long = [&br#"{"version":1,"ask":"stop"#[..], &vec![b' '; 20_000], b"\"}\n"].concat();
+    let long = [&br#"{"version":2,"ask":"stop"#[..], &vec![b' '; 20_000], b"\"}\n"].concat();
     for (bytes, kind) in [
         (&b"stop\n"[..], "malformed"),
         (b"\n", "malformed"),
@@ -369,7 +369,7 @@ fn requests_that_are_not_understood_do_nothing() {
         (&long, "too-long"),
     ] {
         let told = say(scene.connect(), bytes);
-        assert_eq!(told["version"], 1);
+        assert_eq!(told["version"], 2);
         assert_eq!(told["answer"]["refused"]["kind"], kind, "{told}");
         assert!(told["answer"]["refused"]["message"].as_str().unwrap().len() > 20, "{told}");
     }
@@ -437,7 +437,7 @@ fn silent_and_slow_clients_are_in_nobodys_way() {
     slow.read_to_string(&mut text).unwrap();
     for line in text.lines() {
         runs = serde_json::from_str::<Value>(line)
-            .map_or(runs, |told| told["answer"]["told"]["run"].as_u64().unwrap_or(runs));
+            .map_or(runs, |told| told["answer"]["event"]["run"].as_u64().unwrap_or(runs));
     }
     assert!(runs < 400, "the monitor kept what nobody reads");
 }
@@ -623,10 +623,10 @@ fn slow_follower_of_logs_is_told_what_it_missed() {
     let options = ["--log-echo=false", "--log-ring", "16K", "--healthy-after", "none"];
     let running = scene.start(&options, script, "started #1");
     let mut stream = scene.connect();
-    let ask = r#"{"version":1,"ask":{"logs":{"follow":true,"last":null,"stream":null}}}"#;
+    let ask = r#"{"version":2,"ask":{"logs":{"follow":true,"last":null,"stream":null}}}"#;
     stream.write_all(format!("{ask}\n").as_bytes()).unwrap();
     let mut lines = BufReader::new(stream);
-    assert_eq!(answer(&mut lines)["answer"]["printed"]["text"], "first");
+    assert_eq!(answer(&mut lines)["answer"]["log-line"]["text"], "first");
     fs::write(scene.path("more"), "").unwrap();
     scene.mark("up");
     let (mut seen, mut missed) = (0_u64, 0_u64);
@@ -637,7 +637,7 @@ fn slow_follower_of_logs_is_told_what_it_missed() {
             continue;
         }
         seen += 1;
-        let number: u64 = answer["answer"]["printed"]["text"].as_str().unwrap().parse().unwrap();
+        let number: u64 = answer["answer"]["log-line"]["text"].as_str().unwrap().parse().unwrap();
         assert_eq!(number, seen + missed);
         if number == 200_000 {
             break;
@@ -659,11 +659,11 @@ fn what_a_client_has_not_read_is_bounded() {
     let running = scene.start(&options, script, "started #1");
     awaited("all is kept", || scene.told(&["logs", "-n", "1"]), |last| last == "400000\n");
     let mut stream = scene.connect();
-    let ask = r#"{"version":1,"ask":{"logs":{"follow":false,"last":null,"stream":null}}}"#;
+    let ask = r#"{"version":2,"ask":{"logs":{"follow":false,"last":null,"stream":null}}}"#;
     stream.write_all(format!("{ask}\n").as_bytes()).unwrap();
     let mut lines = BufReader::new(stream);
     // It has been asked for when there is an answer.
-    assert!(answer(&mut lines)["answer"]["printed"].is_object());
+    assert!(answer(&mut lines)["answer"]["log-line"].is_object());
     fs::write(scene.path("more"), "").unwrap();
     scene.mark("over");
     let (mut bytes, mut missed) = (0, 0);
@@ -698,7 +698,7 @@ fn busy_clients_starve_nobody() {
     std::thread::scope(|scope| {
         for count in &counts {
             let mut stream = scene.connect();
-            let ask = r#"{"version":1,"ask":{"logs":{"follow":true,"last":0,"stream":null}}}"#;
+            let ask = r#"{"version":2,"ask":{"logs":{"follow":true,"last":0,"stream":null}}}"#;
             stream.write_all(format!("{ask}\n").as_bytes()).unwrap();
             let over = &over;
             scope.spawn(move || {

@@ -703,7 +703,10 @@ fn adopted_program_that_lost_its_address_goes_on() {
     second.wait_for(" healthy");
     let shown = monitor(&["status", "--state", state]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("unheard   another process has its notify address"), "{shown}");
+    assert!(
+        shown.contains("notify    unreachable: another process has its notify address"),
+        "{shown}"
+    );
     second.signal("TERM");
     second.finish();
     drop(squatter);

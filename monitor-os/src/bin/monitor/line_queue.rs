@@ -229,7 +229,7 @@ fn mark(to: &File, gap: &mut u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes all bytes, however long that takes. A stream may be non-blocking by the wish of others who have it.
+/// Writes all bytes, however long that takes. A stream may be non-blocking because another process has set it so.
 fn write(mut to: &File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match to.write(bytes) {
@@ -237,7 +237,7 @@ fn write(mut to: &File, mut bytes: &[u8]) -> io::Result<()> {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // An error of the stream is told by the next write.
+                // An error of the stream is reported by the next write.
                 poll(&mut [PollFd::new(to, PollFlags::OUT)], None).ok();
             }
             Err(error) => return Err(error),

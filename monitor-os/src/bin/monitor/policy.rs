@@ -7,7 +7,7 @@ use monitor_core::{
     Readiness, Restart, Rules,
 };
 
-use crate::options::{OrNever, Sign, UnitOptions};
+use crate::options::{OrNever, ReadyOption, UnitOptions};
 
 /// Why the options give no policy. Says how to mend it.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ pub(crate) enum OptionsError {
     Rules(PolicyError),
 }
 
-/// A rule that waits for word from the process, of which that was not told when it was started.
+/// A rule that waits for notifications of the process, which was started without them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unheard(&'static str);
 
@@ -116,7 +116,7 @@ pub(crate) fn changed(policy: &Policy, rules: &[String]) -> Result<Policy, Chang
     Ok(changed)
 }
 
-/// Whether what runs has been told to say what the changed rules wait for.
+/// Whether the running process was started with the notifications that the changed rules wait for.
 fn heard(policy: &Policy, changed: &Policy) -> Result<(), Unheard> {
     let (before, after) = (policy.rules(), changed.rules());
     if after.start.readiness == Readiness::Notify && before.start.readiness != Readiness::Notify {
@@ -179,8 +179,8 @@ fn change_rest(rules: &mut Rules, options: &UnitOptions) {
     set(
         &mut rules.start.readiness,
         options.ready.as_ref().map(|sign| match sign {
-            Sign::Start => Readiness::Exec,
-            Sign::By(_) | Sign::Line(_) => Readiness::Notify,
+            ReadyOption::Start => Readiness::Exec,
+            ReadyOption::By(_) | ReadyOption::Line(_) => Readiness::Notify,
         }),
     );
     set(&mut rules.stop.signal, options.stop_signal);

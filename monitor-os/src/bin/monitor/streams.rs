@@ -16,14 +16,14 @@ use monitor_os::{
     PathError, Rotation, Slow, SpawnError, Terminal,
 };
 
-use crate::options::{Sign, UnitOptions};
-use crate::roster::Extent;
+use crate::options::{ReadyOption, UnitOptions};
 use crate::terminal;
+use crate::units::UnitMode;
 
 /// What of the streams of a unit leads to the monitor, and is opened when the unit is made. The rest is part of the
 /// command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Streams {
+pub(crate) struct StreamSetup {
     /// `None` if nothing does. Boxed, since there are many units of which nothing does.
     to_monitor: Option<Box<ToMonitor>>,
 }
@@ -53,15 +53,15 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    pub(crate) fn of(options: &UnitOptions, extent: Extent) -> Self {
+    pub(crate) fn of(options: &UnitOptions, mode: UnitMode) -> Self {
         let wanted = options.tty == Some(true)
-            || matches!(options.ready, Some(Sign::Line(_)))
+            || matches!(options.ready, Some(ReadyOption::Line(_)))
             || options.log.is_some()
             || options.log_ring.is_some()
             || options.log_prefix == Some(true)
             || options.log_echo.is_some();
         let default = if wanted { To::Log } else { To::Inherit };
-        let input = if extent == Extent::Many { From::Null } else { From::Inherit };
+        let input = if mode == UnitMode::Many { From::Null } else { From::Inherit };
         Self {
             stdin: options.stdin.clone().unwrap_or(input),
             stdout: options.stdout.clone().unwrap_or_else(|| default.clone()),
@@ -87,7 +87,7 @@ pub(crate) struct Opened {
     pub(crate) terminal: Option<Terminal>,
 }
 
-impl Streams {
+impl StreamSetup {
     /// Puts together what was said of the one unit of a monitor, or of one of many, and lets the command have what
     /// does not lead to the monitor.
     ///
@@ -96,10 +96,10 @@ impl Streams {
     pub(crate) fn lead(
         command: Command,
         options: &UnitOptions,
-        extent: Extent,
+        mode: UnitMode,
     ) -> Result<(Command, Self), (&'static str, &'static str)> {
         let tty = options.tty.unwrap_or(false);
-        let many = extent == Extent::Many;
+        let many = mode == UnitMode::Many;
         if tty && many {
             return Err((
                 "tty",
@@ -113,10 +113,10 @@ impl Streams {
             ));
         }
         let ready = match &options.ready {
-            Some(Sign::Line(pattern)) => Some(pattern.clone()),
-            Some(Sign::Start | Sign::By(_)) | None => None,
+            Some(ReadyOption::Line(pattern)) => Some(pattern.clone()),
+            Some(ReadyOption::Start | ReadyOption::By(_)) | None => None,
         };
-        let Ends { stdin, stdout, stderr } = Ends::of(options, extent);
+        let Ends { stdin, stdout, stderr } = Ends::of(options, mode);
         if stdout == To::Stdout {
             return Err((
                 "stdout",
@@ -482,10 +482,10 @@ mod tests {
     fn what_does_not_go_together_is_named() {
         let options = UnitOptions::default;
         let null = || Some(To::Null);
-        let line = || Some(Sign::Line("x".parse().unwrap()));
-        let lead = |options: &UnitOptions, extent| {
+        let line = || Some(ReadyOption::Line("x".parse().unwrap()));
+        let lead = |options: &UnitOptions, mode| {
             let command = Command::new("x", [""; 0]).unwrap();
-            Streams::lead(command, options, extent)
+            StreamSetup::lead(command, options, mode)
         };
         for (options, option) in [
             (UnitOptions { stdout: Some(To::Stdout), ..options() }, "stdout"),
@@ -502,25 +502,25 @@ mod tests {
                 "ready",
             ),
         ] {
-            assert_eq!(lead(&options, Extent::One).unwrap_err().0, option);
+            assert_eq!(lead(&options, UnitMode::One).unwrap_err().0, option);
         }
         for (options, option) in [
             (UnitOptions { tty: Some(true), ..options() }, "tty"),
             (UnitOptions { stdin: Some(From::Pipe), ..options() }, "stdin"),
         ] {
-            assert!(lead(&options, Extent::One).is_ok());
-            assert_eq!(lead(&options, Extent::Many).unwrap_err().0, option);
+            assert!(lead(&options, UnitMode::One).is_ok());
+            assert_eq!(lead(&options, UnitMode::Many).unwrap_err().0, option);
         }
         let plain = Command::new("x", [""; 0]).unwrap();
-        let nothing = Streams { to_monitor: None };
-        assert_eq!(lead(&options(), Extent::One), Ok((plain.clone(), nothing.clone())));
+        let nothing = StreamSetup { to_monitor: None };
+        assert_eq!(lead(&options(), UnitMode::One), Ok((plain.clone(), nothing.clone())));
         let of_many = (plain.with_input(Input::Null), nothing);
-        assert_eq!(lead(&options(), Extent::Many), Ok(of_many));
+        assert_eq!(lead(&options(), UnitMode::Many), Ok(of_many));
         let readable = UnitOptions { stdout: null(), ready: line(), ..options() };
-        let readable = lead(&readable, Extent::One).unwrap().1.to_monitor.unwrap();
+        let readable = lead(&readable, UnitMode::One).unwrap().1.to_monitor.unwrap();
         assert!(readable.stderr && !readable.stdout);
         let options = UnitOptions { log: Some("/x".into()), ..options() };
-        let captured = lead(&options, Extent::One).unwrap().1.to_monitor.unwrap();
+        let captured = lead(&options, UnitMode::One).unwrap().1.to_monitor.unwrap();
         assert!(captured.stdout && captured.stderr && !captured.echo);
     }
 }
