@@ -423,7 +423,7 @@ fn line_of_an_earlier_run_does_not_count() {
     let lines = ring.lines();
     let line = lines.iter().find(|line| &*line.text == b"left ready").unwrap();
     assert_eq!(line.run.as_u32(), 1);
-    // A wish that is heard after whatever the line has led to.
+    // A request that is handled after the effects of the line.
     scene.unit.reset();
     let status = completed("a status", scene.unit.wait_until(|_| true)).unwrap();
     assert_eq!(status.phase(), Phase::Activating);

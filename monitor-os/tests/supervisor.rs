@@ -334,7 +334,7 @@ fn start_after_a_stop_follows_it() {
 }
 
 #[test]
-fn storm_of_wishes_ends_as_the_last_one_says() {
+fn storm_of_requests_ends_as_the_last_one_says() {
     let scene = Scene::new("restart=always backoff=constant:1ms jitter=0", "exec sleep 1000");
     let mut stops = Vec::new();
     for _ in 0..100 {
@@ -415,7 +415,7 @@ fn dropping_the_supervisor_stops_everything() {
     let status = unit.state();
     assert_eq!(status.phase(), Phase::Stopped);
     assert_eq!(status.state().reason(), Reason::ShutdownRequested);
-    // What is wished of it is answered all the same.
+    // Its requests are answered all the same.
     unit.start();
     assert_eq!(wait(unit.stop()), StopResult::SupervisorGone);
     let gone = wait(unit.wait_until(Status::is_up)).unwrap_err();
@@ -447,7 +447,7 @@ fn shutdown_hears_no_start() {
 }
 
 #[test]
-fn start_that_is_wished_is_seen_by_a_wait() {
+fn start_that_is_requested_is_seen_by_a_wait() {
     // Without it, the wait would be content with the state before the start.
     let scene = Scene::new("restart=no", "exit 0");
     for run in 1..20 {
@@ -512,7 +512,7 @@ fn other_command_is_taken_by_the_next_run() {
     let path = scene.path("new");
     let script = format!("echo new > {}; sleep 1000", path.display());
     scene.unit.set_command(Command::new("/bin/sh", ["-c", &script]).unwrap());
-    // It is heard by the time of the wish after it.
+    // It is handled before the request after it.
     scene.unit.start();
     wait(scene.unit.wait_until(|_| true)).unwrap();
     assert_eq!(scene.unit.state().state().run(), run);
@@ -629,7 +629,7 @@ fn with_helper(directory: &TempDir, script: &str) -> Supervisor {
 /// Goal: a stop need not wait for a program that cannot be loaded. Method: the helper never becomes it.
 #[test]
 fn stop_ends_a_start_that_hangs() {
-    for wish in [Unit::stop, Unit::kill] {
+    for request in [Unit::stop, Unit::kill] {
         let directory = tempfile::tempdir().unwrap();
         let marker = directory.path().join("up");
         let script = format!("#!/bin/sh\necho up > {}\nexec sleep 1000\n", marker.display());
@@ -638,7 +638,7 @@ fn stop_ends_a_start_that_hangs() {
         unit.start();
         line(&marker);
         wait(unit.wait_until(|status| status.phase() == Phase::Starting)).unwrap();
-        wait(wish(&unit));
+        wait(request(&unit));
         let status = wait_down(&unit);
         assert_eq!(status.state().reason(), Reason::StopRequested);
     }

@@ -31,7 +31,7 @@ pub(super) use message::{LaunchMessage, read_failure};
 /// A program that is not remembered in a [`StateDir`](super::StateDir) dies with the monitor: the kernel
 /// kills it (`PR_SET_PDEATHSIG` of `prctl(2)`). So does each health check. The kernel does not reach what
 /// the program has started, nor a program that is set-user-ID or has file capabilities. Where the program
-/// has another user, the monitor needs `CAP_KILL`. StoredUnit programs run on for the next monitor.
+/// has another user, the monitor needs `CAP_KILL`. Programs of stored units run on for the next monitor.
 ///
 /// The helper is the program that supervises, started once more under another name, so that the two are
 /// always of one build: call [`Launcher::enter`] first in `main`.

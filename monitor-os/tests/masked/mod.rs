@@ -179,7 +179,7 @@ const SCENARIOS: &[(&str, fn())] = named![
     every_stop_gets_an_answer,
     two_stops_of_one_run_get_the_same_answer,
     start_after_a_stop_follows_it,
-    storm_of_wishes_ends_as_the_last_one_says,
+    storm_of_requests_ends_as_the_last_one_says,
     killed_child_comes_back,
     signal_reaches_the_process_and_changes_no_intent,
     stop_on_next_exit_lets_the_run_finish,
