@@ -420,7 +420,7 @@ mod tests {
 
     /// A run is held to what its program was told when it was started, not to what the policy says since.
     #[test]
-    fn a_watchdog_is_that_which_the_program_was_told_of() {
+    fn a_run_keeps_the_watchdog_of_its_start() {
         let policy = "restart=always backoff=constant:1s jitter=0 healthy-after=none watchdog=2s";
         let mut driver = Driver::new();
         driver.add_unit(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);

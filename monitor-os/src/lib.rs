@@ -84,5 +84,5 @@ pub use linux::{
     PathError, PathFault, PathTrust, PatternError, ReadyBy, Rotation, SetupStage, SignalAnswer,
     SinkCounts, Slow, SpawnError, StateDir, StateError, Status, StopResult, StopSignals, Stopping,
     StoredUnit, Stream, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Survivor,
-    Terminal, TerminalSize, Unit, Writer, block_on, give_back_memory, now, stored_units,
+    Terminal, TerminalSize, Unit, Writer, block_on, now, stored_units, trim_memory,
 };

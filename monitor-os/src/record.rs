@@ -48,11 +48,11 @@ pub struct Recorder<W> {
     out: W,
     origin: Option<Moment>,
     policies: BTreeMap<UnitId, Arc<Policy>>,
-    health: Health,
+    writer_state: WriterState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
+enum WriterState {
     Good,
     Failed,
 }
@@ -60,7 +60,7 @@ enum Health {
 impl<W: Write> Recorder<W> {
     /// A record that is written to `out`, a whole line at a time.
     pub const fn new(out: W) -> Self {
-        Self { out, origin: None, policies: BTreeMap::new(), health: Health::Good }
+        Self { out, origin: None, policies: BTreeMap::new(), writer_state: WriterState::Good }
     }
 
     /// Writes what a driver reported about the unit called `name`.
@@ -69,12 +69,12 @@ impl<W: Write> Recorder<W> {
     /// The first failure to write; the record ends with what was written before. After it every call
     /// succeeds and does nothing.
     pub fn record(&mut self, name: &str, report: &Report<'_>) -> io::Result<()> {
-        if self.health == Health::Failed {
+        if self.writer_state == WriterState::Failed {
             return Ok(());
         }
         let written = self.write(name, report);
         if written.is_err() {
-            self.health = Health::Failed;
+            self.writer_state = WriterState::Failed;
         }
         written
     }

@@ -512,7 +512,7 @@ mod tests {
 
     /// Goal: facts, pitfall 34. What is frozen hears a request to end.
     #[test]
-    fn frozen_members_are_thawed_to_hear_a_stop() {
+    fn frozen_members_are_thawed_to_handle_a_stop() {
         let Some(cgroup) = cgroup(available_features()) else { return };
         let process = shell("trap 'exit 3' TERM; while :; do sleep 0.01; done");
         enter(&cgroup, process.pid().as_raw());

@@ -32,7 +32,7 @@ use super::run_name::{InvalidRunName, RunName};
 /// In the form 1, which is read as well, names of runs have a small number in the place of the token, and there is no
 /// `held` and no `owner`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct UnitRecord {
     pub(super) unit: Arc<str>,
     /// The boot in which it was written.
     pub(super) boot: BootId,
@@ -50,7 +50,7 @@ pub(super) struct Record {
     pub(super) log_files: LogFiles,
 }
 
-impl Record {
+impl UnitRecord {
     /// Until when the number of the process was certainly its own, as far as the numbers of the monitor that wrote it
     /// mean anything here; 0 if that is not known.
     pub(super) fn known_until(&self) -> u64 {
@@ -117,7 +117,7 @@ impl std::error::Error for JournalError {
     }
 }
 
-impl fmt::Display for Record {
+impl fmt::Display for UnitRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { unit, boot, state, process, held, cgroup, mark, log_files } = self;
         let mut text = format!("{MAGIC}{FORM}\nunit {unit}\nboot {boot}\nstate ");
@@ -150,7 +150,7 @@ impl fmt::Display for Record {
     }
 }
 
-impl FromStr for Record {
+impl FromStr for UnitRecord {
     type Err = JournalError;
 
     fn from_str(text: &str) -> Result<Self, JournalError> {
@@ -184,7 +184,7 @@ impl FromStr for Record {
 }
 
 /// Reads the lines after the first of a text whose sum is right.
-fn fields(body: &str) -> Result<Record, JournalError> {
+fn fields(body: &str) -> Result<UnitRecord, JournalError> {
     let mut lines = body.lines().skip(1).peekable();
     // A line that is not the one that is asked for may be the next one.
     let mut line = |name: &str| {
@@ -212,7 +212,7 @@ fn fields(body: &str) -> Result<Record, JournalError> {
     let files =
         STREAMS.map(|stream| line(stream.name()).and_then(|text| LogFile::from_text(&text)));
     let log_files = LogFiles::Recorded(Box::new(files));
-    Ok(Record { unit, boot, state, process, held, cgroup, mark, log_files })
+    Ok(UnitRecord { unit, boot, state, process, held, cgroup, mark, log_files })
 }
 
 fn number<T: FromStr>(text: Option<String>) -> Result<Option<T>, JournalError> {
@@ -250,12 +250,12 @@ mod tests {
 
     use super::*;
 
-    fn record(process: &str) -> Record {
+    fn record(process: &str) -> UnitRecord {
         let state = Policy::DEFAULT.step(State::INITIAL, Event::StartRequested).state;
         let process = (!process.is_empty()).then(|| (state.run(), process.parse().unwrap()));
         let boot = BootId::current().unwrap();
         let log_files = LogFiles::default();
-        Record {
+        UnitRecord {
             unit: "web".into(),
             boot,
             state,
@@ -267,7 +267,7 @@ mod tests {
         }
     }
 
-    fn read(text: &str) -> Result<Record, JournalError> {
+    fn read(text: &str) -> Result<UnitRecord, JournalError> {
         text.parse()
     }
 
@@ -283,23 +283,23 @@ mod tests {
             assert_eq!(read(&record.to_string()), Ok(record.clone()));
             if !process.is_empty() {
                 let cgroup = Some("7 /a b/monitor-1-2-3-4".parse().unwrap());
-                let held = Record { cgroup, ..record.clone() };
+                let held = UnitRecord { cgroup, ..record.clone() };
                 assert_eq!(read(&held.to_string()), Ok(held));
                 let name = "monitor-1-2-00112233445566778899aabbccddeeff-4".parse().unwrap();
                 for owner in [None, Some(1000)] {
                     let mark = Some(Box::new(Mark { name, owner }));
-                    let marked = Record { mark, held: 5570, ..record.clone() };
+                    let marked = UnitRecord { mark, held: 5570, ..record.clone() };
                     assert_eq!(read(&marked.to_string()), Ok(marked));
                 }
                 // As an earlier release names it.
                 let name = "monitor-1-2-3-4".parse().unwrap();
                 let mark = Some(Box::new(Mark { name, owner: None }));
-                let marked = Record { mark, ..record };
+                let marked = UnitRecord { mark, ..record };
                 assert_eq!(read(&marked.to_string()), Ok(marked.clone()));
                 let file = |path: &str| LogFile::from_text(&format!("kept=3 form=lines {path}"));
                 for files in [[file("/a%0ab"), file("/c")], [None, file("/c")]] {
                     let log_files = LogFiles::Recorded(Box::new(files));
-                    let record = Record { log_files, ..marked.clone() };
+                    let record = UnitRecord { log_files, ..marked.clone() };
                     assert_eq!(read(&record.to_string()), Ok(record));
                 }
             }
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn first_form_is_read() {
         let mark = Some(Box::new(Mark { name: "monitor-1-2-3-4".parse().unwrap(), owner: None }));
-        let record = Record { mark, ..record("pid=2 start=3") };
+        let record = UnitRecord { mark, ..record("pid=2 start=3") };
         let whole = record.to_string();
         let body = whole[..whole.find(SUM).unwrap()].replacen("journal 2", "journal 1", 1);
         let sum = crc32(body.as_bytes());
@@ -350,14 +350,14 @@ mod tests {
     #[test]
     fn last_tick_counts_in_its_namespace() {
         let own = RunName::next().unwrap();
-        let record = Record { held: 7, ..record("pid=2 start=3") };
+        let record = UnitRecord { held: 7, ..record("pid=2 start=3") };
         assert_eq!(record.known_until(), 0);
         let marked = |name| Some(Box::new(Mark { name, owner: None }));
-        assert_eq!(Record { mark: marked(own), ..record.clone() }.known_until(), 7);
+        assert_eq!(UnitRecord { mark: marked(own), ..record.clone() }.known_until(), 7);
         let foreign = "monitor-1-2-3-4".parse().unwrap();
-        assert_eq!(Record { mark: marked(foreign), ..record.clone() }.known_until(), 0);
+        assert_eq!(UnitRecord { mark: marked(foreign), ..record.clone() }.known_until(), 0);
         let cgroup = format!("12 /x/{own}").parse().ok();
-        assert_eq!(Record { cgroup, ..record }.known_until(), 7);
+        assert_eq!(UnitRecord { cgroup, ..record }.known_until(), 7);
     }
 
     #[test]

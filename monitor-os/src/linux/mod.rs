@@ -103,4 +103,4 @@ pub use stop_signals::{SignalAnswer, StopSignals};
 pub use supervisor::{
     Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
 };
-pub use sys::give_back_memory;
+pub use sys::trim_memory;

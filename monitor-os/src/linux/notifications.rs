@@ -84,7 +84,7 @@ impl Notifications {
         let probe = match by {
             Some(ReadyBy::Descriptor(number)) => {
                 let (probe, program) = ReadinessProbe::pipe().map_err(failed)?;
-                stdio.give(program, number).map_err(failed)?;
+                stdio.add(program, number).map_err(failed)?;
                 Some(probe)
             }
             Some(ReadyBy::Tcp(address)) => Some(ReadinessProbe::connection(address)),
@@ -245,7 +245,7 @@ mod tests {
 
     /// Goal: what says nothing new is not told, so that a flood is none of events.
     #[test]
-    fn nothing_is_told_twice() {
+    fn nothing_is_reported_twice() {
         let (mut notifications, at) = (by_notify(), now());
         for said in [
             Notification { ping: true, ..NOTHING },
@@ -262,7 +262,7 @@ mod tests {
 
     /// Goal: of what is asked for, only more than before is told, and nothing once it is ready.
     #[test]
-    fn only_more_time_is_told() {
+    fn only_more_time_is_reported() {
         let (mut notifications, at) = (by_notify(), now());
         let mut notification = |millis, at| {
             let said = Notification { extension: Some(Millis::new(millis)), ..NOTHING };

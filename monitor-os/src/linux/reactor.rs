@@ -44,7 +44,7 @@ use super::state_dir::StateError;
 use super::status::{Status, StopResult, no_notify_status};
 use super::stdio::{Logs, Stdio, Streams};
 use super::timer::Timer;
-use super::unit::{Unit, is_going_on};
+use super::unit::{ReactorUnit, is_going_on};
 use super::unit_store::UnitStore;
 use super::wake::{Notifier, Wake};
 use crate::kernel::{
@@ -67,7 +67,7 @@ pub(super) struct LinuxKernel {
     notifier: Notifier,
     inbox: Receiver<Message>,
     /// Boxed, since a tree that grows at its end has room for twice as many as are in it.
-    units: BTreeMap<UnitId, Box<Unit>>,
+    units: BTreeMap<UnitId, Box<ReactorUnit>>,
     /// The subscribers to all units.
     subscribers: Vec<Subscriber>,
     /// The runs that are not released, boxed as the units are, by their keys in the epoll. A key is never used again.
@@ -246,7 +246,7 @@ impl LinuxKernel {
             Message::AddUnit(new_unit) => {
                 let (unit, policy) = (new_unit.unit, Arc::clone(&new_unit.policy));
                 let state = new_unit.status.read(Status::state);
-                self.units.insert(unit, Box::new(Unit::new(new_unit)));
+                self.units.insert(unit, Box::new(ReactorUnit::new(new_unit)));
                 self.enqueue(DriverInput::UnitAdded(unit, policy, state));
             }
             Message::Request { unit, mut request, reply } => {
@@ -838,7 +838,7 @@ impl Kernel for LinuxKernel {
         let Some(mut entry) = self.take_run(key) else {
             return Some(Remains::Nothing);
         };
-        entry.hurry();
+        entry.reset_pause();
         // The zombie leader pins the number of the group, unless somebody else has reaped it.
         let sent = signal.map(|signal| entry.signal(signal, Scope::Group));
         if let Some(unit) = self.units.get_mut(&unit) {
@@ -941,7 +941,7 @@ impl Kernel for LinuxKernel {
 fn begin(
     launcher: Option<&Launcher>,
     run: RunId,
-    unit: &mut Unit,
+    unit: &mut ReactorUnit,
     stdio: &Stdio,
     context: &LaunchContext<'_>,
     features: KernelFeatures,

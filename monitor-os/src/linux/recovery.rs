@@ -12,11 +12,11 @@ use super::cgroup::RunCgroup;
 use super::containment::Survivor;
 use super::group::{LeaderPid, ReapedGroup, Remainder, doubtful_members, has_ended};
 use super::identity::{BootId, Identity};
-use super::journal::Record;
+use super::journal::UnitRecord;
 use super::kernel_features::KernelFeatures;
 use super::launcher::{self, is_launching};
 use super::log_files::LogFile;
-use super::run::{Progress, see};
+use super::run::{Progress, scan_group};
 use super::state_dir::{StateDir, StateError, read_all};
 use super::unit::is_going_on;
 use crate::telemetry;
@@ -102,7 +102,7 @@ pub(super) struct RemainingRun {
 /// See [`StateError`].
 pub(super) fn recover(
     state: &StateDir,
-    record: &Record,
+    record: &UnitRecord,
     on_crash: OnCrash,
     features: KernelFeatures,
 ) -> Result<Option<Recovered>, StateError> {
@@ -154,7 +154,7 @@ pub(super) fn recover(
 fn seek(
     identity: &Identity,
     mut cgroup: Option<RunCgroup>,
-    record: &Record,
+    record: &UnitRecord,
     on_crash: OnCrash,
     features: KernelFeatures,
 ) -> io::Result<(Found, Option<RemainingRun>)> {
@@ -176,7 +176,7 @@ fn seek(
                 populated.then_some(RemainingRun { progress, cgroup: Some(cgroup), pid: None });
             return Ok((Found::Gone, left));
         }
-        let mut left = see(ReapedGroup::last_held(pid, until).marked(mark));
+        let mut left = scan_group(ReapedGroup::last_held(pid, until).marked(mark));
         if on_crash == OnCrash::Kill
             && let Some(Progress::Leftover(remainder)) = &mut left
         {
@@ -293,7 +293,7 @@ mod tests {
         }
 
         /// The record of a monitor that died after these events.
-        fn record(&self, process: &Process, events: &[&str]) -> Record {
+        fn record(&self, process: &Process, events: &[&str]) -> UnitRecord {
             let step = |state, event: &&str| {
                 Policy::DEFAULT.step(state, event.parse::<Event>().unwrap()).state
             };
@@ -301,7 +301,7 @@ mod tests {
             let identity = Identity::of(process.pid(), process, available_features()).unwrap();
             let boot = self.state.boot();
             let mark = Mark { name: RunName::next().unwrap(), owner: None };
-            Record {
+            UnitRecord {
                 unit: "x".into(),
                 boot,
                 state,
@@ -313,7 +313,7 @@ mod tests {
             }
         }
 
-        fn found(&self, record: &Record) -> Found {
+        fn found(&self, record: &UnitRecord) -> Found {
             recover(&self.state, record, OnCrash::Adopt, available_features())
                 .unwrap()
                 .unwrap()
@@ -328,7 +328,7 @@ mod tests {
     fn never_started_is_nothing() {
         let scene = Scene::new();
         let process = sleeper();
-        let record = Record { state: State::INITIAL, ..scene.record(&process, &[]) };
+        let record = UnitRecord { state: State::INITIAL, ..scene.record(&process, &[]) };
         assert!(
             recover(&scene.state, &record, OnCrash::Adopt, available_features()).unwrap().is_none()
         );
@@ -344,12 +344,12 @@ mod tests {
         assert_eq!(scene.found(&record), Found::Alive);
 
         let boot = "00000000-0000-0000-0000-000000000000".parse().unwrap();
-        assert_eq!(scene.found(&Record { boot, ..record.clone() }), Found::Rebooted);
+        assert_eq!(scene.found(&UnitRecord { boot, ..record.clone() }), Found::Rebooted);
         let other = Some((RunId::new(7), record.process.unwrap().1));
-        assert_eq!(scene.found(&Record { process: other, ..record.clone() }), Found::Gone);
-        assert_eq!(scene.found(&Record { process: None, ..record.clone() }), Found::Gone);
+        assert_eq!(scene.found(&UnitRecord { process: other, ..record.clone() }), Found::Gone);
+        assert_eq!(scene.found(&UnitRecord { process: None, ..record.clone() }), Found::Gone);
         let stranger = format!("pid={} start=1", process.pid().as_raw()).parse().unwrap();
-        let stranger = Record { process: Some((RunId::new(1), stranger)), ..record };
+        let stranger = UnitRecord { process: Some((RunId::new(1), stranger)), ..record };
         let recovered =
             recover(&scene.state, &stranger, OnCrash::Kill, available_features()).unwrap().unwrap();
         assert_eq!(recovered.found, Found::Gone);
@@ -410,7 +410,7 @@ mod tests {
         let record = scene.record(&process, &RUNNING);
         let mut stranger = process.reap().unwrap().group.remainder().unwrap();
         let after = after_starts(&stranger);
-        let kill = |record: &Record| {
+        let kill = |record: &UnitRecord| {
             let recovered = recover(&scene.state, record, OnCrash::Kill, available_features())
                 .unwrap()
                 .unwrap();
@@ -421,17 +421,17 @@ mod tests {
         let foreign =
             Some(Box::new(Mark { name: "monitor-1-2-3-4".parse().unwrap(), owner: None }));
         for doubtful in [
-            Record { held: 0, ..record.clone() },
-            Record { held: after - 1, ..record.clone() },
+            UnitRecord { held: 0, ..record.clone() },
+            UnitRecord { held: after - 1, ..record.clone() },
             // Of another PID namespace, where the number means nothing.
-            Record { held: after, mark: foreign, ..record.clone() },
+            UnitRecord { held: after, mark: foreign, ..record.clone() },
         ] {
             let named: Vec<_> = kill(&doubtful).iter().map(|left| left.name.clone()).collect();
             assert_eq!(named, ["sleep"]);
             stranger.rescan().unwrap();
             assert!(!stranger.is_empty(), "a stranger was killed");
         }
-        assert_eq!(kill(&Record { held: after, ..record }), []);
+        assert_eq!(kill(&UnitRecord { held: after, ..record }), []);
         stranger.pidfds().for_each(wait_readable);
     }
 
@@ -444,7 +444,7 @@ mod tests {
         let over = scene.record(&process, &BACKING_OFF);
         let running = scene.record(&process, &RUNNING);
         let mut left = process.reap().unwrap().group.remainder().unwrap();
-        let running = Record { held: after_starts(&left), ..running };
+        let running = UnitRecord { held: after_starts(&left), ..running };
         assert!(
             recover(&scene.state, &over, OnCrash::Kill, available_features())
                 .unwrap()

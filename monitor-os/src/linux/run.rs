@@ -211,7 +211,7 @@ impl Run {
     /// See [`SignalError`]. Who is gone already counts as an error only if it is the process.
     pub(super) fn signal(&mut self, signal: Signal, scope: Scope) -> Result<(), SignalError> {
         if scope == Scope::Group {
-            self.ask_orphans(signal);
+            self.signal_orphans(signal);
         }
         if signal == Signal::KILL {
             self.killed = self.killed.max(Some(scope));
@@ -267,25 +267,25 @@ impl Run {
                     Ok(reaped) => {
                         ended = self.started.then_some(reaped.ended);
                         match &mut cgroup {
-                            Some(cgroup) => see_contained(cgroup),
-                            None => see(reaped.group),
+                            Some(cgroup) => check_cgroup(cgroup),
+                            None => scan_group(reaped.group),
                         }
                     }
                     Err(process) => Some(Progress::Reaping(process)),
                 }
             }
-            Progress::Unseen(group) => see(group),
+            Progress::Unseen(group) => scan_group(group),
             // Released before its answer is in: the machine has given up on it.
             Progress::Launching(launch) => Some(Progress::Reaping(launch.into_process())),
             Progress::Adopted(adopted) => match &mut cgroup {
-                Some(cgroup) => see_contained(cgroup),
-                None => look_after(adopted.into_group()),
+                Some(cgroup) => check_cgroup(cgroup),
+                None => scan_remainder(adopted.into_group()),
             },
             Progress::Leftover(remainder) | Progress::Departed(remainder) => match &mut cgroup {
-                Some(cgroup) => see_contained(cgroup),
-                None => look_after(remainder),
+                Some(cgroup) => check_cgroup(cgroup),
+                None => scan_remainder(remainder),
             },
-            Progress::Contained => cgroup.as_mut().and_then(see_contained),
+            Progress::Contained => cgroup.as_mut().and_then(check_cgroup),
             Progress::Draining => None,
         };
         self.orphans.retain(|orphan| !orphan.has_ended());
@@ -304,7 +304,7 @@ impl Run {
 
     /// Kills processes that were forked after the kill.
     fn kill_again(&self) {
-        self.ask_orphans(Signal::KILL);
+        self.signal_orphans(Signal::KILL);
         match (&self.progress, &self.cgroup) {
             (Progress::Leftover(remainder), _) => log(remainder.stop(Signal::KILL.number())),
             (Progress::Contained, Some(cgroup)) => log(cgroup.kill()),
@@ -325,9 +325,9 @@ impl Run {
     }
 
     /// Sends a signal to those that lost their parents.
-    fn ask_orphans(&self, signal: Signal) {
+    fn signal_orphans(&self, signal: Signal) {
         for orphan in &self.orphans {
-            log(orphan.ask(signal.number()));
+            log(orphan.signal(signal.number()));
         }
     }
 
@@ -387,7 +387,7 @@ impl Run {
     }
 
     /// Begins with short pauses again.
-    pub(super) const fn hurry(&mut self) {
+    pub(super) const fn reset_pause(&mut self) {
         self.pause = PAUSE_MIN;
     }
 }
@@ -424,7 +424,7 @@ fn signal_contained(
 }
 
 /// Whether anything is left in a control group.
-fn see_contained(cgroup: &mut RunCgroup) -> Option<Progress> {
+fn check_cgroup(cgroup: &mut RunCgroup) -> Option<Progress> {
     match cgroup.is_populated() {
         Ok(false) => None,
         Ok(true) => Some(Progress::Contained),
@@ -436,7 +436,7 @@ fn see_contained(cgroup: &mut RunCgroup) -> Option<Progress> {
 }
 
 /// Finds what is left of a group; `None` if nothing is.
-pub(super) fn see(group: ReapedGroup) -> Option<Progress> {
+pub(super) fn scan_group(group: ReapedGroup) -> Option<Progress> {
     match group.remainder() {
         Ok(remainder) if remainder.is_empty() => None,
         Ok(remainder) => Some(Progress::Leftover(remainder)),
@@ -448,7 +448,7 @@ pub(super) fn see(group: ReapedGroup) -> Option<Progress> {
 }
 
 /// Finds what is left by now; `None` if nothing is.
-fn look_after(mut remainder: Remainder) -> Option<Progress> {
+fn scan_remainder(mut remainder: Remainder) -> Option<Progress> {
     rescan(&mut remainder);
     (!remainder.is_empty()).then_some(Progress::Leftover(remainder))
 }

@@ -81,7 +81,7 @@ pub(super) fn spawn_helper<A: AsRef<CStr>>(
 fn actions(program: &Path, stdio: &Stdio) -> Result<PosixSpawnFileActions, SpawnError> {
     let put = || {
         let mut actions = PosixSpawnFileActions::init()?;
-        for (fd, number) in stdio.given() {
+        for (fd, number) in stdio.child_fds() {
             actions.add_dup2(fd.as_raw_fd(), number)?;
         }
         Ok(actions)

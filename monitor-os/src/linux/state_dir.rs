@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 
 use super::clock::now;
 use super::identity::BootId;
-use super::journal::{JournalError, Record};
+use super::journal::{JournalError, UnitRecord};
 use super::output::Stream;
 use super::run_name::MonitorIdentity;
 
@@ -145,7 +145,7 @@ impl StateDir {
     }
 
     /// Reads what is remembered of a unit; `None` if nothing is.
-    pub(super) fn read(&self, unit: &str) -> Result<Option<Record>, StateError> {
+    pub(super) fn read(&self, unit: &str) -> Result<Option<UnitRecord>, StateError> {
         Self::check_unit(unit)?;
         read_unit(&self.locked.path, unit, self.boot())
     }
@@ -154,7 +154,11 @@ impl StateDir {
     ///
     /// The journal comes first. So what lasts is never newer, and a journal of this boot that cannot be read is no work
     /// of a power cut.
-    pub(super) fn write(&self, record: &Record, durability: Durability) -> Result<(), StateError> {
+    pub(super) fn write(
+        &self,
+        record: &UnitRecord,
+        durability: Durability,
+    ) -> Result<(), StateError> {
         self.replace(record, JOURNAL, Durability::Boot)?;
         // In memory nothing is safer than the journal.
         if durability == Durability::Lasting && self.locked.on_disk {
@@ -165,7 +169,7 @@ impl StateDir {
 
     fn replace(
         &self,
-        record: &Record,
+        record: &UnitRecord,
         suffix: &str,
         durability: Durability,
     ) -> Result<(), StateError> {
@@ -229,7 +233,7 @@ pub(super) enum Durability {
 ///
 /// # Errors
 /// [`StateError::Unusable`], [`StateError::Journal`].
-pub(super) fn read_all(directory: &Path, boot: BootId) -> Result<Vec<Record>, StateError> {
+pub(super) fn read_all(directory: &Path, boot: BootId) -> Result<Vec<UnitRecord>, StateError> {
     let unusable = |source| StateError::Unusable { path: directory.into(), source };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -248,7 +252,7 @@ pub(super) fn read_all(directory: &Path, boot: BootId) -> Result<Vec<Record>, St
 
 /// Reads the last record of a unit; `None` if there is none. After a power cut the journal may be of any time, or half
 /// written, so then that is believed which lasts.
-fn read_unit(directory: &Path, unit: &str, boot: BootId) -> Result<Option<Record>, StateError> {
+fn read_unit(directory: &Path, unit: &str, boot: BootId) -> Result<Option<UnitRecord>, StateError> {
     let read = |suffix| read_journal(directory.join(format!("{unit}{suffix}")), unit);
     let last = read(JOURNAL);
     if let Ok(Some(record)) = &last
@@ -264,7 +268,7 @@ fn read_unit(directory: &Path, unit: &str, boot: BootId) -> Result<Option<Record
 }
 
 /// Reads the journal of a unit; `None` if there is none.
-fn read_journal(path: PathBuf, unit: &str) -> Result<Option<Record>, StateError> {
+fn read_journal(path: PathBuf, unit: &str) -> Result<Option<UnitRecord>, StateError> {
     let mut bytes = Vec::new();
     match File::open(&path).and_then(|file| file.take(LENGTH_MAX).read_to_end(&mut bytes)) {
         Ok(_) => {}
@@ -272,7 +276,7 @@ fn read_journal(path: PathBuf, unit: &str) -> Result<Option<Record>, StateError>
         Err(source) => return Err(StateError::Unusable { path, source }),
     }
     let text = str::from_utf8(&bytes).map_err(|_| JournalError::Foreign);
-    let record = text.and_then(str::parse::<Record>).and_then(|record| {
+    let record = text.and_then(str::parse::<UnitRecord>).and_then(|record| {
         if *record.unit == *unit { Ok(record) } else { Err(JournalError::OtherUnit) }
     });
     record.map(Some).map_err(|error| StateError::Journal { path, error })
@@ -469,8 +473,8 @@ mod tests {
     use crate::linux::log_files::LogFiles;
     use crate::linux::testing::{finish, sleeper, wait_readable};
 
-    fn record(state: &StateDir, unit: &str) -> Record {
-        Record {
+    fn record(state: &StateDir, unit: &str) -> UnitRecord {
+        UnitRecord {
             unit: unit.into(),
             boot: state.boot(),
             state: State::INITIAL,
@@ -570,7 +574,7 @@ mod tests {
         state.write(&first, Durability::Lasting).unwrap();
         let path = directory.path().join("web.journal");
         let old = File::open(&path).unwrap();
-        let second = Record {
+        let second = UnitRecord {
             process: Some((monitor_core::RunId::new(1), "pid=2 start=3".parse().unwrap())),
             ..first.clone()
         };
@@ -593,7 +597,7 @@ mod tests {
         let memory = StateDir::open(directory.path()).unwrap();
         let state = on_disk(&memory);
         let before = "00000000-0000-0000-0000-000000000001".parse().unwrap();
-        let record = |pid: i32, boot| Record {
+        let record = |pid: i32, boot| UnitRecord {
             boot,
             process: Some((
                 monitor_core::RunId::new(1),

@@ -19,7 +19,7 @@ use super::output::{Capture, Input, Output, Stream};
 use super::pty::Terminal;
 use super::spawn::SpawnError;
 use super::stdin_pump::{StdinPump, StdinSink};
-use super::unit::Unit;
+use super::unit::ReactorUnit;
 use super::wake::Notifier;
 use crate::kernel::UnitId;
 use crate::telemetry;
@@ -55,7 +55,7 @@ pub(super) struct Stdio {
 
 impl Stdio {
     /// What goes where.
-    pub(super) fn given(&self) -> impl Iterator<Item = (BorrowedFd<'_>, i32)> {
+    pub(super) fn child_fds(&self) -> impl Iterator<Item = (BorrowedFd<'_>, i32)> {
         let given = self.descriptors.iter().zip(0..);
         let given = given.filter_map(|(fd, number)| Some((fd.as_ref()?.as_fd(), number)));
         let extra = self.extra.as_ref().map(|(fd, number)| (fd.as_fd(), i32::from(*number)));
@@ -80,7 +80,7 @@ impl Stdio {
     ///
     /// # Errors
     /// No descriptor left.
-    pub(super) fn give(&mut self, fd: OwnedFd, number: u8) -> io::Result<()> {
+    pub(super) fn add(&mut self, fd: OwnedFd, number: u8) -> io::Result<()> {
         // The streams, which are put in place first, are not to take its place.
         self.extra = Some((lifted(fd)?, number));
         Ok(())
@@ -136,7 +136,7 @@ impl Logs {
     pub(super) fn prepare(
         &mut self,
         id: UnitId,
-        unit: &mut Unit,
+        unit: &mut ReactorUnit,
         run: RunId,
     ) -> Result<Stdio, SpawnError> {
         let mut channels = unit.channels.take().unwrap_or_default();
@@ -149,7 +149,7 @@ impl Logs {
     fn fill(
         &mut self,
         id: UnitId,
-        unit: &Unit,
+        unit: &ReactorUnit,
         channels: &mut Channels,
         run: RunId,
     ) -> Result<Stdio, SpawnError> {
@@ -209,7 +209,7 @@ impl Logs {
     pub(super) fn adopt(
         &mut self,
         id: UnitId,
-        unit: &mut Unit,
+        unit: &mut ReactorUnit,
         run: RunId,
     ) -> Result<(), SpawnError> {
         let Some(store) = &mut unit.store else {
@@ -249,7 +249,7 @@ impl Logs {
 
     /// Lets what a run has printed so far be read to its end, after which [`Logs::news`] has `number`. Returns whether
     /// there is anything to read.
-    pub(super) fn read_out(&self, unit: &Unit, number: u64) -> bool {
+    pub(super) fn read_out(&self, unit: &ReactorUnit, number: u64) -> bool {
         let (Some(thread), Some(channels)) = (&self.thread, &unit.channels) else {
             return false;
         };
@@ -262,7 +262,7 @@ impl Logs {
     }
 
     /// Nothing of a run is left: [`Logs::read_out`], and its terminal ends.
-    pub(super) fn drain(&self, unit: &mut Unit, number: u64) -> bool {
+    pub(super) fn drain(&self, unit: &mut ReactorUnit, number: u64) -> bool {
         let any = self.read_out(unit, number);
         if unit.command.has_terminal()
             && let Some(channels) = &mut unit.channels

@@ -62,7 +62,7 @@ impl SignalAnswer {
     /// Whether a monitor that gives signals on gives this one to its program, in the place of the answer:
     /// HUP, QUIT, USR1, USR2, ALRM, CONT and WINCH.
     #[must_use]
-    pub const fn is_given_on(signal: Signal) -> bool {
+    pub const fn is_forwarded(signal: Signal) -> bool {
         matches!(signal.number(), 1 | 3 | 10 | 12 | 14 | 18 | 28)
     }
 
@@ -98,7 +98,7 @@ impl StopSignals {
         Self::of(|signal| SignalAnswer::of(signal).is_waited_for())
     }
 
-    /// The same with the others that [`SignalAnswer::is_given_on`] names: CONT and WINCH.
+    /// The same with the others that [`SignalAnswer::is_forwarded`] names: CONT and WINCH.
     ///
     /// The first process of a PID namespace gets no signal that it does not wait for; so this one gets them there too.
     ///
@@ -106,7 +106,7 @@ impl StopSignals {
     /// As [`StopSignals::new`].
     pub fn and_others() -> io::Result<Self> {
         Self::of(|signal| {
-            SignalAnswer::of(signal).is_waited_for() || SignalAnswer::is_given_on(signal)
+            SignalAnswer::of(signal).is_waited_for() || SignalAnswer::is_forwarded(signal)
         })
     }
 

@@ -19,7 +19,7 @@ use crate::telemetry;
 
 /// The reactor's side of a unit: its command, its known facts, and the callers that wait for it.
 #[derive(Debug)]
-pub(super) struct Unit {
+pub(super) struct ReactorUnit {
     pub(super) command: Command,
     pub(super) store: Option<Box<UnitStore>>,
     /// The captured streams and the standard input of its runs, if it has any.
@@ -45,7 +45,7 @@ struct Waiters {
     stop_waiters: Vec<(RunId, oneshot::Sender<StopResult>)>,
 }
 
-impl Unit {
+impl ReactorUnit {
     pub(super) fn new(new_unit: NewUnit) -> Self {
         let NewUnit { command, store, recovered, status, unit: _, policy: _ } = new_unit;
         Self {
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn what_a_unit_takes_is_bounded() {
         for (what, size, bound) in [
-            ("unit", size_of::<Unit>(), 104),
+            ("unit", size_of::<ReactorUnit>(), 104),
             ("status", size_of::<StatusReader>(), 224),
             ("run", size_of::<Run>(), 248),
             ("store", size_of::<UnitStore>(), 192),

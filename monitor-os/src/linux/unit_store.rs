@@ -9,7 +9,7 @@ use rustix::process::Pid;
 use super::cgroup::CgroupLocation;
 use super::command::Command;
 use super::identity::{Identity, ticks_now};
-use super::journal::Record;
+use super::journal::UnitRecord;
 use super::log_files::{LogFile, LogFiles};
 use super::orphans::{Mark, real_user};
 use super::output::Stream;
@@ -20,7 +20,7 @@ use super::state_dir::{Durability, StateDir, StateError};
 #[derive(Debug)]
 pub(super) struct UnitStore {
     directory: StateDir,
-    record: Record,
+    record: UnitRecord,
     /// The lasting part of the last record; `None` before the first.
     lasting: Option<Option<Reason>>,
 }
@@ -36,7 +36,7 @@ impl UnitStore {
         command: &Command,
     ) -> Result<Self, StateError> {
         directory.reserve_name(&unit)?;
-        let fresh = Record {
+        let fresh = UnitRecord {
             unit,
             boot: directory.boot(),
             state: State::INITIAL,
@@ -49,13 +49,13 @@ impl UnitStore {
         // Releases the name if the reading fails.
         let mut store = Self { directory: directory.clone(), record: fresh, lasting: None };
         if let Some(record) = directory.read(&store.record.unit)? {
-            store.record = Record { unit: Arc::clone(&store.record.unit), ..record };
+            store.record = UnitRecord { unit: Arc::clone(&store.record.unit), ..record };
             store.record.log_files.share(command.shared_streams());
         }
         Ok(store)
     }
 
-    pub(super) const fn record(&self) -> &Record {
+    pub(super) const fn record(&self) -> &UnitRecord {
         &self.record
     }
 

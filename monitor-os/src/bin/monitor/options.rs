@@ -19,7 +19,7 @@ use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit, w
 use monitor_os::{Contain, Limit, LinePattern, OnCrash, PatternError, ReadyBy, Rotation};
 
 use crate::complete::{restart_rules, signals};
-use crate::streams::{From, Size, To, WhenSlow, rotation};
+use crate::streams::{OutputOption, RingSize, StdinOption, WhenSlow, rotation};
 
 /// What can be said of one unit.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -162,16 +162,16 @@ pub(crate) struct UnitOptions {
     /// Where its standard input comes from: inherit, null, file: and a path, or pipe, which is a new one for each
     /// run, fed from that of the monitor [default: inherit, of `monitor up` null]
     #[arg(long, value_name = "FROM", help_heading = "Streams")]
-    pub(crate) stdin: Option<From>,
+    pub(crate) stdin: Option<StdinOption>,
 
     /// Where its standard output leads: inherit, null, file: and a path (the command appends by itself), or
     /// log [default: log with one of the options below, else inherit]
     #[arg(long, value_name = "TO", help_heading = "Streams")]
-    pub(crate) stdout: Option<To>,
+    pub(crate) stdout: Option<OutputOption>,
 
     /// The same for its standard error, or stdout for where that leads
     #[arg(long, value_name = "TO", help_heading = "Streams")]
-    pub(crate) stderr: Option<To>,
+    pub(crate) stderr: Option<OutputOption>,
 
     /// Run it on a terminal of its own, which shows on that of the monitor
     #[arg(long, value_name = "BOOL", help_heading = "Streams", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -196,7 +196,7 @@ pub(crate) struct UnitOptions {
 
     /// How many bytes of its last lines are kept for the monitor's screen [default: 64K]
     #[arg(long, value_name = "SIZE", help_heading = "Streams")]
-    pub(crate) log_ring: Option<Size>,
+    pub(crate) log_ring: Option<RingSize>,
 
     /// What happens while the log takes nothing [default: block]
     #[arg(long, value_name = "WHAT", help_heading = "Streams", value_enum)]
@@ -287,7 +287,7 @@ pub(crate) enum OnCrashOption {
     Kill,
 }
 
-impl std::convert::From<OnCrashOption> for OnCrash {
+impl From<OnCrashOption> for OnCrash {
     fn from(leftover: OnCrashOption) -> Self {
         match leftover {
             OnCrashOption::Adopt => Self::Adopt,
@@ -305,7 +305,7 @@ pub(crate) enum ScopeOption {
     Group,
 }
 
-impl std::convert::From<ScopeOption> for Scope {
+impl From<ScopeOption> for Scope {
     fn from(scope: ScopeOption) -> Self {
         match scope {
             ScopeOption::Process => Self::Process,
@@ -325,7 +325,7 @@ pub(crate) enum ContainmentOption {
     Group,
 }
 
-impl std::convert::From<ContainmentOption> for Contain {
+impl From<ContainmentOption> for Contain {
     fn from(containment: ContainmentOption) -> Self {
         match containment {
             ContainmentOption::Auto => Self::Auto,

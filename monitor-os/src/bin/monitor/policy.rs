@@ -22,27 +22,27 @@ pub(crate) enum OptionsError {
 
 /// A rule that waits for notifications of the process, which was started without them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Unheard(&'static str);
+pub(crate) struct NotNotified(&'static str);
 
 /// Why a policy is not changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ChangeError {
     /// The rules cannot be read, or no policy has them.
     Text(PolicyTextError),
-    /// See [`Unheard`].
-    Unheard(Unheard),
+    /// See [`NotNotified`].
+    NotNotified(NotNotified),
 }
 
 impl fmt::Display for ChangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(error) => error.fmt(f),
-            Self::Unheard(error) => error.fmt(f),
+            Self::NotNotified(error) => error.fmt(f),
         }
     }
 }
 
-impl fmt::Display for Unheard {
+impl fmt::Display for NotNotified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -112,15 +112,15 @@ pub(crate) fn changed(policy: &Policy, rules: &[String]) -> Result<Policy, Chang
     let text =
         if words.trim_start().starts_with("preset=") { words } else { format!("{policy} {words}") };
     let changed = text.parse().map_err(ChangeError::Text)?;
-    heard(policy, &changed).map_err(ChangeError::Unheard)?;
+    check_notifications(policy, &changed).map_err(ChangeError::NotNotified)?;
     Ok(changed)
 }
 
 /// Whether the running process was started with the notifications that the changed rules wait for.
-fn heard(policy: &Policy, changed: &Policy) -> Result<(), Unheard> {
+fn check_notifications(policy: &Policy, changed: &Policy) -> Result<(), NotNotified> {
     let (before, after) = (policy.rules(), changed.rules());
     if after.start.readiness == Readiness::Notify && before.start.readiness != Readiness::Notify {
-        return Err(Unheard("readiness=notify"));
+        return Err(NotNotified("readiness=notify"));
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ pub(crate) fn follow(
     let mut said = BTreeSet::new();
     while let Ok(arrived) = signals.wait() {
         for signal in arrived {
-            if forwarding == Forwarding::On && SignalAnswer::is_given_on(signal) {
+            if forwarding == Forwarding::On && SignalAnswer::is_forwarded(signal) {
                 carry_out(SignalAction::Forward(signal));
                 continue;
             }
@@ -72,7 +72,7 @@ pub(crate) fn follow(
 }
 
 fn say_ignored(signal: Signal, forwarding: Forwarding) {
-    let hint = if forwarding == Forwarding::Off && SignalAnswer::is_given_on(signal) {
+    let hint = if forwarding == Forwarding::Off && SignalAnswer::is_forwarded(signal) {
         "; --forward-signals gives it on to the command"
     } else {
         ""

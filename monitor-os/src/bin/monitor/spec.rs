@@ -38,7 +38,7 @@ impl Spec {
         let command = with_environment(command, options)?;
         let command = with_setup(command, options)?;
         let command = with_signs(command, options, &policy)?;
-        let (command, streams) = StreamSetup::lead(command, options, mode)
+        let (command, streams) = StreamSetup::build(command, options, mode)
             .map_err(|(option, message)| SpecError::StreamSetup { option, message })?;
         let on_crash = options.on_crash.map(Into::into).unwrap_or_default();
         Ok(Self { command, policy, on_crash, streams })

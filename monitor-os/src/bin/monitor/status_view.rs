@@ -46,7 +46,7 @@ impl fmt::Display for StatusView<'_> {
             row(
                 f,
                 "memory",
-                format_args!("{} in {} {processes}", Size(tree.resident_bytes), tree.processes),
+                format_args!("{} in {} {processes}", ByteSize(tree.resident_bytes), tree.processes),
             )?;
             row(f, "cpu", Time(tree.cpu_ms))?;
         }
@@ -54,7 +54,7 @@ impl fmt::Display for StatusView<'_> {
             row(f, "held by", containment)?;
         }
         if let Some(notify) = &report.notify {
-            said_rows(f, notify)?;
+            notify_rows(f, notify)?;
         }
         if let Some(health) = &report.health {
             row(f, "health", health_text(health))?;
@@ -88,7 +88,7 @@ impl fmt::Display for StatusView<'_> {
     }
 }
 
-fn said_rows(f: &mut fmt::Formatter<'_>, notify: &NotifyReport) -> fmt::Result {
+fn notify_rows(f: &mut fmt::Formatter<'_>, notify: &NotifyReport) -> fmt::Result {
     if let Some(status) = &notify.status {
         row(f, "says", status)?;
     }
@@ -168,9 +168,9 @@ impl fmt::Display for Time {
 
 /// Bytes with one decimal, in units of 1024.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Size(pub(crate) u64);
+pub(crate) struct ByteSize(pub(crate) u64);
 
-impl fmt::Display for Size {
+impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (shift, unit) = match self.0 {
             0..0x10_0000 => (10, "KiB"),
@@ -206,7 +206,7 @@ mod tests {
             (0x4000_0000, "1.0 GiB"),
             (u64::MAX, "17179869183.9 GiB"),
         ] {
-            assert_eq!(Size(bytes).to_string(), text);
+            assert_eq!(ByteSize(bytes).to_string(), text);
         }
     }
 }

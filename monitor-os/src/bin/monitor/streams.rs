@@ -47,9 +47,9 @@ struct ToMonitor {
 /// Where the streams of a unit lead, said or not. Prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
-    stdin: From,
-    stdout: To,
-    stderr: To,
+    stdin: StdinOption,
+    stdout: OutputOption,
+    stderr: OutputOption,
 }
 
 impl Ends {
@@ -60,8 +60,8 @@ impl Ends {
             || options.log_ring.is_some()
             || options.log_prefix == Some(true)
             || options.log_echo.is_some();
-        let default = if wanted { To::Log } else { To::Inherit };
-        let input = if mode == UnitMode::Many { From::Null } else { From::Inherit };
+        let default = if wanted { OutputOption::Log } else { OutputOption::Inherit };
+        let input = if mode == UnitMode::Many { StdinOption::Null } else { StdinOption::Inherit };
         Self {
             stdin: options.stdin.clone().unwrap_or(input),
             stdout: options.stdout.clone().unwrap_or_else(|| default.clone()),
@@ -93,7 +93,7 @@ impl StreamSetup {
     ///
     /// # Errors
     /// The option that does not go with the others, and why.
-    pub(crate) fn lead(
+    pub(crate) fn build(
         command: Command,
         options: &UnitOptions,
         mode: UnitMode,
@@ -106,7 +106,7 @@ impl StreamSetup {
                 "the terminal of the monitor can be lent to one command only; run it by `monitor run`",
             ));
         }
-        if many && options.stdin == Some(From::Pipe) {
+        if many && options.stdin == Some(StdinOption::Pipe) {
             return Err((
                 "stdin",
                 "the input of the monitor can feed one command only; write null or file:PATH",
@@ -117,7 +117,7 @@ impl StreamSetup {
             Some(ReadyOption::Start | ReadyOption::By(_)) | None => None,
         };
         let Ends { stdin, stdout, stderr } = Ends::of(options, mode);
-        if stdout == To::Stdout {
+        if stdout == OutputOption::Stdout {
             return Err((
                 "stdout",
                 "it cannot lead to itself; write inherit, null, log or file:PATH",
@@ -134,7 +134,7 @@ impl StreamSetup {
         if options.log_rotate.is_some() && options.log.is_none() {
             return Err(("log-rotate", "there is no file to rotate; name it by log"));
         }
-        let captured = stdout == To::Log || stderr == To::Log;
+        let captured = stdout == OutputOption::Log || stderr == OutputOption::Log;
         if (options.log.is_some() || options.log_slow.is_some()) && !captured {
             return Err((
                 "log",
@@ -147,11 +147,11 @@ impl StreamSetup {
                 "no line can be seen, since neither stdout nor stderr leads to the log; write log for one of them",
             ));
         }
-        let to_monitor = (captured || stdin == From::Pipe).then(|| {
+        let to_monitor = (captured || stdin == StdinOption::Pipe).then(|| {
             Box::new(ToMonitor {
-                stdin: tty || stdin == From::Pipe,
-                stdout: stdout == To::Log,
-                stderr: stderr == To::Log,
+                stdin: tty || stdin == StdinOption::Pipe,
+                stdout: stdout == OutputOption::Log,
+                stderr: stderr == OutputOption::Log,
                 tty,
                 log: options.log.clone(),
                 rotation: options.log_rotate,
@@ -163,20 +163,20 @@ impl StreamSetup {
             })
         });
         let command = match stdin {
-            From::Inherit | From::Pipe => command,
-            From::Null => command.with_input(Input::Null),
-            From::File(path) => command.with_input(Input::File(path)),
+            StdinOption::Inherit | StdinOption::Pipe => command,
+            StdinOption::Null => command.with_input(Input::Null),
+            StdinOption::File(path) => command.with_input(Input::File(path)),
         };
         let command = match stdout {
-            To::Inherit | To::Log | To::Stdout => command,
-            To::Null => command.with_output(Output::Null),
-            To::File(path) => command.with_output(Output::File(path)),
+            OutputOption::Inherit | OutputOption::Log | OutputOption::Stdout => command,
+            OutputOption::Null => command.with_output(Output::Null),
+            OutputOption::File(path) => command.with_output(Output::File(path)),
         };
         let command = match stderr {
-            To::Inherit | To::Log => command,
-            To::Stdout => command.with_joined_error(),
-            To::Null => command.with_error(Output::Null),
-            To::File(path) => command.with_error(Output::File(path)),
+            OutputOption::Inherit | OutputOption::Log => command,
+            OutputOption::Stdout => command.with_joined_error(),
+            OutputOption::Null => command.with_error(Output::Null),
+            OutputOption::File(path) => command.with_error(Output::File(path)),
         };
         Ok((command, Self { to_monitor }))
     }
@@ -313,14 +313,14 @@ impl std::error::Error for StreamsError {}
 
 /// Where an input comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum StdinOption {
     Inherit,
     Null,
     Pipe,
     File(PathBuf),
 }
 
-impl fmt::Display for From {
+impl fmt::Display for StdinOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inherit => f.write_str("inherit"),
@@ -331,7 +331,7 @@ impl fmt::Display for From {
     }
 }
 
-impl FromStr for From {
+impl FromStr for StdinOption {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -346,7 +346,7 @@ impl FromStr for From {
 
 /// Where an output leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum To {
+pub(crate) enum OutputOption {
     Inherit,
     Null,
     Log,
@@ -354,7 +354,7 @@ pub(crate) enum To {
     File(PathBuf),
 }
 
-impl fmt::Display for To {
+impl fmt::Display for OutputOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inherit => f.write_str("inherit"),
@@ -366,7 +366,7 @@ impl fmt::Display for To {
     }
 }
 
-impl FromStr for To {
+impl FromStr for OutputOption {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -395,7 +395,7 @@ pub(crate) enum WhenSlow {
     Drop,
 }
 
-impl std::convert::From<WhenSlow> for Slow {
+impl From<WhenSlow> for Slow {
     fn from(slow: WhenSlow) -> Self {
         match slow {
             WhenSlow::Block => Self::Block,
@@ -406,9 +406,9 @@ impl std::convert::From<WhenSlow> for Slow {
 
 /// A number of bytes: `4096`, `64K`, `10M`, `1G`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size(pub(crate) usize);
+pub(crate) struct RingSize(pub(crate) usize);
 
-impl FromStr for Size {
+impl FromStr for RingSize {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -427,7 +427,7 @@ impl FromStr for Size {
 /// Reads `SIZE:COUNT`.
 pub(crate) fn rotation(text: &str) -> Result<Rotation, &'static str> {
     let parts = text.split_once(':').and_then(|(size, kept)| {
-        let size = size.parse::<Size>().ok()?;
+        let size = size.parse::<RingSize>().ok()?;
         let size_bytes = NonZeroU64::new(u64::try_from(size.0).ok()?)?;
         Some(Rotation { size_bytes, kept: whole_number(kept)? })
     });
@@ -455,10 +455,10 @@ mod tests {
         for (text, size) in
             [("0", 0), ("4096", 4096), ("64K", 65536), ("2M", 2 << 20), ("1G", 1 << 30)]
         {
-            assert_eq!(text.parse(), Ok(Size(size)));
+            assert_eq!(text.parse(), Ok(RingSize(size)));
         }
         for text in ["", "K", "1T", "-1", "+1", "64 K", "99999999999G"] {
-            assert!(text.parse::<Size>().is_err(), "{text}");
+            assert!(text.parse::<RingSize>().is_err(), "{text}");
         }
         assert_eq!(
             rotation("10M:5").map(|r| (r.size_bytes.get(), r.kept.get())),
@@ -471,31 +471,31 @@ mod tests {
 
     #[test]
     fn places_are_read() {
-        assert_eq!("file:/x y".parse(), Ok(To::File("/x y".into())));
-        assert_eq!("pipe".parse(), Ok(From::Pipe));
+        assert_eq!("file:/x y".parse(), Ok(OutputOption::File("/x y".into())));
+        assert_eq!("pipe".parse(), Ok(StdinOption::Pipe));
         for text in ["", "file:", "/x", "pipe"] {
-            assert!(text.parse::<To>().is_err(), "{text}");
+            assert!(text.parse::<OutputOption>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn what_does_not_go_together_is_named() {
         let options = UnitOptions::default;
-        let null = || Some(To::Null);
+        let null = || Some(OutputOption::Null);
         let line = || Some(ReadyOption::Line("x".parse().unwrap()));
         let lead = |options: &UnitOptions, mode| {
             let command = Command::new("x", [""; 0]).unwrap();
-            StreamSetup::lead(command, options, mode)
+            StreamSetup::build(command, options, mode)
         };
         for (options, option) in [
-            (UnitOptions { stdout: Some(To::Stdout), ..options() }, "stdout"),
-            (UnitOptions { tty: Some(true), stdout: Some(To::Log), ..options() }, "tty"),
+            (UnitOptions { stdout: Some(OutputOption::Stdout), ..options() }, "stdout"),
+            (UnitOptions { tty: Some(true), stdout: Some(OutputOption::Log), ..options() }, "tty"),
             (UnitOptions { log_rotate: rotation("1M:1").ok(), ..options() }, "log-rotate"),
             (UnitOptions { log_slow: Some(WhenSlow::Drop), ..options() }, "log"),
             (
                 UnitOptions {
                     stdout: null(),
-                    stderr: Some(To::Stdout),
+                    stderr: Some(OutputOption::Stdout),
                     ready: line(),
                     ..options()
                 },
@@ -506,7 +506,7 @@ mod tests {
         }
         for (options, option) in [
             (UnitOptions { tty: Some(true), ..options() }, "tty"),
-            (UnitOptions { stdin: Some(From::Pipe), ..options() }, "stdin"),
+            (UnitOptions { stdin: Some(StdinOption::Pipe), ..options() }, "stdin"),
         ] {
             assert!(lead(&options, UnitMode::One).is_ok());
             assert_eq!(lead(&options, UnitMode::Many).unwrap_err().0, option);

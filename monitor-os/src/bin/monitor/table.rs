@@ -5,7 +5,7 @@ use std::fmt;
 use anstyle::Style;
 
 use crate::control::report::UnitSummary;
-use crate::status_view::{Size, Time, style};
+use crate::status_view::{ByteSize, Time, style};
 
 /// Text in columns that are as wide as what is in them.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub(crate) fn cells(unit: &UnitSummary) -> [Cell; COLUMNS] {
         plain(or_dash(unit.pid.map(|pid| pid.to_string()))),
         plain(or_dash(unit.since_ms.map(|since| Time(since).to_string()))),
         plain(unit.restarts.to_string()),
-        plain(or_dash(unit.tree.map(|tree| Size(tree.resident_bytes).to_string()))),
+        plain(or_dash(unit.tree.map(|tree| ByteSize(tree.resident_bytes).to_string()))),
         plain(or_dash(unit.last.as_deref().map(short))),
         plain(next),
     ]

@@ -156,7 +156,7 @@ impl View {
             while let Ok((at, found)) = poller.found.try_recv() {
                 awaited = false;
                 match found {
-                    Ok(found) => self.take(at, found),
+                    Ok(found) => self.update(at, found),
                     Err(error) => return Err(io::Error::other(error.to_string())),
                 }
                 terminal.draw(|frame| self.draw(frame))?;
@@ -177,7 +177,7 @@ impl View {
     }
 
     /// Takes in what was found at that moment.
-    fn take(&mut self, at: Moment, (units, errors): Listing) {
+    fn update(&mut self, at: Moment, (units, errors): Listing) {
         let mut before = BTreeMap::new();
         self.cpu.clear();
         for unit in &units {

@@ -11,7 +11,7 @@ use std::thread;
 
 use monitor_core::{Origin, StopMode};
 use monitor_os::{
-    Command, Launcher, StateDir, StopSignals, Supervisor, Unit, give_back_memory, stored_units,
+    Command, Launcher, StateDir, StopSignals, Supervisor, Unit, stored_units, trim_memory,
 };
 use rustix::process::{Resource, getrlimit};
 
@@ -85,7 +85,7 @@ fn supervise(
         Arc::new(UnitManager { path: args.path, directory, supervisor, units: registry, ending });
     manager.add_all(units)?;
     // What was read takes several times as much as what is kept of it.
-    give_back_memory();
+    trim_memory();
     let control = Control::begin(&manager.directory, manager.units.clone(), control_events)?;
     manager.units.configured().iter().for_each(Unit::resume);
     // One that waits is enough: it will read what the files say by then.
@@ -277,7 +277,7 @@ impl UnitManager {
                 }
             }
         }
-        give_back_memory();
+        trim_memory();
         if self.ending.load(Ordering::SeqCst) {
             // A unit that was added after the stop was asked for is to stop as well.
             drop(self.supervisor.shutdown());

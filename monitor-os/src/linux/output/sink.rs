@@ -132,30 +132,30 @@ impl LogSink {
     }
 
     /// Takes over from another sink, which may have written the same file until now.
-    pub(super) fn take_over(&self) {
+    pub(super) fn reopen(&self) {
         if let SinkTarget::File(file) = &mut self.writer().target {
             file.reopen();
         }
     }
 
     /// Takes a portion as it came, if it writes in that form.
-    pub(super) fn take_raw(&self, bytes: &[u8], slow: Slow) {
+    pub(super) fn write_raw(&self, bytes: &[u8], slow: Slow) {
         if self.0.form == LogFormat::Raw {
-            self.put(slow, bytes.last(), |pending| pending.extend_from_slice(bytes));
+            self.append(slow, bytes.last(), |pending| pending.extend_from_slice(bytes));
         }
     }
 
     /// Takes a line, if it writes lines. `prefix` is the time and the stream.
-    pub(super) fn take_line(&self, piece: Piece<'_>, prefix: &str, slow: Slow) {
+    pub(super) fn write_line(&self, piece: Piece<'_>, prefix: &str, slow: Slow) {
         match self.0.form {
             LogFormat::Raw => {}
-            LogFormat::Lines => self.put(slow, Some(&b'\n').filter(|_| piece.ends), |pending| {
+            LogFormat::Lines => self.append(slow, Some(&b'\n').filter(|_| piece.ends), |pending| {
                 pending.extend_from_slice(piece.text);
                 if piece.ends {
                     pending.push(b'\n');
                 }
             }),
-            LogFormat::Prefixed => self.put(slow, Some(&b'\n'), |pending| {
+            LogFormat::Prefixed => self.append(slow, Some(&b'\n'), |pending| {
                 pending.extend_from_slice(prefix.as_bytes());
                 pending.extend_from_slice(if piece.ends { b" F " } else { b" P " });
                 pending.extend_from_slice(piece.text);
@@ -164,7 +164,7 @@ impl LogSink {
         }
     }
 
-    fn put(&self, slow: Slow, last: Option<&u8>, add: impl FnOnce(&mut Vec<u8>)) {
+    fn append(&self, slow: Slow, last: Option<&u8>, add: impl FnOnce(&mut Vec<u8>)) {
         let mut writer = self.writer();
         if (writer.blocked && slow == Slow::DropNewest) || writer.target.is_closed() {
             self.0.lost_lines.fetch_add(1, Ordering::Relaxed);
@@ -382,9 +382,9 @@ mod tests {
         ] {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
             let sink = LogSink::labelled(writer, form, "web | ");
-            sink.take_raw(b"raw", Slow::Block);
+            sink.write_raw(b"raw", Slow::Block);
             for piece in [line("a"), long("lo\u{0}"), line("ng"), line("b")] {
-                sink.take_line(piece, "T", Slow::Block);
+                sink.write_line(piece, "T", Slow::Block);
             }
             assert_eq!(sink.flush("T"), Flushed::All);
             assert_eq!(read(&reader), expected, "{form:?}");
@@ -400,9 +400,9 @@ mod tests {
         ] {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
             let sink = LogSink::descriptor(writer, form);
-            sink.take_raw(b"raw", Slow::Block);
+            sink.write_raw(b"raw", Slow::Block);
             for piece in [line("whole"), Piece { ends: false, ..line("lo") }, line("ng")] {
-                sink.take_line(piece, "T stdout", Slow::Block);
+                sink.write_line(piece, "T stdout", Slow::Block);
             }
             assert_eq!(sink.flush("T stdout"), Flushed::All);
             assert_eq!(read(&reader), expected);
@@ -415,15 +415,15 @@ mod tests {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let sink = LogSink::descriptor(writer, LogFormat::Lines);
         let long = "x".repeat(100_000);
-        sink.take_line(line(&long), "", Slow::DropNewest);
+        sink.write_line(line(&long), "", Slow::DropNewest);
         assert_eq!(sink.flush(""), Flushed::Full);
-        sink.take_line(line("lost"), "", Slow::DropNewest);
-        sink.take_line(line("lost"), "", Slow::DropNewest);
+        sink.write_line(line("lost"), "", Slow::DropNewest);
+        sink.write_line(line("lost"), "", Slow::DropNewest);
         assert_eq!(sink.flush(""), Flushed::Full);
         assert_eq!(sink.counts(), SinkCounts { lost_lines: 2, failed_writes: 0 });
         let mut got = read(&reader);
         assert_eq!(sink.flush(""), Flushed::All);
-        sink.take_line(line("next"), "", Slow::DropNewest);
+        sink.write_line(line("next"), "", Slow::DropNewest);
         assert_eq!(sink.flush(""), Flushed::All);
         got += &read(&reader);
         assert_eq!(got, format!("{long}\n[monitor: 2 lines lost]\nnext\n"));
@@ -432,7 +432,7 @@ mod tests {
     #[test]
     fn full_disk_is_counted_and_nothing_is_dropped() {
         let full = LogSink::file("/dev/full", PathTrust::MONITOR, None, LogFormat::Lines).unwrap();
-        full.take_line(line("kept"), "", Slow::Block);
+        full.write_line(line("kept"), "", Slow::Block);
         for tries in 1..4 {
             assert_eq!(full.flush(""), Flushed::Failed);
             assert_eq!(full.counts(), SinkCounts { lost_lines: 0, failed_writes: tries });
@@ -448,7 +448,7 @@ mod tests {
         drop(reader);
         wait_unread(other);
         for lost in 1..4 {
-            sink.take_line(line("x"), "", Slow::Block);
+            sink.write_line(line("x"), "", Slow::Block);
             assert_eq!(sink.flush(""), Flushed::All);
             assert_eq!(sink.counts(), SinkCounts { lost_lines: lost, failed_writes: 1 });
         }

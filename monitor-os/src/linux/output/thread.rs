@@ -278,7 +278,7 @@ impl LogReader {
     fn run_command(&mut self, command: ReadCommand) {
         match command {
             ReadCommand::Attach { id, source, capture, stream } => {
-                capture.to.sinks.iter().for_each(LogSink::take_over);
+                capture.to.sinks.iter().for_each(LogSink::reopen);
                 let source = CapturedStream {
                     fd: source,
                     capture,
@@ -297,7 +297,7 @@ impl LogReader {
                 if let Some(source) = self.streams.get_mut(&id)
                     && source.capture != capture
                 {
-                    capture.to.sinks.iter().for_each(LogSink::take_over);
+                    capture.to.sinks.iter().for_each(LogSink::reopen);
                     source.capture = capture;
                     // A sink that held it up has no say any more.
                     self.due.insert(id);
@@ -357,7 +357,7 @@ impl LogReader {
             let Some(source) = self.streams.get_mut(&id) else {
                 return;
             };
-            source.take(&self.buffer[..count], reached);
+            source.receive(&self.buffer[..count], reached);
             if let PatternState::Matched(unit) = source.pattern {
                 source.pattern = PatternState::Unasked;
                 let run = source.run;
@@ -480,8 +480,8 @@ impl CapturedStream {
     }
 
     /// Gives what was read to the sinks, where it waits to be written.
-    fn take(&mut self, bytes: &[u8], reached: Reached) {
-        self.give(bytes);
+    fn receive(&mut self, bytes: &[u8], reached: Reached) {
+        self.distribute(bytes);
         if let Drain::Reading(left) = &mut self.drain {
             *left = left.saturating_sub(bytes.len());
         }
@@ -493,7 +493,7 @@ impl CapturedStream {
             let Self { splitter, capture, run, pattern, stream, prefix, .. } = self;
             splitter.finish(|piece| {
                 pattern.match_line(capture, piece);
-                capture.take(piece, *run, *stream, prefix);
+                capture.deliver(piece, *run, *stream, prefix);
             });
         }
         if drained {
@@ -501,27 +501,27 @@ impl CapturedStream {
         }
     }
 
-    fn give(&mut self, bytes: &[u8]) {
+    fn distribute(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
         let Self { splitter, capture, run, pattern, stream, prefix, .. } = self;
         *prefix = format!("{} {stream}", format_rfc3339_micros(wall()));
         for sink in &capture.to.sinks {
-            sink.take_raw(bytes, capture.to.slow);
+            sink.write_raw(bytes, capture.to.slow);
         }
         splitter.feed(bytes, |piece| {
             pattern.match_line(capture, piece);
-            capture.take(piece, *run, *stream, prefix);
+            capture.deliver(piece, *run, *stream, prefix);
         });
     }
 }
 
 impl Capture {
     /// Gives a line to whoever takes lines.
-    fn take(&self, piece: Piece<'_>, run: RunId, stream: Stream, prefix: &str) {
+    fn deliver(&self, piece: Piece<'_>, run: RunId, stream: Stream, prefix: &str) {
         for sink in &self.to.sinks {
-            sink.take_line(piece, prefix, self.to.slow);
+            sink.write_line(piece, prefix, self.to.slow);
         }
         if self.to.ring.is_none() && self.to.callback.is_none() {
             return;

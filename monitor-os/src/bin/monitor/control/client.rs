@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
 use super::address;
-use super::protocol::{Answer, Ask, Reply, Request, VERSION, line};
+use super::protocol::{Answer, Ask, ControlRequest, Reply, VERSION, line};
 
 /// A question that was asked, and its answers.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Connection {
         stream.set_read_timeout(timeout.limit()).map_err(failed)?;
         stream.set_write_timeout(Some(ANSWER_LIMIT)).map_err(failed)?;
         // A monitor that has refused the connection says why.
-        match stream.write_all(&line(&Request::new(unit.map(Into::into), ask))) {
+        match stream.write_all(&line(&ControlRequest::new(unit.map(Into::into), ask))) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }

@@ -29,7 +29,7 @@ pub(crate) const REQUEST_MAX: usize = 16 * 1024;
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Request {
+pub(crate) struct ControlRequest {
     pub(crate) version: u32,
     /// The name of the unit; without it all units are meant, or the only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -263,7 +263,7 @@ impl Refusal {
     }
 }
 
-impl Request {
+impl ControlRequest {
     pub(crate) const fn new(unit: Option<String>, ask: Ask) -> Self {
         Self { version: VERSION, unit, ask }
     }
@@ -323,9 +323,9 @@ mod tests {
             Ask::Events { follow: false },
             Ask::Logs { follow: true, last: Some(3), stream: Some(StreamName::Stderr) },
         ] {
-            let request = Request::new(Some("web".into()), ask);
+            let request = ControlRequest::new(Some("web".into()), ask);
             let line = line(&request);
-            assert_eq!(Request::read(line.trim_ascii_end()), Ok(request));
+            assert_eq!(ControlRequest::read(line.trim_ascii_end()), Ok(request));
         }
     }
 
@@ -347,10 +347,10 @@ mod tests {
             (r#"{"ask":"status"}"#, RefusalKind::Malformed, "version"),
             (r#"{"version":2,"tell":"all"}"#, RefusalKind::Version, "speaks 1"),
         ] {
-            let refusal = Request::read(text.as_bytes()).unwrap_err();
+            let refusal = ControlRequest::read(text.as_bytes()).unwrap_err();
             assert_eq!(refusal.kind, kind, "{text}: {refusal:?}");
             assert!(refusal.message.contains(word), "{text}: {refusal:?}");
         }
-        assert!(Request::read(b"\xff").is_err());
+        assert!(ControlRequest::read(b"\xff").is_err());
     }
 }

@@ -141,7 +141,7 @@ impl From<StatusReport> for UnitSummary {
 impl Overview {
     /// Looks at units.
     pub(super) fn of(units: &[Unit], monitor: MonitorInfo) -> Self {
-        let processes = Processes::look().ok();
+        let processes = Processes::scan().ok();
         let units = units.iter().map(|unit| UnitSummary::of(unit, processes.as_ref())).collect();
         Self { units, monitor }
     }
@@ -225,7 +225,7 @@ impl StatusReport {
             pid: status.pid(),
             containment: status.containment().map(|containment| containment.to_string()),
             survivors: status.survivors().iter().map(ToString::to_string).collect(),
-            tree: status.pid().and_then(|pid| Processes::look().ok()?.tree(pid)),
+            tree: status.pid().and_then(|pid| Processes::scan().ok()?.tree(pid)),
             restarts: state.restarts(),
             retries_left: explanation.retries_left,
             starts_left: explanation.starts_left,

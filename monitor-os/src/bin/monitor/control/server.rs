@@ -30,7 +30,7 @@ use rustix::process::geteuid;
 
 use super::history::History;
 use super::protocol::{
-    Answer, Ask, HandledRequest, LogLine, REQUEST_MAX, Refusal, RefusalKind, Reply, Request,
+    Answer, Ask, ControlRequest, HandledRequest, LogLine, REQUEST_MAX, Refusal, RefusalKind, Reply,
     Stopped, StreamName, VERSION, line,
 };
 use super::report::{ClientCounts, MonitorInfo, Overview, StatusReport};
@@ -506,7 +506,7 @@ impl Server {
             client.input.extend_from_slice(new);
             let end = client.input.iter().take(REQUEST_MAX).position(|&byte| byte == b'\n');
             if let Some(line) = end.and_then(|end| client.input.get(..end)) {
-                let request = Request::read(line);
+                let request = ControlRequest::read(line);
                 client.input = Vec::new();
                 match request.and_then(|request| self.handle_request(id, client, request)) {
                     Ok(()) => {}
@@ -530,7 +530,7 @@ impl Server {
         &mut self,
         id: u64,
         client: &mut Client,
-        request: Request,
+        request: ControlRequest,
     ) -> Result<(), Refusal> {
         let value = |error: &dyn fmt::Display| Refusal::new(RefusalKind::Value, error);
         let (units, selection) = self.select(request.unit)?;
@@ -953,7 +953,7 @@ mod tests {
         let (stream, _other) = UnixStream::pair().unwrap();
         let stage = ClientStage::Asking;
         let mut client = Client { stream, input: Vec::new(), output: Vec::new(), stage };
-        server.handle_request(0, &mut client, Request::new(None, Ask::Reset)).unwrap();
+        server.handle_request(0, &mut client, ControlRequest::new(None, Ask::Reset)).unwrap();
         server.clients.insert(0, client);
         (0..Events::CAPACITY).for_each(|_| unit.reset());
         block_on(unit.wait_until(|_| true)).unwrap();
