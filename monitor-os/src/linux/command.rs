@@ -26,7 +26,7 @@ use super::stdio::Streams;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Command {
     /// The program, then its arguments. Clones share them, and the rest.
-    words: Words,
+    words: ArgVector,
     /// `None` if nothing was set, as with most.
     settings: Option<Arc<Settings>>,
     /// `None` if all are the monitor's.
@@ -35,9 +35,9 @@ pub struct Command {
 
 /// A program and its arguments, in one piece of memory as the kernel has them (`/proc/PID/cmdline`): a NUL byte ends each.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Words(Arc<[u8]>);
+pub(super) struct ArgVector(Arc<[u8]>);
 
-impl Words {
+impl ArgVector {
     fn iter(&self) -> impl Iterator<Item = &CStr> {
         let words = self.0.split_inclusive(|&byte| byte == 0);
         words.filter_map(|word| CStr::from_bytes_with_nul(word).ok())
@@ -78,7 +78,7 @@ impl Command {
             let arg = c_string(arg.into()).ok_or(CommandError::NulInArgument { index })?;
             words.extend_from_slice(arg.as_bytes_with_nul());
         }
-        Ok(Self { words: Words(words.into()), settings: None, streams: None })
+        Ok(Self { words: ArgVector(words.into()), settings: None, streams: None })
     }
 
     /// Gives the program exactly these variables and none of the monitor's.
@@ -402,7 +402,7 @@ impl Command {
     }
 
     /// The same, to be kept.
-    pub(super) fn words(&self) -> Words {
+    pub(super) fn words(&self) -> ArgVector {
         self.words.clone()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use monitor_core::{Millis, RunId};
 
-use super::command::{Command, CommandError, Words};
+use super::command::{ArgVector, Command, CommandError};
 use super::launch::Launch;
 use super::process::Ended;
 use super::spawn::SpawnError;
@@ -19,7 +19,7 @@ use crate::kernel::{Moment, UnitId};
 /// counts as a failure, as does every exit status but 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    pub(super) words: Words,
+    pub(super) words: ArgVector,
     pub(super) interval: Millis,
     pub(super) timeout: Millis,
     pub(super) retries: u32,

@@ -374,14 +374,14 @@ impl fmt::Display for StateError {
             }
             Self::Name { name } => write!(
                 f,
-                "{name:?} cannot name a stored unit: write 1 to 64 letters, digits, `.`, `_` or `-`, \
+                "{name:?} cannot name a unit in a state directory: write 1 to 64 letters, digits, `.`, `_` or `-`, \
                  beginning with none of `.` and `-`"
             ),
             Self::Taken { name } => {
                 write!(f, "a unit {name:?} is supervised already; give another name")
             }
             Self::NoLauncher => f.write_str(
-                "a stored unit needs a launcher, so that nothing runs unrecorded; \
+                "a unit in a state directory needs a launcher, so that nothing runs unrecorded; \
                  make the supervisor by `Supervisor::with_launcher`",
             ),
             Self::Leftover { pid, source } => write!(

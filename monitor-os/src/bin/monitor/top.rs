@@ -129,9 +129,9 @@ impl KeyCommand {
 
 /// Whether to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Going {
-    On,
-    Away,
+enum TopLoop {
+    Continue,
+    Quit,
 }
 
 impl View {
@@ -165,7 +165,7 @@ impl View {
                 && let Event::Key(key) = event::read()?
                 && key.kind == KeyEventKind::Press
             {
-                if self.press(key) == Going::Away {
+                if self.press(key) == TopLoop::Quit {
                     return Ok(());
                 }
                 terminal.draw(|frame| self.draw(frame))?;
@@ -197,18 +197,18 @@ impl View {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "most keys mean nothing")]
-    fn press(&mut self, key: KeyEvent) -> Going {
+    fn press(&mut self, key: KeyEvent) -> TopLoop {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         if let Some(wanted) = self.confirming.take() {
             if key.code == KeyCode::Char('y') {
                 self.send(wanted);
             }
-            return Going::On;
+            return TopLoop::Continue;
         }
         match key.code {
-            KeyCode::Char('c') if control => return Going::Away,
+            KeyCode::Char('c') if control => return TopLoop::Quit,
             KeyCode::Char('q' | 'e') | KeyCode::Esc if self.events.is_some() => self.events = None,
-            KeyCode::Char('q') | KeyCode::Esc => return Going::Away,
+            KeyCode::Char('q') | KeyCode::Esc => return TopLoop::Quit,
             KeyCode::Down | KeyCode::Char('j') => self.selected.select_next(),
             KeyCode::Up | KeyCode::Char('k') => self.selected.select_previous(),
             KeyCode::Char('s') => self.confirming = self.chosen().map(|_| KeyCommand::Stop),
@@ -221,7 +221,7 @@ impl View {
             }
             _ => {}
         }
-        Going::On
+        TopLoop::Continue
     }
 
     /// The unit under the cursor.
@@ -393,7 +393,7 @@ mod tests {
         terminal.backend().to_string()
     }
 
-    fn press(view: &mut View, key: char) -> Going {
+    fn press(view: &mut View, key: char) -> TopLoop {
         view.press(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE))
     }
 
@@ -419,11 +419,11 @@ mod tests {
         view.press(KeyEvent::new(KeyCode::Down, KeyModifiers::NONE));
         press(&mut view, 's');
         assert!(shown(&mut view, (80, 8)).contains("stop web? y yes"));
-        assert_eq!(press(&mut view, 'q'), Going::On);
+        assert_eq!(press(&mut view, 'q'), TopLoop::Continue);
         assert_eq!(view.message, None);
         press(&mut view, 's');
         press(&mut view, 'y');
         assert_eq!(view.message.as_deref(), Some("web: no monitor runs there"));
-        assert_eq!(press(&mut view, 'q'), Going::Away);
+        assert_eq!(press(&mut view, 'q'), TopLoop::Quit);
     }
 }

@@ -1,8 +1,8 @@
-//! What is said on the control socket: one request, then answers, each one line of JSON.
+//! The control protocol: one request, then answers, each one line of JSON.
 //!
 //! ```text
-//! -> {"version":1,"ask":{"stop":{"wait":true}}}
-//! <- {"version":1,"answer":{"stopped":"graceful"}}
+//! -> {"version":2,"ask":{"stop":{"wait":true}}}
+//! <- {"version":2,"answer":{"stopped":"graceful"}}
 //! ```
 //!
 //! A monitor of many units takes `"unit":"web"` beside the version. Without it, a request is one to all units, and is
@@ -333,19 +333,19 @@ mod tests {
     fn what_is_not_understood_is_refused_by_kind() {
         for (text, kind, word) in [
             ("", RefusalKind::Malformed, "EOF"),
-            ("stop", RefusalKind::Malformed, r#"{"version":1,"ask":"status"}"#),
-            (r#"{"version":1,"ask":"sta"#, RefusalKind::Malformed, "EOF"),
-            (r#"{"version":1,"ask":"halt"}"#, RefusalKind::Malformed, "halt"),
-            (r#"{"version":1,"ask":"status","now":1}"#, RefusalKind::Malformed, "now"),
+            ("stop", RefusalKind::Malformed, r#"{"version":2,"ask":"status"}"#),
+            (r#"{"version":2,"ask":"sta"#, RefusalKind::Malformed, "EOF"),
+            (r#"{"version":2,"ask":"halt"}"#, RefusalKind::Malformed, "halt"),
+            (r#"{"version":2,"ask":"status","now":1}"#, RefusalKind::Malformed, "now"),
             (
-                r#"{"version":1,"ask":{"stop":{"wait":true,"kill":1}}}"#,
+                r#"{"version":2,"ask":{"stop":{"wait":true,"kill":1}}}"#,
                 RefusalKind::Malformed,
                 "kill",
             ),
-            (r#"{"version":1,"ask":{"stop":{}}}"#, RefusalKind::Malformed, "wait"),
-            (r#"{"version":1,"ask":"start"} x"#, RefusalKind::Malformed, "trailing"),
+            (r#"{"version":2,"ask":{"stop":{}}}"#, RefusalKind::Malformed, "wait"),
+            (r#"{"version":2,"ask":"start"} x"#, RefusalKind::Malformed, "trailing"),
             (r#"{"ask":"status"}"#, RefusalKind::Malformed, "version"),
-            (r#"{"version":2,"tell":"all"}"#, RefusalKind::Version, "speaks 1"),
+            (r#"{"version":3,"tell":"all"}"#, RefusalKind::Version, "speaks 2"),
         ] {
             let refusal = ControlRequest::read(text.as_bytes()).unwrap_err();
             assert_eq!(refusal.kind, kind, "{text}: {refusal:?}");
