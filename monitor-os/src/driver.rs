@@ -86,7 +86,7 @@ impl<M: Machine> Driver<M> {
         Self { machine, units: BTreeMap::new(), agenda: Agenda::default() }
     }
 
-    /// Runs until the kernel says [`DriverInput::Quit`].
+    /// Runs until the kernel returns [`DriverInput::Quit`].
     pub fn run(&mut self, kernel: &mut impl Kernel) {
         while self.turn(kernel) {}
     }
@@ -418,7 +418,7 @@ mod tests {
         );
     }
 
-    /// A run is held to what its program was told when it was started, not to what the policy says since.
+    /// A run keeps the watchdog of its start, whatever the policy says since.
     #[test]
     fn a_run_keeps_the_watchdog_of_its_start() {
         let policy = "restart=always backoff=constant:1s jitter=0 healthy-after=none watchdog=2s";

@@ -173,7 +173,7 @@ pub enum Signalled {
     Refused,
 }
 
-/// A state was not saved. The kernel has said why in its own log.
+/// A state was not saved. The kernel's own log has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SaveFailed;
 

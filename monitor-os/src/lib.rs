@@ -19,7 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here needs an async runtime: a `Unit` is told what is wanted by calls that do not block, and
+//! Nothing here needs an async runtime: requests to a `Unit` are calls that do not block, and
 //! what is waited for is a future, for any runtime or for `block_on`.
 //!
 //! # Memory

@@ -20,7 +20,7 @@ use super::setup::Setup;
 use super::spawn::SpawnError;
 use super::stdio::Streams;
 
-/// What to run: a program, its arguments, its environment, its streams, and as whom and within which limits.
+/// What to run: a program, its arguments, its environment, its streams, its user and its limits.
 ///
 /// It holds nothing that the kernel cannot take, so that starting it fails only for reasons outside of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -57,7 +57,7 @@ struct Settings {
 impl Command {
     /// Describes a run of `program` with `args`, in the monitor's own environment.
     ///
-    /// What the monitor was told of itself there, such as `NOTIFY_SOCKET`, `LISTEN_FDS` or `CREDENTIALS_DIRECTORY`, is
+    /// What addresses the monitor itself there, such as `NOTIFY_SOCKET`, `LISTEN_FDS` or `CREDENTIALS_DIRECTORY`, is
     /// not inherited. No descriptor above 2 is, but that of [`ReadyBy::Descriptor`].
     ///
     /// A program without a slash is looked up in the `PATH` of the environment that it is given, or in
@@ -294,8 +294,8 @@ impl Command {
         self
     }
 
-    /// Says by what the program shows that it serves; otherwise [`Unit::ready`](super::Unit::ready) says so. The policy
-    /// says whether that is waited for.
+    /// Sets how the program shows that it serves; otherwise [`Unit::ready`](super::Unit::ready) reports it. The policy
+    /// decides whether the monitor waits for that.
     ///
     /// A line that it prints can be the sign as well: see [`Capture::ready_at`]. All but that and [`ReadyBy::Tcp`] take a supervisor that has a [`Launcher`](super::Launcher). With one, a program whose
     /// policy has a watchdog has a `NOTIFY_SOCKET` in any case.
@@ -314,7 +314,7 @@ impl Command {
         Ok(self)
     }
 
-    /// Lets a command ask, while the program serves, whether it is well; if it is not, the policy is told as by
+    /// Sets a command that checks the health of the program while it serves. If the check fails, the effect is that of
     /// [`Unit::unhealthy`](super::Unit::unhealthy). It takes a supervisor that has a [`Launcher`](super::Launcher).
     #[must_use]
     pub fn with_health_check(mut self, check: HealthCheck) -> Self {

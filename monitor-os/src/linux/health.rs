@@ -83,7 +83,7 @@ const fn positive(item: &'static str, time: Millis) -> Result<Millis, CommandErr
     if time.as_u32() == 0 { Err(CommandError::HealthZero { item }) } else { Ok(time) }
 }
 
-/// What the health checks of a run have shown.
+/// The results of the health checks of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// The last check, and when it was over, on the monotonic clock.
@@ -94,7 +94,7 @@ pub struct Health {
     pub retries: u32,
 }
 
-/// What has come of a health check.
+/// The result of a health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckResult {
     /// It ended in this way.
@@ -106,7 +106,7 @@ pub enum CheckResult {
 }
 
 impl CheckResult {
-    /// Whether it says that the program is well; `None` if it says nothing, because the machine had no room for it.
+    /// Whether the program is healthy; `None` if that is unknown, because the machine had no room for the check.
     #[must_use]
     pub fn passed(&self) -> Option<bool> {
         match self {

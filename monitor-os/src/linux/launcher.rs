@@ -28,7 +28,7 @@ pub(super) use message::{LaunchMessage, read_failure};
 /// If the monitor dies before that, the helper ends, and the program never ran. It also says by which
 /// step and for which reason a start failed.
 ///
-/// A program that is not remembered in a [`StateDir`](super::StateDir) dies with the monitor: the kernel
+/// A program of a unit that is not in a [`StateDir`](super::StateDir) dies with the monitor: the kernel
 /// kills it (`PR_SET_PDEATHSIG` of `prctl(2)`). So does each health check. The kernel does not reach what
 /// the program has started, nor a program that is set-user-ID or has file capabilities. Where the program
 /// has another user, the monitor needs `CAP_KILL`. Programs of stored units run on for the next monitor.
@@ -120,7 +120,7 @@ pub(super) fn is_launching(pid: i32) -> bool {
     name.is_ok_and(|line| line.split(|&byte| byte == 0).next() == Some(NAME.as_bytes()))
 }
 
-/// What the helper is given: what to do, when to do it, and where to say that it cannot be done.
+/// The descriptors of the helper: for the launch message, for the go-ahead, and for its report.
 struct Descriptors {
     brief: RawFd,
     go: RawFd,
@@ -140,7 +140,7 @@ fn launch(given: Descriptors) -> i32 {
     }
 }
 
-/// Reads the brief, then waits until the monitor says that this process is recorded.
+/// Reads the launch message, then waits for the go-ahead: the monitor has recorded this process.
 fn receive(given: &Descriptors) -> io::Result<(LaunchMessage, File)> {
     // Opened anew, close-on-exec, because owning a number that was handed down has no safe interface.
     let mut encoded = Vec::new();
@@ -202,6 +202,6 @@ fn execute(
 }
 
 const NAME: &str = "monitor-launcher";
-/// What the helper exits with if it is not the program by then. Nobody is told it as the program's code.
+/// What the helper exits with if it is not the program by then. It is never reported as the program's code.
 pub(super) const NOT_LAUNCHED: i32 = 125;
 const BUSY_PAUSES_MS: [i64; 5] = [1, 4, 15, 30, 50];

@@ -40,7 +40,7 @@ impl Terminal {
         Self(ByIdentity::new(Mutex::new(TerminalState { size, master: Weak::new() })))
     }
 
-    /// Changes the size, for the run that is going on, which is told by SIGWINCH, and for those that follow.
+    /// Changes the size, for the current run, which gets SIGWINCH, and for those that follow.
     pub fn resize(&self, size: TerminalSize) {
         let mut state = self.state();
         state.size = size;

@@ -1,4 +1,4 @@
-//! The directory in which a monitor remembers, across its own death, what it supervises.
+//! The state directory: stores what a monitor supervises beyond the monitor's own death.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,7 +27,7 @@ use super::run_name::MonitorIdentity;
 /// it: the first of each unit, and those by which a user's stop or a verdict begins or ends. A power cut loses the rest:
 /// which process ran, which is gone by then, and the last counts of failures.
 ///
-/// Clones hold the same lock, as do the units that are remembered here. It is released with the last of
+/// Clones hold the same lock, as do the units that are stored here. It is released with the last of
 /// them, or with the process, however that ends.
 #[derive(Clone, Debug)]
 pub struct StateDir {
@@ -41,7 +41,7 @@ struct LockedDir {
     boot: BootId,
     /// Whether a file may be lost with the power unless it is synced.
     on_disk: bool,
-    /// The units that are remembered here by this process.
+    /// The units that this process stores here.
     names: Mutex<BTreeSet<Arc<str>>>,
     /// Keeps the lock.
     lock: File,
@@ -144,7 +144,7 @@ impl StateDir {
         self.locked.boot
     }
 
-    /// Reads what is remembered of a unit; `None` if nothing is.
+    /// Reads the record of a unit; `None` without one.
     pub(super) fn read(&self, unit: &str) -> Result<Option<UnitRecord>, StateError> {
         Self::check_unit(unit)?;
         read_unit(&self.locked.path, unit, self.boot())
@@ -198,7 +198,7 @@ impl StateDir {
         written().map_err(|source| StateError::Unusable { path: path.clone(), source })
     }
 
-    /// Whether a unit of this name can be remembered.
+    /// Whether a unit of this name can be stored.
     ///
     /// # Errors
     /// [`StateError::Name`].
@@ -228,8 +228,8 @@ pub(super) enum Durability {
     Lasting,
 }
 
-/// Reads all that is remembered in a directory, in the order of the names, without holding or changing it. A
-/// directory that is not there remembers nothing.
+/// Reads all records in a directory, in the order of the names, without locking or changing it. A missing directory
+/// has none.
 ///
 /// # Errors
 /// [`StateError::Unusable`], [`StateError::Journal`].
@@ -282,7 +282,7 @@ fn read_journal(path: PathBuf, unit: &str) -> Result<Option<UnitRecord>, StateEr
     record.map(Some).map_err(|error| StateError::Journal { path, error })
 }
 
-/// Why a state directory, or what it remembers, cannot be used. Nothing was started or signalled, unless
+/// Why a state directory, or a record in it, cannot be used. Nothing was started or signalled, unless
 /// a variant says so.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -303,7 +303,7 @@ pub enum StateError {
     LockedDir {
         /// The directory.
         path: PathBuf,
-        /// The process that has it, as it said itself.
+        /// The process that has it, as it has written itself.
         by: Option<u32>,
     },
     /// A journal is not believed.
@@ -406,7 +406,7 @@ impl std::error::Error for StateError {
     }
 }
 
-/// Takes the lock and writes down who has it.
+/// Takes the lock and writes down its holder.
 ///
 /// It belongs to the open file, so a child in the making keeps it for a monitor that is killed meanwhile: until it runs
 /// its program, for which it needs nobody. With the lock it has all other descriptors of that monitor, so it is waited

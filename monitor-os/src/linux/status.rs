@@ -27,7 +27,7 @@ pub struct Status {
     pub(super) requests: u64,
 }
 
-/// When the timers of a unit are due that a phase can wait for, as its reports tell.
+/// When the timers of a unit that a phase can wait for are due, by its reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Deadlines {
     phase: Option<Moment>,
@@ -97,7 +97,7 @@ impl Facts {
     }
 }
 
-/// What most programs say, which takes no memory.
+/// The notify status of most programs, shared so that it takes no memory.
 pub(super) fn no_notify_status() -> Arc<NotifyStatus> {
     static NOTHING: LazyLock<Arc<NotifyStatus>> = LazyLock::new(Arc::default);
     Arc::clone(&NOTHING)
@@ -116,7 +116,7 @@ impl Status {
         }
     }
 
-    /// What the machine remembers: phase, reason, run, counters.
+    /// The state of the machine: phase, reason, run, counters.
     #[must_use]
     pub const fn state(&self) -> State {
         self.state
@@ -164,7 +164,7 @@ impl Status {
     }
 
     /// Whether the last process was killed by the kernel for want of memory, by the counter of its memory control
-    /// group; `None` if none has ended, or if nobody can tell.
+    /// group; `None` if none has ended, or if that is unknown.
     #[must_use]
     pub const fn oom_killed(&self) -> Option<bool> {
         self.facts.oom_killed
@@ -183,7 +183,7 @@ impl Status {
         &self.facts.survivors
     }
 
-    /// What the program of the current run, or of the last one, has said of itself by `sd_notify(3)`.
+    /// The status that the program of the current or last run reported by `sd_notify(3)`.
     #[must_use]
     pub fn notify_status(&self) -> &NotifyStatus {
         &self.facts.notify_status
@@ -271,7 +271,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// What observers are told, if it is a step in the life of the process.
+    /// The event for observers, if it is a step in the life of the process.
     #[must_use]
     pub const fn lifecycle(&self) -> Option<Lifecycle> {
         self.step.actions.emit

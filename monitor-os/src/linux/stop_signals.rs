@@ -12,8 +12,8 @@ use super::signals::{Signals, ignored};
 /// What a monitor does when it is sent a signal: [`SignalAnswer::of`] is the table of all 64.
 ///
 /// No signal leaves a program without a monitor. A stop brings the programs down first. Where a signal
-/// kills the monitor itself, a program that is remembered in a [`StateDir`](super::StateDir) runs on for
-/// the next monitor. A program that is not remembered is killed by the kernel, see
+/// kills the monitor itself, the program of a unit in a [`StateDir`](super::StateDir) runs on for
+/// the next monitor. Any other program is killed by the kernel, see
 /// [`Launcher`](super::Launcher).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -59,7 +59,7 @@ impl SignalAnswer {
         }
     }
 
-    /// Whether a monitor that gives signals on gives this one to its program, in the place of the answer:
+    /// Whether a monitor that forwards signals forwards this one to its program, in the place of the answer:
     /// HUP, QUIT, USR1, USR2, ALRM, CONT and WINCH.
     #[must_use]
     pub const fn is_forwarded(signal: Signal) -> bool {

@@ -161,7 +161,7 @@ impl Supervisor {
         self.join(name.into(), command, policy.into(), None, None)
     }
 
-    /// Adds a unit that is remembered in a state directory, and finds what an earlier monitor left of it.
+    /// Adds a unit that is stored in a state directory, and finds what an earlier monitor left of it.
     ///
     /// Nothing happens to what was found before [`Unit::resume`], or any other request. The policy and the
     /// command are those given here: what runs goes on as it is, and the next run is of this command.
@@ -190,7 +190,7 @@ impl Supervisor {
 
     /// Everything that happens to any of its units from now on, those that are added later included, in order.
     ///
-    /// The stream is bounded; a reader that lags is told how much it missed, see [`Events`].
+    /// The stream is bounded; a reader that lags learns how much it missed, see [`Events`].
     #[must_use]
     pub fn events(&self) -> Events {
         let (subscriber, events) = events();
@@ -329,7 +329,7 @@ impl std::error::Error for SupervisorError {
 /// One supervised process: a handle to request something of it and to see how it is.
 ///
 /// Requests never block and never fail: the supervisor's thread handles them in the order in which they were
-/// made. They say what is wanted, in any state, and are recorded as such: a stop during a backoff ends the
+/// made. They set what is wanted, in any state, and are recorded as such: a stop during a backoff ends the
 /// backoff, a start during a stop follows the stop. Of a request and the end of a process that are seen in the same moment the
 /// end comes first: a stop may then find nothing that runs. [`Unit::wait_until`] waits until a request is handled.
 #[derive(Clone, Debug)]
@@ -423,24 +423,24 @@ impl Unit {
         self.send_event(Event::RetryRequested);
     }
 
-    /// Says that the process in [`Unit::state`] serves, where the policy waits to be told.
+    /// Reports that the process in [`Unit::state`] serves, where the policy waits for that.
     ///
-    /// Told of a run that is over by then, it changes nothing; so do those below.
+    /// For a run that is over by then it changes nothing; the reports below do not, either.
     pub fn ready(&self) {
         self.ready_of(self.state().state().run());
     }
 
-    /// Says that the process of this run serves: for who has asked a run and answers later, maybe in the next one.
+    /// Reports that the process of this run serves: for a caller whose check ends later, maybe in the next run.
     pub fn ready_of(&self, run: RunId) {
         self.send_event(Event::Ready { run });
     }
 
-    /// Says that the process in [`Unit::state`] is alive: begins the watchdog's period anew.
+    /// Reports that the process in [`Unit::state`] is alive: begins the watchdog's period anew.
     pub fn ping(&self) {
         self.ping_of(self.state().state().run());
     }
 
-    /// Says that the process of this run is alive.
+    /// Reports that the process of this run is alive.
     pub fn ping_of(&self, run: RunId) {
         self.send_event(Event::Ping { run });
     }
@@ -456,18 +456,18 @@ impl Unit {
         self.send_event(Event::Extended { run, by });
     }
 
-    /// Says that the process in [`Unit::state`] failed a health check: it is stopped, and the policy
+    /// Reports that the process in [`Unit::state`] failed a health check: it is stopped, and the policy
     /// decides what follows.
     pub fn unhealthy(&self) {
         self.unhealthy_of(self.state().state().run());
     }
 
-    /// Says that the process of this run failed a health check.
+    /// Reports that the process of this run failed a health check.
     pub fn unhealthy_of(&self, run: RunId) {
         self.send_event(Event::Unhealthy { run });
     }
 
-    /// How it is. A request that was just made may not show yet; [`Unit::wait_until`] waits for that too.
+    /// The status. A request that was just made may not show yet; [`Unit::wait_until`] waits for that too.
     #[must_use]
     pub fn state(&self) -> Status {
         self.status.status()
@@ -498,7 +498,7 @@ impl Unit {
 
     /// Everything that happens to it from now on, in order.
     ///
-    /// The stream is bounded; a reader that lags is told how much it missed, see [`Events`].
+    /// The stream is bounded; a reader that lags learns how much it missed, see [`Events`].
     #[must_use]
     pub fn events(&self) -> Events {
         let (subscriber, events) = events();

@@ -3,7 +3,7 @@
 //! A file is given to the program itself: nothing of ours is in between. Everything else is captured: `thread`
 //! reads the pipes of all units on a thread of its own, so that a disk that hangs is in the way of no deadline;
 //! `lines` cuts what comes into lines; `sink` writes them, `rotation` changes files; `ring` keeps the last ones
-//! in memory; `pattern` finds the line by which a program says that it serves.
+//! in memory; `pattern` finds the line by which a program shows that it serves.
 
 mod lines;
 mod pattern;
@@ -101,8 +101,8 @@ impl Output {
 /// # Crash of the monitor
 /// The stream of a stored unit (see [`Supervisor::restore`](super::Supervisor::restore)) is a named pipe
 /// in the state directory, which the program has open to read as well. If the monitor dies, the program can go on
-/// writing 64 KiB, then waits for the next monitor, which reads all of it. It is lost only if everybody who had
-/// the pipe ends before. The program of a unit that is not stored gets a SIGPIPE.
+/// writing 64 KiB, then waits for the next monitor, which reads all of it. It is lost only if all processes that have
+/// the pipe open end before. The program of a unit that is not stored gets a SIGPIPE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capture {
     /// Boxed, since most streams are not captured, and each has room for it.
@@ -151,7 +151,7 @@ impl Capture {
     /// that (`readiness=notify`).
     ///
     /// Each run has a pipe of its own then, so that nothing counts for it that an earlier one prints. What was printed
-    /// before the end of a run is heard before that end, which is told up to 5 s later while a sink takes nothing.
+    /// before the end of a run is handled before that end, which is reported up to 5 s later while a sink takes nothing.
     #[must_use]
     pub fn ready_at(mut self, pattern: LinePattern) -> Self {
         self.to.ready_pattern = Some(pattern);

@@ -89,7 +89,7 @@ impl LogRing {
         retained.drop_old();
     }
 
-    /// Tells those who wait of all lines so far.
+    /// Notifies the waiters of all lines so far.
     pub(super) fn notify(&self) {
         let retained = self.retained();
         let end = retained.first + retained.lines.len() as u64;

@@ -268,7 +268,7 @@ struct SinkWriter {
     pending: Vec<u8>,
     /// Whether the last flush left something.
     blocked: bool,
-    /// How many lost lines the marks have told of.
+    /// How many lost lines the marks have reported.
     marked_at: u64,
     /// Whether the last byte that was taken ended a line.
     line_ended: bool,
