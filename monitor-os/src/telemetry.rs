@@ -164,11 +164,11 @@ pub(crate) fn not_saved(error: &StateError) {
     warn!(%error, "not saved");
 }
 
-/// The reactor ends; what is remembered goes on without a monitor.
+/// The reactor ends; programs of stored units go on without a monitor.
 pub(crate) fn cannot_go_on(error: &io::Error) {
     error!(
         errno = error.raw_os_error(),
-        "cannot wait for events; the monitor ends, and only what is remembered runs on"
+        "cannot wait for events; the monitor ends, and only programs of stored units run on"
     );
 }
 
@@ -191,7 +191,7 @@ pub(crate) fn log_ended(error: &io::Error) {
     );
 }
 
-/// A run is released though its output was not given on within the limit.
+/// A run is released though its output was not passed on within the limit.
 pub(crate) fn not_drained() {
     warn!("output of an ended run not taken by its sinks in time; going on, it is read later");
 }

@@ -449,7 +449,7 @@ fn nobody_home_is_told_with_what_is_remembered() {
     assert_eq!(code(&output), 3);
     let text = stderr(&output);
     assert!(text.contains(&format!("no monitor runs in {}", scene.state)), "{text}");
-    assert!(text.contains("nothing is remembered"), "{text}");
+    assert!(text.contains("nothing is stored"), "{text}");
     assert!(!PathBuf::from(&scene.state).exists(), "asking made a directory");
 
     let running = scene.start(&[], SERVE, "started #1");

@@ -122,17 +122,17 @@ pub(super) fn search<T>(
         return attempt(program.into());
     }
     let searched = search_path(environment);
-    let mut remembered = None;
+    let mut first_error = None;
     for directory in searched.as_bytes().split(|&byte| byte == b':') {
         // An empty entry is the current directory, and joining to it leaves the bare name.
         let path = Path::new(OsStr::from_bytes(directory)).join(program);
         match attempt(path) {
             Err(SpawnError::NotFound { .. }) => {}
-            Err(error) if goes_on(&error) => remembered = remembered.or(Some(error)),
+            Err(error) if goes_on(&error) => first_error = first_error.or(Some(error)),
             outcome => return outcome,
         }
     }
-    Err(remembered.unwrap_or_else(|| SpawnError::NotFound {
+    Err(first_error.unwrap_or_else(|| SpawnError::NotFound {
         program: program.into(),
         searched: Some(searched.to_os_string()),
         errno: Errno::NOENT.raw_os_error(),

@@ -74,7 +74,7 @@ impl Drop for StdinPump {
 
 fn copy(source: &InputSource, wake: &Wake, state: &Mutex<PumpState>) {
     let mut buffer = [0; PORTION];
-    // What was read, and how much of it was given on.
+    // What was read, and how much of it was passed on.
     let (mut read, mut given) = (0, 0);
     let mut source = Some(source);
     loop {

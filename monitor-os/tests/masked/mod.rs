@@ -85,7 +85,7 @@ fn run_outlives_its_monitor() {
     std::process::Command::new("kill").args(["-KILL", &daemon]).output().unwrap();
 }
 
-/// A supervisor that goes on with what is remembered in a directory, where its command leaves marks.
+/// A supervisor that goes on with what is stored in a directory, where its command leaves marks.
 fn adopting(features: KernelFeatures, directory: &Path) -> (Supervisor, Unit) {
     let supervisor = settings(features).start().unwrap();
     let state = StateDir::open(directory.join("state")).unwrap();

@@ -49,7 +49,7 @@ pub(crate) enum Task {
     /// Run many commands from one process, as files in TOML say
     ///
     /// PATH is a directory, of which each file `UNIT.toml` is a unit, or a file with a table `[unit.UNIT]` for each; see
-    /// `monitor example-config`. Each unit is supervised alone, as by `monitor run`, and remembered and controlled as with
+    /// `monitor example-config`. Each unit is supervised alone, as by `monitor run`, and stored and controlled as with
     /// --name. Nothing is started if there is a mistake in any file. The monitor stays also if all units are down.
     Up(UpArgs),
     /// Say how the command is, why, and what comes next
@@ -476,7 +476,7 @@ Memory:
   The place of a name is $XDG_RUNTIME_DIR/monitor/NAME, or for root without it /run/monitor/NAME.
   How a command ended that an earlier monitor had started is known from Linux 6.15 on, and unknown
   (255) before. The memory ends when the monitor ends by itself: the next one begins afresh.
-  Without either option nothing is remembered.
+  Without either option nothing is stored.
 
 Streams:
   Without options they are the monitor's. A file (file:PATH) is written by the command itself. With log, the

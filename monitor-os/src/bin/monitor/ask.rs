@@ -336,7 +336,7 @@ fn with_target(
     ExitCode::from(code)
 }
 
-/// Where no monitor was found, and what is remembered there.
+/// Where no monitor was found, and what is stored there.
 #[derive(Clone, Copy, Debug)]
 struct NoMonitor<'a>(&'a Path);
 
@@ -346,7 +346,7 @@ impl fmt::Display for NoMonitor<'_> {
         write!(f, "monitor: no monitor runs in {}", directory.display())?;
         match stored_units(directory) {
             Ok(units) if units.is_empty() => {
-                f.write_str("\nmonitor: nothing is remembered there; ")?;
+                f.write_str("\nmonitor: nothing is stored there; ")?;
                 let name = directory.file_name().unwrap_or_default().to_string_lossy();
                 let targets = all_targets();
                 let unit_of =

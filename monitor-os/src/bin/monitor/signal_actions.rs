@@ -20,7 +20,7 @@ pub(crate) enum SignalAction {
     Forward(Signal),
 }
 
-/// Whether signals are given on to the program.
+/// Whether signals are forwarded to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forwarding {
     On,

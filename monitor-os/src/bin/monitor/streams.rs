@@ -103,7 +103,7 @@ impl StreamSetup {
         if tty && many {
             return Err((
                 "tty",
-                "the terminal of the monitor can be lent to one command only; run it by `monitor run`",
+                "the terminal of the monitor can be used by one command only; run it by `monitor run`",
             ));
         }
         if many && options.stdin == Some(StdinOption::Pipe) {

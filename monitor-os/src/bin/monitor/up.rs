@@ -110,7 +110,7 @@ fn supervise(
     }
     sinks.finish();
     control.finish();
-    // What is down for good is not remembered; the next monitor begins afresh.
+    // What is down for good is not stored; the next monitor begins afresh.
     for unit in manager.units.visible() {
         if !unit.state().is_down() {
             return Err("the supervisor ended before its units; MONITOR_LOG=error tells why".into());

@@ -93,7 +93,7 @@ impl Output {
 /// What becomes of the lines of one stream.
 ///
 /// One thread reads all captured streams of a supervisor. The end of a program's output is never waited for: a run
-/// is over when its processes have ended and what they had written until then was read and given on.
+/// is over when its processes have ended and what they had written until then was read and passed on.
 ///
 /// A line is what ends with a newline. The last one of a run counts without it; one of more than 16 KiB is cut
 /// into pieces. Bytes that are no UTF-8 stay as they are.

@@ -52,7 +52,7 @@ enum ReadCommand {
     Redirect { id: StreamId, capture: Capture },
     /// What comes now is of this run.
     Begin { id: StreamId, unit: UnitId, run: RunId },
-    /// Say the number when all that is there by now is read and given on.
+    /// Say the number when all that is there by now is read and passed on.
     Drain { ids: Vec<StreamId>, number: u64 },
     /// Drain all, and end.
     End,
@@ -120,7 +120,7 @@ impl LogThread {
         self.send(ReadCommand::Begin { id, unit, run });
     }
 
-    /// Asks for [`LogEvent::Drained`] with the number when all that was printed so far is read and given on.
+    /// Asks for [`LogEvent::Drained`] with the number when all that was printed so far is read and passed on.
     pub(in crate::linux) fn drain(&self, ids: Vec<StreamId>, number: u64) {
         self.send(ReadCommand::Drain { ids, number });
     }
@@ -163,7 +163,7 @@ struct LogReader {
     retry_at: Option<u64>,
     /// When the thread ends, drained or not.
     end: Option<u64>,
-    /// For all streams: what was read is given on before the next read.
+    /// For all streams: what was read is passed on before the next read.
     buffer: Box<[u8]>,
 }
 
