@@ -15,7 +15,7 @@ use super::health::HealthCheck;
 use super::limit::Limit;
 use super::output::{Capture, Input, Output};
 use super::pty::Terminal;
-use super::ready::ReadyBy;
+use super::readiness::ReadyBy;
 use super::setup::Setup;
 use super::spawn::SpawnError;
 use super::stdio::Streams;

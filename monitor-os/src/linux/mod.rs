@@ -52,7 +52,7 @@ mod process;
 mod pty;
 mod published;
 mod reactor;
-mod ready;
+mod readiness;
 mod recovery;
 mod run;
 mod run_name;
@@ -92,7 +92,7 @@ pub use output::{
 };
 pub use process::{Ended, SignalError};
 pub use pty::{Terminal, TerminalSize};
-pub use ready::ReadyBy;
+pub use readiness::ReadyBy;
 pub use recovery::{OnCrash, StoredUnit, stored_units};
 pub use setup::SetupStage;
 pub use signals::ChildrenUnwaitable;

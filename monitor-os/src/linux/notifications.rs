@@ -8,7 +8,7 @@ use rustix::process::Pid;
 
 use super::command::Command;
 use super::notify::{Datagram, NotifyLine, NotifySocket};
-use super::ready::{ReadinessProbe, ReadyBy};
+use super::readiness::{ReadinessProbe, ReadyBy};
 use super::setup::{self, SetupStage};
 use super::spawn::SpawnError;
 use super::stdio::Stdio;

@@ -1,6 +1,6 @@
 //! The Linux kernel behind the driver: one thread that waits for everything at once.
 
-mod checking;
+mod checks;
 mod notifications;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -9,7 +9,7 @@ use super::{LinuxKernel, NOTIFY, READINESS};
 use crate::kernel::DriverInput;
 use crate::linux::epoll::Trigger;
 use crate::linux::notifications::Notification;
-use crate::linux::ready::{PROBE_INTERVAL, ProbeResult, ReadinessProbe};
+use crate::linux::readiness::{PROBE_INTERVAL, ProbeResult, ReadinessProbe};
 use crate::linux::run::Run;
 use crate::telemetry;
 
