@@ -64,7 +64,7 @@ pub enum ProcessCommand {
     Signal {
         /// Which signal.
         signal: Signal,
-        /// To whom.
+        /// Its receivers.
         scope: Scope,
     },
     /// Release the ended run: bring down what it left, drain its output, reap it, and answer with
@@ -94,7 +94,7 @@ pub enum TimerCommand {
     Lengthen(Millis),
 }
 
-/// What observers are told. Everything else about it stands in [`Step::state`](crate::Step).
+/// The events for observers. Everything else about it stands in [`Step::state`](crate::Step).
 ///
 /// Grammar of one run: `Starting (Started Ready?)? Healthy? (Stopping Killing? Unkillable*)?
 /// (Exited | StartFailed)`, then one of `BackingOff`, `Throttled`, `Stopped`, `GaveUp`, or the next
@@ -205,7 +205,7 @@ pub enum Action {
         run: RunId,
         /// Which signal.
         signal: Signal,
-        /// To whom.
+        /// Its receivers.
         scope: Scope,
     },
     /// Release an ended run.

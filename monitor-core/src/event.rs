@@ -1,13 +1,13 @@
-//! What the machine can be told: wishes of its user, and facts about the world.
+//! The inputs of the machine: requests of its user, and facts about the world.
 
 use crate::exit::{Exit, StartFailure};
 use crate::run::{RunId, TimerKind, TimerToken};
 use crate::signal::Signal;
 use crate::time::Millis;
 
-/// One input of the machine. Wishes end in `Requested`; facts are in the past tense.
+/// One input of the machine. Requests end in `Requested`; facts are in the past tense.
 ///
-/// A fact about a process names its run; told of any other run, the machine changes nothing and says
+/// A fact about a process names its run. For a fact of another run the machine changes nothing and answers
 /// [`Note::Stale`](crate::Note::Stale). The text form (`Display`, `FromStr`) is the one of case files.
 ///
 /// # Examples
@@ -44,7 +44,7 @@ pub enum Event {
     ///
     /// It is in force at the next decision, ends a wait that it would not have begun, resets nothing
     /// and starts nothing. It takes away the watchdog of what runs, and brings it none, since a program pings only if
-    /// it was told to when it was started.
+    /// it was started with a watchdog.
     PolicyChanged,
     /// Somebody wants earlier failures forgotten: the growth of the delay, the retries used, the starts
     /// counted. The count of restarts is history and stays.
@@ -250,7 +250,7 @@ pub enum Found {
 mod tests {
     use super::*;
 
-    /// A wish and the end of the window, which outlives runs, belong to no run.
+    /// A request and the end of the window, which outlives runs, belong to no run.
     #[test]
     fn facts_belong_to_their_run() {
         for (text, run) in [
@@ -279,9 +279,9 @@ mod tests {
     }
 
     #[test]
-    fn short_forms_are_the_everyday_wishes() {
-        let wishes = [Event::stop(), Event::kill(), Event::shutdown(), Event::restart()];
-        let texts = wishes.map(|wish| wish.to_string());
+    fn short_forms_are_the_everyday_requests() {
+        let requests = [Event::stop(), Event::kill(), Event::shutdown(), Event::restart()];
+        let texts = requests.map(|request| request.to_string());
         assert_eq!(texts, ["stop", "stop kill", "shutdown", "restart"]);
     }
 }

@@ -99,7 +99,7 @@ mod tests {
         let policy = "watchdog=2s".parse().unwrap();
         let step = monitor.set_policy(policy);
         assert_eq!(monitor.policy(), &policy);
-        // It was not told to ping, but a ping shows that it does.
+        // It was started without a watchdog, but a ping shows that it pings.
         assert_eq!(step.actions.watchdog, TimerCommand::Keep);
         let step = monitor.handle("ping #1".parse().unwrap());
         let delay = Delay::exact(Millis::from_secs(2));

@@ -133,7 +133,7 @@ impl fmt::Display for Phase {
 /// Why the machine is doing what it does: the standing intent, and once down, the verdict.
 ///
 /// One field for both, because a verdict exists only where no intent is left. The first fault of a
-/// run is kept (BB-54 of the bug bank); a wish of the user replaces it.
+/// run is kept (BB-54 of the bug bank); a request of the user replaces it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]

@@ -265,7 +265,7 @@ impl Policy {
         }
     }
 
-    // Wishes.
+    // Requests.
 
     #[inline(never)]
     const fn start_requested(&self, state: State) -> Step {
@@ -400,7 +400,7 @@ impl Policy {
                 (_, Verdict::Stay(reason)) => self.stopped(state, reason),
             },
             Phase::Running | Phase::Healthy => {
-                // A program pings as it was told when it was started, so no other policy may begin to wait for it.
+                // A program pings by the watchdog of its start, so no other policy may begin to wait for pings.
                 Step::to(state).watchdog(match self.rules.watchdog {
                     Some(_) => TimerCommand::Keep,
                     None => TimerCommand::Disarm,
@@ -835,7 +835,7 @@ impl Policy {
     const fn decide(&self, state: State, remains: Remains) -> Step {
         if matches!(state.reason, Reason::RestartRequested) {
             let mut step = self.begin(state, Initiative::User);
-            // The start limit may end it here, and what is left is told all the same.
+            // The start limit may end it here, and the remains are reported all the same.
             if let Some(Lifecycle::GaveUp { .. }) = step.actions.emit {
                 step.actions.emit = Some(Lifecycle::GaveUp { remains });
             }
@@ -961,7 +961,7 @@ impl Policy {
     const fn limited(&self, from: State, initiative: Initiative, then: OnLimit) -> Step {
         let step = match (then, initiative) {
             (OnLimit::Stop, _) => self.stopped(from, Reason::StartLimit),
-            // The user's wish outlasts the wait, whatever the policy would do by itself.
+            // The user's request outlasts the wait, whatever the policy would do by itself.
             (OnLimit::Wait, Initiative::User) => self
                 .enter(from, Phase::Throttled)
                 .because(Reason::RestartRequested)
@@ -1153,7 +1153,7 @@ const fn stop_reason(standing: Reason, origin: Origin) -> Reason {
     }
 }
 
-/// The first fault is kept, and no fault replaces a wish.
+/// The first fault is kept, and no fault replaces a request.
 const fn fault_reason(standing: Reason, fault: Reason) -> Reason {
     match standing {
         Reason::Wanted => fault,
@@ -1173,7 +1173,7 @@ const fn fault_reason(standing: Reason, fault: Reason) -> Reason {
     }
 }
 
-/// A wish to be up while the run is on its way down: one start follows its end.
+/// A request to start while the run is being stopped: one start follows its end.
 const fn start_after_the_end(state: State) -> Step {
     match state.reason {
         // A shutdown is not called off (BB-29); a restart is under way already (BB-138).
@@ -1345,7 +1345,7 @@ mod tests {
         }
     }
 
-    /// systemd as well holds a service to the watchdog of which it was told when it was started.
+    /// systemd, too, holds a service to the watchdog of its start.
     #[test]
     fn another_policy_takes_a_watchdog_away_and_brings_none() {
         let states = states(["start", "started #1", "ready #1", "fired healthy #1", "stop"]);

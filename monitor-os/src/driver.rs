@@ -9,7 +9,7 @@ use monitor_core::{
 };
 
 use crate::agenda::{Agenda, Alarm, Deadline};
-use crate::kernel::{Happening, Kernel, Moment, Report, Signalled, Spawned, UnitId};
+use crate::kernel::{DriverInput, Kernel, Moment, Report, Signalled, Spawned, UnitId};
 
 /// Drives any number of units over one [`Kernel`]. Synchronous, deterministic, one thread.
 ///
@@ -20,12 +20,12 @@ use crate::kernel::{Happening, Kernel, Moment, Report, Signalled, Spawned, UnitI
 pub struct Driver<M = Core> {
     machine: M,
     /// Boxed, since a tree that grows at its end has room for twice as many as are in it.
-    units: BTreeMap<UnitId, Box<Unit>>,
+    units: BTreeMap<UnitId, Box<DrivenUnit>>,
     agenda: Agenda,
 }
 
-/// What the driver asks for decisions. Everybody uses [`Core`]; a harness may put a broken one in its
-/// place to see whether that is noticed.
+/// Makes the decisions of the driver. Programs use [`Core`]; a harness may put a broken machine in its place to
+/// check that its oracles notice.
 pub trait Machine {
     /// Answers one event, as [`Policy::step`] does.
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step;
@@ -43,21 +43,21 @@ impl Machine for Core {
 }
 
 #[derive(Debug)]
-struct Unit {
+struct DrivenUnit {
     policy: Arc<Policy>,
     state: State,
-    timers: [Option<Armed>; TimerSlot::ALL.len()],
+    timers: [Option<ArmedTimer>; TimerSlot::ALL.len()],
     /// When saving is tried again, if the last try failed.
     save_again: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Armed {
+struct ArmedTimer {
     at: Moment,
     token: TimerToken,
 }
 
-impl Unit {
+impl DrivenUnit {
     /// Whether a deadline is one of those that are set.
     fn has_set(&self, deadline: Deadline) -> bool {
         let set = match deadline.alarm() {
@@ -86,29 +86,29 @@ impl<M: Machine> Driver<M> {
         Self { machine, units: BTreeMap::new(), agenda: Agenda::default() }
     }
 
-    /// Runs until the kernel says [`Happening::Quit`].
+    /// Runs until the kernel returns [`DriverInput::Quit`].
     pub fn run(&mut self, kernel: &mut impl Kernel) {
         while self.turn(kernel) {}
     }
 
-    /// Waits for one occurrence and handles it with everything that is due by then. Returns whether to
+    /// Waits for one input and handles it with everything that is due by then. Returns whether to
     /// go on.
     pub fn turn(&mut self, kernel: &mut impl Kernel) -> bool {
-        let occurrence = kernel.wait(self.next_deadline());
-        let at = occurrence.at;
+        let observed = kernel.wait(self.next_deadline());
+        let at = observed.at;
         self.deliver_due(kernel, at);
-        match occurrence.happening {
-            Happening::Due => {}
-            Happening::Told(unit, event) => self.handle(kernel, at, unit, event),
-            Happening::Joined(unit, policy, state) => self.join(unit, policy, state),
-            Happening::Amended(unit, policy) => {
+        match observed.input {
+            DriverInput::DeadlineReached => {}
+            DriverInput::Event(unit, event) => self.handle(kernel, at, unit, event),
+            DriverInput::UnitAdded(unit, policy, state) => self.add_unit(unit, policy, state),
+            DriverInput::PolicyChanged(unit, policy) => {
                 if let Some(found) = self.units.get_mut(&unit) {
                     found.policy = policy;
                     self.handle(kernel, at, unit, Event::PolicyChanged);
                 }
             }
-            Happening::Left(unit) => self.leave(unit),
-            Happening::Quit => return false,
+            DriverInput::UnitRemoved(unit) => self.remove_unit(unit),
+            DriverInput::Quit => return false,
         }
         let stands = |deadline: Deadline| {
             self.units.get(&deadline.unit()).is_some_and(|unit| unit.has_set(deadline))
@@ -141,13 +141,13 @@ impl<M: Machine> Driver<M> {
         timers.into_iter().flatten().flatten().map(|armed| (armed.token, armed.at))
     }
 
-    fn join(&mut self, unit: UnitId, policy: Arc<Policy>, state: State) {
-        self.leave(unit);
+    fn add_unit(&mut self, unit: UnitId, policy: Arc<Policy>, state: State) {
+        self.remove_unit(unit);
         let timers = [None; TimerSlot::ALL.len()];
-        self.units.insert(unit, Box::new(Unit { policy, state, timers, save_again: None }));
+        self.units.insert(unit, Box::new(DrivenUnit { policy, state, timers, save_again: None }));
     }
 
-    fn leave(&mut self, unit: UnitId) {
+    fn remove_unit(&mut self, unit: UnitId) {
         self.units.remove(&unit);
     }
 
@@ -169,7 +169,8 @@ impl<M: Machine> Driver<M> {
                 Alarm::Save => {
                     found.save_again = None;
                     let state = found.state;
-                    Hands { kernel, agenda: &mut self.agenda, at: now, unit, found }.save(state);
+                    StepExecutor { kernel, agenda: &mut self.agenda, at: now, unit, found }
+                        .save(state);
                 }
             }
         }
@@ -180,51 +181,50 @@ impl<M: Machine> Driver<M> {
         let Some(found) = self.units.get_mut(&unit) else {
             return;
         };
-        let mut hands = Hands { kernel, agenda: &mut self.agenda, at, unit, found };
+        let mut executor = StepExecutor { kernel, agenda: &mut self.agenda, at, unit, found };
         let mut next = Some(event);
         while let Some(event) = next {
-            let before = hands.found.state;
-            let step = self.machine.step(&hands.found.policy, before, event);
-            let done = hands.execute(&step);
-            hands.found.state = step.state;
-            hands.kernel.tell(&Report {
+            let before = executor.found.state;
+            let step = self.machine.step(&executor.found.policy, before, event);
+            let effects = executor.execute(&step);
+            executor.found.state = step.state;
+            executor.kernel.observe(&Report {
                 at,
                 unit,
-                policy: &hands.found.policy,
+                policy: &executor.found.policy,
                 before,
                 event,
                 step,
-                delay: done.delay,
-                saved: hands.found.save_again.is_none(),
+                delay: effects.delay,
+                saved: executor.found.save_again.is_none(),
             });
-            next = done.follow_up;
+            next = effects.follow_up;
         }
     }
 }
 
-/// What executes the commands of one unit's steps.
-struct Hands<'a, K> {
+/// Executes the commands of one unit's steps.
+struct StepExecutor<'a, K> {
     kernel: &'a mut K,
     agenda: &'a mut Agenda,
     at: Moment,
     unit: UnitId,
-    found: &'a mut Unit,
+    found: &'a mut DrivenUnit,
 }
 
-/// What the execution of a step's commands has brought.
+/// The results of executing a step's commands.
 #[derive(Default)]
-struct Done {
+struct Effects {
     /// The delay drawn for the phase's timer.
     delay: Option<Millis>,
-    /// What is to be handled next. A step has at most one command to the process, and only that is answered.
+    /// The event to handle next. A step has at most one command to the process, and only that one has an answer.
     follow_up: Option<Event>,
 }
 
-impl<K: Kernel> Hands<'_, K> {
-    /// Executes the commands of a step in their order. The kernel is told the whole step, of which what
-    /// observers are told is a part.
+impl<K: Kernel> StepExecutor<'_, K> {
+    /// Executes the commands of a step in their order. The kernel observes the whole step, observers a part of it.
     #[inline]
-    fn execute(&mut self, step: &Step) -> Done {
+    fn execute(&mut self, step: &Step) -> Effects {
         if step.actions.persist {
             self.save(step.state);
         }
@@ -237,7 +237,7 @@ impl<K: Kernel> Hands<'_, K> {
                 delay = drawn;
             }
         }
-        Done { delay, follow_up }
+        Effects { delay, follow_up }
     }
 
     /// Acts on the process of a run; returns what that has brought up.
@@ -320,7 +320,7 @@ impl<K: Kernel> Hands<'_, K> {
             TimerCommand::Keep | TimerCommand::Disarm | TimerCommand::Arm(_) => false,
         };
         if !stays {
-            *set = Some(Armed { at, token });
+            *set = Some(ArmedTimer { at, token });
             self.agenda.set(Deadline::new(at, self.unit, Alarm::Timer(slot)));
         }
         drawn
@@ -336,7 +336,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::kernel::{Occurrence, SaveFailed};
+    use crate::kernel::{ObservedInput, SaveFailed};
 
     /// What is to happen, one after the other.
     struct Script(VecDeque<(u64, Event)>);
@@ -344,11 +344,12 @@ mod tests {
     const UNIT: UnitId = UnitId::new(0);
 
     impl Kernel for Script {
-        fn wait(&mut self, _: Option<Moment>) -> Occurrence {
+        fn wait(&mut self, _: Option<Moment>) -> ObservedInput {
             let next = self.0.pop_front();
-            let (at, happening) =
-                next.map_or((0, Happening::Quit), |(at, event)| (at, Happening::Told(UNIT, event)));
-            Occurrence { at: Moment::from_millis(at), happening }
+            let (at, input) = next.map_or((0, DriverInput::Quit), |(at, event)| {
+                (at, DriverInput::Event(UNIT, event))
+            });
+            ObservedInput { at: Moment::from_millis(at), input }
         }
 
         fn spawn(&mut self, _: Moment, _: UnitId, _: RunId) -> Spawned {
@@ -383,7 +384,7 @@ mod tests {
             Millis::ZERO
         }
 
-        fn tell(&mut self, _: &Report<'_>) {}
+        fn observe(&mut self, _: &Report<'_>) {}
     }
 
     /// The deadline that a kernel is given is one that stands: not that of the healthy run that has failed
@@ -398,7 +399,7 @@ mod tests {
             .build()
             .unwrap_or_default();
         let mut driver = Driver::new();
-        driver.join(UNIT, Arc::new(policy), State::INITIAL);
+        driver.add_unit(UNIT, Arc::new(policy), State::INITIAL);
         let run = RunId::new(1);
         let mut kernel = Script(VecDeque::from([
             (0, Event::StartRequested),
@@ -417,12 +418,12 @@ mod tests {
         );
     }
 
-    /// A run is held to what its program was told when it was started, not to what the policy says since.
+    /// A run keeps the watchdog of its start, whatever the policy says since.
     #[test]
-    fn a_watchdog_is_that_which_the_program_was_told_of() {
+    fn a_run_keeps_the_watchdog_of_its_start() {
         let policy = "restart=always backoff=constant:1s jitter=0 healthy-after=none watchdog=2s";
         let mut driver = Driver::new();
-        driver.join(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
+        driver.add_unit(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
         let [first, second] = [1, 2].map(RunId::new);
         let mut kernel = Script(VecDeque::from([
             (0, Event::StartRequested),
@@ -448,7 +449,7 @@ mod tests {
         {
             let policy = format!("readiness=notify start-timeout={timeout}");
             let mut driver = Driver::new();
-            driver.join(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
+            driver.add_unit(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
             let mut kernel = Script(VecDeque::from([
                 (0, Event::StartRequested),
                 (1_000, extended(2)),
@@ -468,7 +469,7 @@ mod tests {
     fn a_start_is_late_when_its_policy_says() {
         let policy = "readiness=notify start-timeout=10s stop-timeout=5s";
         let mut driver = Driver::new();
-        driver.join(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
+        driver.add_unit(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
         let mut kernel = Script(VecDeque::from([
             (0, Event::StartRequested),
             // Something that changes nothing, by which the clock has come so far.

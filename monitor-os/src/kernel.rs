@@ -89,7 +89,7 @@ impl fmt::Display for UnitId {
 /// The world under a [`Driver`](crate::Driver): it acts and observes, and decides nothing.
 ///
 /// Implemented by the Linux backend and by the simulator, so that the driver that is tested is the
-/// driver that ships. Every method is told the moment at which the event behind it was observed.
+/// driver that ships. Every method gets the moment at which the event behind it was observed.
 pub trait Kernel {
     /// Makes the process of a run. The answer may also come later, as an event.
     fn spawn(&mut self, at: Moment, unit: UnitId, run: RunId) -> Spawned;
@@ -127,10 +127,10 @@ pub trait Kernel {
     /// again every second, and reports both.
     fn save(&mut self, at: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed>;
 
-    /// How long the program of a run may be silent, as it was told when it was started; `None` if it was told of no
-    /// watchdog.
+    /// The watchdog period that the program of a run was started with; `None` if it was started without a watchdog.
     ///
-    /// Asked whenever the watchdog of a run is armed: by what it was told it pings, whatever the policy says since.
+    /// The driver asks whenever it arms the watchdog of a run: the program pings by the period of its start, whatever
+    /// the policy says since.
     ///
     /// # Source
     /// `sd_watchdog_enabled(3)`; systemd keeps the `WatchdogSec` with which a service was started until its next start,
@@ -140,14 +140,14 @@ pub trait Kernel {
     /// Draws uniformly from 0 to `jitter`, both included.
     fn draw(&mut self, jitter: Millis) -> Millis;
 
-    /// Takes note of what was done: the last thing that happens for an event.
-    fn tell(&mut self, report: &Report<'_>);
+    /// Observes a step after its execution: the last call for an event.
+    fn observe(&mut self, report: &Report<'_>);
 
-    /// Waits for the next occurrence, at most until `deadline`.
+    /// Waits for the next input, at most until `deadline`.
     ///
-    /// Returns [`Happening::Due`] when the deadline is reached. Of an event and a deadline at the same
+    /// Returns [`DriverInput::DeadlineReached`] when the deadline is reached. Of an event and a deadline at the same
     /// moment either may come first: the driver puts them in order.
-    fn wait(&mut self, deadline: Option<Moment>) -> Occurrence;
+    fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput;
 }
 
 /// The answer to a spawn.
@@ -173,7 +173,7 @@ pub enum Signalled {
     Refused,
 }
 
-/// A state was not saved. The kernel has said why in its own log.
+/// A state was not saved. The kernel's own log has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SaveFailed;
 
@@ -185,29 +185,29 @@ impl fmt::Display for SaveFailed {
 
 impl core::error::Error for SaveFailed {}
 
-/// Something that happened, and when it was observed.
+/// An input of the driver, and when it was observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Occurrence {
-    /// When it was observed. Never earlier than the occurrence before.
+pub struct ObservedInput {
+    /// When it was observed. Never earlier than the input before.
     pub at: Moment,
-    /// What.
-    pub happening: Happening,
+    /// The input.
+    pub input: DriverInput,
 }
 
-/// What can happen to a driver.
+/// What a driver reacts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub enum DriverInput {
     /// The deadline is reached.
-    Due,
-    /// A unit is told an event.
-    Told(UnitId, Event),
-    /// A unit joins, with the state to go on from. An old unit of that number is forgotten. Units may share a
-    /// policy, which most have in common.
-    Joined(UnitId, Arc<Policy>, State),
-    /// A unit gets another policy.
-    Amended(UnitId, Arc<Policy>),
-    /// A unit leaves: its timers and its state are dropped. What it started is not touched.
-    Left(UnitId),
+    DeadlineReached,
+    /// An event for a unit.
+    Event(UnitId, Event),
+    /// Adds a unit with the state to go on from, in place of an earlier unit of that number. Units may share a
+    /// policy, because most have the same one.
+    UnitAdded(UnitId, Arc<Policy>, State),
+    /// Gives a unit another policy.
+    PolicyChanged(UnitId, Arc<Policy>),
+    /// Removes a unit: drops its timers and its state. The processes of its run are not touched.
+    UnitRemoved(UnitId),
     /// The driver is to end.
     Quit,
 }

@@ -19,7 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here needs an async runtime: a `Unit` is told what is wanted by calls that do not block, and
+//! Nothing here needs an async runtime: requests to a `Unit` are calls that do not block, and
 //! what is waited for is a future, for any runtime or for `block_on`.
 //!
 //! # Memory
@@ -74,15 +74,15 @@ mod telemetry;
 
 pub use driver::{Core, Driver, Machine};
 pub use kernel::{
-    Happening, Kernel, Moment, Occurrence, Report, SaveFailed, Signalled, Spawned, UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
 };
 #[cfg(feature = "linux")]
 pub use linux::{
-    Caps, Capture, Checked, Command, CommandError, Contain, Containment, Ended, Events, Form,
-    Health, HealthCheck, Input, InputSource, JournalError, Launcher, Limit, LimitError, Line,
-    LinePattern, LogPlace, LogRing, LogSink, Notice, OnCrash, Output, PathError, PathFault,
-    PathTrust, PatternError, ReadyBy, Remembered, Rotation, Said, SignalAnswer, SinkCounts, Slow,
-    SpawnError, Stage, StateDir, StateError, Status, StopResult, StopSignals, Stopping, Stream,
-    Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Survivor, Terminal,
-    TerminalSize, Unit, Writer, block_on, give_back_memory, now, remembered,
+    Capture, CheckResult, Command, CommandError, Contain, Containment, Ended, Events, Health,
+    HealthCheck, Input, InputSource, JournalError, KernelFeatures, Launcher, Limit, LimitError,
+    Line, LinePattern, LogFile, LogFormat, LogRing, LogSink, Notice, NotifyStatus, OnCrash, Output,
+    PathError, PathFault, PathTrust, PatternError, ReadyBy, Rotation, SetupStage, SignalAnswer,
+    SinkCounts, Slow, SpawnError, StateDir, StateError, Status, StopResult, StopSignals, Stopping,
+    StoredUnit, Stream, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Survivor,
+    Terminal, TerminalSize, Unit, Writer, block_on, now, stored_units, trim_memory,
 };

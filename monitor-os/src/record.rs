@@ -17,11 +17,11 @@
 //!
 //! # Examples
 //! ```
-//! use monitor_os::record::{Line, Record};
+//! use monitor_os::record::{RecordLine, Record};
 //! let text = r#"{"record":1,"unit":0,"name":"web","policy":"restart=always"}
 //! {"at_us":0,"unit":0,"event":"start","phase":"starting","actions":["save","spawn #1"]}"#;
 //! let record = Record::parse(text.lines())?;
-//! assert!(matches!(&record.lines[1], Line::Step(step) if step.actions[1] == "spawn #1"));
+//! assert!(matches!(&record.lines[1], RecordLine::Step(step) if step.actions[1] == "spawn #1"));
 //! # Ok::<(), monitor_os::record::RecordError>(())
 //! ```
 
@@ -48,11 +48,11 @@ pub struct Recorder<W> {
     out: W,
     origin: Option<Moment>,
     policies: BTreeMap<UnitId, Arc<Policy>>,
-    health: Health,
+    writer_state: WriterState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
+enum WriterState {
     Good,
     Failed,
 }
@@ -60,7 +60,7 @@ enum Health {
 impl<W: Write> Recorder<W> {
     /// A record that is written to `out`, a whole line at a time.
     pub const fn new(out: W) -> Self {
-        Self { out, origin: None, policies: BTreeMap::new(), health: Health::Good }
+        Self { out, origin: None, policies: BTreeMap::new(), writer_state: WriterState::Good }
     }
 
     /// Writes what a driver reported about the unit called `name`.
@@ -69,12 +69,12 @@ impl<W: Write> Recorder<W> {
     /// The first failure to write; the record ends with what was written before. After it every call
     /// succeeds and does nothing.
     pub fn record(&mut self, name: &str, report: &Report<'_>) -> io::Result<()> {
-        if self.health == Health::Failed {
+        if self.writer_state == WriterState::Failed {
             return Ok(());
         }
         let written = self.write(name, report);
         if written.is_err() {
-            self.health = Health::Failed;
+            self.writer_state = WriterState::Failed;
         }
         written
     }
@@ -87,7 +87,7 @@ impl<W: Write> Recorder<W> {
         let policy = || report.policy.to_string();
         match self.policies.get(&report.unit) {
             Some(known) if known == report.policy => {}
-            Some(_) => line(&mut text, &Amendment { at_us, unit, policy: policy() })?,
+            Some(_) => line(&mut text, &PolicyChange { at_us, unit, policy: policy() })?,
             None => line(&mut text, &Head { record: VERSION, unit, name, policy: policy() })?,
         }
         self.policies.insert(report.unit, Arc::clone(report.policy));
@@ -119,7 +119,7 @@ struct Head<'a> {
 }
 
 #[derive(Serialize)]
-struct Amendment {
+struct PolicyChange {
     at_us: u64,
     unit: u32,
     policy: String,
@@ -146,12 +146,12 @@ fn line(text: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// Its lines, in order. Every unit has its head before anything else about it.
-    pub lines: Vec<Line>,
+    pub lines: Vec<RecordLine>,
 }
 
 /// One line of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
+pub enum RecordLine {
     /// The head of a unit.
     Head {
         /// The unit.
@@ -162,7 +162,7 @@ pub enum Line {
         policy: Policy,
     },
     /// The unit has another policy from here on; its `policy-changed` event follows.
-    Amended {
+    PolicyChanged {
         /// When, in microseconds since the first event.
         at_us: u64,
         /// The unit.
@@ -215,7 +215,7 @@ impl Record {
     fn knows(&self, unit: UnitId) -> bool {
         self.lines
             .iter()
-            .any(|line| matches!(line, Line::Head { unit: known, .. } if *known == unit))
+            .any(|line| matches!(line, RecordLine::Head { unit: known, .. } if *known == unit))
     }
 }
 
@@ -285,7 +285,7 @@ impl Fields {
         }
     }
 
-    fn line(&self, record: &Record) -> Result<Line, RecordError> {
+    fn line(&self, record: &Record) -> Result<RecordLine, RecordError> {
         let unit = u32::try_from(self.number("unit")?)
             .map_err(|_| self.error("unit", "write a number below 2^32"))?;
         let unit = UnitId::new(unit);
@@ -293,7 +293,7 @@ impl Fields {
             if self.number("record")? != VERSION {
                 return Err(self.error("record", "read it by the version that wrote it; this is 1"));
             }
-            return Ok(Line::Head {
+            return Ok(RecordLine::Head {
                 unit,
                 name: self.text("name")?.into(),
                 policy: self.parsed("policy")?,
@@ -305,14 +305,14 @@ impl Fields {
         let at_us = self.number("at_us")?;
         if self.fields.contains_key("policy") {
             let policy = self.parsed("policy")?;
-            return Ok(Line::Amended { at_us, unit, policy });
+            return Ok(RecordLine::PolicyChanged { at_us, unit, policy });
         }
         let phase = self.text("phase")?;
         let phase = Phase::ALL
             .into_iter()
             .find(|known| known.name() == phase)
             .ok_or_else(|| self.error("phase", "write a phase, such as running"))?;
-        Ok(Line::Step(RecordedStep {
+        Ok(RecordLine::Step(RecordedStep {
             at_us,
             unit,
             event: self.parsed("event")?,
@@ -429,16 +429,16 @@ mod tests {
         assert_eq!(record.lines.len(), 6, "{text}");
         assert_eq!(
             record.lines[0],
-            Line::Head { unit, name: "web".into(), policy: Policy::DEFAULT }
+            RecordLine::Head { unit, name: "web".into(), policy: Policy::DEFAULT }
         );
-        let Line::Step(exited) = &record.lines[3] else {
+        let RecordLine::Step(exited) = &record.lines[3] else {
             panic!("{text}");
         };
         assert_eq!(exited.at_us, 2_000);
         assert_eq!(exited.phase, Phase::Releasing);
         assert_eq!(exited.event.to_string(), "exited #1 code=7");
         assert_eq!(exited.actions[1], "release #1 TERM group");
-        assert!(matches!(record.lines[4], Line::Amended { at_us: 3_000, .. }));
+        assert!(matches!(record.lines[4], RecordLine::PolicyChanged { at_us: 3_000, .. }));
     }
 
     #[test]

@@ -12,11 +12,11 @@ use tracing::{debug, error, info, info_span, trace, trace_span, warn};
 
 use crate::kernel::Report;
 use crate::linux::{
-    Checked, Containment, Health, SignalError, SpawnError, StateError, Status, Survivor,
+    CheckResult, Containment, Health, SignalError, SpawnError, StateError, Status, Survivor,
 };
 
 /// Tells one event of a unit and what came of it.
-pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
+pub(crate) fn step(unit: &str, report: &Report<'_>, status: &Status) {
     let span = info_span!("unit", unit, number = report.unit.as_u32());
     let _entered = span.enter();
     let (before, after) = (report.before, report.step.state);
@@ -36,11 +36,11 @@ pub(crate) fn told(unit: &str, report: &Report<'_>, status: &Status) {
         }
     }
     if let Some(lifecycle) = report.step.actions.emit {
-        lifecycle_told(lifecycle, report, status);
+        lifecycle_event(lifecycle, report, status);
     }
 }
 
-fn lifecycle_told(lifecycle: Lifecycle, report: &Report<'_>, status: &Status) {
+fn lifecycle_event(lifecycle: Lifecycle, report: &Report<'_>, status: &Status) {
     let after = report.step.state;
     let run = after.run().as_u32();
     let cause = after.reason().name();
@@ -97,7 +97,7 @@ pub(crate) fn leftover_not_signalled(error: &SignalError) {
 }
 
 /// The members of a group could not be listed; it is tried again.
-pub(crate) fn group_unseen(error: &io::Error) {
+pub(crate) fn group_unreadable(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "cannot see what the run left; looking again");
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn no_cgroup(error: &io::Error) {
 }
 
 /// Orphans could not be listed or held; they are looked for again.
-pub(crate) fn orphans_unseen(error: &io::Error) {
+pub(crate) fn orphans_unreadable(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "cannot see who lost a parent; looking again");
 }
 
@@ -117,14 +117,14 @@ pub(crate) fn unwatched(error: &io::Error) {
 }
 
 /// A run could not be listened to.
-pub(crate) fn unheard(error: &io::Error) {
+pub(crate) fn no_notifications(error: &io::Error) {
     if error.kind() == io::ErrorKind::AddrInUse {
         warn!(
-            "cannot hear what an adopted program says of itself: another process has taken its notify address; \
+            "cannot receive notifications of an adopted program: another process has taken its notify address; \
              it counts as ready and has no watchdog until its next start"
         );
     } else {
-        warn!(errno = error.raw_os_error(), "cannot hear what a program says of itself");
+        warn!(errno = error.raw_os_error(), "cannot receive notifications of a program");
     }
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn not_honoured(name: &str) {
 }
 
 /// A health check is over.
-pub(crate) fn checked(unit: &str, run: RunId, health: &Health, checked: &Checked) {
+pub(crate) fn checked(unit: &str, run: RunId, health: &Health, checked: &CheckResult) {
     let (run, failures) = (run.as_u32(), health.failures);
     match checked.passed() {
         Some(true) => debug!(unit, run, "health check passed"),
@@ -164,11 +164,11 @@ pub(crate) fn not_saved(error: &StateError) {
     warn!(%error, "not saved");
 }
 
-/// The reactor ends; what is remembered goes on without a monitor.
+/// The reactor ends; programs of stored units go on without a monitor.
 pub(crate) fn cannot_go_on(error: &io::Error) {
     error!(
         errno = error.raw_os_error(),
-        "cannot wait for events; the monitor ends, and only what is remembered runs on"
+        "cannot wait for events; the monitor ends, and only programs of stored units run on"
     );
 }
 
@@ -191,7 +191,7 @@ pub(crate) fn log_ended(error: &io::Error) {
     );
 }
 
-/// A run is released though its output was not given on within the limit.
+/// A run is released though its output was not passed on within the limit.
 pub(crate) fn not_drained() {
     warn!("output of an ended run not taken by its sinks in time; going on, it is read later");
 }

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 use monitor_os::now;
-use monitor_os::record::{Line, Record};
+use monitor_os::record::{Record, RecordLine};
 use program::waiting::{awaited, ended, until};
 use program::{Running, code, monitor, run, stderr};
 
@@ -142,12 +142,12 @@ fn record_can_be_read() {
     ]);
     assert_eq!(code(&output), 7);
     let record = Record::parse(fs::read_to_string(path).unwrap().lines()).unwrap();
-    assert!(matches!(&record.lines[0], Line::Head { name, .. } if name == "sh"));
+    assert!(matches!(&record.lines[0], RecordLine::Head { name, .. } if name == "sh"));
     let exits = record
         .lines
         .iter()
         .filter(
-            |line| matches!(line, Line::Step(step) if step.event.to_string().ends_with("code=7")),
+            |line| matches!(line, RecordLine::Step(step) if step.event.to_string().ends_with("code=7")),
         )
         .count();
     assert_eq!(exits, 2);

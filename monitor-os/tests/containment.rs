@@ -6,7 +6,7 @@
     reason = "a test fails by panicking, and says why it is passed over"
 )]
 
-mod caps;
+mod kernel_features;
 #[expect(dead_code, reason = "the tests of crashes use the rest")]
 mod program;
 
@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use monitor_core::{Exit, Policy, Signal};
 use monitor_os::{
-    Caps, Command, Contain, Containment, Launcher, SpawnError, Stage, Status, StopResult,
-    Supervisor, Unit,
+    Command, Contain, Containment, KernelFeatures, Launcher, SetupStage, SpawnError, Status,
+    StopResult, Supervisor, Unit,
 };
 use program::waiting::{completed, until};
 use program::{Running, cgroups, runs};
@@ -31,12 +31,13 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(caps: Caps, contain: Contain, policy: &str, script: &str) -> Self {
+    fn new(features: KernelFeatures, contain: Contain, policy: &str, script: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let command = Command::new("/bin/sh", ["-c", script]).unwrap();
         let command = command.in_directory(directory.path()).unwrap().contained_by(contain);
         let launcher = Launcher::at(env!("CARGO_BIN_EXE_monitor"));
-        let supervisor = Supervisor::builder().launcher(&launcher).caps(caps).start().unwrap();
+        let supervisor =
+            Supervisor::builder().launcher(&launcher).kernel_features(features).start().unwrap();
         let unit = supervisor.add("test", command, policy.parse::<Policy>().unwrap());
         unit.start();
         Self { _supervisor: supervisor, unit, directory }
@@ -54,16 +55,16 @@ fn line(path: &Path) -> String {
 }
 
 /// What this kernel has; `None`, and a printed reason, where no control group may be made.
-fn with_cgroups() -> Option<Caps> {
-    let caps = caps::caps();
-    if !caps.cgroup {
+fn with_cgroups() -> Option<KernelFeatures> {
+    let features = kernel_features::available();
+    if !features.cgroup {
         eprintln!("passed over: no control group may be made here");
     }
-    caps.cgroup.then_some(caps)
+    features.cgroup.then_some(features)
 }
 
 /// By each way to kill a control group that there is.
-fn each_kill(test: impl Fn(Caps)) {
+fn each_kill(test: impl Fn(KernelFeatures)) {
     let Some(all) = with_cgroups() else { return };
     let mut frozen = all;
     frozen.cgroup_kill = false;
@@ -85,9 +86,9 @@ END
 /// Facts, pitfall 9.
 #[test]
 fn daemonised_grandchild_ends_with_a_stop() {
-    let Some(caps) = with_cgroups() else { return };
+    let Some(features) = with_cgroups() else { return };
     let script = format!("{DAEMON}; exec sleep 1000");
-    let scene = Scene::new(caps, Contain::Cgroup, "restart=no", &script);
+    let scene = Scene::new(features, Contain::Cgroup, "restart=no", &script);
     let daemon = scene.line("daemon");
     // The daemon may be faster than the monitor, which tells of a start when the helper is the program.
     let status = completed("the unit is up", scene.unit.wait_until(Status::is_up)).unwrap();
@@ -99,12 +100,12 @@ fn daemonised_grandchild_ends_with_a_stop() {
 
 #[test]
 fn daemonised_grandchild_ends_before_the_next_run() {
-    let Some(caps) = with_cgroups() else { return };
+    let Some(features) = with_cgroups() else { return };
     let policy = "restart=on-failure retries=1 backoff=constant:1ms jitter=0";
     let script = format!(
         "rm -f daemon; {DAEMON}; until test -s daemon; do sleep 0.01; done; cat daemon >> daemons; exit 1"
     );
-    let scene = Scene::new(caps, Contain::Auto, policy, &script);
+    let scene = Scene::new(features, Contain::Auto, policy, &script);
     completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     let daemons = fs::read_to_string(scene.directory.path().join("daemons")).unwrap();
     assert!(daemons.lines().count() == 2 && !daemons.lines().any(runs), "{daemons}");
@@ -113,10 +114,10 @@ fn daemonised_grandchild_ends_before_the_next_run() {
 /// Facts, pitfall 10: no list of processes is true for long enough.
 #[test]
 fn fork_and_exit_runner_ends_with_a_kill() {
-    each_kill(|caps| {
+    each_kill(|features| {
         let policy = "restart=no stop-timeout=50ms";
         let script = format!("trap '' TERM; {RUNNER}\n while :; do sleep 1000; done");
-        let scene = Scene::new(caps, Contain::Auto, policy, &script);
+        let scene = Scene::new(features, Contain::Auto, policy, &script);
         scene.line("runner");
         assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Killed);
         let last = scene.line("runner");
@@ -128,9 +129,9 @@ fn fork_and_exit_runner_ends_with_a_kill() {
 /// Facts, pitfall 11: who keeps the standard output open does not keep the run.
 #[test]
 fn grandchild_that_holds_stdout_ends_with_its_run() {
-    let Some(caps) = with_cgroups() else { return };
+    let Some(features) = with_cgroups() else { return };
     let script = "setsid sh -c 'echo $$ > holder; exec sleep 1000' & until test -s holder; do sleep 0.01; done; exit 4";
-    let scene = Scene::new(caps, Contain::Auto, "restart=no", script);
+    let scene = Scene::new(features, Contain::Auto, "restart=no", script);
     let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.exit(), Some(Exit::Code(4)));
     assert!(!runs(&scene.line("holder")));
@@ -139,10 +140,10 @@ fn grandchild_that_holds_stdout_ends_with_its_run() {
 /// Goal: what hears a stop has its grace, also if it is no more of the group.
 #[test]
 fn daemon_has_the_stop_signal_and_its_grace() {
-    let Some(caps) = with_cgroups() else { return };
+    let Some(features) = with_cgroups() else { return };
     let script = "setsid sh -c 'trap \"echo done > mark; exit\" TERM; echo $$ > daemon
         while :; do sleep 0.01; done' & exec sleep 1000";
-    let scene = Scene::new(caps, Contain::Auto, "restart=no stop-timeout=1m", script);
+    let scene = Scene::new(features, Contain::Auto, "restart=no stop-timeout=1m", script);
     scene.line("daemon");
     assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Graceful);
     assert_eq!(scene.line("mark"), "done");
@@ -150,10 +151,10 @@ fn daemon_has_the_stop_signal_and_its_grace() {
 
 #[test]
 fn scope_process_names_what_it_leaves() {
-    let Some(caps) = with_cgroups() else { return };
+    let Some(features) = with_cgroups() else { return };
     for contain in [Contain::Cgroup, Contain::Group] {
         let script = "sh -c 'echo $$ > left; exec sleep 1000' & exec sleep 1000";
-        let scene = Scene::new(caps, contain, "restart=no scope=process", script);
+        let scene = Scene::new(features, contain, "restart=no scope=process", script);
         let left = scene.line("left");
         // It says its number before it has its name.
         until(|| fs::read_to_string(format!("/proc/{left}/comm")).unwrap() == "sleep\n");
@@ -169,10 +170,10 @@ fn scope_process_names_what_it_leaves() {
 
 #[test]
 fn no_control_group_is_left() {
-    let Some(caps) = with_cgroups() else { return };
+    let Some(features) = with_cgroups() else { return };
     let script = format!("cat /proc/self/cgroup > cgroup; {DAEMON}; mkdir nothing; exit 1");
     let policy = "restart=on-failure retries=5 backoff=constant:1ms jitter=0";
-    let scene = Scene::new(caps, Contain::Cgroup, policy, &script);
+    let scene = Scene::new(features, Contain::Cgroup, policy, &script);
     completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     let text = fs::read_to_string(scene.directory.path().join("cgroup")).unwrap();
     let group = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
@@ -184,12 +185,12 @@ fn no_control_group_is_left() {
 
 #[test]
 fn control_group_that_is_demanded_and_not_to_be_had_is_told() {
-    let scene = Scene::new(Caps::NONE, Contain::Cgroup, "restart=no", "exit 0");
+    let scene = Scene::new(KernelFeatures::NONE, Contain::Cgroup, "restart=no", "exit 0");
     let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     let error = status.start_error().unwrap();
-    assert!(matches!(error, SpawnError::Setup { stage: Stage::Cgroup, .. }), "{error}");
+    assert!(matches!(error, SpawnError::Setup { stage: SetupStage::Cgroup, .. }), "{error}");
     assert!(error.to_string().contains("Delegate=yes") && !error.is_transient(), "{error}");
-    let scene = Scene::new(Caps::NONE, Contain::Auto, "restart=no", "exit 0");
+    let scene = Scene::new(KernelFeatures::NONE, Contain::Auto, "restart=no", "exit 0");
     let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(
         (status.containment(), status.exit()),
@@ -342,7 +343,8 @@ fn root_that_leaves_its_control_group_ends_with_a_stop() {
 
 #[test]
 fn orphans_are_not_claimed_where_the_kernel_gives_none() {
-    let supervisor = Supervisor::builder().with_orphans().caps(Caps::NONE).start().unwrap();
+    let supervisor =
+        Supervisor::builder().with_orphans().kernel_features(KernelFeatures::NONE).start().unwrap();
     let command = Command::new("true", [""; 0]).unwrap();
     let unit = supervisor.add("test", command, "restart=no".parse::<Policy>().unwrap());
     unit.start();
@@ -422,10 +424,10 @@ fn kill_for_want_of_memory_is_marked() {
 
 #[test]
 fn oom_mark_is_never_claimed_for_another_end() {
-    let scene = Scene::new(Caps::NONE, Contain::Auto, "restart=no", "exit 1");
+    let scene = Scene::new(KernelFeatures::NONE, Contain::Auto, "restart=no", "exit 1");
     let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.oom_killed(), Some(false));
-    let scene = Scene::new(Caps::NONE, Contain::Auto, "restart=no", "kill -SEGV $$");
+    let scene = Scene::new(KernelFeatures::NONE, Contain::Auto, "restart=no", "kill -SEGV $$");
     let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.exit(), Some(Exit::Signal("SEGV".parse::<Signal>().unwrap())));
     assert_eq!(status.oom_killed(), Some(false));

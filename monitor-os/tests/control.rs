@@ -56,7 +56,7 @@ impl Scene {
     }
 
     /// Asks, and returns what was said; it must be done.
-    fn told(&self, args: &[&str]) -> String {
+    fn stdout_of(&self, args: &[&str]) -> String {
         let output = self.ask(args);
         assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
         assert_eq!(stderr(&output), "", "{args:?}");
@@ -125,7 +125,7 @@ fn status_tells_why_what_next_and_what_is_used() {
     assert!(status["tree"]["resident_bytes"].as_u64().unwrap() > 0);
     let pid = status["pid"].as_u64().unwrap();
 
-    let screen = scene.told(&["status"]);
+    let screen = scene.stdout_of(&["status"]);
     assert!(!screen.contains('\x1b'), "colours where there is no terminal: {screen}");
     assert!(screen.starts_with(&format!("main  running #1 pid {pid} for ")), "{screen}");
     for row in [
@@ -151,7 +151,7 @@ fn status_of_a_wait_says_how_long_and_which_ends_there_were() {
     let scene = Scene::new();
     let options = [&LONG[..], &["--restart", "on-failure:5"]].concat();
     let running = scene.start(&options, "exit 7", "backing off");
-    assert!(scene.told(&["start"]).starts_with("starting #2: wanted up"));
+    assert!(scene.stdout_of(&["start"]).starts_with("starting #2: wanted up"));
     until(|| scene.status()["run"] == 2 && scene.status()["phase"] == "backing-off");
     let status = scene.status();
     assert_eq!((&status["next"], &status["retries_left"]), (&json!("attempt #3"), &json!(4)));
@@ -161,7 +161,7 @@ fn status_of_a_wait_says_how_long_and_which_ends_there_were() {
     let exits = status["exits"].as_array().unwrap();
     assert_eq!(exits.len(), 2);
     assert_eq!((&exits[0]["run"], &exits[0]["outcome"]), (&json!(2), &json!("code=7")));
-    let screen = scene.told(&["status"]);
+    let screen = scene.stdout_of(&["status"]);
     assert!(
         screen.contains("\n  next      attempt #3 in ")
             && screen.contains("\n            #1 code=7, "),
@@ -223,15 +223,15 @@ fn monitor_that_stays_is_started_again() {
     let scene = Scene::new();
     let running = scene.start(&["--stay"], SERVE, "started #1");
     scene.mark("up");
-    let text = scene.told(&["stop"]);
+    let text = scene.stdout_of(&["stop"]);
     assert!(text.starts_with("stopping #1: a stop was requested; to be killed"), "{text}");
     scene.until("down", &json!(true));
     assert_eq!(code(&scene.ask(&["status"])), 4);
     assert_eq!(code(&scene.ask(&["stop"])), 4);
     assert_eq!(code(&scene.ask(&["stop", "--wait"])), 4);
-    scene.told(&["start"]);
+    scene.stdout_of(&["start"]);
     scene.until("phase", &json!("running"));
-    let text = scene.told(&["start"]);
+    let text = scene.stdout_of(&["start"]);
     assert!(text.starts_with("nothing to do: running #2: "), "{text}");
     running.signal("TERM");
     let (_, rest) = running.finish();
@@ -258,14 +258,14 @@ fn restart_signal_and_reset_are_obeyed() {
     let running = scene.start(&[], script, "started #1");
     scene.mark("up");
     let pid = scene.status()["pid"].clone();
-    assert_eq!(scene.told(&["signal", "HUP"]), format!("HUP sent to pid {pid}\n"));
+    assert_eq!(scene.stdout_of(&["signal", "HUP"]), format!("HUP sent to pid {pid}\n"));
     scene.mark("hup");
-    let text = scene.told(&["restart"]);
+    let text = scene.stdout_of(&["restart"]);
     assert!(text.starts_with("stopping #1: a restart was requested"), "{text}");
     scene.until("run", &json!(2));
     scene.until("phase", &json!("running"));
     assert_ne!(scene.status()["pid"], pid);
-    scene.told(&["reset"]);
+    scene.stdout_of(&["reset"]);
     let output = scene.ask(&["signal", "HOP"]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("\"HOP\" is not understood"), "{}", stderr(&output));
@@ -291,12 +291,12 @@ fn rules_are_set_all_or_none() {
         assert!(stderr(&output).contains(word), "{word} is not in {}", stderr(&output));
         assert_eq!(scene.status()["policy"], before);
     }
-    let text = scene.told(&["set", "retries=3", "stop-timeout=3s"]);
+    let text = scene.stdout_of(&["set", "retries=3", "stop-timeout=3s"]);
     assert_eq!(text, "restart=always retries=3 stop-timeout=3s\n");
-    scene.told(&["set", "jitter=0"]);
+    scene.stdout_of(&["set", "jitter=0"]);
     assert_eq!(scene.status()["policy"], "restart=always retries=3 jitter=0% stop-timeout=3s");
     assert_eq!(
-        scene.told(&["set", "preset=docker"]),
+        scene.stdout_of(&["set", "preset=docker"]),
         scene.status()["policy"].as_str().unwrap().to_owned() + "\n"
     );
     assert_eq!(scene.status()["run"], 1, "a rule restarted it");
@@ -310,11 +310,11 @@ fn events_are_what_the_monitor_said() {
     let scene = Scene::new();
     let mut running = scene.start(&LONG, "exit 7", "started #1");
     let said = [running.wait_for("exited #1"), running.wait_for("backing off")];
-    let text = scene.told(&["events"]);
+    let text = scene.stdout_of(&["events"]);
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 3, "{text}");
     assert_eq!(lines[1..], [said[0].trim_end(), said[1].trim_end()]);
-    let objects = scene.told(&["events", "--json"]);
+    let objects = scene.stdout_of(&["events", "--json"]);
     let names: Vec<_> = objects
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone())
@@ -324,7 +324,7 @@ fn events_are_what_the_monitor_said() {
     let mut follower = scene.command(&["events", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut heard = BufReader::new(follower.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(heard.any(|line| line.contains("backing off")));
-    scene.told(&["stop"]);
+    scene.stdout_of(&["stop"]);
     let rest: Vec<_> = heard.collect();
     assert_eq!(rest.len(), 1, "{rest:?}");
     assert!(rest[0].ends_with("stopped: a stop was requested"), "{rest:?}");
@@ -339,7 +339,7 @@ fn events_that_are_not_kept_are_counted() {
     let rules = "restart=always backoff=constant:1ms jitter=0";
     let running = scene.start(&["--stay", "--policy", rules], "exit 7", "started #1");
     until(|| scene.status()["restarts"].as_u64().unwrap() >= 100);
-    scene.told(&["stop"]);
+    scene.stdout_of(&["stop"]);
     scene.until("down", &json!(true));
     let output = scene.ask(&["events", "--json"]);
     assert_eq!(stdout(&output).lines().count(), 256);
@@ -357,23 +357,23 @@ fn events_that_are_not_kept_are_counted() {
 fn requests_that_are_not_understood_do_nothing() {
     let scene = Scene::new();
     let running = scene.start(&[], SERVE, "started #1");
-    let long = [&br#"{"version":1,"ask":"stop"#[..], &vec![b' '; 20_000], b"\"}\n"].concat();
+    let long = [&br#"{"version":2,"ask":"stop"#[..], &vec![b' '; 20_000], b"\"}\n"].concat();
     for (bytes, kind) in [
         (&b"stop\n"[..], "malformed"),
         (b"\n", "malformed"),
         (b"\xff\xfe\n", "malformed"),
-        (b"{\"version\":1,\"ask\":{\"stop\":{\"wait\":false,\"now\":true}}}\n", "malformed"),
-        (b"{\"version\":1,\"ask\":{\"stop\":{\"wait\":false}}}", "malformed"),
+        (b"{\"version\":2,\"ask\":{\"stop\":{\"wait\":false,\"now\":true}}}\n", "malformed"),
+        (b"{\"version\":2,\"ask\":{\"stop\":{\"wait\":false}}}", "malformed"),
         (b"{\"version\":7,\"ask\":{\"stop\":{\"wait\":false}}}\n", "version"),
-        (b"{\"version\":1,\"ask\":{\"signal\":{\"signal\":\"HOP\"}}}\n", "value"),
+        (b"{\"version\":2,\"ask\":{\"signal\":{\"signal\":\"HOP\"}}}\n", "value"),
         (&long, "too-long"),
     ] {
         let told = say(scene.connect(), bytes);
-        assert_eq!(told["version"], 1);
+        assert_eq!(told["version"], 2);
         assert_eq!(told["answer"]["refused"]["kind"], kind, "{told}");
         assert!(told["answer"]["refused"]["message"].as_str().unwrap().len() > 20, "{told}");
     }
-    let told = say(scene.connect(), b"{\"version\":1,\"ask\":\"status\"}\nstop\n");
+    let told = say(scene.connect(), b"{\"version\":2,\"ask\":\"status\"}\nstop\n");
     assert_eq!(told["answer"]["status"]["phase"], "running", "{told}");
     running.signal("TERM");
     let (_, rest) = running.finish();
@@ -386,7 +386,7 @@ fn request_is_read_as_it_comes() {
     let scene = Scene::new();
     let running = scene.start(&[], SERVE, "started #1");
     let mut stream = scene.connect();
-    for byte in b"{\"version\":1,\"ask\":\"status\"}\n" {
+    for byte in b"{\"version\":2,\"ask\":\"status\"}\n" {
         stream.write_all(&[*byte]).unwrap();
         scene.status();
     }
@@ -407,7 +407,7 @@ fn silent_and_slow_clients_are_in_nobodys_way() {
     assert_eq!((&counts["connected"], &counts["turned_away"]), (&json!(16), &json!(5)));
     drop(silent);
 
-    let follow = b"{\"version\":1,\"ask\":{\"events\":{\"follow\":true}}}\n";
+    let follow = b"{\"version\":2,\"ask\":{\"events\":{\"follow\":true}}}\n";
     let followers: Vec<_> = (0..16)
         .map(|_| {
             let mut stream = scene.connect();
@@ -437,7 +437,7 @@ fn silent_and_slow_clients_are_in_nobodys_way() {
     slow.read_to_string(&mut text).unwrap();
     for line in text.lines() {
         runs = serde_json::from_str::<Value>(line)
-            .map_or(runs, |told| told["answer"]["told"]["run"].as_u64().unwrap_or(runs));
+            .map_or(runs, |told| told["answer"]["event"]["run"].as_u64().unwrap_or(runs));
     }
     assert!(runs < 400, "the monitor kept what nobody reads");
 }
@@ -449,7 +449,7 @@ fn nobody_home_is_told_with_what_is_remembered() {
     assert_eq!(code(&output), 3);
     let text = stderr(&output);
     assert!(text.contains(&format!("no monitor runs in {}", scene.state)), "{text}");
-    assert!(text.contains("nothing is remembered"), "{text}");
+    assert!(text.contains("nothing is stored"), "{text}");
     assert!(!PathBuf::from(&scene.state).exists(), "asking made a directory");
 
     let running = scene.start(&[], SERVE, "started #1");
@@ -623,10 +623,10 @@ fn slow_follower_of_logs_is_told_what_it_missed() {
     let options = ["--log-echo=false", "--log-ring", "16K", "--healthy-after", "none"];
     let running = scene.start(&options, script, "started #1");
     let mut stream = scene.connect();
-    let ask = r#"{"version":1,"ask":{"logs":{"follow":true,"last":null,"stream":null}}}"#;
+    let ask = r#"{"version":2,"ask":{"logs":{"follow":true,"last":null,"stream":null}}}"#;
     stream.write_all(format!("{ask}\n").as_bytes()).unwrap();
     let mut lines = BufReader::new(stream);
-    assert_eq!(answer(&mut lines)["answer"]["printed"]["text"], "first");
+    assert_eq!(answer(&mut lines)["answer"]["log-line"]["text"], "first");
     fs::write(scene.path("more"), "").unwrap();
     scene.mark("up");
     let (mut seen, mut missed) = (0_u64, 0_u64);
@@ -637,7 +637,7 @@ fn slow_follower_of_logs_is_told_what_it_missed() {
             continue;
         }
         seen += 1;
-        let number: u64 = answer["answer"]["printed"]["text"].as_str().unwrap().parse().unwrap();
+        let number: u64 = answer["answer"]["log-line"]["text"].as_str().unwrap().parse().unwrap();
         assert_eq!(number, seen + missed);
         if number == 200_000 {
             break;
@@ -657,13 +657,13 @@ fn what_a_client_has_not_read_is_bounded() {
                   seq 1 800000; echo up > over; exec sleep 1000";
     let options = ["--log-echo=false", "--log-ring", "4M", "--healthy-after", "none"];
     let running = scene.start(&options, script, "started #1");
-    awaited("all is kept", || scene.told(&["logs", "-n", "1"]), |last| last == "400000\n");
+    awaited("all is kept", || scene.stdout_of(&["logs", "-n", "1"]), |last| last == "400000\n");
     let mut stream = scene.connect();
-    let ask = r#"{"version":1,"ask":{"logs":{"follow":false,"last":null,"stream":null}}}"#;
+    let ask = r#"{"version":2,"ask":{"logs":{"follow":false,"last":null,"stream":null}}}"#;
     stream.write_all(format!("{ask}\n").as_bytes()).unwrap();
     let mut lines = BufReader::new(stream);
     // It has been asked for when there is an answer.
-    assert!(answer(&mut lines)["answer"]["printed"].is_object());
+    assert!(answer(&mut lines)["answer"]["log-line"].is_object());
     fs::write(scene.path("more"), "").unwrap();
     scene.mark("over");
     let (mut bytes, mut missed) = (0, 0);
@@ -698,7 +698,7 @@ fn busy_clients_starve_nobody() {
     std::thread::scope(|scope| {
         for count in &counts {
             let mut stream = scene.connect();
-            let ask = r#"{"version":1,"ask":{"logs":{"follow":true,"last":0,"stream":null}}}"#;
+            let ask = r#"{"version":2,"ask":{"logs":{"follow":true,"last":0,"stream":null}}}"#;
             stream.write_all(format!("{ask}\n").as_bytes()).unwrap();
             let over = &over;
             scope.spawn(move || {
@@ -727,7 +727,10 @@ fn busy_clients_starve_nobody() {
                 scene.until("run", &(run + 1).into());
                 all_above(before.map(|count| count + 1_000_000));
             }
-            assert_eq!(scene.told(&["stop", "--wait"]), "stopped: it ended when it was asked to\n");
+            assert_eq!(
+                scene.stdout_of(&["stop", "--wait"]),
+                "stopped: it ended when it was asked to\n"
+            );
         }));
         over.store(true, Ordering::Relaxed);
         if let Err(panic) = judged {

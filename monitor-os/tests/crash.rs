@@ -446,7 +446,7 @@ fn without_a_monitor_the_last_lines_come_from_the_files() {
     scene.end(&options);
     let (status, _, told) = logs(&scene, &[]);
     assert_eq!(status, 3);
-    assert!(told.contains("nothing is remembered"), "{told}");
+    assert!(told.contains("nothing is stored"), "{told}");
 }
 
 /// Goal: of a log that the monitor wrote, the files that were put aside are read as well, and its form is understood.

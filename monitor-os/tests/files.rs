@@ -7,7 +7,7 @@
     reason = "a test fails by panicking, and says why it is passed over"
 )]
 
-mod caps;
+mod kernel_features;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod waiting;
 
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use monitor_core::{Exit, Phase, Policy};
 use monitor_os::{
-    Caps, Capture, Command, Form, Input, Launcher, LogSink, Output, PathError, PathFault,
-    PathTrust, Rotation, SpawnError, Status, Supervisor, Unit, Writer,
+    Capture, Command, Input, KernelFeatures, Launcher, LogFormat, LogSink, Output, PathError,
+    PathFault, PathTrust, Rotation, SpawnError, Status, Supervisor, Unit, Writer,
 };
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
@@ -38,7 +38,8 @@ impl Scene {
         let launcher = Launcher::at(env!("CARGO_BIN_EXE_monitor"));
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let builder = Supervisor::builder().launcher(&launcher).caps(caps::caps());
+        let builder =
+            Supervisor::builder().launcher(&launcher).kernel_features(kernel_features::available());
         Self { supervisor: builder.start().unwrap(), directory }
     }
 
@@ -218,7 +219,7 @@ fn log_is_not_led_into_a_file_of_another_user() {
         size_bytes: NonZeroU64::new(1 << 20).unwrap(),
         kept: NonZeroU16::new(1).unwrap(),
     };
-    let open = |trust| LogSink::file(&log, trust, Some(rotation), Form::Lines);
+    let open = |trust| LogSink::file(&log, trust, Some(rotation), LogFormat::Lines);
     let sink = open(trust).unwrap();
     let captured = |sink| Output::Captured(Capture::new().to_sink(sink));
     scene.run("restart=no", command.clone().with_output(captured(sink.clone())));
@@ -247,9 +248,9 @@ fn log_is_not_led_into_a_file_of_another_user() {
 fn fifo_is_no_log() {
     let scene = Scene::new();
     let fifo = scene.fifo("fifo");
-    let error = LogSink::file(&fifo, PathTrust::MONITOR, None, Form::Lines).unwrap_err();
+    let error = LogSink::file(&fifo, PathTrust::MONITOR, None, LogFormat::Lines).unwrap_err();
     assert_eq!(error, PathError { path: fifo, fault: PathFault::Fifo });
-    let sink = LogSink::file("/dev/null", PathTrust::MONITOR, None, Form::Lines).unwrap();
+    let sink = LogSink::file("/dev/null", PathTrust::MONITOR, None, LogFormat::Lines).unwrap();
     scene.run(
         "restart=no",
         shell("echo x").with_output(Output::Captured(Capture::new().to_sink(sink.clone()))),

@@ -109,7 +109,7 @@ fn signals_are_given_on_and_a_stop_is_a_stop() {
     for signal in ["HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH"] {
         kill(signal, &monitor);
         let word = format!("{signal}\n");
-        awaited(&format!("{signal} is given on"), last, |heard| heard.ends_with(&word));
+        awaited(&format!("{signal} is forwarded"), last, |heard| heard.ends_with(&word));
     }
     // The kernel drops what the first process does not wait for.
     for signal in ["PIPE", "CHLD", "URG", "TTIN"] {
@@ -121,7 +121,7 @@ fn signals_are_given_on_and_a_stop_is_a_stop() {
     assert!(last().ends_with("WINCH\nTERM\n"), "{}", last());
 }
 
-/// Goal: TERM and INT are a stop, and not given on, or a command that ends by them would be started again. Method: one that is
+/// Goal: TERM and INT are a stop, and not forwarded, or a command that ends by them would be started again. Method: one that is
 /// started again whatever happens, and has another end for each.
 #[test]
 fn term_and_int_are_a_stop_and_not_given_on() {

@@ -2,7 +2,7 @@
 #![cfg(feature = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod caps;
+mod kernel_features;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod waiting;
 
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use monitor_core::{Exit, Policy, Reason};
 use monitor_os::{
-    Caps, Capture, Command, Form, Input, InputSource, LogRing, LogSink, Output, PathTrust,
-    Rotation, Slow, Status, StopResult, Stream, Supervisor, Unit,
+    Capture, Command, Input, InputSource, KernelFeatures, LogFormat, LogRing, LogSink, Output,
+    PathTrust, Rotation, Slow, Status, StopResult, Stream, Supervisor, Unit,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -36,7 +36,10 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         Self {
-            supervisor: Supervisor::builder().caps(caps::caps()).start().unwrap(),
+            supervisor: Supervisor::builder()
+                .kernel_features(kernel_features::available())
+                .start()
+                .unwrap(),
             directory: tempfile::tempdir().unwrap(),
         }
     }
@@ -142,7 +145,8 @@ fn rotation_loses_no_line() {
         kept: NonZeroU16::new(1_000).unwrap(),
     };
     let log = scene.path("log");
-    let sink = LogSink::file(log.clone(), PathTrust::MONITOR, Some(rotation), Form::Lines).unwrap();
+    let sink =
+        LogSink::file(log.clone(), PathTrust::MONITOR, Some(rotation), LogFormat::Lines).unwrap();
     let output = Output::Captured(Capture::new().to_sink(sink.clone()));
     let command = scene.shell("seq 1 100000; seq 100001 200000 >&2");
     scene.run(command.with_output(output.clone()).with_error(output));
@@ -178,7 +182,7 @@ const LONG: &str = "seq 1 100000; echo done > mark";
 fn slow_reader_holds_up_the_program_and_gets_everything() {
     let scene = Scene::new();
     let (mut reader, writer) = pipe();
-    let sink = LogSink::descriptor(writer.try_clone().unwrap(), Form::Raw);
+    let sink = LogSink::descriptor(writer.try_clone().unwrap(), LogFormat::Raw);
     let capture = Capture::new().to_sink(sink.clone());
     let unit = scene.start("restart=no", scene.shell(LONG).with_output(Output::Captured(capture)));
     until(|| is_full(&writer));
@@ -211,7 +215,7 @@ fn slow_reader_holds_up_the_program_and_gets_everything() {
 fn slow_reader_that_may_lose_is_told_how_much() {
     let scene = Scene::new();
     let (mut reader, writer) = pipe();
-    let sink = LogSink::descriptor(writer, Form::Lines);
+    let sink = LogSink::descriptor(writer, LogFormat::Lines);
     let capture = Capture::new().to_sink(sink.clone()).when_slow(Slow::DropNewest);
     scene.run(scene.shell(LONG).with_output(Output::Captured(capture)));
     scene.line("mark");
@@ -236,7 +240,7 @@ fn sink_that_takes_nothing_holds_up_no_stop() {
     let scene = Scene::new();
     let (reader, writer) = pipe();
     let capture =
-        Capture::new().to_sink(LogSink::descriptor(writer.try_clone().unwrap(), Form::Lines));
+        Capture::new().to_sink(LogSink::descriptor(writer.try_clone().unwrap(), LogFormat::Lines));
     let command = scene.shell("exec yes").with_output(Output::Captured(capture));
     let unit = scene.start("restart=always", command);
     until(|| is_full(&writer));
@@ -250,7 +254,7 @@ fn sink_that_takes_nothing_holds_up_no_stop() {
 #[test]
 fn failed_write_is_counted() {
     let scene = Scene::new();
-    let sink = LogSink::file("/dev/full", PathTrust::MONITOR, None, Form::Lines).unwrap();
+    let sink = LogSink::file("/dev/full", PathTrust::MONITOR, None, LogFormat::Lines).unwrap();
     let capture = Capture::new().to_sink(sink.clone()).when_slow(Slow::DropNewest);
     let ring = LogRing::new(4096);
     let command =
@@ -287,7 +291,7 @@ fn changed_capture_takes_the_lines_of_the_next_run() {
     let scene = Scene::new();
     let rings = [LogRing::new(1000), LogRing::new(1000)];
     let (_reader, stuck) = pipe();
-    let stuck = LogSink::descriptor(stuck, Form::Raw);
+    let stuck = LogSink::descriptor(stuck, LogFormat::Raw);
     let begin = Capture::new().to_ring(rings[0].clone()).to_sink(stuck);
     let command = |script: &str, capture| {
         scene.shell(script).with_output(Output::Captured(capture)).with_error(Output::Null)

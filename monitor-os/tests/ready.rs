@@ -3,7 +3,7 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, and says why")]
 
-mod caps;
+mod kernel_features;
 mod port;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use monitor_core::{Event, Exit, Millis, Phase, Policy, Reason};
 use monitor_os::{
-    Caps, Capture, Checked, Command, Contain, Events, HealthCheck, Launcher, LogRing, Moment,
-    Notice, Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal,
+    Capture, CheckResult, Command, Contain, Events, HealthCheck, KernelFeatures, Launcher, LogRing,
+    Moment, Notice, Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal,
     TerminalSize, Unit, now,
 };
 use port::Port;
@@ -39,11 +39,13 @@ struct Scene {
 }
 
 fn supervisor() -> SupervisorBuilder {
-    Supervisor::builder().launcher(&Launcher::at(env!("CARGO_BIN_EXE_monitor"))).caps(caps::caps())
+    Supervisor::builder()
+        .launcher(&Launcher::at(env!("CARGO_BIN_EXE_monitor")))
+        .kernel_features(kernel_features::available())
 }
 
-fn without_cgroup() -> Caps {
-    caps::without(caps::caps(), &["cgroup"])
+fn without_cgroup() -> KernelFeatures {
+    kernel_features::without(kernel_features::available(), &["cgroup"])
 }
 
 /// A status, in the words of the monitor.
@@ -172,27 +174,27 @@ fn program_says_how_it_is() {
     let pid = scene.wait(|status| status.phase() == Phase::Activating).pid().unwrap();
     assert_eq!(variable(pid, "WATCHDOG_USEC"), None);
     scene.say(b"STATUS=loading\x1b[2J 3 of 7\nRELOADING=1");
-    let status = scene.wait(|status| status.said().status.is_some());
-    assert_eq!(status.said().status.as_deref(), Some("loading [2J 3 of 7"));
-    assert!(status.said().is_reloading && status.phase() == Phase::Activating);
+    let status = scene.wait(|status| status.notify_status().status.is_some());
+    assert_eq!(status.notify_status().status.as_deref(), Some("loading [2J 3 of 7"));
+    assert!(status.notify_status().is_reloading && status.phase() == Phase::Activating);
     scene.say(b"READY=1");
-    scene.wait(|status| status.is_up() && !status.said().is_reloading);
+    scene.wait(|status| status.is_up() && !status.notify_status().is_reloading);
     // Its own number is the main process already; nothing else can be.
     scene.say(format!("MAINPID={pid}\nERRNO=5\nBUSERROR=x").as_bytes());
-    let said = scene.wait(|status| status.said().errno == Some(5)).said().clone();
+    let said = scene.wait(|status| status.notify_status().errno == Some(5)).notify_status().clone();
     assert_eq!((said.bus_error.as_deref(), said.not_honoured.len()), (Some("x"), 0));
     scene.say(b"MAINPID=1\nWATCHDOG_USEC=1000000");
     scene.say(b"WATCHDOG_USEC=1000000\nSTOPPING=1");
-    let status = scene.wait(|status| status.said().is_stopping);
-    assert_eq!(status.said().not_honoured, ["MAINPID", "WATCHDOG_USEC"]);
-    assert_eq!((status.pid(), status.said().ignored), (Some(pid), 0));
+    let status = scene.wait(|status| status.notify_status().is_stopping);
+    assert_eq!(status.notify_status().not_honoured, ["MAINPID", "WATCHDOG_USEC"]);
+    assert_eq!((status.pid(), status.notify_status().ignored), (Some(pid), 0));
     assert!(status.is_up());
     // The next run begins in silence.
     scene.unit.restart();
     let status = scene.wait(|status| {
         status.phase() == Phase::Activating && status.pid().is_some_and(|next| next != pid)
     });
-    assert_eq!(status.said(), &monitor_os::Said::default());
+    assert_eq!(status.notify_status(), &monitor_os::NotifyStatus::default());
 }
 
 #[test]
@@ -205,11 +207,14 @@ fn strangers_garbage_and_floods_change_nothing() {
     for _ in 0..1_000 {
         stranger.send_to_addr(b"READY=1\nSTATUS=stranger", &address).unwrap();
     }
-    scene.wait(|status| status.said().ignored == 1_000);
+    scene.wait(|status| status.notify_status().ignored == 1_000);
     scene.say(b"not a word");
     scene.say(&[b'x'; 10_000]);
-    let status = scene.wait(|status| status.said().ignored == 1_002);
-    assert_eq!((status.said().status.as_deref(), status.phase()), (None, Phase::Activating));
+    let status = scene.wait(|status| status.notify_status().ignored == 1_002);
+    assert_eq!(
+        (status.notify_status().status.as_deref(), status.phase()),
+        (None, Phase::Activating)
+    );
     // Another unit of the same supervisor is served meanwhile.
     let flood =
         std::thread::spawn(move || while stranger.send_to_addr(b"READY=1", &address).is_ok() {});
@@ -229,7 +234,7 @@ fn strangers_garbage_and_floods_change_nothing() {
 /// Goal: whoever the containment holds may speak for a run, and nobody else.
 #[test]
 fn who_speaks_is_of_the_run_as_it_is_held() {
-    let all = caps::caps();
+    let all = kernel_features::available();
     let group = without_cgroup();
     let mut cases = vec![("", group, true), ("setsid", group, false)];
     if all.cgroup {
@@ -237,8 +242,8 @@ fn who_speaks_is_of_the_run_as_it_is_held() {
     } else {
         println!("passed over in part: no control group may be made here to hold a daemon");
     }
-    for (detached, caps, counts) in cases {
-        let scene = Scene::new(supervisor().caps(caps), "readiness=notify", |_| {
+    for (detached, features, counts) in cases {
+        let scene = Scene::new(supervisor().kernel_features(features), "readiness=notify", |_| {
             let test = env::current_exe().unwrap();
             let script = format!(
                 "{detached} '{}' --ignored --exact speaker & wait; sleep 1000",
@@ -249,7 +254,7 @@ fn who_speaks_is_of_the_run_as_it_is_held() {
         });
         scene.wait(|status| status.phase() == Phase::Activating);
         scene.say(b"READY=1");
-        let status = scene.wait(|status| status.is_up() || status.said().ignored > 0);
+        let status = scene.wait(|status| status.is_up() || status.notify_status().ignored > 0);
         assert_eq!(status.is_up(), counts, "{detached:?} {:?}", status.containment());
     }
 }
@@ -269,7 +274,7 @@ fn start_is_extended_and_a_stop_is_not() {
     // What is left is not shortened.
     scene.say(b"EXTEND_TIMEOUT_USEC=1000000");
     scene.say(b"STATUS=asked");
-    let status = scene.wait(|status| status.said().status.is_some());
+    let status = scene.wait(|status| status.notify_status().status.is_some());
     assert_eq!(status.due(), Some(first));
     scene.say(b"EXTEND_TIMEOUT_USEC=3600000000");
     let later = scene.wait(|status| status.due() > Some(first)).due().unwrap();
@@ -277,7 +282,8 @@ fn start_is_extended_and_a_stop_is_not() {
     drop(scene.unit.stop());
     let due = scene.wait(|status| status.phase() == Phase::Stopping).due();
     scene.say(b"EXTEND_TIMEOUT_USEC=7200000000\nSTATUS=asked again");
-    let status = scene.wait(|status| status.said().status.as_deref() == Some("asked again"));
+    let status =
+        scene.wait(|status| status.notify_status().status.as_deref() == Some("asked again"));
     assert_eq!((status.due(), status.phase()), (due, Phase::Stopping));
     drop(scene.unit.kill());
 }
@@ -418,7 +424,7 @@ fn line_of_an_earlier_run_does_not_count() {
     let lines = ring.lines();
     let line = lines.iter().find(|line| &*line.text == b"left ready").unwrap();
     assert_eq!(line.run.as_u32(), 1);
-    // A wish that is heard after whatever the line has led to.
+    // A request that is handled after the effects of the line.
     scene.unit.reset();
     let status = completed("a status", scene.unit.wait_until(|_| true)).unwrap();
     assert_eq!(status.phase(), Phase::Activating);
@@ -543,7 +549,7 @@ const HANGING: &str = "trap '' TERM; test -e checks && test -e /proc/$(tail -n 1
                        sleep 1000 & echo $! > child.new; mv child.new child; echo $$ >> checks; wait";
 
 fn ways_to_hold() -> [SupervisorBuilder; 2] {
-    [supervisor().caps(without_cgroup()), supervisor()]
+    [supervisor().kernel_features(without_cgroup()), supervisor()]
 }
 
 /// Goal: a check that hangs is killed at its timeout with what it has started, and counts as failed; there are never
@@ -559,7 +565,7 @@ fn hanging_checks_are_killed() {
         let status =
             scene.wait(|status| status.health().is_some_and(|health| health.failures >= 3));
         let (_, checked) = status.health().unwrap().last.clone().unwrap();
-        assert_eq!(checked, Checked::TimedOut);
+        assert_eq!(checked, CheckResult::TimedOut);
         let checks = fs::read_to_string(scene.path("checks")).unwrap();
         // But for the last, which may be running.
         for pid in checks.lines().rev().skip(1) {
@@ -699,7 +705,10 @@ fn adopted_program_that_lost_its_address_goes_on() {
     second.wait_for(" healthy");
     let shown = monitor(&["status", "--state", state]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("unheard   another process has its notify address"), "{shown}");
+    assert!(
+        shown.contains("notify    unreachable: another process has its notify address"),
+        "{shown}"
+    );
     second.signal("TERM");
     second.finish();
     drop(squatter);

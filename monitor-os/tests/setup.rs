@@ -6,7 +6,7 @@
     reason = "a test fails by panicking, and says why it is passed over"
 )]
 
-mod caps;
+mod kernel_features;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod waiting;
 
@@ -15,7 +15,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use monitor_core::{Exit, Policy};
-use monitor_os::{Caps, Command, Launcher, ReadyBy, SpawnError, Stage, Status, Supervisor};
+use monitor_os::{
+    Command, KernelFeatures, Launcher, ReadyBy, SetupStage, SpawnError, Status, Supervisor,
+};
 use tempfile::TempDir;
 use waiting::completed;
 
@@ -43,7 +45,11 @@ fn open_directory() -> TempDir {
 
 /// Runs a command once, to its end.
 fn ended(command: Command, launcher: &Launcher) -> Status {
-    let supervisor = Supervisor::builder().launcher(launcher).caps(caps::caps()).start().unwrap();
+    let supervisor = Supervisor::builder()
+        .launcher(launcher)
+        .kernel_features(kernel_features::available())
+        .start()
+        .unwrap();
     let unit = supervisor.add("test", command, "restart=no".parse::<Policy>().unwrap());
     unit.start();
     completed("the unit is down", unit.wait_until(Status::is_down)).unwrap()
@@ -259,7 +265,7 @@ fn directory_is_entered_as_the_user() {
     let command = Command::new("true", [""; 0]).unwrap().as_user("daemon").unwrap();
     let error = refused(command.in_directory(closed.path()).unwrap());
     let subject = closed.path().as_os_str().into();
-    assert_eq!(error, SpawnError::Setup { stage: Stage::Directory, subject, errno: 13 });
+    assert_eq!(error, SpawnError::Setup { stage: SetupStage::Directory, subject, errno: 13 });
 }
 
 /// Goal: each step that fails says which, on what, and why.
@@ -269,15 +275,15 @@ fn failed_steps_are_named() {
     let setup =
         |stage, subject: &str, errno| SpawnError::Setup { stage, subject: subject.into(), errno };
     for (command, expected) in [
-        (plain().as_user("no-such-user"), setup(Stage::UserLookup, "no-such-user", 2)),
-        (plain().with_group("no-such-group"), setup(Stage::GroupLookup, "no-such-group", 2)),
+        (plain().as_user("no-such-user"), setup(SetupStage::UserLookup, "no-such-user", 2)),
+        (plain().with_group("no-such-group"), setup(SetupStage::GroupLookup, "no-such-group", 2)),
         (
             plain().with_environment_file("/proc/nonexistent"),
-            setup(Stage::EnvironmentFile, "/proc/nonexistent", 2),
+            setup(SetupStage::EnvironmentFile, "/proc/nonexistent", 2),
         ),
         (
             plain().in_directory("/proc/nonexistent"),
-            setup(Stage::Directory, "/proc/nonexistent", 2),
+            setup(SetupStage::Directory, "/proc/nonexistent", 2),
         ),
     ] {
         let error = refused(command.unwrap());
@@ -322,11 +328,11 @@ fn without_privileges() {
     let launcher = Launcher::at(Path::new(&std::env::var_os("HELPER").unwrap()));
     let plain = || Command::new("true", [""; 0]).unwrap();
     for (command, stage) in [
-        (plain().as_user("root").unwrap(), Stage::Account),
-        (plain().with_groups(["0"]).unwrap(), Stage::Account),
-        (plain().with_nice(-5).unwrap(), Stage::Nice),
-        (plain().with_oom_score(-5).unwrap(), Stage::OomScore),
-        (plain().with_limit("nofile=unlimited".parse().unwrap()), Stage::Limit),
+        (plain().as_user("root").unwrap(), SetupStage::Account),
+        (plain().with_groups(["0"]).unwrap(), SetupStage::Account),
+        (plain().with_nice(-5).unwrap(), SetupStage::Nice),
+        (plain().with_oom_score(-5).unwrap(), SetupStage::OomScore),
+        (plain().with_limit("nofile=unlimited".parse().unwrap()), SetupStage::Limit),
     ] {
         let status = ended(command, &launcher);
         let error = status.start_error().unwrap();

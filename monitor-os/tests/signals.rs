@@ -20,14 +20,14 @@ use tempfile::TempDir;
 struct Scene {
     directory: TempDir,
     task: &'static str,
-    remembers: bool,
+    stores: bool,
     options: &'static [&'static str],
 }
 
 const SERVE: &str = "echo $$ >> pids; exec sleep 1000";
 
 impl Scene {
-    fn new(task: &'static str, remembers: bool, options: &'static [&'static str]) -> Self {
+    fn new(task: &'static str, stores: bool, options: &'static [&'static str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("units")).unwrap();
         let unit = format!("command = ['sh', '-c', '{SERVE}']\n");
@@ -39,7 +39,7 @@ impl Scene {
             let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
             fs::set_permissions(path, everybody).unwrap();
         }
-        Self { directory, task, remembers, options }
+        Self { directory, task, stores, options }
     }
 
     /// Starts the monitor with every signal at its default. Nothing is left of a core dump.
@@ -47,7 +47,7 @@ impl Scene {
         let mut command = Command::new("sh");
         command.current_dir(&self.directory).args(["-c", "ulimit -c 0; exec env \"$@\"", "sh"]);
         command.args(["--default-signal", env!("CARGO_BIN_EXE_monitor"), self.task]);
-        if self.remembers {
+        if self.stores {
             command.args(["--state", "state"]);
         }
         command.args(self.options);
@@ -121,11 +121,11 @@ impl Scene {
     /// Kills the monitor by a signal, and starts the next one where that adopts the program; returns whether it does.
     fn kill(&self, monitor: &mut Running, number: u8) -> bool {
         kill(monitor, number);
-        if self.remembers {
+        if self.stores {
             *monitor = self.start();
             monitor.wait_for("adopted #");
         }
-        self.remembers
+        self.stores
     }
 }
 
@@ -183,7 +183,7 @@ fn program_of_another_user_dies_with_its_monitor() {
     until(|| !runs(&program));
 }
 
-/// Goal: the processes of health checks die with the monitor as well, also where the program is remembered.
+/// Goal: the processes of health checks die with the monitor as well, also where the program is stored.
 #[test]
 fn health_check_dies_with_its_monitor() {
     const CHECK: &str = "echo $$ > check; exec sleep 1000";

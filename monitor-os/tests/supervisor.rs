@@ -2,8 +2,8 @@
 #![cfg(feature = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod caps;
 mod executable;
+mod kernel_features;
 #[cfg(feature = "cli")]
 mod masked;
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -17,8 +17,8 @@ use monitor_core::{
     Event, Exit, Grace, Lifecycle, Millis, Origin, Phase, Policy, Reason, Signal, StopMode,
 };
 use monitor_os::{
-    Caps, Command, Ended, Events, Launcher, Moment, OnCrash, SpawnError, StateDir, StateError,
-    Status, StopResult, Supervisor, SupervisorBuilder, Unit, now,
+    Command, Ended, Events, KernelFeatures, Launcher, Moment, OnCrash, SpawnError, StateDir,
+    StateError, Status, StopResult, Supervisor, SupervisorBuilder, Unit, now,
 };
 use tempfile::TempDir;
 use waiting::{completed, ended, until, within};
@@ -59,7 +59,10 @@ thread_local! {
 
 fn supervisor() -> Supervisor {
     let settings = SETTINGS.with_borrow(Clone::clone);
-    settings.unwrap_or_else(|| Supervisor::builder().caps(caps::caps())).start().unwrap()
+    settings
+        .unwrap_or_else(|| Supervisor::builder().kernel_features(kernel_features::available()))
+        .start()
+        .unwrap()
 }
 
 /// Waits for a whole line in a file.
@@ -333,7 +336,7 @@ fn start_after_a_stop_follows_it() {
 }
 
 #[test]
-fn storm_of_wishes_ends_as_the_last_one_says() {
+fn storm_of_requests_ends_as_the_last_one_says() {
     let scene = Scene::new("restart=always backoff=constant:1ms jitter=0", "exec sleep 1000");
     let mut stops = Vec::new();
     for _ in 0..100 {
@@ -414,7 +417,7 @@ fn dropping_the_supervisor_stops_everything() {
     let status = unit.state();
     assert_eq!(status.phase(), Phase::Stopped);
     assert_eq!(status.state().reason(), Reason::ShutdownRequested);
-    // What is wished of it is answered all the same.
+    // Its requests are answered all the same.
     unit.start();
     assert_eq!(wait(unit.stop()), StopResult::SupervisorGone);
     let gone = wait(unit.wait_until(Status::is_up)).unwrap_err();
@@ -446,7 +449,7 @@ fn shutdown_hears_no_start() {
 }
 
 #[test]
-fn start_that_is_wished_is_seen_by_a_wait() {
+fn start_that_is_requested_is_seen_by_a_wait() {
     // Without it, the wait would be content with the state before the start.
     let scene = Scene::new("restart=no", "exit 0");
     for run in 1..20 {
@@ -511,7 +514,7 @@ fn other_command_is_taken_by_the_next_run() {
     let path = scene.path("new");
     let script = format!("echo new > {}; sleep 1000", path.display());
     scene.unit.set_command(Command::new("/bin/sh", ["-c", &script]).unwrap());
-    // It is heard by the time of the wish after it.
+    // It is handled before the request after it.
     scene.unit.start();
     wait(scene.unit.wait_until(|_| true)).unwrap();
     assert_eq!(scene.unit.state().state().run(), run);
@@ -618,13 +621,17 @@ fn a_watchdog_bites_a_process_that_is_silent() {
 fn with_helper(directory: &TempDir, script: &str) -> Supervisor {
     let path = directory.path().join("helper");
     executable::executable(&path, script);
-    Supervisor::builder().launcher(&Launcher::at(path)).caps(caps::caps()).start().unwrap()
+    Supervisor::builder()
+        .launcher(&Launcher::at(path))
+        .kernel_features(kernel_features::available())
+        .start()
+        .unwrap()
 }
 
 /// Goal: a stop need not wait for a program that cannot be loaded. Method: the helper never becomes it.
 #[test]
 fn stop_ends_a_start_that_hangs() {
-    for wish in [Unit::stop, Unit::kill] {
+    for request in [Unit::stop, Unit::kill] {
         let directory = tempfile::tempdir().unwrap();
         let marker = directory.path().join("up");
         let script = format!("#!/bin/sh\necho up > {}\nexec sleep 1000\n", marker.display());
@@ -633,7 +640,7 @@ fn stop_ends_a_start_that_hangs() {
         unit.start();
         line(&marker);
         wait(unit.wait_until(|status| status.phase() == Phase::Starting)).unwrap();
-        wait(wish(&unit));
+        wait(request(&unit));
         let status = wait_down(&unit);
         assert_eq!(status.state().reason(), Reason::StopRequested);
     }
@@ -733,13 +740,13 @@ fn slow_reader_of_events_is_told_what_it_missed() {
     let unit = supervisor.add("test", command, Policy::DEFAULT);
     let mut streams = [unit.events(), supervisor.events()];
     let mut gone = unit.events();
-    let total = u64::try_from(Events::KEPT).unwrap() + 100;
+    let total = u64::try_from(Events::CAPACITY).unwrap() + 100;
     (0..total).for_each(|_| unit.reset());
     completed("all are heard", unit.wait_until(|_| true)).unwrap();
     for events in &mut streams {
         let first = completed("the first that is kept", events.next()).unwrap();
         assert_eq!(first.missed, 100);
-        for _ in 1..Events::KEPT {
+        for _ in 1..Events::CAPACITY {
             assert_eq!(completed("another", events.next()).unwrap().missed, 0);
         }
     }

@@ -168,7 +168,7 @@ fn each_unit_is_alone_and_all_can_be_asked_at_once() {
     assert!(rest.contains("web: stopped: the monitor is going down"), "{rest}");
     let left = fs::read_dir(scene.path("state")).unwrap();
     let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["lock"], "something is remembered");
+    assert_eq!(left, ["lock"], "something is stored");
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn one_file_may_hold_all_units_and_gives_the_name() {
     );
 }
 
-/// Goal: the list has the monitors that are named, or all, and nothing of a place where nothing is remembered.
+/// Goal: the list has the monitors that are named, or all, and nothing of a directory without stored units.
 #[test]
 fn list_leaves_out_what_is_not_named_or_not_there() {
     let directory = tempfile::tempdir().unwrap();
@@ -287,7 +287,7 @@ fn hang_up_reads_the_files_again() {
     let after =
         [("job", "backing-off"), ("new", "running"), ("same", "running"), ("web", "running")];
     until(|| scene.phases() == named(&after));
-    assert!(!Path::new(&scene.path("state/gone.journal")).exists(), "it is remembered");
+    assert!(!Path::new(&scene.path("state/gone.journal")).exists(), "it is stored");
     // The policy is in force at once, the command from the next run on.
     let web = scene.status("web");
     assert!(web["policy"].as_str().unwrap().contains("restart=always"), "{web}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use monitor_core::{Event, Phase, Policy, State};
-use monitor_os::record::{Line, Record, RecordedStep};
+use monitor_os::record::{Record, RecordLine, RecordedStep};
 use monitor_os::{Core, Machine, Moment, UnitId};
 
 use crate::guard::{self, Guarded};
@@ -88,18 +88,18 @@ pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
     let mut agreement = Agreement::default();
     for line in &record.lines {
         match line {
-            Line::Head { unit, policy, .. } => {
+            RecordLine::Head { unit, policy, .. } => {
                 let fresh =
                     Unit { policy: *policy, state: State::INITIAL, watch: Watch::default() };
                 units.insert(*unit, fresh);
                 agreement.units = units.len();
             }
-            Line::Amended { unit, policy, .. } => {
+            RecordLine::PolicyChanged { unit, policy, .. } => {
                 if let Some(unit) = units.get_mut(unit) {
                     unit.policy = *policy;
                 }
             }
-            Line::Step(step) => {
+            RecordLine::Step(step) => {
                 let Some(unit) = units.get_mut(&step.unit) else { continue };
                 if let Err(complaint) = unit.follow(step, machine) {
                     let step = (agreement.steps + 1, step.clone());
@@ -124,13 +124,13 @@ pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
     let mut first: Option<(UnitId, Policy, State)> = None;
     for line in &record.lines {
         match (line, &mut first) {
-            (Line::Head { unit, policy, .. }, None) => {
+            (RecordLine::Head { unit, policy, .. }, None) => {
                 first = Some((*unit, *policy, State::INITIAL))
             }
-            (Line::Amended { unit, policy, .. }, Some(known)) if *unit == known.0 => {
+            (RecordLine::PolicyChanged { unit, policy, .. }, Some(known)) if *unit == known.0 => {
                 known.1 = *policy;
             }
-            (Line::Step(recorded), Some((unit, policy, state))) if recorded.unit == *unit => {
+            (RecordLine::Step(recorded), Some((unit, policy, state))) if recorded.unit == *unit => {
                 let (before, event) = (*state, recorded.event);
                 let step = (&guarded).step(policy, before, event);
                 *state = step.state;
@@ -138,7 +138,10 @@ pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
                 trace.push(TraceLine { at, unit: *unit, event, before, step });
                 policies.push(*policy);
             }
-            (Line::Head { .. } | Line::Amended { .. } | Line::Step(_), _) => {}
+            (
+                RecordLine::Head { .. } | RecordLine::PolicyChanged { .. } | RecordLine::Step(_),
+                _,
+            ) => {}
         }
     }
     (trace, policies)

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::environment::variable;
 use super::guarded::PathTrust;
-use super::setup::{Stage, failed, native};
+use super::setup::{SetupStage, failed, native};
 use super::spawn::SpawnError;
 
 /// Whom a program is to run as, by names or numbers. A text of digits is a number.
@@ -38,7 +38,7 @@ impl Account {
     /// Looks the names up; `None` if nothing is wanted.
     ///
     /// # Errors
-    /// [`SpawnError::Setup`] with [`Stage::UserLookup`] or [`Stage::GroupLookup`].
+    /// [`SpawnError::Setup`] with [`SetupStage::UserLookup`] or [`SetupStage::GroupLookup`].
     pub(super) fn look_up(&self) -> Result<Option<Credentials>, SpawnError> {
         if *self == Self::default() {
             return Ok(None);
@@ -53,7 +53,7 @@ impl Account {
             (None, None, None) => getegid(),
             // A mere number has no group of its own, and that of the monitor would be root's.
             (None, None, Some(user)) => {
-                return Err(failed(Stage::UserLookup, user, Errno::NOENT));
+                return Err(failed(SetupStage::UserLookup, user, Errno::NOENT));
             }
         };
         let groups = match (&self.groups, &entry, user) {
@@ -113,7 +113,7 @@ impl Credentials {
     /// Becomes it: groups first, since the user has no right to set them.
     ///
     /// # Errors
-    /// [`SpawnError::Setup`] with [`Stage::Account`].
+    /// [`SpawnError::Setup`] with [`SetupStage::Account`].
     pub(super) fn assume(&self) -> Result<(), SpawnError> {
         let Self { user, group, groups, .. } = self;
         let become_it = || {
@@ -123,7 +123,7 @@ impl Credentials {
             setresgid(*group, *group, *group)?;
             user.map_or(Ok(()), |user| setresuid(user, user, user))
         };
-        become_it().map_err(|errno| failed(Stage::Account, &self.subject, native(errno)))
+        become_it().map_err(|errno| failed(SetupStage::Account, &self.subject, native(errno)))
     }
 }
 
@@ -134,7 +134,7 @@ pub(super) fn trust(credentials: Option<&Credentials>) -> PathTrust {
 }
 
 fn find_user(name: &str) -> Result<(Uid, Option<User>), SpawnError> {
-    let not_found = |errno| failed(Stage::UserLookup, name, errno);
+    let not_found = |errno| failed(SetupStage::UserLookup, name, errno);
     let found = match number(name) {
         Some(number) => {
             let uid = Uid::from_raw(number);
@@ -151,7 +151,7 @@ fn find_group(name: &str) -> Result<Gid, SpawnError> {
     if let Some(number) = number(name) {
         return Ok(Gid::from_raw(number));
     }
-    let not_found = |errno| failed(Stage::GroupLookup, name, errno);
+    let not_found = |errno| failed(SetupStage::GroupLookup, name, errno);
     let found = Group::from_name(name).map_err(|errno| not_found(why(errno)))?;
     found.map(|group| group.gid).ok_or_else(|| not_found(Errno::NOENT))
 }
@@ -160,7 +160,7 @@ fn find_group(name: &str) -> Result<Gid, SpawnError> {
 fn groups_of(user: &User, group: Gid) -> Result<Vec<Gid>, SpawnError> {
     let name = CString::new(OsStr::new(&user.name).as_bytes()).unwrap_or_default();
     getgrouplist(&name, group)
-        .map_err(|errno| failed(Stage::GroupLookup, &user.name, native(errno)))
+        .map_err(|errno| failed(SetupStage::GroupLookup, &user.name, native(errno)))
 }
 
 /// The number in a text; 2^32 - 1 means "no change" to the kernel and is none.
@@ -206,20 +206,24 @@ mod tests {
     #[test]
     fn who_is_not_there_is_named() {
         for (account, stage, name) in [
-            (account("no-such-user", None, None), Stage::UserLookup, "no-such-user"),
-            (account("root", Some("no-such-group"), None), Stage::GroupLookup, "no-such-group"),
+            (account("no-such-user", None, None), SetupStage::UserLookup, "no-such-user"),
+            (
+                account("root", Some("no-such-group"), None),
+                SetupStage::GroupLookup,
+                "no-such-group",
+            ),
             (
                 account("root", None, Some(&["0", "nobody-has-it"])),
-                Stage::GroupLookup,
+                SetupStage::GroupLookup,
                 "nobody-has-it",
             ),
-            (account("4000000000", None, None), Stage::UserLookup, "4000000000"),
+            (account("4000000000", None, None), SetupStage::UserLookup, "4000000000"),
         ] {
             let error = account.look_up().unwrap_err();
             assert_eq!(error, failed(stage, name, Errno::NOENT));
             assert!(error.to_string().contains(name), "{error}");
             assert!(!error.is_transient());
         }
-        assert!(failed(Stage::UserLookup, "x", Errno::IO).is_transient());
+        assert!(failed(SetupStage::UserLookup, "x", Errno::IO).is_transient());
     }
 }

@@ -6,8 +6,8 @@ use rustix::process::{Pid, Signal as NativeSignal};
 
 use monitor_core::{Scope, Signal};
 
-use super::caps::Caps;
 use super::group::{LeaderPid, Remainder, has_ended};
+use super::kernel_features::KernelFeatures;
 use super::orphans::Mark;
 use super::process::{Ended, SignalError, named, send};
 use super::run;
@@ -29,8 +29,8 @@ pub(super) struct Adopted {
 
 /// What has become of an [`Adopted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Lives,
+pub(super) enum AdoptedStatus {
+    Alive,
     /// It has ended, and its parent has not asked how.
     Unreaped,
     Ended(Ended),
@@ -45,27 +45,27 @@ impl Adopted {
         pid: LeaderPid,
         pidfd: OwnedFd,
         mark: Option<Mark>,
-        caps: Caps,
+        features: KernelFeatures,
     ) -> std::io::Result<Self> {
         let group = Remainder::led_by(pid, pidfd.try_clone()?, mark);
-        Ok(Self { group, pidfd, is_told: caps.pidfd_info, patience: PATIENCE })
+        Ok(Self { group, pidfd, is_told: features.pidfd_info, patience: PATIENCE })
     }
 
     /// Looks what has become of it. A zombie that nobody reaps is given up after some seconds.
-    pub(super) fn look(&mut self) -> Fate {
+    pub(super) fn poll(&mut self) -> AdoptedStatus {
         if !has_ended(&self.pidfd) {
-            return Fate::Lives;
+            return AdoptedStatus::Alive;
         }
         if !self.is_told {
-            return Fate::Ended(Ended::Lost);
+            return AdoptedStatus::Ended(Ended::Lost);
         }
         match exit_status(&self.pidfd) {
-            Ok(Some(status)) => Fate::Ended(Ended::from_wait_status(status)),
+            Ok(Some(status)) => AdoptedStatus::Ended(Ended::from_wait_status(status)),
             Ok(None) if self.patience > 0 => {
                 self.patience -= 1;
-                Fate::Unreaped
+                AdoptedStatus::Unreaped
             }
-            Ok(None) | Err(_) => Fate::Ended(Ended::Lost),
+            Ok(None) | Err(_) => AdoptedStatus::Ended(Ended::Lost),
         }
     }
 

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
-use super::caps::Caps;
 use super::group::has_ended;
+use super::kernel_features::KernelFeatures;
 use super::process::{SignalError, continue_follows, named, send};
-use super::run_name::{NoRunName, RunName, untaken};
+use super::run_name::{InvalidRunName, RunName, with_free_name};
 
 /// Where control groups for runs are made: below that of the monitor, in the second version's hierarchy.
 ///
@@ -49,14 +49,18 @@ impl Cgroups {
     ///
     /// # Errors
     /// No right to it (EACCES, EPERM, EROFS), too many (EAGAIN), or [`RunName::next`]; nothing was made.
-    pub(super) fn make(self: &Arc<Self>, caps: Caps) -> io::Result<Leaf> {
-        untaken(|| self.make_named(RunName::next()?, caps))
+    pub(super) fn make(self: &Arc<Self>, features: KernelFeatures) -> io::Result<RunCgroup> {
+        with_free_name(|| self.make_named(RunName::next()?, features))
     }
 
-    fn make_named(self: &Arc<Self>, run: RunName, caps: Caps) -> io::Result<Leaf> {
+    fn make_named(
+        self: &Arc<Self>,
+        run: RunName,
+        features: KernelFeatures,
+    ) -> io::Result<RunCgroup> {
         let directory = self.directory_of(run);
         fs::create_dir(&directory)?;
-        Leaf::new(Arc::clone(self), run, caps).inspect_err(|_| {
+        RunCgroup::new(Arc::clone(self), run, features).inspect_err(|_| {
             fs::remove_dir(&directory).ok();
         })
     }
@@ -88,21 +92,21 @@ impl Cgroups {
 
 /// The control group of one run. Dropped, it is removed, unless something runs in it.
 #[derive(Debug)]
-pub(super) struct Leaf {
+pub(super) struct RunCgroup {
     /// Where it is.
     groups: Arc<Cgroups>,
     run: RunName,
     inode: u64,
     events: File,
-    caps: Caps,
+    features: KernelFeatures,
 }
 
-impl Leaf {
-    fn new(groups: Arc<Cgroups>, run: RunName, caps: Caps) -> io::Result<Self> {
+impl RunCgroup {
+    fn new(groups: Arc<Cgroups>, run: RunName, features: KernelFeatures) -> io::Result<Self> {
         let directory = groups.directory_of(run);
         let inode = fs::metadata(&directory)?.ino();
         let events = File::open(directory.join("cgroup.events"))?;
-        Ok(Self { groups, run, inode, events, caps })
+        Ok(Self { groups, run, inode, events, features })
     }
 
     /// Finds a group that an earlier monitor made; `None` if it is gone. Its inode bears no other group before the
@@ -110,26 +114,29 @@ impl Leaf {
     ///
     /// # Errors
     /// It cannot be read.
-    pub(super) fn find(place: &Place, caps: Caps) -> io::Result<Option<Self>> {
-        let Some(groups) = Cgroups::named(Arc::clone(&place.parent)) else {
+    pub(super) fn find(
+        location: &CgroupLocation,
+        features: KernelFeatures,
+    ) -> io::Result<Option<Self>> {
+        let Some(groups) = Cgroups::named(Arc::clone(&location.parent)) else {
             return Ok(None);
         };
-        match Self::new(groups, place.run, caps) {
-            Ok(leaf) if leaf.inode == place.inode => Ok(Some(leaf)),
+        match Self::new(groups, location.run, features) {
+            Ok(cgroup) if cgroup.inode == location.inode => Ok(Some(cgroup)),
             Ok(_) => Ok(None),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// What a journal says of it.
-    pub(super) fn place(&self) -> Place {
-        Place { inode: self.inode, parent: Arc::clone(&self.groups.name), run: self.run }
+    /// Its location for the journal.
+    pub(super) fn location(&self) -> CgroupLocation {
+        CgroupLocation { inode: self.inode, parent: Arc::clone(&self.groups.name), run: self.run }
     }
 
     /// Whether a process is in it or below it.
     pub(super) fn holds(&self, pid: Pid) -> bool {
-        group_of(pid).is_some_and(|found| found.starts_with(self.place().name()))
+        group_of(pid).is_some_and(|found| found.starts_with(self.location().name()))
     }
 
     /// Which run has it.
@@ -164,7 +171,7 @@ impl Leaf {
     }
 
     /// Sends a signal to everybody in it but `main`, and SIGCONT after it unless it is SIGKILL. Whoever was frozen is
-    /// thawed, to hear it.
+    /// thawed, to handle it.
     ///
     /// # Errors
     /// The last failure; the others were signalled all the same.
@@ -182,9 +189,10 @@ impl Leaf {
     /// first, so that nobody is forked in the middle; that takes several calls, until nobody is left.
     ///
     /// # Errors
-    /// See [`Leaf::signal`].
+    /// See [`RunCgroup::signal`].
     pub(super) fn kill(&self) -> Result<(), SignalError> {
-        if self.caps.cgroup_kill && fs::write(self.directory().join("cgroup.kill"), "1").is_ok() {
+        if self.features.cgroup_kill && fs::write(self.directory().join("cgroup.kill"), "1").is_ok()
+        {
             return Ok(());
         }
         self.freeze(true);
@@ -197,7 +205,7 @@ impl Leaf {
     }
 
     fn freeze(&self, frozen: bool) {
-        if self.caps.cgroup_freeze {
+        if self.features.cgroup_freeze {
             // It may be gone, and then nobody is there to be frozen.
             fs::write(self.directory().join("cgroup.freeze"), if frozen { "1" } else { "0" }).ok();
         }
@@ -205,7 +213,7 @@ impl Leaf {
 
     fn send(&self, signals: &[Signal], main: Option<Pid>) -> Result<(), SignalError> {
         let members = self.members().map_err(refused)?;
-        let own = self.place().name();
+        let own = self.location().name();
         let mut outcome = Ok(());
         for pid in members.into_iter().filter(|&pid| Some(pid) != main) {
             let sent = match hold(pid, Path::new(&own)) {
@@ -240,22 +248,22 @@ impl Leaf {
     }
 }
 
-impl Drop for Leaf {
+impl Drop for RunCgroup {
     fn drop(&mut self) {
         remove(&self.directory()).ok();
     }
 }
 
-/// Where a [`Leaf`] is, as it is written down.
+/// The location of a [`RunCgroup`], as the journal records it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Place {
+pub(super) struct CgroupLocation {
     inode: u64,
     /// The group above it, as `/proc/PID/cgroup` names it, in one line.
     parent: Arc<str>,
     run: RunName,
 }
 
-impl Place {
+impl CgroupLocation {
     /// Of which run it is.
     pub(super) const fn run(&self) -> RunName {
         self.run
@@ -268,28 +276,32 @@ impl Place {
 }
 
 /// Prints `12 /system/monitor-1-2-3-4`.
-impl fmt::Display for Place {
+impl fmt::Display for CgroupLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.inode, self.name())
     }
 }
 
-impl FromStr for Place {
-    type Err = NoPlace;
+impl FromStr for CgroupLocation {
+    type Err = InvalidCgroupLocation;
 
-    fn from_str(text: &str) -> Result<Self, NoPlace> {
-        let (inode, name) = text.split_once(' ').ok_or(NoPlace)?;
+    fn from_str(text: &str) -> Result<Self, InvalidCgroupLocation> {
+        let (inode, name) = text.split_once(' ').ok_or(InvalidCgroupLocation)?;
         // What is named here may be killed and removed.
-        let (parent, run) = name.rsplit_once('/').ok_or(NoPlace)?;
-        let run = run.parse().map_err(|NoRunName| NoPlace)?;
+        let (parent, run) = name.rsplit_once('/').ok_or(InvalidCgroupLocation)?;
+        let run = run.parse().map_err(|InvalidRunName| InvalidCgroupLocation)?;
         let parent = if parent.is_empty() { "/" } else { parent };
-        Ok(Self { inode: inode.parse().map_err(|_| NoPlace)?, parent: parent.into(), run })
+        Ok(Self {
+            inode: inode.parse().map_err(|_| InvalidCgroupLocation)?,
+            parent: parent.into(),
+            run,
+        })
     }
 }
 
-/// A text is not the form of a [`Place`].
+/// A text is not the form of a [`CgroupLocation`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct NoPlace;
+pub(super) struct InvalidCgroupLocation;
 
 /// Opens a pidfd for a member of a group or of one below it; `None` if it has ended or its number went to somebody else.
 fn hold(pid: Pid, group: &Path) -> Result<Option<OwnedFd>, Errno> {
@@ -357,13 +369,13 @@ pub(super) fn mount_of_version_one(controller: &str, group: &Path) -> Option<Pat
     find_mount(|line| {
         let mount = Mount::read(line).filter(|mount| mount.kind == b"cgroup")?;
         let mut options = mount.options.split(|&byte| byte == b',');
-        options.any(|option| option == controller.as_bytes()).then(|| mount.place(group))?
+        options.any(|option| option == controller.as_bytes()).then(|| mount.location(group))?
     })
 }
 
 /// The directory of a group of the second version, where it is mounted.
 fn directory_of(group: &str) -> Option<PathBuf> {
-    find_mount(|line| place(line, Path::new(group)))
+    find_mount(|line| location(line, Path::new(group)))
 }
 
 fn find_mount(find: impl FnMut(&[u8]) -> Option<PathBuf>) -> Option<PathBuf> {
@@ -371,8 +383,8 @@ fn find_mount(find: impl FnMut(&[u8]) -> Option<PathBuf>) -> Option<PathBuf> {
 }
 
 /// The directory of a group of the second version, if this line of `/proc/PID/mountinfo` is a mount that shows it.
-fn place(line: &[u8], group: &Path) -> Option<PathBuf> {
-    Mount::read(line).filter(|mount| mount.kind == b"cgroup2")?.place(group)
+fn location(line: &[u8], group: &Path) -> Option<PathBuf> {
+    Mount::read(line).filter(|mount| mount.kind == b"cgroup2")?.location(group)
 }
 
 /// A line of `/proc/PID/mountinfo`.
@@ -394,7 +406,7 @@ impl<'a> Mount<'a> {
     }
 
     /// Where a group is in it.
-    fn place(&self, group: &Path) -> Option<PathBuf> {
+    fn location(&self, group: &Path) -> Option<PathBuf> {
         Some(self.target.join(group.strip_prefix(&self.root).ok()?))
     }
 }
@@ -419,30 +431,33 @@ const PROCS: &str = "cgroup.procs";
 mod tests {
     use super::*;
     use crate::linux::process::Ended;
-    use crate::linux::testing::{caps, finish, shell, sleeper, until};
+    use crate::linux::testing::{available_features, finish, shell, sleeper, until};
 
     /// An empty group; `None`, and a printed reason, where none may be made.
-    fn leaf(allowed: Caps) -> Option<Leaf> {
-        if !caps().cgroup {
+    fn cgroup(allowed: KernelFeatures) -> Option<RunCgroup> {
+        if !available_features().cgroup {
             eprintln!("passed over: no control group may be made here");
             return None;
         }
         Some(Cgroups::find().unwrap().make(allowed).unwrap())
     }
 
-    fn enter(leaf: &Leaf, pid: impl fmt::Display) {
-        fs::write(leaf.directory().join(PROCS), pid.to_string()).unwrap();
+    fn enter(cgroup: &RunCgroup, pid: impl fmt::Display) {
+        fs::write(cgroup.directory().join(PROCS), pid.to_string()).unwrap();
     }
 
     #[test]
     fn mounts_are_found_by_their_type() {
         let group = Path::new("/a/b");
         let unified = b"41 31 0:38 / /sys/fs/my\\040cgroup rw shared:1 - cgroup2 cgroup2 rw";
-        assert_eq!(place(unified, group), Some("/sys/fs/my cgroup/a/b".into()));
-        assert_eq!(place(b"41 31 0:38 /a /cg rw - cgroup2 none rw", group), Some("/cg/b".into()));
-        assert_eq!(place(b"41 31 0:38 /x /cg rw - cgroup2 none rw", group), None);
-        assert_eq!(place(b"40 31 0:37 / /cg rw - cgroup cgroup rw", group), None);
-        assert_eq!(place(b"", group), None);
+        assert_eq!(location(unified, group), Some("/sys/fs/my cgroup/a/b".into()));
+        assert_eq!(
+            location(b"41 31 0:38 /a /cg rw - cgroup2 none rw", group),
+            Some("/cg/b".into())
+        );
+        assert_eq!(location(b"41 31 0:38 /x /cg rw - cgroup2 none rw", group), None);
+        assert_eq!(location(b"40 31 0:37 / /cg rw - cgroup cgroup rw", group), None);
+        assert_eq!(location(b"", group), None);
         let text = b"4:memory:/x\n0::/a/b (deleted)\n";
         assert_eq!(group_in(text), Some(group.into()));
         assert_eq!(group_in(b"4:memory:/x\n"), None);
@@ -450,23 +465,23 @@ mod tests {
 
     #[test]
     fn members_are_signalled_and_a_zombie_does_not_count() {
-        let Some(mut leaf) = leaf(caps()) else { return };
-        assert!(!leaf.is_populated().unwrap());
+        let Some(mut cgroup) = cgroup(available_features()) else { return };
+        assert!(!cgroup.is_populated().unwrap());
         let (first, second) = (sleeper(), sleeper());
-        let below = leaf.directory().join("below");
+        let below = cgroup.directory().join("below");
         fs::create_dir(&below).unwrap();
-        enter(&leaf, first.pid().as_raw());
+        enter(&cgroup, first.pid().as_raw());
         fs::write(below.join(PROCS), second.pid().as_raw().to_string()).unwrap();
-        assert!(leaf.is_populated().unwrap());
-        assert_eq!(leaf.members().unwrap().len(), 2);
-        leaf.signal(15, Some(first.pid().to_pid())).unwrap();
+        assert!(cgroup.is_populated().unwrap());
+        assert_eq!(cgroup.members().unwrap().len(), 2);
+        cgroup.signal(15, Some(first.pid().to_pid())).unwrap();
         assert_eq!(finish(second), Ended::Signaled { signal: 15, core_dumped: false });
         assert_eq!(first.peek(), None);
-        leaf.signal(15, None).unwrap();
+        cgroup.signal(15, None).unwrap();
         until(|| first.peek().is_some());
-        assert!(!leaf.is_populated().unwrap());
-        let directory = leaf.directory();
-        drop(leaf);
+        assert!(!cgroup.is_populated().unwrap());
+        let directory = cgroup.directory();
+        drop(cgroup);
         assert!(!directory.exists());
         finish(first);
     }
@@ -475,74 +490,76 @@ mod tests {
     /// killed by its number. Method: such a runner, by each way to kill that the kernel offers.
     #[test]
     fn runner_is_killed_by_each_means() {
-        let all = caps();
-        let frozen = Caps { cgroup_kill: false, ..all };
-        for caps in [all, frozen, Caps { cgroup_freeze: false, ..frozen }] {
-            let Some(mut leaf) = leaf(caps) else { return };
+        let all = available_features();
+        let frozen = KernelFeatures { cgroup_kill: false, ..all };
+        for features in [all, frozen, KernelFeatures { cgroup_freeze: false, ..frozen }] {
+            let Some(mut cgroup) = cgroup(features) else { return };
             let script = "echo $$ > \"$0/cgroup.procs\"; run() { (sleep 0.002; run) & exit; }; run";
-            let directory = leaf.directory().to_str().unwrap().to_owned();
+            let directory = cgroup.directory().to_str().unwrap().to_owned();
             let command =
                 crate::linux::command::Command::new("/bin/sh", ["-c", script, &directory]);
             let process = crate::linux::testing::spawn(&command.unwrap()).unwrap();
             assert_eq!(finish(process), Ended::Exited(0));
-            assert!(leaf.is_populated().unwrap());
-            while leaf.is_populated().unwrap() {
-                leaf.kill().unwrap();
+            assert!(cgroup.is_populated().unwrap());
+            while cgroup.is_populated().unwrap() {
+                cgroup.kill().unwrap();
                 std::thread::yield_now();
             }
-            drop(leaf);
+            drop(cgroup);
             assert!(!Path::new(&directory).exists());
         }
     }
 
     /// Goal: facts, pitfall 34. What is frozen hears a request to end.
     #[test]
-    fn frozen_members_are_thawed_to_hear_a_stop() {
-        let Some(leaf) = leaf(caps()) else { return };
+    fn frozen_members_are_thawed_to_handle_a_stop() {
+        let Some(cgroup) = cgroup(available_features()) else { return };
         let process = shell("trap 'exit 3' TERM; while :; do sleep 0.01; done");
-        enter(&leaf, process.pid().as_raw());
-        leaf.freeze(true);
-        leaf.signal(15, None).unwrap();
+        enter(&cgroup, process.pid().as_raw());
+        cgroup.freeze(true);
+        cgroup.signal(15, None).unwrap();
         finish(process);
-        until(|| leaf.members().unwrap().is_empty());
+        until(|| cgroup.members().unwrap().is_empty());
     }
 
     /// Goal: a group that another monitor has swept is an empty one, and not one that cannot be read.
     #[test]
     fn swept_group_is_empty() {
-        let Some(mut leaf) = leaf(caps()) else { return };
-        assert!(!leaf.is_populated().unwrap());
-        remove(&leaf.directory()).unwrap();
-        assert!(!leaf.is_populated().unwrap());
-        assert_eq!(leaf.members().unwrap(), []);
-        leaf.signal(15, None).unwrap();
-        leaf.kill().unwrap();
+        let Some(mut cgroup) = cgroup(available_features()) else { return };
+        assert!(!cgroup.is_populated().unwrap());
+        remove(&cgroup.directory()).unwrap();
+        assert!(!cgroup.is_populated().unwrap());
+        assert_eq!(cgroup.members().unwrap(), []);
+        cgroup.signal(15, None).unwrap();
+        cgroup.kill().unwrap();
     }
 
     #[test]
     fn found_by_its_inode_and_swept_when_its_monitor_is_dead() {
-        let Some(leaf) = leaf(caps()) else { return };
-        let place = leaf.place();
-        let found = |place: &Place| Leaf::find(place, leaf.caps).unwrap().map(|leaf| leaf.place());
-        let other = Place { inode: place.inode + 1, ..place.clone() };
+        let Some(cgroup) = cgroup(available_features()) else { return };
+        let location = cgroup.location();
+        let found = |location: &CgroupLocation| {
+            RunCgroup::find(location, cgroup.features).unwrap().map(|cgroup| cgroup.location())
+        };
+        let other = CgroupLocation { inode: location.inode + 1, ..location.clone() };
         // What is found and dropped is removed, so the wrong one is asked for first.
-        fs::create_dir(leaf.directory().join("below")).unwrap();
+        fs::create_dir(cgroup.directory().join("below")).unwrap();
         let groups = Cgroups::find().unwrap();
         groups.sweep();
-        assert!(leaf.directory().exists());
-        assert_eq!(place.to_string().parse(), Ok(place.clone()));
+        assert!(cgroup.directory().exists());
+        assert_eq!(location.to_string().parse(), Ok(location.clone()));
         for foreign in ["", "7", "x /monitor-1-2-3-4", "7 /", "7 /web", "7 /monitor-1-2-3-4/.."] {
-            assert_eq!(foreign.parse::<Place>(), Err(NoPlace), "{foreign}");
+            assert_eq!(foreign.parse::<CgroupLocation>(), Err(InvalidCgroupLocation), "{foreign}");
         }
-        let name = leaf.run.to_string();
+        let name = cgroup.run.to_string();
         // The same number, and another start.
         let start = name.split('-').nth(2).unwrap();
         let abandoned = groups.directory.join(name.replacen(&format!("-{start}-"), "-0-", 1));
         fs::create_dir(&abandoned).unwrap();
         groups.sweep();
         assert!(!abandoned.exists());
-        assert_eq!(found(&place), Some(place.clone()));
-        assert_eq!(found(&place), None);
+        assert_eq!(found(&location), Some(location.clone()));
+        assert_eq!(found(&location), None);
         assert_eq!(found(&other), None);
     }
 }

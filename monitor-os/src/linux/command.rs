@@ -15,18 +15,18 @@ use super::health::HealthCheck;
 use super::limit::Limit;
 use super::output::{Capture, Input, Output};
 use super::pty::Terminal;
-use super::ready::ReadyBy;
+use super::readiness::ReadyBy;
 use super::setup::Setup;
 use super::spawn::SpawnError;
 use super::stdio::Streams;
 
-/// What to run: a program, its arguments, its environment, its streams, and as whom and within which limits.
+/// What to run: a program, its arguments, its environment, its streams, its user and its limits.
 ///
 /// It holds nothing that the kernel cannot take, so that starting it fails only for reasons outside of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Command {
     /// The program, then its arguments. Clones share them, and the rest.
-    words: Words,
+    words: ArgVector,
     /// `None` if nothing was set, as with most.
     settings: Option<Arc<Settings>>,
     /// `None` if all are the monitor's.
@@ -35,9 +35,9 @@ pub struct Command {
 
 /// A program and its arguments, in one piece of memory as the kernel has them (`/proc/PID/cmdline`): a NUL byte ends each.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Words(Arc<[u8]>);
+pub(super) struct ArgVector(Arc<[u8]>);
 
-impl Words {
+impl ArgVector {
     fn iter(&self) -> impl Iterator<Item = &CStr> {
         let words = self.0.split_inclusive(|&byte| byte == 0);
         words.filter_map(|word| CStr::from_bytes_with_nul(word).ok())
@@ -57,7 +57,7 @@ struct Settings {
 impl Command {
     /// Describes a run of `program` with `args`, in the monitor's own environment.
     ///
-    /// What the monitor was told of itself there, such as `NOTIFY_SOCKET`, `LISTEN_FDS` or `CREDENTIALS_DIRECTORY`, is
+    /// What addresses the monitor itself there, such as `NOTIFY_SOCKET`, `LISTEN_FDS` or `CREDENTIALS_DIRECTORY`, is
     /// not inherited. No descriptor above 2 is, but that of [`ReadyBy::Descriptor`].
     ///
     /// A program without a slash is looked up in the `PATH` of the environment that it is given, or in
@@ -78,7 +78,7 @@ impl Command {
             let arg = c_string(arg.into()).ok_or(CommandError::NulInArgument { index })?;
             words.extend_from_slice(arg.as_bytes_with_nul());
         }
-        Ok(Self { words: Words(words.into()), settings: None, streams: None })
+        Ok(Self { words: ArgVector(words.into()), settings: None, streams: None })
     }
 
     /// Gives the program exactly these variables and none of the monitor's.
@@ -294,8 +294,8 @@ impl Command {
         self
     }
 
-    /// Says by what the program shows that it serves; otherwise [`Unit::ready`](super::Unit::ready) says so. The policy
-    /// says whether that is waited for.
+    /// Sets how the program shows that it serves; otherwise [`Unit::ready`](super::Unit::ready) reports it. The policy
+    /// decides whether the monitor waits for that.
     ///
     /// A line that it prints can be the sign as well: see [`Capture::ready_at`]. All but that and [`ReadyBy::Tcp`] take a supervisor that has a [`Launcher`](super::Launcher). With one, a program whose
     /// policy has a watchdog has a `NOTIFY_SOCKET` in any case.
@@ -314,7 +314,7 @@ impl Command {
         Ok(self)
     }
 
-    /// Lets a command ask, while the program serves, whether it is well; if it is not, the policy is told as by
+    /// Sets a command that checks the health of the program while it serves. If the check fails, the effect is that of
     /// [`Unit::unhealthy`](super::Unit::unhealthy). It takes a supervisor that has a [`Launcher`](super::Launcher).
     #[must_use]
     pub fn with_health_check(mut self, check: HealthCheck) -> Self {
@@ -327,8 +327,8 @@ impl Command {
     /// Names are looked up now, which may wait for a server of accounts.
     ///
     /// # Errors
-    /// [`SpawnError::Setup`] with [`Stage::UserLookup`](super::Stage::UserLookup) or
-    /// [`Stage::GroupLookup`](super::Stage::GroupLookup).
+    /// [`SpawnError::Setup`] with [`SetupStage::UserLookup`](super::SetupStage::UserLookup) or
+    /// [`SetupStage::GroupLookup`](super::SetupStage::GroupLookup).
     pub fn path_trust(&self) -> Result<PathTrust, SpawnError> {
         Ok(trust(self.setup().account.look_up()?.as_ref()))
     }
@@ -402,7 +402,7 @@ impl Command {
     }
 
     /// The same, to be kept.
-    pub(super) fn words(&self) -> Words {
+    pub(super) fn words(&self) -> ArgVector {
         self.words.clone()
     }
 

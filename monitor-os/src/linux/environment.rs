@@ -8,7 +8,7 @@ use std::{env, fs};
 use rustix::io::Errno;
 
 use super::command::CommandError;
-use super::setup::Stage;
+use super::setup::SetupStage;
 use super::spawn::SpawnError;
 
 /// Changes to the monitor's own environment, in the order in which they are made.
@@ -70,7 +70,7 @@ impl Environment {
     /// Makes the changes.
     ///
     /// # Errors
-    /// [`SpawnError::EnvironmentLine`], and [`SpawnError::Setup`] with [`Stage::EnvironmentFile`].
+    /// [`SpawnError::EnvironmentLine`], and [`SpawnError::Setup`] with [`SetupStage::EnvironmentFile`].
     pub(super) fn resolve(&self, inherited: Vec<CString>) -> Result<Vec<CString>, SpawnError> {
         let mut variables = inherited;
         for change in &self.changes {
@@ -207,7 +207,7 @@ fn check(name: &OsStr) -> Result<(), CommandError> {
 fn read_file(path: &CStr) -> Result<Vec<CString>, SpawnError> {
     let subject = OsStr::from_bytes(path.to_bytes());
     let bytes = fs::read(subject).map_err(|error| SpawnError::Setup {
-        stage: Stage::EnvironmentFile,
+        stage: SetupStage::EnvironmentFile,
         subject: subject.into(),
         errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
     })?;

@@ -11,27 +11,27 @@ use super::status::Notice;
 /// A stream of what happens to a unit, or to all; made by [`Unit::events`](super::Unit::events) and
 /// [`Supervisor::events`](super::Supervisor::events).
 ///
-/// The supervisor never waits for a reader. It keeps the last [`Events::KEPT`] unread notices and drops
+/// The supervisor never waits for a reader. It keeps the last [`Events::CAPACITY`] unread notices and drops
 /// older ones. The first notice after such a gap counts them in [`Notice::missed`]. The newest notice of
 /// all is never dropped, and each carries the status of its unit.
 #[derive(Debug)]
 pub struct Events {
-    shared: Arc<Shared>,
+    shared: Arc<EventChannel>,
 }
 
 /// The end into which the reactor's thread puts notices. Dropped, it ends the stream.
 #[derive(Debug)]
-pub(super) struct Listener {
-    shared: Weak<Shared>,
+pub(super) struct Subscriber {
+    shared: Weak<EventChannel>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct EventChannel {
+    queue: Mutex<EventQueue>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct EventQueue {
     notices: VecDeque<Notice>,
     reader: Option<Waker>,
     /// Whether the supervisor has ended.
@@ -39,14 +39,14 @@ struct Queue {
 }
 
 /// Both ends of a stream.
-pub(super) fn events() -> (Listener, Events) {
-    let shared = Arc::new(Shared::default());
-    (Listener { shared: Arc::downgrade(&shared) }, Events { shared })
+pub(super) fn events() -> (Subscriber, Events) {
+    let shared = Arc::new(EventChannel::default());
+    (Subscriber { shared: Arc::downgrade(&shared) }, Events { shared })
 }
 
 impl Events {
     /// How many unread notices a stream keeps, of some 400 bytes each.
-    pub const KEPT: usize = 4096;
+    pub const CAPACITY: usize = 4096;
 
     /// The next one; `None` when the supervisor has ended. Cancelling the wait loses nothing.
     pub async fn next(&mut self) -> Option<Notice> {
@@ -77,7 +77,7 @@ impl Events {
     }
 }
 
-impl Listener {
+impl Subscriber {
     /// Puts a notice into the stream; returns whether the stream still has a reader.
     pub(super) fn notify(&self, notice: &Notice) -> bool {
         let Some(shared) = self.shared.upgrade() else {
@@ -85,7 +85,7 @@ impl Listener {
         };
         let mut queue = shared.lock();
         queue.notices.push_back(notice.clone());
-        if queue.notices.len() > Events::KEPT
+        if queue.notices.len() > Events::CAPACITY
             && let Some(dropped) = queue.notices.pop_front()
             && let Some(first) = queue.notices.front_mut()
         {
@@ -96,7 +96,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for Subscriber {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
             let mut queue = shared.lock();
@@ -107,7 +107,7 @@ impl Drop for Listener {
 }
 
 /// Wakes the reader after the lock is released, since a waker may run the reader at once.
-fn wake(mut queue: MutexGuard<'_, Queue>) {
+fn wake(mut queue: MutexGuard<'_, EventQueue>) {
     let reader = queue.reader.take();
     drop(queue);
     if let Some(reader) = reader {
@@ -115,9 +115,9 @@ fn wake(mut queue: MutexGuard<'_, Queue>) {
     }
 }
 
-impl Shared {
+impl EventChannel {
     /// A panic elsewhere leaves the queue whole.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, EventQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

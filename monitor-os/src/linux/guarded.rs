@@ -302,7 +302,7 @@ impl From<PathError> for io::Error {
 
 /// The directory in which a file is, held, and the name of the file there, which is no symbolic link.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct OpenParent {
     directory: OwnedFd,
     exposure: Exposure,
     name: CString,
@@ -313,7 +313,7 @@ pub(super) struct Place {
     by_kernel: bool,
 }
 
-impl Place {
+impl OpenParent {
     /// Walks to the directory of a file. The file itself need not be there.
     ///
     /// # Errors
@@ -322,8 +322,8 @@ impl Place {
         if path.as_os_str().is_empty() {
             return Err(PathError { path: path.into(), fault: Errno::NOENT.into() });
         }
-        let mut walk = Walk::begin(path, trust)?;
-        let mut left = Names::of(path);
+        let mut walk = PathWalk::begin(path, trust)?;
+        let mut left = PathComponents::of(path);
         let mut links = 0;
         while let Some(name) = left.next() {
             let is_last = left.is_empty();
@@ -484,11 +484,11 @@ pub(super) fn open_file(
     trust: PathTrust,
     purpose: Purpose,
 ) -> Result<OwnedFd, PathError> {
-    Place::of(path, trust)?.open(purpose)
+    OpenParent::of(path, trust)?.open(purpose)
 }
 
 /// How far a path was walked.
-struct Walk<'a> {
+struct PathWalk<'a> {
     /// The whole path, as it was said.
     named: &'a Path,
     directory: OwnedFd,
@@ -498,7 +498,7 @@ struct Walk<'a> {
     trust: PathTrust,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> PathWalk<'a> {
     fn begin(path: &'a Path, trust: PathTrust) -> Result<Self, PathError> {
         let begin = if path.is_absolute() { "/" } else { "." };
         let failed = |errno: Errno| PathError { path: path.into(), fault: errno.into() };
@@ -563,21 +563,21 @@ impl<'a> Walk<'a> {
         PathError { path, fault }
     }
 
-    fn end(self, name: CString, by_kernel: bool) -> Place {
+    fn end(self, name: CString, by_kernel: bool) -> OpenParent {
         let Self { named: _, directory, exposure, path, trust } = self;
         let path = path.join(os(&name));
-        Place { directory, exposure, name, path, trust, by_kernel }
+        OpenParent { directory, exposure, name, path, trust, by_kernel }
     }
 }
 
 /// The names of a path that are left to walk, the next one last.
-struct Names {
+struct PathComponents {
     names: Vec<OsString>,
     /// Whether the path ends in a slash.
     wants_directory: bool,
 }
 
-impl Names {
+impl PathComponents {
     fn of(path: &Path) -> Self {
         let mut names = Self { names: Vec::new(), wants_directory: false };
         names.prepend(path);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use monitor_core::{Millis, RunId};
 
-use super::command::{Command, CommandError, Words};
+use super::command::{ArgVector, Command, CommandError};
 use super::launch::Launch;
 use super::process::Ended;
 use super::spawn::SpawnError;
@@ -19,7 +19,7 @@ use crate::kernel::{Moment, UnitId};
 /// counts as a failure, as does every exit status but 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    pub(super) words: Words,
+    pub(super) words: ArgVector,
     pub(super) interval: Millis,
     pub(super) timeout: Millis,
     pub(super) retries: u32,
@@ -83,20 +83,20 @@ const fn positive(item: &'static str, time: Millis) -> Result<Millis, CommandErr
     if time.as_u32() == 0 { Err(CommandError::HealthZero { item }) } else { Ok(time) }
 }
 
-/// What the health checks of a run have shown.
+/// The results of the health checks of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// The last check, and when it was over, on the monotonic clock.
-    pub last: Option<(Moment, Checked)>,
+    pub last: Option<(Moment, CheckResult)>,
     /// How many have failed in a row.
     pub failures: u32,
     /// How many make it unhealthy.
     pub retries: u32,
 }
 
-/// What has come of a health check.
+/// The result of a health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Checked {
+pub enum CheckResult {
     /// It ended in this way.
     Ended(Ended),
     /// It was killed because it took too long.
@@ -105,8 +105,8 @@ pub enum Checked {
     NotStarted(Arc<SpawnError>),
 }
 
-impl Checked {
-    /// Whether it says that the program is well; `None` if it says nothing, because the machine had no room for it.
+impl CheckResult {
+    /// Whether the program is healthy; `None` if that is unknown, because the machine had no room for the check.
     #[must_use]
     pub fn passed(&self) -> Option<bool> {
         match self {
@@ -117,7 +117,7 @@ impl Checked {
     }
 }
 
-impl fmt::Display for Checked {
+impl fmt::Display for CheckResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ended(Ended::Exited(0)) => f.write_str("passed"),
@@ -135,7 +135,7 @@ pub(super) struct Check {
     pub(super) run: RunId,
     pub(super) how: HealthCheck,
     pub(super) command: Command,
-    pub(super) stage: Stage,
+    pub(super) stage: CheckStage,
     pub(super) failures: u32,
     /// Whether the run does not serve any more, so that no other check follows.
     pub(super) is_last: bool,
@@ -143,7 +143,7 @@ pub(super) struct Check {
 
 /// How far the checks of a run are.
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(super) enum CheckStage {
     /// The next is due then.
     Waiting(Moment),
     Running {
@@ -157,42 +157,43 @@ impl Check {
     /// The number of the process that is running or was not reaped.
     pub(super) fn process(&self) -> Option<rustix::process::Pid> {
         match &self.stage {
-            Stage::Waiting(_) => None,
-            Stage::Running { launch, .. } => Some(launch.process().pid().to_pid()),
+            CheckStage::Waiting(_) => None,
+            CheckStage::Running { launch, .. } => Some(launch.process().pid().to_pid()),
         }
     }
 
     /// Kills what runs. Whoever has ended needs none, and a kill is not refused: it is of the same user or below.
     pub(super) fn kill(&self) {
-        if let Stage::Running { launch, .. } = &self.stage {
+        if let CheckStage::Running { launch, .. } = &self.stage {
             launch.process().stop_group(KILL).ok();
         }
     }
 
     /// Takes the result of a check that has ended, and reaps it; `None` if it runs.
-    pub(super) fn collect(&mut self, at: Moment) -> Option<Checked> {
-        let Stage::Running { launch, .. } = &self.stage else {
+    pub(super) fn collect(&mut self, at: Moment) -> Option<CheckResult> {
+        let CheckStage::Running { launch, .. } = &self.stage else {
             return None;
         };
         launch.process().peek()?;
         // While the zombie holds the number of the group, for what it has left.
         self.kill();
-        let next = Stage::Waiting(at.after(self.how.interval));
-        let Stage::Running { launch, timed_out, .. } = std::mem::replace(&mut self.stage, next)
+        let next = CheckStage::Waiting(at.after(self.how.interval));
+        let CheckStage::Running { launch, timed_out, .. } =
+            std::mem::replace(&mut self.stage, next)
         else {
             return None;
         };
         let (process, error) = launch.conclude();
         let ended = process.reap().map_or(Ended::Lost, |reaped| reaped.ended);
         Some(match (timed_out, error) {
-            (true, _) => Checked::TimedOut,
-            (false, Some(error)) => Checked::NotStarted(Arc::new(error)),
-            (false, None) => Checked::Ended(ended),
+            (true, _) => CheckResult::TimedOut,
+            (false, Some(error)) => CheckResult::NotStarted(Arc::new(error)),
+            (false, None) => CheckResult::Ended(ended),
         })
     }
 
     /// Counts a result; returns whether it makes the run unhealthy.
-    pub(super) fn count(&mut self, checked: &Checked) -> bool {
+    pub(super) fn count(&mut self, checked: &CheckResult) -> bool {
         match checked.passed() {
             Some(true) => self.failures = 0,
             Some(false) => self.failures = self.failures.saturating_add(1),
@@ -213,12 +214,13 @@ mod tests {
     fn failures_in_a_row_are_counted() {
         let how = HealthCheck::new("true", [""; 0]).unwrap().with_retries(2).unwrap();
         let command = Command::new("true", [""; 0]).unwrap();
-        let stage = Stage::Waiting(Moment::ORIGIN);
+        let stage = CheckStage::Waiting(Moment::ORIGIN);
         let (unit, run) = (UnitId::new(0), RunId::new(1));
         let mut check = Check { unit, run, how, command, stage, failures: 0, is_last: false };
-        let (passed, failed) = (Checked::Ended(Ended::Exited(0)), Checked::Ended(Ended::Exited(1)));
+        let (passed, failed) =
+            (CheckResult::Ended(Ended::Exited(0)), CheckResult::Ended(Ended::Exited(1)));
         for (checked, unhealthy) in
-            [(&failed, false), (&passed, false), (&failed, false), (&Checked::TimedOut, true)]
+            [(&failed, false), (&passed, false), (&failed, false), (&CheckResult::TimedOut, true)]
         {
             assert_eq!(check.count(checked), unhealthy, "{checked}");
         }

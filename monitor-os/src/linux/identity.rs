@@ -12,8 +12,8 @@ use rustix::param::clock_ticks_per_second;
 use rustix::process::{PidfdFlags, pidfd_open};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::caps::Caps;
 use super::group::LeaderPid;
+use super::kernel_features::KernelFeatures;
 
 /// One process, told apart from every other since the boot.
 ///
@@ -38,8 +38,12 @@ impl Identity {
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub(super) fn of(pid: LeaderPid, pidfd: impl AsFd, caps: Caps) -> io::Result<Self> {
-        let inode = if caps.pidfs_inode { inode(pidfd)? } else { None };
+    pub(super) fn of(
+        pid: LeaderPid,
+        pidfd: impl AsFd,
+        features: KernelFeatures,
+    ) -> io::Result<Self> {
+        let inode = if features.pidfs_inode { inode(pidfd)? } else { None };
         Ok(Self { pid, start: start_time(pid.as_raw())?, inode })
     }
 
@@ -48,14 +52,14 @@ impl Identity {
     ///
     /// # Errors
     /// No descriptor left, or `/proc` cannot be read; nothing is known then.
-    pub(super) fn find(&self, caps: Caps) -> io::Result<Option<OwnedFd>> {
+    pub(super) fn find(&self, features: KernelFeatures) -> io::Result<Option<OwnedFd>> {
         let pidfd = match pidfd_open(self.pid.to_pid(), PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
             // EINVAL is the number of a thread that leads no process.
             Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
-        let found = if caps.pidfs_inode { inode(&pidfd)? } else { None };
+        let found = if features.pidfs_inode { inode(&pidfd)? } else { None };
         let same = match (self.inode, found) {
             (Some(recorded), Some(found)) => recorded == found,
             // Read after the opening: whoever bears the number now is the one that is held.
@@ -80,19 +84,19 @@ impl fmt::Display for Identity {
 }
 
 impl FromStr for Identity {
-    type Err = NoIdentity;
+    type Err = InvalidIdentity;
 
-    fn from_str(text: &str) -> Result<Self, NoIdentity> {
-        fn number<T: FromStr>(word: Option<&str>, name: &str) -> Result<T, NoIdentity> {
+    fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
+        fn number<T: FromStr>(word: Option<&str>, name: &str) -> Result<T, InvalidIdentity> {
             let value = word.and_then(|word| word.strip_prefix(name));
-            value.and_then(|value| value.parse().ok()).ok_or(NoIdentity)
+            value.and_then(|value| value.parse().ok()).ok_or(InvalidIdentity)
         }
         let mut words = text.split(' ');
-        let pid = LeaderPid::new(number(words.next(), "pid=")?).ok_or(NoIdentity)?;
+        let pid = LeaderPid::new(number(words.next(), "pid=")?).ok_or(InvalidIdentity)?;
         let start = number(words.next(), "start=")?;
         let inode = words.next().map(|word| number(Some(word), "inode=")).transpose()?;
         if words.next().is_some() {
-            return Err(NoIdentity);
+            return Err(InvalidIdentity);
         }
         Ok(Self { pid, start, inode })
     }
@@ -100,7 +104,7 @@ impl FromStr for Identity {
 
 /// A text is not the form of an [`Identity`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct NoIdentity;
+pub(super) struct InvalidIdentity;
 
 /// The identity of the running system: a random number that every boot makes anew.
 ///
@@ -116,7 +120,7 @@ impl BootId {
     /// `/proc` cannot be read.
     pub(super) fn current() -> io::Result<Self> {
         let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        text.trim().parse().map_err(|NoIdentity| io::ErrorKind::InvalidData.into())
+        text.trim().parse().map_err(|InvalidIdentity| io::ErrorKind::InvalidData.into())
     }
 }
 
@@ -135,12 +139,13 @@ impl fmt::Display for BootId {
 }
 
 impl FromStr for BootId {
-    type Err = NoIdentity;
+    type Err = InvalidIdentity;
 
-    fn from_str(text: &str) -> Result<Self, NoIdentity> {
-        let id =
-            u128::from_str_radix(&text.replace('-', ""), 16).map(Self).map_err(|_| NoIdentity)?;
-        if id.to_string() == text { Ok(id) } else { Err(NoIdentity) }
+    fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
+        let id = u128::from_str_radix(&text.replace('-', ""), 16)
+            .map(Self)
+            .map_err(|_| InvalidIdentity)?;
+        if id.to_string() == text { Ok(id) } else { Err(InvalidIdentity) }
     }
 }
 
@@ -183,19 +188,19 @@ const PIDFS_MAGIC: u64 = 0x5049_4446;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{caps, finish, sleeper, wait_readable};
+    use crate::linux::testing::{available_features, finish, sleeper, wait_readable};
 
     #[test]
     fn found_while_it_is_there_and_not_after() {
         let process = sleeper();
-        let identity = Identity::of(process.pid(), &process, caps()).unwrap();
-        assert!(identity.find(caps()).unwrap().is_some());
+        let identity = Identity::of(process.pid(), &process, available_features()).unwrap();
+        assert!(identity.find(available_features()).unwrap().is_some());
         process.stop_group(9).unwrap();
         wait_readable(&process);
-        let zombie = identity.find(caps()).unwrap();
+        let zombie = identity.find(available_features()).unwrap();
         assert!(zombie.is_some());
         finish(process);
-        assert!(identity.find(caps()).unwrap().is_none());
+        assert!(identity.find(available_features()).unwrap().is_none());
     }
 
     /// Goal: a stranger of the same number is refused, by each proof alone. Method: the recorded values are
@@ -203,16 +208,16 @@ mod tests {
     #[test]
     fn stranger_of_the_same_number_is_refused() {
         let process = sleeper();
-        let identity = Identity::of(process.pid(), &process, caps()).unwrap();
+        let identity = Identity::of(process.pid(), &process, available_features()).unwrap();
         let other = Identity { inode: identity.inode.map(|inode| inode + 1), ..identity };
-        assert_eq!(other.find(caps()).unwrap().is_some(), identity.inode.is_none());
+        assert_eq!(other.find(available_features()).unwrap().is_some(), identity.inode.is_none());
         let other = Identity { inode: None, start: identity.start + 1, ..identity };
-        assert!(other.find(caps()).unwrap().is_none());
+        assert!(other.find(available_features()).unwrap().is_none());
         let same = Identity { inode: None, ..identity };
-        assert!(same.find(caps()).unwrap().is_some());
+        assert!(same.find(available_features()).unwrap().is_some());
         // A kernel without such inodes goes by the start time.
-        assert!(identity.find(Caps::NONE).unwrap().is_some());
-        assert!(other.find(Caps::NONE).unwrap().is_none());
+        assert!(identity.find(KernelFeatures::NONE).unwrap().is_some());
+        assert!(other.find(KernelFeatures::NONE).unwrap().is_none());
         process.stop_group(9).unwrap();
         finish(process);
     }
@@ -230,11 +235,11 @@ mod tests {
             "pid=2 start=1 inode=",
             "pid=2 start=1 inode=1 x",
         ] {
-            assert_eq!(text.parse::<Identity>(), Err(NoIdentity), "{text}");
+            assert_eq!(text.parse::<Identity>(), Err(InvalidIdentity), "{text}");
         }
         let boot = BootId::current().unwrap();
         assert_eq!(boot.to_string().parse(), Ok(boot));
-        assert_eq!("x".parse::<BootId>(), Err(NoIdentity));
+        assert_eq!("x".parse::<BootId>(), Err(InvalidIdentity));
     }
 
     /// Goal: the clock is the one by which the kernel says when a process was started.

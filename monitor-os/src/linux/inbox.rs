@@ -6,54 +6,54 @@ use monitor_core::{Event, Policy};
 use tokio::sync::oneshot;
 
 use super::command::Command;
-use super::events::Listener;
-use super::memory::Memory;
+use super::events::Subscriber;
+use super::published::StatusWriter;
 use super::recovery::Recovered;
-use super::shown::Showing;
 use super::status::StopResult;
-use crate::kernel::{Happening, UnitId};
+use super::unit_store::UnitStore;
+use crate::kernel::{DriverInput, UnitId};
 
-/// One message.
+/// A message to the reactor.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// A unit joins.
-    Join(Joining),
-    /// Somebody wishes something of a unit.
-    Wish { unit: UnitId, wish: Wish, reply: Option<oneshot::Sender<StopResult>> },
-    /// Somebody wants to be told what happens to a unit.
-    Listen { unit: UnitId, listener: Listener },
-    /// Somebody wants to be told what happens to any unit.
-    ListenToAll { listener: Listener },
-    /// The next run of a unit is to be of another command.
+    /// Adds a unit.
+    AddUnit(NewUnit),
+    /// Sends a request to a unit.
+    Request { unit: UnitId, request: Request, reply: Option<oneshot::Sender<StopResult>> },
+    /// Subscribes to the events of a unit.
+    Subscribe { unit: UnitId, subscriber: Subscriber },
+    /// Subscribes to the events of all units.
+    SubscribeToAll { subscriber: Subscriber },
+    /// Sets the command of a unit's next run.
     Command { unit: UnitId, command: Box<Command> },
-    /// Everything is to be brought down, and the thread to end.
+    /// Stops all units and ends the thread.
     ShutDown,
 }
 
-/// A unit that joins.
+/// A unit to add.
 #[derive(Debug)]
-pub(super) struct Joining {
+pub(super) struct NewUnit {
     pub(super) unit: UnitId,
     pub(super) command: Command,
     pub(super) policy: Arc<Policy>,
-    pub(super) shown: Showing,
-    pub(super) memory: Option<Box<Memory>>,
+    pub(super) status: StatusWriter,
+    pub(super) store: Option<Box<UnitStore>>,
     /// What an earlier monitor left of it; `None` if it was never started.
     pub(super) recovered: Option<Box<Recovered>>,
 }
 
-/// What can be wished of a unit.
+/// A request to a unit.
 #[derive(Clone, Debug)]
-pub(super) enum Wish {
+pub(super) enum Request {
     Event(Event),
     Policy(Arc<Policy>),
     /// To go on from what an earlier monitor left, or to start if there is nothing.
     Resume,
 }
 
-impl Wish {
-    /// Whether it would bring the unit up.
-    pub(super) const fn brings_up(&self) -> bool {
+impl Request {
+    /// Whether it requests a start.
+    pub(super) const fn starts_unit(&self) -> bool {
         matches!(
             self,
             Self::Resume
@@ -63,19 +63,19 @@ impl Wish {
         )
     }
 
-    pub(super) fn happening(&self, unit: UnitId) -> Happening {
+    pub(super) fn input(&self, unit: UnitId) -> DriverInput {
         match self {
-            Self::Event(_) | Self::Resume => Happening::Told(unit, self.event()),
-            Self::Policy(policy) => Happening::Amended(unit, Arc::clone(policy)),
+            Self::Event(_) | Self::Resume => DriverInput::Event(unit, self.event()),
+            Self::Policy(policy) => DriverInput::PolicyChanged(unit, Arc::clone(policy)),
         }
     }
 
-    /// The event by which the driver reports that it has handled the wish.
+    /// The event by which the driver reports that it has handled the request.
     pub(super) const fn event(&self) -> Event {
         match self {
             Self::Event(event) => *event,
             Self::Policy(_) => Event::PolicyChanged,
-            // Nothing was left: the reactor puts what was in the place of this wish.
+            // There was no earlier run: else the reactor replaces this request by the recovery.
             Self::Resume => Event::StartRequested,
         }
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use monitor_core::{DecodeError, RunId, State};
 
-use super::cgroup::{NoPlace, Place};
+use super::cgroup::{CgroupLocation, InvalidCgroupLocation};
 use super::identity::{BootId, Identity};
-use super::kept::{Kept, LogPlace, STREAMS};
+use super::log_files::{LogFile, LogFiles, STREAMS};
 use super::orphans::Mark;
-use super::run_name::{NoRunName, RunName};
+use super::run_name::{InvalidRunName, RunName};
 
 /// The contents of a journal.
 ///
@@ -32,7 +32,7 @@ use super::run_name::{NoRunName, RunName};
 /// In the form 1, which is read as well, names of runs have a small number in the place of the token, and there is no
 /// `held` and no `owner`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct UnitRecord {
     pub(super) unit: Arc<str>,
     /// The boot in which it was written.
     pub(super) boot: BootId,
@@ -43,19 +43,19 @@ pub(super) struct Record {
     /// 0 if of none.
     pub(super) held: u64,
     /// The control group that was made for it.
-    pub(super) cgroup: Option<Place>,
+    pub(super) cgroup: Option<CgroupLocation>,
     /// The mark of what it starts, where it has no control group. Boxed: most have one.
     pub(super) mark: Option<Box<Mark>>,
     /// Where what it prints is kept.
-    pub(super) kept: Kept,
+    pub(super) log_files: LogFiles,
 }
 
-impl Record {
+impl UnitRecord {
     /// Until when the number of the process was certainly its own, as far as the numbers of the monitor that wrote it
     /// mean anything here; 0 if that is not known.
     pub(super) fn known_until(&self) -> u64 {
         let name = self.mark.as_ref().map(|mark| mark.name);
-        let name = name.or_else(|| self.cgroup.as_ref().map(Place::run));
+        let name = name.or_else(|| self.cgroup.as_ref().map(CgroupLocation::run));
         if name.is_some_and(RunName::is_of_this_namespace) { self.held } else { 0 }
     }
 }
@@ -117,9 +117,9 @@ impl std::error::Error for JournalError {
     }
 }
 
-impl fmt::Display for Record {
+impl fmt::Display for UnitRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { unit, boot, state, process, held, cgroup, mark, kept } = self;
+        let Self { unit, boot, state, process, held, cgroup, mark, log_files } = self;
         let mut text = format!("{MAGIC}{FORM}\nunit {unit}\nboot {boot}\nstate ");
         for byte in state.to_bytes() {
             write!(text, "{byte:02x}")?;
@@ -131,8 +131,8 @@ impl fmt::Display for Record {
         if *held > 0 {
             writeln!(text, "held {held}")?;
         }
-        if let Some(place) = cgroup {
-            writeln!(text, "cgroup {place}")?;
+        if let Some(location) = cgroup {
+            writeln!(text, "cgroup {location}")?;
         }
         if let Some(mark) = mark {
             writeln!(text, "mark {}", mark.name)?;
@@ -140,9 +140,9 @@ impl fmt::Display for Record {
                 writeln!(text, "owner {owner}")?;
             }
         }
-        for (stream, place) in STREAMS.iter().zip(kept.places()) {
-            if let Some(place) = place {
-                writeln!(text, "{stream} {}", place.to_text())?;
+        for (stream, file) in STREAMS.iter().zip(log_files.files()) {
+            if let Some(file) = file {
+                writeln!(text, "{stream} {}", file.to_text())?;
             }
         }
         let sum = crc32(text.as_bytes());
@@ -150,7 +150,7 @@ impl fmt::Display for Record {
     }
 }
 
-impl FromStr for Record {
+impl FromStr for UnitRecord {
     type Err = JournalError;
 
     fn from_str(text: &str) -> Result<Self, JournalError> {
@@ -184,7 +184,7 @@ impl FromStr for Record {
 }
 
 /// Reads the lines after the first of a text whose sum is right.
-fn fields(body: &str) -> Result<Record, JournalError> {
+fn fields(body: &str) -> Result<UnitRecord, JournalError> {
     let mut lines = body.lines().skip(1).peekable();
     // A line that is not the one that is asked for may be the next one.
     let mut line = |name: &str| {
@@ -201,18 +201,18 @@ fn fields(body: &str) -> Result<Record, JournalError> {
         line("process").map(|text| process(&text).ok_or(JournalError::Damaged)).transpose()?;
     let held = number(line("held"))?.unwrap_or(0);
     let cgroup = line("cgroup")
-        .map(|text| text.parse().map_err(|NoPlace| JournalError::Damaged))
+        .map(|text| text.parse().map_err(|InvalidCgroupLocation| JournalError::Damaged))
         .transpose()?;
     let name = line("mark")
-        .map(|text| text.parse().map_err(|NoRunName| JournalError::Damaged))
+        .map(|text| text.parse().map_err(|InvalidRunName| JournalError::Damaged))
         .transpose()?;
     let owner = number(line("owner"))?;
     let mark = name.map(|name| Box::new(Mark { name, owner }));
     // What is not understood of them is no reason not to go on with what runs.
-    let places =
-        STREAMS.map(|stream| line(stream.name()).and_then(|text| LogPlace::from_text(&text)));
-    let kept = Kept::Read(Box::new(places));
-    Ok(Record { unit, boot, state, process, held, cgroup, mark, kept })
+    let files =
+        STREAMS.map(|stream| line(stream.name()).and_then(|text| LogFile::from_text(&text)));
+    let log_files = LogFiles::Recorded(Box::new(files));
+    Ok(UnitRecord { unit, boot, state, process, held, cgroup, mark, log_files })
 }
 
 fn number<T: FromStr>(text: Option<String>) -> Result<Option<T>, JournalError> {
@@ -250,15 +250,24 @@ mod tests {
 
     use super::*;
 
-    fn record(process: &str) -> Record {
+    fn record(process: &str) -> UnitRecord {
         let state = Policy::DEFAULT.step(State::INITIAL, Event::StartRequested).state;
         let process = (!process.is_empty()).then(|| (state.run(), process.parse().unwrap()));
         let boot = BootId::current().unwrap();
-        let kept = Kept::default();
-        Record { unit: "web".into(), boot, state, process, held: 0, cgroup: None, mark: None, kept }
+        let log_files = LogFiles::default();
+        UnitRecord {
+            unit: "web".into(),
+            boot,
+            state,
+            process,
+            held: 0,
+            cgroup: None,
+            mark: None,
+            log_files,
+        }
     }
 
-    fn read(text: &str) -> Result<Record, JournalError> {
+    fn read(text: &str) -> Result<UnitRecord, JournalError> {
         text.parse()
     }
 
@@ -268,30 +277,30 @@ mod tests {
     }
 
     #[test]
-    fn records_go_round() {
+    fn records_round_trip() {
         for process in ["", "pid=2 start=3", "pid=2 start=3 inode=4"] {
             let record = record(process);
             assert_eq!(read(&record.to_string()), Ok(record.clone()));
             if !process.is_empty() {
                 let cgroup = Some("7 /a b/monitor-1-2-3-4".parse().unwrap());
-                let held = Record { cgroup, ..record.clone() };
+                let held = UnitRecord { cgroup, ..record.clone() };
                 assert_eq!(read(&held.to_string()), Ok(held));
                 let name = "monitor-1-2-00112233445566778899aabbccddeeff-4".parse().unwrap();
                 for owner in [None, Some(1000)] {
                     let mark = Some(Box::new(Mark { name, owner }));
-                    let marked = Record { mark, held: 5570, ..record.clone() };
+                    let marked = UnitRecord { mark, held: 5570, ..record.clone() };
                     assert_eq!(read(&marked.to_string()), Ok(marked));
                 }
                 // As an earlier release names it.
                 let name = "monitor-1-2-3-4".parse().unwrap();
                 let mark = Some(Box::new(Mark { name, owner: None }));
-                let marked = Record { mark, ..record };
+                let marked = UnitRecord { mark, ..record };
                 assert_eq!(read(&marked.to_string()), Ok(marked.clone()));
-                let place = |path: &str| LogPlace::from_text(&format!("kept=3 form=lines {path}"));
-                for places in [[place("/a%0ab"), place("/c")], [None, place("/c")]] {
-                    let kept = Kept::Read(Box::new(places));
-                    let kept = Record { kept, ..marked.clone() };
-                    assert_eq!(read(&kept.to_string()), Ok(kept));
+                let file = |path: &str| LogFile::from_text(&format!("kept=3 form=lines {path}"));
+                for files in [[file("/a%0ab"), file("/c")], [None, file("/c")]] {
+                    let log_files = LogFiles::Recorded(Box::new(files));
+                    let record = UnitRecord { log_files, ..marked.clone() };
+                    assert_eq!(read(&record.to_string()), Ok(record));
                 }
             }
         }
@@ -330,7 +339,7 @@ mod tests {
     #[test]
     fn first_form_is_read() {
         let mark = Some(Box::new(Mark { name: "monitor-1-2-3-4".parse().unwrap(), owner: None }));
-        let record = Record { mark, ..record("pid=2 start=3") };
+        let record = UnitRecord { mark, ..record("pid=2 start=3") };
         let whole = record.to_string();
         let body = whole[..whole.find(SUM).unwrap()].replacen("journal 2", "journal 1", 1);
         let sum = crc32(body.as_bytes());
@@ -341,14 +350,14 @@ mod tests {
     #[test]
     fn last_tick_counts_in_its_namespace() {
         let own = RunName::next().unwrap();
-        let record = Record { held: 7, ..record("pid=2 start=3") };
+        let record = UnitRecord { held: 7, ..record("pid=2 start=3") };
         assert_eq!(record.known_until(), 0);
         let marked = |name| Some(Box::new(Mark { name, owner: None }));
-        assert_eq!(Record { mark: marked(own), ..record.clone() }.known_until(), 7);
+        assert_eq!(UnitRecord { mark: marked(own), ..record.clone() }.known_until(), 7);
         let foreign = "monitor-1-2-3-4".parse().unwrap();
-        assert_eq!(Record { mark: marked(foreign), ..record.clone() }.known_until(), 0);
+        assert_eq!(UnitRecord { mark: marked(foreign), ..record.clone() }.known_until(), 0);
         let cgroup = format!("12 /x/{own}").parse().ok();
-        assert_eq!(Record { cgroup, ..record }.known_until(), 7);
+        assert_eq!(UnitRecord { cgroup, ..record }.known_until(), 7);
     }
 
     #[test]

@@ -9,18 +9,18 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::getpid;
 
-use super::cgroup::Leaf;
+use super::cgroup::RunCgroup;
 use super::command::Command;
-use super::launcher::{Brief, Launcher, arguments, read_failure};
+use super::launcher::{LaunchMessage, Launcher, arguments, read_failure};
 use super::process::Process;
 use super::run_name::RunName;
 use super::setup::Notified;
-use super::spawn::{SpawnError, put_down, spawn_helper};
+use super::spawn::{SpawnError, kill_and_reap, spawn_helper};
 use super::stdio::{Stdio, Streams};
 
-/// A helper that waits for the word to become a program.
+/// A helper that waits for the go-ahead to become a program.
 ///
-/// Dropped before [`Launch::go`], it takes the word with it: the helper ends, and the program never ran.
+/// If it is dropped before [`Launch::go`], the helper ends, and the program never ran.
 #[derive(Debug)]
 pub(super) struct Launch {
     process: Process,
@@ -28,11 +28,11 @@ pub(super) struct Launch {
     /// Both ends, so that a write can never hit a pipe without a reader, which is a SIGPIPE.
     go: Option<(OwnedFd, OwnedFd)>,
     report: OwnedFd,
-    said: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl Launch {
-    /// Starts the helper for `command`, which enters the control group when it has had the word.
+    /// Starts the helper for `command`, which enters the control group after the go-ahead.
     ///
     /// # Errors
     /// See [`SpawnError`]: the helper was not started. What is wrong with the command itself is told later.
@@ -40,34 +40,36 @@ impl Launch {
         launcher: &Launcher,
         command: &Command,
         stdio: &Stdio,
-        given: &Given<'_>,
+        context: &LaunchContext<'_>,
     ) -> Result<Self, SpawnError> {
         let path = launcher.program();
         let failed = |errno: Errno| SpawnError::from_errno(path.into(), errno);
         // The program's environment is kept from the helper: its loader would obey LD_PRELOAD.
         let mut setup = launcher.setup(command);
-        setup.cgroup = given.leaf.map(Leaf::c_directory);
-        setup.mark = given.mark;
-        setup.notified = given.notified.clone();
+        setup.cgroup = context.cgroup.map(RunCgroup::c_directory);
+        setup.mark = context.mark;
+        setup.notified = context.notified.clone();
         setup.files = command.streams().map(Streams::files).unwrap_or_default();
-        setup.dies_with = given.dies_with_monitor.then(|| getpid().as_raw_pid());
+        setup.dies_with = context.dies_with_monitor.then(|| getpid().as_raw_pid());
         setup.descriptor = stdio.extra();
         let beside = |fd| stdio.beside(fd).map_err(failed);
-        let brief = beside(memory(&Brief::encode(command, &setup)).map_err(failed)?)?;
+        let message =
+            beside(anonymous_file(&LaunchMessage::encode(command, &setup)).map_err(failed)?)?;
         let (wait, go) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
         let (report, say) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
         let (wait, say) = (beside(wait)?, beside(say)?);
         fcntl_setfl(&report, OFlags::NONBLOCK).map_err(failed)?;
-        let given = [brief.as_fd(), wait.as_fd(), say.as_fd()];
-        let [brief, wait_number, say_number] = given.map(|fd| fd.as_raw_fd());
-        let args = arguments(brief, wait_number, say_number).ok_or_else(|| failed(Errno::INVAL))?;
-        let process = spawn_helper(path, &args, stdio, &given)?;
+        let fds = [message.as_fd(), wait.as_fd(), say.as_fd()];
+        let [message, wait_number, say_number] = fds.map(|fd| fd.as_raw_fd());
+        let args =
+            arguments(message, wait_number, say_number).ok_or_else(|| failed(Errno::INVAL))?;
+        let process = spawn_helper(path, &args, stdio, &fds)?;
         Ok(Self {
             process,
             program: command.program().into(),
             go: Some((go, wait)),
             report,
-            said: Vec::new(),
+            received: Vec::new(),
         })
     }
 
@@ -76,7 +78,7 @@ impl Launch {
         &self.process
     }
 
-    /// Readable when the helper has said something, and when it has become the program or ended.
+    /// Readable when the helper has reported, and when it has become the program or ended.
     pub(super) fn report(&self) -> BorrowedFd<'_> {
         self.report.as_fd()
     }
@@ -89,14 +91,14 @@ impl Launch {
         }
     }
 
-    /// Looks what has become of it.
-    pub(super) fn look(mut self) -> Launched {
-        if !self.hear() {
-            return Launched::NotYet(self);
+    /// Polls its progress.
+    pub(super) fn poll(mut self) -> LaunchState {
+        if !self.read_report() {
+            return LaunchState::NotYet(self);
         }
         match self.failure() {
-            None => Launched::Program(self.process),
-            Some(error) => Launched::Failed(self.process, error),
+            None => LaunchState::Program(self.process),
+            Some(error) => LaunchState::Failed(self.process, error),
         }
     }
 
@@ -104,18 +106,18 @@ impl Launch {
     ///
     /// Here the end of the report is not waited for: a child that another thread is just making may hold it open.
     pub(super) fn conclude(mut self) -> (Process, Option<SpawnError>) {
-        self.hear();
+        self.read_report();
         let failure = self.failure();
         (self.process, failure)
     }
 
-    /// Takes what the helper has said; returns whether that is all.
-    fn hear(&mut self) -> bool {
+    /// Reads the helper's report; returns whether that is at its end.
+    fn read_report(&mut self) -> bool {
         let mut buffer = [0; 4096];
         loop {
             match rustix::io::read(&self.report, &mut buffer) {
                 Ok(0) => return true,
-                Ok(count) => self.said.extend_from_slice(&buffer[..count]),
+                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
                 Err(Errno::INTR) => {}
                 // EAGAIN. No other error is possible for an own pipe.
                 Err(_) => return false,
@@ -124,7 +126,7 @@ impl Launch {
     }
 
     fn failure(&self) -> Option<SpawnError> {
-        read_failure(&self.said, self.program.as_os_str())
+        read_failure(&self.received, self.program.as_os_str())
     }
 
     /// Whether the helper has not become the program yet, nor ended: either closes its end of the report.
@@ -139,25 +141,25 @@ impl Launch {
         self.process
     }
 
-    /// Ends the helper before it has had the word, and reaps it.
-    pub(super) fn call_off(self) {
-        put_down(self.process.pid().to_pid());
+    /// Kills the helper before its go-ahead, and reaps it.
+    pub(super) fn abort(self) {
+        kill_and_reap(self.process.pid().to_pid());
     }
 }
 
-/// What a run is given beside its streams.
+/// The context of a launch beside its streams.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Given<'a> {
-    pub(super) leaf: Option<&'a Leaf>,
+pub(super) struct LaunchContext<'a> {
+    pub(super) cgroup: Option<&'a RunCgroup>,
     pub(super) mark: Option<RunName>,
     pub(super) notified: Option<Notified>,
     /// Whether nobody adopts it when the monitor dies, so that it is to die as well.
     pub(super) dies_with_monitor: bool,
 }
 
-/// What has become of a [`Launch`].
+/// The state of a [`Launch`].
 #[derive(Debug)]
-pub(super) enum Launched {
+pub(super) enum LaunchState {
     /// Nothing yet.
     NotYet(Launch),
     /// It is the program, or was until its end.
@@ -167,7 +169,7 @@ pub(super) enum Launched {
 }
 
 /// Bytes in a file that has no name.
-fn memory(bytes: &[u8]) -> Result<OwnedFd, Errno> {
+fn anonymous_file(bytes: &[u8]) -> Result<OwnedFd, Errno> {
     let file = std::fs::File::from(memfd_create("monitor-launch", MemfdFlags::CLOEXEC)?);
     let written = std::io::Write::write_all(&mut &file, bytes);
     written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;

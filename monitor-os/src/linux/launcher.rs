@@ -20,7 +20,7 @@ use super::limit::Limit;
 use super::setup::Setup;
 use super::spawn::{SpawnError, search};
 use super::sys::restore_sigpipe;
-pub(super) use message::{Brief, read_failure};
+pub(super) use message::{LaunchMessage, read_failure};
 
 /// Where to find the helper that starts programs for a supervisor.
 ///
@@ -28,10 +28,10 @@ pub(super) use message::{Brief, read_failure};
 /// If the monitor dies before that, the helper ends, and the program never ran. It also says by which
 /// step and for which reason a start failed.
 ///
-/// A program that is not remembered in a [`StateDir`](super::StateDir) dies with the monitor: the kernel
+/// A program of a unit that is not in a [`StateDir`](super::StateDir) dies with the monitor: the kernel
 /// kills it (`PR_SET_PDEATHSIG` of `prctl(2)`). So does each health check. The kernel does not reach what
 /// the program has started, nor a program that is set-user-ID or has file capabilities. Where the program
-/// has another user, the monitor needs `CAP_KILL`. Remembered programs run on for the next monitor.
+/// has another user, the monitor needs `CAP_KILL`. Programs of stored units run on for the next monitor.
 ///
 /// The helper is the program that supervises, started once more under another name, so that the two are
 /// always of one build: call [`Launcher::enter`] first in `main`.
@@ -120,7 +120,7 @@ pub(super) fn is_launching(pid: i32) -> bool {
     name.is_ok_and(|line| line.split(|&byte| byte == 0).next() == Some(NAME.as_bytes()))
 }
 
-/// What the helper is given: what to do, when to do it, and where to say that it cannot be done.
+/// The descriptors of the helper: for the launch message, for the go-ahead, and for its report.
 struct Descriptors {
     brief: RawFd,
     go: RawFd,
@@ -140,15 +140,15 @@ fn launch(given: Descriptors) -> i32 {
     }
 }
 
-/// Reads the brief, then waits until the monitor says that this process is recorded.
-fn receive(given: &Descriptors) -> io::Result<(Brief, File)> {
+/// Reads the launch message, then waits for the go-ahead: the monitor has recorded this process.
+fn receive(given: &Descriptors) -> io::Result<(LaunchMessage, File)> {
     // Opened anew, close-on-exec, because owning a number that was handed down has no safe interface.
     let mut encoded = Vec::new();
     adopt(given.brief, OpenOptions::new().read(true))?.read_to_end(&mut encoded)?;
     let mut go = adopt(given.go, OpenOptions::new().read(true))?;
     let mut report = adopt(given.report, OpenOptions::new().write(true))?;
     report.write_all(&[message::FORM])?;
-    let brief = Brief::decode(&encoded).ok_or(io::ErrorKind::InvalidData)?;
+    let brief = LaunchMessage::decode(&encoded).ok_or(io::ErrorKind::InvalidData)?;
     // Nothing but the end: the monitor died, and nobody has recorded us.
     go.read_exact(&mut [0])?;
     Ok((brief, report))
@@ -160,8 +160,8 @@ fn adopt(number: RawFd, options: &OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-fn become_program(brief: Brief) -> SpawnError {
-    let Brief { args, inherited, environment, setup } = brief;
+fn become_program(brief: LaunchMessage) -> SpawnError {
+    let LaunchMessage { args, inherited, environment, setup } = brief;
     let environment = match setup.apply(&environment, inherited) {
         Ok(environment) => environment,
         Err(error) => return error,
@@ -202,6 +202,6 @@ fn execute(
 }
 
 const NAME: &str = "monitor-launcher";
-/// What the helper exits with if it is not the program by then. Nobody is told it as the program's code.
+/// What the helper exits with if it is not the program by then. It is never reported as the program's code.
 pub(super) const NOT_LAUNCHED: i32 = 125;
 const BUSY_PAUSES_MS: [i64; 5] = [1, 4, 15, 30, 50];

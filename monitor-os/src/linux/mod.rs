@@ -8,22 +8,21 @@
 //!
 //! A run is held together by a control group where one may be made, else by its process group and, if the process
 //! takes that upon itself, its orphans: `containment` says which, `cgroup`, `group` and `orphans` are the three.
-//! What the kernel has beyond that is a value, [`Caps`].
+//! What the kernel has beyond that is a value, [`KernelFeatures`].
 //!
-//! With a [`Launcher`] the child is a helper first, which waits for a word before it becomes the program. So a
-//! unit that is remembered in a [`StateDir`] is written down before its program runs, and a monitor that
+//! With a [`Launcher`] the child is a helper first, which waits for the go-ahead before it becomes the program. So a
+//! run of a unit in a [`StateDir`] is recorded before its program runs, and a monitor that
 //! dies at any moment leaves nothing that the next one does not find. Its files: `launcher` is the helper,
 //! `setup` what it sets, with `environment`, `account` and `limit`; `descriptors` what is kept from a program; `launch` its other end, `journal` the record,
 //! `identity` the proof, `recovery` the finding, `adopted` what was found.
 //!
 //! What programs print and read: `stdio` is what a run is given, `file_streams` what the helper opens
-//! for it by `guarded` paths, `output` the thread that reads, `kept` in which files a
-//! later reader finds it, `feed` the thread that copies, `pty` the terminal.
+//! for it by `guarded` paths, `output` the thread that reads, `log_files` the files for a
+//! later reader, `stdin_pump` the thread that copies the input, `pty` the terminal.
 
 mod account;
 mod adopted;
 mod block_on;
-mod caps;
 mod cgroup;
 mod clock;
 mod command;
@@ -32,37 +31,37 @@ mod descriptors;
 mod environment;
 mod epoll;
 mod events;
-mod feed;
 mod file_streams;
 mod group;
 mod guarded;
 mod health;
-mod hearing;
 mod identity;
 mod inbox;
 mod journal;
-mod kept;
+mod kernel_features;
 mod launch;
 mod launcher;
 mod limit;
-mod memory;
+mod log_files;
+mod notifications;
 mod notify;
 mod oom;
 mod orphans;
 mod output;
 mod process;
 mod pty;
+mod published;
 mod reactor;
-mod ready;
+mod readiness;
 mod recovery;
 mod run;
 mod run_name;
 mod setup;
-mod shown;
 mod signals;
 mod spawn;
 mod state_dir;
 mod status;
+mod stdin_pump;
 mod stdio;
 mod stop_signals;
 mod supervisor;
@@ -71,30 +70,31 @@ mod sys;
 mod testing;
 mod timer;
 mod unit;
+mod unit_store;
 mod wake;
 
 pub use block_on::block_on;
-pub use caps::Caps;
 pub use clock::now;
 pub use command::{Command, CommandError};
 pub use containment::{Contain, Containment, Survivor};
 pub use events::Events;
 pub use guarded::{PathError, PathFault, PathTrust, Writer};
-pub use health::{Checked, Health, HealthCheck};
-pub use hearing::Said;
+pub use health::{CheckResult, Health, HealthCheck};
 pub use journal::JournalError;
-pub use kept::LogPlace;
+pub use kernel_features::KernelFeatures;
 pub use launcher::Launcher;
 pub use limit::{Limit, LimitError};
+pub use log_files::LogFile;
+pub use notifications::NotifyStatus;
 pub use output::{
-    Capture, Form, Input, InputSource, Line, LinePattern, LogRing, LogSink, Output, PatternError,
-    Rotation, SinkCounts, Slow, Stream,
+    Capture, Input, InputSource, Line, LinePattern, LogFormat, LogRing, LogSink, Output,
+    PatternError, Rotation, SinkCounts, Slow, Stream,
 };
 pub use process::{Ended, SignalError};
 pub use pty::{Terminal, TerminalSize};
-pub use ready::ReadyBy;
-pub use recovery::{OnCrash, Remembered, remembered};
-pub use setup::Stage;
+pub use readiness::ReadyBy;
+pub use recovery::{OnCrash, StoredUnit, stored_units};
+pub use setup::SetupStage;
 pub use signals::ChildrenUnwaitable;
 pub use spawn::SpawnError;
 pub use state_dir::{StateDir, StateError};
@@ -103,4 +103,4 @@ pub use stop_signals::{SignalAnswer, StopSignals};
 pub use supervisor::{
     Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
 };
-pub use sys::give_back_memory;
+pub use sys::trim_memory;

@@ -18,7 +18,7 @@ use nix::sys::socket::{
 };
 use rustix::process::Pid;
 
-use super::run_name::{PREFIX, RunName, Token, untaken};
+use super::run_name::{PREFIX, RunName, Token, with_free_name};
 
 /// A socket that receives datagrams with the number of their sender.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl NotifySocket {
     /// No descriptor left, nothing random yet, or all addresses that were tried are taken (EADDRINUSE of `bind(2)`);
     /// nothing changed, and it may pass.
     pub(super) fn new() -> io::Result<Self> {
-        untaken(|| Self::bind(format!("{PREFIX}{}{SUFFIX}", Token::random()?)))
+        with_free_name(|| Self::bind(format!("{PREFIX}{}{SUFFIX}", Token::random()?)))
     }
 
     /// Makes again the socket of a run that an earlier monitor has started, with the watchdog that its program was
@@ -121,19 +121,19 @@ impl Datagram {
     }
 
     /// Its lines; `None` if one of them is no `NAME=value`, or if it was too large.
-    pub(super) fn lines(&self) -> Option<Vec<Line<'_>>> {
+    pub(super) fn lines(&self) -> Option<Vec<NotifyLine<'_>>> {
         let text = str::from_utf8(self.bytes.get(..self.length?)?).ok()?;
-        text.strip_suffix('\n').unwrap_or(text).split('\n').map(Line::read).collect()
+        text.strip_suffix('\n').unwrap_or(text).split('\n').map(NotifyLine::read).collect()
     }
 }
 
 /// One line of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(super) enum NotifyLine<'a> {
     Ready,
     Ping,
     /// It asks to be treated as if its watchdog had run out.
-    Trouble,
+    Unhealthy,
     /// It asks for so much more time.
     Extend(Millis),
     Stopping,
@@ -149,7 +149,7 @@ pub(super) enum Line<'a> {
     Other,
 }
 
-impl<'a> Line<'a> {
+impl<'a> NotifyLine<'a> {
     fn read(line: &'a str) -> Option<Self> {
         let (name, value) = line.split_once('=')?;
         let is_word = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
@@ -159,7 +159,7 @@ impl<'a> Line<'a> {
         Some(match (name, value) {
             ("READY", "1") => Self::Ready,
             ("WATCHDOG", "1") => Self::Ping,
-            ("WATCHDOG", "trigger") => Self::Trouble,
+            ("WATCHDOG", "trigger") => Self::Unhealthy,
             ("EXTEND_TIMEOUT_USEC", micros) => Self::Extend(rounded_up(micros.parse().ok()?)),
             ("STOPPING", "1") => Self::Stopping,
             ("RELOADING", "1") => Self::Reloading,
@@ -231,20 +231,20 @@ mod tests {
         let datagram = sent(b"READY=1\nSTATUS=a=b c\nX_OWN=1\nMAINPID=7\nFDSTORE=1\n");
         assert_eq!(datagram.sender, Some(rustix::process::getpid()));
         let read = [
-            Line::Ready,
-            Line::Status("a=b c"),
-            Line::Other,
-            Line::MainPid(7),
-            Line::NotHonoured("FDSTORE"),
+            NotifyLine::Ready,
+            NotifyLine::Status("a=b c"),
+            NotifyLine::Other,
+            NotifyLine::MainPid(7),
+            NotifyLine::NotHonoured("FDSTORE"),
         ];
         assert_eq!(datagram.lines().unwrap(), read);
-        assert_eq!(sent(b"WATCHDOG=trigger").lines().unwrap(), [Line::Trouble]);
+        assert_eq!(sent(b"WATCHDOG=trigger").lines().unwrap(), [NotifyLine::Unhealthy]);
         for (micros, millis) in [("1", 1), ("30000000", 30_000), ("18446744073709551615", u32::MAX)]
         {
             let datagram = sent(format!("EXTEND_TIMEOUT_USEC={micros}").as_bytes());
-            assert_eq!(datagram.lines().unwrap(), [Line::Extend(Millis::new(millis))]);
+            assert_eq!(datagram.lines().unwrap(), [NotifyLine::Extend(Millis::new(millis))]);
         }
-        assert_eq!(sent(b"READY=0").lines().unwrap(), [Line::Other]);
+        assert_eq!(sent(b"READY=0").lines().unwrap(), [NotifyLine::Other]);
         for garbage in [
             &b""[..],
             b"\n",
@@ -259,7 +259,7 @@ mod tests {
             assert_eq!(sent(garbage).lines(), None, "{garbage:?}");
         }
         let fits = [&b"READY=1\nSTATUS="[..], &[b'x'; DATAGRAM_MAX - 15]].concat();
-        assert_eq!(sent(&fits).lines().unwrap()[0], Line::Ready);
+        assert_eq!(sent(&fits).lines().unwrap()[0], NotifyLine::Ready);
         assert_eq!(sent(&[&fits[..], b"x"].concat()).lines(), None);
     }
 }

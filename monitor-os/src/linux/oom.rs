@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::process::Pid;
 
-use super::cgroup::{Leaf, group_of_version_one, mount_of_version_one};
+use super::cgroup::{RunCgroup, group_of_version_one, mount_of_version_one};
 
 /// The counter of such kills in the memory group of a run, as it was when the run began.
 ///
@@ -25,10 +25,10 @@ impl OomKills {
     /// one that was read last, since most runs have the same.
     pub(super) fn begin(
         pid: Pid,
-        leaf: Option<&Leaf>,
+        cgroup: Option<&RunCgroup>,
         last: &mut Option<Arc<Path>>,
     ) -> Option<Self> {
-        if let Some(before) = leaf.and_then(|leaf| count(&own(leaf))) {
+        if let Some(before) = cgroup.and_then(|cgroup| count(&own(cgroup))) {
             return Some(Self { shared: None, before });
         }
         let group = group_of_version_one(pid, "memory")?;
@@ -42,17 +42,17 @@ impl OomKills {
     }
 
     /// Whether there was such a kill since; `None` if the counter cannot be read any more.
-    pub(super) fn has_struck(&self, leaf: Option<&Leaf>) -> Option<bool> {
+    pub(super) fn has_struck(&self, cgroup: Option<&RunCgroup>) -> Option<bool> {
         let now = match &self.shared {
             Some(shared) => count(shared)?,
-            None => count(&own(leaf?))?,
+            None => count(&own(cgroup?))?,
         };
         Some(now > self.before)
     }
 }
 
-fn own(leaf: &Leaf) -> PathBuf {
-    leaf.directory().join("memory.events")
+fn own(cgroup: &RunCgroup) -> PathBuf {
+    cgroup.directory().join("memory.events")
 }
 
 fn count(counter: &Path) -> Option<u64> {

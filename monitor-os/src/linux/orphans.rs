@@ -78,7 +78,7 @@ impl Orphan {
     }
 
     /// Sends a signal, then SIGCONT unless it is SIGKILL.
-    pub(super) fn ask(&self, signal: u8) -> Result<(), SignalError> {
+    pub(super) fn signal(&self, signal: u8) -> Result<(), SignalError> {
         send(&self.pidfd, named(signal)?)?;
         if continue_follows(signal) { send(&self.pidfd, NativeSignal::CONT) } else { Ok(()) }
     }
@@ -230,11 +230,11 @@ mod tests {
         assert!(!reap(pid));
         let orphan = Orphan::hold(pid).unwrap();
         assert!(!orphan.has_ended());
-        orphan.ask(15).unwrap();
+        orphan.signal(15).unwrap();
         until(|| orphan.has_ended());
         assert!(reap(pid) && reap(pid));
         assert!(!children().unwrap().contains(&pid));
-        assert_eq!(orphan.ask(15), Err(SignalError::Gone));
+        assert_eq!(orphan.signal(15), Err(SignalError::Gone));
     }
 
     /// Goal: who bears the mark and runs as another user than the monitor and the program is a stranger.

@@ -8,17 +8,17 @@ use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::output::Same;
+use super::output::ByIdentity;
 
 /// The terminal on which a command runs: a new one for each run, all of the same size.
 ///
 /// It is the controlling terminal of the run's session, so that its keys make signals and its end a hang-up.
 /// Clones are the same terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terminal(Same<Mutex<Shared>>);
+pub struct Terminal(ByIdentity<Mutex<TerminalState>>);
 
 #[derive(Debug)]
-struct Shared {
+struct TerminalState {
     size: TerminalSize,
     /// The monitor's side of the run that is going on.
     master: Weak<OwnedFd>,
@@ -37,14 +37,14 @@ impl Terminal {
     /// A terminal of this size.
     #[must_use]
     pub fn new(size: TerminalSize) -> Self {
-        Self(Same::new(Mutex::new(Shared { size, master: Weak::new() })))
+        Self(ByIdentity::new(Mutex::new(TerminalState { size, master: Weak::new() })))
     }
 
-    /// Changes the size, for the run that is going on, which is told by SIGWINCH, and for those that follow.
+    /// Changes the size, for the current run, which gets SIGWINCH, and for those that follow.
     pub fn resize(&self, size: TerminalSize) {
-        let mut shared = self.shared();
-        shared.size = size;
-        if let Some(master) = shared.master.upgrade() {
+        let mut state = self.state();
+        state.size = size;
+        if let Some(master) = state.master.upgrade() {
             set_size(&master, size);
         }
     }
@@ -60,14 +60,14 @@ impl Terminal {
         let program = ioctl_tiocgptpeer(&master, flags)?;
         fcntl_setfl(&master, OFlags::RDWR | OFlags::NONBLOCK)?;
         let master = Arc::new(master);
-        let mut shared = self.shared();
-        set_size(&master, shared.size);
-        shared.master = Arc::downgrade(&master);
+        let mut state = self.state();
+        set_size(&master, state.size);
+        state.master = Arc::downgrade(&master);
         Ok((master, program))
     }
 
     /// A panic elsewhere leaves the size whole.
-    fn shared(&self) -> MutexGuard<'_, Shared> {
+    fn state(&self) -> MutexGuard<'_, TerminalState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! The Linux kernel behind the driver: one thread that waits for everything at once.
 
-mod checking;
-mod listening;
+mod checks;
+mod notifications;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
@@ -18,37 +18,37 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use tokio::sync::oneshot;
 
-use super::adopted::Fate;
-use super::caps::Caps;
-use super::cgroup::{Cgroups, Leaf};
+use super::adopted::AdoptedStatus;
+use super::cgroup::{Cgroups, RunCgroup};
 use super::clock::now;
 use super::command::Command;
 use super::containment::{Contain, Containment};
 use super::epoll::{Epoll, Trigger};
-use super::events::Listener;
+use super::events::Subscriber;
 use super::health::Check;
-use super::hearing::Hearing;
 use super::identity::{Identity, ticks_now};
-use super::inbox::{Message, Wish};
-use super::launch::{self, Given, Launch, Launched};
+use super::inbox::{Message, Request};
+use super::kernel_features::KernelFeatures;
+use super::launch::{self, Launch, LaunchContext, LaunchState};
 use super::launcher::Launcher;
-use super::memory::Memory;
+use super::notifications::Notifications;
 use super::oom::OomKills;
 use super::orphans::{self, Origin, Orphan, Orphans};
-use super::output::thread::LogNews;
+use super::output::thread::LogEvent;
 use super::process::{Ended, SignalError};
 use super::run::{self, Progress, Run};
 use super::run_name::RunName;
-use super::setup::{self, Notified, Stage};
+use super::setup::{self, Notified, SetupStage};
 use super::spawn::{SpawnError, spawn};
 use super::state_dir::StateError;
-use super::status::{Status, StopResult, nothing_said};
+use super::status::{Status, StopResult, no_notify_status};
 use super::stdio::{Logs, Stdio, Streams};
 use super::timer::Timer;
-use super::unit::{Unit, is_going_on};
+use super::unit::{ReactorUnit, is_going_on};
+use super::unit_store::UnitStore;
 use super::wake::{Notifier, Wake};
 use crate::kernel::{
-    Happening, Kernel, Moment, Occurrence, Report, SaveFailed, Signalled, Spawned, UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
 };
 use crate::telemetry;
 
@@ -56,7 +56,7 @@ use crate::telemetry;
 #[derive(Debug)]
 pub(super) struct LinuxKernel {
     launcher: Option<Launcher>,
-    caps: Caps,
+    features: KernelFeatures,
     /// `None` where a run cannot have one.
     cgroups: Option<Arc<Cgroups>>,
     /// `None` if this process is not their parent.
@@ -67,9 +67,9 @@ pub(super) struct LinuxKernel {
     notifier: Notifier,
     inbox: Receiver<Message>,
     /// Boxed, since a tree that grows at its end has room for twice as many as are in it.
-    units: BTreeMap<UnitId, Box<Unit>>,
-    /// Who wants to hear of all units.
-    listeners: Vec<Listener>,
+    units: BTreeMap<UnitId, Box<ReactorUnit>>,
+    /// The subscribers to all units.
+    subscribers: Vec<Subscriber>,
     /// The runs that are not released, boxed as the units are, by their keys in the epoll. A key is never used again.
     runs: BTreeMap<u64, Box<Run>>,
     /// The health checks, by the keys of their runs.
@@ -77,42 +77,42 @@ pub(super) struct LinuxKernel {
     next_key: u64,
     /// The counter of kills for want of memory that was read last.
     last_counter: Option<Arc<Path>>,
-    /// When to look again at what no descriptor tells of, with the keys.
+    /// When to poll what has no descriptor, with the keys.
     polls: BTreeSet<(Moment, u64)>,
     logs: Logs,
     queue: VecDeque<Queued>,
-    /// The wish that the driver is handling.
-    wished: Option<Wished>,
-    /// The keys of the last wait; kept for its memory.
+    /// The request that the driver is handling.
+    pending_request: Option<PendingRequest>,
+    /// The keys of the last wait; its allocation is reused.
     ready: Vec<u64>,
     observed: Moment,
     random: fastrand::Rng,
-    mood: Mood,
+    state: ReactorState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mood {
+enum ReactorState {
     Serving,
-    /// All units were told to come down; no wish to bring one up is heard any more.
+    /// All units are being stopped; requests to start are ignored.
     ShuttingDown,
 }
 
 #[derive(Debug)]
 enum Queued {
-    Happening(Happening),
-    Wished(Wished),
+    Input(DriverInput),
+    Request(PendingRequest),
 }
 
 #[derive(Debug)]
-struct Wished {
+struct PendingRequest {
     unit: UnitId,
-    wish: Wish,
+    request: Request,
     reply: Option<oneshot::Sender<StopResult>>,
 }
 
-/// How far [`LinuxKernel::bring_down`] came.
+/// How far [`LinuxKernel::tear_down`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Brought {
+enum TearDown {
     Down,
     NotYet,
     /// It is down, and what it printed is read to its end.
@@ -126,7 +126,7 @@ impl LinuxKernel {
     /// No descriptor left, or no memory; nothing changed.
     pub(super) fn new(
         launcher: Option<Launcher>,
-        caps: Caps,
+        features: KernelFeatures,
         orphans: Option<Orphans>,
         inbox: Receiver<Message>,
         wake: Wake,
@@ -140,11 +140,11 @@ impl LinuxKernel {
             epoll.add(orphans, ORPHANS_KEY, Trigger::Level)?;
         }
         // Nobody else can be told to enter one before its program runs.
-        let cgroups = launcher.as_ref().filter(|_| caps.cgroup).and_then(|_| Cgroups::find());
+        let cgroups = launcher.as_ref().filter(|_| features.cgroup).and_then(|_| Cgroups::find());
         cgroups.iter().for_each(|cgroups| cgroups.sweep());
         Ok(Self {
             launcher,
-            caps,
+            features,
             cgroups,
             orphans,
             epoll,
@@ -154,32 +154,32 @@ impl LinuxKernel {
             notifier,
             inbox,
             units: BTreeMap::new(),
-            listeners: Vec::new(),
+            subscribers: Vec::new(),
             runs: BTreeMap::new(),
             checks: BTreeMap::new(),
             next_key: ORPHANS_KEY + 1,
             last_counter: None,
             polls: BTreeSet::new(),
             queue: VecDeque::new(),
-            wished: None,
+            pending_request: None,
             ready: Vec::new(),
             observed: now(),
             random: fastrand::Rng::with_seed(seed()),
-            mood: Mood::Serving,
+            state: ReactorState::Serving,
         })
     }
 
-    /// Waits once, and queues what came: ends of processes in the order of their starts, then wishes in
+    /// Waits once, and queues the inputs: ends of processes in the order of their starts, then requests in
     /// the order in which they were made.
-    fn look(&mut self, deadline: Option<Moment>) -> io::Result<()> {
+    fn poll(&mut self, deadline: Option<Moment>) -> io::Result<()> {
         let next = self.polls.first().map(|&(at, _)| at);
         let next = [deadline, next].into_iter().flatten().min();
         self.timer.set(next.map(Moment::as_nanos))?;
         let mut ready = std::mem::take(&mut self.ready);
         self.epoll.wait(&mut ready)?;
         self.observed = self.observed.max(now());
-        // What a process said before its end comes before it.
-        ready.sort_unstable_by_key(|&key| (key & (WORD | SIGN) == 0, key));
+        // Pending notifications are processed before the exit.
+        ready.sort_unstable_by_key(|&key| (key & (NOTIFY | READINESS) == 0, key));
         let mut woken = false;
         for &key in &ready {
             match key {
@@ -187,8 +187,8 @@ impl LinuxKernel {
                 TIMER_KEY => {
                     self.timer.drain()?;
                 }
-                ORPHANS_KEY => self.hear_orphans(),
-                key => self.attend(key),
+                ORPHANS_KEY => self.on_child_exit(),
+                key => self.dispatch(key),
             }
         }
         self.ready = ready;
@@ -200,97 +200,97 @@ impl LinuxKernel {
                 telemetry::not_drained();
                 self.drained(key);
             } else {
-                self.attend(key);
+                self.dispatch(key);
             }
         }
         if woken {
             self.wake.drain();
-            for news in self.logs.news() {
-                match news {
-                    LogNews::Drained(run) if self.is_draining(run) => self.drained(run),
-                    LogNews::Drained(_) => {}
-                    LogNews::Ready(unit, run) => {
-                        self.enqueue(Happening::Told(unit, Event::Ready { run }));
+            for event in self.logs.take_events() {
+                match event {
+                    LogEvent::Drained(run) if self.is_draining(run) => self.drained(run),
+                    LogEvent::Drained(_) => {}
+                    LogEvent::Ready(unit, run) => {
+                        self.enqueue(DriverInput::Event(unit, Event::Ready { run }));
                     }
                 }
             }
-            self.receive();
+            self.receive_messages();
         }
         Ok(())
     }
 
-    /// Sees to what a key stands for.
-    fn attend(&mut self, key: u64) {
-        let run = key & !(WORD | SIGN | CHECK);
+    /// Dispatches a ready key.
+    fn dispatch(&mut self, key: u64) {
+        let run = key & !(NOTIFY | READINESS | CHECK);
         match key ^ run {
-            WORD => self.listen(run),
-            SIGN => self.look_for_sign(run),
-            CHECK => self.tend(run),
+            NOTIFY => self.read_notifications(run),
+            READINESS => self.poll_readiness(run),
+            CHECK => self.run_checks(run),
             _ => self.advance(run),
         }
     }
 
-    /// Takes messages, a bounded number at a time so that exits and deadlines are not kept waiting.
-    fn receive(&mut self) {
+    /// Receives messages, a bounded number at a time, so that exits and deadlines are not kept waiting.
+    fn receive_messages(&mut self) {
         for _ in 0..MESSAGES_PER_TURN {
             match self.inbox.try_recv() {
-                Ok(message) => self.take(message),
+                Ok(message) => self.handle_message(message),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             }
         }
         self.notifier.notify();
     }
 
-    fn take(&mut self, message: Message) {
+    fn handle_message(&mut self, message: Message) {
         match message {
-            Message::Join(joining) => {
-                let (unit, policy) = (joining.unit, Arc::clone(&joining.policy));
-                let state = joining.shown.ask(Status::state);
-                self.units.insert(unit, Box::new(Unit::new(joining)));
-                self.enqueue(Happening::Joined(unit, policy, state));
+            Message::AddUnit(new_unit) => {
+                let (unit, policy) = (new_unit.unit, Arc::clone(&new_unit.policy));
+                let state = new_unit.status.read(Status::state);
+                self.units.insert(unit, Box::new(ReactorUnit::new(new_unit)));
+                self.enqueue(DriverInput::UnitAdded(unit, policy, state));
             }
-            Message::Wish { unit, mut wish, reply } => {
-                if let Some(event) = self.go_on(unit) {
-                    if matches!(wish, Wish::Resume) {
-                        wish = Wish::Event(event);
+            Message::Request { unit, mut request, reply } => {
+                if let Some(event) = self.adopt_recovered(unit) {
+                    if matches!(request, Request::Resume) {
+                        request = Request::Event(event);
                     } else {
-                        self.enqueue(Happening::Told(unit, event));
+                        self.enqueue(DriverInput::Event(unit, event));
                     }
                 }
-                if self.mood == Mood::ShuttingDown && wish.brings_up() {
+                if self.state == ReactorState::ShuttingDown && request.starts_unit() {
                     if let Some(unit) = self.units.get(&unit) {
-                        unit.count_wish();
+                        unit.count_request();
                     }
                     return;
                 }
-                self.queue.push_back(Queued::Wished(Wished { unit, wish, reply }));
+                self.queue.push_back(Queued::Request(PendingRequest { unit, request, reply }));
             }
-            Message::Listen { unit, listener } => {
+            Message::Subscribe { unit, subscriber } => {
                 if let Some(unit) = self.units.get_mut(&unit) {
-                    unit.take_listener(listener);
+                    unit.add_subscriber(subscriber);
                 }
             }
-            Message::ListenToAll { listener } => self.listeners.push(listener),
+            Message::SubscribeToAll { subscriber } => self.subscribers.push(subscriber),
             Message::Command { unit, command } => {
                 if let Some(unit) = self.units.get_mut(&unit) {
                     unit.command = *command;
                 }
             }
             Message::ShutDown => {
-                self.mood = Mood::ShuttingDown;
+                self.state = ReactorState::ShuttingDown;
                 let units: Vec<_> = self.units.keys().copied().collect();
                 for unit in units {
-                    if let Some(event) = self.go_on(unit) {
-                        self.enqueue(Happening::Told(unit, event));
+                    if let Some(event) = self.adopt_recovered(unit) {
+                        self.enqueue(DriverInput::Event(unit, event));
                     }
-                    self.enqueue(Happening::Told(unit, Event::shutdown()));
+                    self.enqueue(DriverInput::Event(unit, Event::shutdown()));
                 }
             }
         }
     }
 
-    /// Takes over what an earlier monitor left of a unit; returns what the machine is to be told of it.
-    fn go_on(&mut self, unit: UnitId) -> Option<Event> {
+    /// Adopts what an earlier monitor left of a unit; returns the event for the machine.
+    fn adopt_recovered(&mut self, unit: UnitId) -> Option<Event> {
         let found = self.units.get_mut(&unit)?;
         let mut recovered = found.recovered.take()?;
         if !recovered.doubtful.is_empty() {
@@ -298,28 +298,29 @@ impl LinuxKernel {
         }
         let (run, event) =
             (recovered.run, Event::Recovered { run: recovered.run, found: recovered.found });
-        if let Some(left) = recovered.left {
+        if let Some(left) = recovered.remaining {
             let key = self.next_key;
             self.next_key += 1;
             found.run = Some(key);
             found.facts().pid = left.pid;
             // Its orphans went to another, and are known by their mark.
-            let marked = found.memory.as_ref().is_some_and(|memory| memory.record().mark.is_some());
-            found.facts().containment = Some(match (&left.leaf, marked) {
+            let marked = found.store.as_ref().is_some_and(|store| store.record().mark.is_some());
+            found.facts().containment = Some(match (&left.cgroup, marked) {
                 (Some(_), _) => Containment::Cgroup,
                 (None, true) => Containment::GroupAndOrphans,
                 (None, false) => Containment::Group,
             });
-            if let Err(error) = self.logs.go_on(unit, found, run) {
+            if let Err(error) = self.logs.adopt(unit, found, run) {
                 telemetry::not_captured(&error);
             }
-            let mut run = Box::new(Run::new(unit, run, left.progress, left.leaf));
+            let mut run = Box::new(Run::new(unit, run, left.progress, left.cgroup));
             let main = run.main();
             if let Some(main) = main {
-                let mut said = found.said();
-                let (hearing, watchdog) = Hearing::go_on(&found.command, main, &mut said);
-                found.facts().said = said;
-                run.hearing = hearing.into_some();
+                let mut status = found.notify_status();
+                let (notifications, watchdog) =
+                    Notifications::adopt(&found.command, main, &mut status);
+                found.facts().notify_status = status;
+                run.notifications = notifications.into_some();
                 run.watchdog = watchdog.and_then(|period| NonZeroU32::new(period.as_u32()));
             }
             self.watch(key, run);
@@ -345,29 +346,29 @@ impl LinuxKernel {
             | Progress::Draining
             | Progress::Departed(_) => Ok(()),
         };
-        self.lend_ear(key, &run);
+        self.watch_notify(key, &run);
         // No room for another watch: a timer asks instead, so that the end is not missed.
         if let Err(error) = watched {
             telemetry::unwatched(&error);
             run.watched = false;
         }
-        self.rest(key, run);
+        self.put_back(key, run);
     }
 
-    /// Puts a run back until there is news of it.
-    fn rest(&mut self, key: u64, run: Box<Run>) {
+    /// Puts a run back until one of its descriptors is ready.
+    fn put_back(&mut self, key: u64, run: Box<Run>) {
         if run.watched {
             self.runs.insert(key, run);
         } else {
-            self.keep(key, run);
+            self.poll_later(key, run);
         }
     }
 
-    fn enqueue(&mut self, happening: Happening) {
-        self.queue.push_back(Queued::Happening(happening));
+    fn enqueue(&mut self, input: DriverInput) {
+        self.queue.push_back(Queued::Input(input));
     }
 
-    /// Looks at a run whose descriptor or whose timer says that there is news.
+    /// Advances a run whose descriptor is ready or whose timer has expired.
     fn advance(&mut self, key: u64) {
         if self.is_draining(key) {
             return;
@@ -377,22 +378,22 @@ impl LinuxKernel {
         };
         let (unit, id) = (run.unit, run.id);
         match run.progress {
-            Progress::Launching(launch) => match launch.look() {
-                Launched::Program(process) => {
-                    let memory = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut());
-                    if let Some(memory) = memory {
-                        memory.note_owner(process.pid().to_pid());
+            Progress::Launching(launch) => match launch.poll() {
+                LaunchState::Program(process) => {
+                    let store = self.units.get_mut(&unit).and_then(|unit| unit.store.as_mut());
+                    if let Some(store) = store {
+                        store.save_owner(process.pid().to_pid());
                     }
-                    self.enqueue(Happening::Told(unit, Event::Started { run: id }));
+                    self.enqueue(DriverInput::Event(unit, Event::Started { run: id }));
                     let ended = process.peek().is_some();
                     run.progress = Progress::Live(process);
-                    self.rest(key, run);
+                    self.put_back(key, run);
                     // The descriptor may have told of this end already, while it was a helper's.
                     if ended {
                         self.advance(key);
                     }
                 }
-                Launched::Failed(process, error) => {
+                LaunchState::Failed(process, error) => {
                     run.progress = Progress::Ended(process);
                     run.started = false;
                     self.runs.insert(key, run);
@@ -401,33 +402,33 @@ impl LinuxKernel {
                         unit.facts().pid = None;
                         unit.facts().start_error = Some(Arc::new(error));
                     }
-                    self.enqueue(Happening::Told(unit, Event::StartFailed { run: id, failure }));
+                    self.enqueue(DriverInput::Event(unit, Event::StartFailed { run: id, failure }));
                 }
-                Launched::NotYet(launch) => {
+                LaunchState::NotYet(launch) => {
                     run.progress = Progress::Launching(Box::new(launch));
-                    self.rest(key, run);
+                    self.put_back(key, run);
                 }
             },
             Progress::Live(process) => match process.peek() {
                 Some(ended) => {
                     run.progress = Progress::Ended(process);
-                    self.end(key, run, ended);
+                    self.process_ended(key, run, ended);
                 }
                 // Readable, but a tracer holds the zombie: the descriptor stays readable, so a timer asks.
                 None => {
                     run.progress = Progress::Live(process);
-                    self.keep(key, run);
+                    self.poll_later(key, run);
                 }
             },
-            Progress::Adopted(mut adopted) => match adopted.look() {
-                Fate::Ended(ended) => {
+            Progress::Adopted(mut adopted) => match adopted.poll() {
+                AdoptedStatus::Ended(ended) => {
                     run.progress = Progress::Departed(adopted.into_group());
-                    self.end(key, run, ended);
+                    self.process_ended(key, run, ended);
                 }
                 // Nobody tells when its parent has reaped it.
-                Fate::Lives | Fate::Unreaped => {
+                AdoptedStatus::Alive | AdoptedStatus::Unreaped => {
                     run.progress = Progress::Adopted(adopted);
-                    self.keep(key, run);
+                    self.poll_later(key, run);
                 }
             },
             Progress::Ended(_) | Progress::Departed(_) | Progress::Draining => {
@@ -438,21 +439,21 @@ impl LinuxKernel {
             | Progress::Leftover(_)
             | Progress::Contained => {
                 let awaited = self.units.get(&unit).is_some_and(|u| u.run == Some(key));
-                if self.bring_down(key, run) == Brought::Down && awaited {
+                if self.tear_down(key, run) == TearDown::Down && awaited {
                     let remains = Remains::Nothing;
-                    self.enqueue(Happening::Told(unit, Event::Released { run: id, remains }));
+                    self.enqueue(DriverInput::Event(unit, Event::Released { run: id, remains }));
                 }
             }
         }
     }
 
-    /// Sees to the orphans, and to the runs that wait for the end of some.
-    fn hear_orphans(&mut self) {
+    /// Reaps orphans, and advances the runs that wait for the end of some.
+    fn on_child_exit(&mut self) {
         if let Some(orphans) = &self.orphans {
             orphans.drain();
         }
-        self.see_orphans();
-        let waits = |run: &Run| run.leaf.is_none() && matches!(run.progress, Progress::Contained);
+        self.reap_orphans();
+        let waits = |run: &Run| run.cgroup.is_none() && matches!(run.progress, Progress::Contained);
         let waiting: Vec<_> =
             self.runs.iter().filter(|(_, run)| waits(run)).map(|(&key, _)| key).collect();
         waiting.into_iter().for_each(|key| self.advance(key));
@@ -460,13 +461,13 @@ impl LinuxKernel {
 
     /// Reaps the orphans that have ended, and gives those that live to the runs that they are of. Strangers are
     /// left alone until they end.
-    fn see_orphans(&mut self) {
+    fn reap_orphans(&mut self) {
         if self.orphans.is_none() {
             return;
         }
         let children = match orphans::children() {
             Ok(children) => children,
-            Err(error) => return telemetry::orphans_unseen(&error),
+            Err(error) => return telemetry::orphans_unreadable(&error),
         };
         let number = |pid: Pid| pid.as_raw_nonzero().get();
         let runs = self.runs.values().filter_map(|run| run.process());
@@ -483,21 +484,21 @@ impl LinuxKernel {
             let origin = Origin::of(pid);
             // The newest first, since an older one may have had a session of the same number.
             let mut runs = self.runs.values_mut().rev();
-            if let Some(run) = runs.find(|run| run.takes(pid, &origin)) {
+            if let Some(run) = runs.find(|run| run.owns_orphan(pid, &origin)) {
                 match Orphan::hold(pid) {
                     Ok(orphan) => run.orphans.push(orphan),
-                    Err(errno) => telemetry::orphans_unseen(&errno.into()),
+                    Err(errno) => telemetry::orphans_unreadable(&errno.into()),
                 }
             }
         }
     }
 
     /// Takes a released run as far as it goes, and keeps watching it if that is not far enough.
-    fn bring_down(&mut self, key: u64, run: Box<Run>) -> Brought {
+    fn tear_down(&mut self, key: u64, run: Box<Run>) -> TearDown {
         let (unit, id) = (run.unit, run.id);
-        let (left, ended) = run.bring_down();
+        let (left, ended) = run.tear_down();
         if let Some(ended) = ended {
-            self.note_end(unit, id, ended);
+            self.record_end(unit, id, ended);
         }
         let Some(run) = left else {
             return self.drain(key, unit, id);
@@ -511,8 +512,8 @@ impl LinuxKernel {
                 }
             }
         }
-        if let (Progress::Contained, Some(leaf)) = (&run.progress, &run.leaf)
-            && let Err(error) = self.epoll.add(leaf.events(), key, Trigger::Change)
+        if let (Progress::Contained, Some(cgroup)) = (&run.progress, &run.cgroup)
+            && let Err(error) = self.epoll.add(cgroup.events(), key, Trigger::Change)
             && error.kind() != io::ErrorKind::AlreadyExists
         {
             telemetry::unwatched(&error);
@@ -521,67 +522,68 @@ impl LinuxKernel {
             // Whenever it ends: nobody waits for it, and its events tell.
             self.runs.insert(key, run);
         } else {
-            self.keep(key, run);
+            self.poll_later(key, run);
         }
-        Brought::NotYet
+        TearDown::NotYet
     }
 
     /// Lets the output of a run that is down be read to its end, which is waited for, up to a limit.
-    fn drain(&mut self, key: u64, unit: UnitId, id: RunId) -> Brought {
+    fn drain(&mut self, key: u64, unit: UnitId, id: RunId) -> TearDown {
         let Some(found) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) else {
-            return Brought::Down;
+            return TearDown::Down;
         };
         if !self.logs.drain(found, key) {
             found.run = None;
-            return Brought::Down;
+            return TearDown::Down;
         }
         let at = self.observed.max(now()).after(DRAIN_LIMIT);
         let mut run = Box::new(Run::new(unit, id, Progress::Draining, None));
         run.poll = Some(at);
         self.polls.insert((at, key));
         self.runs.insert(key, run);
-        Brought::Draining
+        TearDown::Draining
     }
 
-    /// Tells what was held back until the output of a run was read, or was not taken by its sinks in time.
+    /// Reports what was held back until the output of a run was drained, or until the limit.
     fn drained(&mut self, key: u64) {
         let Some(mut run) = self.take_run(key) else {
             return;
         };
         let (unit, id) = (run.unit, run.id);
-        if let Some(ended) = run.untold.take() {
+        if let Some(ended) = run.pending_exit.take() {
             self.runs.insert(key, run);
-            self.enqueue(Happening::Told(unit, Event::Exited { run: id, exit: ended.into() }));
+            self.enqueue(DriverInput::Event(unit, Event::Exited { run: id, exit: ended.into() }));
         } else if let Some(found) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) {
             found.run = None;
             let remains = Remains::Nothing;
-            self.enqueue(Happening::Told(unit, Event::Released { run: id, remains }));
+            self.enqueue(DriverInput::Event(unit, Event::Released { run: id, remains }));
         }
     }
 
     fn is_draining(&self, key: u64) -> bool {
-        let drains = |run: &Run| run.untold.is_some() || matches!(run.progress, Progress::Draining);
+        let drains =
+            |run: &Run| run.pending_exit.is_some() || matches!(run.progress, Progress::Draining);
         self.runs.get(&key).is_some_and(|run| drains(run))
     }
 
-    /// Tells the machine of the end of a run's main process, and before that what it has said until then.
-    fn end(&mut self, key: u64, run: Box<Run>, ended: Ended) {
+    /// Reports the end of a run's main process to the machine, after its pending notifications.
+    fn process_ended(&mut self, key: u64, run: Box<Run>, ended: Ended) {
         let (unit, id) = (run.unit, run.id);
-        self.note_end(unit, id, ended);
+        self.record_end(unit, id, ended);
         if let Some(unit) = self.units.get_mut(&unit) {
             unit.facts().oom_killed = run.was_oom_killed(ended);
         }
         self.runs.insert(key, run);
-        self.listen(key);
-        self.look_for_sign(key);
-        if self.reads_first(key, ended) {
+        self.read_notifications(key);
+        self.poll_readiness(key);
+        if self.drains_before_exit(key, ended) {
             return;
         }
-        self.enqueue(Happening::Told(unit, Event::Exited { run: id, exit: ended.into() }));
+        self.enqueue(DriverInput::Event(unit, Event::Exited { run: id, exit: ended.into() }));
     }
 
-    /// Lets what a run has printed be read before its end is told, if a line of that may say that it serves.
-    fn reads_first(&mut self, key: u64, ended: Ended) -> bool {
+    /// Drains the output of a run before its exit is reported, if a line of it may show readiness.
+    fn drains_before_exit(&mut self, key: u64, ended: Ended) -> bool {
         let Some(run) = self.runs.get_mut(&key) else {
             return false;
         };
@@ -589,25 +591,25 @@ impl LinuxKernel {
             return false;
         };
         let awaited = matches!(unit.phase(), Phase::Starting | Phase::Activating)
-            && unit.command.streams().is_some_and(Streams::have_sign);
+            && unit.command.streams().is_some_and(Streams::have_ready_pattern);
         if !awaited || !self.logs.read_out(unit, key) {
             return false;
         }
         let at = self.observed.max(now()).after(DRAIN_LIMIT);
-        run.untold = Some(ended);
+        run.pending_exit = Some(ended);
         run.poll = Some(at);
         self.polls.insert((at, key));
         true
     }
 
-    fn note_end(&mut self, unit: UnitId, run: RunId, ended: Ended) {
+    fn record_end(&mut self, unit: UnitId, run: RunId, ended: Ended) {
         if let Some(unit) = self.units.get_mut(&unit) {
             unit.facts().ended = Some((run, ended));
         }
     }
 
-    /// Puts a run back and looks at it again after a pause.
-    fn keep(&mut self, key: u64, mut run: Box<Run>) {
+    /// Puts a run back and polls it again after a pause.
+    fn poll_later(&mut self, key: u64, mut run: Box<Run>) {
         let at = self.observed.max(now()).after(run.next_pause());
         run.poll = Some(at);
         self.polls.insert((at, key));
@@ -640,7 +642,7 @@ impl LinuxKernel {
                 unit.facts().survivors = survivors.into();
             }
             match run.progress {
-                Progress::Reaping(_) => self.keep(key, run),
+                Progress::Reaping(_) => self.poll_later(key, run),
                 // Its directory is removed when it is empty.
                 Progress::Contained => {
                     self.runs.insert(key, run);
@@ -657,17 +659,17 @@ impl LinuxKernel {
         }
     }
 
-    /// Counts the wish that a report is about, and takes note of who waits for its answer.
-    fn hear_wish(&mut self, report: &Report<'_>) {
-        let wished = self
-            .wished
-            .take_if(|wished| wished.unit == report.unit && wished.wish.event() == report.event);
-        let Some((wished, unit)) = wished.zip(self.units.get_mut(&report.unit)) else {
+    /// Counts the request that a report is about, and adds its reply to the waiters.
+    fn complete_request(&mut self, report: &Report<'_>) {
+        let pending = self.pending_request.take_if(|pending| {
+            pending.unit == report.unit && pending.request.event() == report.event
+        });
+        let Some((pending, unit)) = pending.zip(self.units.get_mut(&report.unit)) else {
             return;
         };
-        unit.count_wish();
-        if let Some(reply) = wished.reply {
-            unit.take_stopper(report.before, reply);
+        unit.count_request();
+        if let Some(reply) = pending.reply {
+            unit.add_stop_waiter(report.before, reply);
         }
     }
 
@@ -675,7 +677,7 @@ impl LinuxKernel {
     /// loaded: it may lie on a server that does not answer.
     ///
     /// Should the helper be the program by then, it has had the signal by which it is to stop, and no other.
-    fn hurry_unwanted(&mut self, report: &Report<'_>) {
+    fn cancel_unwanted_start(&mut self, report: &Report<'_>) {
         let signal = match report.step.state.phase() {
             Phase::Cancelling => report.policy.rules().stop.signal,
             Phase::Aborting => Signal::KILL,
@@ -705,8 +707,8 @@ impl LinuxKernel {
         self.units.values().all(|unit| unit.is_down())
     }
 
-    const fn occurrence(&self, happening: Happening) -> Occurrence {
-        Occurrence { at: self.observed, happening }
+    const fn observed_input(&self, input: DriverInput) -> ObservedInput {
+        ObservedInput { at: self.observed, input }
     }
 }
 
@@ -720,44 +722,46 @@ impl Kernel for LinuxKernel {
         found.killed = false;
         let facts = found.facts();
         facts.survivors = Arc::default();
-        facts.said = nothing_said();
+        facts.notify_status = no_notify_status();
         facts.health = None;
         let launcher = self.launcher.as_ref();
         let watchdog = found.watchdog();
         let began = self.logs.prepare(unit, found, run).and_then(|mut stdio| {
-            let leaf = make_leaf(self.cgroups.as_ref(), found.command.contain(), self.caps)?;
+            let cgroup =
+                make_cgroup(self.cgroups.as_ref(), found.command.contain(), self.features)?;
             // Without one, orphans are known by their session.
-            let name = leaf.as_ref().map(Leaf::run).or_else(|| RunName::next().ok());
+            let name = cgroup.as_ref().map(RunCgroup::run).or_else(|| RunName::next().ok());
             // Only a helper can give a program what it is told by; else a holder of the unit pings for it.
             let told = watchdog.filter(|_| launcher.is_some());
-            let hearing = Hearing::begin(&found.command, told.is_some(), &mut stdio)?;
-            let notified = hearing
+            let notifications = Notifications::begin(&found.command, told.is_some(), &mut stdio)?;
+            let notified = notifications
                 .socket
                 .as_ref()
                 .map(|socket| Notified { address: socket.address(), watchdog: told });
-            let dies_with_monitor = found.memory.is_none();
-            let given = Given { leaf: leaf.as_ref(), mark: name, notified, dies_with_monitor };
-            let progress = begin(launcher, run, found, &stdio, &given, self.caps)?;
-            Ok((progress, leaf, name, hearing))
+            let dies_with_monitor = found.store.is_none();
+            let context =
+                LaunchContext { cgroup: cgroup.as_ref(), mark: name, notified, dies_with_monitor };
+            let progress = begin(launcher, run, found, &stdio, &context, self.features)?;
+            Ok((progress, cgroup, name, notifications))
         });
         match began {
-            Ok((progress, leaf, name, hearing)) => {
+            Ok((progress, cgroup, name, notifications)) => {
                 let key = self.next_key;
                 self.next_key += 1;
                 found.run = Some(key);
                 found.facts().start_error = None;
-                found.facts().containment = Some(match (&leaf, &self.orphans) {
+                found.facts().containment = Some(match (&cgroup, &self.orphans) {
                     (Some(_), _) => Containment::Cgroup,
                     (None, Some(_)) => Containment::GroupAndOrphans,
                     (None, None) => Containment::Group,
                 });
-                let mut run = Box::new(Run::new(unit, run, progress, leaf));
-                run.mark = name.filter(|_| run.leaf.is_none()).map(Box::new);
-                run.hearing = hearing.into_some();
+                let mut run = Box::new(Run::new(unit, run, progress, cgroup));
+                run.mark = name.filter(|_| run.cgroup.is_none()).map(Box::new);
+                run.notifications = notifications.into_some();
                 run.watchdog = watchdog.and_then(|period| NonZeroU32::new(period.as_u32()));
                 let last = &mut self.last_counter;
                 run.oom = run.process().and_then(|process| {
-                    OomKills::begin(process.pid().to_pid(), run.leaf.as_ref(), last)
+                    OomKills::begin(process.pid().to_pid(), run.cgroup.as_ref(), last)
                 });
                 found.facts().pid =
                     run.process().and_then(|p| u32::try_from(p.pid().as_raw()).ok());
@@ -781,7 +785,7 @@ impl Kernel for LinuxKernel {
         signal: Signal,
         scope: Scope,
     ) -> Signalled {
-        self.see_orphans();
+        self.reap_orphans();
         let Some(found) = self.current(unit, run).and_then(|key| self.runs.get_mut(&key)) else {
             return Signalled::Gone(Exit::Unknown);
         };
@@ -799,8 +803,8 @@ impl Kernel for LinuxKernel {
                 Some(Some(ended)) => {
                     let oom_killed = found.was_oom_killed(ended);
                     // It is told by the answer.
-                    found.untold = None;
-                    self.note_end(unit, run, ended);
+                    found.pending_exit = None;
+                    self.record_end(unit, run, ended);
                     if let Some(unit) = self.units.get_mut(&unit) {
                         unit.facts().oom_killed = oom_killed;
                     }
@@ -822,7 +826,7 @@ impl Kernel for LinuxKernel {
         signal: Option<Signal>,
         scope: Scope,
     ) -> Option<Remains> {
-        self.see_orphans();
+        self.reap_orphans();
         let Some(key) = self.current(unit, run) else {
             return Some(Remains::Nothing);
         };
@@ -834,7 +838,7 @@ impl Kernel for LinuxKernel {
         let Some(mut entry) = self.take_run(key) else {
             return Some(Remains::Nothing);
         };
-        entry.hurry();
+        entry.reset_pause();
         // The zombie leader pins the number of the group, unless somebody else has reaped it.
         let sent = signal.map(|signal| entry.signal(signal, Scope::Group));
         if let Some(unit) = self.units.get_mut(&unit) {
@@ -844,7 +848,7 @@ impl Kernel for LinuxKernel {
         if let Some(channels) = self.units.get(&unit).and_then(|unit| unit.channels.as_ref()) {
             channels.close_input();
         }
-        let brought = self.bring_down(key, entry);
+        let torn_down = self.tear_down(key, entry);
         match (sent, signal, self.runs.get_mut(&key)) {
             // Whoever is left is known by now, one by one.
             (Some(Err(SignalError::Gone)), Some(signal), Some(left)) => {
@@ -853,10 +857,10 @@ impl Kernel for LinuxKernel {
             (Some(sent), ..) => run::log(sent),
             (None, ..) => {}
         }
-        match (brought, scope) {
-            (Brought::Down, _) => Some(Remains::Nothing),
-            (Brought::NotYet, Scope::Group) | (Brought::Draining, _) => None,
-            (Brought::NotYet, Scope::Process) => {
+        match (torn_down, scope) {
+            (TearDown::Down, _) => Some(Remains::Nothing),
+            (TearDown::NotYet, Scope::Group) | (TearDown::Draining, _) => None,
+            (TearDown::NotYet, Scope::Process) => {
                 // Read all the same, and waited for by nobody.
                 if let Some(found) = self.units.get_mut(&unit) {
                     self.logs.drain(found, key);
@@ -869,14 +873,14 @@ impl Kernel for LinuxKernel {
 
     fn save(&mut self, _: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed> {
         let run = self.current(unit, state.run()).and_then(|key| self.runs.get(&key));
-        // A unit without a memory begins from nothing when the monitor is started again.
-        let Some(memory) = self.units.get_mut(&unit).and_then(|unit| unit.memory.as_mut()) else {
+        // A unit without a store begins afresh when the monitor is started again.
+        let Some(store) = self.units.get_mut(&unit).and_then(|unit| unit.store.as_mut()) else {
             return Ok(());
         };
         // Read before it is asked, so that it was not reaped then.
         let before = ticks_now();
         let held = run.is_some_and(|run| run.has_its_number()).then_some(before);
-        memory.save(state, held).map_err(|error| {
+        store.save(state, held).map_err(|error| {
             telemetry::not_saved(&error);
             SaveFailed
         })
@@ -891,43 +895,43 @@ impl Kernel for LinuxKernel {
         Millis::new(self.random.u32(0..=jitter.as_u32()))
     }
 
-    fn tell(&mut self, report: &Report<'_>) {
+    fn observe(&mut self, report: &Report<'_>) {
         if !is_going_on(report.step.state) {
             self.abandon(report.unit);
         }
-        self.hurry_unwanted(report);
-        self.follow_service(report);
+        self.cancel_unwanted_start(report);
+        self.update_checks(report);
         if let Some(unit) = self.units.get_mut(&report.unit) {
-            unit.show(report, &mut self.listeners);
+            unit.publish(report, &mut self.subscribers);
         }
         // After the status, so that whoever is answered finds what the answer is about.
-        self.hear_wish(report);
+        self.complete_request(report);
         if let Some(unit) = self.units.get_mut(&report.unit) {
-            unit.answer_stoppers(report);
+            unit.answer_stop_waiters(report);
         }
     }
 
-    fn wait(&mut self, deadline: Option<Moment>) -> Occurrence {
+    fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput {
         loop {
             match self.queue.pop_front() {
-                Some(Queued::Happening(happening)) => return self.occurrence(happening),
-                Some(Queued::Wished(wished)) => {
-                    let happening = wished.wish.happening(wished.unit);
-                    self.wished = Some(wished);
-                    return self.occurrence(happening);
+                Some(Queued::Input(input)) => return self.observed_input(input),
+                Some(Queued::Request(pending)) => {
+                    let input = pending.request.input(pending.unit);
+                    self.pending_request = Some(pending);
+                    return self.observed_input(input);
                 }
                 None => {}
             }
-            if self.mood == Mood::ShuttingDown && self.is_down() {
-                return self.occurrence(Happening::Quit);
+            if self.state == ReactorState::ShuttingDown && self.is_down() {
+                return self.observed_input(DriverInput::Quit);
             }
             // Also with a deadline that has passed, so that deadlines cannot crowd out the rest.
-            if let Err(error) = self.look(deadline) {
+            if let Err(error) = self.poll(deadline) {
                 telemetry::cannot_go_on(&error);
-                return self.occurrence(Happening::Quit);
+                return self.observed_input(DriverInput::Quit);
             }
             if self.queue.is_empty() && deadline.is_some_and(|deadline| deadline <= self.observed) {
-                return self.occurrence(Happening::Due);
+                return self.observed_input(DriverInput::DeadlineReached);
             }
         }
     }
@@ -937,21 +941,21 @@ impl Kernel for LinuxKernel {
 fn begin(
     launcher: Option<&Launcher>,
     run: RunId,
-    unit: &mut Unit,
+    unit: &mut ReactorUnit,
     stdio: &Stdio,
-    given: &Given<'_>,
-    caps: Caps,
+    context: &LaunchContext<'_>,
+    features: KernelFeatures,
 ) -> Result<Progress, SpawnError> {
     let Some(launcher) = launcher else {
         return spawn(&unit.command, stdio).map(Progress::Live);
     };
     let must_save = unit.must_save();
-    let mut launch = Launch::new(launcher, &unit.command, stdio, given)?;
-    if let Some(memory) = &mut unit.memory
-        && let Err(errno) = record(memory, run, &launch, given, &unit.command, caps)
+    let mut launch = Launch::new(launcher, &unit.command, stdio, context)?;
+    if let Some(store) = &mut unit.store
+        && let Err(errno) = record(store, run, &launch, context, &unit.command, features)
         && must_save
     {
-        launch.call_off();
+        launch.abort();
         return Err(launch::unrecorded(&unit.command, errno));
     }
     launch.go();
@@ -959,43 +963,43 @@ fn begin(
 }
 
 /// Makes the control group of a run; `None` where it does without.
-fn make_leaf(
+fn make_cgroup(
     cgroups: Option<&Arc<Cgroups>>,
     contain: Contain,
-    caps: Caps,
-) -> Result<Option<Leaf>, SpawnError> {
+    features: KernelFeatures,
+) -> Result<Option<RunCgroup>, SpawnError> {
     let made = match (contain, cgroups) {
         (Contain::Group, _) | (Contain::Auto, None) => return Ok(None),
         (Contain::Cgroup, None) => Err(Errno::OPNOTSUPP.into()),
-        (Contain::Auto | Contain::Cgroup, Some(cgroups)) => cgroups.make(caps),
+        (Contain::Auto | Contain::Cgroup, Some(cgroups)) => cgroups.make(features),
     };
     match made {
-        Ok(leaf) => Ok(Some(leaf)),
+        Ok(cgroup) => Ok(Some(cgroup)),
         Err(error) if contain == Contain::Auto => {
             telemetry::no_cgroup(&error);
             Ok(None)
         }
         Err(error) => {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            Err(setup::failed(Stage::Cgroup, "of the run", errno))
+            Err(setup::failed(SetupStage::Cgroup, "of the run", errno))
         }
     }
 }
 
 fn record(
-    memory: &mut Memory,
+    store: &mut UnitStore,
     run: RunId,
     launch: &Launch,
-    given: &Given<'_>,
+    context: &LaunchContext<'_>,
     command: &Command,
-    caps: Caps,
+    features: KernelFeatures,
 ) -> Result<(), i32> {
     let process = launch.process();
     let unreadable = |source| StateError::Unusable { path: "/proc".into(), source };
-    let identity = Identity::of(process.pid(), process, caps).map_err(unreadable);
-    let cgroup = given.leaf.map(Leaf::place);
-    let saved = identity
-        .and_then(|identity| memory.save_process(run, identity, cgroup, given.mark, command));
+    let identity = Identity::of(process.pid(), process, features).map_err(unreadable);
+    let cgroup = context.cgroup.map(RunCgroup::location);
+    let saved =
+        identity.and_then(|identity| store.save_run(run, identity, cgroup, context.mark, command));
     saved.map_err(|error| {
         telemetry::not_saved(&error);
         error.errno()
@@ -1015,11 +1019,11 @@ const WAKE_KEY: u64 = 0;
 const TIMER_KEY: u64 = 1;
 const ORPHANS_KEY: u64 = 2;
 const MESSAGES_PER_TURN: usize = 64;
-/// Added to the key of a run: that of the socket at which it says how it is.
-const WORD: u64 = 1 << 63;
-/// Of the sign that it serves.
-const SIGN: u64 = 1 << 62;
-/// Of its health checks.
+/// Added to the key of a run: its notify socket.
+const NOTIFY: u64 = 1 << 63;
+/// Its readiness probe.
+const READINESS: u64 = 1 << 62;
+/// Its health checks.
 const CHECK: u64 = 1 << 61;
 /// How long a run that is down waits for its output to be taken: a slow reader or a full disk holds up no stop
 /// for longer. What is left is read later.

@@ -7,16 +7,16 @@ use std::path::Path;
 use monitor_core::{Exit, Found, Phase, RunId, State};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::adopted::{Adopted, Fate};
-use super::caps::Caps;
-use super::cgroup::Leaf;
+use super::adopted::{Adopted, AdoptedStatus};
+use super::cgroup::RunCgroup;
 use super::containment::Survivor;
 use super::group::{LeaderPid, ReapedGroup, Remainder, doubtful_members, has_ended};
 use super::identity::{BootId, Identity};
-use super::journal::Record;
-use super::kept::LogPlace;
+use super::journal::UnitRecord;
+use super::kernel_features::KernelFeatures;
 use super::launcher::{self, is_launching};
-use super::run::{Progress, see};
+use super::log_files::LogFile;
+use super::run::{Progress, scan_group};
 use super::state_dir::{StateDir, StateError, read_all};
 use super::unit::is_going_on;
 use crate::telemetry;
@@ -32,9 +32,9 @@ pub enum OnCrash {
     Kill,
 }
 
-/// What a state directory tells of a unit, whether or not a monitor has it; made by [`remembered`].
+/// A unit in a state directory, whether or not a monitor runs there; read by [`stored_units`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remembered {
+pub struct StoredUnit {
     /// The name of the unit.
     pub unit: String,
     /// Its state, as it was saved last.
@@ -42,32 +42,32 @@ pub struct Remembered {
     /// The main process of the run that the state names, if that one lives, recognised by its identity. To
     /// show it, not to signal it.
     pub pid: Option<u32>,
-    /// Where the standard output of its last run is kept; `None` if in no file, or if an earlier release wrote the record.
-    pub stdout: Option<LogPlace>,
-    /// Where its standard error is kept.
-    pub stderr: Option<LogPlace>,
+    /// The log file of its last run's standard output; `None` without one, or if an earlier release wrote the record.
+    pub stdout: Option<LogFile>,
+    /// The log file of its standard error.
+    pub stderr: Option<LogFile>,
 }
 
-/// Reads what is remembered in a state directory, unit by unit in the order of their names, without holding
-/// the directory and without changing anything. A directory that is not there remembers nothing.
+/// Reads the units that are stored in a state directory, in the order of their names. Does not lock the directory and
+/// changes nothing. A missing directory stores no units.
 ///
 /// # Errors
 /// [`StateError::Unusable`]; [`StateError::Journal`] about the first journal that is not believed;
 /// [`StateError::Leftover`] if a process could not be looked up.
-pub fn remembered(directory: &Path) -> Result<Vec<Remembered>, StateError> {
+pub fn stored_units(directory: &Path) -> Result<Vec<StoredUnit>, StateError> {
     let unusable = |source| StateError::Unusable { path: directory.into(), source };
     let boot = BootId::current().map_err(unusable)?;
-    let caps = Caps::probe();
+    let features = KernelFeatures::probe();
     let records = read_all(directory, boot)?.into_iter().map(|record| {
         let state = record.state;
         let process = record.process.filter(|&(of, _)| of == state.run() && record.boot == boot);
         let number = process.and_then(|(_, identity)| u32::try_from(identity.pid.as_raw()).ok());
-        let held = process.map_or(Ok(None), |(_, identity)| identity.find(caps));
+        let held = process.map_or(Ok(None), |(_, identity)| identity.find(features));
         let held = held
             .map_err(|source| StateError::Leftover { pid: number.unwrap_or_default(), source })?;
         let pid = number.filter(|_| held.is_some_and(|held| !has_ended(&held)));
-        let [stdout, stderr] = record.kept.places();
-        Ok(Remembered { unit: record.unit.to_string(), state, pid, stdout, stderr })
+        let [stdout, stderr] = record.log_files.files();
+        Ok(StoredUnit { unit: record.unit.to_string(), state, pid, stdout, stderr })
     });
     records.collect()
 }
@@ -78,22 +78,22 @@ pub(super) struct Recovered {
     pub(super) state: State,
     pub(super) run: RunId,
     pub(super) found: Found,
-    pub(super) left: Option<Left>,
-    /// What may be of it and may be a stranger's, so that it was not touched.
+    pub(super) remaining: Option<RemainingRun>,
+    /// Processes that may belong to it or to a stranger, so that they were not touched.
     pub(super) doubtful: Vec<Survivor>,
 }
 
-/// What there is of it.
+/// The part of it that still exists.
 #[derive(Debug)]
-pub(super) struct Left {
+pub(super) struct RemainingRun {
     pub(super) progress: Progress,
     /// The control group that holds it.
-    pub(super) leaf: Option<Leaf>,
+    pub(super) cgroup: Option<RunCgroup>,
     /// The number of the main process, if it lives.
     pub(super) pid: Option<u32>,
 }
 
-/// Finds what is left of what the journal of a unit tells; `None` if nothing was ever started.
+/// Finds what remains of the run in a unit's journal; `None` if nothing was ever started.
 ///
 /// Blocks for up to 3 s where the main process has ended and its new parent has not reaped it yet, and up
 /// to 10 s for the death of what is killed.
@@ -102,9 +102,9 @@ pub(super) struct Left {
 /// See [`StateError`].
 pub(super) fn recover(
     state: &StateDir,
-    record: &Record,
+    record: &UnitRecord,
     on_crash: OnCrash,
-    caps: Caps,
+    features: KernelFeatures,
 ) -> Result<Option<Recovered>, StateError> {
     let run = record.state.run();
     if record.state.phase() == Phase::Idle {
@@ -114,7 +114,7 @@ pub(super) fn recover(
         state: record.state,
         run,
         found: Found::Gone,
-        left: None,
+        remaining: None,
         doubtful: Vec::new(),
     };
     if record.boot != state.boot() {
@@ -124,16 +124,17 @@ pub(super) fn recover(
     let process = record.process.filter(|&(of, _)| of == run).map(|(_, identity)| identity);
     if let Some(identity) = process {
         let pid = identity.pid;
-        let leaf = record.cgroup.as_ref().map_or(Ok(None), |place| Leaf::find(place, caps));
-        let sought = leaf.and_then(|leaf| seek(&identity, leaf, record, on_crash, caps));
+        let cgroup =
+            record.cgroup.as_ref().map_or(Ok(None), |location| RunCgroup::find(location, features));
+        let sought = cgroup.and_then(|cgroup| seek(&identity, cgroup, record, on_crash, features));
         let (found, left) = sought.map_err(|source| StateError::Leftover {
             pid: u32::try_from(pid.as_raw()).unwrap_or_default(),
             source,
         })?;
         recovered.found = found;
-        recovered.left = left;
+        recovered.remaining = left;
         // Nothing else is held by a number of which it is not known whose it is.
-        let known = match recovered.left.as_ref().map(|left| &left.progress) {
+        let known = match recovered.remaining.as_ref().map(|left| &left.progress) {
             None => Some(None),
             Some(Progress::Leftover(known)) => Some(Some(known)),
             Some(_) => None,
@@ -152,36 +153,40 @@ pub(super) fn recover(
 
 fn seek(
     identity: &Identity,
-    mut leaf: Option<Leaf>,
-    record: &Record,
+    mut cgroup: Option<RunCgroup>,
+    record: &UnitRecord,
     on_crash: OnCrash,
-    caps: Caps,
-) -> io::Result<(Found, Option<Left>)> {
+    features: KernelFeatures,
+) -> io::Result<(Found, Option<RemainingRun>)> {
     let (pid, state, mark) = (identity.pid, record.state, record.mark.as_deref().copied());
     let until = record.known_until();
     // What a run left that is over and released bears a number that may be a stranger's by now.
     let unreleased = is_going_on(state);
-    let Some(pidfd) = identity.find(caps)? else {
+    let Some(pidfd) = identity.find(features)? else {
         if !unreleased {
             return Ok((Found::Gone, None));
         }
-        if let Some(mut leaf) = leaf {
+        if let Some(mut cgroup) = cgroup {
             if on_crash == OnCrash::Kill {
-                kill_contained(&mut leaf)?;
+                kill_contained(&mut cgroup)?;
             }
-            let populated = leaf.is_populated()?;
+            let populated = cgroup.is_populated()?;
             let progress = Progress::Contained;
-            let left = populated.then_some(Left { progress, leaf: Some(leaf), pid: None });
+            let left =
+                populated.then_some(RemainingRun { progress, cgroup: Some(cgroup), pid: None });
             return Ok((Found::Gone, left));
         }
-        let mut left = see(ReapedGroup::last_held(pid, until).marked(mark));
+        let mut left = scan_group(ReapedGroup::last_held(pid, until).marked(mark));
         if on_crash == OnCrash::Kill
             && let Some(Progress::Leftover(remainder)) = &mut left
         {
             kill(remainder)?;
             left = None;
         }
-        return Ok((Found::Gone, left.map(|progress| Left { progress, leaf: None, pid: None })));
+        return Ok((
+            Found::Gone,
+            left.map(|progress| RemainingRun { progress, cgroup: None, pid: None }),
+        ));
     };
     let starting = matches!(state.phase(), Phase::Starting | Phase::Cancelling | Phase::Aborting);
     if starting {
@@ -189,24 +194,24 @@ fn seek(
         await_program(pid, &pidfd)?;
     }
     let lives = !has_ended(&pidfd);
-    let mut adopted = Adopted::new(pid, pidfd.try_clone()?, mark, caps)?;
+    let mut adopted = Adopted::new(pid, pidfd.try_clone()?, mark, features)?;
     if lives && on_crash == OnCrash::Adopt {
         let number = u32::try_from(pid.as_raw()).ok();
         let progress = Progress::Adopted(Box::new(adopted));
-        return Ok((Found::Alive, Some(Left { progress, leaf, pid: number })));
+        return Ok((Found::Alive, Some(RemainingRun { progress, cgroup, pid: number })));
     }
     if on_crash == OnCrash::Kill {
         let mut group = adopted.into_group();
-        if let Some(leaf) = &mut leaf {
-            kill_contained(leaf)?;
+        if let Some(cgroup) = &mut cgroup {
+            kill_contained(cgroup)?;
         }
         kill(&mut group)?;
         return Ok((Found::Gone, None));
     }
     // Nothing is asked for: hang-up alone, which comes when the process is reaped.
     poll(&mut [PollFd::new(&pidfd, PollFlags::empty())], Some(&REAP_LIMIT)).ok();
-    let found = match adopted.look() {
-        Fate::Ended(ended) => match Exit::from(ended) {
+    let found = match adopted.poll() {
+        AdoptedStatus::Ended(ended) => match Exit::from(ended) {
             Exit::Unknown => Found::Gone,
             // Maybe that of the helper, which is nobody's exit.
             Exit::Code(code) if starting && i32::from(code) == launcher::NOT_LAUNCHED => {
@@ -214,52 +219,52 @@ fn seek(
             }
             exit @ (Exit::Code(_) | Exit::Signal(_)) => Found::Exited(exit),
         },
-        Fate::Lives | Fate::Unreaped => Found::Gone,
+        AdoptedStatus::Alive | AdoptedStatus::Unreaped => Found::Gone,
     };
     let group = adopted.into_group();
-    Ok((found, Some(Left { progress: Progress::Departed(group), leaf, pid: None })))
+    Ok((found, Some(RemainingRun { progress: Progress::Departed(group), cgroup, pid: None })))
 }
 
 /// Waits until the helper has become the program or has ended.
 fn await_program(pid: LeaderPid, pidfd: &OwnedFd) -> io::Result<()> {
-    for _ in 0..LOOKS {
+    for _ in 0..POLLS {
         if has_ended(pidfd) || !is_launching(pid.as_raw()) {
             return Ok(());
         }
-        poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&LOOK_PAUSE)).ok();
+        poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&POLL_INTERVAL)).ok();
     }
     Err(io::ErrorKind::TimedOut.into())
 }
 
 /// Kills a group until nobody is found in it.
 fn kill(group: &mut Remainder) -> io::Result<()> {
-    for _ in 0..LOOKS {
+    for _ in 0..POLLS {
         group.rescan()?;
         let Some(last) = group.pidfds().last() else {
             return Ok(());
         };
         group.stop(KILL).map_err(io::Error::other)?;
-        poll(&mut [PollFd::new(&last, PollFlags::IN)], Some(&LOOK_PAUSE)).ok();
+        poll(&mut [PollFd::new(&last, PollFlags::IN)], Some(&POLL_INTERVAL)).ok();
     }
     Err(io::ErrorKind::TimedOut.into())
 }
 
 /// Kills a control group until nothing runs in it.
-fn kill_contained(leaf: &mut Leaf) -> io::Result<()> {
-    for _ in 0..LOOKS {
-        if !leaf.is_populated()? {
+fn kill_contained(cgroup: &mut RunCgroup) -> io::Result<()> {
+    for _ in 0..POLLS {
+        if !cgroup.is_populated()? {
             return Ok(());
         }
-        leaf.kill().map_err(io::Error::other)?;
-        poll(&mut [PollFd::new(&leaf.events(), PollFlags::PRI)], Some(&LOOK_PAUSE)).ok();
+        cgroup.kill().map_err(io::Error::other)?;
+        poll(&mut [PollFd::new(&cgroup.events(), PollFlags::PRI)], Some(&POLL_INTERVAL)).ok();
     }
     Err(io::ErrorKind::TimedOut.into())
 }
 
 const KILL: u8 = 9;
 /// Ten seconds of looks.
-const LOOKS: u32 = 1_000;
-const LOOK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+const POLLS: u32 = 1_000;
+const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 const REAP_LIMIT: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
 
 #[cfg(test)]
@@ -269,12 +274,12 @@ mod tests {
 
     use super::*;
     use crate::linux::identity::start_time;
-    use crate::linux::kept::Kept;
+    use crate::linux::log_files::LogFiles;
     use crate::linux::orphans::Mark;
     use crate::linux::process::Process;
     use crate::linux::run_name::RunName;
-    use crate::linux::state_dir::Term;
-    use crate::linux::testing::{caps, finish, sleeper, wait_readable};
+    use crate::linux::state_dir::Durability;
+    use crate::linux::testing::{available_features, finish, sleeper, wait_readable};
 
     struct Scene {
         state: StateDir,
@@ -288,15 +293,15 @@ mod tests {
         }
 
         /// The record of a monitor that died after these events.
-        fn record(&self, process: &Process, events: &[&str]) -> Record {
+        fn record(&self, process: &Process, events: &[&str]) -> UnitRecord {
             let step = |state, event: &&str| {
                 Policy::DEFAULT.step(state, event.parse::<Event>().unwrap()).state
             };
             let state = events.iter().fold(State::INITIAL, step);
-            let identity = Identity::of(process.pid(), process, caps()).unwrap();
+            let identity = Identity::of(process.pid(), process, available_features()).unwrap();
             let boot = self.state.boot();
             let mark = Mark { name: RunName::next().unwrap(), owner: None };
-            Record {
+            UnitRecord {
                 unit: "x".into(),
                 boot,
                 state,
@@ -304,12 +309,15 @@ mod tests {
                 held: 0,
                 cgroup: None,
                 mark: Some(Box::new(mark)),
-                kept: Kept::default(),
+                log_files: LogFiles::default(),
             }
         }
 
-        fn found(&self, record: &Record) -> Found {
-            recover(&self.state, record, OnCrash::Adopt, caps()).unwrap().unwrap().found
+        fn found(&self, record: &UnitRecord) -> Found {
+            recover(&self.state, record, OnCrash::Adopt, available_features())
+                .unwrap()
+                .unwrap()
+                .found
         }
     }
 
@@ -320,8 +328,10 @@ mod tests {
     fn never_started_is_nothing() {
         let scene = Scene::new();
         let process = sleeper();
-        let record = Record { state: State::INITIAL, ..scene.record(&process, &[]) };
-        assert!(recover(&scene.state, &record, OnCrash::Adopt, caps()).unwrap().is_none());
+        let record = UnitRecord { state: State::INITIAL, ..scene.record(&process, &[]) };
+        assert!(
+            recover(&scene.state, &record, OnCrash::Adopt, available_features()).unwrap().is_none()
+        );
         process.stop_group(KILL).unwrap();
         finish(process);
     }
@@ -334,13 +344,14 @@ mod tests {
         assert_eq!(scene.found(&record), Found::Alive);
 
         let boot = "00000000-0000-0000-0000-000000000000".parse().unwrap();
-        assert_eq!(scene.found(&Record { boot, ..record.clone() }), Found::Rebooted);
+        assert_eq!(scene.found(&UnitRecord { boot, ..record.clone() }), Found::Rebooted);
         let other = Some((RunId::new(7), record.process.unwrap().1));
-        assert_eq!(scene.found(&Record { process: other, ..record.clone() }), Found::Gone);
-        assert_eq!(scene.found(&Record { process: None, ..record.clone() }), Found::Gone);
+        assert_eq!(scene.found(&UnitRecord { process: other, ..record.clone() }), Found::Gone);
+        assert_eq!(scene.found(&UnitRecord { process: None, ..record.clone() }), Found::Gone);
         let stranger = format!("pid={} start=1", process.pid().as_raw()).parse().unwrap();
-        let stranger = Record { process: Some((RunId::new(1), stranger)), ..record };
-        let recovered = recover(&scene.state, &stranger, OnCrash::Kill, caps()).unwrap().unwrap();
+        let stranger = UnitRecord { process: Some((RunId::new(1), stranger)), ..record };
+        let recovered =
+            recover(&scene.state, &stranger, OnCrash::Kill, available_features()).unwrap().unwrap();
         assert_eq!(recovered.found, Found::Gone);
         assert_eq!(process.peek(), None, "a stranger was killed");
         process.stop_group(KILL).unwrap();
@@ -351,22 +362,22 @@ mod tests {
     fn what_is_remembered_can_be_read_while_it_is_held() {
         let scene = Scene::new();
         let path = scene.state.path().to_owned();
-        assert_eq!(remembered(&path.join("none")).unwrap(), []);
-        assert_eq!(remembered(&path).unwrap(), []);
+        assert_eq!(stored_units(&path.join("none")).unwrap(), []);
+        assert_eq!(stored_units(&path).unwrap(), []);
         let process = sleeper();
         let record = scene.record(&process, &RUNNING);
-        scene.state.write(&record, Term::Lasting).unwrap();
+        scene.state.write(&record, Durability::Lasting).unwrap();
         let pid = u32::try_from(process.pid().as_raw()).ok();
         let told = |pid| {
-            [Remembered { unit: "x".into(), state: record.state, pid, stdout: None, stderr: None }]
+            [StoredUnit { unit: "x".into(), state: record.state, pid, stdout: None, stderr: None }]
         };
-        assert_eq!(remembered(&path).unwrap(), told(pid));
+        assert_eq!(stored_units(&path).unwrap(), told(pid));
         process.stop_group(KILL).unwrap();
         wait_readable(&process);
-        assert_eq!(remembered(&path).unwrap(), told(None));
+        assert_eq!(stored_units(&path).unwrap(), told(None));
         finish(process);
         std::fs::write(path.join("y.journal"), "no journal").unwrap();
-        assert!(matches!(remembered(&path).unwrap_err(), StateError::Journal { .. }));
+        assert!(matches!(stored_units(&path).unwrap_err(), StateError::Journal { .. }));
     }
 
     #[test]
@@ -374,8 +385,9 @@ mod tests {
         let scene = Scene::new();
         let process = sleeper();
         let record = scene.record(&process, &RUNNING);
-        let recovered = recover(&scene.state, &record, OnCrash::Kill, caps()).unwrap().unwrap();
-        assert!(recovered.left.is_none());
+        let recovered =
+            recover(&scene.state, &record, OnCrash::Kill, available_features()).unwrap().unwrap();
+        assert!(recovered.remaining.is_none());
         assert_eq!(recovered.found, Found::Gone);
         wait_readable(&process);
         finish(process);
@@ -398,26 +410,28 @@ mod tests {
         let record = scene.record(&process, &RUNNING);
         let mut stranger = process.reap().unwrap().group.remainder().unwrap();
         let after = after_starts(&stranger);
-        let kill = |record: &Record| {
-            let recovered = recover(&scene.state, record, OnCrash::Kill, caps()).unwrap().unwrap();
+        let kill = |record: &UnitRecord| {
+            let recovered = recover(&scene.state, record, OnCrash::Kill, available_features())
+                .unwrap()
+                .unwrap();
             assert_eq!(recovered.found, Found::Gone);
-            assert!(recovered.left.is_none());
+            assert!(recovered.remaining.is_none());
             recovered.doubtful
         };
         let foreign =
             Some(Box::new(Mark { name: "monitor-1-2-3-4".parse().unwrap(), owner: None }));
         for doubtful in [
-            Record { held: 0, ..record.clone() },
-            Record { held: after - 1, ..record.clone() },
+            UnitRecord { held: 0, ..record.clone() },
+            UnitRecord { held: after - 1, ..record.clone() },
             // Of another PID namespace, where the number means nothing.
-            Record { held: after, mark: foreign, ..record.clone() },
+            UnitRecord { held: after, mark: foreign, ..record.clone() },
         ] {
             let named: Vec<_> = kill(&doubtful).iter().map(|left| left.name.clone()).collect();
             assert_eq!(named, ["sleep"]);
             stranger.rescan().unwrap();
             assert!(!stranger.is_empty(), "a stranger was killed");
         }
-        assert_eq!(kill(&Record { held: after, ..record }), []);
+        assert_eq!(kill(&UnitRecord { held: after, ..record }), []);
         stranger.pidfds().for_each(wait_readable);
     }
 
@@ -430,14 +444,22 @@ mod tests {
         let over = scene.record(&process, &BACKING_OFF);
         let running = scene.record(&process, &RUNNING);
         let mut left = process.reap().unwrap().group.remainder().unwrap();
-        let running = Record { held: after_starts(&left), ..running };
+        let running = UnitRecord { held: after_starts(&left), ..running };
         assert!(
-            recover(&scene.state, &over, OnCrash::Kill, caps()).unwrap().unwrap().left.is_none()
+            recover(&scene.state, &over, OnCrash::Kill, available_features())
+                .unwrap()
+                .unwrap()
+                .remaining
+                .is_none()
         );
         left.rescan().unwrap();
         assert!(!left.is_empty());
-        let recovered = recover(&scene.state, &running, OnCrash::Adopt, caps()).unwrap().unwrap();
-        assert!(matches!(recovered.left, Some(Left { progress: Progress::Leftover(_), .. })));
+        let recovered =
+            recover(&scene.state, &running, OnCrash::Adopt, available_features()).unwrap().unwrap();
+        assert!(matches!(
+            recovered.remaining,
+            Some(RemainingRun { progress: Progress::Leftover(_), .. })
+        ));
         left.stop(KILL).unwrap();
         left.pidfds().for_each(wait_readable);
     }

@@ -7,11 +7,11 @@ use monitor_core::{Millis, RunId, Scope, Signal};
 use rustix::process::{Pid, geteuid};
 
 use super::adopted::Adopted;
-use super::cgroup::Leaf;
+use super::cgroup::RunCgroup;
 use super::containment::Survivor;
 use super::group::{ReapedGroup, Remainder, session_of};
-use super::hearing::Hearing;
 use super::launch::Launch;
+use super::notifications::Notifications;
 use super::oom::OomKills;
 use super::orphans::{Origin, Orphan, OwnSession, real_user};
 use super::process::{Ended, Process, SignalError};
@@ -29,13 +29,13 @@ pub(super) struct Run {
     pub(super) id: RunId,
     pub(super) progress: Progress,
     /// The control group that holds it, if it has one.
-    pub(super) leaf: Option<Leaf>,
+    pub(super) cgroup: Option<RunCgroup>,
     /// The name by which what it starts is marked, if it has no control group, which bears the name.
     pub(super) mark: Option<Box<RunName>>,
     /// The session that its main process has made, also when that is reaped; `None` if an earlier monitor made it.
     pub(super) session: Option<OwnSession>,
-    /// By what it is heard, if it is.
-    pub(super) hearing: Option<Box<Hearing>>,
+    /// Receives its notifications, if it can send any.
+    pub(super) notifications: Option<Box<Notifications>>,
     /// How many milliseconds its program may be silent, as it was told when it was started.
     pub(super) watchdog: Option<NonZeroU32>,
     /// What it started and what has lost its parent, and a health check that was killed.
@@ -45,8 +45,8 @@ pub(super) struct Run {
     /// Whether there was a program, of which an end can be told.
     pub(super) started: bool,
     /// How its main process ended, while what it has printed is read before that is told.
-    pub(super) untold: Option<Ended>,
-    /// To whom the kill was sent, if it was.
+    pub(super) pending_exit: Option<Ended>,
+    /// The scope of the kill, if it was sent.
     pub(super) killed: Option<Scope>,
     /// Whether a descriptor tells of its main process; else a timer asks.
     pub(super) watched: bool,
@@ -84,7 +84,12 @@ pub(super) enum Progress {
 }
 
 impl Run {
-    pub(super) fn new(unit: UnitId, id: RunId, progress: Progress, leaf: Option<Leaf>) -> Self {
+    pub(super) fn new(
+        unit: UnitId,
+        id: RunId,
+        progress: Progress,
+        cgroup: Option<RunCgroup>,
+    ) -> Self {
         let leader = match &progress {
             Progress::Launching(launch) => Some(launch.process().pid()),
             Progress::Live(process) => Some(process.pid()),
@@ -101,15 +106,15 @@ impl Run {
             unit,
             id,
             progress,
-            leaf,
+            cgroup,
             mark: None,
             session: leader.map(OwnSession::of_unreaped),
-            hearing: None,
+            notifications: None,
             watchdog: None,
             orphans: Vec::new(),
             oom: None,
             started: true,
-            untold: None,
+            pending_exit: None,
             watched: true,
             given_up: false,
             killed: None,
@@ -121,7 +126,7 @@ impl Run {
     /// The name by which what it starts is marked.
     pub(super) fn name(&self) -> Option<RunName> {
         let marked = || self.mark.as_deref().copied();
-        self.leaf.as_ref().map(Leaf::run).or_else(marked)
+        self.cgroup.as_ref().map(RunCgroup::run).or_else(marked)
     }
 
     /// The process, if it was not reaped.
@@ -180,8 +185,8 @@ impl Run {
         if main == Some(pid) {
             return true;
         }
-        if let Some(leaf) = &self.leaf {
-            return leaf.members().is_ok_and(|members| members.contains(&pid));
+        if let Some(cgroup) = &self.cgroup {
+            return cgroup.members().is_ok_and(|members| members.contains(&pid));
         }
         let stat = || fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok();
         self.orphans.iter().any(|orphan| orphan.pid() == pid)
@@ -194,10 +199,10 @@ impl Run {
     ///
     /// What its control group holds is ended with that. It takes rights to leave one, so what has left it counts only if
     /// it runs as the monitor does: another program may have read the name of the group, which is its mark.
-    pub(super) fn takes(&self, pid: Pid, origin: &Origin) -> bool {
+    pub(super) fn owns_orphan(&self, pid: Pid, origin: &Origin) -> bool {
         let may_have_left =
-            |leaf: &Leaf| real_user(pid) == Some(geteuid().as_raw()) && !leaf.holds(pid);
-        origin.is(self.name(), self.session) && self.leaf.as_ref().is_none_or(may_have_left)
+            |cgroup: &RunCgroup| real_user(pid) == Some(geteuid().as_raw()) && !cgroup.holds(pid);
+        origin.is(self.name(), self.session) && self.cgroup.as_ref().is_none_or(may_have_left)
     }
 
     /// Sends a signal to the process or to the group.
@@ -206,15 +211,15 @@ impl Run {
     /// See [`SignalError`]. Who is gone already counts as an error only if it is the process.
     pub(super) fn signal(&mut self, signal: Signal, scope: Scope) -> Result<(), SignalError> {
         if scope == Scope::Group {
-            self.ask_orphans(signal);
+            self.signal_orphans(signal);
         }
         if signal == Signal::KILL {
             self.killed = self.killed.max(Some(scope));
         }
         if scope == Scope::Group
-            && let Some(leaf) = &self.leaf
+            && let Some(cgroup) = &self.cgroup
         {
-            return signal_contained(&mut self.progress, leaf, signal);
+            return signal_contained(&mut self.progress, cgroup, signal);
         }
         let number = signal.number();
         match (&mut self.progress, scope) {
@@ -250,9 +255,9 @@ impl Run {
     /// Takes a released run as far towards its end as it goes; `None` if nothing of it is left.
     ///
     /// Also returns how the process ended, if it was reaped by this call.
-    pub(super) fn bring_down(mut self: Box<Self>) -> (Option<Box<Self>>, Option<Ended>) {
+    pub(super) fn tear_down(mut self: Box<Self>) -> (Option<Box<Self>>, Option<Ended>) {
         let mut ended = None;
-        let mut leaf = self.leaf.take();
+        let mut cgroup = self.cgroup.take();
         let progress = match self.progress {
             Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process) => {
                 if let Some(session) = &mut self.session {
@@ -261,26 +266,26 @@ impl Run {
                 match process.reap() {
                     Ok(reaped) => {
                         ended = self.started.then_some(reaped.ended);
-                        match &mut leaf {
-                            Some(leaf) => see_contained(leaf),
-                            None => see(reaped.group),
+                        match &mut cgroup {
+                            Some(cgroup) => check_cgroup(cgroup),
+                            None => scan_group(reaped.group),
                         }
                     }
                     Err(process) => Some(Progress::Reaping(process)),
                 }
             }
-            Progress::Unseen(group) => see(group),
+            Progress::Unseen(group) => scan_group(group),
             // Released before its answer is in: the machine has given up on it.
             Progress::Launching(launch) => Some(Progress::Reaping(launch.into_process())),
-            Progress::Adopted(adopted) => match &mut leaf {
-                Some(leaf) => see_contained(leaf),
-                None => look_after(adopted.into_group()),
+            Progress::Adopted(adopted) => match &mut cgroup {
+                Some(cgroup) => check_cgroup(cgroup),
+                None => scan_remainder(adopted.into_group()),
             },
-            Progress::Leftover(remainder) | Progress::Departed(remainder) => match &mut leaf {
-                Some(leaf) => see_contained(leaf),
-                None => look_after(remainder),
+            Progress::Leftover(remainder) | Progress::Departed(remainder) => match &mut cgroup {
+                Some(cgroup) => check_cgroup(cgroup),
+                None => scan_remainder(remainder),
             },
-            Progress::Contained => leaf.as_mut().and_then(see_contained),
+            Progress::Contained => cgroup.as_mut().and_then(check_cgroup),
             Progress::Draining => None,
         };
         self.orphans.retain(|orphan| !orphan.has_ended());
@@ -290,19 +295,19 @@ impl Run {
             return (None, ended);
         };
         self.progress = progress;
-        self.leaf = leaf;
+        self.cgroup = cgroup;
         if self.killed == Some(Scope::Group) {
             self.kill_again();
         }
         (Some(self), ended)
     }
 
-    /// Kills whoever was forked after the kill and has not had it.
+    /// Kills processes that were forked after the kill.
     fn kill_again(&self) {
-        self.ask_orphans(Signal::KILL);
-        match (&self.progress, &self.leaf) {
+        self.signal_orphans(Signal::KILL);
+        match (&self.progress, &self.cgroup) {
             (Progress::Leftover(remainder), _) => log(remainder.stop(Signal::KILL.number())),
-            (Progress::Contained, Some(leaf)) => log(leaf.kill()),
+            (Progress::Contained, Some(cgroup)) => log(cgroup.kill()),
             // Whoever is the main process has had it.
             (
                 Progress::Launching(_)
@@ -320,9 +325,9 @@ impl Run {
     }
 
     /// Sends a signal to those that lost their parents.
-    fn ask_orphans(&self, signal: Signal) {
+    fn signal_orphans(&self, signal: Signal) {
         for orphan in &self.orphans {
-            log(orphan.ask(signal.number()));
+            log(orphan.signal(signal.number()));
         }
     }
 
@@ -334,7 +339,7 @@ impl Run {
         if signal != Signal::KILL.number() {
             return Some(false);
         }
-        let struck = self.oom.as_ref()?.has_struck(self.leaf.as_ref())?;
+        let struck = self.oom.as_ref()?.has_struck(self.cgroup.as_ref())?;
         // Of two kills it cannot be said which was first.
         if struck && self.killed.is_some() { None } else { Some(struck) }
     }
@@ -342,17 +347,17 @@ impl Run {
     /// Lets go of what the machine gives up, and says what of it runs on.
     pub(super) fn give_up(&mut self) -> Vec<Survivor> {
         self.given_up = true;
-        if let Some(leaf) = &self.leaf {
+        if let Some(cgroup) = &self.cgroup {
             // A kill may have frozen what it could not end.
-            leaf.thaw();
+            cgroup.thaw();
         }
         self.survivors()
     }
 
     /// What of it runs, as far as it can be seen.
     fn survivors(&self) -> Vec<Survivor> {
-        let pids = match (&self.leaf, &self.progress) {
-            (Some(leaf), _) => leaf.members().unwrap_or_default(),
+        let pids = match (&self.cgroup, &self.progress) {
+            (Some(cgroup), _) => cgroup.members().unwrap_or_default(),
             (None, Progress::Leftover(remainder) | Progress::Departed(remainder)) => {
                 remainder.pids().collect()
             }
@@ -382,7 +387,7 @@ impl Run {
     }
 
     /// Begins with short pauses again.
-    pub(super) const fn hurry(&mut self) {
+    pub(super) const fn reset_pause(&mut self) {
         self.pause = PAUSE_MIN;
     }
 }
@@ -391,13 +396,13 @@ impl Run {
 /// as its privileges may allow.
 fn signal_contained(
     progress: &mut Progress,
-    leaf: &Leaf,
+    cgroup: &RunCgroup,
     signal: Signal,
 ) -> Result<(), SignalError> {
     let (main, sent) = match progress {
         Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process) => {
             if process.peek() == Some(Ended::Lost) {
-                log(leaf.signal(signal.number(), None));
+                log(cgroup.signal(signal.number(), None));
                 return Err(SignalError::Gone);
             }
             (Some(process.pid().to_pid()), process.ask(signal.number()))
@@ -414,36 +419,36 @@ fn signal_contained(
         | Progress::Draining
         | Progress::Departed(_) => (None, Ok(())),
     };
-    let others = leaf.signal(signal.number(), main);
+    let others = cgroup.signal(signal.number(), main);
     sent.and(others)
 }
 
 /// Whether anything is left in a control group.
-fn see_contained(leaf: &mut Leaf) -> Option<Progress> {
-    match leaf.is_populated() {
+fn check_cgroup(cgroup: &mut RunCgroup) -> Option<Progress> {
+    match cgroup.is_populated() {
         Ok(false) => None,
         Ok(true) => Some(Progress::Contained),
         Err(error) => {
-            telemetry::group_unseen(&error);
+            telemetry::group_unreadable(&error);
             Some(Progress::Contained)
         }
     }
 }
 
 /// Finds what is left of a group; `None` if nothing is.
-pub(super) fn see(group: ReapedGroup) -> Option<Progress> {
+pub(super) fn scan_group(group: ReapedGroup) -> Option<Progress> {
     match group.remainder() {
         Ok(remainder) if remainder.is_empty() => None,
         Ok(remainder) => Some(Progress::Leftover(remainder)),
         Err((group, error)) => {
-            telemetry::group_unseen(&error);
+            telemetry::group_unreadable(&error);
             Some(Progress::Unseen(group))
         }
     }
 }
 
 /// Finds what is left by now; `None` if nothing is.
-fn look_after(mut remainder: Remainder) -> Option<Progress> {
+fn scan_remainder(mut remainder: Remainder) -> Option<Progress> {
     rescan(&mut remainder);
     (!remainder.is_empty()).then_some(Progress::Leftover(remainder))
 }
@@ -451,7 +456,7 @@ fn look_after(mut remainder: Remainder) -> Option<Progress> {
 /// Looks for members again; those that are known stay if it fails.
 fn rescan(remainder: &mut Remainder) {
     if let Err(error) = remainder.rescan() {
-        telemetry::group_unseen(&error);
+        telemetry::group_unreadable(&error);
     }
 }
 
@@ -463,7 +468,7 @@ pub(super) fn log(sent: Result<(), SignalError>) {
     }
 }
 
-/// Whether a stopped process is to be continued so that it hears this signal.
+/// Whether a stopped process is to be continued so that it handles this signal.
 pub(super) const fn asks_to_end(signal: Signal) -> bool {
     matches!(signal, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT | Signal::ABRT)
 }

@@ -1,4 +1,4 @@
-//! The name of a run: by it a control group, a socket and a process say which run they are of. And that of its monitor.
+//! The name of a run, which identifies its control group, its socket and its processes; and the identity of its monitor.
 
 use std::fmt;
 use std::fs;
@@ -13,11 +13,11 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::group::has_ended;
 use super::identity::start_time;
 
-/// A process that supervises, told apart from every other since the boot. One that is dead holds nothing any more.
+/// The identity of a monitor process, unique since the boot. A dead monitor holds nothing.
 ///
 /// Prints `pid=12 start=345 namespace=7`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Keeper {
+pub(super) struct MonitorIdentity {
     pid: i32,
     /// When it was started, for its number is given to others after it.
     start: u64,
@@ -26,7 +26,7 @@ pub(super) struct Keeper {
     namespace: u32,
 }
 
-impl Keeper {
+impl MonitorIdentity {
     /// This process.
     ///
     /// # Errors
@@ -56,29 +56,29 @@ impl Keeper {
     }
 }
 
-impl Keeper {
+impl MonitorIdentity {
     fn is_of_this_namespace(self) -> bool {
         Some(self.namespace) == pid_namespace().ok()
     }
 }
 
-impl fmt::Display for Keeper {
+impl fmt::Display for MonitorIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "pid={} start={} namespace={}", self.pid, self.start, self.namespace)
     }
 }
 
-impl FromStr for Keeper {
-    type Err = NoRunName;
+impl FromStr for MonitorIdentity {
+    type Err = InvalidRunName;
 
-    fn from_str(text: &str) -> Result<Self, NoRunName> {
+    fn from_str(text: &str) -> Result<Self, InvalidRunName> {
         let mut words = text.split(' ');
         let mut next = |name| words.next()?.strip_prefix(name);
-        let keeper = (|| {
+        let identity = (|| {
             let (pid, start) = (next("pid=")?.parse().ok()?, next("start=")?.parse().ok()?);
             Some(Self { pid, start, namespace: next("namespace=")?.parse().ok()? })
         })();
-        keeper.filter(|keeper| keeper.to_string() == text).ok_or(NoRunName)
+        identity.filter(|identity| identity.to_string() == text).ok_or(InvalidRunName)
     }
 }
 
@@ -116,14 +116,14 @@ impl fmt::Display for Token {
 }
 
 impl FromStr for Token {
-    type Err = NoRunName;
+    type Err = InvalidRunName;
 
-    fn from_str(text: &str) -> Result<Self, NoRunName> {
+    fn from_str(text: &str) -> Result<Self, InvalidRunName> {
         let half = |half: Option<&str>| u64::from_str_radix(half?, 16).ok();
         let halves = text
             .split_at_checked(16)
             .and_then(|(high, low)| Some(Self([half(Some(high))?, half(Some(low))?])));
-        halves.filter(|token| token.to_string() == text).ok_or(NoRunName)
+        halves.filter(|token| token.to_string() == text).ok_or(InvalidRunName)
     }
 }
 
@@ -131,7 +131,7 @@ impl FromStr for Token {
 ///
 /// # Errors
 /// Those of the last attempt.
-pub(super) fn untaken<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn with_free_name<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut outcome = attempt();
     for _ in 1..ATTEMPTS {
         let taken = matches!(&outcome, Err(error) if is_taken(error));
@@ -156,15 +156,15 @@ fn is_taken(error: &io::Error) -> bool {
 /// namespace. Earlier releases counted their runs: a number of up to 20 decimal digits stands for the token then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct RunName {
-    monitor: Keeper,
-    which: Which,
+    monitor: MonitorIdentity,
+    token: RunToken,
 }
 
-/// Which of the runs of a monitor.
+/// The token of a run among those of a monitor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Which(Token);
+struct RunToken(Token);
 
-impl Which {
+impl RunToken {
     /// What an earlier release counted.
     fn counted(self) -> Option<u64> {
         let [high, low] = self.0.0;
@@ -172,7 +172,7 @@ impl Which {
     }
 }
 
-impl fmt::Display for Which {
+impl fmt::Display for RunToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.counted() {
             Some(number) => number.fmt(f),
@@ -181,12 +181,13 @@ impl fmt::Display for Which {
     }
 }
 
-impl FromStr for Which {
-    type Err = NoRunName;
+impl FromStr for RunToken {
+    type Err = InvalidRunName;
 
-    fn from_str(text: &str) -> Result<Self, NoRunName> {
-        let counted = || text.parse().map(|number| Self(Token([0, number]))).map_err(|_| NoRunName);
-        text.parse().map(Self).or_else(|NoRunName| counted())
+    fn from_str(text: &str) -> Result<Self, InvalidRunName> {
+        let counted =
+            || text.parse().map(|number| Self(Token([0, number]))).map_err(|_| InvalidRunName);
+        text.parse().map(Self).or_else(|InvalidRunName| counted())
     }
 }
 
@@ -197,7 +198,7 @@ impl RunName {
     /// `/proc` cannot be read, or [`Token::random`].
     pub(super) fn next() -> io::Result<Self> {
         // One in 2^64 has the form of what an earlier release counted, and is a name all the same.
-        Ok(Self { monitor: Keeper::own()?, which: Which(Token::random()?) })
+        Ok(Self { monitor: MonitorIdentity::own()?, token: RunToken(Token::random()?) })
     }
 
     /// Whether the numbers of processes that its monitor has written down mean anything here.
@@ -213,32 +214,32 @@ impl RunName {
 
 impl fmt::Display for RunName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { monitor: Keeper { pid, start, namespace }, which } = self;
-        write!(f, "{PREFIX}{pid}-{start}-{which}-{namespace}")
+        let Self { monitor: MonitorIdentity { pid, start, namespace }, token } = self;
+        write!(f, "{PREFIX}{pid}-{start}-{token}-{namespace}")
     }
 }
 
 impl FromStr for RunName {
-    type Err = NoRunName;
+    type Err = InvalidRunName;
 
-    fn from_str(text: &str) -> Result<Self, NoRunName> {
+    fn from_str(text: &str) -> Result<Self, InvalidRunName> {
         fn next<'a, T: FromStr>(numbers: &mut impl Iterator<Item = &'a str>) -> Option<T> {
             numbers.next()?.parse().ok()
         }
-        let mut numbers = text.strip_prefix(PREFIX).ok_or(NoRunName)?.split('-');
+        let mut numbers = text.strip_prefix(PREFIX).ok_or(InvalidRunName)?.split('-');
         let name = (|| {
             let (pid, start) = (next(&mut numbers)?, next(&mut numbers)?);
-            let (which, namespace) = (next(&mut numbers)?, next(&mut numbers)?);
-            Some(Self { monitor: Keeper { pid, start, namespace }, which })
+            let (token, namespace) = (next(&mut numbers)?, next(&mut numbers)?);
+            Some(Self { monitor: MonitorIdentity { pid, start, namespace }, token })
         })();
         // What is read is the name of something to be killed, so it is this one and not one that is like it.
-        name.filter(|name| name.to_string() == text).ok_or(NoRunName)
+        name.filter(|name| name.to_string() == text).ok_or(InvalidRunName)
     }
 }
 
-/// A text is not the form of a [`RunName`], of its [`Token`] or of a [`Keeper`].
+/// A text is not the form of a [`RunName`], of its [`Token`] or of a [`MonitorIdentity`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct NoRunName;
+pub(super) struct InvalidRunName;
 
 fn pid_namespace() -> io::Result<u32> {
     let inode = fs::metadata("/proc/self/ns/pid")?.ino();
@@ -257,13 +258,13 @@ mod tests {
 
     #[test]
     fn names_tell_whose_they_are() {
-        let monitor = Keeper { pid: 12, start: 345, namespace: 7 };
-        let which = Which(Token([0, 6]));
-        assert_eq!("monitor-12-345-6-7".parse(), Ok(RunName { monitor, which }));
-        let which = Which(Token([0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff]));
+        let monitor = MonitorIdentity { pid: 12, start: 345, namespace: 7 };
+        let token = RunToken(Token([0, 6]));
+        assert_eq!("monitor-12-345-6-7".parse(), Ok(RunName { monitor, token }));
+        let token = RunToken(Token([0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff]));
         let text = "monitor-12-345-00112233445566778899aabbccddeeff-7";
-        assert_eq!(text.parse(), Ok(RunName { monitor, which }));
-        assert_eq!(RunName { monitor, which }.to_string(), text);
+        assert_eq!(text.parse(), Ok(RunName { monitor, token }));
+        assert_eq!(RunName { monitor, token }.to_string(), text);
         for foreign in [
             "monitor",
             "monitor-",
@@ -275,7 +276,7 @@ mod tests {
             "monitor-1-2-00000000000000000000000000000006-4",
             "web",
         ] {
-            assert_eq!(foreign.parse::<RunName>(), Err(NoRunName), "{foreign}");
+            assert_eq!(foreign.parse::<RunName>(), Err(InvalidRunName), "{foreign}");
         }
         assert!("monitor-1-2-3-4-5".parse::<RunName>().is_err());
         let own = RunName::next().unwrap();
@@ -285,7 +286,7 @@ mod tests {
 
         assert_eq!("pid=12 start=345 namespace=7".parse(), Ok(monitor));
         for foreign in ["", "12", "pid=12 start=345", "pid=012 start=345 namespace=7"] {
-            assert_eq!(foreign.parse::<Keeper>(), Err(NoRunName), "{foreign}");
+            assert_eq!(foreign.parse::<MonitorIdentity>(), Err(InvalidRunName), "{foreign}");
         }
     }
 
@@ -299,7 +300,7 @@ mod tests {
             (Errno::MFILE, 3, 1),
         ] {
             let mut made = 0;
-            let outcome = untaken(|| {
+            let outcome = with_free_name(|| {
                 made += 1;
                 if made < free_at { Err(errno.into()) } else { Ok(()) }
             });
@@ -310,15 +311,15 @@ mod tests {
     /// Goal: who is dead, reaped or not, is so, and nobody else. Bug-bank BB-82 is a stranger of the same number.
     #[test]
     fn dead_is_who_has_ended_and_whose_number_another_has() {
-        let own = Keeper::own().unwrap();
+        let own = MonitorIdentity::own().unwrap();
         assert!(!own.is_dead());
-        assert!(Keeper { start: own.start - 1, ..own }.is_dead());
-        assert!(Keeper { pid: i32::MAX, ..own }.is_dead());
+        assert!(MonitorIdentity { start: own.start - 1, ..own }.is_dead());
+        assert!(MonitorIdentity { pid: i32::MAX, ..own }.is_dead());
         // In another container the same number is another's.
-        assert!(!Keeper { start: own.start - 1, namespace: 1, ..own }.is_dead());
+        assert!(!MonitorIdentity { start: own.start - 1, namespace: 1, ..own }.is_dead());
         let process = sleeper();
         let pid = process.pid().as_raw();
-        let other = Keeper { pid, start: start_time(pid).unwrap(), ..own };
+        let other = MonitorIdentity { pid, start: start_time(pid).unwrap(), ..own };
         assert!(!other.is_dead());
         process.stop_group(9).unwrap();
         wait_readable(&process);

@@ -89,7 +89,7 @@ impl Setup {
             enter(cgroup)?;
         }
         if self.terminal {
-            ioctl_tiocsctty(stdin()).map_err(|errno| failed(Stage::Terminal, "tty", errno))?;
+            ioctl_tiocsctty(stdin()).map_err(|errno| failed(SetupStage::Terminal, "tty", errno))?;
         }
         let credentials = self.account.look_up()?;
         for variable in credentials.iter().flat_map(Credentials::variables) {
@@ -110,10 +110,12 @@ impl Setup {
         set_oom_score(self.oom_score)?;
         if let Some(nice) = self.nice {
             setpriority_process(None, nice.into())
-                .map_err(|errno| failed(Stage::Nice, nice.to_string(), errno))?;
+                .map_err(|errno| failed(SetupStage::Nice, nice.to_string(), errno))?;
         }
         for limit in &self.limits {
-            limit.put_in_force().map_err(|errno| failed(Stage::Limit, limit.to_string(), errno))?;
+            limit
+                .put_in_force()
+                .map_err(|errno| failed(SetupStage::Limit, limit.to_string(), errno))?;
         }
         if let Some(credentials) = credentials {
             credentials.assume()?;
@@ -121,7 +123,7 @@ impl Setup {
         if let Some(directory) = &self.directory {
             let subject = OsStr::from_bytes(directory.as_bytes());
             chdir(directory.as_c_str())
-                .map_err(|errno| failed(Stage::Directory, subject, native(errno)))?;
+                .map_err(|errno| failed(SetupStage::Directory, subject, native(errno)))?;
         }
         // After the account, whose change would clear it.
         if let Some(monitor) = self.dies_with {
@@ -130,7 +132,7 @@ impl Setup {
         // Last, since all of the above may open some.
         keep_only(self.descriptor).map_err(|error| {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            failed(Stage::Descriptors, "/proc/self/fd", errno)
+            failed(SetupStage::Descriptors, "/proc/self/fd", errno)
         })?;
         Ok(variables)
     }
@@ -245,7 +247,7 @@ impl FromStr for Notified {
 /// A step between the making of a process and its program.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Stage {
+pub enum SetupStage {
     /// There is no control group for the run (EOPNOTSUPP: none may be made here), or it could not be entered.
     Cgroup,
     /// What it says that it is ready by, a socket or a pipe, could not be made.
@@ -274,7 +276,7 @@ pub enum Stage {
     Descriptors,
 }
 
-impl Stage {
+impl SetupStage {
     pub(super) const ALL: [Self; 13] = [
         Self::Cgroup,
         Self::Terminal,
@@ -377,7 +379,7 @@ impl Stage {
 }
 
 /// An error of one step.
-pub(super) fn failed(stage: Stage, subject: impl Into<OsString>, errno: Errno) -> SpawnError {
+pub(super) fn failed(stage: SetupStage, subject: impl Into<OsString>, errno: Errno) -> SpawnError {
     SpawnError::Setup { stage, subject: subject.into(), errno: errno.raw_os_error() }
 }
 
@@ -397,7 +399,7 @@ pub(super) const fn native(errno: nix::errno::Errno) -> Errno {
 /// # Source
 /// `PR_SET_PDEATHSIG` of `prctl(2)`.
 fn die_with(monitor: i32) -> Result<(), SpawnError> {
-    let gone = |errno| failed(Stage::Monitor, monitor.to_string(), errno);
+    let gone = |errno| failed(SetupStage::Monitor, monitor.to_string(), errno);
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(gone)?;
     let parent = getppid().map(Pid::as_raw_pid);
     if parent == Some(monitor) { Ok(()) } else { Err(gone(Errno::SRCH)) }
@@ -407,7 +409,7 @@ fn die_with(monitor: i32) -> Result<(), SpawnError> {
 fn enter(cgroup: &CStr) -> Result<(), SpawnError> {
     let directory = OsStr::from_bytes(cgroup.to_bytes());
     fs::write(Path::new(directory).join("cgroup.procs"), "0").map_err(|error| {
-        failed(Stage::Cgroup, directory, Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        failed(SetupStage::Cgroup, directory, Errno::from_io_error(&error).unwrap_or(Errno::IO))
     })
 }
 
@@ -425,7 +427,7 @@ fn set_oom_score(score: Option<i16>) -> Result<(), SpawnError> {
     };
     write(score).map_err(|error| {
         let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-        failed(Stage::OomScore, score.to_string(), errno)
+        failed(SetupStage::OomScore, score.to_string(), errno)
     })
 }
 
@@ -440,7 +442,7 @@ mod tests {
         let parent = getppid().unwrap().as_raw_pid();
         let own = rustix::process::getpid().as_raw_pid();
         assert_eq!(die_with(parent), Ok(()));
-        assert_eq!(die_with(own), Err(failed(Stage::Monitor, own.to_string(), Errno::SRCH)));
+        assert_eq!(die_with(own), Err(failed(SetupStage::Monitor, own.to_string(), Errno::SRCH)));
         set_parent_process_death_signal(None).unwrap();
     }
 }

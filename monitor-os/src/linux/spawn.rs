@@ -21,7 +21,7 @@ use super::descriptors::above_streams;
 use super::group::LeaderPid;
 use super::guarded::PathError;
 use super::process::Process;
-use super::setup::{self, Stage, native};
+use super::setup::{self, SetupStage, native};
 use super::stdio::Stdio;
 
 /// Starts `command` as the leader of a new session and process group.
@@ -48,7 +48,9 @@ pub(crate) fn spawn(command: &Command, stdio: &Stdio) -> Result<Process, SpawnEr
         Some(errno) if is_exhaustion(errno) => {
             SpawnError::from_errno_there(command.program().into(), errno)
         }
-        errno => setup::failed(Stage::Descriptors, "/proc/self/fd", errno.unwrap_or(Errno::IO)),
+        errno => {
+            setup::failed(SetupStage::Descriptors, "/proc/self/fd", errno.unwrap_or(Errno::IO))
+        }
     })?;
     let mut actions = actions(command.program(), stdio)?;
     for number in unwanted {
@@ -79,7 +81,7 @@ pub(super) fn spawn_helper<A: AsRef<CStr>>(
 fn actions(program: &Path, stdio: &Stdio) -> Result<PosixSpawnFileActions, SpawnError> {
     let put = || {
         let mut actions = PosixSpawnFileActions::init()?;
-        for (fd, number) in stdio.given() {
+        for (fd, number) in stdio.child_fds() {
             actions.add_dup2(fd.as_raw_fd(), number)?;
         }
         Ok(actions)
@@ -120,17 +122,17 @@ pub(super) fn search<T>(
         return attempt(program.into());
     }
     let searched = search_path(environment);
-    let mut remembered = None;
+    let mut first_error = None;
     for directory in searched.as_bytes().split(|&byte| byte == b':') {
         // An empty entry is the current directory, and joining to it leaves the bare name.
         let path = Path::new(OsStr::from_bytes(directory)).join(program);
         match attempt(path) {
             Err(SpawnError::NotFound { .. }) => {}
-            Err(error) if goes_on(&error) => remembered = remembered.or(Some(error)),
+            Err(error) if goes_on(&error) => first_error = first_error.or(Some(error)),
             outcome => return outcome,
         }
     }
-    Err(remembered.unwrap_or_else(|| SpawnError::NotFound {
+    Err(first_error.unwrap_or_else(|| SpawnError::NotFound {
         program: program.into(),
         searched: Some(searched.to_os_string()),
         errno: Errno::NOENT.raw_os_error(),
@@ -214,7 +216,7 @@ pub enum SpawnError {
     /// The process could not be made as the command says; the stage says which step failed and what it takes.
     Setup {
         /// The step.
-        stage: Stage,
+        stage: SetupStage,
         /// The path, name or value that it is about.
         subject: OsString,
         /// The reason.
@@ -276,7 +278,7 @@ impl SpawnError {
     }
 
     /// The step that failed, as a word for logs: `exec`, `stream`, `launch`, `record`, `watch`, or that of a
-    /// [`Stage`].
+    /// [`SetupStage`].
     #[must_use]
     pub const fn step(&self) -> &'static str {
         match self {
@@ -289,7 +291,7 @@ impl SpawnError {
             | Self::ResourcesExhausted { .. }
             | Self::Refused { .. } => "exec",
             Self::Setup { stage, .. } => stage.name(),
-            Self::EnvironmentLine { .. } => Stage::EnvironmentFile.name(),
+            Self::EnvironmentLine { .. } => SetupStage::EnvironmentFile.name(),
             Self::Stream(_) => "stream",
             Self::LauncherDied { .. } | Self::NoLauncher { .. } => "launch",
             Self::Unrecorded { .. } => "record",
@@ -318,7 +320,7 @@ impl SpawnError {
             }
     }
 
-    /// What the machine is told of it.
+    /// The failure for the machine.
     pub(super) const fn failure(&self) -> StartFailure {
         if self.is_transient() { StartFailure::Transient } else { StartFailure::Permanent }
     }
@@ -522,7 +524,7 @@ fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
         Err(errno) => {
             // ESRCH: the kernel has reaped it, and the number may be a stranger's.
             if errno != Errno::SRCH {
-                put_down(pid.to_pid());
+                kill_and_reap(pid.to_pid());
             }
             Err(SpawnError::Unwatchable { path, errno: errno.raw_os_error() })
         }
@@ -530,7 +532,7 @@ fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
 }
 
 /// Kills an own child, with its group, and reaps it; unless somebody else has reaped it.
-pub(super) fn put_down(pid: Pid) {
+pub(super) fn kill_and_reap(pid: Pid) {
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     if waitid(WaitId::Pid(pid), look).err() == Some(Errno::CHILD) {
         // Somebody else has reaped it, and the number may be a stranger's.

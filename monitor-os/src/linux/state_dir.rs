@@ -1,4 +1,4 @@
-//! The directory in which a monitor remembers, across its own death, what it supervises.
+//! The state directory: stores what a monitor supervises beyond the monitor's own death.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,9 +16,9 @@ use rustix::process::geteuid;
 
 use super::clock::now;
 use super::identity::BootId;
-use super::journal::{JournalError, Record};
+use super::journal::{JournalError, UnitRecord};
 use super::output::Stream;
-use super::run_name::Keeper;
+use super::run_name::MonitorIdentity;
 
 /// A state directory, held by this process alone: one journal per unit, and a lock.
 ///
@@ -27,27 +27,27 @@ use super::run_name::Keeper;
 /// it: the first of each unit, and those by which a user's stop or a verdict begins or ends. A power cut loses the rest:
 /// which process ran, which is gone by then, and the last counts of failures.
 ///
-/// Clones hold the same lock, as do the units that are remembered here. It is released with the last of
+/// Clones hold the same lock, as do the units that are stored here. It is released with the last of
 /// them, or with the process, however that ends.
 #[derive(Clone, Debug)]
 pub struct StateDir {
-    held: Arc<Held>,
+    locked: Arc<LockedDir>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct LockedDir {
     path: PathBuf,
     directory: File,
     boot: BootId,
     /// Whether a file may be lost with the power unless it is synced.
     on_disk: bool,
-    /// The units that are remembered here by this process.
+    /// The units that this process stores here.
     names: Mutex<BTreeSet<Arc<str>>>,
     /// Keeps the lock.
     lock: File,
 }
 
-impl Drop for Held {
+impl Drop for LockedDir {
     fn drop(&mut self) {
         // Closing is not enough: a child that another thread is just making has the file as well, until it
         // runs its program, and with it the lock. Fails for a wrong descriptor only, and this one is ours.
@@ -80,14 +80,21 @@ impl StateDir {
         let boot = BootId::current().map_err(unusable)?;
         let lock = lock(&path)?;
         Ok(Self {
-            held: Arc::new(Held { path, directory, boot, on_disk, names: Mutex::default(), lock }),
+            locked: Arc::new(LockedDir {
+                path,
+                directory,
+                boot,
+                on_disk,
+                names: Mutex::default(),
+                lock,
+            }),
         })
     }
 
     /// Where it is, without symbolic links.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.held.path
+        &self.locked.path
     }
 
     /// Forgets a unit that is down, so that the next monitor begins afresh with it. Unknown is fine.
@@ -111,11 +118,11 @@ impl StateDir {
 
     /// Where the named pipe of a unit is; its name must be one that was taken.
     pub(super) fn fifo(&self, unit: &str, stream: Stream) -> PathBuf {
-        self.held.path.join(format!("{unit}.{stream}"))
+        self.locked.path.join(format!("{unit}.{stream}"))
     }
 
-    /// Takes the name of a unit, of which there is one at a time.
-    pub(super) fn take_name(&self, unit: &Arc<str>) -> Result<(), StateError> {
+    /// Reserves the name of a unit, of which there is one at a time.
+    pub(super) fn reserve_name(&self, unit: &Arc<str>) -> Result<(), StateError> {
         self.journal_of(unit)?;
         if self.names().insert(Arc::clone(unit)) {
             Ok(())
@@ -124,39 +131,48 @@ impl StateDir {
         }
     }
 
-    pub(super) fn give_name_back(&self, unit: &str) {
+    pub(super) fn release_name(&self, unit: &str) {
         self.names().remove(unit);
     }
 
     fn names(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
         // A panic elsewhere leaves the set whole.
-        self.held.names.lock().unwrap_or_else(PoisonError::into_inner)
+        self.locked.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn boot(&self) -> BootId {
-        self.held.boot
+        self.locked.boot
     }
 
-    /// Reads what is remembered of a unit; `None` if nothing is.
-    pub(super) fn read(&self, unit: &str) -> Result<Option<Record>, StateError> {
+    /// Reads the record of a unit; `None` without one.
+    pub(super) fn read(&self, unit: &str) -> Result<Option<UnitRecord>, StateError> {
         Self::check_unit(unit)?;
-        read_unit(&self.held.path, unit, self.boot())
+        read_unit(&self.locked.path, unit, self.boot())
     }
 
     /// Puts a record in the place of the one before: a reader finds one of the two, at any moment.
     ///
     /// The journal comes first. So what lasts is never newer, and a journal of this boot that cannot be read is no work
     /// of a power cut.
-    pub(super) fn write(&self, record: &Record, term: Term) -> Result<(), StateError> {
-        self.replace(record, JOURNAL, Term::Boot)?;
+    pub(super) fn write(
+        &self,
+        record: &UnitRecord,
+        durability: Durability,
+    ) -> Result<(), StateError> {
+        self.replace(record, JOURNAL, Durability::Boot)?;
         // In memory nothing is safer than the journal.
-        if term == Term::Lasting && self.held.on_disk {
-            self.replace(record, LASTING, Term::Lasting)?;
+        if durability == Durability::Lasting && self.locked.on_disk {
+            self.replace(record, LASTING, Durability::Lasting)?;
         }
         Ok(())
     }
 
-    fn replace(&self, record: &Record, suffix: &str, term: Term) -> Result<(), StateError> {
+    fn replace(
+        &self,
+        record: &UnitRecord,
+        suffix: &str,
+        durability: Durability,
+    ) -> Result<(), StateError> {
         Self::check_unit(&record.unit)?;
         let path = self.path_of(&record.unit, suffix);
         let next = self.path_of(&record.unit, NEXT);
@@ -169,16 +185,20 @@ impl StateDir {
                 .open(&next)?;
             file.write_all(record.to_string().as_bytes())?;
             // The name must not get to the disk before the bytes.
-            if term == Term::Lasting {
+            if durability == Durability::Lasting {
                 file.sync_data()?;
             }
             fs::rename(&next, &path)?;
-            if term == Term::Lasting { self.held.directory.sync_data() } else { Ok(()) }
+            if durability == Durability::Lasting {
+                self.locked.directory.sync_data()
+            } else {
+                Ok(())
+            }
         };
         written().map_err(|source| StateError::Unusable { path: path.clone(), source })
     }
 
-    /// Whether a unit of this name can be remembered.
+    /// Whether a unit of this name can be stored.
     ///
     /// # Errors
     /// [`StateError::Name`].
@@ -195,25 +215,25 @@ impl StateDir {
     }
 
     fn path_of(&self, unit: &str, suffix: &str) -> PathBuf {
-        self.held.path.join(format!("{unit}{suffix}"))
+        self.locked.path.join(format!("{unit}{suffix}"))
     }
 }
 
-/// How long a record is to be found.
+/// How long a record must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Term {
+pub(super) enum Durability {
     /// For as long as its processes may run: a crash of the monitor does not lose it, a power cut may.
     Boot,
     /// After a power cut as well.
     Lasting,
 }
 
-/// Reads all that is remembered in a directory, in the order of the names, without holding or changing it. A
-/// directory that is not there remembers nothing.
+/// Reads all records in a directory, in the order of the names, without locking or changing it. A missing directory
+/// has none.
 ///
 /// # Errors
 /// [`StateError::Unusable`], [`StateError::Journal`].
-pub(super) fn read_all(directory: &Path, boot: BootId) -> Result<Vec<Record>, StateError> {
+pub(super) fn read_all(directory: &Path, boot: BootId) -> Result<Vec<UnitRecord>, StateError> {
     let unusable = |source| StateError::Unusable { path: directory.into(), source };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -232,7 +252,7 @@ pub(super) fn read_all(directory: &Path, boot: BootId) -> Result<Vec<Record>, St
 
 /// Reads the last record of a unit; `None` if there is none. After a power cut the journal may be of any time, or half
 /// written, so then that is believed which lasts.
-fn read_unit(directory: &Path, unit: &str, boot: BootId) -> Result<Option<Record>, StateError> {
+fn read_unit(directory: &Path, unit: &str, boot: BootId) -> Result<Option<UnitRecord>, StateError> {
     let read = |suffix| read_journal(directory.join(format!("{unit}{suffix}")), unit);
     let last = read(JOURNAL);
     if let Ok(Some(record)) = &last
@@ -248,7 +268,7 @@ fn read_unit(directory: &Path, unit: &str, boot: BootId) -> Result<Option<Record
 }
 
 /// Reads the journal of a unit; `None` if there is none.
-fn read_journal(path: PathBuf, unit: &str) -> Result<Option<Record>, StateError> {
+fn read_journal(path: PathBuf, unit: &str) -> Result<Option<UnitRecord>, StateError> {
     let mut bytes = Vec::new();
     match File::open(&path).and_then(|file| file.take(LENGTH_MAX).read_to_end(&mut bytes)) {
         Ok(_) => {}
@@ -256,13 +276,13 @@ fn read_journal(path: PathBuf, unit: &str) -> Result<Option<Record>, StateError>
         Err(source) => return Err(StateError::Unusable { path, source }),
     }
     let text = str::from_utf8(&bytes).map_err(|_| JournalError::Foreign);
-    let record = text.and_then(str::parse::<Record>).and_then(|record| {
+    let record = text.and_then(str::parse::<UnitRecord>).and_then(|record| {
         if *record.unit == *unit { Ok(record) } else { Err(JournalError::OtherUnit) }
     });
     record.map(Some).map_err(|error| StateError::Journal { path, error })
 }
 
-/// Why a state directory, or what it remembers, cannot be used. Nothing was started or signalled, unless
+/// Why a state directory, or a record in it, cannot be used. Nothing was started or signalled, unless
 /// a variant says so.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -280,10 +300,10 @@ pub enum StateError {
         path: PathBuf,
     },
     /// Another monitor has it.
-    Held {
+    LockedDir {
         /// The directory.
         path: PathBuf,
-        /// The process that has it, as it said itself.
+        /// The process that has it, as it has written itself.
         by: Option<u32>,
     },
     /// A journal is not believed.
@@ -322,7 +342,7 @@ impl StateError {
         let source = match self {
             Self::Unusable { source, .. } | Self::Leftover { source, .. } => source.raw_os_error(),
             Self::Exposed { .. }
-            | Self::Held { .. }
+            | Self::LockedDir { .. }
             | Self::Journal { .. }
             | Self::Name { .. }
             | Self::Taken { .. }
@@ -344,7 +364,7 @@ impl fmt::Display for StateError {
                  give a directory of your own (chown, chmod go-w)",
                 path.display()
             ),
-            Self::Held { path, by } => {
+            Self::LockedDir { path, by } => {
                 write!(f, "another monitor has {}", path.display())?;
                 by.map_or(Ok(()), |pid| write!(f, " (pid {pid})"))?;
                 f.write_str("; stop that one, or give another directory or name")
@@ -354,14 +374,14 @@ impl fmt::Display for StateError {
             }
             Self::Name { name } => write!(
                 f,
-                "{name:?} cannot name a unit with a memory: write 1 to 64 letters, digits, `.`, `_` or `-`, \
+                "{name:?} cannot name a unit in a state directory: write 1 to 64 letters, digits, `.`, `_` or `-`, \
                  beginning with none of `.` and `-`"
             ),
             Self::Taken { name } => {
                 write!(f, "a unit {name:?} is supervised already; give another name")
             }
             Self::NoLauncher => f.write_str(
-                "a unit with a memory needs a launcher, so that nothing runs unrecorded; \
+                "a unit in a state directory needs a launcher, so that nothing runs unrecorded; \
                  make the supervisor by `Supervisor::with_launcher`",
             ),
             Self::Leftover { pid, source } => write!(
@@ -378,7 +398,7 @@ impl std::error::Error for StateError {
             Self::Unusable { source, .. } | Self::Leftover { source, .. } => Some(source),
             Self::Journal { error, .. } => Some(error),
             Self::Exposed { .. }
-            | Self::Held { .. }
+            | Self::LockedDir { .. }
             | Self::Name { .. }
             | Self::Taken { .. }
             | Self::NoLauncher => None,
@@ -386,7 +406,7 @@ impl std::error::Error for StateError {
     }
 }
 
-/// Takes the lock and writes down who has it.
+/// Takes the lock and writes down its holder.
 ///
 /// It belongs to the open file, so a child in the making keeps it for a monitor that is killed meanwhile: until it runs
 /// its program, for which it needs nobody. With the lock it has all other descriptors of that monitor, so it is waited
@@ -404,7 +424,7 @@ fn lock(directory: &Path) -> Result<File, StateError> {
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                let written = Keeper::own()
+                let written = MonitorIdentity::own()
                     .and_then(|own| file.set_len(0).and_then(|()| writeln!(file, "{own}")));
                 return written.map(|()| file).map_err(unusable);
             }
@@ -412,15 +432,18 @@ fn lock(directory: &Path) -> Result<File, StateError> {
             Err(errno) => return Err(unusable(errno.into())),
         }
         // Nothing is written while it goes from one to the next.
-        let by = keeper(&path);
+        let by = identity(&path);
         if now() >= end || by.is_some_and(|by| !by.is_dead()) {
-            return Err(StateError::Held { path: directory.into(), by: by.map(Keeper::pid) });
+            return Err(StateError::LockedDir {
+                path: directory.into(),
+                by: by.map(MonitorIdentity::pid),
+            });
         }
         poll(&mut [], Some(&PAUSE)).ok();
     }
 }
 
-fn keeper(lock: &Path) -> Option<Keeper> {
+fn identity(lock: &Path) -> Option<MonitorIdentity> {
     fs::read_to_string(lock).ok()?.trim_end().parse().ok()
 }
 
@@ -447,11 +470,11 @@ mod tests {
 
     use super::*;
     use crate::linux::identity::start_time;
-    use crate::linux::kept::Kept;
+    use crate::linux::log_files::LogFiles;
     use crate::linux::testing::{finish, sleeper, wait_readable};
 
-    fn record(state: &StateDir, unit: &str) -> Record {
-        Record {
+    fn record(state: &StateDir, unit: &str) -> UnitRecord {
+        UnitRecord {
             unit: unit.into(),
             boot: state.boot(),
             state: State::INITIAL,
@@ -459,7 +482,7 @@ mod tests {
             held: 0,
             cgroup: None,
             mark: None,
-            kept: Kept::default(),
+            log_files: LogFiles::default(),
         }
     }
 
@@ -471,7 +494,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
         let error = StateDir::open(&path).unwrap_err();
         assert!(
-            matches!(error, StateError::Held { by: Some(pid), .. } if pid == std::process::id())
+            matches!(error, StateError::LockedDir { by: Some(pid), .. } if pid == std::process::id())
         );
         assert!(error.to_string().contains(&format!("(pid {})", std::process::id())), "{error}");
         let clone = state.clone();
@@ -487,7 +510,7 @@ mod tests {
     fn lock_is_given_back_though_a_child_in_the_making_has_it() {
         let directory = tempdir().unwrap();
         let state = StateDir::open(directory.path()).unwrap();
-        let _copy = state.held.lock.try_clone().unwrap();
+        let _copy = state.locked.lock.try_clone().unwrap();
         drop(state);
         StateDir::open(directory.path()).unwrap();
     }
@@ -498,7 +521,7 @@ mod tests {
     #[test]
     fn child_in_the_making_of_a_dead_monitor_is_waited_for() {
         let zombie = sleeper();
-        let own = Keeper::own().unwrap().to_string();
+        let own = MonitorIdentity::own().unwrap().to_string();
         let named = |pid: i32| {
             let start = start_time(pid).unwrap();
             let (_, namespace) = own.rsplit_once(' ').unwrap();
@@ -548,14 +571,14 @@ mod tests {
         let state = StateDir::open(directory.path()).unwrap();
         assert_eq!(state.read("web").unwrap(), None);
         let first = record(&state, "web");
-        state.write(&first, Term::Lasting).unwrap();
+        state.write(&first, Durability::Lasting).unwrap();
         let path = directory.path().join("web.journal");
         let old = File::open(&path).unwrap();
-        let second = Record {
+        let second = UnitRecord {
             process: Some((monitor_core::RunId::new(1), "pid=2 start=3".parse().unwrap())),
             ..first.clone()
         };
-        state.write(&second, Term::Boot).unwrap();
+        state.write(&second, Durability::Boot).unwrap();
         assert_eq!(state.read("web").unwrap(), Some(second));
         // Whoever had the old file open still reads all of it.
         assert_eq!(io::read_to_string(old).unwrap(), first.to_string());
@@ -574,7 +597,7 @@ mod tests {
         let memory = StateDir::open(directory.path()).unwrap();
         let state = on_disk(&memory);
         let before = "00000000-0000-0000-0000-000000000001".parse().unwrap();
-        let record = |pid: i32, boot| Record {
+        let record = |pid: i32, boot| UnitRecord {
             boot,
             process: Some((
                 monitor_core::RunId::new(1),
@@ -583,8 +606,8 @@ mod tests {
             ..record(&state, "web")
         };
         let [old, lasting, last] = [2, 3, 4].map(|pid| record(pid, before));
-        state.write(&lasting, Term::Lasting).unwrap();
-        state.write(&last, Term::Boot).unwrap();
+        state.write(&lasting, Durability::Lasting).unwrap();
+        state.write(&last, Durability::Boot).unwrap();
         let (old, last) = (old.to_string(), last.to_string());
         for left in
             [Some(last.as_str()), Some(&old), Some(""), Some(&last[..40]), Some("\0\0"), None]
@@ -601,8 +624,8 @@ mod tests {
         }
         // In the boot in which it was written, the last one counts, and one that is damaged was not cut.
         let [lasting, last] = [5, 6].map(|pid| record(pid, state.boot()));
-        state.write(&lasting, Term::Lasting).unwrap();
-        state.write(&last, Term::Boot).unwrap();
+        state.write(&lasting, Durability::Lasting).unwrap();
+        state.write(&last, Durability::Boot).unwrap();
         assert_eq!(state.read("web").unwrap(), Some(last));
         fs::write(&path, "").unwrap();
         assert!(matches!(state.read("web").unwrap_err(), StateError::Journal { .. }));
@@ -613,17 +636,17 @@ mod tests {
     impl StateDir {
         /// Whether anything there outlasts a boot.
         pub(in crate::linux) fn is_on_disk(&self) -> bool {
-            self.held.on_disk
+            self.locked.on_disk
         }
     }
 
     /// The same directory, as if it were on a disk.
     fn on_disk(state: &StateDir) -> StateDir {
-        let Held { path, boot, .. } = &*state.held;
+        let LockedDir { path, boot, .. } = &*state.locked;
         let open = || File::open(path).unwrap();
         let (path, boot, names) = (path.clone(), *boot, Mutex::default());
-        let held = Held { directory: open(), lock: open(), path, boot, on_disk: true, names };
-        StateDir { held: Arc::new(held) }
+        let held = LockedDir { directory: open(), lock: open(), path, boot, on_disk: true, names };
+        StateDir { locked: Arc::new(held) }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use monitor_core::{
 
 use super::containment::{Containment, Survivor};
 use super::health::Health;
-use super::hearing::Said;
+use super::notifications::NotifyStatus;
 use super::process::Ended;
 use super::spawn::SpawnError;
 use crate::kernel::{Moment, Report, UnitId};
@@ -23,11 +23,11 @@ pub struct Status {
     pub(super) since: Moment,
     pub(super) deadlines: Deadlines,
     pub(super) saved: bool,
-    /// How many wishes about this unit were handled by then.
-    pub(super) wishes: u64,
+    /// How many requests about this unit were handled by then.
+    pub(super) requests: u64,
 }
 
-/// When the timers of a unit are due that a phase can wait for, as its reports tell.
+/// When the timers of a unit that a phase can wait for are due, by its reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Deadlines {
     phase: Option<Moment>,
@@ -78,7 +78,7 @@ pub(super) struct Facts {
     pub(super) containment: Option<Containment>,
     /// What was given up.
     pub(super) survivors: Arc<[Survivor]>,
-    pub(super) said: Arc<Said>,
+    pub(super) notify_status: Arc<NotifyStatus>,
     pub(super) health: Option<Arc<Health>>,
 }
 
@@ -91,15 +91,15 @@ impl Facts {
             oom_killed: None,
             containment: None,
             survivors: Arc::default(),
-            said: nothing_said(),
+            notify_status: no_notify_status(),
             health: None,
         }
     }
 }
 
-/// What most programs say, which takes no memory.
-pub(super) fn nothing_said() -> Arc<Said> {
-    static NOTHING: LazyLock<Arc<Said>> = LazyLock::new(Arc::default);
+/// The notify status of most programs, shared so that it takes no memory.
+pub(super) fn no_notify_status() -> Arc<NotifyStatus> {
+    static NOTHING: LazyLock<Arc<NotifyStatus>> = LazyLock::new(Arc::default);
     Arc::clone(&NOTHING)
 }
 
@@ -112,11 +112,11 @@ impl Status {
             since,
             deadlines: Deadlines::default(),
             saved: true,
-            wishes: 0,
+            requests: 0,
         }
     }
 
-    /// What the machine remembers: phase, reason, run, counters.
+    /// The state of the machine: phase, reason, run, counters.
     #[must_use]
     pub const fn state(&self) -> State {
         self.state
@@ -164,7 +164,7 @@ impl Status {
     }
 
     /// Whether the last process was killed by the kernel for want of memory, by the counter of its memory control
-    /// group; `None` if none has ended, or if nobody can tell.
+    /// group; `None` if none has ended, or if that is unknown.
     #[must_use]
     pub const fn oom_killed(&self) -> Option<bool> {
         self.facts.oom_killed
@@ -183,10 +183,10 @@ impl Status {
         &self.facts.survivors
     }
 
-    /// What the program of the current run, or of the last one, has said of itself by `sd_notify(3)`.
+    /// The status that the program of the current or last run reported by `sd_notify(3)`.
     #[must_use]
-    pub fn said(&self) -> &Said {
-        &self.facts.said
+    pub fn notify_status(&self) -> &NotifyStatus {
+        &self.facts.notify_status
     }
 
     /// What the health checks of the current run, or of the last one, have shown; `None` if there are none.
@@ -271,7 +271,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// What observers are told, if it is a step in the life of the process.
+    /// The event for observers, if it is a step in the life of the process.
     #[must_use]
     pub const fn lifecycle(&self) -> Option<Lifecycle> {
         self.step.actions.emit

@@ -11,15 +11,15 @@ use rustix::fs::{Mode, OFlags, fcntl_setfl};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::feed::{Feed, Taker};
 use super::file_streams::FileStreams;
 use super::guarded::{PathError, PathFault};
-use super::kept::{Places, STREAMS};
-use super::output::thread::{LogNews, LogThread, StreamId};
+use super::log_files::{STREAMS, StreamFiles};
+use super::output::thread::{LogEvent, LogThread, StreamId};
 use super::output::{Capture, Input, Output, Stream};
 use super::pty::Terminal;
 use super::spawn::SpawnError;
-use super::unit::Unit;
+use super::stdin_pump::{StdinPump, StdinSink};
+use super::unit::ReactorUnit;
 use super::wake::Notifier;
 use crate::kernel::UnitId;
 use crate::telemetry;
@@ -55,7 +55,7 @@ pub(super) struct Stdio {
 
 impl Stdio {
     /// What goes where.
-    pub(super) fn given(&self) -> impl Iterator<Item = (BorrowedFd<'_>, i32)> {
+    pub(super) fn child_fds(&self) -> impl Iterator<Item = (BorrowedFd<'_>, i32)> {
         let given = self.descriptors.iter().zip(0..);
         let given = given.filter_map(|(fd, number)| Some((fd.as_ref()?.as_fd(), number)));
         let extra = self.extra.as_ref().map(|(fd, number)| (fd.as_fd(), i32::from(*number)));
@@ -80,7 +80,7 @@ impl Stdio {
     ///
     /// # Errors
     /// No descriptor left.
-    pub(super) fn give(&mut self, fd: OwnedFd, number: u8) -> io::Result<()> {
+    pub(super) fn add(&mut self, fd: OwnedFd, number: u8) -> io::Result<()> {
         // The streams, which are put in place first, are not to take its place.
         self.extra = Some((lifted(fd)?, number));
         Ok(())
@@ -105,7 +105,7 @@ impl Stdio {
 pub(super) struct Channels {
     output: Option<Channel>,
     error: Option<Channel>,
-    feed: Option<Feed>,
+    stdin: Option<StdinPump>,
 }
 
 /// A stream that is captured.
@@ -136,7 +136,7 @@ impl Logs {
     pub(super) fn prepare(
         &mut self,
         id: UnitId,
-        unit: &mut Unit,
+        unit: &mut ReactorUnit,
         run: RunId,
     ) -> Result<Stdio, SpawnError> {
         let mut channels = unit.channels.take().unwrap_or_default();
@@ -149,14 +149,14 @@ impl Logs {
     fn fill(
         &mut self,
         id: UnitId,
-        unit: &Unit,
+        unit: &ReactorUnit,
         channels: &mut Channels,
         run: RunId,
     ) -> Result<Stdio, SpawnError> {
         let Some(streams) = unit.command.streams() else {
             return Ok(Stdio::default());
         };
-        let fifo = |stream| unit.memory.as_ref().map(|memory| memory.fifo(stream));
+        let fifo = |stream| unit.store.as_ref().map(|store| store.fifo(stream));
         let stdio = if let Some(terminal) = &streams.terminal {
             let failed = failed_at("/dev/ptmx");
             let (master, program) = terminal.open().map_err(|e| failed(e.into()))?;
@@ -166,8 +166,8 @@ impl Logs {
                 self.thread().map_err(&failed)?.attach(source, streams.capture(), Stream::Stdout);
             channels.output = Some(Channel { id, program: Arc::clone(&program) });
             if let Input::Piped(source) = &streams.input {
-                let feed = channels.feed(source).map_err(&failed)?;
-                feed.give(Some(Taker::Terminal(master)));
+                let stdin = channels.start_stdin(source).map_err(&failed)?;
+                stdin.set_sink(Some(StdinSink::Terminal(master)));
             }
             let program = || Some(Arc::clone(&program));
             Stdio { descriptors: [program(), program(), program()], extra: None }
@@ -206,18 +206,18 @@ impl Logs {
     ///
     /// # Errors
     /// A pipe cannot be opened, or [`Logs::prepare`].
-    pub(super) fn go_on(
+    pub(super) fn adopt(
         &mut self,
         id: UnitId,
-        unit: &mut Unit,
+        unit: &mut ReactorUnit,
         run: RunId,
     ) -> Result<(), SpawnError> {
-        let Some(memory) = &mut unit.memory else {
+        let Some(store) = &mut unit.store else {
             return Ok(());
         };
         let wanted = unit.command.streams();
         for stream in STREAMS {
-            let path = memory.fifo(stream);
+            let path = store.fifo(stream);
             if !path.exists() {
                 continue;
             }
@@ -228,7 +228,8 @@ impl Logs {
                     | (Stream::Stderr, Output::Captured(capture), None) => Some(capture.clone()),
                     (Stream::Stdout | Stream::Stderr, ..) => None,
                 });
-            if let Err(error) = memory.lead(stream, capture.as_ref().and_then(Capture::place)) {
+            if let Err(error) = store.redirect(stream, capture.as_ref().and_then(Capture::log_file))
+            {
                 telemetry::not_saved(&error);
             }
             let failed = failed_at(&path);
@@ -248,7 +249,7 @@ impl Logs {
 
     /// Lets what a run has printed so far be read to its end, after which [`Logs::news`] has `number`. Returns whether
     /// there is anything to read.
-    pub(super) fn read_out(&self, unit: &Unit, number: u64) -> bool {
+    pub(super) fn read_out(&self, unit: &ReactorUnit, number: u64) -> bool {
         let (Some(thread), Some(channels)) = (&self.thread, &unit.channels) else {
             return false;
         };
@@ -261,7 +262,7 @@ impl Logs {
     }
 
     /// Nothing of a run is left: [`Logs::read_out`], and its terminal ends.
-    pub(super) fn drain(&self, unit: &mut Unit, number: u64) -> bool {
+    pub(super) fn drain(&self, unit: &mut ReactorUnit, number: u64) -> bool {
         let any = self.read_out(unit, number);
         if unit.command.has_terminal()
             && let Some(channels) = &mut unit.channels
@@ -273,8 +274,8 @@ impl Logs {
     }
 
     /// What the thread has to say since the last call.
-    pub(super) fn news(&self) -> Vec<LogNews> {
-        self.thread.iter().flat_map(LogThread::news).collect()
+    pub(super) fn take_events(&self) -> Vec<LogEvent> {
+        self.thread.iter().flat_map(LogThread::take_events).collect()
     }
 
     /// Makes what a program is given as an output.
@@ -290,7 +291,7 @@ impl Logs {
             Output::Inherit | Output::File(_) => Ok(None),
             Output::Null => null().map(Some),
             Output::Captured(capture) => {
-                if capture.has_sign() {
+                if capture.has_ready_pattern() {
                     // The pipe of an earlier run, which is read until nobody has it open.
                     *channel = None;
                     if let Some(path) = &fifo {
@@ -299,7 +300,9 @@ impl Logs {
                 }
                 if let Some(channel) = channel {
                     // Another than that of the run before, if the command was changed meanwhile.
-                    self.thread().map_err(failed_at("a pipe"))?.lead(channel.id, capture.clone());
+                    self.thread()
+                        .map_err(failed_at("a pipe"))?
+                        .redirect(channel.id, capture.clone());
                 } else {
                     let place = fifo.as_deref().unwrap_or_else(|| Path::new("a pipe"));
                     let failed = failed_at(place);
@@ -327,17 +330,17 @@ impl Logs {
 
 impl Streams {
     /// Whether a run says by a line that it serves.
-    pub(super) fn have_sign(&self) -> bool {
+    pub(super) fn have_ready_pattern(&self) -> bool {
         [Some(&self.output), self.error.as_ref()].into_iter().flatten().any(|output| match output {
-            Output::Captured(capture) => capture.has_sign(),
+            Output::Captured(capture) => capture.has_ready_pattern(),
             Output::Inherit | Output::Null | Output::File(_) => false,
         })
     }
 
     /// Where what is printed can be read again.
-    pub(super) fn kept(&self) -> Places {
-        let output = self.output.place();
-        let error = self.error.as_ref().map_or_else(|| output.clone(), Output::place);
+    pub(super) fn log_files(&self) -> StreamFiles {
+        let output = self.output.log_file();
+        let error = self.error.as_ref().map_or_else(|| output.clone(), Output::log_file);
         [output, error]
     }
 
@@ -375,8 +378,8 @@ impl Streams {
 
 impl Channels {
     fn into_some(self: Box<Self>) -> Option<Box<Self>> {
-        let Self { output, error, feed } = &*self;
-        (output.is_some() || error.is_some() || feed.is_some()).then_some(self)
+        let Self { output, error, stdin } = &*self;
+        (output.is_some() || error.is_some() || stdin.is_some()).then_some(self)
     }
 
     fn ids(&self) -> impl Iterator<Item = StreamId> {
@@ -385,8 +388,8 @@ impl Channels {
 
     /// No process reads the input of the run any more.
     pub(super) fn close_input(&self) {
-        if let Some(feed) = &self.feed {
-            feed.give(None);
+        if let Some(stdin) = &self.stdin {
+            stdin.set_sink(None);
         }
     }
 
@@ -397,22 +400,22 @@ impl Channels {
             Input::Null => null().map(Some),
             Input::Piped(source) => {
                 let failed = failed_at("a pipe");
-                let feed = self.feed(source).map_err(&failed)?;
+                let stdin = self.start_stdin(source).map_err(&failed)?;
                 let (program, own) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
                 fcntl_setfl(&own, OFlags::NONBLOCK).map_err(|e| failed(e.into()))?;
                 let program = lifted(program).map_err(&failed)?;
-                feed.give(Some(Taker::Pipe(Arc::new(own))));
+                stdin.set_sink(Some(StdinSink::Pipe(Arc::new(own))));
                 Ok(Some(Arc::new(program)))
             }
         }
     }
 
-    fn feed(&mut self, source: &super::output::InputSource) -> io::Result<&Feed> {
-        let feed = match self.feed.take() {
-            Some(feed) => feed,
-            None => Feed::start(source.clone())?,
+    fn start_stdin(&mut self, source: &super::output::InputSource) -> io::Result<&StdinPump> {
+        let stdin = match self.stdin.take() {
+            Some(stdin) => stdin,
+            None => StdinPump::start(source.clone())?,
         };
-        Ok(self.feed.insert(feed))
+        Ok(self.stdin.insert(stdin))
     }
 }
 

@@ -12,8 +12,8 @@ use super::signals::{Signals, ignored};
 /// What a monitor does when it is sent a signal: [`SignalAnswer::of`] is the table of all 64.
 ///
 /// No signal leaves a program without a monitor. A stop brings the programs down first. Where a signal
-/// kills the monitor itself, a program that is remembered in a [`StateDir`](super::StateDir) runs on for
-/// the next monitor. A program that is not remembered is killed by the kernel, see
+/// kills the monitor itself, the program of a unit in a [`StateDir`](super::StateDir) runs on for
+/// the next monitor. Any other program is killed by the kernel, see
 /// [`Launcher`](super::Launcher).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -59,10 +59,10 @@ impl SignalAnswer {
         }
     }
 
-    /// Whether a monitor that gives signals on gives this one to its program, in the place of the answer:
+    /// Whether a monitor that forwards signals forwards this one to its program, in the place of the answer:
     /// HUP, QUIT, USR1, USR2, ALRM, CONT and WINCH.
     #[must_use]
-    pub const fn is_given_on(signal: Signal) -> bool {
+    pub const fn is_forwarded(signal: Signal) -> bool {
         matches!(signal.number(), 1 | 3 | 10 | 12 | 14 | 18 | 28)
     }
 
@@ -98,7 +98,7 @@ impl StopSignals {
         Self::of(|signal| SignalAnswer::of(signal).is_waited_for())
     }
 
-    /// The same with the others that [`SignalAnswer::is_given_on`] names: CONT and WINCH.
+    /// The same with the others that [`SignalAnswer::is_forwarded`] names: CONT and WINCH.
     ///
     /// The first process of a PID namespace gets no signal that it does not wait for; so this one gets them there too.
     ///
@@ -106,7 +106,7 @@ impl StopSignals {
     /// As [`StopSignals::new`].
     pub fn and_others() -> io::Result<Self> {
         Self::of(|signal| {
-            SignalAnswer::of(signal).is_waited_for() || SignalAnswer::is_given_on(signal)
+            SignalAnswer::of(signal).is_waited_for() || SignalAnswer::is_forwarded(signal)
         })
     }
 

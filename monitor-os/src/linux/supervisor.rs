@@ -12,20 +12,20 @@ use monitor_core::{Event, Grace, Millis, Origin, Policy, RunId, Signal, State, S
 use nix::sys::signal::SigSet;
 use tokio::sync::{oneshot, watch};
 
-use super::caps::Caps;
 use super::clock::now;
 use super::command::Command;
 use super::events::{Events, events};
-use super::inbox::{Joining, Message, Wish};
+use super::inbox::{Message, NewUnit, Request};
+use super::kernel_features::KernelFeatures;
 use super::launcher::Launcher;
-use super::memory::Memory;
 use super::orphans::Orphans;
+use super::published::{StatusReader, StatusWriter};
 use super::reactor::LinuxKernel;
 use super::recovery::{OnCrash, Recovered, recover};
-use super::shown::{Showing, Shown};
 use super::signals::{ChildrenUnwaitable, ensure_children_waitable};
 use super::state_dir::{StateDir, StateError};
 use super::status::{Status, StopResult};
+use super::unit_store::UnitStore;
 use super::wake::{Notifier, Wake};
 use crate::driver::Driver;
 use crate::kernel::UnitId;
@@ -49,30 +49,30 @@ use crate::kernel::UnitId;
 /// See the [front page](crate).
 #[derive(Clone, Debug)]
 pub struct Supervisor {
-    thread: Arc<Thread>,
+    thread: Arc<ReactorThread>,
 }
 
 /// The reactor's thread, which ends with this value.
 #[derive(Debug)]
-struct Thread {
-    port: Arc<Port>,
+struct ReactorThread {
+    inbox: Arc<Inbox>,
     next_unit: Mutex<u32>,
     handle: Mutex<Option<JoinHandle<()>>>,
     /// Closed when the thread has ended.
     ended: watch::Receiver<()>,
     has_launcher: bool,
-    caps: Caps,
+    features: KernelFeatures,
 }
 
 /// Where messages for the reactor go in.
 #[derive(Debug)]
-struct Port {
+struct Inbox {
     inbox: mpsc::Sender<Message>,
     notifier: Notifier,
 }
 
-impl Port {
-    /// Never blocks. A reactor that has ended hears nothing, and needs to hear nothing.
+impl Inbox {
+    /// Never blocks. A reactor that has ended needs no messages.
     fn send(&self, message: Message) {
         if self.inbox.send(message).is_ok() {
             self.notifier.notify();
@@ -91,7 +91,7 @@ impl Supervisor {
 
     /// Starts the thread. Its programs are started through a helper, for which see [`Launcher`].
     ///
-    /// A start costs one more exec, of the helper: some 3 ms from wish to end of `/bin/true` on a busy machine
+    /// A start costs one more exec, of the helper: some 3 ms from request to end of `/bin/true` on a busy machine
     /// with two cores, where a direct start takes 0.7 ms. The supervisor's thread does not wait for it.
     ///
     /// # Errors
@@ -102,16 +102,16 @@ impl Supervisor {
 
     /// A supervisor with more settings, which is there when it is started.
     pub const fn builder() -> SupervisorBuilder {
-        SupervisorBuilder { launcher: None, caps: None, orphans: Parent::Another }
+        SupervisorBuilder { launcher: None, features: None, orphans: Parent::Another }
     }
 
     fn begin(settings: SupervisorBuilder) -> Result<Self, SupervisorError> {
-        let SupervisorBuilder { launcher, caps, orphans } = settings;
-        let caps = caps.unwrap_or_else(Caps::probe);
+        let SupervisorBuilder { launcher, features, orphans } = settings;
+        let features = features.unwrap_or_else(KernelFeatures::probe);
         let has_launcher = launcher.is_some();
         ensure_children_waitable().map_err(SupervisorError::ChildrenUnwaitable)?;
         let orphans = match orphans {
-            Parent::This if caps.subreaper => {
+            Parent::This if features.subreaper => {
                 Some(Orphans::begin().map_err(SupervisorError::NoResources)?)
             }
             Parent::This | Parent::Another => None,
@@ -119,7 +119,7 @@ impl Supervisor {
         let (wake, notifier) = Wake::new().map_err(SupervisorError::NoResources)?;
         let (inbox, messages) = mpsc::channel();
         let mut kernel =
-            LinuxKernel::new(launcher, caps, orphans, messages, wake, notifier.clone())
+            LinuxKernel::new(launcher, features, orphans, messages, wake, notifier.clone())
                 .map_err(SupervisorError::NoResources)?;
         let (ends, ended) = watch::channel(());
         let handle = thread::Builder::new()
@@ -134,13 +134,13 @@ impl Supervisor {
             })
             .map_err(SupervisorError::NoResources)?;
         Ok(Self {
-            thread: Arc::new(Thread {
-                port: Arc::new(Port { inbox, notifier }),
+            thread: Arc::new(ReactorThread {
+                inbox: Arc::new(Inbox { inbox, notifier }),
                 next_unit: Mutex::new(0),
                 handle: Mutex::new(Some(handle)),
                 ended,
                 has_launcher,
-                caps,
+                features,
             }),
         })
     }
@@ -161,9 +161,9 @@ impl Supervisor {
         self.join(name.into(), command, policy.into(), None, None)
     }
 
-    /// Adds a unit that is remembered in a state directory, and finds what an earlier monitor left of it.
+    /// Adds a unit that is stored in a state directory, and finds what an earlier monitor left of it.
     ///
-    /// Nothing happens to what was found before [`Unit::resume`], or any other wish. The policy and the
+    /// Nothing happens to what was found before [`Unit::resume`], or any other request. The policy and the
     /// command are those given here: what runs goes on as it is, and the next run is of this command.
     ///
     /// Blocks for up to 3 s where the process that was left has just ended, and up to 10 s for the death of
@@ -183,18 +183,18 @@ impl Supervisor {
             return Err(StateError::NoLauncher);
         }
         let name = name.into();
-        let memory = Memory::open(state, Arc::clone(&name), &command)?;
-        let recovered = recover(state, memory.record(), on_crash, self.thread.caps)?;
-        Ok(self.join(name, command, policy.into(), Some(memory), recovered))
+        let store = UnitStore::open(state, Arc::clone(&name), &command)?;
+        let recovered = recover(state, store.record(), on_crash, self.thread.features)?;
+        Ok(self.join(name, command, policy.into(), Some(store), recovered))
     }
 
     /// Everything that happens to any of its units from now on, those that are added later included, in order.
     ///
-    /// The stream is bounded; a reader that lags is told how much it missed, see [`Events`].
+    /// The stream is bounded; a reader that lags learns how much it missed, see [`Events`].
     #[must_use]
     pub fn events(&self) -> Events {
-        let (listener, events) = events();
-        self.thread.port.send(Message::ListenToAll { listener });
+        let (subscriber, events) = events();
+        self.thread.inbox.send(Message::SubscribeToAll { subscriber });
         events
     }
 
@@ -203,7 +203,7 @@ impl Supervisor {
         name: Arc<str>,
         command: Command,
         policy: Arc<Policy>,
-        memory: Option<Memory>,
+        store: Option<UnitStore>,
         recovered: Option<Recovered>,
     ) -> Unit {
         let mut next = locked(&self.thread.next_unit);
@@ -212,23 +212,23 @@ impl Supervisor {
         drop(next);
         let state = recovered.as_ref().map_or(State::INITIAL, |recovered| recovered.state);
         let status = Status::new(state, Arc::clone(&policy), now());
-        let shown = Arc::new(Shown::new(name, status));
-        let port = Arc::clone(&self.thread.port);
-        port.send(Message::Join(Joining {
+        let status = Arc::new(StatusReader::new(name, status));
+        let inbox = Arc::clone(&self.thread.inbox);
+        inbox.send(Message::AddUnit(NewUnit {
             unit: id,
             command,
             policy,
-            shown: Showing::new(Arc::clone(&shown)),
-            memory: memory.map(Box::new),
+            status: StatusWriter::new(Arc::clone(&status)),
+            store: store.map(Box::new),
             recovered: recovered.map(Box::new),
         }));
-        Unit { id, port, shown }
+        Unit { id, inbox, status }
     }
 
     /// Brings all units down as their policies say, and completes when the thread has nothing to do any
-    /// more. From the call on, no wish to bring a unit up is heard.
+    /// more. From the call on, requests to start a unit are ignored.
     pub fn shutdown(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.thread.port.send(Message::ShutDown);
+        self.thread.inbox.send(Message::ShutDown);
         let mut ended = self.thread.ended.clone();
         async move { while ended.changed().await.is_ok() {} }
     }
@@ -239,7 +239,7 @@ impl Supervisor {
 #[must_use = "nothing is there before `start`"]
 pub struct SupervisorBuilder {
     launcher: Option<Launcher>,
-    caps: Option<Caps>,
+    features: Option<KernelFeatures>,
     orphans: Parent,
 }
 
@@ -258,9 +258,9 @@ impl SupervisorBuilder {
         self
     }
 
-    /// Uses no more of the kernel than this, instead of all that [`Caps::probe`] finds.
-    pub const fn caps(mut self, caps: Caps) -> Self {
-        self.caps = Some(caps);
+    /// Uses no more of the kernel than this, instead of all that [`KernelFeatures::probe`] finds.
+    pub const fn kernel_features(mut self, features: KernelFeatures) -> Self {
+        self.features = Some(features);
         self
     }
 
@@ -285,9 +285,9 @@ impl SupervisorBuilder {
     }
 }
 
-impl Drop for Thread {
+impl Drop for ReactorThread {
     fn drop(&mut self) {
-        self.port.send(Message::ShutDown);
+        self.inbox.send(Message::ShutDown);
         if let Some(handle) = locked(&self.handle).take() {
             // An error is a panic of the thread, which has been printed.
             drop(handle.join());
@@ -326,17 +326,17 @@ impl std::error::Error for SupervisorError {
     }
 }
 
-/// One supervised process: a handle to wish something of it and to see how it is.
+/// One supervised process: a handle to request something of it and to see how it is.
 ///
-/// Wishes never block and never fail: the supervisor's thread hears them in the order in which they were
-/// made. They say what is wanted, in any state, and are recorded as such: a stop during a backoff ends the
-/// backoff, a start during a stop follows the stop. Of a wish and the end of a process that are seen in the same moment the
-/// end comes first: a stop may then find nothing that runs. [`Unit::wait_until`] waits until a wish is heard.
+/// Requests never block and never fail: the supervisor's thread handles them in the order in which they were
+/// made. They set what is wanted, in any state, and are recorded as such: a stop during a backoff ends the
+/// backoff, a start during a stop follows the stop. Of a request and the end of a process that are seen in the same moment the
+/// end comes first: a stop may then find nothing that runs. [`Unit::wait_until`] waits until a request is handled.
 #[derive(Clone, Debug)]
 pub struct Unit {
     id: UnitId,
-    port: Arc<Port>,
-    shown: Arc<Shown>,
+    inbox: Arc<Inbox>,
+    status: Arc<StatusReader>,
 }
 
 impl Unit {
@@ -349,100 +349,100 @@ impl Unit {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.shown.name
+        &self.status.name
     }
 
-    /// Wishes it up. Forgets earlier failures, unless it is up already.
+    /// Requests a start. Forgets earlier failures, unless it is up already.
     pub fn start(&self) {
-        self.tell(Event::StartRequested);
+        self.send_event(Event::StartRequested);
     }
 
-    /// Wishes it to go on from where an earlier monitor left it: a stop is finished, a wait begins anew, what
+    /// Requests to go on from where an earlier monitor left it: a stop is finished, a wait begins anew, what
     /// runs is watched, and what was to stay down stays down. One that was never started is started.
     pub fn resume(&self) {
-        self.wish(Wish::Resume, None);
+        self.request(Request::Resume, None);
     }
 
-    /// Wishes it down: the stop signal, the policy's grace, then the kill.
+    /// Requests a stop: the stop signal, the policy's grace, then the kill.
     ///
-    /// The wish is made by the call. Await the answer, or do not.
-    #[expect(clippy::must_use_candidate, reason = "the wish is made by the call")]
+    /// The request is made by the call. Await the answer, or do not.
+    #[expect(clippy::must_use_candidate, reason = "the request is made by the call")]
     pub fn stop(&self) -> Stopping {
         self.stop_with(StopMode::Graceful(Grace::Policy), Origin::User)
     }
 
-    /// Wishes it killed.
-    #[expect(clippy::must_use_candidate, reason = "the wish is made by the call")]
+    /// Requests a stop by the kill.
+    #[expect(clippy::must_use_candidate, reason = "the request is made by the call")]
     pub fn kill(&self) -> Stopping {
         self.stop_with(StopMode::Kill, Origin::User)
     }
 
-    /// Wishes it down in the given way.
-    #[expect(clippy::must_use_candidate, reason = "the wish is made by the call")]
+    /// Requests a stop in the given way.
+    #[expect(clippy::must_use_candidate, reason = "the request is made by the call")]
     pub fn stop_with(&self, mode: StopMode, origin: Origin) -> Stopping {
         let (reply, answer) = oneshot::channel();
-        self.wish(Wish::Event(Event::StopRequested { mode, origin }), Some(reply));
+        self.request(Request::Event(Event::StopRequested { mode, origin }), Some(reply));
         Stopping { answer }
     }
 
-    /// Wishes it down and up again, as one wish: a stop in between calls it off.
+    /// Requests a stop and a start as one restart: a stop in between cancels it.
     pub fn restart(&self) {
         self.restart_within(Grace::Policy);
     }
 
     /// The same with a grace of its own for the half that brings it down.
     pub fn restart_within(&self, grace: Grace) {
-        self.tell(Event::RestartRequested { grace });
+        self.send_event(Event::RestartRequested { grace });
     }
 
-    /// Wishes a signal sent to its main process, if there is one. Changes no intent.
+    /// Requests a signal for its main process, if there is one. Changes no intent.
     ///
     /// Signals 1 to 31; a real-time signal is refused and logged.
     pub fn signal(&self, signal: Signal) {
-        self.tell(Event::SignalRequested { signal });
+        self.send_event(Event::SignalRequested { signal });
     }
 
     /// Puts another policy in force, from the next decision on.
     pub fn set_policy(&self, policy: impl Into<Arc<Policy>>) {
-        self.wish(Wish::Policy(policy.into()), None);
+        self.request(Request::Policy(policy.into()), None);
     }
 
     /// Gives it another command, from its next run on. What runs goes on as it is.
     pub fn set_command(&self, command: Command) {
         let command = Box::new(command);
-        self.port.send(Message::Command { unit: self.id, command });
+        self.inbox.send(Message::Command { unit: self.id, command });
     }
 
-    /// Wishes earlier failures forgotten: the growth of the delay, the retries used, the starts counted.
+    /// Requests to forget earlier failures: the growth of the delay, the retries used, the starts counted.
     pub fn reset(&self) {
-        self.tell(Event::ResetRequested);
+        self.send_event(Event::ResetRequested);
     }
 
-    /// Wishes the wait for the next attempt, if there is one, to end.
+    /// Requests the next attempt now, if the unit waits for it.
     pub fn retry(&self) {
-        self.tell(Event::RetryRequested);
+        self.send_event(Event::RetryRequested);
     }
 
-    /// Says that the process in [`Unit::state`] serves, where the policy waits to be told.
+    /// Reports that the process in [`Unit::state`] serves, where the policy waits for that.
     ///
-    /// Told of a run that is over by then, it changes nothing; so do those below.
+    /// For a run that is over by then it changes nothing; the reports below do not, either.
     pub fn ready(&self) {
         self.ready_of(self.state().state().run());
     }
 
-    /// Says that the process of this run serves: for who has asked a run and answers later, maybe in the next one.
+    /// Reports that the process of this run serves: for a caller whose check ends later, maybe in the next run.
     pub fn ready_of(&self, run: RunId) {
-        self.tell(Event::Ready { run });
+        self.send_event(Event::Ready { run });
     }
 
-    /// Says that the process in [`Unit::state`] is alive: begins the watchdog's period anew.
+    /// Reports that the process in [`Unit::state`] is alive: begins the watchdog's period anew.
     pub fn ping(&self) {
         self.ping_of(self.state().state().run());
     }
 
-    /// Says that the process of this run is alive.
+    /// Reports that the process of this run is alive.
     pub fn ping_of(&self, run: RunId) {
-        self.tell(Event::Ping { run });
+        self.send_event(Event::Ping { run });
     }
 
     /// Asks for more time to start for the process in [`Unit::state`]: it is not to be found late before this is over.
@@ -453,27 +453,27 @@ impl Unit {
 
     /// Asks for more time to start for the process of this run.
     pub fn extend_of(&self, run: RunId, by: Millis) {
-        self.tell(Event::Extended { run, by });
+        self.send_event(Event::Extended { run, by });
     }
 
-    /// Says that the process in [`Unit::state`] failed a health check: it is stopped, and the policy
+    /// Reports that the process in [`Unit::state`] failed a health check: it is stopped, and the policy
     /// decides what follows.
     pub fn unhealthy(&self) {
         self.unhealthy_of(self.state().state().run());
     }
 
-    /// Says that the process of this run failed a health check.
+    /// Reports that the process of this run failed a health check.
     pub fn unhealthy_of(&self, run: RunId) {
-        self.tell(Event::Unhealthy { run });
+        self.send_event(Event::Unhealthy { run });
     }
 
-    /// How it is. A wish that was just made may not show yet; [`Unit::wait_until`] waits for that too.
+    /// The status. A request that was just made may not show yet; [`Unit::wait_until`] waits for that too.
     #[must_use]
     pub fn state(&self) -> Status {
-        self.shown.status()
+        self.status.status()
     }
 
-    /// Waits until all wishes made so far by any clone of this handle were heard, and `condition` holds.
+    /// Waits until all requests made so far by any clone of this handle were handled, and `condition` holds.
     ///
     /// The condition is asked of states, not of changes: one that holds already is enough, and a state
     /// that has passed by meanwhile may go unseen. Use [`Unit::events`] to see each of them.
@@ -487,39 +487,40 @@ impl Unit {
     where
         C: FnMut(&Status) -> bool + Send,
     {
-        let wishes = *locked(&self.shown.wishes);
-        let shown = Arc::clone(&self.shown);
+        let requests = *locked(&self.status.requests);
+        let status = Arc::clone(&self.status);
         async move {
-            let met = shown.wait_for(|status| status.wishes >= wishes && condition(status)).await;
+            let met =
+                status.wait_for(|status| status.requests >= requests && condition(status)).await;
             met.map_err(|last| SupervisorGone { last: Box::new(last) })
         }
     }
 
     /// Everything that happens to it from now on, in order.
     ///
-    /// The stream is bounded; a reader that lags is told how much it missed, see [`Events`].
+    /// The stream is bounded; a reader that lags learns how much it missed, see [`Events`].
     #[must_use]
     pub fn events(&self) -> Events {
-        let (listener, events) = events();
-        self.port.send(Message::Listen { unit: self.id, listener });
+        let (subscriber, events) = events();
+        self.inbox.send(Message::Subscribe { unit: self.id, subscriber });
         events
     }
 
-    fn tell(&self, event: Event) {
-        self.wish(Wish::Event(event), None);
+    fn send_event(&self, event: Event) {
+        self.request(Request::Event(event), None);
     }
 
-    fn wish(&self, wish: Wish, reply: Option<oneshot::Sender<StopResult>>) {
-        let mut wishes = locked(&self.shown.wishes);
-        *wishes += 1;
-        self.port.send(Message::Wish { unit: self.id, wish, reply });
+    fn request(&self, request: Request, reply: Option<oneshot::Sender<StopResult>>) {
+        let mut requests = locked(&self.status.requests);
+        *requests += 1;
+        self.inbox.send(Message::Request { unit: self.id, request, reply });
     }
 }
 
 /// The answer to a stop, when it is there. Dropping it changes nothing about the stop.
 ///
-/// Each caller gets an own answer about the run that was going on when the stop was heard, also if it is
-/// followed by another run, because somebody has wished a start meanwhile.
+/// Each caller gets an own answer about the run that was going on when the stop was handled, also if it is
+/// followed by another run, because somebody has requested a start meanwhile.
 #[derive(Debug)]
 pub struct Stopping {
     answer: oneshot::Receiver<StopResult>,

@@ -71,7 +71,7 @@ fn last_errno() -> Errno {
 ///
 /// # Source
 /// `malloc_trim(3)`.
-pub fn give_back_memory() {
+pub fn trim_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes any number, locks what it looks at, and touches free memory only.
     unsafe {

@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tempfile::TempDir;
 
-use super::caps::Caps;
 use super::command::Command;
+use super::kernel_features::KernelFeatures;
 use super::process::{Ended, Process};
 use super::spawn::{self, SpawnError};
 use super::stdio::Stdio;
 
 #[path = "../../tests/executable/mod.rs"]
 mod executable;
-#[path = "../../tests/caps/mod.rs"]
+#[path = "../../tests/kernel_features/mod.rs"]
 mod masks;
 #[path = "../../tests/port/mod.rs"]
 mod port;
@@ -26,7 +26,7 @@ mod port;
 mod waiting;
 
 pub(crate) use executable::executable;
-pub(crate) use masks::caps;
+pub(crate) use masks::available as available_features;
 pub(crate) use port::Port;
 pub(crate) use waiting::{awaited, comes, until};
 

@@ -1,4 +1,4 @@
-//! A unit as the reactor's thread knows it.
+//! A unit in the reactor's thread.
 
 use std::sync::Arc;
 
@@ -6,23 +6,23 @@ use monitor_core::{Event, Millis, Phase, Remains, RunId, SaveRule, State};
 use tokio::sync::oneshot;
 
 use super::command::Command;
-use super::events::Listener;
-use super::hearing::Said;
-use super::inbox::Joining;
-use super::memory::Memory;
+use super::events::Subscriber;
+use super::inbox::NewUnit;
+use super::notifications::NotifyStatus;
+use super::published::StatusWriter;
 use super::recovery::Recovered;
-use super::shown::Showing;
 use super::status::{Facts, Notice, Status, StopResult};
 use super::stdio::Channels;
+use super::unit_store::UnitStore;
 use crate::kernel::Report;
 use crate::telemetry;
 
-/// The kernel's side of a unit: what it runs, what is known of it, and who wants to hear of it.
+/// The reactor's side of a unit: its command, its known facts, and the callers that wait for it.
 #[derive(Debug)]
-pub(super) struct Unit {
+pub(super) struct ReactorUnit {
     pub(super) command: Command,
-    pub(super) memory: Option<Box<Memory>>,
-    /// What is captured of its runs and fed to them, if anything is.
+    pub(super) store: Option<Box<UnitStore>>,
+    /// The captured streams and the standard input of its runs, if it has any.
     pub(super) channels: Option<Box<Channels>>,
     /// What an earlier monitor left, until the machine is told.
     pub(super) recovered: Option<Box<Recovered>>,
@@ -30,90 +30,90 @@ pub(super) struct Unit {
     pub(super) run: Option<u64>,
     /// Whether the last run was sent the kill.
     pub(super) killed: bool,
-    /// What is shown with the next step, if that is not what is shown now.
+    /// The facts to publish with the next step, if they differ from those published.
     next: Option<Box<Facts>>,
-    shown: Showing,
-    /// `None` if there is nobody, as with most.
-    audience: Option<Box<Audience>>,
+    status: StatusWriter,
+    /// `None` if nobody waits, as for most units.
+    waiters: Option<Box<Waiters>>,
 }
 
-/// Who wants to hear of a unit.
+/// The callers that wait for events and stops of a unit.
 #[derive(Debug, Default)]
-struct Audience {
-    listeners: Vec<Listener>,
-    /// Who waits for the end of which run.
-    stoppers: Vec<(RunId, oneshot::Sender<StopResult>)>,
+struct Waiters {
+    subscribers: Vec<Subscriber>,
+    /// The replies to stops, each with the run that it stops.
+    stop_waiters: Vec<(RunId, oneshot::Sender<StopResult>)>,
 }
 
-impl Unit {
-    pub(super) fn new(joining: Joining) -> Self {
-        let Joining { command, memory, recovered, shown, unit: _, policy: _ } = joining;
+impl ReactorUnit {
+    pub(super) fn new(new_unit: NewUnit) -> Self {
+        let NewUnit { command, store, recovered, status, unit: _, policy: _ } = new_unit;
         Self {
             command,
-            memory,
+            store,
             channels: None,
             recovered,
             run: None,
             killed: false,
             next: None,
-            shown,
-            audience: None,
+            status,
+            waiters: None,
         }
     }
 
-    /// Whether it is down, as its status shows.
+    /// Whether it is down, by its status.
     pub(super) fn is_down(&self) -> bool {
-        self.shown.ask(Status::is_down)
+        self.status.read(Status::is_down)
     }
 
     /// Whether its policy lets no program run that could not be recorded.
     pub(super) fn must_save(&self) -> bool {
-        self.shown.ask(|status| status.policy.rules().save) == SaveRule::Required
+        self.status.read(|status| status.policy.rules().save) == SaveRule::Required
     }
 
-    /// Its phase, as its status shows.
+    /// Its phase, by its status.
     pub(super) fn phase(&self) -> Phase {
-        self.shown.ask(Status::phase)
+        self.status.read(Status::phase)
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.shown.name
+        &self.status.name
     }
 
     /// How long its policy lets the program be silent.
     pub(super) fn watchdog(&self) -> Option<Millis> {
-        self.shown.ask(|status| status.policy.rules().watchdog).map(|watchdog| watchdog.period)
+        self.status.read(|status| status.policy.rules().watchdog).map(|watchdog| watchdog.period)
     }
 
-    /// What is known of it, and shown with the next step.
+    /// Its facts, which are published with the next step.
     pub(super) fn facts(&mut self) -> &mut Facts {
-        let Self { next, shown, .. } = self;
-        next.get_or_insert_with(|| Box::new(shown.ask(|status| status.facts.clone())))
+        let Self { next, status, .. } = self;
+        next.get_or_insert_with(|| Box::new(status.read(|status| status.facts.clone())))
     }
 
-    /// What its program has said of itself.
-    pub(super) fn said(&self) -> Arc<Said> {
-        let shown = || self.shown.ask(|status| Arc::clone(&status.facts.said));
-        self.next.as_ref().map_or_else(shown, |next| Arc::clone(&next.said))
+    /// The notify status of its program.
+    pub(super) fn notify_status(&self) -> Arc<NotifyStatus> {
+        let published = || self.status.read(|status| Arc::clone(&status.facts.notify_status));
+        self.next.as_ref().map_or_else(published, |next| Arc::clone(&next.notify_status))
     }
 
-    /// Shows what is known of it, though nothing has happened that the machine knows of.
-    pub(super) fn show_facts(&mut self) {
+    /// Publishes its facts without a step of the machine.
+    pub(super) fn publish_facts(&mut self) {
         if let Some(facts) = self.next.take() {
-            self.shown.change(|status| status.facts = *facts);
+            self.status.change(|status| status.facts = *facts);
         }
     }
 
-    /// Shows that one more wish was handled.
-    pub(super) fn count_wish(&self) {
-        self.shown.change(|status| status.wishes += 1);
+    /// Publishes that one more request was handled.
+    pub(super) fn count_request(&self) {
+        self.status.change(|status| status.requests += 1);
     }
 
-    /// Shows the state after a step, and tells those who listen to it or to all units.
-    pub(super) fn show(&mut self, report: &Report<'_>, of_all: &mut Vec<Listener>) {
+    /// Publishes the state after a step, and notifies the subscribers of the unit and of all units.
+    pub(super) fn publish(&mut self, report: &Report<'_>, of_all: &mut Vec<Subscriber>) {
         let after = report.step.state;
         let next = self.next.take();
-        self.shown.change(|status| {
+        self.status.change(|status| {
             if status.state.phase() != after.phase() || status.state.run() != after.run() {
                 status.since = report.at;
             }
@@ -125,16 +125,16 @@ impl Unit {
             status.policy = Arc::clone(report.policy);
             status.saved = report.saved;
         });
-        let status = self.shown.status();
-        telemetry::told(&self.shown.name, report, &status);
-        let own = self.audience.as_mut().map(|audience| &mut audience.listeners);
+        let status = self.status.status();
+        telemetry::step(&self.status.name, report, &status);
+        let own = self.waiters.as_mut().map(|waiters| &mut waiters.subscribers);
         if own.as_ref().is_none_or(|own| own.is_empty()) && of_all.is_empty() {
             return;
         }
         let notice = Notice {
             at: report.at,
             unit: report.unit,
-            name: Arc::clone(&self.shown.name),
+            name: Arc::clone(&self.status.name),
             before: report.before,
             event: report.event,
             step: report.step,
@@ -142,28 +142,28 @@ impl Unit {
             status,
             missed: 0,
         };
-        for listeners in own.into_iter().chain([of_all]) {
-            listeners.retain(|listener| listener.notify(&notice));
+        for subscribers in own.into_iter().chain([of_all]) {
+            subscribers.retain(|subscriber| subscriber.notify(&notice));
         }
     }
 
-    /// Takes note of who wants to hear of every event.
-    pub(super) fn take_listener(&mut self, listener: Listener) {
-        self.audience.get_or_insert_default().listeners.push(listener);
+    /// Adds a subscriber to every event.
+    pub(super) fn add_subscriber(&mut self, subscriber: Subscriber) {
+        self.waiters.get_or_insert_default().subscribers.push(subscriber);
     }
 
-    /// Takes note of who stopped the unit in the state `before`, to be answered when that run is over.
-    pub(super) fn take_stopper(&mut self, before: State, reply: oneshot::Sender<StopResult>) {
+    /// Adds the reply to a stop in the state `before`. It is sent when that run is over.
+    pub(super) fn add_stop_waiter(&mut self, before: State, reply: oneshot::Sender<StopResult>) {
         if is_going_on(before) {
-            self.audience.get_or_insert_default().stoppers.push((before.run(), reply));
+            self.waiters.get_or_insert_default().stop_waiters.push((before.run(), reply));
         } else {
             answer(reply, StopResult::NotRunning);
         }
     }
 
-    /// Answers those who wait for the end of a run that is over.
-    pub(super) fn answer_stoppers(&mut self, report: &Report<'_>) {
-        let Some(mut audience) = self.audience.take() else {
+    /// Sends the replies to stops of a run that is over.
+    pub(super) fn answer_stop_waiters(&mut self, report: &Report<'_>) {
+        let Some(mut waiters) = self.waiters.take() else {
             return;
         };
         let (before, after) = (report.before, report.step.state);
@@ -179,17 +179,17 @@ impl Unit {
             (false, Some(_), false) => StopResult::Graceful,
         };
         let goes_on = |run| run == after.run() && is_going_on(after);
-        let stoppers = &mut audience.stoppers;
-        stoppers
+        let stop_waiters = &mut waiters.stop_waiters;
+        stop_waiters
             .extract_if(.., |(run, _)| !goes_on(*run))
             .for_each(|(_, reply)| answer(reply, result));
-        self.audience = audience.into_some();
+        self.waiters = waiters.into_some();
     }
 }
 
-impl Audience {
+impl Waiters {
     fn into_some(self: Box<Self>) -> Option<Box<Self>> {
-        let nobody = self.listeners.is_empty() && self.stoppers.is_empty();
+        let nobody = self.subscribers.is_empty() && self.stop_waiters.is_empty();
         (!nobody).then_some(self)
     }
 }
@@ -199,15 +199,15 @@ pub(super) const fn is_going_on(state: State) -> bool {
     state.phase().is_live() || matches!(state.phase(), Phase::Releasing | Phase::Purging)
 }
 
-/// Nobody listens any more: that is the asker's choice.
+/// A caller may have dropped its reply.
 fn answer(reply: oneshot::Sender<StopResult>, result: StopResult) {
     reply.send(result).ok();
 }
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linux::published::StatusReader;
     use crate::linux::run::Run;
-    use crate::linux::shown::Shown;
     use crate::linux::stdio::Streams;
 
     /// Goal: what there is of each of a thousand units stays small. The bounds are what was measured; whoever raises one
@@ -215,10 +215,10 @@ mod tests {
     #[test]
     fn what_a_unit_takes_is_bounded() {
         for (what, size, bound) in [
-            ("unit", size_of::<Unit>(), 104),
-            ("shown", size_of::<Shown>(), 224),
+            ("unit", size_of::<ReactorUnit>(), 104),
+            ("status", size_of::<StatusReader>(), 224),
             ("run", size_of::<Run>(), 248),
-            ("memory", size_of::<Memory>(), 192),
+            ("store", size_of::<UnitStore>(), 192),
             ("streams", size_of::<Streams>(), 80),
             ("command", size_of::<Command>(), 32),
         ] {

@@ -2,17 +2,17 @@
 
 use std::cell::Cell;
 
-use super::caps::{NAMED, caps, without};
+use super::kernel_features::{NAMED, available, without};
 use super::*;
 
 thread_local! {
     /// What a supervisor of this thread may use of the kernel.
-    static MASK: Cell<Caps> = const { Cell::new(Caps::NONE) };
+    static MASK: Cell<KernelFeatures> = const { Cell::new(KernelFeatures::NONE) };
 }
 
 /// The program `monitor` is the helper, since `main` of a test is not ours.
-fn settings(caps: Caps) -> SupervisorBuilder {
-    Supervisor::builder().launcher(&Launcher::at(MONITOR)).caps(caps)
+fn settings(features: KernelFeatures) -> SupervisorBuilder {
+    Supervisor::builder().launcher(&Launcher::at(MONITOR)).kernel_features(features)
 }
 
 const MONITOR: &str = env!("CARGO_BIN_EXE_monitor");
@@ -55,12 +55,12 @@ fn traced_zombie_costs_no_cpu() {
 /// Goal: what a monitor leaves that is killed, the next one adopts and stops, with everything that it started. Method:
 /// the monitor is this binary, started again with the test below.
 fn run_outlives_its_monitor() {
-    let caps = MASK.get();
+    let features = MASK.get();
     let directory = tempfile::tempdir().unwrap();
     let place = |name: &str| directory.path().join(name);
     let mut first = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "masked::monitor_that_is_killed"])
-        .env("MASK", mask_text(caps))
+        .env("MASK", mask_text(features))
         .current_dir(directory.path())
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -71,7 +71,7 @@ fn run_outlives_its_monitor() {
     first.wait().unwrap();
     assert!(runs(&pid) && runs(&daemon));
 
-    let unit = adopting(caps, directory.path());
+    let unit = adopting(features, directory.path());
     let status = wait_up(&unit.1);
     assert_eq!(status.pid().map(|pid| pid.to_string()), Some(pid.clone()));
     assert_eq!(wait(unit.1.stop()), StopResult::Graceful);
@@ -79,15 +79,15 @@ fn run_outlives_its_monitor() {
     // Who has left the group is held by the control group, and found by its mark where there is none.
     assert!(!runs(&daemon), "{:?}", unit.1.state().containment());
     let exit = unit.1.state().exit();
-    if !caps.pidfd_info {
+    if !features.pidfd_info {
         assert_eq!(exit, Some(Exit::Unknown));
     }
     std::process::Command::new("kill").args(["-KILL", &daemon]).output().unwrap();
 }
 
-/// A supervisor that goes on with what is remembered in a directory, where its command leaves marks.
-fn adopting(caps: Caps, directory: &Path) -> (Supervisor, Unit) {
-    let supervisor = settings(caps).start().unwrap();
+/// A supervisor that goes on with what is stored in a directory, where its command leaves marks.
+fn adopting(features: KernelFeatures, directory: &Path) -> (Supervisor, Unit) {
+    let supervisor = settings(features).start().unwrap();
     let state = StateDir::open(directory.join("state")).unwrap();
     let script = "(setsid sh -c 'echo $$ > daemon; exec sleep 1000' > /dev/null 2>&1 &)
         trap 'exit 9' TERM; echo $$ > pid; while :; do sleep 0.01; done";
@@ -102,28 +102,28 @@ fn adopting(caps: Caps, directory: &Path) -> (Supervisor, Unit) {
 #[test]
 #[ignore = "started by run_outlives_its_monitor, a scenario of every mask"]
 fn monitor_that_is_killed() {
-    let caps = mask_of(&std::env::var("MASK").unwrap());
-    let unit = adopting(caps, Path::new("."));
+    let features = mask_of(&std::env::var("MASK").unwrap());
+    let unit = adopting(features, Path::new("."));
     wait_up(&unit.1);
     fs::write("up", "yes\n").unwrap();
     until(|| false);
 }
 
-fn mask_text(mut caps: Caps) -> String {
+fn mask_text(mut features: KernelFeatures) -> String {
     NAMED
         .iter()
-        .filter(|(_, of)| *of(&mut caps))
+        .filter(|(_, of)| *of(&mut features))
         .map(|(name, _)| *name)
         .collect::<Vec<_>>()
         .join(" ")
 }
 
-fn mask_of(text: &str) -> Caps {
-    let mut caps = Caps::NONE;
+fn mask_of(text: &str) -> KernelFeatures {
+    let mut features = KernelFeatures::NONE;
     for (name, of) in NAMED {
-        *of(&mut caps) = text.split(' ').any(|word| word == name);
+        *of(&mut features) = text.split(' ').any(|word| word == name);
     }
-    caps
+    features
 }
 
 /// Goal: every fallback for what a kernel may not have works (facts, section 8). Method: the scenarios of this file are
@@ -131,7 +131,7 @@ fn mask_of(text: &str) -> Caps {
 /// the table there, and with nothing.
 #[test]
 fn scenarios_hold_with_each_capability_masked() {
-    let all = caps();
+    let all = available();
     let without = |names: &[&str]| without(all, names);
     let mut masks = vec![("all".to_owned(), all)];
     // Orphans concern a whole process, so the tests of containment have them, and the program `monitor` as theirs.
@@ -139,16 +139,16 @@ fn scenarios_hold_with_each_capability_masked() {
     masks.extend(names.map(|name| (format!("no {name}"), without(&[name]))));
     masks.push(("as 5.15".into(), without(&["pidfs_inode", "pidfd_info"])));
     masks.push(("as 5.10".into(), without(&["pidfs_inode", "pidfd_info", "cgroup_kill"])));
-    masks.push(("nothing".into(), Caps::NONE));
+    masks.push(("nothing".into(), KernelFeatures::NONE));
 
     let mut failed = Vec::new();
     let names: Vec<_> = masks.iter().map(|(name, _)| name.as_str()).collect();
     println!("{:<60} {}", "scenario", names.join(" | "));
     for (scenario, run) in SCENARIOS {
         let mut row = Vec::new();
-        for (mask, caps) in &masks {
-            SETTINGS.set(Some(settings(*caps)));
-            MASK.set(*caps);
+        for (mask, features) in &masks {
+            SETTINGS.set(Some(settings(*features)));
+            MASK.set(*features);
             let held = std::panic::catch_unwind(run).is_ok();
             if !held {
                 failed.push(format!("{scenario} with {mask}"));
@@ -179,7 +179,7 @@ const SCENARIOS: &[(&str, fn())] = named![
     every_stop_gets_an_answer,
     two_stops_of_one_run_get_the_same_answer,
     start_after_a_stop_follows_it,
-    storm_of_wishes_ends_as_the_last_one_says,
+    storm_of_requests_ends_as_the_last_one_says,
     killed_child_comes_back,
     signal_reaches_the_process_and_changes_no_intent,
     stop_on_next_exit_lets_the_run_finish,

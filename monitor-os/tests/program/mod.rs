@@ -63,7 +63,7 @@ pub(crate) fn runs(pid: &str) -> bool {
 
 /// Where control groups for runs are made, as a child of this process has it; `None` if none may be made.
 pub(crate) fn cgroups() -> Option<PathBuf> {
-    if !monitor_os::Caps::probe().cgroup {
+    if !monitor_os::KernelFeatures::probe().cgroup {
         return None;
     }
     let own = fs::read_to_string("/proc/self/cgroup").unwrap();

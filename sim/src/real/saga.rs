@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use monitor_core::{Millis, Policy};
-use monitor_os::{Moment, Remembered, now, remembered};
+use monitor_os::{Moment, StoredUnit, now, stored_units};
 use tempfile::TempDir;
 
 use super::actor::{Actor, NAME};
@@ -67,8 +67,8 @@ impl Saga {
     ///
     /// # Errors
     /// It is not believed, or cannot be read.
-    pub(super) fn remembered(&self) -> io::Result<Option<Remembered>> {
-        let units = remembered(&self.state()).map_err(io::Error::other)?;
+    pub(super) fn remembered(&self) -> io::Result<Option<StoredUnit>> {
+        let units = stored_units(&self.state()).map_err(io::Error::other)?;
         Ok(units.into_iter().next())
     }
 

@@ -2,7 +2,7 @@
 
 use monitor_core::{Event, Exit, Found, Millis, Outcome, Remains, RunId, Scope, Signal, State};
 use monitor_os::{
-    Happening, Kernel, Moment, Occurrence, Report, SaveFailed, Signalled, Spawned, UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
 };
 use rand::RngExt;
 
@@ -60,7 +60,7 @@ impl World<'_> {
                 let run = entry.run;
                 if !dropped && self.passes_stamps(self.now, whose, Event::Exited { run, exit }) {
                     let event = Event::Exited { run, exit };
-                    self.news.push_back(Happening::Told(id(whose), event));
+                    self.news.push_back(DriverInput::Event(id(whose), event));
                 }
             }
             if process.script.notice == Notice::Lost {
@@ -99,12 +99,12 @@ impl World<'_> {
     }
 
     /// What is told of a group whose last member has gone.
-    pub(super) fn members_gone(&mut self, unit: usize, run: RunId) -> Option<Happening> {
+    pub(super) fn members_gone(&mut self, unit: usize, run: RunId) -> Option<DriverInput> {
         let entry = self.target(unit, run).filter(|entry| entry.releasing)?;
         entry.releasing = false;
         entry.released = true;
         let remains = Remains::Nothing;
-        Some(Happening::Told(id(unit), Event::Released { run, remains }))
+        Some(DriverInput::Event(id(unit), Event::Released { run, remains }))
     }
 
     pub(super) fn acknowledge(&mut self, unit: usize, run: RunId) {
@@ -588,7 +588,7 @@ impl Kernel for World<'_> {
         Millis::new(self.rng.random_range(0..=jitter.as_u32()))
     }
 
-    fn tell(&mut self, report: &Report<'_>) {
+    fn observe(&mut self, report: &Report<'_>) {
         let unit = number(report.unit);
         if self.violated.is_some() {
             return;
@@ -620,10 +620,10 @@ impl Kernel for World<'_> {
         }
     }
 
-    fn wait(&mut self, deadline: Option<Moment>) -> Occurrence {
+    fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput {
         let over = self.violated.is_some() || self.gave_up || self.now > HORIZON;
         if over || self.trace.len() >= self.steps_max {
-            return self.occur(self.now, Happening::Quit);
+            return self.occur(self.now, DriverInput::Quit);
         }
         if let Dying::Dead(accident, fresh) = self.dying {
             if fresh {
@@ -632,7 +632,7 @@ impl Kernel for World<'_> {
             self.begin_again();
         }
         let news = self.news.pop_front();
-        if self.dying == Dying::Rising && !matches!(news, Some(Happening::Joined(..))) {
+        if self.dying == Dying::Rising && !matches!(news, Some(DriverInput::UnitAdded(..))) {
             self.dying = Dying::No;
         }
         if let Some(news) = news {
@@ -642,7 +642,7 @@ impl Kernel for World<'_> {
             && self.os.all().next().is_some()
             && self.os.all().all(|process| process.life != Life::Alive)
         {
-            return self.occur(self.now, Happening::Quit);
+            return self.occur(self.now, DriverInput::Quit);
         }
         let late = self.case.timers_late;
         loop {
@@ -652,10 +652,10 @@ impl Kernel for World<'_> {
             let input = self.case.inputs.get(self.next_input);
             let asked = input.map(|input| Moment::ORIGIN.after(input.at).max(self.now));
             let Some(next) = earlier(earlier(due, turn), earlier(asked, self.heals)) else {
-                return self.occur(self.now, Happening::Quit);
+                return self.occur(self.now, DriverInput::Quit);
             };
             if due == Some(next) {
-                return self.occur(next, Happening::Due);
+                return self.occur(next, DriverInput::DeadlineReached);
             }
             if asked == Some(next) {
                 let dies = input.is_some_and(|input| {
@@ -663,10 +663,10 @@ impl Kernel for World<'_> {
                 });
                 if dies && deadline.is_some_and(|at| at <= next) {
                     // What is due comes before a crash, as it comes before any event.
-                    return self.occur(next, Happening::Due);
+                    return self.occur(next, DriverInput::DeadlineReached);
                 }
                 match self.take_input(next) {
-                    Some(happening) => return self.occur(self.now.max(next), happening),
+                    Some(input) => return self.occur(self.now.max(next), input),
                     None => continue,
                 }
             }
@@ -678,9 +678,9 @@ impl Kernel for World<'_> {
                 continue;
             }
             if let Some((at, turn)) = self.agenda.pop()
-                && let Some(happening) = self.take(at.max(self.now), turn)
+                && let Some(input) = self.take(at.max(self.now), turn)
             {
-                return self.occur(at.max(self.now), happening);
+                return self.occur(at.max(self.now), input);
             }
         }
     }

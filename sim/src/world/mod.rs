@@ -22,7 +22,7 @@ use monitor_core::{
     Event, Exit, Grace, Lifecycle, Millis, Note, Outcome, Phase, Policy, Remains, RunId, State,
     Step, StopMode, TimerKind,
 };
-use monitor_os::{Driver, Happening, Machine, Moment, Occurrence, Report, UnitId};
+use monitor_os::{Driver, DriverInput, Machine, Moment, ObservedInput, Report, UnitId};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
@@ -205,7 +205,7 @@ struct World<'a> {
     os: Os<'a>,
     units: Vec<Unit<'a>>,
     /// What the backend knows and has not told the driver yet.
-    news: VecDeque<Happening>,
+    news: VecDeque<DriverInput>,
     dying: Dying,
     desk: Desk,
     rng: Pcg64Mcg,
@@ -331,7 +331,11 @@ impl<'a> World<'a> {
     /// All units join, with what is saved of them.
     fn join(&mut self) {
         for (number, unit) in self.units.iter().enumerate() {
-            self.news.push_back(Happening::Joined(id(number), Arc::new(*unit.policy), unit.state));
+            self.news.push_back(DriverInput::UnitAdded(
+                id(number),
+                Arc::new(*unit.policy),
+                unit.state,
+            ));
         }
     }
 
@@ -357,9 +361,9 @@ impl<'a> World<'a> {
         self.flaw == Some(flaw)
     }
 
-    const fn occur(&mut self, at: Moment, happening: Happening) -> Occurrence {
+    const fn occur(&mut self, at: Moment, input: DriverInput) -> ObservedInput {
         self.now = at;
-        Occurrence { at: self.clocks.read(at, self.flaw), happening }
+        ObservedInput { at: self.clocks.read(at, self.flaw), input }
     }
 
     /// Whether a fact told from outside contradicts what is the case. News of a run that is over, and
@@ -394,7 +398,7 @@ impl<'a> World<'a> {
     }
 
     /// Takes the next input; returns what the driver is told of it, if anything.
-    fn take_input(&mut self, at: Moment) -> Option<Happening> {
+    fn take_input(&mut self, at: Moment) -> Option<DriverInput> {
         let input = self.case.inputs.get(self.next_input)?;
         self.next_input += 1;
         let unit = usize::from(input.unit);
@@ -423,11 +427,11 @@ impl<'a> World<'a> {
                 if wished && collapses {
                     return None;
                 }
-                Some(Happening::Told(id(unit), *event))
+                Some(DriverInput::Event(id(unit), *event))
             }
             What::Amend(policy) => {
                 self.units[unit].amended = Some(policy);
-                Some(Happening::Amended(id(unit), Arc::new(*policy)))
+                Some(DriverInput::PolicyChanged(id(unit), Arc::new(*policy)))
             }
             &What::Crash { after, down } => self.die_after(at, after, Accident::Crash { down }),
             &What::Reboot { after } => self.die_after(at, after, Accident::Reboot),
@@ -464,13 +468,13 @@ impl<'a> World<'a> {
     }
 
     /// Lets the world take its next turn; returns what the driver is told of it, if anything.
-    fn take(&mut self, at: Moment, turn: Turn) -> Option<Happening> {
+    fn take(&mut self, at: Moment, turn: Turn) -> Option<DriverInput> {
         let Turn { unit, run, deed } = turn;
         let current = self.os.latest(unit).is_some_and(|process| process.run == run);
         if deed == Deed::Acknowledge {
             // Also of a run that is over by now.
             self.acknowledge(unit, run);
-            return Some(Happening::Told(id(unit), Event::Started { run }));
+            return Some(DriverInput::Event(id(unit), Event::Started { run }));
         }
         let process = *self.os.find(unit, run)?;
         let alive = process.life == Life::Alive && current;
@@ -545,7 +549,7 @@ impl<'a> World<'a> {
         };
         event
             .filter(|&event| self.passes_stamps(at, unit, event))
-            .map(|event| Happening::Told(id(unit), event))
+            .map(|event| DriverInput::Event(id(unit), event))
     }
 
     /// Ends a process; returns whether the monitor is notified at once.
@@ -581,7 +585,7 @@ impl<'a> World<'a> {
     // The death of the monitor.
 
     /// Lets the monitor die after so many operations; returns what it is told if that is at once.
-    fn die_after(&mut self, at: Moment, after: u8, accident: Accident) -> Option<Happening> {
+    fn die_after(&mut self, at: Moment, after: u8, accident: Accident) -> Option<DriverInput> {
         if self.dying != Dying::No {
             return None;
         }
@@ -673,11 +677,11 @@ impl<'a> World<'a> {
             let run = self.units[number].state.run();
             if !self.has(Flaw::ServesUnread) {
                 let event = Event::Recovered { run, found };
-                self.news.push_back(Happening::Told(id(number), event));
+                self.news.push_back(DriverInput::Event(id(number), event));
             }
             // Another policy that was given meanwhile, or in the last step before the death.
             if let Some(policy) = self.units[number].amended {
-                self.news.push_back(Happening::Amended(id(number), Arc::new(*policy)));
+                self.news.push_back(DriverInput::PolicyChanged(id(number), Arc::new(*policy)));
             }
         }
     }

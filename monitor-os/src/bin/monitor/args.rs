@@ -49,7 +49,7 @@ pub(crate) enum Task {
     /// Run many commands from one process, as files in TOML say
     ///
     /// PATH is a directory, of which each file `UNIT.toml` is a unit, or a file with a table `[unit.UNIT]` for each; see
-    /// `monitor example-config`. Each unit is supervised alone, as by `monitor run`, and remembered and controlled as with
+    /// `monitor example-config`. Each unit is supervised alone, as by `monitor run`, and stored and controlled as with
     /// --name. Nothing is started if there is a mistake in any file. The monitor stays also if all units are down.
     Up(UpArgs),
     /// Say how the command is, why, and what comes next
@@ -70,7 +70,7 @@ pub(crate) enum Task {
     /// Show what the command printed, of which the monitor keeps the last lines
     ///
     /// It is shown as it was printed, if that is captured: see --log of `monitor run`. The monitor keeps the last 64
-    /// KiB, or what --log-ring says. Who reads more slowly than lines come holds nobody up, and is told how many are
+    /// KiB, or what --log-ring says. A reader that is slower than the lines holds nobody up, and learns how many are
     /// missing. Of a monitor of many units one is to be named: NAME/UNIT.
     ///
     /// If no monitor runs, because it was killed, what it kept is gone, and the last lines are those of the files to
@@ -86,11 +86,11 @@ pub(crate) enum Task {
     /// started with --stay, or is one of `monitor up`.
     Stop(StopArgs),
     /// Bring the command up, if it is down or waits
-    Start(OnlyTarget),
+    Start(TargetOnlyArgs),
     /// Bring the command down and up again
-    Restart(OnlyTarget),
+    Restart(TargetOnlyArgs),
     /// Forget earlier failures: the growth of the delay, the retries used, the starts counted
-    Reset(OnlyTarget),
+    Reset(TargetOnlyArgs),
     /// Send a signal to the main process of the command
     ///
     /// What the policy wants is not changed by it.
@@ -115,7 +115,7 @@ pub(crate) enum Task {
 
 /// Which monitor is asked, and which of its units.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Target {
+pub(crate) struct TargetArgs {
     /// The name that was given to `monitor run --name`; of `monitor up` also NAME/UNIT for one of its units
     #[arg(
         value_name = "NAME", required_unless_present = "state", conflicts_with = "state",
@@ -124,12 +124,12 @@ pub(crate) struct Target {
     pub(crate) name: Option<String>,
 
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: StateDirArgs,
 }
 
 /// What stands in the place of a name.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Place {
+pub(crate) struct StateDirArgs {
     /// The directory that was given to `monitor run --state`, in the place of NAME
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
@@ -144,9 +144,9 @@ pub(crate) struct Place {
 /// Asks a running monitor.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
-pub(crate) struct OnlyTarget {
+pub(crate) struct TargetOnlyArgs {
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: TargetArgs,
 }
 
 /// Says how the command is.
@@ -154,14 +154,14 @@ pub(crate) struct OnlyTarget {
 #[command(after_help = ASK_HELP)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: TargetArgs,
 
     /// Write one JSON object on one line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Which monitors are looked at.
+/// Which monitors are listed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NamesArgs {
     /// The names that were given to `monitor run --name` and `monitor up`
@@ -174,7 +174,7 @@ pub(crate) struct NamesArgs {
 #[command(after_help = ASK_HELP)]
 pub(crate) struct StopArgs {
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: TargetArgs,
 
     /// Wait until it is over, and say how it went
     #[arg(long)]
@@ -192,7 +192,7 @@ pub(crate) struct SignalArgs {
     pub(crate) words: Vec<String>,
 
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: StateDirArgs,
 }
 
 /// Changes rules of the policy.
@@ -206,7 +206,7 @@ pub(crate) struct SetArgs {
     pub(crate) words: Vec<String>,
 
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: StateDirArgs,
 }
 
 /// Shows what the command printed.
@@ -214,7 +214,7 @@ pub(crate) struct SetArgs {
 #[command(after_help = ASK_HELP)]
 pub(crate) struct LogsArgs {
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: TargetArgs,
 
     /// Go on with what is printed, until the monitor ends
     #[arg(long, short)]
@@ -242,7 +242,7 @@ pub(crate) struct LogsArgs {
 #[command(after_help = ASK_HELP)]
 pub(crate) struct EventsArgs {
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: TargetArgs,
 
     /// Go on with what happens, until the monitor ends
     #[arg(long, short)]
@@ -258,15 +258,15 @@ pub(crate) struct EventsArgs {
 /// # Errors
 /// What is missing.
 pub(crate) fn target_first(
-    place: Place,
+    place: StateDirArgs,
     mut words: Vec<String>,
     what: &str,
-) -> Result<(Target, Vec<String>), String> {
+) -> Result<(TargetArgs, Vec<String>), String> {
     let name = if place.state.is_some() { None } else { Some(words.remove(0)) };
     if words.is_empty() {
         return Err(format!("write NAME, or --state DIR, and then {what}"));
     }
-    Ok((Target { name, place }, words))
+    Ok((TargetArgs { name, place }, words))
 }
 
 /// Runs a command under supervision.
@@ -316,7 +316,7 @@ pub(crate) struct RunArgs {
 
 /// How lifecycle lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Form {
+pub(crate) enum EventsFormat {
     /// For people
     Text,
     /// One JSON object a line
@@ -343,12 +343,12 @@ pub(crate) struct UpArgs {
     pub(crate) output: OutputArgs,
 }
 
-/// How it is told what happens.
+/// The format of events.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OutputArgs {
     /// How lifecycle lines are written to standard error
     #[arg(long, value_name = "FORM", help_heading = "Output", value_enum, default_value = "text")]
-    pub(crate) events: Form,
+    pub(crate) events: EventsFormat,
 
     /// Write no lifecycle lines, only errors
     #[arg(long, short, help_heading = "Output", action = ArgAction::SetTrue)]
@@ -476,7 +476,7 @@ Memory:
   The place of a name is $XDG_RUNTIME_DIR/monitor/NAME, or for root without it /run/monitor/NAME.
   How a command ended that an earlier monitor had started is known from Linux 6.15 on, and unknown
   (255) before. The memory ends when the monitor ends by itself: the next one begins afresh.
-  Without either option nothing is remembered.
+  Without either option nothing is stored.
 
 Streams:
   Without options they are the monitor's. A file (file:PATH) is written by the command itself. With log, the

@@ -5,25 +5,25 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use monitor_os::remembered;
+use monitor_os::stored_units;
 use serde::Serialize;
 
 use crate::args::{EventsArgs, LogsArgs, StatusArgs};
-use crate::control::client::{AskError, Asked, Patience};
-use crate::control::protocol::{Ask, Heard, Reply, Stopped, Text, Which, line};
+use crate::control::client::{AskError, Connection, ReplyTimeout};
+use crate::control::protocol::{Ask, HandledRequest, Reply, Stopped, StreamName, Text, line};
 use crate::diagnostics::{put, say};
-use crate::kept::{self, Shown};
-use crate::lines::{self, RunsOn};
-use crate::roster::Extent;
-use crate::screen::Screen;
-use crate::state::{MemoryError, Whom, all_targets};
+use crate::event_text::{self, RunsOn};
+use crate::state_dir::{StateDirError, Target, all_targets};
+use crate::status_view::StatusView;
+use crate::stored_logs::{self, ShowResult};
 use crate::table::table;
+use crate::units::UnitMode;
 
 /// `monitor status`.
 pub(crate) fn status(args: &StatusArgs) -> ExitCode {
-    with_whom(args.target.whom(), |whom| match one(whom, Ask::Status)? {
+    with_target(args.target.resolve(), |target| match one(target, Ask::Status)? {
         Reply::Status(report) => {
-            let text = if args.json { json(&report) } else { Screen(&report).to_string() };
+            let text = if args.json { json(&report) } else { StatusView(&report).to_string() };
             put(io::stdout(), text)?;
             Ok(if report.down { NOT_RUNNING } else { DONE })
         }
@@ -33,11 +33,11 @@ pub(crate) fn status(args: &StatusArgs) -> ExitCode {
             let down = overview.units.iter().all(|unit| unit.down);
             Ok(if down { NOT_RUNNING } else { DONE })
         }
-        Reply::Heard(_)
+        Reply::Handled(_)
         | Reply::Stopped(_)
         | Reply::StoppedUnit { .. }
-        | Reply::Told(_)
-        | Reply::Printed(_)
+        | Reply::Event(_)
+        | Reply::LogLine(_)
         | Reply::Missed(_)
         | Reply::End
         | Reply::Refused(_) => Err(odd()),
@@ -46,18 +46,18 @@ pub(crate) fn status(args: &StatusArgs) -> ExitCode {
 
 /// `monitor events`.
 pub(crate) fn events(args: &EventsArgs) -> ExitCode {
-    with_whom(args.target.whom(), |whom| {
-        let extent = match (&whom.unit, one(whom, Ask::Status)?) {
-            (None, Reply::Overview(_)) => Extent::Many,
-            _ => Extent::One,
+    with_target(args.target.resolve(), |target| {
+        let mode = match (&target.unit, one(target, Ask::Status)?) {
+            (None, Reply::Overview(_)) => UnitMode::Many,
+            _ => UnitMode::One,
         };
-        let patience = if args.follow { Patience::Endless } else { Patience::Short };
-        let mut asked = ask(whom, Ask::Events { follow: args.follow }, patience)?;
+        let timeout = if args.follow { ReplyTimeout::Endless } else { ReplyTimeout::Short };
+        let mut asked = ask(target, Ask::Events { follow: args.follow }, timeout)?;
         loop {
             match asked.next()? {
-                Reply::Told(told) if args.json => put(io::stdout(), json(&told))?,
-                Reply::Told(told) => {
-                    if let Some(line) = lines::line(&told, extent) {
+                Reply::Event(entry) if args.json => put(io::stdout(), json(&entry))?,
+                Reply::Event(entry) => {
+                    if let Some(line) = event_text::line(&entry, mode) {
                         put(io::stdout(), format!("{line}\n"))?;
                     }
                 }
@@ -67,10 +67,10 @@ pub(crate) fn events(args: &EventsArgs) -> ExitCode {
                 Reply::End => return Ok(DONE),
                 Reply::Status(_)
                 | Reply::Overview(_)
-                | Reply::Heard(_)
+                | Reply::Handled(_)
                 | Reply::Stopped(_)
                 | Reply::StoppedUnit { .. }
-                | Reply::Printed(_)
+                | Reply::LogLine(_)
                 | Reply::Refused(_) => return Err(odd()),
             }
         }
@@ -79,20 +79,20 @@ pub(crate) fn events(args: &EventsArgs) -> ExitCode {
 
 /// `monitor logs`.
 pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
-    with_whom(args.target.whom(), |whom| {
-        let patience = if args.follow { Patience::Endless } else { Patience::Short };
+    with_target(args.target.resolve(), |target| {
+        let timeout = if args.follow { ReplyTimeout::Endless } else { ReplyTimeout::Short };
         let stream = match (args.stdout, args.stderr) {
-            (true, _) => Some(Which::Stdout),
-            (_, true) => Some(Which::Stderr),
+            (true, _) => Some(StreamName::Stdout),
+            (_, true) => Some(StreamName::Stderr),
             (false, false) => None,
         };
         let question = Ask::Logs { follow: args.follow, last: args.lines, stream };
-        let mut asked = match ask(whom, question, patience) {
+        let mut asked = match ask(target, question, timeout) {
             Err(AskError::NoMonitor) => {
-                return match kept::show(whom, args)? {
-                    Shown::Lines => Ok(DONE),
-                    Shown::Refused => Ok(FAILED),
-                    Shown::Nothing => Err(Trouble::Ask(AskError::NoMonitor)),
+                return match stored_logs::show(target, args)? {
+                    ShowResult::Lines => Ok(DONE),
+                    ShowResult::Refused => Ok(FAILED),
+                    ShowResult::Nothing => Err(ClientError::Ask(AskError::NoMonitor)),
                 };
             }
             asked => asked?,
@@ -101,7 +101,7 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         let mut shown = io::stdout().lock();
         loop {
             match asked.next()? {
-                Reply::Printed(printed) => {
+                Reply::LogLine(printed) => {
                     if args.timestamps {
                         write!(shown, "{} {} ", printed.at, printed.stream.name())?;
                     }
@@ -120,10 +120,10 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
                 Reply::End => return Ok(DONE),
                 Reply::Status(_)
                 | Reply::Overview(_)
-                | Reply::Heard(_)
+                | Reply::Handled(_)
                 | Reply::Stopped(_)
                 | Reply::StoppedUnit { .. }
-                | Reply::Told(_)
+                | Reply::Event(_)
                 | Reply::Refused(_) => return Err(odd()),
             }
         }
@@ -131,14 +131,14 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
 }
 
 /// `monitor stop`, with or without waiting for its end.
-pub(crate) fn stop(whom: Result<Whom, MemoryError>, patience: Patience) -> ExitCode {
-    with_whom(whom, |whom| {
-        if patience == Patience::Short {
-            return each(whom, Ask::Stop { wait: false }, |heard| {
-                (heard.explain.clone(), if heard.was_down { NOT_RUNNING } else { DONE })
+pub(crate) fn stop(target: Result<Target, StateDirError>, timeout: ReplyTimeout) -> ExitCode {
+    with_target(target, |target| {
+        if timeout == ReplyTimeout::Short {
+            return each(target, Ask::Stop { wait: false }, |handled| {
+                (handled.explain.clone(), if handled.was_down { NOT_RUNNING } else { DONE })
             });
         }
-        let mut asked = ask(whom, Ask::Stop { wait: true }, patience)?;
+        let mut asked = ask(target, Ask::Stop { wait: true }, timeout)?;
         let mut codes = Vec::new();
         loop {
             match asked.next()? {
@@ -155,9 +155,9 @@ pub(crate) fn stop(whom: Result<Whom, MemoryError>, patience: Patience) -> ExitC
                 Reply::End => return Ok(worst(&codes)),
                 Reply::Status(_)
                 | Reply::Overview(_)
-                | Reply::Heard(_)
-                | Reply::Told(_)
-                | Reply::Printed(_)
+                | Reply::Handled(_)
+                | Reply::Event(_)
+                | Reply::LogLine(_)
                 | Reply::Missed(_)
                 | Reply::Refused(_) => return Err(odd()),
             }
@@ -181,25 +181,29 @@ fn worst(codes: &[u8]) -> u8 {
     had.max().copied().unwrap_or(NOT_RUNNING)
 }
 
-/// `monitor start`, `restart`, `reset`: a wish that is heard at once.
-pub(crate) fn tell(whom: Result<Whom, MemoryError>, ask: Ask) -> ExitCode {
-    with_whom(whom, |whom| {
-        each(whom, ask, |heard| {
-            let nothing = if heard.counted { "" } else { "nothing to do: " };
-            (format!("{nothing}{}", heard.explain), DONE)
+/// `monitor start`, `restart`, `reset`: a request that is handled at once.
+pub(crate) fn request(target: Result<Target, StateDirError>, ask: Ask) -> ExitCode {
+    with_target(target, |target| {
+        each(target, ask, |handled| {
+            let nothing = if handled.counted { "" } else { "nothing to do: " };
+            (format!("{nothing}{}", handled.explain), DONE)
         })
     })
 }
 
-/// Wishes something of one unit or of all, and shows each answer.
-fn each(whom: &Whom, question: Ask, show: impl Fn(&Heard) -> (String, u8)) -> Result<u8, Trouble> {
-    let mut asked = ask(whom, question, Patience::Short)?;
+/// Sends a request to one unit or to all, and prints each answer.
+fn each(
+    target: &Target,
+    question: Ask,
+    show: impl Fn(&HandledRequest) -> (String, u8),
+) -> Result<u8, ClientError> {
+    let mut asked = ask(target, question, ReplyTimeout::Short)?;
     let mut codes = Vec::new();
     loop {
         match asked.next()? {
-            Reply::Heard(heard) => {
-                let (text, code) = show(&heard);
-                match &heard.unit {
+            Reply::Handled(handled) => {
+                let (text, code) = show(&handled);
+                match &handled.unit {
                     None => {
                         put(io::stdout(), format!("{text}\n"))?;
                         return Ok(code);
@@ -217,8 +221,8 @@ fn each(whom: &Whom, question: Ask, show: impl Fn(&Heard) -> (String, u8)) -> Re
             | Reply::Overview(_)
             | Reply::Stopped(_)
             | Reply::StoppedUnit { .. }
-            | Reply::Told(_)
-            | Reply::Printed(_)
+            | Reply::Event(_)
+            | Reply::LogLine(_)
             | Reply::Missed(_)
             | Reply::Refused(_) => return Err(odd()),
         }
@@ -226,14 +230,14 @@ fn each(whom: &Whom, question: Ask, show: impl Fn(&Heard) -> (String, u8)) -> Re
 }
 
 /// `monitor signal`.
-pub(crate) fn signal(whom: Result<Whom, MemoryError>, signal: String) -> ExitCode {
-    with_whom(whom, |whom| {
-        let heard = wish(whom, Ask::Signal { signal: signal.clone() })?;
-        match (heard.counted, heard.pid) {
+pub(crate) fn signal(target: Result<Target, StateDirError>, signal: String) -> ExitCode {
+    with_target(target, |target| {
+        let handled = single_reply(target, Ask::Signal { signal: signal.clone() })?;
+        match (handled.counted, handled.pid) {
             (true, Some(pid)) => put(io::stdout(), format!("{signal} sent to pid {pid}\n"))?,
             (true, None) => put(io::stdout(), format!("{signal} sent\n"))?,
             (false, _) => {
-                say(&format_args!("monitor: there is no process to signal: {}", heard.explain));
+                say(&format_args!("monitor: there is no process to signal: {}", handled.explain));
                 return Ok(NOT_RUNNING);
             }
         }
@@ -242,52 +246,52 @@ pub(crate) fn signal(whom: Result<Whom, MemoryError>, signal: String) -> ExitCod
 }
 
 /// `monitor set`.
-pub(crate) fn set(whom: Result<Whom, MemoryError>, rules: Vec<String>) -> ExitCode {
-    with_whom(whom, |whom| {
-        let heard = wish(whom, Ask::Set { rules })?;
-        put(io::stdout(), format!("{}\n", heard.policy))?;
+pub(crate) fn set(target: Result<Target, StateDirError>, rules: Vec<String>) -> ExitCode {
+    with_target(target, |target| {
+        let handled = single_reply(target, Ask::Set { rules })?;
+        put(io::stdout(), format!("{}\n", handled.policy))?;
         Ok(DONE)
     })
 }
 
-fn wish(whom: &Whom, ask: Ask) -> Result<Heard, Trouble> {
-    match one(whom, ask)? {
-        Reply::Heard(heard) => Ok(heard),
+fn single_reply(target: &Target, ask: Ask) -> Result<HandledRequest, ClientError> {
+    match one(target, ask)? {
+        Reply::Handled(handled) => Ok(handled),
         Reply::Status(_)
         | Reply::Overview(_)
         | Reply::Stopped(_)
         | Reply::StoppedUnit { .. }
-        | Reply::Told(_)
-        | Reply::Printed(_)
+        | Reply::Event(_)
+        | Reply::LogLine(_)
         | Reply::Missed(_)
         | Reply::End
         | Reply::Refused(_) => Err(odd()),
     }
 }
 
-fn one(whom: &Whom, question: Ask) -> Result<Reply, Trouble> {
-    Ok(ask(whom, question, Patience::Short)?.next()?)
+fn one(target: &Target, question: Ask) -> Result<Reply, ClientError> {
+    Ok(ask(target, question, ReplyTimeout::Short)?.next()?)
 }
 
-fn ask(whom: &Whom, ask: Ask, patience: Patience) -> Result<Asked, AskError> {
-    Asked::ask(&whom.place, whom.unit.as_deref(), ask, patience)
+fn ask(target: &Target, ask: Ask, timeout: ReplyTimeout) -> Result<Connection, AskError> {
+    Connection::ask(&target.state_dir, target.unit.as_deref(), ask, timeout)
 }
 
 /// Why a command has no result to show.
 #[derive(Debug)]
-enum Trouble {
+enum ClientError {
     Ask(AskError),
     /// The standard output took nothing more.
     Output(io::Error),
 }
 
-impl From<AskError> for Trouble {
+impl From<AskError> for ClientError {
     fn from(error: AskError) -> Self {
         Self::Ask(error)
     }
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ClientError {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
     }
@@ -297,34 +301,34 @@ fn json(value: &impl Serialize) -> String {
     String::from_utf8_lossy(&line(value)).into_owned()
 }
 
-fn odd() -> Trouble {
-    Trouble::Ask(AskError::Foreign("an answer to another question".into()))
+fn odd() -> ClientError {
+    ClientError::Ask(AskError::Foreign("an answer to another question".into()))
 }
 
-fn with_whom(
-    whom: Result<Whom, MemoryError>,
-    command: impl FnOnce(&Whom) -> Result<u8, Trouble>,
+fn with_target(
+    target: Result<Target, StateDirError>,
+    command: impl FnOnce(&Target) -> Result<u8, ClientError>,
 ) -> ExitCode {
-    let whom = match whom {
-        Ok(whom) => whom,
+    let target = match target {
+        Ok(target) => target,
         Err(error) => {
             say(&format_args!("monitor: {error}"));
             return ExitCode::from(FAILED);
         }
     };
-    let code = match command(&whom) {
+    let code = match command(&target) {
         Ok(code) => code,
-        Err(Trouble::Ask(AskError::NoMonitor)) => {
-            say(&NoMonitor(&whom.place));
+        Err(ClientError::Ask(AskError::NoMonitor)) => {
+            say(&NoMonitor(&target.state_dir));
             NO_MONITOR
         }
-        Err(Trouble::Ask(error)) => {
+        Err(ClientError::Ask(error)) => {
             say(&format_args!("monitor: {error}"));
             FAILED
         }
         // Whoever reads has seen enough.
-        Err(Trouble::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => DONE,
-        Err(Trouble::Output(error)) => {
+        Err(ClientError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => DONE,
+        Err(ClientError::Output(error)) => {
             say(&format_args!("monitor: cannot write to the standard output: {error}"));
             FAILED
         }
@@ -332,7 +336,7 @@ fn with_whom(
     ExitCode::from(code)
 }
 
-/// Where no monitor was found, and what is remembered there.
+/// Where no monitor was found, and what is stored there.
 #[derive(Clone, Copy, Debug)]
 struct NoMonitor<'a>(&'a Path);
 
@@ -340,9 +344,9 @@ impl fmt::Display for NoMonitor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(directory) = self;
         write!(f, "monitor: no monitor runs in {}", directory.display())?;
-        match remembered(directory) {
+        match stored_units(directory) {
             Ok(units) if units.is_empty() => {
-                f.write_str("\nmonitor: nothing is remembered there; ")?;
+                f.write_str("\nmonitor: nothing is stored there; ")?;
                 let name = directory.file_name().unwrap_or_default().to_string_lossy();
                 let targets = all_targets();
                 let unit_of =

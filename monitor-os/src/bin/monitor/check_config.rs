@@ -5,17 +5,17 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{Complete, When, Written, read_all};
+use crate::config::{ReadPhase, ResolvedUnit, UnitConfig, read_all};
 use crate::diagnostics::{put, say};
 use crate::mistake::Mistake;
-use crate::roster::Extent;
 use crate::streams::Ends;
+use crate::units::UnitMode;
 
 /// Says what the units of these files would do, or what is wrong in them.
 pub(crate) fn check(paths: &[PathBuf]) -> ExitCode {
     let mut wrong = false;
     for path in paths {
-        match read_all(path, Extent::One, When::AtStart) {
+        match read_all(path, UnitMode::One, ReadPhase::AtStart) {
             Ok(units) => {
                 let text: String = units.iter().map(describe).collect();
                 // Whoever reads has seen enough.
@@ -23,7 +23,7 @@ pub(crate) fn check(paths: &[PathBuf]) -> ExitCode {
             }
             Err(mistakes) => {
                 wrong = true;
-                tell(&mistakes);
+                print_mistakes(&mistakes);
             }
         }
     }
@@ -31,24 +31,24 @@ pub(crate) fn check(paths: &[PathBuf]) -> ExitCode {
 }
 
 /// Tells all mistakes.
-pub(crate) fn tell(mistakes: &[Mistake]) {
+pub(crate) fn print_mistakes(mistakes: &[Mistake]) {
     for mistake in mistakes {
         say(&format_args!("monitor: {mistake}"));
     }
 }
 
-fn describe(unit: &Complete) -> String {
-    let Written { name, file, options, words, said } = &unit.written;
-    let ends = Ends::of(options, unit.extent);
+fn describe(unit: &ResolvedUnit) -> String {
+    let UnitConfig { name, file, options, words, settings } = &unit.config;
+    let ends = Ends::of(options, unit.mode);
     let words: Vec<_> = words.iter().map(|word| quoted(&word.to_string_lossy())).collect();
-    let said = said.iter().filter(|(key, _)| !SHOWN_AS_A_WHOLE.contains(key));
-    let said = said.map(|(key, values)| {
+    let settings = settings.iter().filter(|(key, _)| !SHOWN_AS_A_WHOLE.contains(key));
+    let settings = settings.map(|(key, values)| {
         let values: Vec<_> = values.iter().map(|value| quoted(value)).collect();
         (*key, values.join(" "))
     });
     let rows: Vec<_> = [("command", words.join(" "))]
         .into_iter()
-        .chain(said)
+        .chain(settings)
         .chain((options.tty != Some(true)).then(|| ("streams", ends.to_string())))
         .chain([("policy", unit.spec.policy.to_string())])
         .collect();

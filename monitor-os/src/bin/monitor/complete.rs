@@ -17,7 +17,7 @@ use clap_complete::env::{CompleteEnv, Shells};
 use monitor_core::Signal;
 
 use crate::args::Args;
-use crate::state::{all_names, all_targets, units_in};
+use crate::state_dir::{all_names, all_targets, units_in};
 
 /// Set to the name of a shell by its script.
 const VARIABLE: &str = "MONITOR_COMPLETE";

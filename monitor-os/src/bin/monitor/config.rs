@@ -22,34 +22,34 @@ use toml::de::{DeTable, DeValue};
 
 use crate::mistake::Mistake;
 use crate::options::{EXAMPLES, UnitOptions};
-use crate::roster::Extent;
 use crate::spec::{COMMAND, Spec};
+use crate::units::UnitMode;
 
-/// One unit, as a file says it.
+/// A unit as its file configures it.
 #[derive(Clone, Debug)]
-pub(crate) struct Written {
+pub(crate) struct UnitConfig {
     /// The name of the table, or of the file without `.toml`.
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) options: UnitOptions,
     /// The keys that it has beside the command, in the order of their definition, each with its values.
-    pub(crate) said: Vec<(&'static str, Vec<String>)>,
-    /// Nothing, if the file does not say it.
+    pub(crate) settings: Vec<(&'static str, Vec<String>)>,
+    /// Empty, if the file has no command.
     pub(crate) words: Vec<OsString>,
 }
 
-/// A unit of which everything is said.
+/// A unit with a complete configuration.
 #[derive(Clone, Debug)]
-pub(crate) struct Complete {
-    pub(crate) written: Written,
+pub(crate) struct ResolvedUnit {
+    pub(crate) config: UnitConfig,
     pub(crate) spec: Spec,
     /// Among how many it is run.
-    pub(crate) extent: Extent,
+    pub(crate) mode: UnitMode,
 }
 
-/// When a path is read that was named.
+/// When a named path is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum When {
+pub(crate) enum ReadPhase {
     /// Before anything runs. The file may be a pipe, which is waited for.
     AtStart,
     /// While units run. Only a regular file is read.
@@ -60,10 +60,10 @@ pub(crate) enum When {
 ///
 /// # Errors
 /// All mistakes in it.
-pub(crate) fn read_one(file: &Path) -> Result<Written, Vec<Mistake>> {
-    let mut found = read_file(file, &read_named(file, When::AtStart)?)?;
+pub(crate) fn read_one(file: &Path) -> Result<UnitConfig, Vec<Mistake>> {
+    let mut found = read_file(file, &read_named(file, ReadPhase::AtStart)?)?;
     match (found.pop(), found.is_empty()) {
-        (Some(Found { written, in_table: false, .. }), true) => Ok(written),
+        (Some(ParsedUnit { config, in_table: false, .. }), true) => Ok(config),
         _ => Err(vec![Mistake::of_file(
             file,
             "it has tables [unit.NAME], and one unit is wanted: run all of them by `monitor up`",
@@ -71,7 +71,7 @@ pub(crate) fn read_one(file: &Path) -> Result<Written, Vec<Mistake>> {
     }
 }
 
-/// Reads the units of a file, or of the files `*.toml` of a directory, in the order of their names. `extent` says
+/// Reads the units of a file, or of the files `*.toml` of a directory, in the order of their names. `mode` says
 /// what a file without tables is for; everything else is for a monitor of many units. In a directory, names that begin
 /// with a dot, and what is no regular file, are passed over.
 ///
@@ -79,10 +79,10 @@ pub(crate) fn read_one(file: &Path) -> Result<Written, Vec<Mistake>> {
 /// All mistakes in all of them.
 pub(crate) fn read_all(
     path: &Path,
-    extent: Extent,
-    when: When,
-) -> Result<Vec<Complete>, Vec<Mistake>> {
-    let extent = if path.is_dir() { Extent::Many } else { extent };
+    mode: UnitMode,
+    when: ReadPhase,
+) -> Result<Vec<ResolvedUnit>, Vec<Mistake>> {
+    let mode = if path.is_dir() { UnitMode::Many } else { mode };
     let (mut units, mut mistakes) = (Vec::new(), Vec::new());
     for (file, text) in texts(path, when)? {
         let found = text.and_then(|text| read_file(&file, &text)).unwrap_or_else(|mut found| {
@@ -90,15 +90,15 @@ pub(crate) fn read_all(
             Vec::new()
         });
         for unit in found {
-            match unit.complete(extent) {
+            match unit.complete(mode) {
                 Ok(complete) => units.push(complete),
                 Err(mut found) => mistakes.append(&mut found),
             }
         }
     }
-    units.sort_by(|a, b| a.written.name.cmp(&b.written.name));
+    units.sort_by(|a, b| a.config.name.cmp(&b.config.name));
     for pair in units.windows(2) {
-        if let [Complete { written: one, .. }, Complete { written: other, .. }] = pair
+        if let [ResolvedUnit { config: one, .. }, ResolvedUnit { config: other, .. }] = pair
             && one.name == other.name
         {
             let message = format_args!(
@@ -110,16 +110,16 @@ pub(crate) fn read_all(
         }
     }
     let mut logs = BTreeMap::new();
-    for Complete { written, .. } in &units {
-        if let Some(log) = &written.options.log
-            && let Some(other) = logs.insert(log, &written.name)
+    for ResolvedUnit { config, .. } in &units {
+        if let Some(log) = &config.options.log
+            && let Some(other) = logs.insert(log, &config.name)
         {
             let message = format_args!(
                 "the units {other:?} and {:?} have the same log {}, which takes one writer; give each its own",
-                written.name,
+                config.name,
                 log.display()
             );
-            mistakes.push(Mistake::of_file(&written.file, message));
+            mistakes.push(Mistake::of_file(&config.file, message));
         }
     }
     if mistakes.is_empty() { Ok(units) } else { Err(mistakes) }
@@ -128,7 +128,7 @@ pub(crate) fn read_all(
 type Text = Result<Rc<str>, Vec<Mistake>>;
 
 /// The files of a path, each with its text.
-fn texts(path: &Path, when: When) -> Result<Vec<(PathBuf, Text)>, Vec<Mistake>> {
+fn texts(path: &Path, when: ReadPhase) -> Result<Vec<(PathBuf, Text)>, Vec<Mistake>> {
     if !path.is_dir() {
         return Ok(vec![(path.into(), read_named(path, when))]);
     }
@@ -160,9 +160,9 @@ fn texts(path: &Path, when: When) -> Result<Vec<(PathBuf, Text)>, Vec<Mistake>> 
     Ok(texts)
 }
 
-/// A unit with the text in which it was found.
-struct Found {
-    written: Written,
+/// A unit with the text that it was read from.
+struct ParsedUnit {
+    config: UnitConfig,
     text: Rc<str>,
     /// Where its table begins.
     begin: Range<usize>,
@@ -171,19 +171,19 @@ struct Found {
     in_table: bool,
 }
 
-impl Found {
-    fn complete(self, extent: Extent) -> Result<Complete, Vec<Mistake>> {
-        let extent = if self.in_table { Extent::Many } else { extent };
-        let file = self.written.file.clone();
+impl ParsedUnit {
+    fn complete(self, mode: UnitMode) -> Result<ResolvedUnit, Vec<Mistake>> {
+        let mode = if self.in_table { UnitMode::Many } else { mode };
+        let file = self.config.file.clone();
         let at = |bytes, message: &dyn std::fmt::Display| {
             vec![Mistake::at(&file, &self.text, bytes, message)]
         };
-        if self.written.words.is_empty() {
+        if self.config.words.is_empty() {
             return Err(at(self.begin, &NO_COMMAND));
         }
-        StateDir::check_unit(&self.written.name).map_err(|error| at(self.begin.clone(), &error))?;
-        match Spec::new(&self.written.options, self.written.words.clone(), extent) {
-            Ok(spec) => Ok(Complete { written: self.written, spec, extent }),
+        StateDir::check_unit(&self.config.name).map_err(|error| at(self.begin.clone(), &error))?;
+        match Spec::new(&self.config.options, self.config.words.clone(), mode) {
+            Ok(spec) => Ok(ResolvedUnit { config: self.config, spec, mode }),
             Err(error) => {
                 let place =
                     self.places.iter().find(|(key, _)| Some(key.as_str()) == error.option());
@@ -218,16 +218,16 @@ fn read_text(file: &Path, may_wait: bool) -> io::Result<Option<Rc<str>>> {
 }
 
 /// Reads a file that was named.
-fn read_named(file: &Path, when: When) -> Result<Rc<str>, Vec<Mistake>> {
+fn read_named(file: &Path, when: ReadPhase) -> Result<Rc<str>, Vec<Mistake>> {
     let mistake = |message: &dyn std::fmt::Display| vec![Mistake::of_file(file, message)];
-    match read_text(file, when == When::AtStart) {
+    match read_text(file, when == ReadPhase::AtStart) {
         Ok(Some(text)) => Ok(text),
         Ok(None) => Err(mistake(&"it is no regular file; what runs does not wait for it")),
         Err(error) => Err(mistake(&format_args!("cannot be read: {error}"))),
     }
 }
 
-fn read_file(file: &Path, text: &Rc<str>) -> Result<Vec<Found>, Vec<Mistake>> {
+fn read_file(file: &Path, text: &Rc<str>) -> Result<Vec<ParsedUnit>, Vec<Mistake>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let mistakes = errors.iter().map(|error| {
@@ -237,7 +237,7 @@ fn read_file(file: &Path, text: &Rc<str>) -> Result<Vec<Found>, Vec<Mistake>> {
     }
     let root = root.get_ref();
     let mut reader = Reader { file, text, mistakes: Vec::new() };
-    let units: Vec<Found> = match root.get("unit") {
+    let units: Vec<ParsedUnit> = match root.get("unit") {
         None => {
             let name = file.file_stem().unwrap_or_default().to_string_lossy();
             vec![reader.unit(&name, 0..0, root, false)]
@@ -271,7 +271,7 @@ impl Reader<'_> {
         self.mistakes.push((begin, Mistake::at(self.file, self.text, bytes, message)));
     }
 
-    fn units(&mut self, tables: &Spanned<DeValue<'_>>) -> Vec<Found> {
+    fn units(&mut self, tables: &Spanned<DeValue<'_>>) -> Vec<ParsedUnit> {
         let Some(tables) = tables.get_ref().as_table() else {
             self.mistake(tables.span(), "write tables, such as [unit.web]");
             return Vec::new();
@@ -295,9 +295,9 @@ impl Reader<'_> {
         begin: Range<usize>,
         table: &DeTable<'_>,
         in_table: bool,
-    ) -> Found {
+    ) -> ParsedUnit {
         let keys = keys();
-        let mut said = BTreeMap::new();
+        let mut settings = BTreeMap::new();
         let mut flags = Vec::new();
         let mut words = Vec::new();
         let mut places = Vec::new();
@@ -308,12 +308,12 @@ impl Reader<'_> {
                 let mut found = self.flags(&keys, key, value);
                 let values =
                     found.iter().filter_map(|flag| Some(flag.split_once('=')?.1.to_owned()));
-                said.insert(key.get_ref().to_string(), values.collect());
+                settings.insert(key.get_ref().to_string(), values.collect());
                 flags.append(&mut found);
             }
             places.push((key.get_ref().to_string(), value.span()));
         }
-        let said = in_order(said);
+        let settings = in_order(settings);
         // Each was read alone, and none conflicts with another.
         let matches = keys.try_get_matches_from(flags);
         let options = matches.and_then(|matches| UnitOptions::from_arg_matches(&matches));
@@ -324,8 +324,8 @@ impl Reader<'_> {
             UnitOptions::default()
         });
         let file = self.file.into();
-        Found {
-            written: Written { name: name.into(), file, options, said, words },
+        ParsedUnit {
+            config: UnitConfig { name: name.into(), file, options, settings, words },
             text: Rc::clone(self.text),
             begin,
             places,
@@ -400,9 +400,9 @@ pub(crate) fn keys() -> clap::Command {
 }
 
 /// What was said, in the order in which the keys are defined.
-fn in_order(mut said: BTreeMap<String, Vec<String>>) -> Vec<(&'static str, Vec<String>)> {
+fn in_order(mut settings: BTreeMap<String, Vec<String>>) -> Vec<(&'static str, Vec<String>)> {
     let names = EXAMPLES.iter().map(|(name, _)| *name);
-    names.filter_map(|name| Some((name, said.remove(name)?))).collect()
+    names.filter_map(|name| Some((name, settings.remove(name)?))).collect()
 }
 
 /// What is wrong with the value of a flag, without the flag.

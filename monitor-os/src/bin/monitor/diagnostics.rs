@@ -50,7 +50,7 @@ impl Diagnostics {
 impl Drop for Diagnostics {
     fn drop(&mut self) {
         if let Some(queue) = QUEUE.get() {
-            // Nobody is left who could be told that nobody reads.
+            // Without a reader there is nowhere to report it.
             queue.flush().ok();
         }
     }
@@ -58,7 +58,7 @@ impl Drop for Diagnostics {
 
 static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
-/// Writes a line to standard error. If that is closed or full, nobody can be told, and nothing else may
+/// Writes a line to standard error. If that is closed or full, the line is lost, and nothing else may
 /// suffer from it.
 pub(crate) fn say(line: &dyn fmt::Display) {
     let text = format!("{line}\n");
@@ -90,7 +90,7 @@ fn coloured(text: String, choice: ColorChoice) -> String {
     }
 }
 
-/// Shows what the library traces, if `MONITOR_LOG` asks for it. A wrong filter is told, and stops nothing.
+/// Shows what the library traces, if `MONITOR_LOG` asks for it. A wrong filter is reported, and stops nothing.
 fn init_log() {
     let Ok(words) = env::var("MONITOR_LOG") else {
         return;

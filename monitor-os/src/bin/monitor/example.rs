@@ -69,9 +69,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{When, read_all, read_one};
-    use crate::roster::Extent;
+    use crate::config::{ReadPhase, read_all, read_one};
     use crate::spec::COMMAND;
+    use crate::units::UnitMode;
 
     /// Goal: a key that is added has an example, and no example is of a key that is gone.
     #[test]
@@ -90,8 +90,8 @@ mod tests {
         let file = directory.path().join("web.toml");
         let text = example();
         fs::write(&file, &text).unwrap();
-        let units = read_all(&file, Extent::One, When::AtStart).unwrap();
-        assert_eq!(units[0].written.words, ["./server", "--port", "80"]);
+        let units = read_all(&file, UnitMode::One, ReadPhase::AtStart).unwrap();
+        assert_eq!(units[0].config.words, ["./server", "--port", "80"]);
         let whole: Vec<_> = text
             .lines()
             .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '#'])))
@@ -101,7 +101,7 @@ mod tests {
         fs::write(&file, whole.join("\n")).unwrap();
         let written = read_one(&file).unwrap();
         assert_eq!(written.options.stop_signal, Some(monitor_core::Signal::TERM));
-        read_all(&file, Extent::One, When::AtStart).unwrap();
+        read_all(&file, UnitMode::One, ReadPhase::AtStart).unwrap();
         for (key, _) in EXAMPLES {
             assert!(whole.iter().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
         }

@@ -20,7 +20,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 /// A queue of whole lines. Its thread ends with the program.
 #[derive(Debug)]
 pub(crate) struct LineQueue {
-    shared: Arc<Shared>,
+    shared: Arc<QueueShared>,
 }
 
 /// What becomes of lines that the stream does not take.
@@ -33,9 +33,9 @@ pub(crate) enum Loss {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct QueueShared {
     loss: Loss,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// There is something to write.
     filled: Condvar,
     /// Something was written.
@@ -43,7 +43,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     lines: VecDeque<Vec<u8>>,
     /// What the lines take, with [`LINE_COST`] for each.
     size: usize,
@@ -58,7 +58,7 @@ struct State {
 }
 
 /// What the thread does next.
-enum Next {
+enum NextWrite {
     Write(Vec<u8>),
     /// So many lines are missing at this place.
     Mark(u64),
@@ -70,7 +70,7 @@ impl LineQueue {
     /// # Errors
     /// No thread or memory left; nothing was started.
     pub(crate) fn begin(name: &str, to: OwnedFd, loss: Loss) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(QueueShared {
             loss,
             state: Mutex::default(),
             filled: Condvar::new(),
@@ -131,7 +131,7 @@ impl LineQueue {
             }
             let left = Duration::from_nanos(end.nanos_since(now()));
             let steps = state.steps;
-            let stuck = |state: &mut State| state.steps == steps && !state.is_written();
+            let stuck = |state: &mut QueueState| state.steps == steps && !state.is_written();
             let waited = self.shared.written.wait_timeout_while(state, left.min(STALL), stuck);
             let (next, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             state = next;
@@ -143,7 +143,7 @@ impl LineQueue {
     }
 }
 
-impl State {
+impl QueueState {
     /// Takes a line if there is room for it; returns whether there is. After one that was dropped there is
     /// none until all that wait are written.
     fn push(&mut self, line: Vec<u8>) -> bool {
@@ -162,21 +162,21 @@ impl State {
     }
 }
 
-impl Shared {
+impl QueueShared {
     /// Writes lines in their order, for as long as the program runs.
     fn write_all(&self, to: &File) {
         // How many lines are missing before the next one.
         let mut gap = 0;
         loop {
             let written = match self.next() {
-                Next::Write(line) => {
+                NextWrite::Write(line) => {
                     let written = mark(to, &mut gap).and_then(|()| write(to, &line));
                     if written.is_err() {
                         gap += 1;
                     }
                     written
                 }
-                Next::Mark(dropped) => {
+                NextWrite::Mark(dropped) => {
                     gap += dropped;
                     mark(to, &mut gap)
                 }
@@ -195,17 +195,17 @@ impl Shared {
         }
     }
 
-    fn next(&self) -> Next {
+    fn next(&self) -> NextWrite {
         let mut state = self.lock();
         loop {
             if let Some(line) = state.lines.pop_front() {
                 state.size = state.size.saturating_sub(line.len() + LINE_COST);
                 state.writing = true;
-                return Next::Write(line);
+                return NextWrite::Write(line);
             }
             if state.dropped > 0 {
                 state.writing = true;
-                return Next::Mark(std::mem::take(&mut state.dropped));
+                return NextWrite::Mark(std::mem::take(&mut state.dropped));
             }
             // The memory of a burst is given back.
             state.lines.shrink_to(LINES_KEPT);
@@ -214,7 +214,7 @@ impl Shared {
     }
 
     /// A panic elsewhere leaves the queue whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -229,7 +229,7 @@ fn mark(to: &File, gap: &mut u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes all bytes, however long that takes. A stream may be non-blocking by the wish of others who have it.
+/// Writes all bytes, however long that takes. A stream may be non-blocking because another process has set it so.
 fn write(mut to: &File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match to.write(bytes) {
@@ -237,7 +237,7 @@ fn write(mut to: &File, mut bytes: &[u8]) -> io::Result<()> {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // An error of the stream is told by the next write.
+                // An error of the stream is reported by the next write.
                 poll(&mut [PollFd::new(to, PollFlags::OUT)], None).ok();
             }
             Err(error) => return Err(error),

@@ -3,74 +3,74 @@
 use std::io;
 use std::process::ExitCode;
 
-use monitor_os::remembered;
+use monitor_os::stored_units;
 
-use crate::control::client::{AskError, Asked, Patience};
+use crate::control::client::{AskError, Connection, ReplyTimeout};
 use crate::control::protocol::{Ask, Reply};
-use crate::control::report::Row;
+use crate::control::report::UnitSummary;
 use crate::diagnostics::{put, say};
-use crate::state::{MemoryError, Whom, all_names, default_directory};
+use crate::state_dir::{StateDirError, Target, all_names, default_directory};
 use crate::table::table;
 
-/// A unit, and whom to ask about it.
+/// A unit, and the target to ask about it.
 #[derive(Clone, Debug)]
-pub(crate) struct Listed {
-    pub(crate) whom: Whom,
+pub(crate) struct UnitListing {
+    pub(crate) target: Target,
     /// Under the name by which it can be asked, `NAME` or `NAME/UNIT`.
-    pub(crate) row: Row,
+    pub(crate) row: UnitSummary,
 }
 
 /// Prints the units of these monitors, or of all.
 pub(crate) fn list(names: &[String]) -> ExitCode {
-    let (units, troubles) = match look(names, Patience::Short) {
+    let (units, errors) = match poll(names, ReplyTimeout::Short) {
         Ok(found) => found,
         Err(error) => {
             say(&format_args!("monitor: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    for trouble in &troubles {
+    for trouble in &errors {
         say(&format_args!("monitor: {trouble}"));
     }
     let rows: Vec<_> = units.into_iter().map(|unit| unit.row).collect();
-    if rows.is_empty() && troubles.is_empty() {
+    if rows.is_empty() && errors.is_empty() {
         say(&"monitor: there is none; start one by `monitor run --name NAME` or `monitor up`");
     } else if !rows.is_empty() {
         // Whoever reads has seen enough.
         put(io::stdout(), table(&rows).to_string()).ok();
     }
-    if troubles.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Units, and why some monitors could not be asked.
-pub(crate) type Found = (Vec<Listed>, Vec<String>);
+pub(crate) type Listing = (Vec<UnitListing>, Vec<String>);
 
 /// The units of these monitors, or of all.
 ///
 /// # Errors
 /// No default directory for this user, or a name is none.
-pub(crate) fn look(names: &[String], patience: Patience) -> Result<Found, MemoryError> {
+pub(crate) fn poll(names: &[String], timeout: ReplyTimeout) -> Result<Listing, StateDirError> {
     let all = if names.is_empty() { all_names()? } else { names.to_vec() };
-    let (mut units, mut troubles) = (Vec::new(), Vec::new());
+    let (mut units, mut errors) = (Vec::new(), Vec::new());
     for name in all {
         let place = default_directory(&name)?;
-        let whom = |unit| Whom { place: place.clone(), unit };
-        let asked = Asked::ask(&place, None, Ask::Status, patience);
+        let target = |unit| Target { state_dir: place.clone(), unit };
+        let asked = Connection::ask(&place, None, Ask::Status, timeout);
         match asked.and_then(|mut asked| asked.next()) {
             Ok(Reply::Status(report)) => {
-                let row = Row { name, ..Row::from(*report) };
-                units.push(Listed { whom: whom(None), row });
+                let row = UnitSummary { name, ..UnitSummary::from(*report) };
+                units.push(UnitListing { target: target(None), row });
             }
             Ok(Reply::Overview(overview)) => units.extend(overview.units.into_iter().map(|row| {
                 let unit = Some(row.name.clone());
-                Listed {
-                    whom: whom(unit),
-                    row: Row { name: format!("{name}/{}", row.name), ..row },
+                UnitListing {
+                    target: target(unit),
+                    row: UnitSummary { name: format!("{name}/{}", row.name), ..row },
                 }
             })),
-            Err(AskError::NoMonitor) => match remembered(&place) {
+            Err(AskError::NoMonitor) => match stored_units(&place) {
                 Ok(left) => units.extend(left.into_iter().map(|left| {
-                    let row = Row {
+                    let row = UnitSummary {
                         name: if left.unit == name {
                             name.clone()
                         } else {
@@ -87,13 +87,13 @@ pub(crate) fn look(names: &[String], patience: Patience) -> Result<Found, Memory
                         left_ms: None,
                         tree: None,
                     };
-                    Listed { whom: whom(Some(left.unit)), row }
+                    UnitListing { target: target(Some(left.unit)), row }
                 })),
-                Err(error) => troubles.push(format!("{name}: {error}")),
+                Err(error) => errors.push(format!("{name}: {error}")),
             },
-            Ok(_) => troubles.push(format!("{name}: the answer is not understood")),
-            Err(error) => troubles.push(format!("{name}: {error}")),
+            Ok(_) => errors.push(format!("{name}: the answer is not understood")),
+            Err(error) => errors.push(format!("{name}: {error}")),
         }
     }
-    Ok((units, troubles))
+    Ok((units, errors))
 }

@@ -8,27 +8,27 @@ mod complete;
 mod config;
 mod control;
 mod diagnostics;
+mod event_entry;
+mod event_text;
 mod example;
-mod kept;
 mod line_queue;
-mod lines;
 mod list;
 mod manual;
 mod mistake;
 mod options;
-mod orders;
 mod policy;
-mod roster;
-mod run;
-mod screen;
+mod run_command;
+mod signal_actions;
 mod spec;
-mod state;
+mod state_dir;
+mod status_view;
+mod stored_logs;
 mod streams;
 mod table;
 mod tail;
 mod terminal;
-mod told;
 mod top;
+mod units;
 mod up;
 
 use std::fmt::Display;
@@ -38,10 +38,10 @@ use clap::{ArgMatches, FromArgMatches};
 use monitor_os::Launcher;
 
 use crate::args::{Args, RunArgs, Task, target_first};
-use crate::control::client::Patience;
+use crate::control::client::ReplyTimeout;
 use crate::control::protocol::Ask;
-use crate::roster::Extent;
 use crate::spec::Spec;
+use crate::units::UnitMode;
 
 fn main() -> ExitCode {
     // Before anything else: this may be the helper that starts a program.
@@ -66,18 +66,18 @@ fn main() -> ExitCode {
         Task::List(args) => list::list(&args.names),
         Task::Top(args) => top::top(args.names),
         Task::Stop(args) => {
-            let patience = if args.wait { Patience::Endless } else { Patience::Short };
-            ask::stop(args.target.whom(), patience)
+            let timeout = if args.wait { ReplyTimeout::Endless } else { ReplyTimeout::Short };
+            ask::stop(args.target.resolve(), timeout)
         }
-        Task::Start(args) => ask::tell(args.target.whom(), Ask::Start),
-        Task::Restart(args) => ask::tell(args.target.whom(), Ask::Restart),
-        Task::Reset(args) => ask::tell(args.target.whom(), Ask::Reset),
+        Task::Start(args) => ask::request(args.target.resolve(), Ask::Start),
+        Task::Restart(args) => ask::request(args.target.resolve(), Ask::Restart),
+        Task::Reset(args) => ask::request(args.target.resolve(), Ask::Reset),
         Task::Signal(args) => match target_first(args.place, args.words, "one signal") {
-            Ok((target, signal)) => ask::signal(target.whom(), signal.join(" ")),
+            Ok((target, signal)) => ask::signal(target.resolve(), signal.join(" ")),
             Err(error) => wrong("signal", error),
         },
         Task::Set(args) => match target_first(args.place, args.words, "rules") {
-            Ok((target, rules)) => ask::set(target.whom(), rules),
+            Ok((target, rules)) => ask::set(target.resolve(), rules),
             Err(error) => wrong("set", error),
         },
         Task::Events(args) => ask::events(&args),
@@ -89,14 +89,14 @@ fn main() -> ExitCode {
 fn run(args: RunArgs, given: Option<&ArgMatches>, launcher: &Launcher) -> ExitCode {
     let mut args = args;
     if let Some(file) = &args.config {
-        let written = match config::read_one(file) {
-            Ok(written) => written,
+        let config = match config::read_one(file) {
+            Ok(config) => config,
             Err(mistakes) => {
-                check_config::tell(&mistakes);
+                check_config::print_mistakes(&mistakes);
                 return ExitCode::from(check_config::WRONG);
             }
         };
-        let mut options = written.options;
+        let mut options = config.options;
         if let Some(given) = given
             && let Err(error) = options.update_from_arg_matches(given)
         {
@@ -104,7 +104,7 @@ fn run(args: RunArgs, given: Option<&ArgMatches>, launcher: &Launcher) -> ExitCo
         }
         args.unit = options;
         if args.command.is_empty() {
-            args.command = written.words;
+            args.command = config.words;
         }
         if args.command.is_empty() {
             wrong("run", format_args!("write `-- COMMAND`: {} has none", file.display()));
@@ -112,8 +112,8 @@ fn run(args: RunArgs, given: Option<&ArgMatches>, launcher: &Launcher) -> ExitCo
     }
     let words = std::mem::take(&mut args.command);
     let name = words.first().map(|program| program.to_string_lossy().into_owned());
-    match Spec::new(&args.unit, words, Extent::One) {
-        Ok(spec) => run::run(args, spec, name.unwrap_or_default(), launcher),
+    match Spec::new(&args.unit, words, UnitMode::One) {
+        Ok(spec) => run_command::run(args, spec, name.unwrap_or_default(), launcher),
         Err(error) => match error.option() {
             Some(option) => wrong("run", format_args!("--{option}: {error}")),
             None => wrong("run", error),

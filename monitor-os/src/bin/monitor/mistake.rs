@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mistake {
     file: PathBuf,
-    place: Option<Place>,
+    location: Option<SourceLocation>,
     message: String,
 }
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct SourceLocation {
     /// From 1.
     line: usize,
     /// In characters, from 1.
@@ -28,7 +28,7 @@ struct Place {
 impl Mistake {
     /// A mistake of the file as a whole.
     pub(crate) fn of_file(file: &Path, message: impl fmt::Display) -> Self {
-        Self { file: file.into(), place: None, message: message.to_string() }
+        Self { file: file.into(), location: None, message: message.to_string() }
     }
 
     /// A mistake at some bytes of the file's text.
@@ -44,20 +44,20 @@ impl Mistake {
         let shown = rest.lines().next().unwrap_or_default();
         let column = before.get(line_start..).unwrap_or_default().chars().count();
         let meant = text.get(bytes).and_then(|meant| meant.lines().next()).unwrap_or_default();
-        let place = Place {
+        let location = SourceLocation {
             line: before.matches('\n').count() + 1,
             column: column + 1,
             shown: shown.into(),
             width: meant.chars().count().max(1),
         };
-        Self { file: file.into(), place: Some(place), message: message.to_string() }
+        Self { file: file.into(), location: Some(location), message: message.to_string() }
     }
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, place, message } = self;
-        let Some(Place { line, column, shown, width }) = place else {
+        let Self { file, location, message } = self;
+        let Some(SourceLocation { line, column, shown, width }) = location else {
             return write!(f, "{}: {message}", file.display());
         };
         writeln!(f, "{}:{line}:{column}: {message}", file.display())?;

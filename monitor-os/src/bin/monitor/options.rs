@@ -3,7 +3,7 @@
 //! A field of [`UnitOptions`] is both. Its long name is the flag and the key, its doc comment is the help and the
 //! comment in the annotated example, its parser reads both. To add one:
 //! - write the field, an `Option` or a `Vec`, with a doc comment and a `help_heading`. No `default_value`, which
-//!   could not be told from what somebody has written: the default is in the comment, and in `Spec::new`;
+//!   could not be distinguished from a written value: the default is in the comment, and in `Spec::new`;
 //! - a switch is an `Option<bool>` with `num_args = 0..=1, require_equals = true, default_missing_value =
 //!   "true"`, so that a flag can take back what a file says;
 //! - a `Vec` is a flag that may be repeated, and an array in a file;
@@ -19,7 +19,7 @@ use monitor_core::{ExitSet, Factor, Millis, Preset, Scope, Signal, StartLimit, w
 use monitor_os::{Contain, Limit, LinePattern, OnCrash, PatternError, ReadyBy, Rotation};
 
 use crate::complete::{restart_rules, signals};
-use crate::streams::{From, Size, To, WhenSlow, rotation};
+use crate::streams::{OutputOption, RingSize, StdinOption, WhenSlow, rotation};
 
 /// What can be said of one unit.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -85,7 +85,7 @@ pub(crate) struct UnitOptions {
     /// regular expression is found in a line that it prints, which is captured for that) [default: none, and notify if
     /// --policy waits]
     #[arg(long, value_name = "SIGN", help_heading = "Start and stop", value_parser = ready)]
-    pub(crate) ready: Option<Sign>,
+    pub(crate) ready: Option<ReadyOption>,
 
     /// The signal that asks it to end, by name or number [default: TERM]
     #[arg(
@@ -104,7 +104,7 @@ pub(crate) struct UnitOptions {
 
     /// Who is stopped: the process alone, or with it everything that it started [default: group]
     #[arg(long, value_name = "WHO", help_heading = "Start and stop", value_enum)]
-    pub(crate) scope: Option<Whom>,
+    pub(crate) scope: Option<ScopeOption>,
 
     /// The directory in which the command runs [default: that of the monitor]
     #[arg(long, value_name = "DIR", help_heading = "Start and stop")]
@@ -112,7 +112,7 @@ pub(crate) struct UnitOptions {
 
     /// By what everything that the command starts is held together, to be stopped with it [default: auto]
     #[arg(long, value_name = "WHAT", help_heading = "Start and stop", value_enum)]
-    pub(crate) containment: Option<Holding>,
+    pub(crate) containment: Option<ContainmentOption>,
 
     /// Give the command a variable; may be repeated
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Process", value_parser = assignment)]
@@ -162,16 +162,16 @@ pub(crate) struct UnitOptions {
     /// Where its standard input comes from: inherit, null, file: and a path, or pipe, which is a new one for each
     /// run, fed from that of the monitor [default: inherit, of `monitor up` null]
     #[arg(long, value_name = "FROM", help_heading = "Streams")]
-    pub(crate) stdin: Option<From>,
+    pub(crate) stdin: Option<StdinOption>,
 
     /// Where its standard output leads: inherit, null, file: and a path (the command appends by itself), or
     /// log [default: log with one of the options below, else inherit]
     #[arg(long, value_name = "TO", help_heading = "Streams")]
-    pub(crate) stdout: Option<To>,
+    pub(crate) stdout: Option<OutputOption>,
 
     /// The same for its standard error, or stdout for where that leads
     #[arg(long, value_name = "TO", help_heading = "Streams")]
-    pub(crate) stderr: Option<To>,
+    pub(crate) stderr: Option<OutputOption>,
 
     /// Run it on a terminal of its own, which shows on that of the monitor
     #[arg(long, value_name = "BOOL", help_heading = "Streams", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -196,7 +196,7 @@ pub(crate) struct UnitOptions {
 
     /// How many bytes of its last lines are kept for the monitor's screen [default: 64K]
     #[arg(long, value_name = "SIZE", help_heading = "Streams")]
-    pub(crate) log_ring: Option<Size>,
+    pub(crate) log_ring: Option<RingSize>,
 
     /// What happens while the log takes nothing [default: block]
     #[arg(long, value_name = "WHAT", help_heading = "Streams", value_enum)]
@@ -225,7 +225,7 @@ pub(crate) struct UnitOptions {
 
     /// What becomes of a command that outlived its monitor [default: adopt]
     #[arg(long, value_name = "WHAT", help_heading = "Memory", value_enum)]
-    pub(crate) on_crash: Option<Leftover>,
+    pub(crate) on_crash: Option<OnCrashOption>,
 }
 
 /// A value for each key, as it is written in a file: what is the case without it, or else a likely one.
@@ -280,43 +280,43 @@ pub(crate) const EXAMPLES: &[(&str, &str)] = &[
 
 /// What becomes of a command that outlived its monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Leftover {
+pub(crate) enum OnCrashOption {
     /// It goes on, under this monitor
     Adopt,
     /// It is killed with its group; the policy decides what follows
     Kill,
 }
 
-impl std::convert::From<Leftover> for OnCrash {
-    fn from(leftover: Leftover) -> Self {
+impl From<OnCrashOption> for OnCrash {
+    fn from(leftover: OnCrashOption) -> Self {
         match leftover {
-            Leftover::Adopt => Self::Adopt,
-            Leftover::Kill => Self::Kill,
+            OnCrashOption::Adopt => Self::Adopt,
+            OnCrashOption::Kill => Self::Kill,
         }
     }
 }
 
-/// Who is meant by a stop.
+/// The processes that a stop signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Whom {
+pub(crate) enum ScopeOption {
     /// The process alone
     Process,
     /// The process and everything that it started, as far as --containment holds it
     Group,
 }
 
-impl std::convert::From<Whom> for Scope {
-    fn from(whom: Whom) -> Self {
-        match whom {
-            Whom::Process => Self::Process,
-            Whom::Group => Self::Group,
+impl From<ScopeOption> for Scope {
+    fn from(scope: ScopeOption) -> Self {
+        match scope {
+            ScopeOption::Process => Self::Process,
+            ScopeOption::Group => Self::Group,
         }
     }
 }
 
-/// By what everything that a command starts is held together.
+/// How everything that a command starts is contained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Holding {
+pub(crate) enum ContainmentOption {
     /// A control group where one may be made, else the process group
     Auto,
     /// A control group, which nothing leaves; without one it does not start
@@ -325,12 +325,12 @@ pub(crate) enum Holding {
     Group,
 }
 
-impl std::convert::From<Holding> for Contain {
-    fn from(holding: Holding) -> Self {
-        match holding {
-            Holding::Auto => Self::Auto,
-            Holding::Cgroup => Self::Cgroup,
-            Holding::Group => Self::Group,
+impl From<ContainmentOption> for Contain {
+    fn from(containment: ContainmentOption) -> Self {
+        match containment {
+            ContainmentOption::Auto => Self::Auto,
+            ContainmentOption::Cgroup => Self::Cgroup,
+            ContainmentOption::Group => Self::Group,
         }
     }
 }
@@ -357,22 +357,22 @@ fn time_or(word: &str, text: &str) -> Result<OrNever, String> {
     }
 }
 
-/// By what it shows that it serves.
+/// How a program shows that it serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Sign {
+pub(crate) enum ReadyOption {
     /// By its start.
     Start,
     By(ReadyBy),
     Line(LinePattern),
 }
 
-fn ready(text: &str) -> Result<Sign, String> {
+fn ready(text: &str) -> Result<ReadyOption, String> {
     let by = match text.split_once(':') {
-        None if text == "none" => return Ok(Sign::Start),
+        None if text == "none" => return Ok(ReadyOption::Start),
         Some(("line", pattern)) => {
             return pattern
                 .parse()
-                .map(Sign::Line)
+                .map(ReadyOption::Line)
                 .map_err(|error: PatternError| error.to_string());
         }
         None if text == "notify" => Some(ReadyBy::Notify),
@@ -383,7 +383,7 @@ fn ready(text: &str) -> Result<Sign, String> {
         }
         Some(_) | None => None,
     };
-    by.map(Sign::By).ok_or_else(|| {
+    by.map(ReadyOption::By).ok_or_else(|| {
         "write none, notify, fd:3, tcp:8080, tcp:10.0.0.1:8080, tcp:[::1]:8080 or line:PATTERN"
             .into()
     })

@@ -7,7 +7,7 @@ use monitor_core::{
     Readiness, Restart, Rules,
 };
 
-use crate::options::{OrNever, Sign, UnitOptions};
+use crate::options::{OrNever, ReadyOption, UnitOptions};
 
 /// Why the options give no policy. Says how to mend it.
 #[derive(Clone, Copy, Debug)]
@@ -20,29 +20,29 @@ pub(crate) enum OptionsError {
     Rules(PolicyError),
 }
 
-/// A rule that waits for word from the process, of which that was not told when it was started.
+/// A rule that waits for notifications of the process, which was started without them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Unheard(&'static str);
+pub(crate) struct NotNotified(&'static str);
 
 /// Why a policy is not changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ChangeError {
     /// The rules cannot be read, or no policy has them.
     Text(PolicyTextError),
-    /// See [`Unheard`].
-    Unheard(Unheard),
+    /// See [`NotNotified`].
+    NotNotified(NotNotified),
 }
 
 impl fmt::Display for ChangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(error) => error.fmt(f),
-            Self::Unheard(error) => error.fmt(f),
+            Self::NotNotified(error) => error.fmt(f),
         }
     }
 }
 
-impl fmt::Display for Unheard {
+impl fmt::Display for NotNotified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -112,15 +112,15 @@ pub(crate) fn changed(policy: &Policy, rules: &[String]) -> Result<Policy, Chang
     let text =
         if words.trim_start().starts_with("preset=") { words } else { format!("{policy} {words}") };
     let changed = text.parse().map_err(ChangeError::Text)?;
-    heard(policy, &changed).map_err(ChangeError::Unheard)?;
+    check_notifications(policy, &changed).map_err(ChangeError::NotNotified)?;
     Ok(changed)
 }
 
-/// Whether what runs has been told to say what the changed rules wait for.
-fn heard(policy: &Policy, changed: &Policy) -> Result<(), Unheard> {
+/// Whether the running process was started with the notifications that the changed rules wait for.
+fn check_notifications(policy: &Policy, changed: &Policy) -> Result<(), NotNotified> {
     let (before, after) = (policy.rules(), changed.rules());
     if after.start.readiness == Readiness::Notify && before.start.readiness != Readiness::Notify {
-        return Err(Unheard("readiness=notify"));
+        return Err(NotNotified("readiness=notify"));
     }
     Ok(())
 }
@@ -179,8 +179,8 @@ fn change_rest(rules: &mut Rules, options: &UnitOptions) {
     set(
         &mut rules.start.readiness,
         options.ready.as_ref().map(|sign| match sign {
-            Sign::Start => Readiness::Exec,
-            Sign::By(_) | Sign::Line(_) => Readiness::Notify,
+            ReadyOption::Start => Readiness::Exec,
+            ReadyOption::By(_) | ReadyOption::Line(_) => Readiness::Notify,
         }),
     );
     set(&mut rules.stop.signal, options.stop_signal);

@@ -6,10 +6,10 @@ use std::fmt;
 use monitor_core::{Policy, Readiness};
 use monitor_os::{Command, CommandError, HealthCheck, OnCrash, ReadyBy};
 
-use crate::options::{Sign, UnitOptions};
+use crate::options::{ReadyOption, UnitOptions};
 use crate::policy::{OptionsError, policy};
-use crate::roster::Extent;
-use crate::streams::Streams;
+use crate::streams::StreamSetup;
+use crate::units::UnitMode;
 
 /// What a unit is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) struct Spec {
     pub(crate) command: Command,
     pub(crate) policy: Policy,
     pub(crate) on_crash: OnCrash,
-    pub(crate) streams: Streams,
+    pub(crate) streams: StreamSetup,
 }
 
 impl Spec {
@@ -28,7 +28,7 @@ impl Spec {
     pub(crate) fn new(
         options: &UnitOptions,
         words: Vec<OsString>,
-        extent: Extent,
+        mode: UnitMode,
     ) -> Result<Self, SpecError> {
         let policy = policy(options).map_err(SpecError::Policy)?;
         let mut words = words.into_iter();
@@ -38,8 +38,8 @@ impl Spec {
         let command = with_environment(command, options)?;
         let command = with_setup(command, options)?;
         let command = with_signs(command, options, &policy)?;
-        let (command, streams) = Streams::lead(command, options, extent)
-            .map_err(|(option, message)| SpecError::Streams { option, message })?;
+        let (command, streams) = StreamSetup::build(command, options, mode)
+            .map_err(|(option, message)| SpecError::StreamSetup { option, message })?;
         let on_crash = options.on_crash.map(Into::into).unwrap_or_default();
         Ok(Self { command, policy, on_crash, streams })
     }
@@ -113,9 +113,9 @@ fn with_signs(
     let failed = |option| move |error| SpecError::Command { option, error };
     let waits = policy.rules().start.readiness == Readiness::Notify;
     let by = match options.ready {
-        Some(Sign::By(by)) => Some(by),
+        Some(ReadyOption::By(by)) => Some(by),
         // The streams see to a line.
-        Some(Sign::Start | Sign::Line(_)) => None,
+        Some(ReadyOption::Start | ReadyOption::Line(_)) => None,
         None => waits.then_some(ReadyBy::Notify),
     };
     if let Some(by) = by {
@@ -161,7 +161,7 @@ pub(crate) enum SpecError {
         option: &'static str,
         error: CommandError,
     },
-    Streams {
+    StreamSetup {
         option: &'static str,
         message: &'static str,
     },
@@ -177,7 +177,7 @@ impl SpecError {
         match self {
             Self::Policy(error) => error.option(),
             Self::Command { option, .. }
-            | Self::Streams { option, .. }
+            | Self::StreamSetup { option, .. }
             | Self::NoHealth { option } => Some(option),
         }
     }
@@ -188,7 +188,7 @@ impl fmt::Display for SpecError {
         match self {
             Self::Policy(error) => error.fmt(f),
             Self::Command { error, .. } => error.fmt(f),
-            Self::Streams { message, .. } => f.write_str(message),
+            Self::StreamSetup { message, .. } => f.write_str(message),
             Self::NoHealth { .. } => {
                 f.write_str("there is no health check: give `health` too, or leave this out")
             }

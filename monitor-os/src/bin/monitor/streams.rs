@@ -12,18 +12,18 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use monitor_core::whole_number;
 use monitor_os::{
-    Capture, Command, Form, Input, InputSource, LinePattern, LogRing, LogSink, Output, PathError,
-    Rotation, Slow, SpawnError, Terminal,
+    Capture, Command, Input, InputSource, LinePattern, LogFormat, LogRing, LogSink, Output,
+    PathError, Rotation, Slow, SpawnError, Terminal,
 };
 
-use crate::options::{Sign, UnitOptions};
-use crate::roster::Extent;
+use crate::options::{ReadyOption, UnitOptions};
 use crate::terminal;
+use crate::units::UnitMode;
 
 /// What of the streams of a unit leads to the monitor, and is opened when the unit is made. The rest is part of the
 /// command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Streams {
+pub(crate) struct StreamSetup {
     /// `None` if nothing does. Boxed, since there are many units of which nothing does.
     to_monitor: Option<Box<ToMonitor>>,
 }
@@ -47,21 +47,21 @@ struct ToMonitor {
 /// Where the streams of a unit lead, said or not. Prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
-    stdin: From,
-    stdout: To,
-    stderr: To,
+    stdin: StdinOption,
+    stdout: OutputOption,
+    stderr: OutputOption,
 }
 
 impl Ends {
-    pub(crate) fn of(options: &UnitOptions, extent: Extent) -> Self {
+    pub(crate) fn of(options: &UnitOptions, mode: UnitMode) -> Self {
         let wanted = options.tty == Some(true)
-            || matches!(options.ready, Some(Sign::Line(_)))
+            || matches!(options.ready, Some(ReadyOption::Line(_)))
             || options.log.is_some()
             || options.log_ring.is_some()
             || options.log_prefix == Some(true)
             || options.log_echo.is_some();
-        let default = if wanted { To::Log } else { To::Inherit };
-        let input = if extent == Extent::Many { From::Null } else { From::Inherit };
+        let default = if wanted { OutputOption::Log } else { OutputOption::Inherit };
+        let input = if mode == UnitMode::Many { StdinOption::Null } else { StdinOption::Inherit };
         Self {
             stdin: options.stdin.clone().unwrap_or(input),
             stdout: options.stdout.clone().unwrap_or_else(|| default.clone()),
@@ -87,37 +87,37 @@ pub(crate) struct Opened {
     pub(crate) terminal: Option<Terminal>,
 }
 
-impl Streams {
+impl StreamSetup {
     /// Puts together what was said of the one unit of a monitor, or of one of many, and lets the command have what
     /// does not lead to the monitor.
     ///
     /// # Errors
     /// The option that does not go with the others, and why.
-    pub(crate) fn lead(
+    pub(crate) fn build(
         command: Command,
         options: &UnitOptions,
-        extent: Extent,
+        mode: UnitMode,
     ) -> Result<(Command, Self), (&'static str, &'static str)> {
         let tty = options.tty.unwrap_or(false);
-        let many = extent == Extent::Many;
+        let many = mode == UnitMode::Many;
         if tty && many {
             return Err((
                 "tty",
-                "the terminal of the monitor can be lent to one command only; run it by `monitor run`",
+                "the terminal of the monitor can be used by one command only; run it by `monitor run`",
             ));
         }
-        if many && options.stdin == Some(From::Pipe) {
+        if many && options.stdin == Some(StdinOption::Pipe) {
             return Err((
                 "stdin",
                 "the input of the monitor can feed one command only; write null or file:PATH",
             ));
         }
         let ready = match &options.ready {
-            Some(Sign::Line(pattern)) => Some(pattern.clone()),
-            Some(Sign::Start | Sign::By(_)) | None => None,
+            Some(ReadyOption::Line(pattern)) => Some(pattern.clone()),
+            Some(ReadyOption::Start | ReadyOption::By(_)) | None => None,
         };
-        let Ends { stdin, stdout, stderr } = Ends::of(options, extent);
-        if stdout == To::Stdout {
+        let Ends { stdin, stdout, stderr } = Ends::of(options, mode);
+        if stdout == OutputOption::Stdout {
             return Err((
                 "stdout",
                 "it cannot lead to itself; write inherit, null, log or file:PATH",
@@ -134,7 +134,7 @@ impl Streams {
         if options.log_rotate.is_some() && options.log.is_none() {
             return Err(("log-rotate", "there is no file to rotate; name it by log"));
         }
-        let captured = stdout == To::Log || stderr == To::Log;
+        let captured = stdout == OutputOption::Log || stderr == OutputOption::Log;
         if (options.log.is_some() || options.log_slow.is_some()) && !captured {
             return Err((
                 "log",
@@ -147,11 +147,11 @@ impl Streams {
                 "no line can be seen, since neither stdout nor stderr leads to the log; write log for one of them",
             ));
         }
-        let to_monitor = (captured || stdin == From::Pipe).then(|| {
+        let to_monitor = (captured || stdin == StdinOption::Pipe).then(|| {
             Box::new(ToMonitor {
-                stdin: tty || stdin == From::Pipe,
-                stdout: stdout == To::Log,
-                stderr: stderr == To::Log,
+                stdin: tty || stdin == StdinOption::Pipe,
+                stdout: stdout == OutputOption::Log,
+                stderr: stderr == OutputOption::Log,
                 tty,
                 log: options.log.clone(),
                 rotation: options.log_rotate,
@@ -163,20 +163,20 @@ impl Streams {
             })
         });
         let command = match stdin {
-            From::Inherit | From::Pipe => command,
-            From::Null => command.with_input(Input::Null),
-            From::File(path) => command.with_input(Input::File(path)),
+            StdinOption::Inherit | StdinOption::Pipe => command,
+            StdinOption::Null => command.with_input(Input::Null),
+            StdinOption::File(path) => command.with_input(Input::File(path)),
         };
         let command = match stdout {
-            To::Inherit | To::Log | To::Stdout => command,
-            To::Null => command.with_output(Output::Null),
-            To::File(path) => command.with_output(Output::File(path)),
+            OutputOption::Inherit | OutputOption::Log | OutputOption::Stdout => command,
+            OutputOption::Null => command.with_output(Output::Null),
+            OutputOption::File(path) => command.with_output(Output::File(path)),
         };
         let command = match stderr {
-            To::Inherit | To::Log => command,
-            To::Stdout => command.with_joined_error(),
-            To::Null => command.with_error(Output::Null),
-            To::File(path) => command.with_error(Output::File(path)),
+            OutputOption::Inherit | OutputOption::Log => command,
+            OutputOption::Stdout => command.with_joined_error(),
+            OutputOption::Null => command.with_error(Output::Null),
+            OutputOption::File(path) => command.with_error(Output::File(path)),
         };
         Ok((command, Self { to_monitor }))
     }
@@ -226,7 +226,7 @@ impl ToMonitor {
         }
         let capture = self.capture(&command, &mut opened)?;
         if self.tty {
-            let echo = LogSink::descriptor(own(io::stdout().as_fd())?, Form::Raw);
+            let echo = LogSink::descriptor(own(io::stdout().as_fd())?, LogFormat::Raw);
             let terminal = Terminal::new(terminal::size());
             opened.terminal = Some(terminal.clone());
             return Ok((command.on_terminal(terminal, capture.to_sink(echo)), opened));
@@ -235,9 +235,9 @@ impl ToMonitor {
             let mut capture = capture.clone();
             if self.echo {
                 let form = match (self.prefix, name) {
-                    (true, _) => Form::Prefixed,
-                    (false, Some(_)) => Form::Lines,
-                    (false, None) => Form::Raw,
+                    (true, _) => LogFormat::Prefixed,
+                    (false, Some(_)) => LogFormat::Lines,
+                    (false, None) => LogFormat::Raw,
                 };
                 let label = name.map(|name| label(name, colours)).unwrap_or_default();
                 capture = capture.to_sink(LogSink::labelled(own(own_stream)?, form, label));
@@ -258,14 +258,14 @@ impl ToMonitor {
     /// What both streams have in common.
     fn capture(&self, command: &Command, opened: &mut Opened) -> Result<Capture, StreamsError> {
         let ring = opened.ring.get_or_insert_with(|| LogRing::new(self.ring_bytes)).clone();
-        ring.keep(self.ring_bytes);
+        ring.resize(self.ring_bytes);
         opened.echoed = self.echo || self.tty;
         let mut capture = Capture::new().to_ring(ring).when_slow(self.slow);
         if let Some(pattern) = &self.ready {
             capture = capture.ready_at(pattern.clone());
         }
         if let Some(path) = &self.log {
-            let form = if self.prefix { Form::Prefixed } else { Form::Lines };
+            let form = if self.prefix { LogFormat::Prefixed } else { LogFormat::Lines };
             let trust = command.path_trust().map_err(StreamsError::Account)?;
             let file = LogSink::file(path.clone(), trust, self.rotation, form);
             capture = capture.to_sink(file.map_err(StreamsError::Log)?);
@@ -313,14 +313,14 @@ impl std::error::Error for StreamsError {}
 
 /// Where an input comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum StdinOption {
     Inherit,
     Null,
     Pipe,
     File(PathBuf),
 }
 
-impl fmt::Display for From {
+impl fmt::Display for StdinOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inherit => f.write_str("inherit"),
@@ -331,7 +331,7 @@ impl fmt::Display for From {
     }
 }
 
-impl FromStr for From {
+impl FromStr for StdinOption {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -346,7 +346,7 @@ impl FromStr for From {
 
 /// Where an output leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum To {
+pub(crate) enum OutputOption {
     Inherit,
     Null,
     Log,
@@ -354,7 +354,7 @@ pub(crate) enum To {
     File(PathBuf),
 }
 
-impl fmt::Display for To {
+impl fmt::Display for OutputOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inherit => f.write_str("inherit"),
@@ -366,7 +366,7 @@ impl fmt::Display for To {
     }
 }
 
-impl FromStr for To {
+impl FromStr for OutputOption {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -395,7 +395,7 @@ pub(crate) enum WhenSlow {
     Drop,
 }
 
-impl std::convert::From<WhenSlow> for Slow {
+impl From<WhenSlow> for Slow {
     fn from(slow: WhenSlow) -> Self {
         match slow {
             WhenSlow::Block => Self::Block,
@@ -406,9 +406,9 @@ impl std::convert::From<WhenSlow> for Slow {
 
 /// A number of bytes: `4096`, `64K`, `10M`, `1G`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size(pub(crate) usize);
+pub(crate) struct RingSize(pub(crate) usize);
 
-impl FromStr for Size {
+impl FromStr for RingSize {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -427,7 +427,7 @@ impl FromStr for Size {
 /// Reads `SIZE:COUNT`.
 pub(crate) fn rotation(text: &str) -> Result<Rotation, &'static str> {
     let parts = text.split_once(':').and_then(|(size, kept)| {
-        let size = size.parse::<Size>().ok()?;
+        let size = size.parse::<RingSize>().ok()?;
         let size_bytes = NonZeroU64::new(u64::try_from(size.0).ok()?)?;
         Some(Rotation { size_bytes, kept: whole_number(kept)? })
     });
@@ -455,10 +455,10 @@ mod tests {
         for (text, size) in
             [("0", 0), ("4096", 4096), ("64K", 65536), ("2M", 2 << 20), ("1G", 1 << 30)]
         {
-            assert_eq!(text.parse(), Ok(Size(size)));
+            assert_eq!(text.parse(), Ok(RingSize(size)));
         }
         for text in ["", "K", "1T", "-1", "+1", "64 K", "99999999999G"] {
-            assert!(text.parse::<Size>().is_err(), "{text}");
+            assert!(text.parse::<RingSize>().is_err(), "{text}");
         }
         assert_eq!(
             rotation("10M:5").map(|r| (r.size_bytes.get(), r.kept.get())),
@@ -471,56 +471,56 @@ mod tests {
 
     #[test]
     fn places_are_read() {
-        assert_eq!("file:/x y".parse(), Ok(To::File("/x y".into())));
-        assert_eq!("pipe".parse(), Ok(From::Pipe));
+        assert_eq!("file:/x y".parse(), Ok(OutputOption::File("/x y".into())));
+        assert_eq!("pipe".parse(), Ok(StdinOption::Pipe));
         for text in ["", "file:", "/x", "pipe"] {
-            assert!(text.parse::<To>().is_err(), "{text}");
+            assert!(text.parse::<OutputOption>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn what_does_not_go_together_is_named() {
         let options = UnitOptions::default;
-        let null = || Some(To::Null);
-        let line = || Some(Sign::Line("x".parse().unwrap()));
-        let lead = |options: &UnitOptions, extent| {
+        let null = || Some(OutputOption::Null);
+        let line = || Some(ReadyOption::Line("x".parse().unwrap()));
+        let lead = |options: &UnitOptions, mode| {
             let command = Command::new("x", [""; 0]).unwrap();
-            Streams::lead(command, options, extent)
+            StreamSetup::build(command, options, mode)
         };
         for (options, option) in [
-            (UnitOptions { stdout: Some(To::Stdout), ..options() }, "stdout"),
-            (UnitOptions { tty: Some(true), stdout: Some(To::Log), ..options() }, "tty"),
+            (UnitOptions { stdout: Some(OutputOption::Stdout), ..options() }, "stdout"),
+            (UnitOptions { tty: Some(true), stdout: Some(OutputOption::Log), ..options() }, "tty"),
             (UnitOptions { log_rotate: rotation("1M:1").ok(), ..options() }, "log-rotate"),
             (UnitOptions { log_slow: Some(WhenSlow::Drop), ..options() }, "log"),
             (
                 UnitOptions {
                     stdout: null(),
-                    stderr: Some(To::Stdout),
+                    stderr: Some(OutputOption::Stdout),
                     ready: line(),
                     ..options()
                 },
                 "ready",
             ),
         ] {
-            assert_eq!(lead(&options, Extent::One).unwrap_err().0, option);
+            assert_eq!(lead(&options, UnitMode::One).unwrap_err().0, option);
         }
         for (options, option) in [
             (UnitOptions { tty: Some(true), ..options() }, "tty"),
-            (UnitOptions { stdin: Some(From::Pipe), ..options() }, "stdin"),
+            (UnitOptions { stdin: Some(StdinOption::Pipe), ..options() }, "stdin"),
         ] {
-            assert!(lead(&options, Extent::One).is_ok());
-            assert_eq!(lead(&options, Extent::Many).unwrap_err().0, option);
+            assert!(lead(&options, UnitMode::One).is_ok());
+            assert_eq!(lead(&options, UnitMode::Many).unwrap_err().0, option);
         }
         let plain = Command::new("x", [""; 0]).unwrap();
-        let nothing = Streams { to_monitor: None };
-        assert_eq!(lead(&options(), Extent::One), Ok((plain.clone(), nothing.clone())));
+        let nothing = StreamSetup { to_monitor: None };
+        assert_eq!(lead(&options(), UnitMode::One), Ok((plain.clone(), nothing.clone())));
         let of_many = (plain.with_input(Input::Null), nothing);
-        assert_eq!(lead(&options(), Extent::Many), Ok(of_many));
+        assert_eq!(lead(&options(), UnitMode::Many), Ok(of_many));
         let readable = UnitOptions { stdout: null(), ready: line(), ..options() };
-        let readable = lead(&readable, Extent::One).unwrap().1.to_monitor.unwrap();
+        let readable = lead(&readable, UnitMode::One).unwrap().1.to_monitor.unwrap();
         assert!(readable.stderr && !readable.stdout);
         let options = UnitOptions { log: Some("/x".into()), ..options() };
-        let captured = lead(&options, Extent::One).unwrap().1.to_monitor.unwrap();
+        let captured = lead(&options, UnitMode::One).unwrap().1.to_monitor.unwrap();
         assert!(captured.stdout && captured.stderr && !captured.echo);
     }
 }

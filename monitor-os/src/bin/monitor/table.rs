@@ -4,8 +4,8 @@ use std::fmt;
 
 use anstyle::Style;
 
-use crate::control::report::Row;
-use crate::screen::{Size, Time, style};
+use crate::control::report::UnitSummary;
+use crate::status_view::{ByteSize, Time, style};
 
 /// Text in columns that are as wide as what is in them.
 #[derive(Clone, Debug)]
@@ -23,13 +23,13 @@ pub(crate) const HEADINGS: [&str; COLUMNS] =
     ["UNIT", "PHASE", "PID", "FOR", "RESTARTS", "MEMORY", "LAST EXIT", "NEXT"];
 
 /// The table of some units, with headings.
-pub(crate) fn table(units: &[Row]) -> Table {
+pub(crate) fn table(units: &[UnitSummary]) -> Table {
     let head = HEADINGS.map(|heading| Cell(heading.into(), Style::new().dimmed()));
     Table(std::iter::once(head).chain(units.iter().map(cells)).collect())
 }
 
 /// What is shown of a unit.
-pub(crate) fn cells(unit: &Row) -> [Cell; COLUMNS] {
+pub(crate) fn cells(unit: &UnitSummary) -> [Cell; COLUMNS] {
     let plain = |text: String| Cell(text, Style::new());
     let phase = match unit.run {
         0 => unit.phase.clone(),
@@ -46,7 +46,7 @@ pub(crate) fn cells(unit: &Row) -> [Cell; COLUMNS] {
         plain(or_dash(unit.pid.map(|pid| pid.to_string()))),
         plain(or_dash(unit.since_ms.map(|since| Time(since).to_string()))),
         plain(unit.restarts.to_string()),
-        plain(or_dash(unit.tree.map(|tree| Size(tree.resident_bytes).to_string()))),
+        plain(or_dash(unit.tree.map(|tree| ByteSize(tree.resident_bytes).to_string()))),
         plain(or_dash(unit.last.as_deref().map(short))),
         plain(next),
     ]

@@ -1,4 +1,4 @@
-//! The terminal of the monitor, lent to the command that runs on one of its own.
+//! The terminal of the monitor in raw mode, for a command that runs on a terminal of its own.
 
 use std::io::stdin;
 use std::thread;
@@ -13,14 +13,14 @@ use rustix::termios::{
 
 /// Keys go to the command as they are, until this is dropped, which puts the terminal back.
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub(crate) struct RawTerminal {
     before: Option<Termios>,
 }
 
-impl Lent {
-    /// Lends the terminal, if the standard input is one, and lets the command's follow its size. No other thread
+impl RawTerminal {
+    /// Sets the terminal to raw mode, if the standard input is one, and lets the command's follow its size. No other thread
     /// may have been started that does not block SIGWINCH.
-    pub(crate) fn lend(to: Terminal) -> Self {
+    pub(crate) fn enter(to: Terminal) -> Self {
         let before = tcgetattr(stdin()).ok();
         if let Some(before) = &before {
             let mut raw = before.clone();
@@ -47,7 +47,7 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for RawTerminal {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
             // Keys that were typed for the command are not for a shell. `Flush` would do the same, and wait

@@ -16,11 +16,11 @@ use ratatui::text::Line;
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 use ratatui::{DefaultTerminal, Frame};
 
-use crate::control::client::{Asked, Patience};
+use crate::control::client::{Connection, ReplyTimeout};
 use crate::control::protocol::{Ask, Reply};
 use crate::diagnostics::say;
-use crate::list::{Found, Listed, list, look};
-use crate::state::{MemoryError, Whom};
+use crate::list::{Listing, UnitListing, list, poll};
+use crate::state_dir::{StateDirError, Target};
 use crate::table::{self, COLUMNS, HEADINGS};
 
 /// Shows the units of these monitors, or of all, until somebody has seen enough.
@@ -58,41 +58,41 @@ pub(crate) fn top(names: Vec<String>) -> ExitCode {
     }
 }
 
-/// What is on the screen.
+/// The contents of the terminal.
 #[derive(Debug)]
 struct View {
     names: Vec<String>,
-    units: Vec<Listed>,
+    units: Vec<UnitListing>,
     /// The CPU time of each tree when it was looked at before, by its unit and main process.
     before: BTreeMap<(String, u32), (Moment, u64)>,
     /// In percent of one CPU, by the name of the unit.
     cpu: BTreeMap<String, u64>,
     selected: TableState,
-    /// Why monitors cannot be asked.
-    troubles: Vec<String>,
-    /// What was said last of a wish.
-    said: Option<String>,
-    /// A wish that waits for a yes.
-    asked: Option<Wanted>,
+    /// Why monitors cannot be polled.
+    errors: Vec<String>,
+    /// The last message about a command.
+    message: Option<String>,
+    /// A command that waits for confirmation.
+    confirming: Option<KeyCommand>,
     /// The last events of a unit, in the place of the table.
     events: Option<(String, Vec<String>)>,
 }
 
-/// What looks at the monitors: a thread of its own, so that one that hangs does not hang the keys.
-struct Looks {
-    /// Each asks for one look.
+/// Polls the monitors in a thread of its own, so that a monitor that hangs does not block the keys.
+struct Poller {
+    /// Each requests one poll.
     wanted: Sender<()>,
-    found: Receiver<(Moment, Result<Found, MemoryError>)>,
+    found: Receiver<(Moment, Result<Listing, StateDirError>)>,
 }
 
-impl Looks {
+impl Poller {
     fn begin(names: Vec<String>) -> io::Result<Self> {
         let (wanted, asked) = channel();
         let (tell, found) = channel();
         // Ends when nobody asks any more, at the latest with the program.
         thread::Builder::new().spawn(move || {
             for () in asked {
-                if tell.send((now(), look(&names, Patience::Glance))).is_err() {
+                if tell.send((now(), poll(&names, ReplyTimeout::Glance))).is_err() {
                     break;
                 }
             }
@@ -101,15 +101,15 @@ impl Looks {
     }
 }
 
-/// What can be wished by a key.
+/// A command by a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum KeyCommand {
     Start,
     Restart,
     Stop,
 }
 
-impl Wanted {
+impl KeyCommand {
     const fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -129,9 +129,9 @@ impl Wanted {
 
 /// Whether to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Going {
-    On,
-    Away,
+enum TopLoop {
+    Continue,
+    Quit,
 }
 
 impl View {
@@ -142,21 +142,21 @@ impl View {
             before: BTreeMap::new(),
             cpu: BTreeMap::new(),
             selected: TableState::default().with_selected(0),
-            troubles: Vec::new(),
-            said: None,
-            asked: None,
+            errors: Vec::new(),
+            message: None,
+            confirming: None,
             events: None,
         }
     }
 
     fn show(&mut self, terminal: &mut DefaultTerminal) -> io::Result<()> {
-        let looks = Looks::begin(self.names.clone())?;
-        let mut awaited = looks.wanted.send(()).is_ok();
+        let poller = Poller::begin(self.names.clone())?;
+        let mut awaited = poller.wanted.send(()).is_ok();
         loop {
-            while let Ok((at, found)) = looks.found.try_recv() {
+            while let Ok((at, found)) = poller.found.try_recv() {
                 awaited = false;
                 match found {
-                    Ok(found) => self.take(at, found),
+                    Ok(found) => self.update(at, found),
                     Err(error) => return Err(io::Error::other(error.to_string())),
                 }
                 terminal.draw(|frame| self.draw(frame))?;
@@ -165,19 +165,19 @@ impl View {
                 && let Event::Key(key) = event::read()?
                 && key.kind == KeyEventKind::Press
             {
-                if self.press(key) == Going::Away {
+                if self.press(key) == TopLoop::Quit {
                     return Ok(());
                 }
                 terminal.draw(|frame| self.draw(frame))?;
             }
             if !awaited {
-                awaited = looks.wanted.send(()).is_ok();
+                awaited = poller.wanted.send(()).is_ok();
             }
         }
     }
 
     /// Takes in what was found at that moment.
-    fn take(&mut self, at: Moment, (units, troubles): Found) {
+    fn update(&mut self, at: Moment, (units, errors): Listing) {
         let mut before = BTreeMap::new();
         self.cpu.clear();
         for unit in &units {
@@ -193,55 +193,60 @@ impl View {
         }
         self.before = before;
         self.units = units;
-        self.troubles = troubles;
+        self.errors = errors;
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "most keys mean nothing")]
-    fn press(&mut self, key: KeyEvent) -> Going {
+    fn press(&mut self, key: KeyEvent) -> TopLoop {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        if let Some(wanted) = self.asked.take() {
+        if let Some(wanted) = self.confirming.take() {
             if key.code == KeyCode::Char('y') {
-                self.wish(wanted);
+                self.send(wanted);
             }
-            return Going::On;
+            return TopLoop::Continue;
         }
         match key.code {
-            KeyCode::Char('c') if control => return Going::Away,
+            KeyCode::Char('c') if control => return TopLoop::Quit,
             KeyCode::Char('q' | 'e') | KeyCode::Esc if self.events.is_some() => self.events = None,
-            KeyCode::Char('q') | KeyCode::Esc => return Going::Away,
+            KeyCode::Char('q') | KeyCode::Esc => return TopLoop::Quit,
             KeyCode::Down | KeyCode::Char('j') => self.selected.select_next(),
             KeyCode::Up | KeyCode::Char('k') => self.selected.select_previous(),
-            KeyCode::Char('s') => self.asked = self.chosen().map(|_| Wanted::Stop),
-            KeyCode::Char('r') => self.asked = self.chosen().map(|_| Wanted::Restart),
-            KeyCode::Char('t') => self.asked = self.chosen().map(|_| Wanted::Start),
+            KeyCode::Char('s') => self.confirming = self.chosen().map(|_| KeyCommand::Stop),
+            KeyCode::Char('r') => self.confirming = self.chosen().map(|_| KeyCommand::Restart),
+            KeyCode::Char('t') => self.confirming = self.chosen().map(|_| KeyCommand::Start),
             KeyCode::Char('e') => {
-                if let Some((name, whom)) = self.chosen() {
-                    self.events = Some((name, told(&whom)));
+                if let Some((name, target)) = self.chosen() {
+                    self.events = Some((name, entry(&target)));
                 }
             }
             _ => {}
         }
-        Going::On
+        TopLoop::Continue
     }
 
     /// The unit under the cursor.
-    fn chosen(&self) -> Option<(String, Whom)> {
+    fn chosen(&self) -> Option<(String, Target)> {
         let unit = self.units.get(self.selected.selected()?)?;
-        Some((unit.row.name.clone(), unit.whom.clone()))
+        Some((unit.row.name.clone(), unit.target.clone()))
     }
 
-    fn wish(&mut self, wanted: Wanted) {
-        let Some((name, whom)) = self.chosen() else { return };
-        let asked = Asked::ask(&whom.place, whom.unit.as_deref(), wanted.ask(), Patience::Short);
-        self.said = Some(match asked.and_then(|mut asked| asked.next()) {
-            Ok(Reply::Heard(heard)) => format!("{name}: {}", heard.explain),
+    fn send(&mut self, wanted: KeyCommand) {
+        let Some((name, target)) = self.chosen() else { return };
+        let asked = Connection::ask(
+            &target.state_dir,
+            target.unit.as_deref(),
+            wanted.ask(),
+            ReplyTimeout::Short,
+        );
+        self.message = Some(match asked.and_then(|mut asked| asked.next()) {
+            Ok(Reply::Handled(handled)) => format!("{name}: {}", handled.explain),
             Ok(_) => format!("{name}: the answer is not understood"),
             Err(error) => format!("{name}: {error}"),
         });
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>) {
-        let said: Vec<&String> = self.troubles.iter().chain(&self.said).collect();
+        let said: Vec<&String> = self.errors.iter().chain(&self.message).collect();
         let foot = u16::try_from(said.len()).unwrap_or(FOOT_MAX).min(FOOT_MAX);
         let parts = [Constraint::Fill(1), Constraint::Length(foot), Constraint::Length(1)];
         let [main, below, keys] = frame.area().layout(&Layout::vertical(parts));
@@ -261,7 +266,7 @@ impl View {
         let lines: Vec<_> = said.into_iter().map(|line| Line::from(line.as_str())).collect();
         frame.render_widget(Paragraph::new(lines), below);
         let chosen = self.chosen().map(|(name, _)| name).unwrap_or_default();
-        let text = match (self.asked, &self.events) {
+        let text = match (self.confirming, &self.events) {
             (Some(wanted), _) => format!("{} {chosen}? y yes, any other key no", wanted.name()),
             (None, Some(_)) => "q back".into(),
             (None, None) => KEYS.into(),
@@ -277,7 +282,7 @@ impl View {
                 *width = text.chars().count().max(*width);
             }
         }
-        let cpu = |unit: &Listed| {
+        let cpu = |unit: &UnitListing| {
             self.cpu.get(&unit.row.name).map_or_else(|| "-".into(), |percent| format!("{percent}%"))
         };
         let rows = rows.into_iter().zip(&self.units).map(|(row, unit)| {
@@ -303,18 +308,23 @@ impl View {
 }
 
 /// The last events of a unit, as lines.
-fn told(whom: &Whom) -> Vec<String> {
+fn entry(target: &Target) -> Vec<String> {
     let ask = Ask::Events { follow: false };
-    let mut asked = match Asked::ask(&whom.place, whom.unit.as_deref(), ask, Patience::Short) {
+    let mut asked = match Connection::ask(
+        &target.state_dir,
+        target.unit.as_deref(),
+        ask,
+        ReplyTimeout::Short,
+    ) {
         Ok(asked) => asked,
         Err(error) => return vec![error.to_string()],
     };
     let mut lines = Vec::new();
     loop {
         match asked.next() {
-            Ok(Reply::Told(told)) => {
-                let at = Moment::from_nanos(told.at_us.saturating_mul(1_000));
-                lines.extend(told.text.map(|text| format!("{:>9}  {text}", at.to_string())));
+            Ok(Reply::Event(entry)) => {
+                let at = Moment::from_nanos(entry.at_us.saturating_mul(1_000));
+                lines.extend(entry.text.map(|text| format!("{:>9}  {text}", at.to_string())));
             }
             Ok(Reply::Missed(_)) => {}
             Ok(_) => return lines,
@@ -354,12 +364,12 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::control::report::Row;
+    use crate::control::report::UnitSummary;
 
     fn view() -> View {
-        let listed = |name: &str, phase: &str| Listed {
-            whom: Whom { place: "/no/such/place".into(), unit: None },
-            row: Row {
+        let listed = |name: &str, phase: &str| UnitListing {
+            target: Target { state_dir: "/no/such/place".into(), unit: None },
+            row: UnitSummary {
                 name: name.into(),
                 phase: phase.into(),
                 run: 2,
@@ -383,7 +393,7 @@ mod tests {
         terminal.backend().to_string()
     }
 
-    fn press(view: &mut View, key: char) -> Going {
+    fn press(view: &mut View, key: char) -> TopLoop {
         view.press(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE))
     }
 
@@ -404,16 +414,16 @@ mod tests {
 
     /// Goal: a slip of the finger stops nothing.
     #[test]
-    fn wishes_are_made_after_a_yes_only() {
+    fn commands_are_sent_after_a_yes_only() {
         let mut view = view();
         view.press(KeyEvent::new(KeyCode::Down, KeyModifiers::NONE));
         press(&mut view, 's');
         assert!(shown(&mut view, (80, 8)).contains("stop web? y yes"));
-        assert_eq!(press(&mut view, 'q'), Going::On);
-        assert_eq!(view.said, None);
+        assert_eq!(press(&mut view, 'q'), TopLoop::Continue);
+        assert_eq!(view.message, None);
         press(&mut view, 's');
         press(&mut view, 'y');
-        assert_eq!(view.said.as_deref(), Some("web: no monitor runs there"));
-        assert_eq!(press(&mut view, 'q'), Going::Away);
+        assert_eq!(view.message.as_deref(), Some("web: no monitor runs there"));
+        assert_eq!(press(&mut view, 'q'), TopLoop::Quit);
     }
 }

@@ -11,23 +11,23 @@ use std::thread;
 
 use monitor_core::{Origin, StopMode};
 use monitor_os::{
-    Command, Launcher, StateDir, StopSignals, Supervisor, Unit, give_back_memory, remembered,
+    Command, Launcher, StateDir, StopSignals, Supervisor, Unit, stored_units, trim_memory,
 };
 use rustix::process::{Resource, getrlimit};
 
 use crate::args::UpArgs;
-use crate::check_config::{WRONG, tell};
-use crate::config::{Complete, When, read_all};
+use crate::check_config::{WRONG, print_mistakes};
+use crate::config::{ReadPhase, ResolvedUnit, read_all};
 use crate::control::server::Control;
 use crate::diagnostics::{Diagnostics, say};
 use crate::mistake::Mistake;
 use crate::options::UnitOptions;
-use crate::orders::{Forwarding, Order, follow};
-use crate::roster::{Extent, Member, Roster};
-use crate::run::{Sinks, failed};
+use crate::run_command::{Sinks, failed};
+use crate::signal_actions::{Forwarding, SignalAction, follow};
 use crate::spec::Spec;
-use crate::state::default_directory;
-use crate::streams::{Opened, Streams, StreamsError};
+use crate::state_dir::default_directory;
+use crate::streams::{Opened, StreamSetup, StreamsError};
+use crate::units::{UnitEntry, UnitMode, Units};
 
 /// Supervises what the files say until a signal ends it.
 pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
@@ -35,10 +35,10 @@ pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
         Ok(diagnostics) => diagnostics,
         Err(error) => return failed(&error),
     };
-    let units = match read(&args.path, When::AtStart) {
+    let units = match read(&args.path, ReadPhase::AtStart) {
         Ok(units) => units,
         Err(mistakes) => {
-            tell(&mistakes);
+            print_mistakes(&mistakes);
             return ExitCode::from(WRONG);
         }
     };
@@ -74,55 +74,56 @@ fn supervise(
     let directory = StateDir::open(state)?;
     // Before any other thread is started, so that all of them block these signals.
     let signals = StopSignals::new()?;
-    let mut sinks = Sinks::open(args.output, Extent::Many)?;
+    let mut sinks = Sinks::open(args.output, UnitMode::Many)?;
     // This program has no other children, so orphans are its to reap.
     let supervisor = Supervisor::builder().launcher(&launcher).with_orphans().start()?;
     let mut events = supervisor.events();
-    let roster = Roster::many();
-    let heard = supervisor.events();
+    let registry = Units::many();
+    let control_events = supervisor.events();
     let ending = AtomicBool::new(false);
-    let fleet = Arc::new(Fleet { path: args.path, directory, supervisor, roster, ending });
-    fleet.gather(units)?;
+    let manager =
+        Arc::new(UnitManager { path: args.path, directory, supervisor, units: registry, ending });
+    manager.add_all(units)?;
     // What was read takes several times as much as what is kept of it.
-    give_back_memory();
-    let control = Control::begin(&fleet.directory, fleet.roster.clone(), heard)?;
-    fleet.roster.wanted().iter().for_each(Unit::resume);
+    trim_memory();
+    let control = Control::begin(&manager.directory, manager.units.clone(), control_events)?;
+    manager.units.configured().iter().for_each(Unit::resume);
     // One that waits is enough: it will read what the files say by then.
     let (reload, reloads) = mpsc::sync_channel(1);
-    let (commanded, reloading) = (Arc::clone(&fleet), Arc::clone(&fleet));
+    let (commanded, reloading) = (Arc::clone(&manager), Arc::clone(&manager));
     // Both end with the program: they have nothing to clean up.
     thread::Builder::new().name("monitor-signals".into()).spawn(move || {
-        follow(&signals, Forwarding::Impossible, |order| commanded.obey(order, &reload));
+        follow(&signals, Forwarding::Impossible, |action| commanded.apply(action, &reload));
     })?;
     thread::Builder::new()
         .name("monitor-reload".into())
         .spawn(move || reloads.into_iter().for_each(|()| reloading.reload()))?;
     while let Some(notice) = events.blocking_next() {
-        sinks.take(&notice, &fleet.roster);
+        sinks.write(&notice, &manager.units);
         if notice.missed > 0 {
-            // Some of them may have come down unseen.
-            fleet.roster.unwanted().iter().for_each(|name| fleet.let_go(name));
+            // Some of them may have come down unnoticed.
+            manager.units.removed().iter().for_each(|name| manager.forget_removed(name));
         }
         if notice.status.is_down() {
-            fleet.let_go(&notice.name);
+            manager.forget_removed(&notice.name);
         }
     }
     sinks.finish();
     control.finish();
-    // What is down for good is not remembered; the next monitor begins afresh.
-    for unit in fleet.roster.shown() {
+    // What is down for good is not stored; the next monitor begins afresh.
+    for unit in manager.units.visible() {
         if !unit.state().is_down() {
             return Err("the supervisor ended before its units; MONITOR_LOG=error tells why".into());
         }
-        fleet.directory.forget(unit.name())?;
+        manager.directory.forget(unit.name())?;
     }
     Ok(())
 }
 
-/// Reads what is wanted of the units, by their names, and keeps nothing of how it was said.
-fn read(path: &Path, when: When) -> Result<Vec<(String, Spec)>, Vec<Mistake>> {
-    let units = read_all(path, Extent::Many, when)?;
-    Ok(units.into_iter().map(|Complete { written, spec, .. }| (written.name, spec)).collect())
+/// Reads the specifications of the units, by their names, and drops the text.
+fn read(path: &Path, when: ReadPhase) -> Result<Vec<(String, Spec)>, Vec<Mistake>> {
+    let units = read_all(path, UnitMode::Many, when)?;
+    Ok(units.into_iter().map(|ResolvedUnit { config, spec, .. }| (config.name, spec)).collect())
 }
 
 /// The name that a path gives.
@@ -136,24 +137,24 @@ fn name_of(path: &Path) -> Result<String, String> {
 
 /// The units, and where they come from.
 #[derive(Debug)]
-struct Fleet {
+struct UnitManager {
     path: PathBuf,
     directory: StateDir,
     supervisor: Supervisor,
-    roster: Roster,
+    units: Units,
     /// Whether it was asked to stop.
     ending: AtomicBool,
 }
 
-impl Fleet {
+impl UnitManager {
     /// Adds all units, and stops what an earlier monitor left and nobody wants any more.
     ///
     /// # Errors
     /// A journal or a stream cannot be opened. Nothing was started; what was taken over by then is stopped with the
     /// supervisor.
-    fn gather(&self, units: Vec<(String, Spec)>) -> Result<(), Box<dyn std::error::Error>> {
+    fn add_all(&self, units: Vec<(String, Spec)>) -> Result<(), Box<dyn std::error::Error>> {
         // All journals are believed before anything is touched.
-        let left = remembered(self.directory.path())?;
+        let left = stored_units(self.directory.path())?;
         let wanted: BTreeSet<_> = units.iter().map(|(name, _)| name.clone()).collect();
         for (name, spec) in units {
             self.add(&name, spec).map_err(|error| format!("{name}: {error}"))?;
@@ -164,9 +165,9 @@ impl Fleet {
                 continue;
             }
             // What was left is stopped, and no other run follows.
-            let spec = Spec::new(&UnitOptions::default(), vec!["true".into()], Extent::Many)?;
+            let spec = Spec::new(&UnitOptions::default(), vec!["true".into()], UnitMode::Many)?;
             self.add(&gone.unit, spec)?;
-            self.dismiss(&gone.unit);
+            self.stop_removed(&gone.unit);
         }
         Ok(())
     }
@@ -179,26 +180,26 @@ impl Fleet {
         let Spec { command, policy, on_crash, streams } = spec;
         let (opened, Opened { ring, echoed, .. }) =
             streams.open(command.clone(), None, Some(name))?;
-        let policy = self.roster.kept(policy);
+        let policy = self.units.shared_policy(policy);
         let kept = Arc::clone(&policy);
         let unit = self.supervisor.restore(&self.directory, on_crash, name, opened, kept)?;
-        let wanted = true;
-        self.roster.insert(Member { unit, command, policy, streams, ring, echoed, wanted });
+        let configured = true;
+        self.units.insert(UnitEntry { unit, command, policy, streams, ring, echoed, configured });
         Ok(())
     }
 
     /// Stops a unit that the files do not have any more.
-    fn dismiss(&self, name: &str) {
-        if let Some(member) = self.roster.get(name) {
-            self.roster.insert(Member { wanted: false, ..Member::clone(&member) });
+    fn stop_removed(&self, name: &str) {
+        if let Some(entry) = self.units.get(name) {
+            self.units.insert(UnitEntry { configured: false, ..UnitEntry::clone(&entry) });
             // The answer comes with the events.
-            drop(member.unit.stop());
+            drop(entry.unit.stop());
         }
     }
 
     /// Forgets a unit that is down, if the files do not have it any more.
-    fn let_go(&self, name: &str) {
-        self.roster.if_over(name, || {
+    fn forget_removed(&self, name: &str) {
+        self.units.if_removed(name, || {
             if let Err(error) = self.directory.forget(name) {
                 say(&format_args!("monitor: {name}: {error}"));
             }
@@ -207,32 +208,32 @@ impl Fleet {
 
     /// Carries out what a signal to the monitor asks for. It never waits: files are read by another thread, which
     /// may find a disk that hangs.
-    fn obey(&self, order: Order, reload: &SyncSender<()>) {
-        match order {
-            Order::Reload => {
+    fn apply(&self, action: SignalAction, reload: &SyncSender<()>) {
+        match action {
+            SignalAction::Reload => {
                 reload.try_send(()).ok();
                 return;
             }
             // There is no one program to give it to.
-            Order::GiveOn(_) => return,
-            Order::Stop => {}
-            Order::Kill => {
-                for unit in self.roster.shown() {
+            SignalAction::Forward(_) => return,
+            SignalAction::Stop => {}
+            SignalAction::Kill => {
+                for unit in self.units.visible() {
                     drop(unit.stop_with(StopMode::Kill, Origin::Shutdown));
                 }
             }
         }
         self.ending.store(true, Ordering::SeqCst);
-        // The wish is made by the call, and the end is seen by who follows the events.
+        // The request is made by the call, and the end comes with the events.
         drop(self.supervisor.shutdown());
     }
 
     /// Does what the files say by now, if there is no mistake in them.
     fn reload(&self) {
-        let units = match read(&self.path, When::Again) {
+        let units = match read(&self.path, ReadPhase::Again) {
             Ok(units) => units,
             Err(mistakes) => {
-                tell(&mistakes);
+                print_mistakes(&mistakes);
                 say(&"monitor: nothing is changed: mend the files, and send HUP again");
                 return;
             }
@@ -240,58 +241,58 @@ impl Fleet {
         if self.ending.load(Ordering::SeqCst) {
             return;
         }
-        let mut lists = Lists::default();
+        let mut summary = ReloadSummary::default();
         let said: BTreeSet<_> = units.iter().map(|(name, _)| name.clone()).collect();
-        for unit in self.roster.wanted() {
+        for unit in self.units.configured() {
             if !said.contains(unit.name()) {
-                self.dismiss(unit.name());
-                lists.gone.push(unit.name().into());
+                self.stop_removed(unit.name());
+                summary.gone.push(unit.name().into());
             }
         }
         for (name, spec) in units {
-            match self.roster.get(&name) {
+            match self.units.get(&name) {
                 None => match self.add(&name, spec) {
                     Ok(()) => {
-                        if let Some(member) = self.roster.get(&name) {
-                            member.unit.resume();
+                        if let Some(entry) = self.units.get(&name) {
+                            entry.unit.resume();
                         }
-                        lists.new.push(name);
+                        summary.new.push(name);
                     }
                     Err(error) => say(&format_args!("monitor: {name}: {error}")),
                 },
-                Some(member) => {
-                    let changed = member.differs(&spec);
-                    if let Err(error) = self.amend(&member, spec) {
+                Some(entry) => {
+                    let changed = entry.differs(&spec);
+                    if let Err(error) = self.amend(&entry, spec) {
                         say(&format_args!("monitor: {name}: {error}; it is not changed"));
                         continue;
                     }
-                    match (member.wanted, changed) {
+                    match (entry.configured, changed) {
                         (false, _) => {
-                            member.unit.start();
-                            lists.new.push(name);
+                            entry.unit.start();
+                            summary.new.push(name);
                         }
-                        (true, Some(what)) => lists.changed.push(format!("{name} ({what})")),
-                        (true, None) => lists.same += 1,
+                        (true, Some(what)) => summary.changed.push(format!("{name} ({what})")),
+                        (true, None) => summary.same += 1,
                     }
                 }
             }
         }
-        give_back_memory();
+        trim_memory();
         if self.ending.load(Ordering::SeqCst) {
             // A unit that was added after the stop was asked for is to stop as well.
             drop(self.supervisor.shutdown());
         }
-        say(&format_args!("monitor: read the files again: {lists}"));
+        say(&format_args!("monitor: read the files again: {summary}"));
     }
 
     /// Gives a unit what the files say by now: the policy at once, the command and its streams with its next run.
     ///
     /// # Errors
     /// The streams cannot be opened; nothing is changed.
-    fn amend(&self, member: &Member, spec: Spec) -> Result<(), StreamsError> {
-        let Member { unit, ring, echoed, .. } = Member::clone(member);
+    fn amend(&self, entry: &UnitEntry, spec: Spec) -> Result<(), StreamsError> {
+        let UnitEntry { unit, ring, echoed, .. } = UnitEntry::clone(entry);
         let Spec { command, policy, on_crash: _, streams } = spec;
-        let (ring, echoed) = if member.runs(&command, &streams) {
+        let (ring, echoed) = if entry.runs(&command, &streams) {
             (ring, echoed)
         } else {
             let (opened, Opened { ring, echoed, .. }) =
@@ -299,18 +300,18 @@ impl Fleet {
             unit.set_command(opened);
             (ring, echoed)
         };
-        let policy = self.roster.kept(policy);
+        let policy = self.units.shared_policy(policy);
         // One that a user has set is not the files', and stays until these change.
-        if member.policy != policy {
+        if entry.policy != policy {
             unit.set_policy(Arc::clone(&policy));
         }
-        let wanted = true;
-        self.roster.insert(Member { unit, command, policy, streams, ring, echoed, wanted });
+        let configured = true;
+        self.units.insert(UnitEntry { unit, command, policy, streams, ring, echoed, configured });
         Ok(())
     }
 }
 
-impl Member {
+impl UnitEntry {
     /// What of it the files say otherwise; `None` if nothing.
     fn differs(&self, spec: &Spec) -> Option<&'static str> {
         match (self.runs(&spec.command, &spec.streams), *self.policy == spec.policy) {
@@ -322,21 +323,21 @@ impl Member {
     }
 
     /// Whether its runs are of this command, on these streams.
-    fn runs(&self, command: &Command, streams: &Streams) -> bool {
+    fn runs(&self, command: &Command, streams: &StreamSetup) -> bool {
         (&self.command, &self.streams) == (command, streams)
     }
 }
 
 /// What has come of reading the files again.
 #[derive(Debug, Default)]
-struct Lists {
+struct ReloadSummary {
     new: Vec<String>,
     gone: Vec<String>,
     changed: Vec<String>,
     same: usize,
 }
 
-impl fmt::Display for Lists {
+impl fmt::Display for ReloadSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (what, names) in [("new", &self.new), ("gone", &self.gone), ("changed", &self.changed)]
         {

@@ -10,12 +10,12 @@ use rustix::io::Errno;
 use crate::linux::command::Command;
 use crate::linux::environment::Environment;
 use crate::linux::guarded::PathError;
-use crate::linux::setup::{Setup, Stage};
+use crate::linux::setup::{Setup, SetupStage};
 use crate::linux::spawn::SpawnError;
 
 /// What the helper is to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::linux) struct Brief {
+pub(in crate::linux) struct LaunchMessage {
     /// The program first.
     pub(super) args: Vec<CString>,
     /// The environment that is changed, `NAME=value` each.
@@ -24,7 +24,7 @@ pub(in crate::linux) struct Brief {
     pub(super) setup: Setup,
 }
 
-impl Brief {
+impl LaunchMessage {
     /// The bytes of a brief for `command`, with the monitor's environment as it is at this moment.
     pub(in crate::linux) fn encode(command: &Command, setup: &Setup) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -104,7 +104,7 @@ fn decode_failure(bytes: &[u8]) -> Option<SpawnError> {
         b'i' => SpawnError::InterpreterMissing { path: subject.into() },
         b's' => {
             let name = detail?;
-            let stage = Stage::ALL.into_iter().find(|stage| name == stage.name())?;
+            let stage = SetupStage::ALL.into_iter().find(|stage| name == stage.name())?;
             SpawnError::Setup { stage, subject, errno }
         }
         b'o' => {
@@ -160,7 +160,7 @@ mod tests {
     use crate::linux::{Capture, Terminal, TerminalSize};
 
     #[test]
-    fn briefs_go_round_and_cuts_are_refused() {
+    fn messages_go_round_and_cuts_are_refused() {
         let plain = Command::new("a b", ["", "+.", "\u{e9}"]).unwrap();
         let full = plain.clone().with_environment([("A", ""), ("B", "1=2\n")]).unwrap();
         let full = full.with_environment_file("/e f").unwrap().without_variable("A").unwrap();
@@ -174,15 +174,15 @@ mod tests {
         let terminal = plain.clone().on_terminal(terminal, Capture::new());
         let no_groups = plain.clone().with_groups([""; 0]).unwrap();
         for command in [plain, full, no_groups, terminal] {
-            let bytes = Brief::encode(&command, command.setup());
-            let brief = Brief::decode(&bytes).unwrap();
+            let bytes = LaunchMessage::encode(&command, command.setup());
+            let brief = LaunchMessage::decode(&bytes).unwrap();
             let args: Vec<_> = brief.args.iter().map(CString::as_c_str).collect();
             assert_eq!(args, command.argv());
             assert_eq!(brief.inherited, command.environment().inherited());
             assert_eq!(brief.environment, *command.environment());
             assert_eq!(brief.setup, *command.setup());
             for end in 0..bytes.len() {
-                assert_eq!(Brief::decode(&bytes[..end]), None);
+                assert_eq!(LaunchMessage::decode(&bytes[..end]), None);
             }
         }
     }
@@ -199,7 +199,7 @@ mod tests {
             SpawnError::from_errno_there("/p".into(), Errno::IO),
         ]
         .into_iter()
-        .chain(Stage::ALL.map(|stage| SpawnError::Setup {
+        .chain(SetupStage::ALL.map(|stage| SpawnError::Setup {
             stage,
             subject: "/d".into(),
             errno: 13,

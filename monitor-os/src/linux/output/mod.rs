@@ -3,7 +3,7 @@
 //! A file is given to the program itself: nothing of ours is in between. Everything else is captured: `thread`
 //! reads the pipes of all units on a thread of its own, so that a disk that hangs is in the way of no deadline;
 //! `lines` cuts what comes into lines; `sink` writes them, `rotation` changes files; `ring` keeps the last ones
-//! in memory; `pattern` finds the line by which a program says that it serves.
+//! in memory; `pattern` finds the line by which a program shows that it serves.
 
 mod lines;
 mod pattern;
@@ -21,13 +21,13 @@ use std::time::SystemTime;
 
 use monitor_core::RunId;
 
-use super::kept::LogPlace;
+use super::log_files::LogFile;
 
 pub use pattern::{LinePattern, PatternError};
 pub use ring::LogRing;
 pub use rotation::Rotation;
 pub(super) use rotation::numbered;
-pub use sink::{Form, LogSink, SinkCounts};
+pub use sink::{LogFormat, LogSink, SinkCounts};
 
 /// Where the standard input of a program comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,13 +49,13 @@ pub enum Input {
 /// It is read only while a run can take it. What a run has in its pipe when it ends is gone with it; what did not
 /// go in is for the next run. At its end, the input of this run and of those that follow ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputSource(pub(super) Same<OwnedFd>);
+pub struct InputSource(pub(super) ByIdentity<OwnedFd>);
 
 impl InputSource {
     /// Copies what can be read from a descriptor: a pipe, a terminal, a socket or a file.
     #[must_use]
     pub fn new(source: OwnedFd) -> Self {
-        Self(Same::new(source))
+        Self(ByIdentity::new(source))
     }
 }
 
@@ -80,12 +80,12 @@ pub enum Output {
 }
 
 impl Output {
-    /// Where what is printed can be read again; `None` if nowhere.
-    pub(super) fn place(&self) -> Option<LogPlace> {
+    /// The log file, if there is one.
+    pub(super) fn log_file(&self) -> Option<LogFile> {
         match self {
             Self::Inherit | Self::Null => None,
-            Self::File(path) => Some(LogPlace::new(path, 0, Form::Raw)),
-            Self::Captured(capture) => capture.place(),
+            Self::File(path) => Some(LogFile::new(path, 0, LogFormat::Raw)),
+            Self::Captured(capture) => capture.log_file(),
         }
     }
 }
@@ -93,29 +93,29 @@ impl Output {
 /// What becomes of the lines of one stream.
 ///
 /// One thread reads all captured streams of a supervisor. The end of a program's output is never waited for: a run
-/// is over when its processes have ended and what they had written until then was read and given on.
+/// is over when its processes have ended and what they had written until then was read and passed on.
 ///
 /// A line is what ends with a newline. The last one of a run counts without it; one of more than 16 KiB is cut
 /// into pieces. Bytes that are no UTF-8 stay as they are.
 ///
 /// # Crash of the monitor
-/// Of a unit with a memory (see [`Supervisor::restore`](super::Supervisor::restore)) the stream is a named pipe
+/// The stream of a stored unit (see [`Supervisor::restore`](super::Supervisor::restore)) is a named pipe
 /// in the state directory, which the program has open to read as well. If the monitor dies, the program can go on
-/// writing 64 KiB, then waits for the next monitor, which reads all of it. It is lost only if everybody who had
-/// the pipe ends before. Of a unit without a memory the program gets a SIGPIPE.
+/// writing 64 KiB, then waits for the next monitor, which reads all of it. It is lost only if all processes that have
+/// the pipe open end before. The program of a unit that is not stored gets a SIGPIPE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capture {
     /// Boxed, since most streams are not captured, and each has room for it.
-    to: Box<Takers>,
+    to: Box<CaptureTargets>,
 }
 
-/// Who takes what was read.
+/// Where captured output goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Takers {
+struct CaptureTargets {
     sinks: Vec<LogSink>,
     ring: Option<LogRing>,
-    listener: Option<Listener>,
-    sign: Option<LinePattern>,
+    callback: Option<LineCallback>,
+    ready_pattern: Option<LinePattern>,
     slow: Slow,
 }
 
@@ -143,7 +143,7 @@ impl Capture {
     /// Calls `listener` with each line, on the thread that reads all streams: it must neither block nor panic.
     #[must_use]
     pub fn to_listener(mut self, listener: impl Fn(&Line) + Send + Sync + 'static) -> Self {
-        self.to.listener = Some(Listener(Same::new(Box::new(listener))));
+        self.to.callback = Some(LineCallback(ByIdentity::new(Box::new(listener))));
         self
     }
 
@@ -151,21 +151,21 @@ impl Capture {
     /// that (`readiness=notify`).
     ///
     /// Each run has a pipe of its own then, so that nothing counts for it that an earlier one prints. What was printed
-    /// before the end of a run is heard before that end, which is told up to 5 s later while a sink takes nothing.
+    /// before the end of a run is handled before that end, which is reported up to 5 s later while a sink takes nothing.
     #[must_use]
     pub fn ready_at(mut self, pattern: LinePattern) -> Self {
-        self.to.sign = Some(pattern);
+        self.to.ready_pattern = Some(pattern);
         self
     }
 
     /// Whether it waits for a line of each run.
-    pub(super) const fn has_sign(&self) -> bool {
-        self.to.sign.is_some()
+    pub(super) const fn has_ready_pattern(&self) -> bool {
+        self.to.ready_pattern.is_some()
     }
 
     /// The first file to which it is written; `None` if there is none.
-    pub(super) fn place(&self) -> Option<LogPlace> {
-        self.to.sinks.iter().find_map(LogSink::place)
+    pub(super) fn log_file(&self) -> Option<LogFile> {
+        self.to.sinks.iter().find_map(LogSink::log_file)
     }
 
     /// What happens while a sink takes nothing.
@@ -232,33 +232,33 @@ pub struct Line {
 }
 
 #[derive(Clone, PartialEq, Eq)]
-struct Listener(Same<Box<Listen>>);
+struct LineCallback(ByIdentity<Box<LineFn>>);
 
-type Listen = dyn Fn(&Line) + Send + Sync;
+type LineFn = dyn Fn(&Line) + Send + Sync;
 
-impl fmt::Debug for Listener {
+impl fmt::Debug for LineCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Listener")
+        f.write_str("LineCallback")
     }
 }
 
-/// Something that is shared, and equal to nothing but itself.
+/// A shared value that is compared by identity.
 #[derive(Debug)]
-pub(super) struct Same<T: ?Sized>(Arc<T>);
+pub(super) struct ByIdentity<T: ?Sized>(Arc<T>);
 
-impl<T> Same<T> {
+impl<T> ByIdentity<T> {
     pub(super) fn new(value: T) -> Self {
         Self(Arc::new(value))
     }
 }
 
-impl<T: ?Sized> Clone for Same<T> {
+impl<T: ?Sized> Clone for ByIdentity<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T: ?Sized> Deref for Same<T> {
+impl<T: ?Sized> Deref for ByIdentity<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -266,10 +266,10 @@ impl<T: ?Sized> Deref for Same<T> {
     }
 }
 
-impl<T: ?Sized> PartialEq for Same<T> {
+impl<T: ?Sized> PartialEq for ByIdentity<T> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl<T: ?Sized> Eq for Same<T> {}
+impl<T: ?Sized> Eq for ByIdentity<T> {}

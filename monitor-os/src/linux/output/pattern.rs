@@ -1,4 +1,4 @@
-//! The line by which a program says that it serves.
+//! The line by which a program shows that it serves.
 
 use std::fmt;
 use std::str::FromStr;

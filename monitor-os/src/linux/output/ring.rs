@@ -5,23 +5,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::{Line, Same};
+use super::{ByIdentity, Line};
 
 /// The last lines of one or several streams, numbered from 0 without a gap, in a bounded number of bytes.
 ///
 /// Clones are the same ring. It takes no memory before the first line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogRing(Same<Shared>);
+pub struct LogRing(ByIdentity<RingState>);
 
 #[derive(Debug)]
-struct Shared {
-    kept: Mutex<Kept>,
+struct RingState {
+    retained: Mutex<RetainedLines>,
     /// The number of the next line.
     end: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct RetainedLines {
     bytes_max: usize,
     lines: VecDeque<Line>,
     bytes: usize,
@@ -34,21 +34,21 @@ impl LogRing {
     /// length.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        let kept = Mutex::new(Kept { bytes_max, ..Kept::default() });
-        Self(Same::new(Shared { kept, end: watch::Sender::new(0) }))
+        let retained = Mutex::new(RetainedLines { bytes_max, ..RetainedLines::default() });
+        Self(ByIdentity::new(RingState { retained, end: watch::Sender::new(0) }))
     }
 
     /// Keeps at most so many bytes from now on.
-    pub fn keep(&self, bytes_max: usize) {
-        let mut kept = self.kept();
-        kept.bytes_max = bytes_max;
-        kept.drop_old();
+    pub fn resize(&self, bytes_max: usize) {
+        let mut retained = self.retained();
+        retained.bytes_max = bytes_max;
+        retained.drop_old();
     }
 
     /// The number of the first line that is kept.
     #[must_use]
     pub fn first(&self) -> u64 {
-        self.kept().first
+        self.retained().first
     }
 
     /// The number that the next line will have.
@@ -60,15 +60,15 @@ impl LogRing {
     /// The line of a number, if it is kept.
     #[must_use]
     pub fn get(&self, number: u64) -> Option<Line> {
-        let kept = self.kept();
-        let index = usize::try_from(number.checked_sub(kept.first)?).ok()?;
-        kept.lines.get(index).cloned()
+        let retained = self.retained();
+        let index = usize::try_from(number.checked_sub(retained.first)?).ok()?;
+        retained.lines.get(index).cloned()
     }
 
     /// The lines that are kept, the oldest first.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
-        self.kept().lines.iter().cloned().collect()
+        self.retained().lines.iter().cloned().collect()
     }
 
     /// Completes when there is a line of this number, or a later one; never if none comes.
@@ -83,27 +83,27 @@ impl LogRing {
     }
 
     pub(super) fn push(&self, line: Line) {
-        let mut kept = self.kept();
-        kept.bytes += cost(&line);
-        kept.lines.push_back(line);
-        kept.drop_old();
+        let mut retained = self.retained();
+        retained.bytes += cost(&line);
+        retained.lines.push_back(line);
+        retained.drop_old();
     }
 
-    /// Tells those who wait of all lines so far.
-    pub(super) fn tell(&self) {
-        let kept = self.kept();
-        let end = kept.first + kept.lines.len() as u64;
-        drop(kept);
+    /// Notifies the waiters of all lines so far.
+    pub(super) fn notify(&self) {
+        let retained = self.retained();
+        let end = retained.first + retained.lines.len() as u64;
+        drop(retained);
         self.0.end.send_if_modified(|told| std::mem::replace(told, end) != end);
     }
 
     /// A panic elsewhere leaves the lines whole.
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn retained(&self) -> MutexGuard<'_, RetainedLines> {
+        self.0.retained.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl RetainedLines {
     fn drop_old(&mut self) {
         while self.bytes > self.bytes_max && self.lines.len() > 1 {
             let dropped = self.lines.pop_front();
@@ -143,13 +143,13 @@ mod tests {
         for number in 0..10 {
             ring.push(line(&number.to_string()));
         }
-        ring.tell();
+        ring.notify();
         assert_eq!((ring.first(), ring.end()), (7, 10));
         assert_eq!(ring.get(6), None);
         assert_eq!(ring.get(7), Some(line("7")));
         assert_eq!(ring.get(10), None);
         assert_eq!(ring.lines(), [line("7"), line("8"), line("9")]);
-        ring.keep(2 * cost(&line("0")));
+        ring.resize(2 * cost(&line("0")));
         assert_eq!(ring.lines(), [line("8"), line("9")]);
         let long = line(&"x".repeat(1000));
         ring.push(long.clone());
@@ -162,7 +162,7 @@ mod tests {
         let (waits, other) = (ring.reaches(0), ring.clone());
         let writer = std::thread::spawn(move || {
             other.push(line("x"));
-            other.tell();
+            other.notify();
         });
         block_on(waits);
         assert_eq!(ring.lines().len(), 1);

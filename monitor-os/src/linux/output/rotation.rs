@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::linux::guarded::{PathError, PathTrust, Place, Purpose};
+use crate::linux::guarded::{OpenParent, PathError, PathTrust, Purpose};
 use crate::telemetry;
 
 /// When a log file is put aside, and how many old ones are kept.
@@ -24,7 +24,7 @@ pub struct Rotation {
 
 /// The one writer of a log file.
 #[derive(Debug)]
-pub(super) struct LogFile {
+pub(super) struct RotatingFile {
     path: Arc<Path>,
     trust: PathTrust,
     file: File,
@@ -36,7 +36,7 @@ pub(super) struct LogFile {
     again_at: u64,
 }
 
-impl LogFile {
+impl RotatingFile {
     /// Opens the file for appending and makes it where it is missing.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl LogFile {
         trust: PathTrust,
         rotation: Option<Rotation>,
     ) -> Result<Self, PathError> {
-        let file = File::from(Place::of(&path, trust)?.open(Purpose::Log)?);
+        let file = File::from(OpenParent::of(&path, trust)?.open(Purpose::Log)?);
         // None is known for an own descriptor.
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         let mut last = [b'\n'];
@@ -142,15 +142,15 @@ impl LogFile {
 /// Makes room for a file of this name and makes that, all of it in one held directory. The oldest goes first, so that no
 /// name is taken twice.
 fn put_aside(path: &Path, trust: PathTrust, kept: u16) -> io::Result<File> {
-    let place = Place::of(path, trust)?;
-    let numbered = |number| numbered(Path::new(place.name()), number).into_os_string();
+    let parent = OpenParent::of(path, trust)?;
+    let numbered = |number| numbered(Path::new(parent.name()), number).into_os_string();
     for number in (0..kept).rev() {
-        match place.rename(&numbered(number), &numbered(number + 1)) {
+        match parent.rename(&numbered(number), &numbered(number + 1)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
     }
-    Ok(place.open(Purpose::Log)?.into())
+    Ok(parent.open(Purpose::Log)?.into())
 }
 
 /// The name of a log file, or of the one that was put aside as the `number`th before it.
@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    fn write_all(log: &mut LogFile, mut bytes: &[u8]) {
+    fn write_all(log: &mut RotatingFile, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let written = log.write(bytes).unwrap();
             bytes = &bytes[written..];
@@ -199,7 +199,7 @@ mod tests {
         let path = directory.path().join("log");
         for portion in 1..20 {
             let mut log =
-                LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 9)))
+                RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 9)))
                     .unwrap();
             for bytes in b"aa\nbbbb\nc\ndddddddddddd\nee\n".chunks(portion) {
                 write_all(&mut log, bytes);
@@ -229,7 +229,8 @@ mod tests {
         chown(&logs, Some(65_534), Some(65_534)).unwrap();
         let path = logs.join("log");
         let trust = PathTrust::and_user(65_534, 65_534);
-        let mut log = LogFile::open(path.as_path().into(), trust, Some(rotation(4, 1))).unwrap();
+        let mut log =
+            RotatingFile::open(path.as_path().into(), trust, Some(rotation(4, 1))).unwrap();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -250,7 +251,7 @@ mod tests {
         // One that stays there is said, and what is open is written on.
         fs::remove_file(&path).ok();
         symlink(&victim, &path).unwrap();
-        let error = LogFile::open(path.as_path().into(), trust, None).unwrap_err();
+        let error = RotatingFile::open(path.as_path().into(), trust, None).unwrap_err();
         assert_eq!(error, PathError { path, fault: PathFault::Link });
         log.reopen();
         write_all(&mut log, b"more\n");
@@ -262,7 +263,8 @@ mod tests {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
         let mut log =
-            LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(2, 2))).unwrap();
+            RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(2, 2)))
+                .unwrap();
         for line in ["1\n", "2\n", "3\n", "4\n", "5\n"] {
             write_all(&mut log, line.as_bytes());
         }
@@ -276,7 +278,8 @@ mod tests {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
         let open = || {
-            LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(4, 2))).unwrap()
+            RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(4, 2)))
+                .unwrap()
         };
         let (mut before, mut after) = (open(), open());
         for line in ["1\n", "2\n", "3\n", "4\n"] {
@@ -294,11 +297,13 @@ mod tests {
         for (left, cut) in [("", false), ("whole\n", false), ("cu", true)] {
             fs::write(&path, left).unwrap();
             assert_eq!(
-                LogFile::open(path.as_path().into(), PathTrust::MONITOR, None).unwrap().in_a_line(),
+                RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, None)
+                    .unwrap()
+                    .in_a_line(),
                 cut
             );
         }
-        LogFile::open(Path::new("/dev/full").into(), PathTrust::MONITOR, None)
+        RotatingFile::open(Path::new("/dev/full").into(), PathTrust::MONITOR, None)
             .unwrap()
             .write(b"x")
             .unwrap_err();
@@ -310,7 +315,8 @@ mod tests {
         let directory = tempdir().unwrap();
         let path = directory.path().join("log");
         let mut log =
-            LogFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 1))).unwrap();
+            RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 1)))
+                .unwrap();
         // A directory that is not empty cannot be replaced by a file.
         fs::create_dir_all(numbered(&path, 1).join("x")).unwrap();
         for _ in 0..5 {

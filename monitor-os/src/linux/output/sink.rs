@@ -11,31 +11,31 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
 use super::lines::Piece;
-use super::rotation::{LogFile, Rotation};
-use super::{Same, Slow};
+use super::rotation::{RotatingFile, Rotation};
+use super::{ByIdentity, Slow};
 use crate::linux::guarded::{PathError, PathTrust};
-use crate::linux::kept::LogPlace;
+use crate::linux::log_files::LogFile;
 use crate::telemetry;
 
 /// A file or a descriptor to which the lines of captured streams are written. Clones are the same sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSink(Same<Shared>);
+pub struct LogSink(ByIdentity<SinkState>);
 
 #[derive(Debug)]
-struct Shared {
-    form: Form,
+struct SinkState {
+    form: LogFormat,
     /// What stands before each line.
     label: Box<str>,
-    /// The file and how many older ones are kept, if it is one. Beside the outlet, which a disk that hangs may hold.
+    /// The file and how many older ones are kept, if it is one. Beside the writer, which a disk that hangs may hold.
     file: Option<(Arc<Path>, u16)>,
-    outlet: Mutex<Outlet>,
+    writer: Mutex<SinkWriter>,
     lost_lines: AtomicU64,
     failed_writes: AtomicU64,
 }
 
 /// In which form a sink writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum LogFormat {
     /// Bytes as they come, without waiting for the end of a line. Nothing is added.
     #[default]
     Raw,
@@ -69,16 +69,16 @@ impl LogSink {
         path: impl Into<PathBuf>,
         trust: PathTrust,
         rotation: Option<Rotation>,
-        form: Form,
+        form: LogFormat,
     ) -> Result<Self, PathError> {
         let path = Arc::<Path>::from(path.into());
-        let file = LogFile::open(Arc::clone(&path), trust, rotation)?;
+        let file = RotatingFile::open(Arc::clone(&path), trust, rotation)?;
         let mut pending = Vec::new();
-        if form != Form::Raw && file.in_a_line() {
+        if form != LogFormat::Raw && file.in_a_line() {
             pending.push(b'\n');
         }
         let kept = rotation.map_or(0, |rotation| rotation.kept.get());
-        Ok(Self::new(form, Box::default(), Some((path, kept)), Target::File(file), pending))
+        Ok(Self::new(form, Box::default(), Some((path, kept)), SinkTarget::File(file), pending))
     }
 
     /// Writes to a pipe, a terminal, a socket or a file, such as the standard output of this process. A reader
@@ -86,31 +86,31 @@ impl LogSink {
     ///
     /// A pipe or a terminal is opened anew, so that writing never blocks and nobody else who has it is touched.
     #[must_use]
-    pub fn descriptor(descriptor: OwnedFd, form: Form) -> Self {
+    pub fn descriptor(descriptor: OwnedFd, form: LogFormat) -> Self {
         Self::labelled(descriptor, form, "")
     }
 
-    /// The same with a text before each line, which says whose it is where several programs print. [`Form::Raw`] has no
+    /// The same with a text before each line, which says whose it is where several programs print. [`LogFormat::Raw`] has no
     /// lines, and none.
     #[must_use]
-    pub fn labelled(descriptor: OwnedFd, form: Form, label: impl Into<Box<str>>) -> Self {
-        let target = Target::Descriptor(Descriptor::new(descriptor));
+    pub fn labelled(descriptor: OwnedFd, form: LogFormat, label: impl Into<Box<str>>) -> Self {
+        let target = SinkTarget::Descriptor(Descriptor::new(descriptor));
         Self::new(form, label.into(), None, target, Vec::new())
     }
 
     fn new(
-        form: Form,
+        form: LogFormat,
         label: Box<str>,
         file: Option<(Arc<Path>, u16)>,
-        target: Target,
+        target: SinkTarget,
         pending: Vec<u8>,
     ) -> Self {
-        let outlet = Outlet { target, pending, choked: false, marked_at: 0, line_ended: true };
-        Self(Same::new(Shared {
+        let writer = SinkWriter { target, pending, blocked: false, marked_at: 0, line_ended: true };
+        Self(ByIdentity::new(SinkState {
             form,
             label,
             file,
-            outlet: Mutex::new(outlet),
+            writer: Mutex::new(writer),
             lost_lines: AtomicU64::new(0),
             failed_writes: AtomicU64::new(0),
         }))
@@ -126,36 +126,36 @@ impl LogSink {
     }
 
     /// Where its lines can be read again; `None` if nowhere.
-    pub(super) fn place(&self) -> Option<LogPlace> {
+    pub(super) fn log_file(&self) -> Option<LogFile> {
         let (path, kept) = self.0.file.as_ref()?;
-        Some(LogPlace::new(path, *kept, self.0.form))
+        Some(LogFile::new(path, *kept, self.0.form))
     }
 
     /// Takes over from another sink, which may have written the same file until now.
-    pub(super) fn take_over(&self) {
-        if let Target::File(file) = &mut self.outlet().target {
+    pub(super) fn reopen(&self) {
+        if let SinkTarget::File(file) = &mut self.writer().target {
             file.reopen();
         }
     }
 
     /// Takes a portion as it came, if it writes in that form.
-    pub(super) fn take_raw(&self, bytes: &[u8], slow: Slow) {
-        if self.0.form == Form::Raw {
-            self.put(slow, bytes.last(), |pending| pending.extend_from_slice(bytes));
+    pub(super) fn write_raw(&self, bytes: &[u8], slow: Slow) {
+        if self.0.form == LogFormat::Raw {
+            self.append(slow, bytes.last(), |pending| pending.extend_from_slice(bytes));
         }
     }
 
     /// Takes a line, if it writes lines. `prefix` is the time and the stream.
-    pub(super) fn take_line(&self, piece: Piece<'_>, prefix: &str, slow: Slow) {
+    pub(super) fn write_line(&self, piece: Piece<'_>, prefix: &str, slow: Slow) {
         match self.0.form {
-            Form::Raw => {}
-            Form::Lines => self.put(slow, Some(&b'\n').filter(|_| piece.ends), |pending| {
+            LogFormat::Raw => {}
+            LogFormat::Lines => self.append(slow, Some(&b'\n').filter(|_| piece.ends), |pending| {
                 pending.extend_from_slice(piece.text);
                 if piece.ends {
                     pending.push(b'\n');
                 }
             }),
-            Form::Prefixed => self.put(slow, Some(&b'\n'), |pending| {
+            LogFormat::Prefixed => self.append(slow, Some(&b'\n'), |pending| {
                 pending.extend_from_slice(prefix.as_bytes());
                 pending.extend_from_slice(if piece.ends { b" F " } else { b" P " });
                 pending.extend_from_slice(piece.text);
@@ -164,62 +164,62 @@ impl LogSink {
         }
     }
 
-    fn put(&self, slow: Slow, last: Option<&u8>, add: impl FnOnce(&mut Vec<u8>)) {
-        let mut outlet = self.outlet();
-        if (outlet.choked && slow == Slow::DropNewest) || outlet.target.is_closed() {
+    fn append(&self, slow: Slow, last: Option<&u8>, add: impl FnOnce(&mut Vec<u8>)) {
+        let mut writer = self.writer();
+        if (writer.blocked && slow == Slow::DropNewest) || writer.target.is_closed() {
             self.0.lost_lines.fetch_add(1, Ordering::Relaxed);
         } else {
-            if outlet.line_ended && self.0.form != Form::Raw {
-                outlet.pending.extend_from_slice(self.0.label.as_bytes());
+            if writer.line_ended && self.0.form != LogFormat::Raw {
+                writer.pending.extend_from_slice(self.0.label.as_bytes());
             }
-            add(&mut outlet.pending);
-            outlet.line_ended = last == Some(&b'\n');
+            add(&mut writer.pending);
+            writer.line_ended = last == Some(&b'\n');
         }
     }
 
     /// Writes what waits, as far as it goes. With `slow` at [`Slow::DropNewest`] a line says first how many are
     /// missing, as soon as there is room.
     pub(super) fn flush(&self, prefix: &str) -> Flushed {
-        let mut outlet = self.outlet();
-        let mut flushed = self.write(&mut outlet);
+        let mut writer = self.writer();
+        let mut flushed = self.write(&mut writer);
         let lost = self.0.lost_lines.load(Ordering::Relaxed);
-        if flushed == Flushed::All && lost > outlet.marked_at && !outlet.target.is_closed() {
-            let count = lost - outlet.marked_at;
+        if flushed == Flushed::All && lost > writer.marked_at && !writer.target.is_closed() {
+            let count = lost - writer.marked_at;
             let lines = if count == 1 { "line" } else { "lines" };
             let text = format!("[monitor: {count} {lines} lost]\n");
-            if !outlet.line_ended {
-                outlet.pending.push(b'\n');
+            if !writer.line_ended {
+                writer.pending.push(b'\n');
             }
-            outlet.pending.extend_from_slice(self.0.label.as_bytes());
-            if self.0.form == Form::Prefixed {
-                outlet.pending.extend_from_slice(prefix.as_bytes());
-                outlet.pending.extend_from_slice(b" F ");
+            writer.pending.extend_from_slice(self.0.label.as_bytes());
+            if self.0.form == LogFormat::Prefixed {
+                writer.pending.extend_from_slice(prefix.as_bytes());
+                writer.pending.extend_from_slice(b" F ");
             }
-            outlet.pending.extend_from_slice(text.as_bytes());
-            outlet.line_ended = true;
-            outlet.marked_at = lost;
-            flushed = self.write(&mut outlet);
+            writer.pending.extend_from_slice(text.as_bytes());
+            writer.line_ended = true;
+            writer.marked_at = lost;
+            flushed = self.write(&mut writer);
         }
-        outlet.choked = flushed != Flushed::All;
+        writer.blocked = flushed != Flushed::All;
         flushed
     }
 
-    fn write(&self, outlet: &mut Outlet) -> Flushed {
+    fn write(&self, writer: &mut SinkWriter) -> Flushed {
         let mut written = 0;
         let flushed = loop {
-            let Some(rest) = outlet.pending.get(written..).filter(|rest| !rest.is_empty()) else {
+            let Some(rest) = writer.pending.get(written..).filter(|rest| !rest.is_empty()) else {
                 break Flushed::All;
             };
-            match outlet.target.write(rest) {
+            match writer.target.write(rest) {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Flushed::Full,
                 Err(error) => {
                     self.0.failed_writes.fetch_add(1, Ordering::Relaxed);
                     telemetry::log_not_written(&error);
-                    if outlet.target.is_closed() {
+                    if writer.target.is_closed() {
                         let lost = memchr::memchr_iter(b'\n', rest).count().max(1);
                         self.0.lost_lines.fetch_add(lost as u64, Ordering::Relaxed);
-                        written = outlet.pending.len();
+                        written = writer.pending.len();
                         break Flushed::All;
                     }
                     break Flushed::Failed;
@@ -228,25 +228,25 @@ impl LogSink {
         };
         if flushed == Flushed::All {
             // Memory of a burst is given back.
-            outlet.pending.clear();
-            outlet.pending.shrink_to(PENDING_KEPT);
+            writer.pending.clear();
+            writer.pending.shrink_to(PENDING_KEPT);
         } else {
-            outlet.pending.drain(..written);
+            writer.pending.drain(..written);
         }
         flushed
     }
 
     /// A descriptor that says when there is room again; `None` if no descriptor says it.
     pub(super) fn waiter(&self) -> Option<OwnedFd> {
-        match &self.outlet().target {
-            Target::File(_) => None,
-            Target::Descriptor(descriptor) => descriptor.fd.as_fd().try_clone_to_owned().ok(),
+        match &self.writer().target {
+            SinkTarget::File(_) => None,
+            SinkTarget::Descriptor(descriptor) => descriptor.fd.as_fd().try_clone_to_owned().ok(),
         }
     }
 
-    /// A panic elsewhere leaves the outlet whole.
-    fn outlet(&self) -> MutexGuard<'_, Outlet> {
-        self.0.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A panic elsewhere leaves the writer whole.
+    fn writer(&self) -> MutexGuard<'_, SinkWriter> {
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -262,25 +262,25 @@ pub(super) enum Flushed {
 }
 
 #[derive(Debug)]
-struct Outlet {
-    target: Target,
+struct SinkWriter {
+    target: SinkTarget,
     /// What is not written yet: a portion and what is put around it, or less.
     pending: Vec<u8>,
     /// Whether the last flush left something.
-    choked: bool,
-    /// How many lost lines the marks have told of.
+    blocked: bool,
+    /// How many lost lines the marks have reported.
     marked_at: u64,
     /// Whether the last byte that was taken ended a line.
     line_ended: bool,
 }
 
 #[derive(Debug)]
-enum Target {
-    File(LogFile),
+enum SinkTarget {
+    File(RotatingFile),
     Descriptor(Descriptor),
 }
 
-impl Target {
+impl SinkTarget {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::File(file) => file.write(bytes),
@@ -376,15 +376,15 @@ mod tests {
     fn label_stands_before_each_line_and_in_none() {
         let long = |text| Piece { ends: false, ..line(text) };
         for (form, expected) in [
-            (Form::Raw, "raw"),
-            (Form::Lines, "web | a\nweb | lo\u{0}ng\nweb | b\n"),
-            (Form::Prefixed, "web | T F a\nweb | T P lo\u{0}\nweb | T F ng\nweb | T F b\n"),
+            (LogFormat::Raw, "raw"),
+            (LogFormat::Lines, "web | a\nweb | lo\u{0}ng\nweb | b\n"),
+            (LogFormat::Prefixed, "web | T F a\nweb | T P lo\u{0}\nweb | T F ng\nweb | T F b\n"),
         ] {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
             let sink = LogSink::labelled(writer, form, "web | ");
-            sink.take_raw(b"raw", Slow::Block);
+            sink.write_raw(b"raw", Slow::Block);
             for piece in [line("a"), long("lo\u{0}"), line("ng"), line("b")] {
-                sink.take_line(piece, "T", Slow::Block);
+                sink.write_line(piece, "T", Slow::Block);
             }
             assert_eq!(sink.flush("T"), Flushed::All);
             assert_eq!(read(&reader), expected, "{form:?}");
@@ -394,15 +394,15 @@ mod tests {
     #[test]
     fn forms_are_as_documented() {
         for (form, expected) in [
-            (Form::Raw, "raw"),
-            (Form::Lines, "whole\nlong\n"),
-            (Form::Prefixed, "T stdout F whole\nT stdout P lo\nT stdout F ng\n"),
+            (LogFormat::Raw, "raw"),
+            (LogFormat::Lines, "whole\nlong\n"),
+            (LogFormat::Prefixed, "T stdout F whole\nT stdout P lo\nT stdout F ng\n"),
         ] {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
             let sink = LogSink::descriptor(writer, form);
-            sink.take_raw(b"raw", Slow::Block);
+            sink.write_raw(b"raw", Slow::Block);
             for piece in [line("whole"), Piece { ends: false, ..line("lo") }, line("ng")] {
-                sink.take_line(piece, "T stdout", Slow::Block);
+                sink.write_line(piece, "T stdout", Slow::Block);
             }
             assert_eq!(sink.flush("T stdout"), Flushed::All);
             assert_eq!(read(&reader), expected);
@@ -413,17 +413,17 @@ mod tests {
     #[test]
     fn dropped_lines_are_counted_and_marked() {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        let sink = LogSink::descriptor(writer, Form::Lines);
+        let sink = LogSink::descriptor(writer, LogFormat::Lines);
         let long = "x".repeat(100_000);
-        sink.take_line(line(&long), "", Slow::DropNewest);
+        sink.write_line(line(&long), "", Slow::DropNewest);
         assert_eq!(sink.flush(""), Flushed::Full);
-        sink.take_line(line("lost"), "", Slow::DropNewest);
-        sink.take_line(line("lost"), "", Slow::DropNewest);
+        sink.write_line(line("lost"), "", Slow::DropNewest);
+        sink.write_line(line("lost"), "", Slow::DropNewest);
         assert_eq!(sink.flush(""), Flushed::Full);
         assert_eq!(sink.counts(), SinkCounts { lost_lines: 2, failed_writes: 0 });
         let mut got = read(&reader);
         assert_eq!(sink.flush(""), Flushed::All);
-        sink.take_line(line("next"), "", Slow::DropNewest);
+        sink.write_line(line("next"), "", Slow::DropNewest);
         assert_eq!(sink.flush(""), Flushed::All);
         got += &read(&reader);
         assert_eq!(got, format!("{long}\n[monitor: 2 lines lost]\nnext\n"));
@@ -431,8 +431,8 @@ mod tests {
 
     #[test]
     fn full_disk_is_counted_and_nothing_is_dropped() {
-        let full = LogSink::file("/dev/full", PathTrust::MONITOR, None, Form::Lines).unwrap();
-        full.take_line(line("kept"), "", Slow::Block);
+        let full = LogSink::file("/dev/full", PathTrust::MONITOR, None, LogFormat::Lines).unwrap();
+        full.write_line(line("kept"), "", Slow::Block);
         for tries in 1..4 {
             assert_eq!(full.flush(""), Flushed::Failed);
             assert_eq!(full.counts(), SinkCounts { lost_lines: 0, failed_writes: tries });
@@ -444,11 +444,11 @@ mod tests {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let other = writer.try_clone().unwrap();
         // Opened before the reader goes, as a pipe must be.
-        let sink = LogSink::descriptor(writer, Form::Lines);
+        let sink = LogSink::descriptor(writer, LogFormat::Lines);
         drop(reader);
         wait_unread(other);
         for lost in 1..4 {
-            sink.take_line(line("x"), "", Slow::Block);
+            sink.write_line(line("x"), "", Slow::Block);
             assert_eq!(sink.flush(""), Flushed::All);
             assert_eq!(sink.counts(), SinkCounts { lost_lines: lost, failed_writes: 1 });
         }
@@ -458,7 +458,7 @@ mod tests {
     fn descriptor_of_others_still_blocks() {
         let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let other = writer.try_clone().unwrap();
-        let _sink = LogSink::descriptor(writer, Form::Raw);
+        let _sink = LogSink::descriptor(writer, LogFormat::Raw);
         let flags = rustix::fs::fcntl_getfl(&other).unwrap();
         assert!(!flags.contains(OFlags::NONBLOCK));
     }

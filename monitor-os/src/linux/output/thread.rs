@@ -24,16 +24,16 @@ use crate::telemetry;
 /// The other end of the thread. Dropped, it reads what was printed so far, for at most [`END_LIMIT`], and ends it.
 #[derive(Debug)]
 pub(in crate::linux) struct LogThread {
-    orders: Sender<Order>,
+    commands: Sender<ReadCommand>,
     notifier: Notifier,
-    news: Receiver<LogNews>,
+    events: Receiver<LogEvent>,
     ended: Receiver<()>,
     next_stream: u64,
 }
 
 /// What the thread has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::linux) enum LogNews {
+pub(in crate::linux) enum LogEvent {
     /// What [`LogThread::drain`] has asked for with this number is done.
     Drained(u64),
     /// A run has printed the line by which it says that it serves.
@@ -45,14 +45,14 @@ pub(in crate::linux) enum LogNews {
 pub(in crate::linux) struct StreamId(u64);
 
 #[derive(Debug)]
-enum Order {
+enum ReadCommand {
     /// Read this, which does not block.
     Attach { id: StreamId, source: OwnedFd, capture: Capture, stream: Stream },
     /// What comes now goes there.
-    Lead { id: StreamId, capture: Capture },
+    Redirect { id: StreamId, capture: Capture },
     /// What comes now is of this run.
     Begin { id: StreamId, unit: UnitId, run: RunId },
-    /// Say the number when all that is there by now is read and given on.
+    /// Say the number when all that is there by now is read and passed on.
     Drain { ids: Vec<StreamId>, number: u64 },
     /// Drain all, and end.
     End,
@@ -65,19 +65,19 @@ impl LogThread {
     /// No descriptor, thread or memory left; nothing was started.
     pub(in crate::linux) fn start(reactor: Notifier) -> io::Result<Self> {
         let (wake, notifier) = Wake::new()?;
-        let (orders, received) = mpsc::channel();
-        let (says, news) = mpsc::channel();
+        let (commands, received) = mpsc::channel();
+        let (event_sender, events) = mpsc::channel();
         let (ends, ended) = mpsc::channel();
         let (epoll, timer) = (Epoll::new()?, Timer::new()?);
         epoll.add(&wake, WAKE_KEY, Trigger::Level)?;
         epoll.add(&timer, TIMER_KEY, Trigger::Level)?;
-        let mut reading = Reading {
+        let mut reader = LogReader {
             epoll,
             timer,
             wake,
-            orders: received,
+            commands: received,
             reactor,
-            says,
+            event_sender,
             streams: BTreeMap::new(),
             due: BTreeSet::new(),
             drains: Vec::new(),
@@ -87,14 +87,14 @@ impl LogThread {
         };
         thread::Builder::new().name("monitor-log".into()).spawn(move || {
             nix::sys::signal::SigSet::all().thread_block().ok();
-            if let Err(error) = reading.run() {
+            if let Err(error) = reader.run() {
                 telemetry::log_ended(&error);
             }
             // Nobody may be waited for any more.
-            drop(reading);
+            drop(reader);
             drop(ends);
         })?;
-        Ok(Self { orders, notifier, news, ended, next_stream: FIRST_STREAM })
+        Ok(Self { commands, notifier, events, ended, next_stream: FIRST_STREAM })
     }
 
     /// Begins to read a stream, of which `source` must not block.
@@ -106,33 +106,33 @@ impl LogThread {
     ) -> StreamId {
         let id = StreamId(self.next_stream);
         self.next_stream += 1;
-        self.order(Order::Attach { id, source, capture, stream });
+        self.send(ReadCommand::Attach { id, source, capture, stream });
         id
     }
 
     /// Says what becomes of what comes now.
-    pub(in crate::linux) fn lead(&self, id: StreamId, capture: Capture) {
-        self.order(Order::Lead { id, capture });
+    pub(in crate::linux) fn redirect(&self, id: StreamId, capture: Capture) {
+        self.send(ReadCommand::Redirect { id, capture });
     }
 
     /// Says to which run belongs what comes now.
     pub(in crate::linux) fn begin(&self, id: StreamId, unit: UnitId, run: RunId) {
-        self.order(Order::Begin { id, unit, run });
+        self.send(ReadCommand::Begin { id, unit, run });
     }
 
-    /// Asks for [`LogNews::Drained`] with the number when all that was printed so far is read and given on.
+    /// Asks for [`LogEvent::Drained`] with the number when all that was printed so far is read and passed on.
     pub(in crate::linux) fn drain(&self, ids: Vec<StreamId>, number: u64) {
-        self.order(Order::Drain { ids, number });
+        self.send(ReadCommand::Drain { ids, number });
     }
 
     /// What there is to say since the last call, in the order in which it happened.
-    pub(in crate::linux) fn news(&self) -> impl Iterator<Item = LogNews> {
-        self.news.try_iter()
+    pub(in crate::linux) fn take_events(&self) -> impl Iterator<Item = LogEvent> {
+        self.events.try_iter()
     }
 
-    fn order(&self, order: Order) {
+    fn send(&self, command: ReadCommand) {
         // A thread that has ended by an error, which it told, does nothing any more.
-        if self.orders.send(order).is_ok() {
+        if self.commands.send(command).is_ok() {
             self.notifier.notify();
         }
     }
@@ -140,21 +140,21 @@ impl LogThread {
 
 impl Drop for LogThread {
     fn drop(&mut self) {
-        self.order(Order::End);
+        self.send(ReadCommand::End);
         // A disk that hangs for longer keeps the thread, and nobody else.
         self.ended.recv_timeout(END_LIMIT + END_LIMIT).ok();
     }
 }
 
 #[derive(Debug)]
-struct Reading {
+struct LogReader {
     epoll: Epoll,
     timer: Timer,
     wake: Wake,
-    orders: Receiver<Order>,
+    commands: Receiver<ReadCommand>,
     reactor: Notifier,
-    says: Sender<LogNews>,
-    streams: BTreeMap<StreamId, Source>,
+    event_sender: Sender<LogEvent>,
+    streams: BTreeMap<StreamId, CapturedStream>,
     /// What is to be written and read now.
     due: BTreeSet<StreamId>,
     /// What is to be drained, and under which number that is told.
@@ -163,18 +163,18 @@ struct Reading {
     retry_at: Option<u64>,
     /// When the thread ends, drained or not.
     end: Option<u64>,
-    /// For all streams: what was read is given on before the next read.
+    /// For all streams: what was read is passed on before the next read.
     buffer: Box<[u8]>,
 }
 
 /// A stream that is read.
 #[derive(Debug)]
-struct Source {
+struct CapturedStream {
     fd: OwnedFd,
     capture: Capture,
     stream: Stream,
     run: RunId,
-    word: Word,
+    pattern: PatternState,
     splitter: Splitter,
     flow: Flow,
     drain: Drain,
@@ -195,19 +195,23 @@ enum Drain {
 
 /// Whether the line by which its run says that it serves is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+enum PatternState {
     Unasked,
     Awaited(UnitId),
     /// It has come, and is to be told.
-    Heard(UnitId),
+    Matched(UnitId),
 }
 
-impl Word {
-    fn hear(&mut self, capture: &Capture, piece: Piece<'_>) {
+impl PatternState {
+    fn match_line(&mut self, capture: &Capture, piece: Piece<'_>) {
         if let Self::Awaited(unit) = *self
-            && capture.to.sign.as_ref().is_some_and(|sign| sign.is_in(piece.text))
+            && capture
+                .to
+                .ready_pattern
+                .as_ref()
+                .is_some_and(|ready_pattern| ready_pattern.is_in(piece.text))
         {
-            *self = Self::Heard(unit);
+            *self = Self::Matched(unit);
         }
     }
 }
@@ -231,7 +235,7 @@ enum Reached {
     End,
 }
 
-impl Reading {
+impl LogReader {
     fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::new();
         loop {
@@ -249,12 +253,12 @@ impl Reading {
                     }
                 }
             }
-            self.obey_all();
+            self.run_commands();
             self.retry();
             while let Some(id) = self.due.pop_first() {
                 self.advance(id);
             }
-            self.tell_drained();
+            self.report_drained();
             let over = |end: u64| self.drains.is_empty() || end <= monotonic_nanos();
             if self.end.is_some_and(over) {
                 return Ok(());
@@ -262,25 +266,25 @@ impl Reading {
         }
     }
 
-    fn obey_all(&mut self) {
+    fn run_commands(&mut self) {
         // What is ordered after an end is of nobody.
         while self.end.is_none()
-            && let Ok(order) = self.orders.try_recv()
+            && let Ok(command) = self.commands.try_recv()
         {
-            self.obey(order);
+            self.run_command(command);
         }
     }
 
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Attach { id, source, capture, stream } => {
-                capture.to.sinks.iter().for_each(LogSink::take_over);
-                let source = Source {
+    fn run_command(&mut self, command: ReadCommand) {
+        match command {
+            ReadCommand::Attach { id, source, capture, stream } => {
+                capture.to.sinks.iter().for_each(LogSink::reopen);
+                let source = CapturedStream {
                     fd: source,
                     capture,
                     stream,
                     run: RunId::NONE,
-                    word: Word::Unasked,
+                    pattern: PatternState::Unasked,
                     splitter: Splitter::default(),
                     flow: Flow::Reading,
                     drain: Drain::Unasked,
@@ -289,26 +293,26 @@ impl Reading {
                 source.watch(&self.epoll, id);
                 self.streams.insert(id, source);
             }
-            Order::Lead { id, capture } => {
+            ReadCommand::Redirect { id, capture } => {
                 if let Some(source) = self.streams.get_mut(&id)
                     && source.capture != capture
                 {
-                    capture.to.sinks.iter().for_each(LogSink::take_over);
+                    capture.to.sinks.iter().for_each(LogSink::reopen);
                     source.capture = capture;
                     // A sink that held it up has no say any more.
                     self.due.insert(id);
                 }
             }
-            Order::Begin { id, unit, run } => {
+            ReadCommand::Begin { id, unit, run } => {
                 if let Some(source) = self.streams.get_mut(&id) {
                     source.run = run;
-                    source.word = match source.capture.to.sign {
-                        Some(_) => Word::Awaited(unit),
-                        None => Word::Unasked,
+                    source.pattern = match source.capture.to.ready_pattern {
+                        Some(_) => PatternState::Awaited(unit),
+                        None => PatternState::Unasked,
                     };
                 }
             }
-            Order::Drain { ids, number } => {
+            ReadCommand::Drain { ids, number } => {
                 let ids: BTreeSet<_> = ids.into_iter().collect();
                 self.drains.push((ids.clone(), number));
                 for id in ids {
@@ -318,11 +322,11 @@ impl Reading {
                     self.due.insert(id);
                 }
             }
-            Order::End => {
+            ReadCommand::End => {
                 self.end = Some(after(END_LIMIT));
                 let all = self.streams.keys().copied().collect();
                 // Nobody listens to the number any more.
-                self.obey(Order::Drain { ids: all, number: 0 });
+                self.run_command(ReadCommand::Drain { ids: all, number: 0 });
             }
         }
     }
@@ -336,7 +340,7 @@ impl Reading {
             if let Some(waiter) = waiter.take() {
                 self.epoll.remove(&waiter);
             }
-            if self.write(id) == Room::None {
+            if self.write(id) == SinkRoom::None {
                 return;
             }
         }
@@ -348,23 +352,23 @@ impl Reading {
             if reached == Reached::Portion {
                 // Whose it is was ordered before it could be printed, maybe only just now. Not so what comes to an end
                 // here: a drain that is ordered after it asks for one more look.
-                self.obey_all();
+                self.run_commands();
             }
             let Some(source) = self.streams.get_mut(&id) else {
                 return;
             };
-            source.take(&self.buffer[..count], reached);
-            if let Word::Heard(unit) = source.word {
-                source.word = Word::Unasked;
+            source.receive(&self.buffer[..count], reached);
+            if let PatternState::Matched(unit) = source.pattern {
+                source.pattern = PatternState::Unasked;
                 let run = source.run;
-                self.say(LogNews::Ready(unit, run));
+                self.send_event(LogEvent::Ready(unit, run));
             }
             let room = self.write(id);
-            if reached == Reached::End && room == Room::Some {
+            if reached == Reached::End && room == SinkRoom::Some {
                 // A terminal that nobody has open any more.
                 self.streams.remove(&id);
             }
-            if reached != Reached::Portion || room == Room::None {
+            if reached != Reached::Portion || room == SinkRoom::None {
                 return;
             }
         }
@@ -372,9 +376,9 @@ impl Reading {
 
     /// Writes what waits for the sinks of a stream. If something stays that may not be dropped, nothing more is
     /// read until it is taken.
-    fn write(&mut self, id: StreamId) -> Room {
+    fn write(&mut self, id: StreamId) -> SinkRoom {
         let Some(source) = self.streams.get_mut(&id) else {
-            return Room::Some;
+            return SinkRoom::Some;
         };
         // Of the sinks that hold it up: a descriptor that tells of room, if there is one.
         let mut held = None;
@@ -390,7 +394,7 @@ impl Reading {
             }
         }
         if let Some(ring) = &source.capture.to.ring {
-            ring.tell();
+            ring.notify();
         }
         let was_held = matches!(source.flow, Flow::Held(_));
         let Some(waiter) = held else {
@@ -404,7 +408,7 @@ impl Reading {
                     ids.remove(&id);
                 }
             }
-            return Room::Some;
+            return SinkRoom::Some;
         };
         if !was_held {
             self.epoll.remove(&source.fd);
@@ -414,7 +418,7 @@ impl Reading {
             self.retry_at.get_or_insert_with(|| after(RETRY_AFTER));
         }
         source.flow = Flow::Held(waiter);
-        Room::None
+        SinkRoom::None
     }
 
     /// Tries sinks again that took nothing, if it is time.
@@ -425,7 +429,7 @@ impl Reading {
         self.retry_at = None;
         let all: Vec<_> = self.streams.keys().copied().collect();
         for id in all {
-            let held = |source: &Source| matches!(source.flow, Flow::Held(_));
+            let held = |source: &CapturedStream| matches!(source.flow, Flow::Held(_));
             if self.streams.get(&id).is_some_and(held) {
                 self.advance(id);
             } else {
@@ -434,16 +438,16 @@ impl Reading {
         }
     }
 
-    fn tell_drained(&mut self) {
+    fn report_drained(&mut self) {
         let streams = &self.streams;
         let over = |(ids, _): &mut (BTreeSet<_>, _)| !ids.iter().any(|id| streams.contains_key(id));
         let over: Vec<_> = self.drains.extract_if(.., over).collect();
-        over.into_iter().for_each(|(_, number)| self.say(LogNews::Drained(number)));
+        over.into_iter().for_each(|(_, number)| self.send_event(LogEvent::Drained(number)));
     }
 
-    fn say(&self, news: LogNews) {
+    fn send_event(&self, event: LogEvent) {
         // A reactor that has ended needs to hear nothing.
-        if self.says.send(news).is_ok() {
+        if self.event_sender.send(event).is_ok() {
             self.reactor.notify();
         }
     }
@@ -451,12 +455,12 @@ impl Reading {
 
 /// Whether the sinks of a stream take more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
+enum SinkRoom {
     Some,
     None,
 }
 
-impl Source {
+impl CapturedStream {
     fn watch(&self, epoll: &Epoll, id: StreamId) {
         if let Err(error) = epoll.add(&self.fd, id.0, Trigger::Level) {
             telemetry::log_ended(&error);
@@ -476,8 +480,8 @@ impl Source {
     }
 
     /// Gives what was read to the sinks, where it waits to be written.
-    fn take(&mut self, bytes: &[u8], reached: Reached) {
-        self.give(bytes);
+    fn receive(&mut self, bytes: &[u8], reached: Reached) {
+        self.distribute(bytes);
         if let Drain::Reading(left) = &mut self.drain {
             *left = left.saturating_sub(bytes.len());
         }
@@ -486,10 +490,10 @@ impl Source {
             Drain::Unasked | Drain::Writing => false,
         };
         if drained || reached == Reached::End {
-            let Self { splitter, capture, run, word, stream, prefix, .. } = self;
+            let Self { splitter, capture, run, pattern, stream, prefix, .. } = self;
             splitter.finish(|piece| {
-                word.hear(capture, piece);
-                capture.take(piece, *run, *stream, prefix);
+                pattern.match_line(capture, piece);
+                capture.deliver(piece, *run, *stream, prefix);
             });
         }
         if drained {
@@ -497,33 +501,33 @@ impl Source {
         }
     }
 
-    fn give(&mut self, bytes: &[u8]) {
+    fn distribute(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        let Self { splitter, capture, run, word, stream, prefix, .. } = self;
+        let Self { splitter, capture, run, pattern, stream, prefix, .. } = self;
         *prefix = format!("{} {stream}", format_rfc3339_micros(wall()));
         for sink in &capture.to.sinks {
-            sink.take_raw(bytes, capture.to.slow);
+            sink.write_raw(bytes, capture.to.slow);
         }
         splitter.feed(bytes, |piece| {
-            word.hear(capture, piece);
-            capture.take(piece, *run, *stream, prefix);
+            pattern.match_line(capture, piece);
+            capture.deliver(piece, *run, *stream, prefix);
         });
     }
 }
 
 impl Capture {
     /// Gives a line to whoever takes lines.
-    fn take(&self, piece: Piece<'_>, run: RunId, stream: Stream, prefix: &str) {
+    fn deliver(&self, piece: Piece<'_>, run: RunId, stream: Stream, prefix: &str) {
         for sink in &self.to.sinks {
-            sink.take_line(piece, prefix, self.to.slow);
+            sink.write_line(piece, prefix, self.to.slow);
         }
-        if self.to.ring.is_none() && self.to.listener.is_none() {
+        if self.to.ring.is_none() && self.to.callback.is_none() {
             return;
         }
         let line = Line { at: wall(), run, stream, text: piece.text.into(), ends: piece.ends };
-        if let Some(listener) = &self.to.listener {
+        if let Some(listener) = &self.to.callback {
             (listener.0)(&line);
         }
         if let Some(ring) = &self.to.ring {
@@ -569,7 +573,7 @@ mod tests {
     }
 
     /// Goal: what a run prints is its own, and goes where its command says, however late the thread hears of the run.
-    /// Method: in one turn it is to look at two streams. In the listener of the first, when it has taken the orders of
+    /// Method: in one turn it is to look at two streams. In the listener of the first, when it has taken the commands of
     /// that turn, it is held until the second has a run and that has printed.
     #[test]
     fn run_that_was_ordered_before_it_printed_has_its_lines() {
@@ -594,7 +598,7 @@ mod tests {
         thread.drain(vec![second], 1);
         go.send(()).unwrap();
         entered.recv().unwrap();
-        thread.lead(second, to(&rings[1]));
+        thread.redirect(second, to(&rings[1]));
         thread.begin(second, UnitId::new(0), RunId::new(7));
         program.write_all(b"x\n").unwrap();
         go.send(()).unwrap();

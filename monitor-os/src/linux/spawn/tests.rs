@@ -152,9 +152,14 @@ fn resource_errors_are_transient_and_ours() {
 #[test]
 fn taken_names_are_transient() {
     let failed = |stage, errno| setup::failed(stage, "of the run", errno).is_transient();
-    assert!(failed(Stage::Readiness, Errno::ADDRINUSE) && failed(Stage::Readiness, Errno::AGAIN));
-    assert!(failed(Stage::Cgroup, Errno::EXIST));
-    assert!(!failed(Stage::Readiness, Errno::PERM) && !failed(Stage::Cgroup, Errno::ACCESS));
+    assert!(
+        failed(SetupStage::Readiness, Errno::ADDRINUSE)
+            && failed(SetupStage::Readiness, Errno::AGAIN)
+    );
+    assert!(failed(SetupStage::Cgroup, Errno::EXIST));
+    assert!(
+        !failed(SetupStage::Readiness, Errno::PERM) && !failed(SetupStage::Cgroup, Errno::ACCESS)
+    );
 }
 
 #[test]
@@ -167,9 +172,9 @@ fn unwatchable_keeps_the_errno() {
 }
 
 #[test]
-fn put_down_leaves_no_child() {
+fn killed_child_is_reaped() {
     let process = sleeper();
-    put_down(process.pid().to_pid());
+    kill_and_reap(process.pid().to_pid());
     assert_eq!(process.peek(), Some(Ended::Lost));
 }
 

@@ -13,18 +13,18 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
 use super::address;
-use super::protocol::{Answer, Ask, Reply, Request, VERSION, line};
+use super::protocol::{Answer, Ask, ControlRequest, Reply, VERSION, line};
 
 /// A question that was asked, and its answers.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Connection {
     path: PathBuf,
     answers: BufReader<UnixStream>,
 }
 
 /// How long the answer may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum ReplyTimeout {
     /// Hardly any time: somebody looks again and again.
     Glance,
     /// The monitor answers by itself; if it does not, it hangs.
@@ -33,7 +33,7 @@ pub(crate) enum Patience {
     Endless,
 }
 
-impl Patience {
+impl ReplyTimeout {
     const fn limit(self) -> Option<Duration> {
         match self {
             Self::Glance => Some(Duration::from_secs(1)),
@@ -43,7 +43,7 @@ impl Patience {
     }
 }
 
-impl Asked {
+impl Connection {
     /// Asks the monitor that has a state directory, about one of its units or without naming one.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Asked {
         state: &Path,
         unit: Option<&str>,
         ask: Ask,
-        patience: Patience,
+        timeout: ReplyTimeout,
     ) -> Result<Self, AskError> {
         let failed = |source: io::Error| AskError::Failed { path: state.into(), source };
         let stream = reach(state).map_err(|errno| match errno {
@@ -60,10 +60,10 @@ impl Asked {
             errno => failed(errno.into()),
         })?;
         let mut stream = UnixStream::from(stream);
-        stream.set_read_timeout(patience.limit()).map_err(failed)?;
+        stream.set_read_timeout(timeout.limit()).map_err(failed)?;
         stream.set_write_timeout(Some(ANSWER_LIMIT)).map_err(failed)?;
         // A monitor that has refused the connection says why.
-        match stream.write_all(&line(&Request::new(unit.map(Into::into), ask))) {
+        match stream.write_all(&line(&ControlRequest::new(unit.map(Into::into), ask))) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }
@@ -106,7 +106,7 @@ pub(crate) enum AskError {
     Refused(String),
     /// The monitor said nothing for as long as there was patience; it may obey later.
     Silent,
-    /// The monitor ended, or let go of us, before the last answer.
+    /// The monitor ended or disconnected before the last answer.
     Cut,
     /// What it said is not understood.
     Foreign(String),
@@ -126,7 +126,7 @@ impl fmt::Display for AskError {
                 "the monitor does not answer: see by `ps` whether it is stopped; what it was asked to do it may do later",
             ),
             Self::Cut => f.write_str(
-                "the monitor closed the connection before its last answer: it was killed, or let go of a silent client; ask `monitor status`",
+                "the monitor closed the connection before its last answer: it was killed, or disconnected a silent client; ask `monitor status`",
             ),
             Self::Foreign(what) => write!(
                 f,

@@ -1,15 +1,15 @@
-//! The last entries of what happened, kept for whoever asks.
+//! The last event entries.
 
 use std::collections::VecDeque;
 
 use monitor_os::Moment;
 
-use crate::told::Told;
+use crate::event_entry::EventEntry;
 
 /// A ring of the last [`KEPT`] entries, numbered from 0 without a gap.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    entries: VecDeque<(Moment, Told)>,
+    entries: VecDeque<(Moment, EventEntry)>,
     /// The number of the first that is kept.
     first: u64,
     /// The number of the next.
@@ -20,12 +20,12 @@ pub(super) struct History {
 pub(super) const KEPT: usize = 256;
 
 impl History {
-    pub(super) fn push(&mut self, at: Moment, told: Told) {
+    pub(super) fn push(&mut self, at: Moment, entry: EventEntry) {
         if self.entries.len() == KEPT {
             self.entries.pop_front();
             self.first += 1;
         }
-        self.entries.push_back((at, told));
+        self.entries.push_back((at, entry));
         self.end += 1;
     }
 
@@ -40,13 +40,13 @@ impl History {
     }
 
     /// An entry that is kept.
-    pub(super) fn get(&self, number: u64) -> Option<&Told> {
+    pub(super) fn get(&self, number: u64) -> Option<&EventEntry> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.entries.get(index).map(|(_, told)| told)
+        self.entries.get(index).map(|(_, entry)| entry)
     }
 
     /// The entries, the newest first, and when they happened.
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = &(Moment, Told)> {
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &(Moment, EventEntry)> {
         self.entries.iter().rev()
     }
 }
@@ -60,7 +60,7 @@ mod tests {
         let mut history = History::default();
         assert_eq!((history.first(), history.end()), (0, 0));
         for run in 0..300 {
-            history.push(Moment::ORIGIN, Told { run, ..Told::default() });
+            history.push(Moment::ORIGIN, EventEntry { run, ..EventEntry::default() });
         }
         assert_eq!((history.first(), history.end()), (44, 300));
         assert_eq!(history.get(43), None);

@@ -1,11 +1,11 @@
-//! What is said on the control socket: one request, then answers, each one line of JSON.
+//! The control protocol: one request, then answers, each one line of JSON.
 //!
 //! ```text
-//! -> {"version":1,"ask":{"stop":{"wait":true}}}
-//! <- {"version":1,"answer":{"stopped":"graceful"}}
+//! -> {"version":2,"ask":{"stop":{"wait":true}}}
+//! <- {"version":2,"answer":{"stopped":"graceful"}}
 //! ```
 //!
-//! A monitor of many units takes `"unit":"web"` beside the version. Without it, a wish is one to all units, and is
+//! A monitor of many units takes `"unit":"web"` beside the version. Without it, a request is one to all units, and is
 //! answered by a line for each, in which `unit` says of which, and then `"end"`.
 //!
 //! A field that a request should not have refuses it: what is not understood is not half obeyed. Answers may
@@ -17,11 +17,11 @@ use humantime::format_rfc3339_micros;
 use monitor_os::{Line, StopResult, Stream, Survivor};
 use serde::{Deserialize, Serialize};
 
-use super::report::{Overview, Report};
-use crate::told::Told;
+use super::report::{Overview, StatusReport};
+use crate::event_entry::EventEntry;
 
 /// The version of the protocol, in every line.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The longest request, in bytes, with its line end.
 pub(crate) const REQUEST_MAX: usize = 16 * 1024;
@@ -29,21 +29,21 @@ pub(crate) const REQUEST_MAX: usize = 16 * 1024;
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Request {
+pub(crate) struct ControlRequest {
     pub(crate) version: u32,
-    /// Which of the units is meant; without it all are, or the one that there is.
+    /// The name of the unit; without it all units are meant, or the only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<String>,
     pub(crate) ask: Ask,
 }
 
-/// What can be asked.
+/// The operations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Ask {
     /// How it is; answered by [`Reply::Status`], or of many units by [`Reply::Overview`].
     Status,
-    /// To be up; answered by [`Reply::Heard`], as the next four are.
+    /// To be up; answered by [`Reply::Handled`], as the next four are.
     Start,
     /// To be down and up again.
     Restart,
@@ -59,21 +59,21 @@ pub(crate) enum Ask {
         /// In the text form, such as `restart=always`.
         rules: Vec<String>,
     },
-    /// To be down; answered by [`Reply::Heard`], or with `wait` by [`Reply::Stopped`] when it is over.
+    /// To be down; answered by [`Reply::Handled`], or with `wait` by [`Reply::Stopped`] when it is over.
     Stop {
         /// Whether to answer when it is over.
         wait: bool,
     },
-    /// What it printed; answered by any number of [`Reply::Printed`] and [`Reply::Missed`], then [`Reply::End`].
+    /// What it printed; answered by any number of [`Reply::LogLine`] and [`Reply::Missed`], then [`Reply::End`].
     Logs {
         /// Whether to go on with what is printed until the monitor ends.
         follow: bool,
         /// With how many of the last lines to begin; with all that are kept if it is absent.
         last: Option<u32>,
         /// `stdout` or `stderr`; both if it is absent.
-        stream: Option<Which>,
+        stream: Option<StreamName>,
     },
-    /// What happened; answered by any number of [`Reply::Told`] and [`Reply::Missed`], then [`Reply::End`].
+    /// What happened; answered by any number of [`Reply::Event`] and [`Reply::Missed`], then [`Reply::End`].
     Events {
         /// Whether to go on with what happens until the monitor ends.
         follow: bool,
@@ -87,32 +87,32 @@ pub(crate) struct Answer {
     pub(crate) answer: Reply,
 }
 
-/// What is answered.
+/// The contents of an answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Reply {
     /// How it is.
-    Status(Box<Report>),
+    Status(Box<StatusReport>),
     /// How all units are.
     Overview(Box<Overview>),
-    /// The machine has heard the wish.
-    Heard(Heard),
+    /// The machine has handled the request.
+    Handled(HandledRequest),
     /// The stop is over.
     Stopped(Stopped),
     /// The stop of one of all units is over.
     StoppedUnit {
-        /// Which.
+        /// Its name.
         unit: String,
         /// How.
         how: Stopped,
     },
-    /// Something that happened.
-    Told(Box<Told>),
+    /// An event.
+    Event(Box<EventEntry>),
     /// A line that the command printed.
-    Printed(Box<Printed>),
-    /// So many entries are not kept any more: the client was slower than they came, or came too late.
+    LogLine(Box<LogLine>),
+    /// So many entries are lost: the client was slower than they came, or connected too late.
     Missed(u64),
-    /// Everything was told.
+    /// The answer is complete.
     End,
     /// Nothing was done.
     Refused(Refusal),
@@ -120,11 +120,11 @@ pub(crate) enum Reply {
 
 /// A line that the command printed, or a piece of one that is very long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Printed {
+pub(crate) struct LogLine {
     /// By the clock on the wall, in the form of RFC 3339.
     pub(crate) at: String,
     pub(crate) run: u32,
-    pub(crate) stream: Which,
+    pub(crate) stream: StreamName,
     /// Without the newline.
     pub(crate) text: Text,
     /// Whether the line ends here.
@@ -142,12 +142,12 @@ pub(crate) enum Text {
 /// Where it was printed: [`Stream`] on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Which {
+pub(crate) enum StreamName {
     Stdout,
     Stderr,
 }
 
-impl Which {
+impl StreamName {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Stdout => Stream::Stdout.name(),
@@ -156,7 +156,7 @@ impl Which {
     }
 }
 
-impl From<Stream> for Which {
+impl From<Stream> for StreamName {
     fn from(stream: Stream) -> Self {
         match stream {
             Stream::Stdout => Self::Stdout,
@@ -165,7 +165,7 @@ impl From<Stream> for Which {
     }
 }
 
-impl Printed {
+impl LogLine {
     pub(crate) fn new(line: Line) -> Self {
         let text = String::from_utf8(line.text.into_vec());
         Self {
@@ -178,10 +178,10 @@ impl Printed {
     }
 }
 
-/// How the machine took a wish.
+/// How the machine handled a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Heard {
-    /// Which unit, if all were meant.
+pub(crate) struct HandledRequest {
+    /// The name of the unit, if all were meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<String>,
     /// Whether it changed anything; if not, there was nothing to do.
@@ -190,7 +190,7 @@ pub(crate) struct Heard {
     pub(crate) was_down: bool,
     pub(crate) phase: String,
     pub(crate) pid: Option<u32>,
-    /// Why it is as it is and what comes next, after the wish.
+    /// The explanation of the state after the request.
     pub(crate) explain: String,
     /// The policy in force, in the text form.
     pub(crate) policy: String,
@@ -263,7 +263,7 @@ impl Refusal {
     }
 }
 
-impl Request {
+impl ControlRequest {
     pub(crate) const fn new(unit: Option<String>, ask: Ask) -> Self {
         Self { version: VERSION, unit, ask }
     }
@@ -321,11 +321,11 @@ mod tests {
             Ask::Set { rules },
             Ask::Stop { wait: true },
             Ask::Events { follow: false },
-            Ask::Logs { follow: true, last: Some(3), stream: Some(Which::Stderr) },
+            Ask::Logs { follow: true, last: Some(3), stream: Some(StreamName::Stderr) },
         ] {
-            let request = Request::new(Some("web".into()), ask);
+            let request = ControlRequest::new(Some("web".into()), ask);
             let line = line(&request);
-            assert_eq!(Request::read(line.trim_ascii_end()), Ok(request));
+            assert_eq!(ControlRequest::read(line.trim_ascii_end()), Ok(request));
         }
     }
 
@@ -333,24 +333,24 @@ mod tests {
     fn what_is_not_understood_is_refused_by_kind() {
         for (text, kind, word) in [
             ("", RefusalKind::Malformed, "EOF"),
-            ("stop", RefusalKind::Malformed, r#"{"version":1,"ask":"status"}"#),
-            (r#"{"version":1,"ask":"sta"#, RefusalKind::Malformed, "EOF"),
-            (r#"{"version":1,"ask":"halt"}"#, RefusalKind::Malformed, "halt"),
-            (r#"{"version":1,"ask":"status","now":1}"#, RefusalKind::Malformed, "now"),
+            ("stop", RefusalKind::Malformed, r#"{"version":2,"ask":"status"}"#),
+            (r#"{"version":2,"ask":"sta"#, RefusalKind::Malformed, "EOF"),
+            (r#"{"version":2,"ask":"halt"}"#, RefusalKind::Malformed, "halt"),
+            (r#"{"version":2,"ask":"status","now":1}"#, RefusalKind::Malformed, "now"),
             (
-                r#"{"version":1,"ask":{"stop":{"wait":true,"kill":1}}}"#,
+                r#"{"version":2,"ask":{"stop":{"wait":true,"kill":1}}}"#,
                 RefusalKind::Malformed,
                 "kill",
             ),
-            (r#"{"version":1,"ask":{"stop":{}}}"#, RefusalKind::Malformed, "wait"),
-            (r#"{"version":1,"ask":"start"} x"#, RefusalKind::Malformed, "trailing"),
+            (r#"{"version":2,"ask":{"stop":{}}}"#, RefusalKind::Malformed, "wait"),
+            (r#"{"version":2,"ask":"start"} x"#, RefusalKind::Malformed, "trailing"),
             (r#"{"ask":"status"}"#, RefusalKind::Malformed, "version"),
-            (r#"{"version":2,"tell":"all"}"#, RefusalKind::Version, "speaks 1"),
+            (r#"{"version":3,"tell":"all"}"#, RefusalKind::Version, "speaks 2"),
         ] {
-            let refusal = Request::read(text.as_bytes()).unwrap_err();
+            let refusal = ControlRequest::read(text.as_bytes()).unwrap_err();
             assert_eq!(refusal.kind, kind, "{text}: {refusal:?}");
             assert!(refusal.message.contains(word), "{text}: {refusal:?}");
         }
-        assert!(Request::read(b"\xff").is_err());
+        assert!(ControlRequest::read(b"\xff").is_err());
     }
 }

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::history::History;
 use super::tree::{Processes, Tree};
-use crate::lines;
+use crate::event_text;
 
 /// How a unit is, at one moment. As JSON it is what `monitor status --json` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Report {
+pub(crate) struct StatusReport {
     pub(crate) name: String,
     pub(crate) phase: String,
     pub(crate) run: u32,
@@ -26,7 +26,7 @@ pub(crate) struct Report {
     pub(crate) down: bool,
     /// The main process.
     pub(crate) pid: Option<u32>,
-    /// By what the run is held together: `cgroup`, `group+subreaper` or `group`.
+    /// The containment of the run: `cgroup`, `group+subreaper` or `group`.
     pub(crate) containment: Option<String>,
     /// Who outlived the last run and was given up, each as `NAME (pid N)`.
     pub(crate) survivors: Vec<String>,
@@ -38,42 +38,42 @@ pub(crate) struct Report {
     /// Why the last start failed, if it did.
     pub(crate) start_error: Option<String>,
     /// The last ends, the newest first, at most [`EXITS`] of those that the monitor still keeps.
-    pub(crate) exits: Vec<End>,
+    pub(crate) exits: Vec<RunEnd>,
     /// What the last run printed in the end, at most [`LINES`] lines, if it failed and they are captured.
     #[serde(default)]
     pub(crate) last_lines: Vec<String>,
-    /// What the program says of itself.
+    /// The notify status of the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) said: Option<Said>,
+    pub(crate) notify: Option<NotifyReport>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) health: Option<Health>,
+    pub(crate) health: Option<HealthReport>,
     /// In the text form.
     pub(crate) policy: String,
     /// Whether the last state is saved in the state directory.
     pub(crate) saved: bool,
-    pub(crate) monitor: About,
+    pub(crate) monitor: MonitorInfo,
 }
 
-/// What a program says of itself by `sd_notify(3)`.
+/// The status that a program reported by `sd_notify(3)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Said {
+pub(crate) struct NotifyReport {
     pub(crate) status: Option<String>,
     pub(crate) reloading: bool,
     pub(crate) stopping: bool,
     pub(crate) errno: Option<i32>,
     pub(crate) bus_error: Option<String>,
-    /// What it has asked for in vain.
+    /// The requests that the monitor does not honour.
     pub(crate) not_honoured: Vec<String>,
     /// Datagrams of strangers, and those that could not be read.
     pub(crate) ignored: u64,
-    /// Whether another process has its address, so that nothing it says is heard.
+    /// Whether another process has its address, so that its notifications are not received.
     #[serde(default)]
-    pub(crate) unheard: bool,
+    pub(crate) unreachable: bool,
 }
 
 /// What health checks have shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Health {
+pub(crate) struct HealthReport {
     /// Absent before the first check is over.
     pub(crate) last: Option<String>,
     pub(crate) ago_ms: Option<u64>,
@@ -84,7 +84,7 @@ pub(crate) struct Health {
 
 /// One end of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct End {
+pub(crate) struct RunEnd {
     pub(crate) run: u32,
     pub(crate) outcome: String,
     pub(crate) ago_ms: u64,
@@ -95,13 +95,13 @@ pub(crate) struct End {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Overview {
     /// In the order of their names.
-    pub(crate) units: Vec<Row>,
-    pub(crate) monitor: About,
+    pub(crate) units: Vec<UnitSummary>,
+    pub(crate) monitor: MonitorInfo,
 }
 
 /// A unit in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Row {
+pub(crate) struct UnitSummary {
     pub(crate) name: String,
     pub(crate) phase: String,
     pub(crate) run: u32,
@@ -119,8 +119,8 @@ pub(crate) struct Row {
 }
 
 /// A report in short.
-impl From<Report> for Row {
-    fn from(report: Report) -> Self {
+impl From<StatusReport> for UnitSummary {
+    fn from(report: StatusReport) -> Self {
         let ended = report.exits.into_iter().next().map(|end| end.outcome);
         Self {
             name: report.name,
@@ -140,14 +140,14 @@ impl From<Report> for Row {
 
 impl Overview {
     /// Looks at units.
-    pub(super) fn of(units: &[Unit], monitor: About) -> Self {
-        let processes = Processes::look().ok();
-        let units = units.iter().map(|unit| Row::of(unit, processes.as_ref())).collect();
+    pub(super) fn of(units: &[Unit], monitor: MonitorInfo) -> Self {
+        let processes = Processes::scan().ok();
+        let units = units.iter().map(|unit| UnitSummary::of(unit, processes.as_ref())).collect();
         Self { units, monitor }
     }
 }
 
-impl Row {
+impl UnitSummary {
     fn of(unit: &Unit, processes: Option<&Processes>) -> Self {
         let status = unit.state();
         let at = now();
@@ -171,17 +171,17 @@ impl Row {
 
 /// The monitor that answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct About {
+pub(crate) struct MonitorInfo {
     pub(crate) pid: u32,
     pub(crate) up_ms: u64,
     /// The state directory.
     pub(crate) state: String,
-    pub(crate) clients: Clients,
+    pub(crate) clients: ClientCounts,
 }
 
 /// Who is and was connected to the control socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Clients {
+pub(crate) struct ClientCounts {
     /// At this moment, who asks included.
     pub(crate) connected: u32,
     /// Since the monitor began, those of other users and those for whom there was no room.
@@ -195,13 +195,13 @@ pub(crate) const EXITS: usize = 5;
 /// How many lines a report has.
 pub(crate) const LINES: usize = 5;
 
-impl Report {
+impl StatusReport {
     /// Looks at a unit.
     pub(super) fn of(
         unit: &Unit,
         ring: Option<&LogRing>,
         history: &History,
-        monitor: About,
+        monitor: MonitorInfo,
     ) -> Self {
         let status = unit.state();
         let at = now();
@@ -210,8 +210,8 @@ impl Report {
         let ago = |earlier| at.nanos_since(earlier) / NANOS_PER_MILLI;
         let ends = history
             .newest_first()
-            .filter(|(_, told)| told.unit == unit.name())
-            .filter(|(_, told)| ["exited", "start-failed"].contains(&told.event.as_str()));
+            .filter(|(_, entry)| entry.unit == unit.name())
+            .filter(|(_, entry)| ["exited", "start-failed"].contains(&entry.event.as_str()));
         Self {
             name: unit.name().into(),
             phase: state.phase().name().into(),
@@ -225,28 +225,28 @@ impl Report {
             pid: status.pid(),
             containment: status.containment().map(|containment| containment.to_string()),
             survivors: status.survivors().iter().map(ToString::to_string).collect(),
-            tree: status.pid().and_then(|pid| Processes::look().ok()?.tree(pid)),
+            tree: status.pid().and_then(|pid| Processes::scan().ok()?.tree(pid)),
             restarts: state.restarts(),
             retries_left: explanation.retries_left,
             starts_left: explanation.starts_left,
             start_error: status.start_error().map(ToString::to_string),
             exits: ends
                 .take(EXITS)
-                .map(|(at, told)| End {
-                    run: told.run,
-                    outcome: told.outcome.clone().unwrap_or_default(),
+                .map(|(at, entry)| RunEnd {
+                    run: entry.run,
+                    outcome: entry.outcome.clone().unwrap_or_default(),
                     ago_ms: ago(*at),
                 })
                 .collect(),
             last_lines: ring
-                .filter(|_| lines::failed(state, status.policy()))
-                .map(|ring| lines::last_of(ring, state.run(), LINES))
+                .filter(|_| event_text::failed(state, status.policy()))
+                .map(|ring| event_text::last_of(ring, state.run(), LINES))
                 .unwrap_or_default()
                 .into_iter()
                 .map(|line| String::from_utf8_lossy(&line.text).into_owned())
                 .collect(),
-            said: said(status.said()),
-            health: status.health().map(|health| Health {
+            notify: notify(status.notify_status()),
+            health: status.health().map(|health| HealthReport {
                 last: health.last.as_ref().map(|(_, checked)| checked.to_string()),
                 ago_ms: health.last.as_ref().map(|(at, _)| ago(*at)),
                 failures: health.failures,
@@ -259,24 +259,24 @@ impl Report {
     }
 }
 
-impl About {
-    pub(super) fn new(state: String, began: Moment, clients: Clients) -> Self {
+impl MonitorInfo {
+    pub(super) fn new(state: String, began: Moment, clients: ClientCounts) -> Self {
         let up_ms = now().nanos_since(began) / NANOS_PER_MILLI;
         Self { pid: std::process::id(), up_ms, state, clients }
     }
 }
 
 /// `None` if nothing was said.
-fn said(said: &monitor_os::Said) -> Option<Said> {
-    (*said != monitor_os::Said::default()).then(|| Said {
-        status: said.status.clone(),
-        reloading: said.is_reloading,
-        stopping: said.is_stopping,
-        errno: said.errno,
-        bus_error: said.bus_error.clone(),
-        not_honoured: said.not_honoured.iter().map(ToString::to_string).collect(),
-        ignored: said.ignored,
-        unheard: said.is_unheard,
+fn notify(notify: &monitor_os::NotifyStatus) -> Option<NotifyReport> {
+    (*notify != monitor_os::NotifyStatus::default()).then(|| NotifyReport {
+        status: notify.status.clone(),
+        reloading: notify.is_reloading,
+        stopping: notify.is_stopping,
+        errno: notify.errno,
+        bus_error: notify.bus_error.clone(),
+        not_honoured: notify.not_honoured.iter().map(ToString::to_string).collect(),
+        ignored: notify.ignored,
+        unreachable: notify.is_unreachable,
     })
 }
 

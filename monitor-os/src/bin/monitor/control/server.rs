@@ -6,7 +6,7 @@
 //!
 //! What a client can take is bounded: [`CLIENTS_MAX`] connections, [`REQUEST_MAX`] bytes of request, one
 //! request each, and [`OUTPUT_MAX`] bytes of answer that it has not read. Who follows what happens reads from
-//! the history at its own pace, and is told how much it missed.
+//! the history at its own pace, and learns how much it missed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -30,14 +30,14 @@ use rustix::process::geteuid;
 
 use super::history::History;
 use super::protocol::{
-    Answer, Ask, Heard, Printed, REQUEST_MAX, Refusal, RefusalKind, Reply, Request, Stopped,
-    VERSION, Which, line,
+    Answer, Ask, ControlRequest, HandledRequest, LogLine, REQUEST_MAX, Refusal, RefusalKind, Reply,
+    Stopped, StreamName, VERSION, line,
 };
-use super::report::{About, Clients, Overview, Report};
+use super::report::{ClientCounts, MonitorInfo, Overview, StatusReport};
 use super::{SOCKET, address};
+use crate::event_entry::EventFormatter;
 use crate::policy::changed;
-use crate::roster::{Extent, Roster, choice};
-use crate::told::Teller;
+use crate::units::{UnitMode, Units, choice};
 
 /// A control socket that is served. Its thread ends with the supervisor of its units.
 #[derive(Debug)]
@@ -53,12 +53,12 @@ impl Control {
     /// [`ControlError`]; nothing is served.
     pub(crate) fn begin(
         state: &StateDir,
-        roster: Roster,
+        units: Units,
         events: Events,
     ) -> Result<Self, ControlError> {
         let path = state.path().join(SOCKET);
         let error = |source| ControlError { path: path.clone(), source };
-        let server = Server::open(state, path.clone(), roster, events).map_err(error)?;
+        let server = Server::open(state, path.clone(), units, events).map_err(error)?;
         let thread = thread::Builder::new().name("monitor-control".into());
         let thread = thread.spawn(move || server.run()).map_err(error)?;
         Ok(Self { thread })
@@ -92,8 +92,8 @@ impl fmt::Display for ControlError {
 
 impl std::error::Error for ControlError {}
 
-/// Opens the socket and the bell. The lock of the state directory says that no other monitor has them.
-fn open(directory: &File, path: &PathBuf) -> io::Result<(UnixListener, Bell)> {
+/// Opens the socket and the eventfd. The lock of the state directory says that no other monitor has them.
+fn open(directory: &File, path: &PathBuf) -> io::Result<(UnixListener, WakeFd)> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -104,23 +104,23 @@ fn open(directory: &File, path: &PathBuf) -> io::Result<(UnixListener, Bell)> {
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     bind(&socket, &address(directory)?)?;
     listen(&socket, BACKLOG)?;
-    let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    Ok((UnixListener::from(socket), Bell(bell)))
+    let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    Ok((UnixListener::from(socket), WakeFd(wake)))
 }
 
-/// Wakes the thread for a future that has news.
+/// Wakes the thread when a future is ready.
 #[derive(Debug)]
-struct Bell(OwnedFd);
+struct WakeFd(OwnedFd);
 
-impl Bell {
-    /// Takes all that has rung; look at the futures after it, or news is lost.
+impl WakeFd {
+    /// Clears the wake-ups. Poll the futures after it, or a wake-up is lost.
     fn drain(&self) {
         // Nothing pending is fine.
         rustix::io::read(&self.0, &mut [0_u8; 8]).ok();
     }
 }
 
-impl Wake for Bell {
+impl Wake for WakeFd {
     fn wake(self: Arc<Self>) {
         // A full counter is the one possible failure, and a full counter is readable.
         rustix::io::write(&self.0, &1_u64.to_ne_bytes()).ok();
@@ -134,30 +134,30 @@ struct Server {
     directory: String,
     _open: File,
     listener: UnixListener,
-    bell: Arc<Bell>,
-    roster: Roster,
+    wake: Arc<WakeFd>,
+    units: Units,
     events: Events,
-    /// The policies that were wished last, and that are not in force yet.
+    /// The policies that were requested last and are not in force yet.
     policies: BTreeMap<UnitId, Policy>,
     began: Moment,
-    teller: Teller,
+    formatter: EventFormatter,
     history: History,
     /// In the order in which they connected.
     clients: BTreeMap<u64, Client>,
     next_client: u64,
-    /// Whose wish is answered by the next report of which event. Wishes are handled in the order in which they
-    /// are made, so of two that are alike the first report is the first's, also if that client has gone.
+    /// The clients that wait for the next report of an event. Requests are handled in the order in which they are
+    /// made, so the first of two equal reports answers the first client, also if that client has gone.
     awaited: VecDeque<(u64, UnitId, Event)>,
-    counts: Clients,
-    door: Door,
+    counts: ClientCounts,
+    listener_state: ListenerState,
 }
 
-/// Whether new clients can come in.
+/// Whether the listener accepts clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
+enum ListenerState {
     Open,
-    /// There is no descriptor for another; it is tried again after a pause.
-    Stuck,
+    /// No descriptor is left for another client; accepting is tried again after a pause.
+    Paused,
 }
 
 /// One connection.
@@ -167,85 +167,85 @@ struct Client {
     input: Vec<u8>,
     /// What it has not taken yet.
     output: Vec<u8>,
-    stage: Stage,
+    stage: ClientStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum ClientStage {
     /// It has not asked yet.
     Asking,
-    /// It waits for the report of its wish.
+    /// It waits for the report of its request.
     Awaiting,
-    /// It waits for the reports of its wish to all units, of which so many are to come.
+    /// It waits for the reports of its request to all units, of which so many are missing.
     AwaitingAll(usize),
     /// It waits for the end of a stop.
     Stopping(Unit, Stopping),
     /// It waits for the end of the stops of all units, by their names.
     StoppingAll(Vec<(Unit, Stopping)>),
-    /// It is told the entries from this number on, up to one number or for ever, of one unit or of all.
-    Told { next: u64, until: Option<u64>, unit: Option<String> },
-    /// It is given lines of a unit.
-    Printed(Printing),
-    /// It has its answer, and is let go when it has taken it.
+    /// It reads the entries from this number on, up to one number or for ever, of one unit or of all.
+    Events { next: u64, until: Option<u64>, unit: Option<String> },
+    /// It reads log lines of a unit.
+    Logs(LogCursor),
+    /// It has its answer, and is disconnected when it has read it.
     Answered,
-    /// It is let go.
+    /// It is to be disconnected.
     Gone,
 }
 
-/// What a client is given of what a unit printed.
+/// The position of a client in the log lines of a unit.
 #[derive(Debug)]
-struct Printing {
+struct LogCursor {
     ring: LogRing,
     /// The number of the next line.
     next: u64,
     /// Up to which number; for ever if it is absent.
     until: Option<u64>,
     /// Of one stream, or of both.
-    stream: Option<Which>,
-    news: News,
+    stream: Option<StreamName>,
+    next_line: NextLine,
 }
 
 /// The wait for the next line, if there is one.
-struct News(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+struct NextLine(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
-impl fmt::Debug for News {
+impl fmt::Debug for NextLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("News")
+        f.write_str("NextLine")
     }
 }
 
 impl Server {
     /// Opens the socket at `path`.
-    fn open(state: &StateDir, path: PathBuf, roster: Roster, events: Events) -> io::Result<Self> {
+    fn open(state: &StateDir, path: PathBuf, units: Units, events: Events) -> io::Result<Self> {
         let directory = File::open(state.path())?;
-        let (listener, bell) = open(&directory, &path)?;
+        let (listener, wake) = open(&directory, &path)?;
         Ok(Self {
             path,
             directory: state.path().display().to_string(),
             _open: directory,
             policies: BTreeMap::new(),
             listener,
-            bell: Arc::new(bell),
-            roster,
+            wake: Arc::new(wake),
+            units,
             events,
             began: now(),
-            teller: Teller::default(),
+            formatter: EventFormatter::default(),
             history: History::default(),
             clients: BTreeMap::new(),
             next_client: 0,
             awaited: VecDeque::new(),
-            counts: Clients::default(),
-            door: Door::Open,
+            counts: ClientCounts::default(),
+            listener_state: ListenerState::Open,
         })
     }
 
     fn run(mut self) {
-        let waker = Waker::from(Arc::clone(&self.bell));
+        let waker = Waker::from(Arc::clone(&self.wake));
         loop {
-            self.bell.drain();
-            let ended = self.hear(&waker);
+            self.wake.drain();
+            let ended = self.read_events(&waker);
             if ended {
-                self.end();
+                self.supervisor_ended();
             }
             if self.serve(&waker) {
                 waker.wake_by_ref();
@@ -267,25 +267,25 @@ impl Server {
         }
     }
 
-    /// Takes what has happened; returns whether the supervisor has ended.
-    fn hear(&mut self, waker: &Waker) -> bool {
+    /// Reads the pending events; returns whether the supervisor has ended.
+    fn read_events(&mut self, waker: &Waker) -> bool {
         let mut context = Context::from_waker(waker);
         loop {
             let next = pin!(self.events.next()).poll(&mut context);
             match next {
-                Poll::Ready(Some(notice)) => self.note(&notice),
+                Poll::Ready(Some(notice)) => self.handle_notice(&notice),
                 Poll::Ready(None) => return true,
                 Poll::Pending => return false,
             }
         }
     }
 
-    fn note(&mut self, notice: &Notice) {
+    fn handle_notice(&mut self, notice: &Notice) {
         if notice.missed > 0 {
             self.refuse_awaited();
         }
-        for told in self.teller.tell(notice) {
-            self.history.push(notice.at, told);
+        for entry in self.formatter.format(notice) {
+            self.history.push(notice.at, entry);
         }
         if notice.event == Event::PolicyChanged
             && self.policies.get(&notice.unit) == Some(notice.status.policy())
@@ -300,18 +300,18 @@ impl Server {
             && let Some(client) = self.clients.get_mut(&id)
         {
             let left = match client.stage {
-                Stage::Awaiting => None,
-                Stage::AwaitingAll(left) => Some(left.saturating_sub(1)),
-                Stage::Asking
-                | Stage::Stopping(..)
-                | Stage::StoppingAll(_)
-                | Stage::Told { .. }
-                | Stage::Printed(_)
-                | Stage::Answered
-                | Stage::Gone => return,
+                ClientStage::Awaiting => None,
+                ClientStage::AwaitingAll(left) => Some(left.saturating_sub(1)),
+                ClientStage::Asking
+                | ClientStage::Stopping(..)
+                | ClientStage::StoppingAll(_)
+                | ClientStage::Events { .. }
+                | ClientStage::Logs(_)
+                | ClientStage::Answered
+                | ClientStage::Gone => return,
             };
             let status = &notice.status;
-            client.put(Reply::Heard(Heard {
+            client.put(Reply::Handled(HandledRequest {
                 unit: left.is_some().then(|| notice.name.to_string()),
                 counted: notice.step.note == Note::Applied,
                 was_down: notice.before.phase().is_down(),
@@ -321,9 +321,9 @@ impl Server {
                 policy: status.policy().to_string(),
             }));
             client.stage = match left {
-                None => Stage::Answered,
+                None => ClientStage::Answered,
                 Some(0) => client.ended(),
-                Some(left) => Stage::AwaitingAll(left),
+                Some(left) => ClientStage::AwaitingAll(left),
             };
         }
     }
@@ -333,7 +333,7 @@ impl Server {
         self.policies.clear();
         for (id, ..) in std::mem::take(&mut self.awaited) {
             if let Some(client) = self.clients.get_mut(&id)
-                && matches!(client.stage, Stage::Awaiting | Stage::AwaitingAll(_))
+                && matches!(client.stage, ClientStage::Awaiting | ClientStage::AwaitingAll(_))
             {
                 let message = "the monitor had too much to do to see what came of the request, \
                                which was made; ask by `monitor status`";
@@ -343,22 +343,22 @@ impl Server {
     }
 
     /// The supervisor has ended: nobody is to wait any more.
-    fn end(&mut self) {
+    fn supervisor_ended(&mut self) {
         for client in self.clients.values_mut() {
             match &mut client.stage {
-                Stage::Awaiting | Stage::AwaitingAll(_) => {
+                ClientStage::Awaiting | ClientStage::AwaitingAll(_) => {
                     client.answer(Reply::Refused(ending()));
                 }
-                Stage::Told { until, .. } => *until = until.or(Some(self.history.end())),
-                Stage::Printed(Printing { ring, until, .. }) => {
+                ClientStage::Events { until, .. } => *until = until.or(Some(self.history.end())),
+                ClientStage::Logs(LogCursor { ring, until, .. }) => {
                     *until = until.or_else(|| Some(ring.end()));
                 }
-                // A stop has its answer; who has not asked is let go.
-                Stage::Asking
-                | Stage::Stopping(..)
-                | Stage::StoppingAll(_)
-                | Stage::Answered
-                | Stage::Gone => {}
+                // A stop has its answer; a client without a request is disconnected.
+                ClientStage::Asking
+                | ClientStage::Stopping(..)
+                | ClientStage::StoppingAll(_)
+                | ClientStage::Answered
+                | ClientStage::Gone => {}
             }
         }
     }
@@ -369,18 +369,18 @@ impl Server {
         let mut context = Context::from_waker(waker);
         let mut more = false;
         for client in self.clients.values_mut() {
-            client.look_at_stops(&mut context);
+            client.poll_stops(&mut context);
             self.counts.missed += client.fill(&self.history);
             if client.output.is_empty() {
-                client.await_line(&mut context);
-            } else if client.write() == Taken::All {
+                client.poll_next_line(&mut context);
+            } else if client.write() == WriteProgress::All {
                 more = true;
             }
-            if client.output.is_empty() && matches!(client.stage, Stage::Answered) {
-                client.stage = Stage::Gone;
+            if client.output.is_empty() && matches!(client.stage, ClientStage::Answered) {
+                client.stage = ClientStage::Gone;
             }
         }
-        self.clients.retain(|_, client| !matches!(client.stage, Stage::Gone));
+        self.clients.retain(|_, client| !matches!(client.stage, ClientStage::Gone));
         more
     }
 
@@ -388,7 +388,7 @@ impl Server {
     fn wait(&self) -> Vec<u64> {
         let interest = |client: &Client| {
             let mut flags = PollFlags::empty();
-            if matches!(client.stage, Stage::Asking) {
+            if matches!(client.stage, ClientStage::Asking) {
                 flags |= PollFlags::IN;
             }
             if !client.output.is_empty() {
@@ -397,11 +397,11 @@ impl Server {
             flags
         };
         // A listener that cannot be heard would be ready for ever.
-        let (listens, pause) = match self.door {
-            Door::Open => (PollFlags::IN, None),
-            Door::Stuck => (PollFlags::empty(), Some(&PAUSE)),
+        let (listens, pause) = match self.listener_state {
+            ListenerState::Open => (PollFlags::IN, None),
+            ListenerState::Paused => (PollFlags::empty(), Some(&PAUSE)),
         };
-        let own = [(self.bell.0.as_fd(), PollFlags::IN), (self.listener.as_fd(), listens)];
+        let own = [(self.wake.0.as_fd(), PollFlags::IN), (self.listener.as_fd(), listens)];
         let own = own.into_iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
         let theirs = self.clients.values();
         let theirs =
@@ -419,21 +419,25 @@ impl Server {
     }
 
     fn accept(&mut self) {
-        self.door = Door::Open;
+        self.listener_state = ListenerState::Open;
         loop {
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    self.door = Door::Stuck;
+                    self.listener_state = ListenerState::Paused;
                     return;
                 }
             };
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            let mut client =
-                Client { stream, input: Vec::new(), output: Vec::new(), stage: Stage::Asking };
+            let mut client = Client {
+                stream,
+                input: Vec::new(),
+                output: Vec::new(),
+                stage: ClientStage::Asking,
+            };
             if let Err(refusal) = self.admit(&client.stream) {
                 self.counts.turned_away += 1;
                 client.answer(Reply::Refused(refusal));
@@ -460,7 +464,8 @@ impl Server {
             return Ok(());
         }
         // Who says nothing must not keep others out.
-        let silent = self.clients.iter().find(|(_, client)| matches!(client.stage, Stage::Asking));
+        let silent =
+            self.clients.iter().find(|(_, client)| matches!(client.stage, ClientStage::Asking));
         if let Some(id) = silent.map(|(&id, _)| id) {
             self.counts.turned_away += 1;
             self.clients.remove(&id);
@@ -474,9 +479,9 @@ impl Server {
 
     /// Reads what a client has sent, up to its request, which is then obeyed.
     fn read(&mut self, id: u64, client: &mut Client) {
-        if !matches!(client.stage, Stage::Asking) {
+        if !matches!(client.stage, ClientStage::Asking) {
             // Nothing is awaited of it, so it has gone.
-            client.stage = Stage::Gone;
+            client.stage = ClientStage::Gone;
             return;
         }
         let mut buffer = [0; 4096];
@@ -486,12 +491,12 @@ impl Server {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    client.stage = Stage::Gone;
+                    client.stage = ClientStage::Gone;
                     return;
                 }
             };
             let Some(new) = buffer.get(..read).filter(|new| !new.is_empty()) else {
-                client.stage = Stage::Gone;
+                client.stage = ClientStage::Gone;
                 if !client.input.is_empty() {
                     let message = "the request has no line end, so it may be cut";
                     client.answer(Reply::Refused(Refusal::new(RefusalKind::Malformed, message)));
@@ -501,9 +506,9 @@ impl Server {
             client.input.extend_from_slice(new);
             let end = client.input.iter().take(REQUEST_MAX).position(|&byte| byte == b'\n');
             if let Some(line) = end.and_then(|end| client.input.get(..end)) {
-                let request = Request::read(line);
+                let request = ControlRequest::read(line);
                 client.input = Vec::new();
-                match request.and_then(|request| self.obey(id, client, request)) {
+                match request.and_then(|request| self.handle_request(id, client, request)) {
                     Ok(()) => {}
                     Err(refusal) => client.answer(Reply::Refused(refusal)),
                 }
@@ -520,36 +525,42 @@ impl Server {
         }
     }
 
-    /// Does what is asked, or nothing.
-    fn obey(&mut self, id: u64, client: &mut Client, request: Request) -> Result<(), Refusal> {
+    /// Handles a request, or refuses it.
+    fn handle_request(
+        &mut self,
+        id: u64,
+        client: &mut Client,
+        request: ControlRequest,
+    ) -> Result<(), Refusal> {
         let value = |error: &dyn fmt::Display| Refusal::new(RefusalKind::Value, error);
-        let (units, whose) = self.meant(request.unit)?;
-        let all = matches!(whose, Whose::All);
+        let (units, selection) = self.select(request.unit)?;
+        let all = matches!(selection, UnitSelection::All);
         match request.ask {
             Ask::Status => {
                 let connected = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-                let clients = Clients { connected: connected.saturating_add(1), ..self.counts };
-                let monitor = About::new(self.directory.clone(), self.began, clients);
+                let clients =
+                    ClientCounts { connected: connected.saturating_add(1), ..self.counts };
+                let monitor = MonitorInfo::new(self.directory.clone(), self.began, clients);
                 client.answer(match units.as_slice() {
                     [unit] if !all => {
-                        let ring = self.roster.ring(unit.name());
-                        let report = Report::of(unit, ring.as_ref(), &self.history, monitor);
+                        let ring = self.units.ring(unit.name());
+                        let report = StatusReport::of(unit, ring.as_ref(), &self.history, monitor);
                         Reply::Status(Box::new(report))
                     }
-                    _ => Reply::Overview(Box::new(Overview::of(&self.roster.shown(), monitor))),
+                    _ => Reply::Overview(Box::new(Overview::of(&self.units.visible(), monitor))),
                 });
             }
             Ask::Events { follow } => {
                 let until = (!follow).then_some(self.history.end());
-                let unit = match whose {
-                    Whose::All => None,
-                    Whose::One(name) => Some(name),
+                let unit = match selection {
+                    UnitSelection::All => None,
+                    UnitSelection::One(name) => Some(name),
                 };
-                client.stage = Stage::Told { next: 0, until, unit };
+                client.stage = ClientStage::Events { next: 0, until, unit };
             }
             Ask::Logs { follow, last, stream } => {
-                let [unit] = self.only(&units, all)?;
-                let ring = self.roster.ring(unit.name()).ok_or_else(|| {
+                let [unit] = self.single(&units, all)?;
+                let ring = self.units.ring(unit.name()).ok_or_else(|| {
                     let message = "what it prints is not captured: what leads to file:PATH is in that file; else start it with --log FILE, or with --stdout log";
                     Refusal::new(RefusalKind::Value, message)
                 })?;
@@ -557,8 +568,9 @@ impl Server {
                 let next =
                     last.map_or_else(|| ring.first(), |last| from_last(&ring, end, last, stream));
                 let until = (!follow).then_some(end);
-                let news = News(None);
-                client.stage = Stage::Printed(Printing { ring, next, until, stream, news });
+                let next_line = NextLine(None);
+                client.stage =
+                    ClientStage::Logs(LogCursor { ring, next, until, stream, next_line });
             }
             Ask::Stop { wait } => {
                 let stops = units.iter().map(|unit| (unit.clone(), unit.stop()));
@@ -566,9 +578,9 @@ impl Server {
                 if !wait {
                     self.await_reports(id, client, &units, all, Event::stop());
                 } else if all {
-                    client.stage = Stage::StoppingAll(stops);
+                    client.stage = ClientStage::StoppingAll(stops);
                 } else if let Some((unit, stopping)) = stops.pop() {
-                    client.stage = Stage::Stopping(unit, stopping);
+                    client.stage = ClientStage::Stopping(unit, stopping);
                 }
                 if wait {
                     // The reports are nobody's, so that they answer no other's stop.
@@ -589,13 +601,13 @@ impl Server {
                 self.await_reports(id, client, &units, all, Event::ResetRequested);
             }
             Ask::Signal { signal } => {
-                let [unit] = self.only(&units, all)?;
+                let [unit] = self.single(&units, all)?;
                 let signal: Signal = signal.parse().map_err(|error| value(&error))?;
                 unit.signal(signal);
                 self.await_reports(id, client, &units, all, Event::SignalRequested { signal });
             }
             Ask::Set { rules } => {
-                let [unit] = self.only(&units, all)?;
+                let [unit] = self.single(&units, all)?;
                 let base = self.policies.get(&unit.id()).copied();
                 let base = base.unwrap_or_else(|| *unit.state().policy());
                 let policy = changed(&base, &rules).map_err(|error| value(&error))?;
@@ -608,39 +620,42 @@ impl Server {
     }
 
     /// The units that a request means.
-    fn meant(&self, name: Option<String>) -> Result<(Vec<Unit>, Whose), Refusal> {
-        match (name, self.roster.extent()) {
-            (Some(name), _) => match self.roster.get(&name).filter(|member| member.wanted) {
-                Some(member) => Ok((vec![member.unit.clone()], Whose::One(name))),
+    fn select(&self, name: Option<String>) -> Result<(Vec<Unit>, UnitSelection), Refusal> {
+        match (name, self.units.mode()) {
+            (Some(name), _) => match self.units.get(&name).filter(|entry| entry.configured) {
+                Some(entry) => Ok((vec![entry.unit.clone()], UnitSelection::One(name))),
                 None => {
-                    let message = format_args!("there is no unit {name:?} here; {}", self.named());
+                    let message =
+                        format_args!("there is no unit {name:?} here; {}", self.unit_names());
                     Err(Refusal::new(RefusalKind::Unit, message))
                 }
             },
-            (None, Extent::Many) => Ok((self.roster.wanted(), Whose::All)),
-            (None, Extent::One) => {
-                let units = self.roster.wanted();
+            (None, UnitMode::Many) => Ok((self.units.configured(), UnitSelection::All)),
+            (None, UnitMode::One) => {
+                let units = self.units.configured();
                 let name = units.first().map(|unit| unit.name().to_owned());
-                Ok((units, Whose::One(name.unwrap_or_default())))
+                Ok((units, UnitSelection::One(name.unwrap_or_default())))
             }
         }
     }
 
-    /// The one unit that is meant, for what is not done to all.
-    fn only<'a>(&self, units: &'a [Unit], all: bool) -> Result<&'a [Unit; 1], Refusal> {
+    /// The one unit that is meant, for operations that are not done to all.
+    fn single<'a>(&self, units: &'a [Unit], all: bool) -> Result<&'a [Unit; 1], Refusal> {
         <&[Unit; 1]>::try_from(units).ok().filter(|_| !all).ok_or_else(|| {
-            let message =
-                format_args!("this is done to one unit at a time, NAME/UNIT; {}", self.named());
+            let message = format_args!(
+                "this is done to one unit at a time, NAME/UNIT; {}",
+                self.unit_names()
+            );
             Refusal::new(RefusalKind::Unit, message)
         })
     }
 
-    /// What can be named.
-    fn named(&self) -> String {
-        choice(&self.roster.wanted().iter().map(Unit::name).collect::<Vec<_>>())
+    /// The names of the units.
+    fn unit_names(&self) -> String {
+        choice(&self.units.configured().iter().map(Unit::name).collect::<Vec<_>>())
     }
 
-    /// Takes note of whose wish the next reports of an event answer.
+    /// Notes that the next reports of an event answer this client.
     fn await_reports(
         &mut self,
         id: u64,
@@ -651,112 +666,117 @@ impl Server {
     ) {
         self.awaited.extend(units.iter().map(|unit| (id, unit.id(), event)));
         client.stage = match (all, units.len()) {
-            (false, _) => Stage::Awaiting,
+            (false, _) => ClientStage::Awaiting,
             (true, 0) => client.ended(),
-            (true, left) => Stage::AwaitingAll(left),
+            (true, left) => ClientStage::AwaitingAll(left),
         };
     }
 }
 
-/// Whom a request means.
+/// The units that a request means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Whose {
+enum UnitSelection {
     One(String),
     All,
 }
 
-/// How much of its output a client has taken.
+/// How much of its output was written to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
+enum WriteProgress {
     All,
     Part,
 }
 
 impl Client {
-    /// Tells of the stops that it waits for and that are over.
-    fn look_at_stops(&mut self, context: &mut Context<'_>) {
-        let told = |unit: &Unit, result| {
+    /// Reports the stops that it waits for and that are over.
+    fn poll_stops(&mut self, context: &mut Context<'_>) {
+        let outcome = |unit: &Unit, result| {
             let stopped = Stopped::of(result, unit.state().survivors());
             stopped.ok_or_else(|| Reply::Refused(ending()))
         };
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Stopping(unit, mut stopping) => match Pin::new(&mut stopping).poll(context) {
-                Poll::Pending => Stage::Stopping(unit, stopping),
-                Poll::Ready(result) => {
-                    self.put(told(&unit, result).map_or_else(|refused| refused, Reply::Stopped));
-                    Stage::Answered
+        self.stage = match std::mem::replace(&mut self.stage, ClientStage::Gone) {
+            ClientStage::Stopping(unit, mut stopping) => {
+                match Pin::new(&mut stopping).poll(context) {
+                    Poll::Pending => ClientStage::Stopping(unit, stopping),
+                    Poll::Ready(result) => {
+                        self.put(
+                            outcome(&unit, result).map_or_else(|refused| refused, Reply::Stopped),
+                        );
+                        ClientStage::Answered
+                    }
                 }
-            },
-            Stage::StoppingAll(mut stops) => {
+            }
+            ClientStage::StoppingAll(mut stops) => {
                 stops.retain_mut(|(unit, stopping)| match Pin::new(stopping).poll(context) {
                     Poll::Pending => true,
                     Poll::Ready(result) => {
                         let name = unit.name().to_owned();
-                        let stopped = told(unit, result);
+                        let stopped = outcome(unit, result);
                         let stopped = stopped.map(|how| Reply::StoppedUnit { unit: name, how });
                         self.put(stopped.unwrap_or_else(|refused| refused));
                         false
                     }
                 });
-                if stops.is_empty() { self.ended() } else { Stage::StoppingAll(stops) }
+                if stops.is_empty() { self.ended() } else { ClientStage::StoppingAll(stops) }
             }
-            stage @ (Stage::Asking
-            | Stage::Awaiting
-            | Stage::AwaitingAll(_)
-            | Stage::Told { .. }
-            | Stage::Printed(_)
-            | Stage::Answered
-            | Stage::Gone) => stage,
+            stage @ (ClientStage::Asking
+            | ClientStage::Awaiting
+            | ClientStage::AwaitingAll(_)
+            | ClientStage::Events { .. }
+            | ClientStage::Logs(_)
+            | ClientStage::Answered
+            | ClientStage::Gone) => stage,
         };
     }
 
-    /// Says that everything was told.
-    fn ended(&mut self) -> Stage {
+    /// Reports that the answer is complete.
+    fn ended(&mut self) -> ClientStage {
         self.put(Reply::End);
-        Stage::Answered
+        ClientStage::Answered
     }
 
     /// Gives the one answer that there is.
     fn answer(&mut self, reply: Reply) {
         self.put(reply);
-        self.stage = Stage::Answered;
+        self.stage = ClientStage::Answered;
     }
 
     fn put(&mut self, answer: Reply) {
         self.output.append(&mut line(&Answer { version: VERSION, answer }));
     }
 
-    /// Puts entries into the output for who is told them, and has taken what was there; returns how many were
-    /// not kept until then.
+    /// Fills the output of a client that has read what was there; returns how many entries or lines were lost.
     fn fill(&mut self, history: &History) -> u64 {
         if !self.output.is_empty() {
             return 0;
         }
-        match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Told { next, until, unit } => self.fill_told(history, next, until, unit),
-            Stage::Printed(printing) => self.fill_printed(printing),
-            stage @ (Stage::Asking
-            | Stage::Awaiting
-            | Stage::AwaitingAll(_)
-            | Stage::Stopping(..)
-            | Stage::StoppingAll(_)
-            | Stage::Answered
-            | Stage::Gone) => {
+        match std::mem::replace(&mut self.stage, ClientStage::Gone) {
+            ClientStage::Events { next, until, unit } => {
+                self.fill_events(history, next, until, unit)
+            }
+            ClientStage::Logs(cursor) => self.fill_logs(cursor),
+            stage @ (ClientStage::Asking
+            | ClientStage::Awaiting
+            | ClientStage::AwaitingAll(_)
+            | ClientStage::Stopping(..)
+            | ClientStage::StoppingAll(_)
+            | ClientStage::Answered
+            | ClientStage::Gone) => {
                 self.stage = stage;
                 0
             }
         }
     }
 
-    fn fill_printed(&mut self, printing: Printing) -> u64 {
-        let Printing { ring, next, until, stream, .. } = printing;
+    fn fill_logs(&mut self, cursor: LogCursor) -> u64 {
+        let LogCursor { ring, next, until, stream, .. } = cursor;
         let end = until.unwrap_or_else(|| ring.end());
         let (mut at, mut missed) = (next, 0);
         while self.output.len() < OUTPUT_MAX && at < end {
             match ring.get(at) {
                 Some(line) => {
                     if stream.is_none_or(|wanted| wanted == line.stream.into()) {
-                        self.put(Reply::Printed(Box::new(Printed::new(line))));
+                        self.put(Reply::LogLine(Box::new(LogLine::new(line))));
                     }
                     at += 1;
                 }
@@ -769,29 +789,40 @@ impl Client {
             }
         }
         let over = until.is_some_and(|until| at >= until);
-        self.stage = Stage::Printed(Printing { ring, next: at, until, stream, news: News(None) });
+        self.stage = ClientStage::Logs(LogCursor {
+            ring,
+            next: at,
+            until,
+            stream,
+            next_line: NextLine(None),
+        });
         if over {
             self.answer(Reply::End);
         }
         missed
     }
 
-    /// Lets the bell ring when there is another line for who follows and has taken all before.
-    fn await_line(&mut self, context: &mut Context<'_>) {
-        if let Stage::Printed(Printing { ring, next, until: None, news: News(news), .. }) =
-            &mut self.stage
-            && news
+    /// Wakes the thread when there is another line for a client that follows and has read all before.
+    fn poll_next_line(&mut self, context: &mut Context<'_>) {
+        if let ClientStage::Logs(LogCursor {
+            ring,
+            next,
+            until: None,
+            next_line: NextLine(next_line),
+            ..
+        }) = &mut self.stage
+            && next_line
                 .get_or_insert_with(|| Box::pin(ring.reaches(*next)))
                 .as_mut()
                 .poll(context)
                 .is_ready()
         {
-            *news = None;
+            *next_line = None;
             context.waker().wake_by_ref();
         }
     }
 
-    fn fill_told(
+    fn fill_events(
         &mut self,
         history: &History,
         next: u64,
@@ -806,14 +837,14 @@ impl Client {
         let mut at = from;
         while self.output.len() < OUTPUT_MAX
             && until.is_none_or(|until| at < until)
-            && let Some(told) = history.get(at)
+            && let Some(entry) = history.get(at)
         {
-            if unit.as_ref().is_none_or(|unit| *unit == told.unit) {
-                self.put(Reply::Told(Box::new(told.clone())));
+            if unit.as_ref().is_none_or(|unit| *unit == entry.unit) {
+                self.put(Reply::Event(Box::new(entry.clone())));
             }
             at += 1;
         }
-        self.stage = Stage::Told { next: at, until, unit };
+        self.stage = ClientStage::Events { next: at, until, unit };
         if until.is_some_and(|until| at >= until) {
             self.answer(Reply::End);
         }
@@ -821,24 +852,26 @@ impl Client {
     }
 
     /// Writes what it takes at once.
-    fn write(&mut self) -> Taken {
+    fn write(&mut self) -> WriteProgress {
         while !self.output.is_empty() {
             match self.stream.write(&self.output) {
                 Ok(written) => drop(self.output.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Taken::Part,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return WriteProgress::Part;
+                }
                 Err(_) => {
                     self.output.clear();
-                    self.stage = Stage::Gone;
+                    self.stage = ClientStage::Gone;
                 }
             }
         }
-        Taken::All
+        WriteProgress::All
     }
 }
 
 /// The number of the line with which the last `count` of a stream begin.
-fn from_last(ring: &LogRing, end: u64, count: u32, stream: Option<Which>) -> u64 {
+fn from_last(ring: &LogRing, end: u64, count: u32, stream: Option<StreamName>) -> u64 {
     let mut left = count;
     let mut at = end;
     while left > 0
@@ -866,10 +899,10 @@ mod tests {
     use monitor_os::{Command, Supervisor, block_on};
 
     use super::*;
+    use crate::event_entry::EventEntry;
     use crate::options::UnitOptions;
-    use crate::roster::Member;
     use crate::spec::Spec;
-    use crate::told::Told;
+    use crate::units::UnitEntry;
 
     /// Goal: of what happened no more is put aside for a client than it may leave unread, and one entry beyond that; the rest
     /// follows without a gap.
@@ -878,14 +911,14 @@ mod tests {
         let mut history = History::default();
         let error = Some("e".repeat(OUTPUT_MAX / 10));
         for run in 0..40 {
-            let told = Told { run, error: error.clone(), ..Told::default() };
-            history.push(Moment::ORIGIN, told);
+            let entry = EventEntry { run, error: error.clone(), ..EventEntry::default() };
+            history.push(Moment::ORIGIN, entry);
         }
         let (stream, _other) = UnixStream::pair().unwrap();
-        let stage = Stage::Told { next: 0, until: Some(history.end()), unit: None };
+        let stage = ClientStage::Events { next: 0, until: Some(history.end()), unit: None };
         let mut client = Client { stream, input: Vec::new(), output: Vec::new(), stage };
         let mut runs = Vec::new();
-        while !matches!(client.stage, Stage::Answered) {
+        while !matches!(client.stage, ClientStage::Answered) {
             assert_eq!(client.fill(&history), 0);
             let put = client.output.len();
             assert!(put < OUTPUT_MAX + OUTPUT_MAX / 8, "{put} bytes are put aside");
@@ -894,15 +927,15 @@ mod tests {
             let output = String::from_utf8(std::mem::take(&mut client.output)).unwrap();
             let answers = output.lines().map(|line| serde_json::from_str::<Answer>(line).unwrap());
             for answer in answers {
-                if let Reply::Told(told) = answer.answer {
-                    runs.push(told.run);
+                if let Reply::Event(entry) = answer.answer {
+                    runs.push(entry.run);
                 }
             }
         }
         assert!(runs.into_iter().eq(0..40));
     }
 
-    /// Goal: a client whose report is among missed notices is told so, and does not wait for ever.
+    /// Goal: a client whose report is among missed notices learns so, and does not wait for ever.
     #[test]
     fn missed_report_is_told() {
         let place = tempfile::tempdir().unwrap();
@@ -911,20 +944,21 @@ mod tests {
         let command = Command::new("true", [""; 0]).unwrap();
         let unit = supervisor.add("test", command.clone(), Policy::DEFAULT);
         let (policy, events) = (Arc::new(Policy::DEFAULT), unit.events());
-        let spec = Spec::new(&UnitOptions::default(), vec!["true".into()], Extent::One).unwrap();
-        let (streams, ring, echoed, wanted) = (spec.streams, None, false, true);
-        let member = Member { unit: unit.clone(), command, policy, streams, ring, echoed, wanted };
+        let spec = Spec::new(&UnitOptions::default(), vec!["true".into()], UnitMode::One).unwrap();
+        let (streams, ring, echoed, configured) = (spec.streams, None, false, true);
+        let entry =
+            UnitEntry { unit: unit.clone(), command, policy, streams, ring, echoed, configured };
         let path = state.path().join(SOCKET);
-        let mut server = Server::open(&state, path, Roster::one(member), events).unwrap();
+        let mut server = Server::open(&state, path, Units::one(entry), events).unwrap();
         let (stream, _other) = UnixStream::pair().unwrap();
-        let stage = Stage::Asking;
+        let stage = ClientStage::Asking;
         let mut client = Client { stream, input: Vec::new(), output: Vec::new(), stage };
-        server.obey(0, &mut client, Request::new(None, Ask::Reset)).unwrap();
+        server.handle_request(0, &mut client, ControlRequest::new(None, Ask::Reset)).unwrap();
         server.clients.insert(0, client);
-        (0..Events::KEPT).for_each(|_| unit.reset());
+        (0..Events::CAPACITY).for_each(|_| unit.reset());
         block_on(unit.wait_until(|_| true)).unwrap();
-        let waker = Waker::from(Arc::clone(&server.bell));
-        assert!(!server.hear(&waker));
+        let waker = Waker::from(Arc::clone(&server.wake));
+        assert!(!server.read_events(&waker));
         let output =
             String::from_utf8(std::mem::take(&mut server.clients.get_mut(&0).unwrap().output));
         let answer = serde_json::from_str::<Answer>(&output.unwrap()).unwrap();
@@ -939,13 +973,13 @@ mod tests {
     fn who_reads_nothing_costs_nothing_more() {
         let mut history = History::default();
         let (stream, _other) = UnixStream::pair().unwrap();
-        let stage = Stage::Told { next: 0, until: None, unit: None };
+        let stage = ClientStage::Events { next: 0, until: None, unit: None };
         let mut client = Client { stream, input: Vec::new(), output: Vec::new(), stage };
-        history.push(Moment::ORIGIN, Told::default());
+        history.push(Moment::ORIGIN, EventEntry::default());
         assert_eq!(client.fill(&history), 0);
         let put = client.output.len();
         for _ in 0..1_000 {
-            history.push(Moment::ORIGIN, Told::default());
+            history.push(Moment::ORIGIN, EventEntry::default());
             assert_eq!((client.fill(&history), client.output.len()), (0, put));
         }
         client.output.clear();

@@ -21,7 +21,7 @@ pub(crate) struct Tree {
 
 /// One process, as `proc_pid_stat(5)` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Process {
+struct ProcessInfo {
     parent: u32,
     session: u32,
     /// Own and waited-for children's, user and system.
@@ -33,7 +33,7 @@ struct Process {
 /// The processes of the machine, at one moment.
 #[derive(Debug)]
 pub(super) struct Processes {
-    processes: BTreeMap<u32, Process>,
+    processes: BTreeMap<u32, ProcessInfo>,
     /// Since the machine was booted.
     up_ms: u64,
 }
@@ -43,7 +43,7 @@ impl Processes {
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub(super) fn look() -> io::Result<Self> {
+    pub(super) fn scan() -> io::Result<Self> {
         let mut processes = BTreeMap::new();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
@@ -80,7 +80,7 @@ impl Processes {
 }
 
 /// The leader, everything that descends from it, and what is in its session.
-fn members(processes: &BTreeMap<u32, Process>, leader: u32) -> BTreeSet<u32> {
+fn members(processes: &BTreeMap<u32, ProcessInfo>, leader: u32) -> BTreeSet<u32> {
     let in_session = processes.iter().filter(|(_, process)| process.session == leader);
     let mut members: BTreeSet<u32> = in_session.map(|(&pid, _)| pid).collect();
     members.insert(leader);
@@ -96,14 +96,14 @@ fn members(processes: &BTreeMap<u32, Process>, leader: u32) -> BTreeSet<u32> {
 }
 
 /// Reads a `/proc/PID/stat`, counted from the end of the name, which may hold anything.
-fn parse(stat: &[u8]) -> Option<Process> {
+fn parse(stat: &[u8]) -> Option<ProcessInfo> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let rest = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     // The field after the name is the third.
     let field = |number: usize| fields.get(number - 3)?.parse::<i64>().ok();
     let counted = |number| u64::try_from(field(number)?).ok();
-    Some(Process {
+    Some(ProcessInfo {
         parent: u32::try_from(field(4)?).ok()?,
         session: u32::try_from(field(6)?).ok()?,
         cpu_ticks: (14..=17).map(counted).sum::<Option<u64>>()?,
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn fields_are_counted_from_the_name() {
         let stat = b"7 (a) b) S 1 6 5 0 -1 6 7 8 9 10 100 20 3 4 15 16 17 18 1234 20 21 22";
-        let process = Process {
+        let process = ProcessInfo {
             parent: 1,
             session: 5,
             cpu_ticks: 127,
@@ -134,7 +134,7 @@ mod tests {
     /// but stayed in the session too; strangers are not.
     #[test]
     fn tree_is_descent_and_session() {
-        let process = |parent, session| Process {
+        let process = |parent, session| ProcessInfo {
             parent,
             session,
             cpu_ticks: 0,
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn own_tree_is_there() {
-        let processes = Processes::look().unwrap();
+        let processes = Processes::scan().unwrap();
         let tree = processes.tree(std::process::id()).unwrap();
         assert!(tree.processes >= 1 && tree.resident_bytes > 0);
         assert_eq!(processes.tree(u32::MAX), None);

@@ -1,15 +1,15 @@
-//! What is told of a unit: one entry for each step in its life, the same on the screen, as JSON, and to those
-//! who ask a running monitor.
+//! Event entries: one for each step in the life of a unit, the same on the terminal, as JSON, and by the control
+//! socket.
 
 use monitor_core::{Event, Found, Lifecycle, Millis, Outcome, Remains};
 use monitor_os::{Moment, Notice};
 use serde::{Deserialize, Serialize};
 
-use crate::lines::Wording;
+use crate::event_text::EventText;
 
 /// One entry. As JSON it is one object on one line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct EventEntry {
     /// Microseconds since the first entry of this monitor.
     pub(crate) at_us: u64,
     pub(crate) unit: String,
@@ -38,30 +38,30 @@ pub(crate) struct Told {
     /// With `leaked`: who runs on, as far as it can be seen, each as `NAME (pid N)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) survivors: Vec<String>,
-    /// Whether the kernel killed it for want of memory; absent if nobody can tell.
+    /// Whether the kernel killed it for want of memory; absent if that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) oom_killed: Option<bool>,
     pub(crate) explain: String,
-    /// What a person is told; nothing where the entry before or after it says the same.
+    /// The text for a person; absent where the entry before or after it says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
 }
 
-/// Turns notices into entries; remembers when the monitor began.
+/// Formats notices as entries; knows when the monitor began.
 #[derive(Debug, Default)]
-pub(crate) struct Teller {
+pub(crate) struct EventFormatter {
     origin: Option<Moment>,
-    wording: Wording,
+    wording: EventText,
 }
 
-impl Teller {
+impl EventFormatter {
     /// The entries of a notice, at most two: what an earlier monitor left, and a step in the life of the
     /// process.
-    pub(crate) fn tell(&mut self, notice: &Notice) -> impl Iterator<Item = Told> + use<> {
+    pub(crate) fn format(&mut self, notice: &Notice) -> impl Iterator<Item = EventEntry> + use<> {
         let origin = *self.origin.get_or_insert(notice.at);
         let found = if let Event::Recovered { run, found } = notice.event {
-            let text = Some(Wording::found(run, found, notice));
-            Some(Told {
+            let text = Some(EventText::found(run, found, notice));
+            Some(EventEntry {
                 event: "recovered".into(),
                 found: Some(name(found).into()),
                 survivors: names(notice),
@@ -71,7 +71,7 @@ impl Teller {
         } else {
             None
         };
-        let happened = notice.lifecycle().map(|lifecycle| Told {
+        let happened = notice.lifecycle().map(|lifecycle| EventEntry {
             event: lifecycle.name().into(),
             text: self.wording.happened(notice, lifecycle),
             pid: notice.status.pid().filter(|_| lifecycle != Lifecycle::Starting),
@@ -93,11 +93,11 @@ impl Teller {
 }
 
 /// What every entry of a notice says.
-fn entry(origin: Moment, notice: &Notice) -> Told {
+fn entry(origin: Moment, notice: &Notice) -> EventEntry {
     let state = notice.step.state;
     let status = &notice.status;
     let error = status.start_error();
-    Told {
+    EventEntry {
         at_us: notice.at.nanos_since(origin) / NANOS_PER_MICRO,
         unit: notice.name.to_string(),
         run: state.run().as_u32(),
@@ -112,7 +112,7 @@ fn entry(origin: Moment, notice: &Notice) -> Told {
         error: error.map(ToString::to_string),
         errno: error.map(monitor_os::SpawnError::errno),
         explain: status.explain().to_string(),
-        ..Told::default()
+        ..EventEntry::default()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What one run after the other reads: a thread that copies a source into the input of the run that is going on.
+//! The standard input of consecutive runs: a thread copies a source into the input of the current run.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,29 +11,29 @@ use rustix::io::Errno;
 use super::output::InputSource;
 use super::wake::{Notifier, Wake};
 
-/// The copying of one source. Dropped, it ends, and the input of the run with it.
+/// Copies one source. When it is dropped, the copying ends, and with it the input of the run.
 #[derive(Debug)]
-pub(super) struct Feed {
-    shared: Arc<Mutex<Shared>>,
+pub(super) struct StdinPump {
+    state: Arc<Mutex<PumpState>>,
     notifier: Notifier,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    /// Where the run reads, which does not block. A pipe is closed at the end of the source.
-    taker: Option<Taker>,
-    over: bool,
+struct PumpState {
+    /// The input of the run; writing to it does not block. A pipe is closed at the end of the source.
+    sink: Option<StdinSink>,
+    closed: bool,
 }
 
-/// What a run reads from.
+/// The input of a run.
 #[derive(Clone, Debug)]
-pub(super) enum Taker {
+pub(super) enum StdinSink {
     Pipe(Arc<OwnedFd>),
     /// Its end is a character, `^D`.
     Terminal(Arc<OwnedFd>),
 }
 
-impl Taker {
+impl StdinSink {
     const fn fd(&self) -> &Arc<OwnedFd> {
         match self {
             Self::Pipe(fd) | Self::Terminal(fd) => fd,
@@ -41,59 +41,59 @@ impl Taker {
     }
 }
 
-impl Feed {
-    /// Starts the thread. Nothing is read before there is a taker.
+impl StdinPump {
+    /// Starts the thread. Nothing is read before there is a sink.
     ///
     /// # Errors
     /// No descriptor, thread or memory left; nothing was started.
     pub(super) fn start(source: InputSource) -> io::Result<Self> {
         let (wake, notifier) = Wake::new()?;
-        let shared = Arc::<Mutex<Shared>>::default();
-        let own = Arc::clone(&shared);
+        let state = Arc::<Mutex<PumpState>>::default();
+        let own = Arc::clone(&state);
         thread::Builder::new().name("monitor-input".into()).spawn(move || {
             nix::sys::signal::SigSet::all().thread_block().ok();
             copy(&source, &wake, &own);
         })?;
-        Ok(Self { shared, notifier })
+        Ok(Self { state, notifier })
     }
 
-    /// Gives what comes to another run from now on, or to nobody.
-    pub(super) fn give(&self, taker: Option<Taker>) {
-        locked(&self.shared).taker = taker;
+    /// Sets the run that gets the input from now on, or none.
+    pub(super) fn set_sink(&self, sink: Option<StdinSink>) {
+        locked(&self.state).sink = sink;
         self.notifier.notify();
     }
 }
 
-impl Drop for Feed {
+impl Drop for StdinPump {
     fn drop(&mut self) {
-        *locked(&self.shared) = Shared { taker: None, over: true };
+        *locked(&self.state) = PumpState { sink: None, closed: true };
         // Not waited for: whoever shares a terminal with us may have read what was there to be read.
         self.notifier.notify();
     }
 }
 
-fn copy(source: &InputSource, wake: &Wake, shared: &Mutex<Shared>) {
+fn copy(source: &InputSource, wake: &Wake, state: &Mutex<PumpState>) {
     let mut buffer = [0; PORTION];
-    // What was read, and how much of it was given on.
+    // What was read, and how much of it was passed on.
     let (mut read, mut given) = (0, 0);
     let mut source = Some(source);
     loop {
         wake.drain();
-        let taker = {
-            let mut shared = locked(shared);
-            if shared.over {
+        let sink = {
+            let mut state = locked(state);
+            if state.closed {
                 return;
             }
             if source.is_none() && read == given {
-                end(shared.taker.take());
+                end(state.sink.take());
             }
-            shared.taker.clone()
+            state.sink.clone()
         };
         let mut fds = vec![PollFd::new(wake, PollFlags::IN)];
         let full = read > given;
-        if let Some(taker) = &taker {
+        if let Some(sink) = &sink {
             let flags = if full { PollFlags::OUT } else { PollFlags::empty() };
-            fds.push(PollFd::from_borrowed_fd(taker.fd().as_fd(), flags));
+            fds.push(PollFd::from_borrowed_fd(sink.fd().as_fd(), flags));
             if let Some(source) = source.filter(|_| !full) {
                 fds.push(PollFd::from_borrowed_fd(source.0.as_fd(), PollFlags::IN));
             }
@@ -104,13 +104,13 @@ fn copy(source: &InputSource, wake: &Wake, shared: &Mutex<Shared>) {
             Err(_) => continue,
         }
         let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-        let (taker_ready, source_ready) = (ready(1), ready(2));
-        let Some(taker) = taker else {
+        let (sink_ready, source_ready) = (ready(1), ready(2));
+        let Some(sink) = sink else {
             continue;
         };
-        if taker_ready {
+        if sink_ready {
             let gone = match buffer.get(given..read).filter(|_| full) {
-                Some(rest) => match rustix::io::write(taker.fd(), rest) {
+                Some(rest) => match rustix::io::write(sink.fd(), rest) {
                     Ok(count) => {
                         given += count;
                         false
@@ -118,11 +118,11 @@ fn copy(source: &InputSource, wake: &Wake, shared: &Mutex<Shared>) {
                     Err(Errno::AGAIN | Errno::INTR) => false,
                     Err(_) => true,
                 },
-                // Nothing but the end of who reads is told without being asked for.
+                // Without a requested event, `poll` reports only that the reader is gone.
                 None => true,
             };
             if gone {
-                locked(shared).taker.take_if(|now| Arc::ptr_eq(now.fd(), taker.fd()));
+                locked(state).sink.take_if(|now| Arc::ptr_eq(now.fd(), sink.fd()));
             }
         } else if source_ready && let Some(from) = source {
             match rustix::io::read(&*from.0, &mut buffer) {
@@ -136,20 +136,20 @@ fn copy(source: &InputSource, wake: &Wake, shared: &Mutex<Shared>) {
 }
 
 /// Tells a run that there is nothing more.
-fn end(taker: Option<Taker>) {
-    match taker {
-        Some(Taker::Terminal(fd)) => {
+fn end(sink: Option<StdinSink>) {
+    match sink {
+        Some(StdinSink::Terminal(fd)) => {
             // One that takes no character has other troubles.
             rustix::io::write(&fd, &[END_OF_INPUT]).ok();
         }
         // Closed by whoever drops it last.
-        Some(Taker::Pipe(_)) | None => {}
+        Some(StdinSink::Pipe(_)) | None => {}
     }
 }
 
-/// A panic elsewhere leaves the taker whole.
-fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+/// A panic elsewhere leaves the sink whole.
+fn locked(state: &Mutex<PumpState>) -> MutexGuard<'_, PumpState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const PORTION: usize = 4096;

@@ -1,4 +1,4 @@
-//! In which files what a run prints is kept, for who asks when no monitor runs.
+//! Log files of a run, for `monitor logs` without a running monitor.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,23 +7,23 @@ use std::sync::Arc;
 
 use monitor_core::whole_number;
 
-use super::output::{Form, Stream, numbered};
+use super::output::{LogFormat, Stream, numbered};
 use super::stdio::Streams;
 
-/// A file in which what a program printed is kept, and those that were put aside before it.
+/// A log file of a program, and its rotated predecessors.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogPlace {
-    /// The file, absolute, as it was opened: nothing is said of symbolic links.
+pub struct LogFile {
+    /// The file, absolute, as it was opened: nothing is declared of symbolic links.
     pub path: PathBuf,
     /// How many older files there may be beside it, by its [`Rotation`](super::Rotation); 0 if the monitor puts none aside.
     pub kept: u16,
     /// In which form its lines are; raw, if the program itself writes them.
-    pub form: Form,
+    pub form: LogFormat,
 }
 
-impl LogPlace {
+impl LogFile {
     /// The place that a path has in the directory of this process.
-    pub(super) fn new(path: &Path, kept: u16, form: Form) -> Self {
+    pub(super) fn new(path: &Path, kept: u16, form: LogFormat) -> Self {
         // Fails for an empty path, which was not opened, or without a working directory.
         Self { path: path::absolute(path).unwrap_or_else(|_| path.into()), kept, form }
     }
@@ -35,13 +35,13 @@ impl LogPlace {
 }
 
 /// How it is written in a journal, which is a text of lines: a path may be neither.
-impl LogPlace {
+impl LogFile {
     /// Such as `kept=5 form=lines /var/log/web.log`. What is no printable ASCII of a path, and `%`, are two digits after `%`.
     pub(super) fn to_text(&self) -> String {
         let form = match self.form {
-            Form::Raw => "raw",
-            Form::Lines => "lines",
-            Form::Prefixed => "prefixed",
+            LogFormat::Raw => "raw",
+            LogFormat::Lines => "lines",
+            LogFormat::Prefixed => "prefixed",
         };
         let mut text = format!("kept={} form={form} ", self.kept);
         for &byte in self.path.as_os_str().as_bytes() {
@@ -58,9 +58,9 @@ impl LogPlace {
         let (kept, rest) = text.strip_prefix("kept=")?.split_once(' ')?;
         let (form, path) = rest.strip_prefix("form=")?.split_once(' ')?;
         let form = match form {
-            "raw" => Form::Raw,
-            "lines" => Form::Lines,
-            "prefixed" => Form::Prefixed,
+            "raw" => LogFormat::Raw,
+            "lines" => LogFormat::Lines,
+            "prefixed" => LogFormat::Prefixed,
             _ => return None,
         };
         let mut parts = path.split('%');
@@ -75,68 +75,70 @@ impl LogPlace {
     }
 }
 
-/// Where the two output streams of the last run are kept, in the order of [`STREAMS`].
-pub(super) type Places = [Option<LogPlace>; 2];
+/// The log files of the two output streams of the last run, in the order of [`STREAMS`].
+pub(super) type StreamFiles = [Option<LogFile>; 2];
 
 pub(super) const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
-/// The same, as a record has it. Of a run of this monitor it is what the command said at its start, and shared with it:
-/// no path is in memory twice.
+/// The log files of a run in its record. For a run of this monitor they are the streams of its command, shared with it,
+/// so that no path is in memory twice.
 #[derive(Clone, Debug)]
-pub(super) enum Kept {
-    /// As the streams of a command say; `None` if they are the monitor's.
-    Said(Option<Arc<Streams>>),
-    /// As an earlier monitor wrote it down.
-    Read(Box<Places>),
+pub(super) enum LogFiles {
+    /// Declared by the streams of a command; `None` if they are the monitor's.
+    Declared(Option<Arc<Streams>>),
+    /// Recorded by an earlier monitor.
+    Recorded(Box<StreamFiles>),
 }
 
-impl Kept {
-    pub(super) fn places(&self) -> Places {
+impl LogFiles {
+    pub(super) fn files(&self) -> StreamFiles {
         match self {
-            Self::Said(streams) => streams.as_ref().map_or_else(Places::default, |s| s.kept()),
-            Self::Read(places) => Places::clone(places),
+            Self::Declared(streams) => {
+                streams.as_ref().map_or_else(StreamFiles::default, |s| s.log_files())
+            }
+            Self::Recorded(files) => StreamFiles::clone(files),
         }
     }
 
-    /// Says the same by the streams of a command, if they do say the same.
+    /// Shares the streams of a command, if they declare equal files.
     pub(super) fn share(&mut self, streams: Option<&Arc<Streams>>) {
-        let said = Self::Said(streams.cloned());
-        if said == *self {
-            *self = said;
+        let declared = Self::Declared(streams.cloned());
+        if declared == *self {
+            *self = declared;
         }
     }
 
-    /// What a program goes on to print on a stream is kept there from now on; returns whether it was elsewhere before.
-    pub(super) fn lead(&mut self, stream: Stream, to: Option<LogPlace>) -> bool {
-        let mut places = self.places();
-        let [stdout, stderr] = &mut places;
-        let place = match stream {
+    /// Sets the log file of a stream from now on; returns whether it has changed.
+    pub(super) fn redirect(&mut self, stream: Stream, to: Option<LogFile>) -> bool {
+        let mut files = self.files();
+        let [stdout, stderr] = &mut files;
+        let file = match stream {
             Stream::Stdout => stdout,
             Stream::Stderr => stderr,
         };
-        let elsewhere = *place != to;
+        let elsewhere = *file != to;
         if elsewhere {
-            *place = to;
-            *self = Self::Read(Box::new(places));
+            *file = to;
+            *self = Self::Recorded(Box::new(files));
         }
         elsewhere
     }
 }
 
-impl Default for Kept {
+impl Default for LogFiles {
     fn default() -> Self {
-        Self::Said(None)
+        Self::Declared(None)
     }
 }
 
-/// Equal is what says the same.
-impl PartialEq for Kept {
+/// Equal if the files are equal.
+impl PartialEq for LogFiles {
     fn eq(&self, other: &Self) -> bool {
-        self.places() == other.places()
+        self.files() == other.files()
     }
 }
 
-impl Eq for Kept {}
+impl Eq for LogFiles {}
 
 #[cfg(test)]
 mod tests {
@@ -149,19 +151,19 @@ mod tests {
     use crate::linux::guarded::PathTrust;
     use crate::linux::output::{Capture, LogSink, Output, Rotation};
 
-    fn place(path: &str) -> LogPlace {
-        LogPlace { path: path.into(), kept: 0, form: Form::Raw }
+    fn file(path: &str) -> LogFile {
+        LogFile { path: path.into(), kept: 0, form: LogFormat::Raw }
     }
 
     #[test]
-    fn places_go_round_and_garbage_is_none() {
+    fn files_round_trip_and_garbage_is_none() {
         let odd = PathBuf::from(OsString::from_vec(b"/a b/%0a\n\xff\xc3\xa4".to_vec()));
         for path in ["/x".into(), odd] {
-            for form in [Form::Raw, Form::Lines, Form::Prefixed] {
-                let place = LogPlace { path: path.clone(), kept: 7, form };
-                let text = place.to_text();
+            for form in [LogFormat::Raw, LogFormat::Lines, LogFormat::Prefixed] {
+                let file = LogFile { path: path.clone(), kept: 7, form };
+                let text = file.to_text();
                 assert!(text.is_ascii() && !text.contains('\n'), "{text:?}");
-                assert_eq!(LogPlace::from_text(&text), Some(place), "{text}");
+                assert_eq!(LogFile::from_text(&text), Some(file), "{text}");
             }
         }
         for text in [
@@ -174,27 +176,28 @@ mod tests {
             "kept=0 form=raw /x%0",
             "kept=0 form=raw /x%zz",
         ] {
-            assert_eq!(LogPlace::from_text(text), None, "{text}");
+            assert_eq!(LogFile::from_text(text), None, "{text}");
         }
     }
 
     #[test]
     fn files_are_named_from_the_newest() {
-        let place = LogPlace { kept: 2, ..place("/x/log") };
+        let file = LogFile { kept: 2, ..file("/x/log") };
         let names = ["/x/log", "/x/log.1", "/x/log.2"].map(PathBuf::from);
-        assert!(place.files().eq(names));
+        assert!(file.files().eq(names));
     }
 
     /// Goal: what a command says of its streams is found, as far as it leads to a file.
     #[test]
-    fn streams_say_in_which_files_they_are_kept() {
+    fn streams_declare_their_log_files() {
         let directory = tempdir().unwrap();
         let log = directory.path().join("log");
         let rotation =
             Rotation { size_bytes: NonZeroU64::new(9).unwrap(), kept: NonZeroU16::new(5).unwrap() };
-        let sink = LogSink::file(&log, PathTrust::MONITOR, Some(rotation), Form::Prefixed).unwrap();
-        let kept = Some(LogPlace { path: log, kept: 5, form: Form::Prefixed });
-        let own = LogSink::descriptor(tempfile::tempfile().unwrap().into(), Form::Raw);
+        let sink =
+            LogSink::file(&log, PathTrust::MONITOR, Some(rotation), LogFormat::Prefixed).unwrap();
+        let kept = Some(LogFile { path: log, kept: 5, form: LogFormat::Prefixed });
+        let own = LogSink::descriptor(tempfile::tempfile().unwrap().into(), LogFormat::Raw);
         let captured = Output::Captured(Capture::new().to_sink(own.clone()).to_sink(sink));
         let here = std::env::current_dir().unwrap().join("out");
         let command = || Command::new("x", [""; 0]).unwrap();
@@ -205,25 +208,25 @@ mod tests {
             (command().with_output(Output::Captured(Capture::new().to_sink(own))), [None, None]),
             (
                 command().with_output(Output::File("out".into())).with_error(Output::Null),
-                [Some(place(here.to_str().unwrap())), None],
+                [Some(file(here.to_str().unwrap())), None],
             ),
         ] {
             let streams = command.shared_streams().cloned();
-            assert_eq!(Kept::Said(streams).places(), expected);
+            assert_eq!(LogFiles::Declared(streams).files(), expected);
         }
     }
 
     #[test]
-    fn what_is_said_already_is_not_kept_twice() {
+    fn equal_files_are_shared_with_the_command() {
         let command = Command::new("x", [""; 0]).unwrap().with_output(Output::File("/x".into()));
-        let read = || Kept::Read(Box::new([Some(place("/x")), None]));
+        let read = || LogFiles::Recorded(Box::new([Some(file("/x")), None]));
         let mut kept = read();
         kept.share(command.shared_streams());
-        assert!(matches!(kept, Kept::Said(Some(_))));
-        assert!(!kept.lead(Stream::Stdout, Some(place("/x"))));
-        assert!(matches!(kept, Kept::Said(Some(_))));
-        assert!(kept.lead(Stream::Stderr, Some(place("/y"))));
-        assert_eq!(kept.places(), [Some(place("/x")), Some(place("/y"))]);
+        assert!(matches!(kept, LogFiles::Declared(Some(_))));
+        assert!(!kept.redirect(Stream::Stdout, Some(file("/x"))));
+        assert!(matches!(kept, LogFiles::Declared(Some(_))));
+        assert!(kept.redirect(Stream::Stderr, Some(file("/y"))));
+        assert_eq!(kept.files(), [Some(file("/x")), Some(file("/y"))]);
         let mut other = read();
         other.share(None);
         assert_eq!(other, read());

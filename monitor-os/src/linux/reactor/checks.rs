@@ -5,10 +5,10 @@ use std::sync::Arc;
 use monitor_core::{Event, State};
 
 use super::{CHECK, LinuxKernel};
-use crate::kernel::{Happening, Report};
+use crate::kernel::{DriverInput, Report};
 use crate::linux::epoll::Trigger;
-use crate::linux::health::{Check, Checked, Health, Stage};
-use crate::linux::launch::{Given, Launch};
+use crate::linux::health::{Check, CheckResult, CheckStage, Health};
+use crate::linux::launch::{Launch, LaunchContext};
 use crate::linux::orphans::Orphan;
 use crate::linux::spawn::SpawnError;
 use crate::linux::stdio::Stdio;
@@ -16,7 +16,7 @@ use crate::telemetry;
 
 impl LinuxKernel {
     /// Begins the checks of a run that serves, and ends those of one that does not any more.
-    pub(super) fn follow_service(&mut self, report: &Report<'_>) {
+    pub(super) fn update_checks(&mut self, report: &Report<'_>) {
         let after = report.step.state;
         let Some(key) = self.current(report.unit, after.run()) else {
             return;
@@ -38,7 +38,7 @@ impl LinuxKernel {
         let due = self.observed.after(how.start_delay.unwrap_or(how.interval));
         unit.facts().health =
             Some(Arc::new(Health { last: None, failures: 0, retries: how.retries }));
-        let (unit, run, stage) = (report.unit, after.run(), Stage::Waiting(due));
+        let (unit, run, stage) = (report.unit, after.run(), CheckStage::Waiting(due));
         let check = Check { unit, run, how, command, stage, failures: 0, is_last: false };
         self.checks.insert(key, check);
         self.polls.insert((due, key | CHECK));
@@ -60,21 +60,21 @@ impl LinuxKernel {
         if let Some(run) = self.runs.get_mut(&key) {
             match Orphan::hold(pid) {
                 Ok(orphan) => run.orphans.push(orphan),
-                Err(errno) => telemetry::orphans_unseen(&errno.into()),
+                Err(errno) => telemetry::orphans_unreadable(&errno.into()),
             }
         }
     }
 
     /// Takes the checks of a run one step further.
-    pub(super) fn tend(&mut self, key: u64) {
+    pub(super) fn run_checks(&mut self, key: u64) {
         let at = self.observed;
         let Some(check) = self.checks.get_mut(&key) else {
             return;
         };
         match &mut check.stage {
-            Stage::Waiting(due) if *due > at => {}
-            Stage::Waiting(_) => self.begin_check(key),
-            Stage::Running { deadline, timed_out, .. } => {
+            CheckStage::Waiting(due) if *due > at => {}
+            CheckStage::Waiting(_) => self.begin_check(key),
+            CheckStage::Running { deadline, timed_out, .. } => {
                 let is_late = *deadline <= at;
                 *timed_out |= is_late;
                 if let Some(checked) = check.collect(at) {
@@ -94,21 +94,21 @@ impl LinuxKernel {
             return;
         };
         let run = self.runs.get(&key);
-        let given = Given {
-            leaf: run.and_then(|run| run.leaf.as_ref()),
+        let context = LaunchContext {
+            cgroup: run.and_then(|run| run.cgroup.as_ref()),
             mark: run.and_then(|run| run.name()),
             notified: None,
             // No monitor adopts a check.
             dies_with_monitor: true,
         };
         let launched =
-            Stdio::null().and_then(|stdio| Launch::new(launcher, &check.command, &stdio, &given));
+            Stdio::null().and_then(|stdio| Launch::new(launcher, &check.command, &stdio, &context));
         match launched {
             Ok(mut launch) => {
                 launch.go();
                 let deadline = self.observed.after(check.how.timeout);
                 let watched = self.epoll.add(launch.process(), key | CHECK, Trigger::Once);
-                check.stage = Stage::Running { launch, deadline, timed_out: false };
+                check.stage = CheckStage::Running { launch, deadline, timed_out: false };
                 if let Err(error) = watched {
                     telemetry::unwatched(&error);
                 }
@@ -120,13 +120,13 @@ impl LinuxKernel {
 
     fn not_begun(&mut self, key: u64, error: SpawnError) {
         if let Some(check) = self.checks.get_mut(&key) {
-            check.stage = Stage::Waiting(self.observed.after(check.how.interval));
+            check.stage = CheckStage::Waiting(self.observed.after(check.how.interval));
         }
-        self.checked(key, &Checked::NotStarted(Arc::new(error)));
+        self.checked(key, &CheckResult::NotStarted(Arc::new(error)));
     }
 
     /// Counts what has come of a check, shows it, and tells the machine where that is due.
-    fn checked(&mut self, key: u64, checked: &Checked) {
+    fn checked(&mut self, key: u64, checked: &CheckResult) {
         let Some(check) = self.checks.get_mut(&key) else {
             return;
         };
@@ -136,7 +136,7 @@ impl LinuxKernel {
         }
         let is_unhealthy = check.count(checked);
         let (unit, run) = (check.unit, check.run);
-        if let Stage::Waiting(due) = check.stage {
+        if let CheckStage::Waiting(due) = check.stage {
             self.polls.insert((due, key | CHECK));
         }
         let last = Some((self.observed, checked.clone()));
@@ -144,10 +144,10 @@ impl LinuxKernel {
         if let Some(unit) = self.units.get_mut(&unit) {
             telemetry::checked(unit.name(), run, &health, checked);
             unit.facts().health = Some(Arc::new(health));
-            unit.show_facts();
+            unit.publish_facts();
         }
         if is_unhealthy {
-            self.enqueue(Happening::Told(unit, Event::Unhealthy { run }));
+            self.enqueue(DriverInput::Event(unit, Event::Unhealthy { run }));
         }
     }
 }

@@ -1,25 +1,25 @@
-//! `monitor logs` where no monitor runs: the last lines, from the files in which they are kept.
+//! `monitor logs` without a running monitor: the last lines, from the log files.
 
 use std::fmt;
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
-use monitor_os::{Form, LogPlace, Remembered, remembered};
+use monitor_os::{LogFile, LogFormat, StoredUnit, stored_units};
 
 use crate::args::LogsArgs;
-use crate::control::protocol::Which;
+use crate::control::protocol::StreamName;
 use crate::diagnostics::say;
-use crate::roster::choice;
-use crate::state::Whom;
+use crate::state_dir::Target;
 use crate::streams::RING_BYTES;
 use crate::tail::{self, Last, NotRead};
+use crate::units::choice;
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum ShowResult {
     /// There were lines to show.
     Lines,
-    /// The question cannot be answered; it was said why.
+    /// The question cannot be answered; the reason was printed.
     Refused,
     /// No file is known.
     Nothing,
@@ -29,25 +29,25 @@ pub(crate) enum Shown {
 ///
 /// # Errors
 /// The standard output takes nothing more.
-pub(crate) fn show(whom: &Whom, args: &LogsArgs) -> io::Result<Shown> {
+pub(crate) fn show(target: &Target, args: &LogsArgs) -> io::Result<ShowResult> {
     // Why nothing can be read there is said with where no monitor runs.
-    let units = remembered(&whom.place).unwrap_or_default();
-    let meant = |unit: &&Remembered| whom.unit.as_ref().is_none_or(|name| unit.unit == *name);
+    let units = stored_units(&target.state_dir).unwrap_or_default();
+    let meant = |unit: &&StoredUnit| target.unit.as_ref().is_none_or(|name| unit.unit == *name);
     let unit = match units.iter().filter(meant).collect::<Vec<_>>().as_slice() {
-        [] => return Ok(Shown::Nothing),
+        [] => return Ok(ShowResult::Nothing),
         [unit] => *unit,
         units => {
             let units: Vec<_> = units.iter().map(|unit| unit.unit.as_str()).collect();
             say(&format_args!("monitor: no monitor runs there; {}", choice(&units)));
-            return Ok(Shown::Refused);
+            return Ok(ShowResult::Refused);
         }
     };
     let mut logs: Vec<Log> = Vec::new();
-    for stream in [Which::Stdout, Which::Stderr] {
-        let place = place(unit, stream);
-        match (logs.iter_mut().find(|log| Some(&log.place) == place.as_ref()), place) {
+    for stream in [StreamName::Stdout, StreamName::Stderr] {
+        let file = file(unit, stream);
+        match (logs.iter_mut().find(|log| Some(&log.file) == file.as_ref()), file) {
             (Some(log), _) => log.streams.push(stream),
-            (None, Some(place)) => logs.push(Log { place, streams: vec![stream] }),
+            (None, Some(file)) => logs.push(Log { file, streams: vec![stream] }),
             (None, None) if args.wants(stream) => say(&format_args!(
                 "monitor: {} of {} is in no file that is known: the last lines went with the monitor that kept them",
                 stream.name(),
@@ -56,56 +56,56 @@ pub(crate) fn show(whom: &Whom, args: &LogsArgs) -> io::Result<Shown> {
             (None, None) => {}
         }
     }
-    let mut shown = Shown::Nothing;
+    let mut shown = ShowResult::Nothing;
     for log in logs.iter().filter(|log| log.streams.iter().any(|&stream| args.wants(stream))) {
-        if log.place.form != Form::Prefixed && log.streams.iter().any(|&s| !args.wants(s)) {
+        if log.file.form != LogFormat::Prefixed && log.streams.iter().any(|&s| !args.wants(s)) {
             say(&format_args!(
                 "monitor: both streams of {} are in {}, and no line there says which it is of; ask for both",
                 unit.unit,
-                log.place.path.display()
+                log.file.path.display()
             ));
-            return Ok(Shown::Refused);
+            return Ok(ShowResult::Refused);
         }
-        say(&Heading { whom, log, args });
+        say(&Heading { target, log, args });
         match log.put(args)? {
-            Ok(()) => shown = Shown::Lines,
+            Ok(()) => shown = ShowResult::Lines,
             Err(error) => say(&format_args!("monitor: {error}")),
         }
     }
-    if shown == Shown::Lines && args.follow {
+    if shown == ShowResult::Lines && args.follow {
         say(&"monitor: -f ends here; start the monitor again, or use `tail -F FILE`");
     }
     Ok(shown)
 }
 
 impl LogsArgs {
-    const fn wants(&self, stream: Which) -> bool {
+    const fn wants(&self, stream: StreamName) -> bool {
         match stream {
-            Which::Stdout => !self.stderr,
-            Which::Stderr => !self.stdout,
+            StreamName::Stdout => !self.stderr,
+            StreamName::Stderr => !self.stdout,
         }
     }
 }
 
-/// Where a stream of a unit is kept: as it was written down, or else where its process has it, if that is a file.
-fn place(unit: &Remembered, stream: Which) -> Option<LogPlace> {
+/// The log file of a stream: as it was recorded, or else the file that its process has open.
+fn file(unit: &StoredUnit, stream: StreamName) -> Option<LogFile> {
     let (written, number) = match stream {
-        Which::Stdout => (&unit.stdout, 1),
-        Which::Stderr => (&unit.stderr, 2),
+        StreamName::Stdout => (&unit.stdout, 1),
+        StreamName::Stderr => (&unit.stderr, 2),
     };
     written.clone().or_else(|| {
         let link = format!("/proc/{}/fd/{number}", unit.pid?);
         let is_file = fs::metadata(&link).is_ok_and(|to| to.is_file());
         let path = fs::read_link(&link).ok().filter(|_| is_file)?;
-        Some(LogPlace { path, kept: 0, form: Form::Raw })
+        Some(LogFile { path, kept: 0, form: LogFormat::Raw })
     })
 }
 
 /// A log of a unit, and which streams are in it.
 #[derive(Debug)]
 struct Log {
-    place: LogPlace,
-    streams: Vec<Which>,
+    file: LogFile,
+    streams: Vec<StreamName>,
 }
 
 impl Log {
@@ -117,7 +117,7 @@ impl Log {
         let last = args.lines.map_or(Last::Bytes(RING_BYTES as u64), Last::Lines);
         let shows = |head: &[u8]| Prefixed::read(head).is_some_and(|line| args.wants(line.stream));
         let some = self.streams.iter().any(|&stream| !args.wants(stream));
-        let parts = match tail::last(self.place.files(), last, some.then_some(&shows)) {
+        let parts = match tail::last(self.file.files(), last, some.then_some(&shows)) {
             Ok(parts) => parts,
             Err(error) => return Ok(Err(error)),
         };
@@ -129,16 +129,16 @@ impl Log {
             loop {
                 bytes.clear();
                 // Raw, a line may be as long as the file.
-                let read = match self.place.form {
-                    Form::Raw => reader.by_ref().take(CHUNK).read_to_end(&mut bytes),
-                    Form::Lines | Form::Prefixed => reader.read_until(b'\n', &mut bytes),
+                let read = match self.file.form {
+                    LogFormat::Raw => reader.by_ref().take(CHUNK).read_to_end(&mut bytes),
+                    LogFormat::Lines | LogFormat::Prefixed => reader.read_until(b'\n', &mut bytes),
                 };
                 match read {
                     Ok(0) => break,
                     Ok(_) => {}
-                    Err(error) => return Ok(Err(NotRead { path: self.place.path.clone(), error })),
+                    Err(error) => return Ok(Err(NotRead { path: self.file.path.clone(), error })),
                 }
-                match Prefixed::read(&bytes).filter(|_| self.place.form == Form::Prefixed) {
+                match Prefixed::read(&bytes).filter(|_| self.file.form == LogFormat::Prefixed) {
                     Some(line) if !args.wants(line.stream) => {}
                     Some(line) => line.put(&mut shown, args.timestamps)?,
                     None if some => {}
@@ -156,7 +156,7 @@ impl Log {
 struct Prefixed<'a> {
     /// The time and the stream.
     prefix: &'a [u8],
-    stream: Which,
+    stream: StreamName,
     /// With its newline, if the line ends here.
     text: &'a [u8],
 }
@@ -168,8 +168,8 @@ impl<'a> Prefixed<'a> {
         let (at, stream, ends, text) = (words.next()?, words.next()?, words.next()?, words.next()?);
         let prefix = line.get(..=at.len() + stream.len())?;
         let stream = match stream {
-            b"stdout" => Which::Stdout,
-            b"stderr" => Which::Stderr,
+            b"stdout" => StreamName::Stdout,
+            b"stderr" => StreamName::Stderr,
             _ => return None,
         };
         let text = match ends {
@@ -192,19 +192,19 @@ impl<'a> Prefixed<'a> {
 
 /// What is said before the lines of a log.
 struct Heading<'a> {
-    whom: &'a Whom,
+    target: &'a Target,
     log: &'a Log,
     args: &'a LogsArgs,
 }
 
 impl fmt::Display for Heading<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { whom, log, args } = self;
+        let Self { target, log, args } = self;
         let streams = log.streams.iter().filter(|&&stream| args.wants(stream));
         let streams = streams.map(|stream| stream.name()).collect::<Vec<_>>().join(" and ");
-        let (directory, file) = (whom.place.display(), log.place.path.display());
+        let (directory, file) = (target.state_dir.display(), log.file.path.display());
         write!(f, "monitor: no monitor runs in {directory}; {streams} from {file}")?;
-        let without = args.timestamps && log.place.form != Form::Prefixed;
+        let without = args.timestamps && log.file.form != LogFormat::Prefixed;
         f.write_str(if without { ", which has no times:" } else { ":" })
     }
 }

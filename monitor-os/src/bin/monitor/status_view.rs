@@ -1,17 +1,17 @@
-//! The answer to `monitor status` for a person.
+//! The view of `monitor status` for a person.
 
 use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::control::report::{Health, Report, Said};
-use crate::lines::{RunsOn, printable};
+use crate::control::report::{HealthReport, NotifyReport, StatusReport};
+use crate::event_text::{RunsOn, printable};
 
 /// Prints a report as aligned lines, in colour.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Screen<'a>(pub(crate) &'a Report);
+pub(crate) struct StatusView<'a>(pub(crate) &'a StatusReport);
 
-impl fmt::Display for Screen<'_> {
+impl fmt::Display for StatusView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(report) = self;
         let (bold, style) = (Style::new().bold(), style(&report.phase, report.down));
@@ -46,15 +46,15 @@ impl fmt::Display for Screen<'_> {
             row(
                 f,
                 "memory",
-                format_args!("{} in {} {processes}", Size(tree.resident_bytes), tree.processes),
+                format_args!("{} in {} {processes}", ByteSize(tree.resident_bytes), tree.processes),
             )?;
             row(f, "cpu", Time(tree.cpu_ms))?;
         }
         if let Some(containment) = &report.containment {
             row(f, "held by", containment)?;
         }
-        if let Some(said) = &report.said {
-            said_rows(f, said)?;
+        if let Some(notify) = &report.notify {
+            notify_rows(f, notify)?;
         }
         if let Some(health) = &report.health {
             row(f, "health", health_text(health))?;
@@ -88,34 +88,38 @@ impl fmt::Display for Screen<'_> {
     }
 }
 
-fn said_rows(f: &mut fmt::Formatter<'_>, said: &Said) -> fmt::Result {
-    if let Some(status) = &said.status {
+fn notify_rows(f: &mut fmt::Formatter<'_>, notify: &NotifyReport) -> fmt::Result {
+    if let Some(status) = &notify.status {
         row(f, "says", status)?;
     }
     let words = [
-        said.reloading.then(|| "it reloads".into()),
-        said.stopping.then(|| "it is about to end".into()),
-        said.errno.map(|errno| format!("error {errno}")),
-        said.bus_error.as_ref().map(|error| format!("error {error}")),
+        notify.reloading.then(|| "it reloads".into()),
+        notify.stopping.then(|| "it is about to end".into()),
+        notify.errno.map(|errno| format!("error {errno}")),
+        notify.bus_error.as_ref().map(|error| format!("error {error}")),
     ];
     for word in words.into_iter().flatten() {
         row(f, "says", word)?;
     }
-    if !said.not_honoured.is_empty() {
-        row(f, "asks for", format_args!("{}, in vain", said.not_honoured.join(", ")))?;
+    if !notify.not_honoured.is_empty() {
+        row(f, "asks for", format_args!("{}, in vain", notify.not_honoured.join(", ")))?;
     }
-    if said.unheard {
-        row(f, "unheard", "another process has its notify address, until its next start")?;
+    if notify.unreachable {
+        row(
+            f,
+            "notify",
+            "unreachable: another process has its notify address, until its next start",
+        )?;
     }
-    if said.ignored > 0 {
-        let messages = plural(said.ignored, "message", "messages");
+    if notify.ignored > 0 {
+        let messages = plural(notify.ignored, "message", "messages");
         let what = "not of this run, or not readable";
-        row(f, "ignored", format_args!("{} {messages}: {what}", said.ignored))?;
+        row(f, "ignored", format_args!("{} {messages}: {what}", notify.ignored))?;
     }
     Ok(())
 }
 
-fn health_text(health: &Health) -> String {
+fn health_text(health: &HealthReport) -> String {
     match (&health.last, health.ago_ms) {
         (Some(last), Some(ago)) if health.failures > 0 => {
             let of = format_args!("{} of {} failures", health.failures, health.retries);
@@ -164,9 +168,9 @@ impl fmt::Display for Time {
 
 /// Bytes with one decimal, in units of 1024.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Size(pub(crate) u64);
+pub(crate) struct ByteSize(pub(crate) u64);
 
-impl fmt::Display for Size {
+impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (shift, unit) = match self.0 {
             0..0x10_0000 => (10, "KiB"),
@@ -202,7 +206,7 @@ mod tests {
             (0x4000_0000, "1.0 GiB"),
             (u64::MAX, "17179869183.9 GiB"),
         ] {
-            assert_eq!(Size(bytes).to_string(), text);
+            assert_eq!(ByteSize(bytes).to_string(), text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The memory of one unit: its last record, and where it is kept.
+//! The store of one unit: its last record, in the state directory.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,27 +6,27 @@ use std::sync::Arc;
 use monitor_core::{Reason, RunId, State};
 use rustix::process::Pid;
 
-use super::cgroup::Place;
+use super::cgroup::CgroupLocation;
 use super::command::Command;
 use super::identity::{Identity, ticks_now};
-use super::journal::Record;
-use super::kept::{Kept, LogPlace};
+use super::journal::UnitRecord;
+use super::log_files::{LogFile, LogFiles};
 use super::orphans::{Mark, real_user};
 use super::output::Stream;
 use super::run_name::RunName;
-use super::state_dir::{StateDir, StateError, Term};
+use super::state_dir::{Durability, StateDir, StateError};
 
 /// Keeps the record of a unit in a state directory. The name of the unit is taken for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct UnitStore {
     directory: StateDir,
-    record: Record,
-    /// What of the last record lasts; `None` before the first.
+    record: UnitRecord,
+    /// The lasting part of the last record; `None` before the first.
     lasting: Option<Option<Reason>>,
 }
 
-impl Memory {
-    /// Takes a unit's name and reads what is remembered of it, or begins with nothing. `command` is that of its next run.
+impl UnitStore {
+    /// Reserves a unit's name and reads its record, or begins with an empty one. `command` is that of its next run.
     ///
     /// # Errors
     /// See [`StateError`]; the name is free.
@@ -35,8 +35,8 @@ impl Memory {
         unit: Arc<str>,
         command: &Command,
     ) -> Result<Self, StateError> {
-        directory.take_name(&unit)?;
-        let fresh = Record {
+        directory.reserve_name(&unit)?;
+        let fresh = UnitRecord {
             unit,
             boot: directory.boot(),
             state: State::INITIAL,
@@ -44,22 +44,22 @@ impl Memory {
             held: 0,
             cgroup: None,
             mark: None,
-            kept: Kept::default(),
+            log_files: LogFiles::default(),
         };
-        // Gives the name back if the reading fails.
-        let mut memory = Self { directory: directory.clone(), record: fresh, lasting: None };
-        if let Some(record) = directory.read(&memory.record.unit)? {
-            memory.record = Record { unit: Arc::clone(&memory.record.unit), ..record };
-            memory.record.kept.share(command.shared_streams());
+        // Releases the name if the reading fails.
+        let mut store = Self { directory: directory.clone(), record: fresh, lasting: None };
+        if let Some(record) = directory.read(&store.record.unit)? {
+            store.record = UnitRecord { unit: Arc::clone(&store.record.unit), ..record };
+            store.record.log_files.share(command.shared_streams());
         }
-        Ok(memory)
+        Ok(store)
     }
 
-    pub(super) const fn record(&self) -> &Record {
+    pub(super) const fn record(&self) -> &UnitRecord {
         &self.record
     }
 
-    /// Where the named pipe is through which the unit's programs print.
+    /// The path of the named pipe through which the unit's programs print.
     pub(super) fn fifo(&self, stream: Stream) -> PathBuf {
         self.directory.fifo(&self.record.unit, stream)
     }
@@ -77,32 +77,35 @@ impl Memory {
         self.write()
     }
 
-    /// Takes note of the user as whom the program of the run is started, for the next record, where it says by a mark what
-    /// the run has started.
-    pub(super) fn note_owner(&mut self, pid: Pid) {
+    /// Notes the user of the run's program for the next record, if that identifies the run's processes by a mark.
+    pub(super) fn save_owner(&mut self, pid: Pid) {
         if let Some(mark) = &mut self.record.mark {
             mark.owner = real_user(pid);
         }
     }
 
-    /// Saves where it is kept from now on what the run that goes on prints on a stream.
+    /// Saves the log file to which a stream of the current run goes from now on.
     ///
     /// # Errors
-    /// See [`Memory::save`].
-    pub(super) fn lead(&mut self, stream: Stream, to: Option<LogPlace>) -> Result<(), StateError> {
-        if self.record.kept.lead(stream, to) { self.write() } else { Ok(()) }
+    /// See [`UnitStore::save`].
+    pub(super) fn redirect(
+        &mut self,
+        stream: Stream,
+        to: Option<LogFile>,
+    ) -> Result<(), StateError> {
+        if self.record.log_files.redirect(stream, to) { self.write() } else { Ok(()) }
     }
 
     /// Saves which process was made for a run of a command, and its control group, or else the mark of what it starts.
     /// The process is an own child that was not reaped.
     ///
     /// # Errors
-    /// See [`Memory::save`].
-    pub(super) fn save_process(
+    /// See [`UnitStore::save`].
+    pub(super) fn save_run(
         &mut self,
         run: RunId,
         identity: Identity,
-        cgroup: Option<Place>,
+        cgroup: Option<CgroupLocation>,
         mark: Option<RunName>,
         command: &Command,
     ) -> Result<(), StateError> {
@@ -111,17 +114,18 @@ impl Memory {
         let mark = mark.filter(|_| cgroup.is_none());
         self.record.mark = mark.map(|name| Box::new(Mark { name, owner: None }));
         self.record.cgroup = cgroup;
-        self.record.kept = Kept::Said(command.shared_streams().cloned());
+        self.record.log_files = LogFiles::Declared(command.shared_streams().cloned());
         self.write()
     }
 
     fn write(&mut self) -> Result<(), StateError> {
         // What is written is written in this boot, whatever was read.
         self.record.boot = self.directory.boot();
-        let lasting = Some(outlasting(self.record.state.reason()));
+        let lasting = Some(lasting_reason(self.record.state.reason()));
         // The first one as well, so that what lasts is of this boot once anything is.
-        let term = if self.lasting == lasting { Term::Boot } else { Term::Lasting };
-        self.directory.write(&self.record, term)?;
+        let durability =
+            if self.lasting == lasting { Durability::Boot } else { Durability::Lasting };
+        self.directory.write(&self.record, durability)?;
         self.lasting = lasting;
         Ok(())
     }
@@ -129,7 +133,7 @@ impl Memory {
 
 /// What of a reason holds after a power cut, when all that ran is gone: that a user wants it down, or that it is down for
 /// good. Whatever else it says, it is wanted up.
-const fn outlasting(reason: Reason) -> Option<Reason> {
+const fn lasting_reason(reason: Reason) -> Option<Reason> {
     match reason {
         Reason::Created
         | Reason::Wanted
@@ -148,9 +152,9 @@ const fn outlasting(reason: Reason) -> Option<Reason> {
     }
 }
 
-impl Drop for Memory {
+impl Drop for UnitStore {
     fn drop(&mut self) {
-        self.directory.give_name_back(&self.record.unit);
+        self.directory.release_name(&self.record.unit);
     }
 }
 
@@ -163,14 +167,14 @@ mod tests {
 
     use super::*;
 
-    /// Goal: it is waited for the disk where a user has wished something or the last word is said, and nowhere else.
+    /// Goal: the store syncs records of user requests and final verdicts, and no others.
     /// Method: also, where there is a disk, the record that lasts is the one in the journal just then.
     #[test]
-    fn wishes_and_verdicts_last() {
+    fn requests_and_verdicts_last() {
         let directory = tempdir().unwrap();
         let state = StateDir::open(directory.path()).unwrap();
-        let mut memory =
-            Memory::open(&state, "web".into(), &Command::new("x", [""; 0]).unwrap()).unwrap();
+        let mut store =
+            UnitStore::open(&state, "web".into(), &Command::new("x", [""; 0]).unwrap()).unwrap();
         let policy: Policy = "restart=on-failure".parse().unwrap();
         let mut now = State::INITIAL;
         for (event, lasts) in [
@@ -188,11 +192,11 @@ mod tests {
             ("exited #3 code=0", false),
             ("released #3", true),
         ] {
-            let before = (now.phase(), memory.lasting);
+            let before = (now.phase(), store.lasting);
             now = policy.step(now, event.parse::<Event>().unwrap()).state;
             assert_ne!(now.phase(), before.0, "{event} did not count");
-            memory.save(now, None).unwrap();
-            assert_eq!(memory.lasting != before.1, lasts, "{event}");
+            store.save(now, None).unwrap();
+            assert_eq!(store.lasting != before.1, lasts, "{event}");
             let [journal, lasting] = ["journal", "lasting"]
                 .map(|kind| fs::read(directory.path().join(format!("web.{kind}"))));
             assert_eq!(lasting.is_ok(), state.is_on_disk());

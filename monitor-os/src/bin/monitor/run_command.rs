@@ -15,18 +15,18 @@ use monitor_os::{Events, Launcher, Notice, Status, StopSignals, Supervisor, Unit
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::args::{Form, OutputArgs, RunArgs};
+use crate::args::{EventsFormat, OutputArgs, RunArgs};
 use crate::control::protocol::line;
 use crate::diagnostics::{Diagnostics, say};
+use crate::event_entry::EventFormatter;
+use crate::event_text;
 use crate::line_queue::{LineQueue, Loss};
-use crate::lines;
-use crate::orders::{Forwarding, Order, follow};
-use crate::roster::{Extent, Member, Roster};
+use crate::signal_actions::{Forwarding, SignalAction, follow};
 use crate::spec::Spec;
-use crate::state::Memory;
+use crate::state_dir::CommandStore;
 use crate::streams::Opened;
-use crate::terminal::Lent;
-use crate::told::Teller;
+use crate::terminal::RawTerminal;
+use crate::units::{UnitEntry, UnitMode, Units};
 
 /// Supervises the command until it is down, and gives its exit status on.
 pub(crate) fn run(args: RunArgs, spec: Spec, name: String, launcher: &Launcher) -> ExitCode {
@@ -52,7 +52,7 @@ fn supervise(
     name: String,
     launcher: &Launcher,
 ) -> Result<Status, Box<dyn std::error::Error>> {
-    let memory = Memory::open(&args)?;
+    let memory = CommandStore::open(&args)?;
     let when_down = if args.stay { WhenDown::Stay } else { WhenDown::End };
     // Before any other thread is started, so that all of them block these signals.
     let forwards = args.forward_signals.unwrap_or_else(|| std::process::id() == 1);
@@ -61,30 +61,36 @@ fn supervise(
     } else {
         (StopSignals::new()?, Forwarding::Off)
     };
-    let mut sinks = Sinks::open(args.output, Extent::One)?;
+    let mut sinks = Sinks::open(args.output, UnitMode::One)?;
     let Spec { command, policy, on_crash, streams } = spec;
     let (opened, Opened { ring, echoed, terminal }) = streams.open(command.clone(), None, None)?;
     // Put back on each way out of here.
-    let _lent = terminal.map(Lent::lend);
+    let _raw_terminal = terminal.map(RawTerminal::enter);
     // This program has no other children, so orphans are its to reap.
     let supervisor = Supervisor::builder().launcher(launcher).with_orphans().start()?;
     let unit = match &memory {
         Some(memory) => memory.restore(&supervisor, opened, policy, on_crash)?,
         None => supervisor.add(name, opened, policy),
     };
-    let (member, policy) = (unit.clone(), Arc::new(policy));
-    let roster =
-        Roster::one(Member { unit: member, command, policy, streams, ring, echoed, wanted: true });
+    let (entry, policy) = (unit.clone(), Arc::new(policy));
+    let units = Units::one(UnitEntry {
+        unit: entry,
+        command,
+        policy,
+        streams,
+        ring,
+        echoed,
+        configured: true,
+    });
     let mut events = unit.events();
-    let control =
-        memory.as_ref().map(|memory| memory.control(roster.clone(), &unit)).transpose()?;
+    let control = memory.as_ref().map(|memory| memory.control(units.clone(), &unit)).transpose()?;
     unit.resume();
     let stopped = unit.clone();
     // Ends with the program: it has nothing to clean up.
     thread::Builder::new()
         .name("monitor-signals".into())
-        .spawn(move || follow(&signals, forwarding, |order| obey(order, &stopped)))?;
-    sinks.follow(&mut events, &roster, when_down);
+        .spawn(move || follow(&signals, forwarding, |action| apply(action, &stopped)))?;
+    sinks.follow(&mut events, &units, when_down);
     sinks.finish();
     let status = unit.state();
     if !status.is_down() {
@@ -101,25 +107,25 @@ fn supervise(
     Ok(status)
 }
 
-/// Carries out what a signal to the monitor asks for.
-fn obey(order: Order, unit: &Unit) {
-    let mode = match order {
-        Order::GiveOn(signal) => return unit.signal(signal),
+/// Applies the action of a signal to the monitor.
+fn apply(action: SignalAction, unit: &Unit) {
+    let mode = match action {
+        SignalAction::Forward(signal) => return unit.signal(signal),
         // There are no files to read again.
-        Order::Stop | Order::Reload => StopMode::Graceful(Grace::Policy),
-        Order::Kill => StopMode::Kill,
+        SignalAction::Stop | SignalAction::Reload => StopMode::Graceful(Grace::Policy),
+        SignalAction::Kill => StopMode::Kill,
     };
     // The answer comes with the events.
     drop(unit.stop_with(mode, Origin::Shutdown));
 }
 
-/// Where what happens is written to.
+/// Where events are written to.
 #[derive(Debug)]
 pub(crate) struct Sinks {
-    extent: Extent,
+    mode: UnitMode,
     /// `None` for nothing but errors.
-    form: Option<Form>,
-    teller: Teller,
+    form: Option<EventsFormat>,
+    formatter: EventFormatter,
     recorder: Option<Recorder<RecordFile>>,
     /// The lines of the record that are not written yet.
     record: Option<Arc<LineQueue>>,
@@ -130,7 +136,7 @@ impl Sinks {
     ///
     /// # Errors
     /// The record cannot be written.
-    pub(crate) fn open(output: OutputArgs, extent: Extent) -> Result<Self, String> {
+    pub(crate) fn open(output: OutputArgs, mode: UnitMode) -> Result<Self, String> {
         let record = output.record.map(|path| {
             let queue = open_record(&path)
                 .and_then(|file| LineQueue::begin("monitor-record", file.into(), Loss::End));
@@ -144,16 +150,16 @@ impl Sinks {
         });
         let record = record.transpose()?;
         Ok(Self {
-            extent,
+            mode,
             form: if output.quiet { None } else { Some(output.events) },
-            teller: Teller::default(),
+            formatter: EventFormatter::default(),
             recorder: record.clone().map(|queue| Recorder::new(RecordFile(queue))),
             record,
         })
     }
 
-    /// Writes down what has happened to one of the units.
-    pub(crate) fn take(&mut self, notice: &Notice, roster: &Roster) {
+    /// Writes an event of one of the units.
+    pub(crate) fn write(&mut self, notice: &Notice, units: &Units) {
         if notice.missed > 0 {
             say(&format_args!(
                 "monitor: {} events are missing here: the monitor had no time to read them",
@@ -170,18 +176,20 @@ impl Sinks {
                 "monitor: --record: {error}; the record ends here, the supervision goes on"
             ));
         }
-        if self.form == Some(Form::Text)
-            && let Some(ring) = roster.unseen(&notice.name)
+        if self.form == Some(EventsFormat::Text)
+            && let Some(ring) = units.not_echoed(&notice.name)
         {
-            lines::last_words(notice, &ring, self.extent).iter().for_each(|line| say(line));
+            event_text::last_lines_of_failure(notice, &ring, self.mode)
+                .iter()
+                .for_each(|line| say(line));
         }
-        for told in self.teller.tell(notice) {
+        for entry in self.formatter.format(notice) {
             match self.form {
                 None => {}
-                Some(Form::Text) => {
-                    lines::line(&told, self.extent).iter().for_each(|line| say(line));
+                Some(EventsFormat::Text) => {
+                    event_text::line(&entry, self.mode).iter().for_each(|line| say(line));
                 }
-                Some(Form::Json) => say(&String::from_utf8_lossy(&line(&told)).trim_end()),
+                Some(EventsFormat::Json) => say(&String::from_utf8_lossy(&line(&entry)).trim_end()),
             }
         }
     }
@@ -195,12 +203,12 @@ impl Sinks {
         }
     }
 
-    /// Writes down what happens until the unit is down; with [`WhenDown::Stay`] until the monitor is asked to end
+    /// Writes events until the unit is down; with [`WhenDown::Stay`] until the monitor is asked to end
     /// as well.
-    fn follow(&mut self, events: &mut Events, roster: &Roster, when_down: WhenDown) {
+    fn follow(&mut self, events: &mut Events, units: &Units, when_down: WhenDown) {
         let mut ends = when_down == WhenDown::End;
         while let Some(notice) = events.blocking_next() {
-            self.take(&notice, roster);
+            self.write(&notice, units);
             ends |= matches!(notice.event, Event::StopRequested { origin: Origin::Shutdown, .. })
                 || notice.status.state().reason() == Reason::ShutdownRequested;
             if notice.status.is_down() && ends {

@@ -1,4 +1,4 @@
-//! Steps in the life of a process in words, and as lines that a person reads.
+//! Events as text, and as lines for a person.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -10,17 +10,17 @@ use monitor_core::{
 };
 use monitor_os::{Ended, Line, LogRing, Moment, Notice, Survivor, UnitId};
 
-use crate::roster::Extent;
-use crate::told::Told;
+use crate::event_entry::EventEntry;
+use crate::units::UnitMode;
 
-/// Puts steps into words; remembers when the run of each unit began: when its
-/// program was started, or until then when it was to be.
+/// Makes the text of events. Knows when the run of each unit began: when its program was started, or until then when
+/// the start was due.
 #[derive(Debug, Default)]
-pub(crate) struct Wording {
+pub(crate) struct EventText {
     started: BTreeMap<UnitId, Moment>,
 }
 
-impl Wording {
+impl EventText {
     /// The text for a step in the life of the process; `None` if another says it.
     pub(crate) fn happened(&mut self, notice: &Notice, lifecycle: Lifecycle) -> Option<String> {
         match lifecycle {
@@ -58,7 +58,7 @@ impl Wording {
     /// The text for what an earlier monitor left.
     pub(crate) fn found(run: RunId, found: Found, notice: &Notice) -> String {
         let mut text = Self::what_was_found(run, found, notice);
-        if notice.status.said().is_unheard {
+        if notice.status.notify_status().is_unreachable {
             text += "; it cannot be heard: another process has taken its notify address";
         }
         let doubtful = notice.status.survivors();
@@ -203,15 +203,19 @@ fn lasted(from: Moment, to: Moment) -> String {
 }
 
 /// The last lines that a run printed, once all of them were read, if it failed without having been stopped.
-pub(crate) fn last_words(notice: &Notice, ring: &LogRing, extent: Extent) -> Vec<String> {
+pub(crate) fn last_lines_of_failure(
+    notice: &Notice,
+    ring: &LogRing,
+    mode: UnitMode,
+) -> Vec<String> {
     if !matches!(notice.event, Event::Released { .. })
         || !failed(notice.before, notice.status.policy())
     {
         return Vec::new();
     }
-    let unit = before_text(&notice.name, extent);
+    let unit = before_text(&notice.name, mode);
     let dim = Style::new().dimmed();
-    let lines = last_of(ring, notice.before.run(), LAST_WORDS);
+    let lines = last_of(ring, notice.before.run(), FAILURE_LINES);
     let shown = lines.iter().map(|line| {
         format!(
             "{dim}monitor:           |{dim:#} {unit}{}",
@@ -244,23 +248,23 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 /// How many lines are shown of a run that failed.
-const LAST_WORDS: usize = 10;
+const FAILURE_LINES: usize = 10;
 
 /// An entry as a line for a person, in colour, with the name of the unit where there are many; `None` if there is
 /// nothing to say.
-pub(crate) fn line(told: &Told, extent: Extent) -> Option<String> {
-    let text = told.text.as_deref()?;
-    let time = Moment::from_nanos(told.at_us.saturating_mul(NANOS_PER_MICRO)).to_string();
-    let (dim, style) = (Style::new().dimmed(), style(&told.event));
-    let unit = before_text(&told.unit, extent);
+pub(crate) fn line(entry: &EventEntry, mode: UnitMode) -> Option<String> {
+    let text = entry.text.as_deref()?;
+    let time = Moment::from_nanos(entry.at_us.saturating_mul(NANOS_PER_MICRO)).to_string();
+    let (dim, style) = (Style::new().dimmed(), style(&entry.event));
+    let unit = before_text(&entry.unit, mode);
     Some(format!("{dim}monitor: {time:>9}{dim:#}  {unit}{style}{text}{style:#}"))
 }
 
 /// The name of a unit where there are many.
-fn before_text(unit: &str, extent: Extent) -> String {
-    match extent {
-        Extent::One => String::new(),
-        Extent::Many => format!("{unit}: "),
+fn before_text(unit: &str, mode: UnitMode) -> String {
+    match mode {
+        UnitMode::One => String::new(),
+        UnitMode::Many => format!("{unit}: "),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a monitor remembers what it supervises, and where the other commands find it, by a name or `--state`.
+//! The state directory of a monitor, by a name or `--state`.
 
 use std::env;
 use std::fmt;
@@ -7,58 +7,58 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use monitor_core::Policy;
-use monitor_os::{Command, OnCrash, StateDir, StateError, Supervisor, Unit, remembered};
+use monitor_os::{Command, OnCrash, StateDir, StateError, Supervisor, Unit, stored_units};
 
-use crate::args::{RunArgs, Target};
+use crate::args::{RunArgs, TargetArgs};
 use crate::control::server::{Control, ControlError};
-use crate::roster::Roster;
+use crate::units::Units;
 
-/// Whom to ask.
+/// A monitor to ask, or one of its units.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Whom {
+pub(crate) struct Target {
     /// The state directory of the monitor.
-    pub(crate) place: PathBuf,
+    pub(crate) state_dir: PathBuf,
     /// One of its units.
     pub(crate) unit: Option<String>,
 }
 
-impl Target {
-    /// Whom to ask.
+impl TargetArgs {
+    /// Resolves the target of a command.
     ///
     /// # Errors
     /// No default directory for this user, or the name is none.
-    pub(crate) fn whom(&self) -> Result<Whom, MemoryError> {
+    pub(crate) fn resolve(&self) -> Result<Target, StateDirError> {
         if let Some(place) = &self.place.state {
-            return Ok(Whom { place: place.clone(), unit: self.place.unit.clone() });
+            return Ok(Target { state_dir: place.clone(), unit: self.place.unit.clone() });
         }
         let name = self.name.as_deref().unwrap_or_default();
         let (name, unit) = match name.split_once('/') {
             Some((name, unit)) => (name, Some(unit.to_owned())),
             None => (name, None),
         };
-        Ok(Whom { place: default_directory(name)?, unit })
+        Ok(Target { state_dir: default_directory(name)?, unit })
     }
 }
 
-/// The state directory of one command, and the name under which it is remembered there.
+/// Stores one command in a state directory, under a name.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct CommandStore {
     directory: StateDir,
     name: String,
 }
 
-impl Memory {
+impl CommandStore {
     /// Opens what the options name; `None` if they name nothing.
     ///
     /// # Errors
     /// No default directory for this user, or see [`StateError`].
-    pub(crate) fn open(args: &RunArgs) -> Result<Option<Self>, MemoryError> {
+    pub(crate) fn open(args: &RunArgs) -> Result<Option<Self>, StateDirError> {
         let (path, name) = match (&args.state, &args.name) {
             (None, None) => return Ok(None),
             (Some(path), name) => (path.clone(), name.as_deref().unwrap_or(UNNAMED).to_owned()),
             (None, Some(name)) => (default_directory(name)?, name.clone()),
         };
-        Ok(Some(Self { directory: StateDir::open(path).map_err(MemoryError::State)?, name }))
+        Ok(Some(Self { directory: StateDir::open(path).map_err(StateDirError::State)?, name }))
     }
 
     pub(crate) fn restore(
@@ -67,29 +67,29 @@ impl Memory {
         command: Command,
         policy: Policy,
         on_crash: OnCrash,
-    ) -> Result<Unit, MemoryError> {
+    ) -> Result<Unit, StateDirError> {
         let unit =
             supervisor.restore(&self.directory, on_crash, self.name.as_str(), command, policy);
-        unit.map_err(MemoryError::State)
+        unit.map_err(StateDirError::State)
     }
 
-    /// Lets the unit be asked by other programs.
+    /// Serves the control socket for the unit.
     ///
     /// # Errors
     /// See [`ControlError`].
-    pub(crate) fn control(&self, roster: Roster, unit: &Unit) -> Result<Control, ControlError> {
-        Control::begin(&self.directory, roster, unit.events())
+    pub(crate) fn control(&self, units: Units, unit: &Unit) -> Result<Control, ControlError> {
+        Control::begin(&self.directory, units, unit.events())
     }
 
-    /// Ends the memory, since its command is down for good and its status is given on.
-    pub(crate) fn forget(self) -> Result<(), MemoryError> {
-        self.directory.forget(&self.name).map_err(MemoryError::State)
+    /// Removes the command from the state directory, since it is down for good and its status is passed on.
+    pub(crate) fn forget(self) -> Result<(), StateDirError> {
+        self.directory.forget(&self.name).map_err(StateDirError::State)
     }
 }
 
-/// Why there is no memory.
+/// Why there is no state directory.
 #[derive(Debug)]
-pub(crate) enum MemoryError {
+pub(crate) enum StateDirError {
     /// `XDG_RUNTIME_DIR` is not set, and the user is not root.
     NoDefault,
     /// The name leads out of the directory of all names.
@@ -97,7 +97,7 @@ pub(crate) enum MemoryError {
     State(StateError),
 }
 
-impl fmt::Display for MemoryError {
+impl fmt::Display for StateDirError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDefault => {
@@ -109,30 +109,30 @@ impl fmt::Display for MemoryError {
     }
 }
 
-impl std::error::Error for MemoryError {}
+impl std::error::Error for StateDirError {}
 
-/// Where a name has its place.
+/// The state directory of a name.
 ///
 /// # Errors
 /// No default directory for this user, or the name is none.
-pub(crate) fn default_directory(name: &str) -> Result<PathBuf, MemoryError> {
+pub(crate) fn default_directory(name: &str) -> Result<PathBuf, StateDirError> {
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
-        return Err(MemoryError::Name);
+        return Err(StateDirError::Name);
     }
     Ok(base()?.join(name))
 }
 
-/// The names that have a place, in their order.
+/// The names that have a state directory, in their order.
 ///
 /// # Errors
 /// No default directory for this user, or it cannot be read.
-pub(crate) fn all_names() -> Result<Vec<String>, MemoryError> {
+pub(crate) fn all_names() -> Result<Vec<String>, StateDirError> {
     let base = base()?;
     let entries = match fs::read_dir(&base) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => {
-            return Err(MemoryError::State(StateError::Unusable { path: base, source }));
+            return Err(StateDirError::State(StateError::Unusable { path: base, source }));
         }
     };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -154,18 +154,18 @@ pub(crate) fn all_targets() -> Vec<String> {
     targets
 }
 
-/// The units that are remembered in a state directory; none if it cannot be read.
+/// The units that are stored in a state directory; none if it cannot be read.
 pub(crate) fn units_in(place: &Path) -> Vec<String> {
-    let units = remembered(place).unwrap_or_default();
+    let units = stored_units(place).unwrap_or_default();
     units.into_iter().map(|left| left.unit).collect()
 }
 
-/// Where all names have their places.
-fn base() -> Result<PathBuf, MemoryError> {
+/// The directory of all names.
+fn base() -> Result<PathBuf, StateDirError> {
     let base = match env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()) {
         Some(directory) => PathBuf::from(directory),
         None if rustix::process::geteuid().is_root() => PathBuf::from("/run"),
-        None => return Err(MemoryError::NoDefault),
+        None => return Err(StateDirError::NoDefault),
     };
     Ok(base.join("monitor"))
 }

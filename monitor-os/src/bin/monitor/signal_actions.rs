@@ -9,7 +9,7 @@ use crate::diagnostics::say;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum SignalAction {
     /// To stop the programs as their policies say, and to end.
     Stop,
     /// To kill the programs at once, and to end.
@@ -17,10 +17,10 @@ pub(crate) enum Order {
     /// To read the files again; without files, to stop.
     Reload,
     /// To give the signal on to the program.
-    GiveOn(Signal),
+    Forward(Signal),
 }
 
-/// Whether signals are given on to the program.
+/// Whether signals are forwarded to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forwarding {
     On,
@@ -34,23 +34,27 @@ pub(crate) enum Forwarding {
 pub(crate) fn follow(
     signals: &StopSignals,
     forwarding: Forwarding,
-    mut carry_out: impl FnMut(Order),
+    mut carry_out: impl FnMut(SignalAction),
 ) {
     let mut interrupts = 0_u32;
     let mut said = BTreeSet::new();
     while let Ok(arrived) = signals.wait() {
         for signal in arrived {
-            if forwarding == Forwarding::On && SignalAnswer::is_given_on(signal) {
-                carry_out(Order::GiveOn(signal));
+            if forwarding == Forwarding::On && SignalAnswer::is_forwarded(signal) {
+                carry_out(SignalAction::Forward(signal));
                 continue;
             }
             match SignalAnswer::of(signal) {
-                SignalAnswer::Stop => carry_out(Order::Stop),
+                SignalAnswer::Stop => carry_out(SignalAction::Stop),
                 SignalAnswer::Interrupt => {
                     interrupts = interrupts.saturating_add(1);
-                    carry_out(if interrupts >= 2 { Order::Kill } else { Order::Stop });
+                    carry_out(if interrupts >= 2 {
+                        SignalAction::Kill
+                    } else {
+                        SignalAction::Stop
+                    });
                 }
-                SignalAnswer::HangUp => carry_out(Order::Reload),
+                SignalAnswer::HangUp => carry_out(SignalAction::Reload),
                 // Of these only what is ignored can come; a later release may have other answers.
                 SignalAnswer::Ignore
                 | SignalAnswer::Default
@@ -68,7 +72,7 @@ pub(crate) fn follow(
 }
 
 fn say_ignored(signal: Signal, forwarding: Forwarding) {
-    let hint = if forwarding == Forwarding::Off && SignalAnswer::is_given_on(signal) {
+    let hint = if forwarding == Forwarding::Off && SignalAnswer::is_forwarded(signal) {
         "; --forward-signals gives it on to the command"
     } else {
         ""

@@ -13,7 +13,7 @@ use super::sys::exit_status;
 /// is how the fallbacks are tested. Giving more than there is does no harm but a late error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Caps {
+pub struct KernelFeatures {
     /// Each process has an inode of its own (Linux 6.9). Else it is recognised by its start time.
     pub pidfs_inode: bool,
     /// A pidfd tells how a process ended that is no child (`PIDFD_GET_INFO`; the end from Linux 6.15 on). Else the
@@ -29,7 +29,7 @@ pub struct Caps {
     pub subreaper: bool,
 }
 
-impl Caps {
+impl KernelFeatures {
     /// Nothing beyond Linux 5.4.
     pub const NONE: Self = Self {
         pidfs_inode: false,
@@ -44,7 +44,7 @@ impl Caps {
     #[must_use]
     pub fn probe() -> Self {
         let own = pidfd_open(getpid(), PidfdFlags::empty());
-        let mut caps = Self {
+        let mut features = Self {
             pidfs_inode: own.as_ref().is_ok_and(|own| matches!(inode(own), Ok(Some(_)))),
             pidfd_info: own.is_ok_and(|own| exit_status(own).is_ok()),
             subreaper: child_subreaper().is_ok(),
@@ -52,14 +52,14 @@ impl Caps {
         };
         if let Some(groups) = Cgroups::find()
             && groups.may_move()
-            && let Ok(leaf) = groups.make(Self::NONE)
+            && let Ok(cgroup) = groups.make(Self::NONE)
         {
-            let writes = |file| std::fs::write(leaf.directory().join(file), "1").is_ok();
-            caps.cgroup = true;
-            caps.cgroup_kill = writes("cgroup.kill");
-            caps.cgroup_freeze = writes("cgroup.freeze");
+            let writes = |file| std::fs::write(cgroup.directory().join(file), "1").is_ok();
+            features.cgroup = true;
+            features.cgroup_kill = writes("cgroup.kill");
+            features.cgroup_freeze = writes("cgroup.freeze");
         }
-        caps
+        features
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn probing_is_repeatable_and_leaves_nothing() {
-        assert_eq!(Caps::probe(), Caps::probe());
-        assert!(Caps::probe().subreaper, "every kernel since Linux 3.4 has it");
+        assert_eq!(KernelFeatures::probe(), KernelFeatures::probe());
+        assert!(KernelFeatures::probe().subreaper, "every kernel since Linux 3.4 has it");
     }
 }

@@ -1,4 +1,4 @@
-//! By what a program shows that it serves.
+//! Readiness: how a program shows that it serves.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,44 +16,44 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::kernel::Moment;
 
-/// By what a program shows that it serves, where its policy waits for that (`readiness=notify`).
+/// How a program shows that it serves, where its policy waits for that (`readiness=notify`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadyBy {
     /// It sends `READY=1` to the socket in its variable `NOTIFY_SOCKET`, as `sd_notify(3)` does.
     Notify,
     /// It writes a newline to this descriptor, 3 to 255, and closes it, as programs for s6 do.
     Descriptor(u8),
-    /// Somebody takes a connection at this address, which is tried some twenty times a second. Who it is cannot be
-    /// seen: also one who was there before counts.
+    /// A process accepts a connection at this address, which is tried some twenty times a second. The monitor cannot
+    /// see which process: one that listened there before counts too.
     Tcp(SocketAddr),
 }
 
-/// A sign of readiness that is waited for.
+/// A pending check of readiness.
 #[derive(Debug)]
-pub(super) enum Sign {
-    /// The end of a pipe from which the program's newline is read.
+pub(super) enum ReadinessProbe {
+    /// Reads the program's newline from a pipe.
     Newline(File),
-    Connection(Probe),
-    /// It may have been given where it cannot be seen any more, so it counts as given.
+    Connection(TcpProbe),
+    /// Counts as ready: an earlier monitor may have received the notification.
     Presumed,
 }
 
-/// What has become of a [`Sign`].
+/// The result of a [`ReadinessProbe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    /// It was given.
+pub(super) enum ProbeResult {
+    /// The program serves.
     Ready,
     NotYet,
-    /// It cannot be given any more.
+    /// The program cannot report readiness any more.
     Never,
 }
 
-impl Sign {
+impl ReadinessProbe {
     pub(super) const fn connection(address: SocketAddr) -> Self {
-        Self::Connection(Probe { address, attempt: None })
+        Self::Connection(TcpProbe { address, attempt: None })
     }
 
-    /// Makes a pipe; returns what the program is given of it too.
+    /// Makes a pipe; also returns the end for the program.
     ///
     /// # Errors
     /// No descriptor left (`pipe(2)`).
@@ -66,7 +66,7 @@ impl Sign {
         Ok((Self::Newline(read.into()), both.into()))
     }
 
-    /// Readable when there is something to see, if that is how it is seen.
+    /// The descriptor that becomes readable, if the probe has one.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Newline(pipe) => Some(pipe.as_fd()),
@@ -74,25 +74,25 @@ impl Sign {
         }
     }
 
-    /// Looks for it.
-    pub(super) fn look(&mut self, at: Moment) -> Seen {
+    /// Checks once, without blocking.
+    pub(super) fn poll(&mut self, at: Moment) -> ProbeResult {
         match self {
             Self::Newline(pipe) => {
                 let mut bytes = [0; 512];
                 match pipe.read(&mut bytes) {
-                    Ok(0) => Seen::Never,
-                    Ok(count) if bytes[..count].contains(&b'\n') => Seen::Ready,
-                    Ok(_) => Seen::NotYet,
+                    Ok(0) => ProbeResult::Never,
+                    Ok(count) if bytes[..count].contains(&b'\n') => ProbeResult::Ready,
+                    Ok(_) => ProbeResult::NotYet,
                     // EAGAIN, or a signal handler ran. No other error is possible for an own pipe.
-                    Err(_) => Seen::NotYet,
+                    Err(_) => ProbeResult::NotYet,
                 }
             }
-            Self::Presumed => Seen::Ready,
+            Self::Presumed => ProbeResult::Ready,
             Self::Connection(probe) => {
-                if probe.look(at).is_ok() {
-                    Seen::Ready
+                if probe.poll(at).is_ok() {
+                    ProbeResult::Ready
                 } else {
-                    Seen::NotYet
+                    ProbeResult::NotYet
                 }
             }
         }
@@ -101,15 +101,15 @@ impl Sign {
 
 /// Tries to connect without waiting for it.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(super) struct TcpProbe {
     address: SocketAddr,
     attempt: Option<(OwnedFd, Moment)>,
 }
 
-impl Probe {
+impl TcpProbe {
     /// # Errors
     /// There is no connection yet.
-    fn look(&mut self, at: Moment) -> Result<(), Errno> {
+    fn poll(&mut self, at: Moment) -> Result<(), Errno> {
         let (socket, began) = match self.attempt.take() {
             Some(attempt) => attempt,
             None => (self.connect()?, at),
@@ -146,8 +146,8 @@ fn is_connected(socket: &OwnedFd) -> Result<(), Errno> {
     if peer == own { Err(Errno::ECONNREFUSED) } else { Ok(()) }
 }
 
-/// Between two looks at a connection.
-pub(super) const PROBE_PAUSE: Millis = Millis::new(50);
+/// Between two probes of a connection.
+pub(super) const PROBE_INTERVAL: Millis = Millis::new(50);
 /// How long one attempt may take before another is made.
 const ATTEMPT_MAX: Millis = Millis::from_secs(1);
 
@@ -160,35 +160,35 @@ mod tests {
     use crate::linux::testing::{Port, awaited};
 
     #[test]
-    fn newline_is_the_sign() {
-        let (mut sign, program) = Sign::pipe().unwrap();
+    fn newline_means_ready() {
+        let (mut probe, program) = ReadinessProbe::pipe().unwrap();
         let mut program = File::from(program);
-        assert_eq!(sign.look(now()), Seen::NotYet);
+        assert_eq!(probe.poll(now()), ProbeResult::NotYet);
         program.write_all(b"half a line").unwrap();
-        assert_eq!(sign.look(now()), Seen::NotYet);
+        assert_eq!(probe.poll(now()), ProbeResult::NotYet);
         program.write_all(b", and its end\n").unwrap();
-        assert_eq!(sign.look(now()), Seen::Ready);
+        assert_eq!(probe.poll(now()), ProbeResult::Ready);
         // Nobody reads any more, and nobody is killed for it.
-        drop(sign);
+        drop(probe);
         program.write_all(b"more").unwrap();
-        let (sign, program) = Sign::pipe().unwrap();
+        let (probe, program) = ReadinessProbe::pipe().unwrap();
         drop(program);
         // A child that another test is just starting may have the end for a moment.
-        let sign = std::cell::RefCell::new(sign);
-        let look = || sign.borrow_mut().look(now());
-        awaited("the end of the pipe", look, |seen| *seen == Seen::Never);
+        let probe = std::cell::RefCell::new(probe);
+        let poll = || probe.borrow_mut().poll(now());
+        awaited("the end of the pipe", poll, |result| *result == ProbeResult::Never);
     }
 
     #[test]
-    fn connection_is_the_sign() {
+    fn connection_means_ready() {
         let port = Port::new();
-        let mut sign = Sign::connection(port.address());
+        let mut probe = ReadinessProbe::connection(port.address());
         for _ in 0..3 {
-            assert_eq!(sign.look(now()), Seen::NotYet);
+            assert_eq!(probe.poll(now()), ProbeResult::NotYet);
         }
         port.listen();
-        let sign = std::cell::RefCell::new(sign);
-        let look = || sign.borrow_mut().look(now());
-        awaited("a connection", look, |seen| *seen == Seen::Ready);
+        let probe = std::cell::RefCell::new(probe);
+        let poll = || probe.borrow_mut().poll(now());
+        awaited("a connection", poll, |result| *result == ProbeResult::Ready);
     }
 }
