@@ -121,7 +121,7 @@ impl World {
 
     fn timely(&mut self) -> Event {
         let run = self.state.run();
-        let wish = Some(self.wish());
+        let request = Some(self.request());
         let exit = self.exit();
         let exited = Event::Exited { run, exit };
         let ping = Event::Ping { run };
@@ -136,13 +136,13 @@ impl World {
         let window = self.due(TimerSlot::Window);
         match self.state.phase() {
             Phase::Idle | Phase::Stopped => {
-                self.often(Event::StartRequested, &[(10, wish), (5, window)])
+                self.often(Event::StartRequested, &[(10, request), (5, window)])
             }
             Phase::Starting => {
-                self.often(started, &[(6, failed), (5, Some(exited)), (3, timer), (4, wish)])
+                self.often(started, &[(6, failed), (5, Some(exited)), (3, timer), (4, request)])
             }
-            Phase::Cancelling => self.often(started, &[(10, failed), (8, timer), (4, wish)]),
-            Phase::Aborting => self.often(started, &[(10, failed), (4, wish)]),
+            Phase::Cancelling => self.often(started, &[(10, failed), (8, timer), (4, request)]),
+            Phase::Aborting => self.often(started, &[(10, failed), (4, request)]),
             Phase::Activating => self.often(
                 Event::Ready { run },
                 &[
@@ -151,7 +151,7 @@ impl World {
                     (3, Some(ping)),
                     (2, unhealthy),
                     (3, found),
-                    (4, wish),
+                    (4, request),
                 ],
             ),
             Phase::Running => self.often(
@@ -163,29 +163,31 @@ impl World {
                     (2, unhealthy),
                     (1, found),
                     (3, window),
-                    (4, wish),
+                    (4, request),
                 ],
             ),
             Phase::Healthy => self.often(
                 ping,
-                &[(12, Some(exited)), (2, watchdog), (1, unhealthy), (3, window), (4, wish)],
+                &[(12, Some(exited)), (2, watchdog), (1, unhealthy), (3, window), (4, request)],
             ),
-            Phase::Stopping => self.often(exited, &[(10, timer), (8, Some(ping)), (5, wish)]),
-            Phase::Killing => self.often(exited, &[(8, timer), (4, wish)]),
-            Phase::Releasing => self.often(released, &[(6, timer), (3, Some(exited)), (4, wish)]),
-            Phase::Purging => self.often(released, &[(10, timer), (4, wish)]),
+            Phase::Stopping => self.often(exited, &[(10, timer), (8, Some(ping)), (5, request)]),
+            Phase::Killing => self.often(exited, &[(8, timer), (4, request)]),
+            Phase::Releasing => {
+                self.often(released, &[(6, timer), (3, Some(exited)), (4, request)])
+            }
+            Phase::Purging => self.often(released, &[(10, timer), (4, request)]),
             Phase::BackingOff => {
                 let due = timer.unwrap_or(Event::RetryRequested);
-                self.often(due, &[(5, window), (8, wish)])
+                self.often(due, &[(5, window), (8, request)])
             }
             Phase::Throttled => {
                 let due = window.unwrap_or(Event::RetryRequested);
-                self.often(due, &[(20, wish)])
+                self.often(due, &[(20, request)])
             }
         }
     }
 
-    fn wish(&mut self) -> Event {
+    fn request(&mut self) -> Event {
         let signal = Signal::HUP;
         let origin = Origin::User;
         let later = Grace::After(Millis::from_secs(2));

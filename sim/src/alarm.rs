@@ -6,7 +6,7 @@ use std::fmt;
 /// What is wrong with the harness itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
-    /// The canaries did not run, or find their bugs where none are planted.
+    /// The canaries did not run, or find their bugs where none are injected.
     CanariesOff,
     /// The choosers always draw the same.
     ChoosersDoNotChoose,

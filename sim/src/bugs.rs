@@ -260,7 +260,7 @@ mod tests {
     use crate::case::Case;
     use crate::harness::Standard;
     use crate::screen::FailureScreen;
-    use crate::world::{self, Suspect};
+    use crate::world::{self, MachineUnderTest};
 
     #[test]
     fn every_bug_of_the_bank_is_found_and_every_oracle_fires() {
@@ -283,7 +283,7 @@ mod tests {
     #[derive(Clone, Copy)]
     struct Hot;
 
-    impl Suspect for Hot {}
+    impl MachineUnderTest for Hot {}
 
     impl Machine for Hot {
         fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
@@ -309,7 +309,7 @@ mod tests {
     /// A machine that remembers what it must not: how often it was asked.
     struct Moody(Cell<u32>);
 
-    impl Suspect for &Moody {}
+    impl MachineUnderTest for &Moody {}
 
     impl Machine for &Moody {
         fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
@@ -334,7 +334,7 @@ mod tests {
     #[derive(Clone, Copy)]
     struct Harsh;
 
-    impl Suspect for Harsh {}
+    impl MachineUnderTest for Harsh {}
 
     impl Machine for Harsh {
         fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
@@ -360,7 +360,7 @@ mod tests {
     #[derive(Clone, Copy)]
     struct Partial;
 
-    impl Suspect for Partial {}
+    impl MachineUnderTest for Partial {}
 
     impl Machine for Partial {
         fn step(&self, policy: &Policy, state: State, event: Event) -> Step {

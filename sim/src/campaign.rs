@@ -32,7 +32,7 @@ use crate::hunt::{self, Aim};
 use crate::marks::{self, Marks};
 use crate::model::event_name;
 use crate::race::Race;
-use crate::world::{Suspect, Verdict};
+use crate::world::{MachineUnderTest, Verdict};
 
 /// Which cases a campaign consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Plan {
     }
 
     /// Runs the cases of a range; some twice, to see whether they do the same again.
-    pub fn run(&self, range: Range<u64>, machine: impl Suspect + Copy) -> Report {
+    pub fn run(&self, range: Range<u64>, machine: impl MachineUnderTest + Copy) -> Report {
         self.run_by(Standard, range, machine)
     }
 
@@ -82,7 +82,7 @@ impl Plan {
         &self,
         harness: impl Harness,
         range: Range<u64>,
-        machine: impl Suspect + Copy,
+        machine: impl MachineUnderTest + Copy,
     ) -> Report {
         let mut report = Report::default();
         let mut marks = Marks::default();

@@ -121,7 +121,7 @@ pub struct TimedInput {
 /// What can be put into a run from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// An event: a wish, or a fact told late, twice or about a run that is over.
+    /// An event: a request, or a fact told late, twice or about a run that is over.
     Tell(Event),
     /// Another policy.
     Amend(Policy),

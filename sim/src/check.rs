@@ -18,7 +18,7 @@ use crate::marks::{self, Marks};
 use crate::model::{Counterexample, Exploration};
 use crate::race::Race;
 use crate::watch::Property;
-use crate::world::Suspect;
+use crate::world::MachineUnderTest;
 
 /// The exhaustive search of one member of the family.
 #[derive(Clone, Debug)]
@@ -110,7 +110,7 @@ pub struct Hunted {
 pub fn hunt_races(
     harness: impl Harness,
     seeds: std::ops::Range<u64>,
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     mut progress: impl FnMut(),
 ) -> Vec<Hunted> {
     let races = Race::ALL.into_iter().map(Some).chain([None]);
@@ -165,7 +165,7 @@ pub fn alarms(
         alarms.ring(Alarm::ShrunkCasePasses, format!("the case that finds {}", test.bug));
     }
     if tested.len() < bank::SELF_TEST_LEN {
-        let detail = format!("{} bugs were put in, not {}", tested.len(), bank::SELF_TEST_LEN);
+        let detail = format!("{} bugs were injected, not {}", tested.len(), bank::SELF_TEST_LEN);
         alarms.ring(Alarm::BankTooSmall, detail);
     }
     alarms
@@ -181,17 +181,17 @@ const STATES_MIN: usize = 50;
 pub fn differs_again(
     harness: impl Harness,
     seeds: std::ops::Range<u64>,
-    suspect: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
 ) -> Option<(Property, Case)> {
     seeds.into_iter().find_map(|seed| {
         let case = harness.draw(None, seed);
-        let first = harness.run(&case, suspect);
-        let same = harness.is_same_again(&case, suspect, &first);
+        let first = harness.run(&case, machine);
+        let same = harness.is_same_again(&case, machine, &first);
         (!same).then_some((Property::SameAgain, case))
     })
 }
 
-/// Whether the harness finds a bug that was put in on purpose.
+/// Whether the harness finds a bug that was injected.
 #[derive(Clone, Debug)]
 pub struct SelfTest {
     /// The bug.
@@ -211,7 +211,7 @@ impl SelfTest {
     }
 }
 
-/// Puts each bug of [`bank::self_test`] in and looks for it with both engines.
+/// Injects each bug of [`bank::self_test`] and looks for it with both engines.
 pub fn self_test(
     harness: impl Harness,
     cases_max: u64,

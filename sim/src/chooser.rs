@@ -33,7 +33,7 @@ pub enum Chooser {
 /// A kind of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Wish,
+    Request,
     Echo,
     Policy,
     Crash,
@@ -43,7 +43,7 @@ enum Kind {
 }
 
 const KINDS: [Kind; 7] =
-    [Kind::Wish, Kind::Echo, Kind::Policy, Kind::Crash, Kind::Reboot, Kind::Clock, Kind::Heal];
+    [Kind::Request, Kind::Echo, Kind::Policy, Kind::Crash, Kind::Reboot, Kind::Clock, Kind::Heal];
 
 impl Chooser {
     /// The portfolio.
@@ -101,7 +101,7 @@ impl Chooser {
         for _ in 0..choices.below(9) {
             at = at.saturating_add(generate::delay(choices));
             let what = match picker.pick(choices) {
-                Kind::Wish => What::Tell(generate::wish(choices)),
+                Kind::Request => What::Tell(generate::request(choices)),
                 Kind::Echo => What::Tell(generate::echo(choices)),
                 Kind::Policy => What::Amend(generate::policy(choices)),
                 Kind::Crash => crash(choices),

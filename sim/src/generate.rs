@@ -141,8 +141,8 @@ fn on_stop(choices: &mut impl Choices) -> OnStop {
     }
 }
 
-/// Any wish.
-pub fn wish(choices: &mut impl Choices) -> Event {
+/// Any request.
+pub fn request(choices: &mut impl Choices) -> Event {
     match choices.below(8) {
         0..=2 => stop(choices),
         3 => Event::StartRequested,

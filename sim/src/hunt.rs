@@ -12,7 +12,7 @@ use crate::marks::Marks;
 use crate::race::Race;
 use crate::shrink::Sibling;
 use crate::watch::Property;
-use crate::world::{Suspect, TraceLine, Verdict};
+use crate::world::{MachineUnderTest, TraceLine, Verdict};
 
 /// How many steps a case may take; enough for every lawful stop, too few for an endless loop to hurt.
 pub const STEPS_MAX: usize = 400;
@@ -108,7 +108,7 @@ pub fn confirm(
     seed: u64,
     case: Case,
     property: Property,
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
 ) -> Failure {
     let shrunk = harness.shrink(seed, case.clone(), property, machine);
     let Verdict { trace, violated, panic, .. } = harness.run(&shrunk.case, machine);
@@ -125,7 +125,7 @@ pub fn confirm(
 pub fn hunt(
     race: Option<Race>,
     seeds: std::ops::Range<u64>,
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     progress: impl FnMut(),
 ) -> Hunt {
     hunt_by(Standard, race, seeds, machine, progress)
@@ -136,7 +136,7 @@ pub fn hunt_by(
     harness: impl Harness,
     race: Option<Race>,
     seeds: std::ops::Range<u64>,
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     mut progress: impl FnMut(),
 ) -> Hunt {
     let mut hunt = Hunt::default();

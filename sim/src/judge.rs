@@ -15,7 +15,7 @@ use crate::harness::{Harness, Standard};
 use crate::hunt;
 use crate::screen::{FailureScreen, Table};
 use crate::watch::Watch;
-use crate::world::{Suspect, TraceLine};
+use crate::world::{MachineUnderTest, TraceLine};
 
 /// Judges the steps of one unit. Begin with a new one for each unit.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +58,7 @@ impl Judge {
 /// # Errors
 /// The failure screen, or the [alarms](crate::alarm) that ring.
 pub fn check(
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
 ) -> Result<(), String> {
     check_by(Standard, machine, cases)
@@ -70,7 +70,7 @@ pub fn check(
 /// Those of [`check`].
 pub fn check_by(
     harness: impl Harness,
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
 ) -> Result<(), String> {
     let Evidence { found, mut alarms } = canary::look_for(harness, &Canary::CAMPAIGN);

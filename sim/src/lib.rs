@@ -9,7 +9,7 @@
 //!   [`hunt`] draws cases for it from seeds, aimed at a [`race`] or at nothing; [`mod@shrink`] shortens what
 //!   fails. A case may say what it [expects](expect).
 //! - [`mod@reference`]: all rules once more, naively, against which every step is held.
-//! - [`bank`]: bugs put in on purpose, which [`bugs`] hunts; [`marks`]: what a run must meet. A harness that
+//! - [`bank`]: injected bugs, which [`bugs`] hunts; [`marks`]: what a run must meet. A harness that
 //!   cannot find them is not believed.
 //!
 //! # The loop

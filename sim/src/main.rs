@@ -49,8 +49,8 @@ Exit status:
 
 Examples:
   monitor-sim check                        verify everything, print a summary
-  monitor-sim bugs --list                  which known bugs can be put in
-  monitor-sim check --sabotage BB-36b      put one in and see it found
+  monitor-sim bugs --list                  which known bugs can be injected
+  monitor-sim check --inject BB-36b        inject one and see it found
   monitor-sim replay web.jsonl             does a record of `monitor run --record` agree?
   monitor-sim replay case.txt              run a case in the virtual world, print every step
   monitor-sim replay --rewrite case.txt    write what it does into it, as what is expected of it
@@ -91,10 +91,10 @@ struct CheckArguments {
     /// The first seed; each case takes the next one.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
-    /// Put this bug of the bank in, such as BB-1: the check must fail, and shows how. `monitor-sim bugs
+    /// Inject this bug of the bank, such as BB-1: the check must fail, and shows how. `monitor-sim bugs
     /// --list` has them all.
     #[arg(long, value_name = "ID")]
-    sabotage: Option<Bug>,
+    inject: Option<Bug>,
     /// Where failing cases are kept.
     #[arg(long, default_value = "monitor-sim-failures", value_name = "DIR")]
     out: PathBuf,
@@ -109,8 +109,8 @@ fn main() -> ExitCode {
         launcher
     };
     let code = match Arguments::parse().command {
-        Command::Check(arguments) => match arguments.sabotage {
-            Some(bug) => check_sabotaged(&arguments, bug),
+        Command::Check(arguments) => match arguments.inject {
+            Some(bug) => check_with_bug(&arguments, bug),
             None => check(&arguments),
         },
         Command::Replay(arguments) => cli::replay::replay(&arguments),
@@ -171,7 +171,7 @@ fn check(arguments: &CheckArguments) -> u8 {
         return violated(&evidence);
     }
 
-    let progress = bar(bank::self_test().count() as u64, "bugs put in");
+    let progress = bar(bank::self_test().count() as u64, "injected bugs");
     let tested = check::self_test(Standard, arguments.cases.max(1_000), || progress.inc(1));
     progress.finish_and_clear();
     print_self_test(&tested);
@@ -200,7 +200,7 @@ fn violated(evidence: &Evidence) -> u8 {
 }
 
 fn print_canaries(evidence: &Evidence) {
-    println!("\nChecks of the checks: planted bugs, each of which one check alone finds\n");
+    println!("\nChecks of the checks: injected bugs, each of which one check alone finds\n");
     for canary in Canary::ALL {
         let found = evidence.found.get(canary.name()).map_or("NOT FOUND", String::as_str);
         println!("  {:<13} {found}", canary.name());
@@ -240,7 +240,7 @@ fn print_hunted(hunted: &[Hunted]) {
 }
 
 fn print_self_test(tested: &[SelfTest]) {
-    println!("\nSelf-test: some known bugs put in; `monitor-sim bugs` hunts them all\n");
+    println!("\nSelf-test: some known bugs, injected; `monitor-sim bugs` hunts them all\n");
     println!(
         "  {:<7} {:<7} {:>12} {:>13} {:>12}  {:<26} symptom",
         "bug", "layer", "cases to it", "shrunk inputs", "shortest", "found as"
@@ -287,8 +287,8 @@ fn print_summary(explored: &[Explored], hunted: &[Hunted], (tested, blind): (usi
     }
 }
 
-/// Puts a bug in and shows how each engine finds it; fails if none does.
-fn check_sabotaged(arguments: &CheckArguments, bug: Bug) -> u8 {
+/// Injects a bug and shows how each engine finds it; fails if none does.
+fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
     println!("{bug} ({}, {}): {}; {}\n", bug.layer.name(), bug.source, bug.symptom, bug.cause);
     let proof = bugs::prove(Standard, bug, true);
     match &proof {
@@ -318,12 +318,12 @@ fn check_sabotaged(arguments: &CheckArguments, bug: Bug) -> u8 {
     VIOLATED
 }
 
-/// Keeps the failing case with its pictures, and prints the failure, with the bug that was put in.
-fn show(failure: &Failure, out: &Path, planted: Option<(Bug, Oracle)>) {
+/// Keeps the failing case with its pictures, and prints the failure, with the bug that was injected.
+fn show(failure: &Failure, out: &Path, injected: Option<(Bug, Oracle)>) {
     let kept = screen::keep(failure, out).map_err(|error| {
         eprintln!("monitor-sim: {}: {error}: the case is printed only", out.display());
     });
-    let oracle = planted.map_or(Oracle::Property(failure.property), |(_, oracle)| oracle);
-    let options = planted.map_or(String::new(), |(bug, _)| format!("--sabotage {bug}"));
+    let oracle = injected.map_or(Oracle::Property(failure.property), |(_, oracle)| oracle);
+    let options = injected.map_or(String::new(), |(bug, _)| format!("--inject {bug}"));
     println!("{}", FailureScreen { failure, oracle, kept: kept.as_ref().ok(), options: &options });
 }

@@ -70,8 +70,8 @@ pub(crate) enum Heard {
 pub(crate) enum Process {
     Leave,
     Spawn {
-        /// Whether the event is a wish for it.
-        wished: bool,
+        /// Whether the event is a request for it.
+        requested: bool,
         /// How many automatic runs the budget allows, if this is one and there is a budget.
         budget: Option<u16>,
         /// What is wrong with beginning a run at this event.
@@ -632,14 +632,14 @@ impl Process {
                     event,
                     Event::TimerFired { timer: TimerToken { kind: TimerKind::Backoff, .. } }
                 );
-                let wished =
+                let requested =
                     matches!(event, Event::StartRequested | Event::RestartRequested { .. });
                 let retried = matches!(event, Event::RetryRequested);
-                let early = before.phase == Phase::BackingOff && !(waited || wished || retried);
+                let early = before.phase == Phase::BackingOff && !(waited || requested || retried);
                 let automatic = matches!(event, Event::TimerFired { .. });
                 let retries = policy.rules().retries.filter(|_| automatic);
                 Self::Spawn {
-                    wished,
+                    requested,
                     budget: retries.map(|retries| retries.max),
                     breaks: if matches!(event, Event::PolicyChanged) {
                         Some(Property::PolicyStartsNothing)

@@ -128,7 +128,7 @@ impl Race {
                 case.scripts[0].start = Start::After(Millis::new(acknowledged));
                 case.scripts[0].lives = Some(Millis::new(choices.below(acknowledged)));
                 let at = generate::delay(choices);
-                push(&mut case, at, generate::wish(choices));
+                push(&mut case, at, generate::request(choices));
                 // What was told early may be told again, and otherwise.
                 let again = at.saturating_add(generate::delay(choices));
                 push(&mut case, again, generate::echo(choices));
@@ -138,7 +138,7 @@ impl Race {
                 for _ in 0..=choices.below(5) {
                     at = at.saturating_add(generate::delay(choices));
                     let event = if choices.below(2) == 0 {
-                        generate::wish(choices)
+                        generate::request(choices)
                     } else {
                         let run = RunId::new(1 + choices.below(3));
                         let kind = choices.pick(&TimerKind::ALL);
@@ -169,7 +169,7 @@ impl Race {
                 let at = generate::delay(choices);
                 push(&mut case, at, generate::stop(choices));
                 let again = at.saturating_add(generate::delay(choices));
-                push(&mut case, again, generate::wish(choices));
+                push(&mut case, again, generate::request(choices));
             }
             Self::NumberReuse => {
                 case.pids = Some(choices.pick(&[3, 2, 4]));
@@ -186,7 +186,7 @@ impl Race {
                         0 => What::Tell(Event::SignalRequested { signal: Signal::HUP }),
                         1 => What::Reboot { after: 0 },
                         2 => What::Crash { after: 0, down: generate::delay(choices) },
-                        _ => What::Tell(generate::wish(choices)),
+                        _ => What::Tell(generate::request(choices)),
                     };
                     case.inputs.push(TimedInput { at, unit: 0, what });
                 }
@@ -210,7 +210,7 @@ impl Race {
                     let what = match choices.below(5) {
                         0 | 1 => chooser::crash(choices),
                         2 => What::Reboot { after: chooser::after(choices) },
-                        _ => What::Tell(generate::wish(choices)),
+                        _ => What::Tell(generate::request(choices)),
                     };
                     case.inputs.push(TimedInput { at, unit: 0, what });
                 }
@@ -222,7 +222,7 @@ impl Race {
                     at = at.saturating_add(generate::delay(choices));
                     let what = match choices.below(3) {
                         0 | 1 => chooser::clock(choices),
-                        _ => What::Tell(generate::wish(choices)),
+                        _ => What::Tell(generate::request(choices)),
                     };
                     case.inputs.push(TimedInput { at, unit: 0, what });
                 }
@@ -238,10 +238,10 @@ impl Race {
                 for _ in 0..choices.below(4) {
                     at = at.saturating_add(generate::delay(choices));
                     let unit = u8::try_from(choices.below(2)).unwrap_or(0);
-                    let what = What::Tell(generate::wish(choices));
+                    let what = What::Tell(generate::request(choices));
                     case.inputs.push(TimedInput { at, unit, what });
                     if choices.below(3) == 0 {
-                        let what = What::Tell(generate::wish(choices));
+                        let what = What::Tell(generate::request(choices));
                         case.inputs.push(TimedInput { at, unit: 0, what });
                     }
                 }

@@ -17,7 +17,7 @@ use monitor_core::{
 use monitor_os::Machine;
 
 use crate::harness::Compare;
-use crate::world::{Flaw, Suspect};
+use crate::world::{InjectedBug, MachineUnderTest};
 
 /// What the reference remembers: facts, and the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -424,7 +424,7 @@ impl Scribe {
         }
     }
 
-    // Wishes.
+    // Requests.
 
     fn start(&mut self) -> Note {
         if self.unit.is_empty() {
@@ -1142,9 +1142,9 @@ impl<M: Machine> Compared<M> {
     }
 }
 
-impl<M: Suspect> Suspect for &Compared<M> {
-    fn flaw(&self) -> Option<Flaw> {
-        self.machine.flaw()
+impl<M: MachineUnderTest> MachineUnderTest for &Compared<M> {
+    fn injected_bug(&self) -> Option<InjectedBug> {
+        self.machine.injected_bug()
     }
 }
 

@@ -205,7 +205,7 @@ pub struct FailureScreen<'a> {
     pub oracle: Oracle,
     /// Where it is kept; if nowhere, the whole case is printed.
     pub kept: Option<&'a Kept>,
-    /// What else the command that replays it must say, such as `--sabotage BB-1`; empty for nothing.
+    /// What else the command that replays it must say, such as `--inject BB-1`; empty for nothing.
     pub options: &'a str,
 }
 
@@ -344,7 +344,7 @@ mod tests {
     use super::*;
     use crate::bank;
     use crate::hunt;
-    use crate::world::Suspect as _;
+    use crate::world::MachineUnderTest as _;
 
     #[test]
     fn every_bug_of_the_bank_fits_on_a_screen() {
@@ -360,7 +360,7 @@ mod tests {
             let aim = failure.aim.unwrap().to_string();
             assert!(text.contains(&aim), "{bug}: {aim} is not said:\n{text}");
             assert!(text.contains("\n> "), "{bug}: the violation is not marked:\n{text}");
-            let in_the_machine = bug.flaw().is_none();
+            let in_the_machine = bug.injected_bug().is_none();
             of_the_machine += usize::from(in_the_machine);
             explained += usize::from(in_the_machine && text.contains("the rules say:"));
             let again: Case = fs::read_to_string(&kept.case).unwrap().parse().unwrap();

@@ -14,13 +14,18 @@ use crate::family::family;
 use crate::generate;
 use crate::hunt::{Failure, STEPS_MAX};
 use crate::watch::Property;
-use crate::world::{self, Suspect, TraceLine, Verdict};
+use crate::world::{self, MachineUnderTest, TraceLine, Verdict};
 
 /// How many candidates may be run for one failure. Most failures take a tenth of it.
 const RUNS_MAX: u32 = 20_000;
 
 /// Makes a failing case better as long as it violates the same property. It does not know what was aimed at.
-pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Suspect + Copy) -> Failure {
+pub fn shrink(
+    seed: u64,
+    case: Case,
+    property: Property,
+    machine: impl MachineUnderTest + Copy,
+) -> Failure {
     let mut shrinker = Shrinker::new(case, property, machine);
     while shrinker.improve() {}
     let Shrinker { best, verdict, .. } = shrinker;
@@ -47,7 +52,7 @@ fn measure(case: &Case, verdict: &Verdict) -> Measure {
     (verdict.trace.len(), case.inputs.len(), case.to_string().len(), times)
 }
 
-impl<M: Suspect + Copy> Shrinker<M> {
+impl<M: MachineUnderTest + Copy> Shrinker<M> {
     fn new(case: Case, property: Property, machine: M) -> Self {
         let verdict = world::run(&case, machine, STEPS_MAX);
         let measure = measure(&case, &verdict);
@@ -221,7 +226,7 @@ fn without_loop(case: &Case, from: &TraceLine, to: &TraceLine) -> Case {
     shorter
 }
 
-/// The wishes that take the fewest words.
+/// The requests that take the fewest words.
 const SIMPLEST: [Event; 4] = [
     Event::StartRequested,
     Event::StopRequested { mode: StopMode::Graceful(Grace::Policy), origin: Origin::User },
@@ -317,7 +322,11 @@ impl fmt::Display for Sibling {
 
 /// The nearest case that passes: one input moved as little as possible, the last one first; else one input
 /// left out.
-fn sibling(case: &Case, property: Property, machine: impl Suspect + Copy) -> Option<Sibling> {
+fn sibling(
+    case: &Case,
+    property: Property,
+    machine: impl MachineUnderTest + Copy,
+) -> Option<Sibling> {
     let passes = |change: &dyn Fn(&mut Case)| {
         let mut candidate = case.clone();
         change(&mut candidate);

@@ -35,11 +35,13 @@ pub fn cases() -> impl Strategy<Value = Case> {
 }
 
 /// What users may ask for, each so long after the one before.
-pub fn wishes() -> impl Strategy<Value = Vec<(Millis, Event)>> {
+pub fn requests() -> impl Strategy<Value = Vec<(Millis, Event)>> {
     bytes().prop_map(|bytes| {
         let mut choices = FromBytes(&bytes);
         let count = choices.below(9);
-        (0..count).map(|_| (generate::delay(&mut choices), generate::wish(&mut choices))).collect()
+        (0..count)
+            .map(|_| (generate::delay(&mut choices), generate::request(&mut choices)))
+            .collect()
     })
 }
 

@@ -236,7 +236,7 @@ impl Property {
             Self::DelayLaw => "a delay is what the curve says, and never above its cap",
             Self::Budget => "automatic restarts without a healthy run stay within the budget",
             Self::BackoffWaits => {
-                "the wait before an attempt ends by its timer or by a wish, by nothing else"
+                "the wait before an attempt ends by its timer or by a request, by nothing else"
             }
             Self::StaleIsSilent => {
                 "what is stale or does not apply changes nothing and asks for nothing"
@@ -311,7 +311,7 @@ pub struct Watch {
     intent: Intent,
     /// Which kinds of timer are armed, by slot.
     armed: [Option<TimerKind>; 3],
-    /// Automatic runs since the last wish, reset or healthy run; counted no further than matters.
+    /// Automatic runs since the last request, reset or healthy run; counted no further than matters.
     automatic: u16,
     told: Told,
     status: Option<Exit>,
@@ -543,11 +543,11 @@ impl Watch {
     fn judge_process(&mut self, seen: &impl Seen, had_release: bool) -> Result<(), Property> {
         match seen.process() {
             Process::Leave => Ok(()),
-            Process::Spawn { wished, budget, breaks } => {
+            Process::Spawn { requested, budget, breaks } => {
                 require(self.run == Run::None, Property::OneIncarnation)?;
                 require(!self.intent.is_down(), Property::StopSticks)?;
                 breaks.map_or(Ok(()), Err)?;
-                self.count(wished || self.intent == Intent::Restart, budget)?;
+                self.count(requested || self.intent == Intent::Restart, budget)?;
                 self.intent = Intent::Up;
                 self.run = Run::Open;
                 self.status = None;

@@ -16,7 +16,7 @@ use monitor_sim::hunt::{self, Failure, STEPS_MAX};
 use monitor_sim::model::{Exploration, explore};
 use monitor_sim::race::Race;
 use monitor_sim::watch::Property;
-use monitor_sim::world::{self, Judges, Suspect, Verdict};
+use monitor_sim::world::{self, Judges, MachineUnderTest, Verdict};
 use monitor_sim::{bugs, check, judge, shrink, strategy};
 
 /// A campaign as `run` runs it: the canaries, then the cases, then what is to be said about them.
@@ -143,7 +143,7 @@ impl Harness for PassingShrinker {
         seed: u64,
         case: Case,
         property: Property,
-        machine: impl Suspect + Copy,
+        machine: impl MachineUnderTest + Copy,
     ) -> Failure {
         let shrunk = shrink::shrink(seed, case, property, machine);
         let case = Case::new(shrunk.case.policy);
@@ -180,7 +180,7 @@ impl Harness for IdleShrinker {
         seed: u64,
         case: Case,
         property: Property,
-        machine: impl Suspect + Copy,
+        machine: impl MachineUnderTest + Copy,
     ) -> Failure {
         Failure { case: case.clone(), ..shrink::shrink(seed, case, property, machine) }
     }
@@ -196,7 +196,7 @@ fn a_shrinker_that_does_not_shrink_rings() {
 struct NoSecondRun;
 
 impl Harness for NoSecondRun {
-    fn is_same_again(self, _: &Case, _: impl Suspect + Copy, _: &Verdict) -> bool {
+    fn is_same_again(self, _: &Case, _: impl MachineUnderTest + Copy, _: &Verdict) -> bool {
         true
     }
 }
@@ -251,7 +251,7 @@ fn canaries_that_do_not_run_ring_in_the_report_and_in_what_is_merged() {
 struct NoEnd;
 
 impl Harness for NoEnd {
-    fn run(self, case: &Case, machine: impl Suspect + Copy) -> Verdict {
+    fn run(self, case: &Case, machine: impl MachineUnderTest + Copy) -> Verdict {
         world::run_judged(case, machine, STEPS_MAX, Judges::Steps)
     }
 }
@@ -315,7 +315,7 @@ fn too_little_coverage_rings_by_the_length_of_the_campaign() {
 struct NoCatch;
 
 impl Harness for NoCatch {
-    fn run(self, case: &Case, machine: impl Suspect + Copy) -> Verdict {
+    fn run(self, case: &Case, machine: impl MachineUnderTest + Copy) -> Verdict {
         let verdict = world::run(case, machine, STEPS_MAX);
         assert_eq!(verdict.panic, None, "it goes on");
         verdict
@@ -370,7 +370,7 @@ fn an_exhaustive_search_that_is_blind_rings() {
     assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LongRunNotJudged), "{ran}");
     let ran = checked(NoLongRun);
     assert!(!ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LongRunNotJudged), "{ran}");
-    // Nothing was explored, hunted or put in.
+    // Nothing was explored, hunted or injected.
     let evidence = canary::look_for(Standard, &Canary::ALL);
     let ran = check::alarms(Standard, &evidence, &[], &[], &[]);
     assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::BankTooSmall), "{ran}");
@@ -380,7 +380,7 @@ fn an_exhaustive_search_that_is_blind_rings() {
 #[derive(Clone, Copy)]
 struct Partial;
 
-impl Suspect for Partial {}
+impl MachineUnderTest for Partial {}
 
 impl Machine for Partial {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {

@@ -1,5 +1,5 @@
 //! Every reachable state of the machine, under every policy of the family, breaks no property; and the
-//! search can fail, because it finds each bug that is put in.
+//! search can fail, because it finds each bug that is injected.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -10,7 +10,7 @@ use monitor_sim::choices::Seeded;
 use monitor_sim::real::{self, Leftovers, Likeness, Performance, Stage, fit};
 
 /// Goal: the files that the simulator keeps to, real processes keep to as well; and in drawn cases, in which
-/// wishes meet starts and ends within milliseconds, every step is accepted, every status is true, no two live at a
+/// requests meet starts and ends within milliseconds, every step is accepted, every status is true, no two live at a
 /// time, and nothing is left.
 ///
 /// One test, because what is left is asked of the whole process.

@@ -177,7 +177,7 @@ pub fn event(run: impl Strategy<Value = RunId> + Clone + 'static) -> BoxedStrate
         Just(Found::Gone),
         Just(Found::Rebooted),
     ];
-    let wishes = prop_oneof![
+    let requests = prop_oneof![
         2 => Just(Event::StartRequested),
         2 => (mode, origin).prop_map(|(mode, origin)| Event::StopRequested { mode, origin }),
         1 => grace().prop_map(|grace| Event::RestartRequested { grace }),
@@ -199,7 +199,7 @@ pub fn event(run: impl Strategy<Value = RunId> + Clone + 'static) -> BoxedStrate
             .prop_map(|(run, kind)| Event::TimerFired { timer: TimerToken { run, kind } }),
         2 => (run, found).prop_map(|(run, found)| Event::Recovered { run, found }),
     ];
-    prop_oneof![1 => wishes, 2 => facts].boxed()
+    prop_oneof![1 => requests, 2 => facts].boxed()
 }
 
 /// Any run.

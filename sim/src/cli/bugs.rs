@@ -68,7 +68,7 @@ pub(crate) fn bugs(
 fn alarms(arguments: &BugsArguments, caught: &[Catch]) -> Alarms {
     let mut alarms = Alarms::default();
     if arguments.id.is_none() && caught.len() < bank::LEN {
-        let detail = format!("{} bugs were put in, not {}", caught.len(), bank::LEN);
+        let detail = format!("{} bugs were injected, not {}", caught.len(), bank::LEN);
         alarms.ring(Alarm::BankTooSmall, detail);
     }
     if let Some(catch) = caught.iter().find(|catch| catch.is_unshrunk) {

@@ -109,7 +109,7 @@ fn try_run(arguments: &RunArguments) -> Result<u8, Trouble> {
         file.next
     );
     let evidence = canary::look_for(Standard, &Canary::CAMPAIGN);
-    // A canary that is found where nothing is planted may mean that the machine is broken: the cases tell.
+    // A canary that is found where nothing is injected may mean that the machine is broken: the cases tell.
     if evidence.alarms.iter().any(|alarm| alarm != Alarm::CanariesOff) {
         print!("{}", evidence.alarms);
         println!("FAIL the harness is blind, so no case was run");

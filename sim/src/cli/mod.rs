@@ -27,7 +27,7 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
 
 /// Exit status: a property is violated, a record disagrees, or a case is not as it expects.
 pub(crate) const VIOLATED: u8 = 10;
-/// Exit status: an alarm rings, because a check of the harness is blind; or a bug that was put in on purpose
+/// Exit status: an alarm rings, because a check of the harness is blind; or a bug that was injected
 /// was not found.
 pub(crate) const BLIND: u8 = 12;
 /// Exit status: the input is not understood.

@@ -15,7 +15,7 @@ use monitor_sim::hunt::STEPS_MAX;
 use monitor_sim::reference;
 use monitor_sim::replay;
 use monitor_sim::screen::{self, Table};
-use monitor_sim::world::{self, Suspect};
+use monitor_sim::world::{self, MachineUnderTest};
 
 use super::{Artifact, INTERNAL, USAGE, VIOLATED};
 
@@ -24,9 +24,9 @@ pub(crate) struct ReplayArguments {
     /// A record (JSON lines) or a case (text or JSON); `-` reads the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Run the case with this bug of the bank put in, such as BB-1; `monitor-sim bugs --list` has them all.
+    /// Run the case with this bug of the bank injected, such as BB-1; `monitor-sim bugs --list` has them all.
     #[arg(long, value_name = "ID")]
-    sabotage: Option<Bug>,
+    inject: Option<Bug>,
     /// Do not run the case: print it in another form.
     #[arg(long, value_enum, value_name = "FORM")]
     emit: Option<Form>,
@@ -34,7 +34,7 @@ pub(crate) struct ReplayArguments {
     #[arg(long, conflicts_with = "emit")]
     emit_rust: bool,
     /// Write into the file what the case does now, as what is expected of it. Comments are kept.
-    #[arg(long, conflicts_with_all = ["emit", "emit_rust", "sabotage"])]
+    #[arg(long, conflicts_with_all = ["emit", "emit_rust", "inject"])]
     rewrite: bool,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> u8 {
         Err(code) => return code,
     };
     let emit = if arguments.emit_rust { Some(Form::Rust) } else { arguments.emit };
-    match (emit, arguments.sabotage) {
+    match (emit, arguments.inject) {
         (Some(Form::Rust), _) => print!("{}", screen::rust_test(&case)),
         (Some(Form::Json), _) => println!("{}", case.to_json()),
         (Some(Form::Text), _) => print!("{case}"),
@@ -113,7 +113,7 @@ fn replay_record(record: &Record) -> u8 {
     }
 }
 
-fn replay_case(case: &Case, machine: impl Suspect + Copy) -> u8 {
+fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
     let verdict = world::run(case, machine, STEPS_MAX);
     let marked = verdict.violated.is_some();
     let trace = &verdict.trace;

@@ -54,7 +54,7 @@ impl<'a, M: Machine> Model<'a, M> {
         inputs.splice(..0, self.always(node).iter().copied());
     }
 
-    /// What may be told whatever has happened: wishes, and facts early, late, twice or of another run.
+    /// What may be told whatever has happened: requests, and facts early, late, twice or of another run.
     #[must_use]
     pub fn always(&self, node: &Node) -> &[Input] {
         &self.always[usize::from(node.state.run() != RunId::NONE)]
@@ -174,7 +174,7 @@ impl Needs {
     }
 }
 
-/// How an input is tied to the world going on by itself: no wish, no other policy, no crash.
+/// How an input is tied to the world going on by itself: no request, no other policy, no crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tie {
     /// What the world pays with it, and when it owes that.
@@ -254,7 +254,7 @@ const FOREIGN: RunId = RunId::new(77);
 
 const EXITS: [Exit; 4] = [Exit::Code(0), Exit::Code(1), Exit::Signal(Signal::KILL), Exit::Unknown];
 
-/// What may be told whatever has happened: every wish, every fact about the current run early, late or
+/// What may be told whatever has happened: every request, every fact about the current run early, late or
 /// twice, and news of another run.
 fn always(run: RunId) -> Vec<Input> {
     let mut inputs = Vec::with_capacity(64);

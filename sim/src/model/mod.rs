@@ -1,6 +1,6 @@
 //! The exhaustive engine: every reachable state of the machine in an adversarial environment.
 //!
-//! The environment may do anything a driver could pass on: every wish at any time, every fact about the
+//! The environment may do anything a driver could pass on: every request at any time, every fact about the
 //! current run early, late or twice, news of other runs, any armed timer (and, to be refused, any other),
 //! another policy, and a crash of the monitor followed by its recovery. Durations are abstracted: an
 //! armed timer may fire at any time, which covers every real order. A save that fails is an input as

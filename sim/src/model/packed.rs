@@ -158,9 +158,9 @@ fn heard(heard: Heard) -> u64 {
 fn process(command: Process) -> u64 {
     let (kind, details) = match command {
         Process::Leave => (0, 0),
-        Process::Spawn { wished, budget, breaks } => {
+        Process::Spawn { requested, budget, breaks } => {
             let budget = budget.map_or(0, |budget| u64::from(budget) + 1);
-            let details = Bits(u64::from(wished)).then(17, budget).then(6, property(breaks));
+            let details = Bits(u64::from(requested)).then(17, budget).then(6, property(breaks));
             (1, details.0)
         }
         Process::Signal { kill, scope, beside, again } => {

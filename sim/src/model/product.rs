@@ -151,7 +151,7 @@ impl Outline {
     }
 }
 
-/// Which of the wishes that the finished graph is asked about have not come to their end.
+/// Which of the requests that the finished graph is asked about have not come to their end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
     pub(super) stop: bool,
@@ -178,7 +178,7 @@ pub(super) struct Way {
     /// The first input that takes it.
     pub(super) input: u16,
     pub(super) leads: Leads,
-    /// What the world pays with it, as far as a wish is pending.
+    /// What the world pays with it, as far as a request is pending.
     pub(super) obligation: Option<Obligation>,
     pub(super) pace: Pace,
 }
@@ -564,10 +564,10 @@ impl<'a, M: Machine> Product<'a, M> {
     /// Works out what a shape means to a watch.
     fn work_out(&mut self, shape: u32, watch: u32) -> Outline {
         let (phase, moves) = self.moves.range(shape);
-        let wishes = self.watches.items()[watch as usize];
+        let requests = self.watches.items()[watch as usize];
         let is_down = Phase::ALL[phase as usize].is_down();
         let pending =
-            Pending { stop: wishes.is_stopping() && !is_down, restart: wishes.is_restarting() };
+            Pending { stop: requests.is_stopping() && !is_down, restart: requests.is_restarting() };
         let known = self.known[watch as usize];
         let first = self.ways.len();
         let (mut transitions, mut effective, mut breaks) = (0, 0, None);

@@ -160,8 +160,8 @@ impl<'a, M: Machine> Search<'a, M> {
             let is_pending = |at: &Situation| of(self.product.outline(at.outline).pending);
             self.situations.items().iter().map(is_pending).collect()
         };
-        let stopping = pending(|wishes| wishes.stop);
-        let restarting = pending(|wishes| wishes.restart);
+        let stopping = pending(|requests| requests.stop);
+        let restarting = pending(|requests| requests.restart);
         let questions =
             [(Property::StopEnds, stopping), (Property::RestartIsOneIntent, restarting)];
         for (property, pending) in questions {

@@ -6,7 +6,7 @@ use crate::case::{Case, OnStop, Script, TimedInput, What};
 use crate::choices::Choices;
 use crate::generate;
 
-/// A case of one unit that is over within some seconds: a few wishes close to each other, then a stop that
+/// A case of one unit that is over within some seconds: a few requests close to each other, then a stop that
 /// ends in a kill.
 pub fn case(choices: &mut impl Choices) -> Case {
     let mut case = Case::new(generate::policy(choices));
@@ -20,7 +20,7 @@ pub fn case(choices: &mut impl Choices) -> Case {
             at,
             match choices.below(6) {
                 0 => What::Amend(generate::policy(choices)),
-                1..=4 => What::Tell(wish(choices)),
+                1..=4 => What::Tell(request(choices)),
                 _ => What::Tell(generate::stop(choices)),
             },
         );
@@ -33,16 +33,16 @@ pub fn case(choices: &mut impl Choices) -> Case {
     case
 }
 
-/// A wish with a grace that is over soon.
-fn wish(choices: &mut impl Choices) -> Event {
-    let mut wish = generate::wish(choices);
+/// A request with a grace that is over soon.
+fn request(choices: &mut impl Choices) -> Event {
+    let mut request = generate::request(choices);
     if let Event::StopRequested { mode: StopMode::Graceful(grace), .. }
-    | Event::RestartRequested { grace } = &mut wish
+    | Event::RestartRequested { grace } = &mut request
         && *grace != Grace::Policy
     {
         *grace = Grace::After(Millis::new(10));
     }
-    wish
+    request
 }
 
 fn script(choices: &mut impl Choices) -> Script {

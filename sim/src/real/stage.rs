@@ -280,7 +280,7 @@ struct Part {
     fault: Option<Fault>,
     /// The state that was told last.
     state: State,
-    /// Waits until every wish was heard.
+    /// Waits until every request was heard.
     settling: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
@@ -296,7 +296,7 @@ impl Player {
         }
     }
 
-    /// Looks who has heard every wish.
+    /// Looks who has heard every request.
     fn settle(&mut self, context: &mut Context<'_>) {
         for part in &mut self.parts {
             let settling = part.settling.as_mut();
@@ -498,13 +498,13 @@ impl Part {
         }
     }
 
-    /// From now on it counts as down only when all that was wished so far was heard.
+    /// From now on it counts as down only when all that was requested so far was heard.
     fn await_wishes(&mut self) {
         let heard = self.unit.wait_until(|_| true);
         self.settling = Some(Box::pin(async { drop(heard.await) }));
     }
 
-    /// Whether it is down, every wish was heard, and all of it was told.
+    /// Whether it is down, every request was heard, and all of it was told.
     fn is_down(&self) -> bool {
         let state = self.unit.state().state();
         self.settling.is_none() && state.phase().is_down() && state == self.state

@@ -9,7 +9,7 @@ use rand::RngExt;
 use super::agenda::Deed;
 use super::disk::{Content, File};
 use super::os::{Holder, Life, Process};
-use super::{Accident, Dying, Flaw, HORIZON, Sight, World, id, number};
+use super::{Accident, Dying, HORIZON, InjectedBug, Sight, World, id, number};
 use crate::case::{Notice, OnStop, Signals, Start, What};
 use crate::watch::Property;
 
@@ -48,9 +48,9 @@ impl World<'_> {
             };
             let Some(process) = self.os.find(unit, entry.run).copied() else { continue };
             let Some(exit) = self.end_seen(&process, &entry) else { continue };
-            let dropped = (self.has(Flaw::KeepsOneEnd) && told > 0)
-                || (self.has(Flaw::MissesEarlyEnds) && !entry.acknowledged);
-            let whose = if self.has(Flaw::AnyChildEndsTheRun) {
+            let dropped = (self.has(InjectedBug::KeepsOneEnd) && told > 0)
+                || (self.has(InjectedBug::MissesEarlyEnds) && !entry.acknowledged);
+            let whose = if self.has(InjectedBug::AnyChildEndsTheRun) {
                 self.first_untold().unwrap_or(unit)
             } else {
                 unit
@@ -69,11 +69,11 @@ impl World<'_> {
             if process.output {
                 self.saw(Sight::OutputHeld);
             }
-            if self.has(Flaw::ReapsAtNotice) || self.has(Flaw::TwoReapers) {
+            if self.has(InjectedBug::ReapsAtNotice) || self.has(InjectedBug::TwoReapers) {
                 self.reap(unit, entry.run);
             }
             told += 1;
-            if self.has(Flaw::OneWaitPerNotice) {
+            if self.has(InjectedBug::OneWaitPerNotice) {
                 break;
             }
         }
@@ -87,13 +87,15 @@ impl World<'_> {
 
     /// How a process has ended, as the backend sees it.
     fn end_seen(&self, process: &Process<'_>, entry: &Entry) -> Option<Exit> {
-        if self.has(Flaw::EndIsEndOfOutput) && process.output || process.failed {
+        if self.has(InjectedBug::EndIsEndOfOutput) && process.output || process.failed {
             return None;
         }
-        match (process.ended(), self.flaw) {
-            (None, Some(Flaw::NobodyIsAnEnd)) if entry.acknowledged => Some(Exit::Code(0)),
-            (Some(_), Some(Flaw::EmptyGroupIsTheEnd)) if !process.members => Some(Exit::Code(0)),
-            (Some(_), Some(Flaw::TwoReapers)) => Some(Exit::Unknown),
+        match (process.ended(), self.injected_bug) {
+            (None, Some(InjectedBug::NobodyIsAnEnd)) if entry.acknowledged => Some(Exit::Code(0)),
+            (Some(_), Some(InjectedBug::EmptyGroupIsTheEnd)) if !process.members => {
+                Some(Exit::Code(0))
+            }
+            (Some(_), Some(InjectedBug::TwoReapers)) => Some(Exit::Unknown),
             (ended, _) => ended,
         }
     }
@@ -117,7 +119,7 @@ impl World<'_> {
         let Start::Fails(_, failure) = process.script.start else { return None };
         self.saw(Sight::FailedChild);
         let run = process.run;
-        Some(if self.has(Flaw::StartsAtFork) {
+        Some(if self.has(InjectedBug::StartsAtFork) {
             Event::Exited { run, exit: Exit::Code(127) }
         } else {
             Event::StartFailed { run, failure }
@@ -150,7 +152,7 @@ impl World<'_> {
         {
             self.plan(at.after(delay), unit, run, Deed::Die(Exit::Signal(signal)));
         }
-        let snapshot = self.has(Flaw::KillsASnapshot);
+        let snapshot = self.has(InjectedBug::KillsASnapshot);
         if members
             && scope == Scope::Group
             && !snapshot
@@ -179,7 +181,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether this flaw takes news for old by their stamps.
+    /// Whether this injected bug takes news for old by their stamps.
     pub(super) fn passes_stamps(&self, now: Moment, unit: usize, event: Event) -> bool {
         let set_back = || {
             let start =
@@ -188,10 +190,10 @@ impl World<'_> {
                 });
             start.is_some_and(|line| self.clocks.wall(now) < line.at)
         };
-        match (self.flaw, event) {
-            (Some(Flaw::EndsByStamp), Event::Exited { .. })
-            | (Some(Flaw::PingsByStamp), Event::Ping { .. })
-            | (Some(Flaw::NewsByStamp), _) => !set_back(),
+        match (self.injected_bug, event) {
+            (Some(InjectedBug::EndsByStamp), Event::Exited { .. })
+            | (Some(InjectedBug::PingsByStamp), Event::Ping { .. })
+            | (Some(InjectedBug::NewsByStamp), _) => !set_back(),
             _ => true,
         }
     }
@@ -200,20 +202,20 @@ impl World<'_> {
 
     /// Whether a save takes place at once, whole: nothing can come between its operations.
     const fn saves_plainly(&self) -> bool {
-        self.flaw.is_none() && matches!(self.dying, Dying::No) && self.case.disk.is_none()
+        self.injected_bug.is_none() && matches!(self.dying, Dying::No) && self.case.disk.is_none()
     }
 
     /// Writes a state by a temporary file, synced before it is renamed, and renamed for good.
     fn write(&mut self, unit: usize, state: State) {
         let state =
-            if self.has(Flaw::SavesWithoutOutcome) { without_outcome(state) } else { state };
-        let in_place = self.has(Flaw::SavesInPlace);
+            if self.has(InjectedBug::SavesWithoutOutcome) { without_outcome(state) } else { state };
+        let in_place = self.has(InjectedBug::SavesInPlace);
         let file = if in_place { File::Main } else { File::Temporary };
         for step in 0..5 {
             if !self.operate() {
                 return;
             }
-            let unsynced = self.has(Flaw::SavesWithoutSync);
+            let unsynced = self.has(InjectedBug::SavesWithoutSync);
             let disk = &mut self.units[unit].disk;
             match step {
                 0 => disk.truncate(file),
@@ -227,7 +229,7 @@ impl World<'_> {
                 self.saw(Sight::DeathInASave);
             }
         }
-        if self.has(Flaw::SharesTemporary) {
+        if self.has(InjectedBug::SharesTemporary) {
             let now = self.now;
             let shared = self.units.iter().enumerate().any(|(other, known)| {
                 other != unit && known.at_once.0 == now && known.state != State::INITIAL
@@ -253,7 +255,7 @@ impl World<'_> {
         if let Some(state) = read {
             self.units[unit].disk.settle(state);
         }
-        if self.has(Flaw::ServesUnread) { State::INITIAL } else { read.unwrap_or_default() }
+        if self.has(InjectedBug::ServesUnread) { State::INITIAL } else { read.unwrap_or_default() }
     }
 
     /// What has become of the run that the saved state names.
@@ -299,15 +301,17 @@ impl World<'_> {
         let pid = self.units[unit].entry.map(|entry| entry.pid);
         let lives = state.phase().is_live();
         let zombie = process.is_some_and(|process| matches!(process.life, Life::Zombie(_)));
-        let found = match (self.flaw, truth) {
-            (Some(Flaw::AdoptsByNumber), Found::Gone | Found::Rebooted)
+        let found = match (self.injected_bug, truth) {
+            (Some(InjectedBug::AdoptsByNumber), Found::Gone | Found::Rebooted)
                 if lives && pid.is_some_and(|pid| self.os.holder(pid) != Holder::Nobody) =>
             {
                 Found::Alive
             }
-            (Some(Flaw::AdoptsBlindly), _) if lives => Found::Alive,
-            (Some(Flaw::AdoptsZombies), _) if lives && zombie => Found::Alive,
-            (Some(Flaw::UnknownIsZero), Found::Gone) if lives => Found::Exited(Exit::Code(0)),
+            (Some(InjectedBug::AdoptsBlindly), _) if lives => Found::Alive,
+            (Some(InjectedBug::AdoptsZombies), _) if lives && zombie => Found::Alive,
+            (Some(InjectedBug::UnknownIsZero), Found::Gone) if lives => {
+                Found::Exited(Exit::Code(0))
+            }
             _ => truth,
         };
         self.require(found != Found::Alive || truth == Found::Alive, Property::AdoptsItsOwn);
@@ -368,7 +372,7 @@ impl Kernel for World<'_> {
         self.units[unit].entry = Some(Entry {
             run,
             pid: match first {
-                Some(first) if self.has(Flaw::KeepsFirstNumber) => first,
+                Some(first) if self.has(InjectedBug::KeepsFirstNumber) => first,
                 _ => pid.unwrap_or(last),
             },
             acknowledged: false,
@@ -388,7 +392,7 @@ impl Kernel for World<'_> {
             Start::Fails(Millis::ZERO, failure) => return Spawned::Failed(failure),
             Start::Fails(delay, _) => {
                 self.plan(at.after(delay), unit, run, Deed::FailStart);
-                return if self.has(Flaw::StartsAtFork) {
+                return if self.has(InjectedBug::StartsAtFork) {
                     Spawned::Started
                 } else {
                     Spawned::Pending
@@ -418,7 +422,11 @@ impl Kernel for World<'_> {
             }
             Start::After(_) | Start::Fails(..) => {
                 self.acknowledge(unit, run);
-                if self.has(Flaw::ForgetsAnswers) { Spawned::Pending } else { Spawned::Started }
+                if self.has(InjectedBug::ForgetsAnswers) {
+                    Spawned::Pending
+                } else {
+                    Spawned::Started
+                }
             }
         }
     }
@@ -447,10 +455,10 @@ impl Kernel for World<'_> {
         if process.script.signals == Signals::Missed && process.life == Life::Alive && !healed {
             process.life = Life::Reaped(Exit::Unknown);
             self.saw(Sight::SignalMissed);
-            if self.has(Flaw::DiesOfNobody) {
+            if self.has(InjectedBug::DiesOfNobody) {
                 self.gave_up = true;
             }
-            if self.has(Flaw::NobodyIsSent) {
+            if self.has(InjectedBug::NobodyIsSent) {
                 return Signalled::Sent;
             }
         }
@@ -458,7 +466,10 @@ impl Kernel for World<'_> {
         // The notice of its end may be late or lost.
         if let Some(exit) = self.end_seen(&process, &entry)
             && !entry.told
-            && !matches!(self.flaw, Some(Flaw::TrustsNotices | Flaw::NobodyIsSent))
+            && !matches!(
+                self.injected_bug,
+                Some(InjectedBug::TrustsNotices | InjectedBug::NobodyIsSent)
+            )
             && process.ended().is_some()
         {
             if let Some(entry) = self.target(unit, run) {
@@ -478,7 +489,7 @@ impl Kernel for World<'_> {
             return Signalled::Sent;
         }
         if signal != Signal::HUP {
-            if self.has(Flaw::KeepsFirstNumber) {
+            if self.has(InjectedBug::KeepsFirstNumber) {
                 self.deliver_to(at, entry.pid, (unit, run), signal);
             } else {
                 self.deliver(at, unit, run, signal, scope);
@@ -505,10 +516,10 @@ impl Kernel for World<'_> {
             && let Some(Entry { pid, .. }) = self.target(unit, run).copied()
             && !refused
         {
-            if self.has(Flaw::ReapsBeforeSignal) {
+            if self.has(InjectedBug::ReapsBeforeSignal) {
                 self.reap(unit, run);
             }
-            if self.has(Flaw::ReapsBeforeSignal) || self.has(Flaw::ReapsAtNotice) {
+            if self.has(InjectedBug::ReapsBeforeSignal) || self.has(InjectedBug::ReapsAtNotice) {
                 self.deliver_to(at, pid, (unit, run), signal);
             } else {
                 self.deliver(at, unit, run, signal, scope);
@@ -522,12 +533,13 @@ impl Kernel for World<'_> {
             self.violate(Property::ReleasedOnce);
             return None;
         }
-        let keeps =
-            self.has(Flaw::NeverReaps) || self.has(Flaw::KeepsFailedStarts) && process.failed;
+        let keeps = self.has(InjectedBug::NeverReaps)
+            || self.has(InjectedBug::KeepsFailedStarts) && process.failed;
         if !keeps {
             self.reap(unit, run);
         }
-        let forgets = self.has(Flaw::ForgetsTheGroup) || self.has(Flaw::KillsASnapshot);
+        let forgets =
+            self.has(InjectedBug::ForgetsTheGroup) || self.has(InjectedBug::KillsASnapshot);
         let entry = self.target(unit, run)?;
         match (process.members, scope) {
             (true, Scope::Group) if !forgets => {
@@ -549,7 +561,7 @@ impl Kernel for World<'_> {
             return Ok(());
         }
         if at < Moment::ORIGIN.after(self.case.saves_fail_until) {
-            if self.has(Flaw::HidesSaveErrors) {
+            if self.has(InjectedBug::HidesSaveErrors) {
                 self.units[unit].saved = state;
                 return Ok(());
             }
@@ -561,7 +573,7 @@ impl Kernel for World<'_> {
             return Ok(());
         }
         self.units[unit].saving = Some(state);
-        if !self.has(Flaw::SavesLate) {
+        if !self.has(InjectedBug::SavesLate) {
             self.write(unit, state);
         }
         if !self.is_dead() {
@@ -573,7 +585,7 @@ impl Kernel for World<'_> {
 
     fn watchdog(&mut self, unit: UnitId, run: RunId) -> Option<Millis> {
         let unit = number(unit);
-        if self.has(Flaw::WatchesTheUntold) {
+        if self.has(InjectedBug::WatchesTheUntold) {
             let watchdog = self.units[unit].policy.rules().watchdog;
             return watchdog.map(|watchdog| watchdog.period);
         }
@@ -612,7 +624,7 @@ impl Kernel for World<'_> {
             }
         }
         self.observe(report);
-        if self.has(Flaw::SavesLate)
+        if self.has(InjectedBug::SavesLate)
             && !self.is_dead()
             && let Some(state) = self.units[unit].saving.take()
         {
@@ -638,7 +650,7 @@ impl Kernel for World<'_> {
         if let Some(news) = news {
             return self.occur(self.now, news);
         }
-        if self.has(Flaw::EndsWhenIdle)
+        if self.has(InjectedBug::EndsWhenIdle)
             && self.os.all().next().is_some()
             && self.os.all().all(|process| process.life != Life::Alive)
         {
@@ -646,7 +658,7 @@ impl Kernel for World<'_> {
         }
         let late = self.case.timers_late;
         loop {
-            let deadline = deadline.map(|at| self.clocks.when(at, self.flaw));
+            let deadline = deadline.map(|at| self.clocks.when(at, self.injected_bug));
             let due = deadline.map(|at| at.after(late).max(self.now));
             let turn = self.agenda.next();
             let input = self.case.inputs.get(self.next_input);

@@ -4,15 +4,15 @@
 //! The system has numbers, processes, zombies and groups; the disk has files. The backend is the kernel
 //! that the driver is given. It keeps the rules of `monitor-os`: it means processes by identity, keeps an
 //! ended one as a zombie until its release, asks for every child at each notice and before each signal,
-//! saves by a temporary file, and proves the identity of what it adopts. A [`Flaw`] is one of these rules
+//! saves by a temporary file, and proves the identity of what it adopts. A [`InjectedBug`] is one of these rules
 //! broken. What is told is held against what is the case.
 
 mod agenda;
 mod backend;
-mod desk;
 mod disk;
-mod flaw;
+mod injected_bug;
 mod os;
+mod pending_replies;
 mod sights;
 
 use std::collections::VecDeque;
@@ -28,10 +28,10 @@ use rand_pcg::Pcg64Mcg;
 
 use self::agenda::{Agenda, Deed, Turn};
 use self::backend::Entry;
-use self::desk::Desk;
 use self::disk::Disk;
-pub use self::flaw::{Flaw, Flawed, Suspect};
+pub use self::injected_bug::{InjectedBug, MachineUnderTest, WithInjectedBug};
 use self::os::{Life, Os};
+use self::pending_replies::PendingReplies;
 pub use self::sights::{Sight, Sights};
 use crate::case::{Case, Jump, Notice, Signals, What};
 use crate::guard::{self, Guarded};
@@ -76,23 +76,23 @@ pub struct Verdict {
     pub panic: Option<String>,
 }
 
-/// Runs a case through `suspect` under the driver, until nothing more can happen, or for `steps_max`
+/// Runs a case through `machine` under the driver, until nothing more can happen, or for `steps_max`
 /// steps.
 ///
 /// A case in which the wall clock is set, or the machine sleeps, is run once more each without that: it
 /// must make no difference.
-pub fn run(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Verdict {
-    run_judged(case, suspect, steps_max, Judges::All)
+pub fn run(case: &Case, machine: impl MachineUnderTest + Copy, steps_max: usize) -> Verdict {
+    run_judged(case, machine, steps_max, Judges::All)
 }
 
 /// Runs a case as [`run`] does, judged by some only.
 pub fn run_judged(
     case: &Case,
-    suspect: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     steps_max: usize,
     judges: Judges,
 ) -> Verdict {
-    let mut verdict = run_once(case, suspect, steps_max, Sky::AsGiven, judges);
+    let mut verdict = run_once(case, machine, steps_max, Sky::AsGiven, judges);
     if judges == Judges::None {
         return verdict;
     }
@@ -102,7 +102,7 @@ pub fn run_judged(
     ] {
         if verdict.violated.is_none() && case.inputs.iter().any(|input| sky.hides(input.what)) {
             // The same trace would be judged in the same way.
-            let plain = run_once(case, suspect, steps_max, sky, Judges::None);
+            let plain = run_once(case, machine, steps_max, sky, Judges::None);
             if plain.panic.is_some() {
                 verdict = plain;
             } else if plain.trace != verdict.trace {
@@ -114,8 +114,12 @@ pub fn run_judged(
 }
 
 /// The steps of a case as [`run`] takes them, judged by nobody.
-pub fn trace(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Vec<TraceLine> {
-    run_judged(case, suspect, steps_max, Judges::None).trace
+pub fn trace(
+    case: &Case,
+    machine: impl MachineUnderTest + Copy,
+    steps_max: usize,
+) -> Vec<TraceLine> {
+    run_judged(case, machine, steps_max, Judges::None).trace
 }
 
 /// The judges of a run. A panic is a violation whatever is judged.
@@ -149,18 +153,18 @@ impl Sky {
 
 fn run_once(
     case: &Case,
-    suspect: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     steps_max: usize,
     sky: Sky,
     judges: Judges,
 ) -> Verdict {
-    let world = World::new(case, &suspect, suspect.flaw(), steps_max, sky, judges);
-    let (verdict, panic) = world.run(suspect);
+    let world = World::new(case, &machine, machine.injected_bug(), steps_max, sky, judges);
+    let (verdict, panic) = world.run(machine);
     let Some(first) = panic else { return verdict };
     // Once more, so that the trace ends with the step that has no answer.
-    let guard = Guarded::new(&suspect, suspect.flaw());
+    let guard = Guarded::new(&machine, machine.injected_bug());
     let asked = &guard;
-    let mut world = World::new(case, &asked, suspect.flaw(), steps_max, sky, judges);
+    let mut world = World::new(case, &asked, machine.injected_bug(), steps_max, sky, judges);
     world.guard = Some(&guard);
     let (mut verdict, again) = world.run(&guard);
     let (property, line) = match (guard.panic(), again) {
@@ -192,7 +196,7 @@ struct World<'a> {
     machine: &'a dyn Machine,
     /// The guard around the machine, in a run that is there to show its panic.
     guard: Option<&'a Guarded<'a>>,
-    flaw: Option<Flaw>,
+    injected_bug: Option<InjectedBug>,
     sky: Sky,
     judges: Judges,
     now: Moment,
@@ -207,7 +211,7 @@ struct World<'a> {
     /// What the backend knows and has not told the driver yet.
     news: VecDeque<Happening>,
     dying: Dying,
-    desk: Desk,
+    pending_replies: PendingReplies,
     rng: Pcg64Mcg,
     trace: Vec<TraceLine>,
     sights: Sights,
@@ -272,7 +276,7 @@ impl<'a> World<'a> {
     fn new(
         case: &'a Case,
         machine: &'a dyn Machine,
-        flaw: Option<Flaw>,
+        injected_bug: Option<InjectedBug>,
         steps_max: usize,
         sky: Sky,
         judges: Judges,
@@ -283,7 +287,7 @@ impl<'a> World<'a> {
             case,
             machine,
             guard: None,
-            flaw,
+            injected_bug,
             sky,
             judges,
             now: Moment::ORIGIN,
@@ -296,7 +300,7 @@ impl<'a> World<'a> {
             units,
             news: VecDeque::new(),
             dying: Dying::No,
-            desk: Desk::new(flaw),
+            pending_replies: PendingReplies::new(injected_bug),
             rng: Pcg64Mcg::seed_from_u64(case.seed),
             trace: Vec::with_capacity(steps_max.min(TRACE_USUAL)),
             sights: Sights::default(),
@@ -310,8 +314,8 @@ impl<'a> World<'a> {
 
     /// Runs the driver in this world, and judges the end. Returns the panic with which it broke off, if
     /// any; the verdict is on what was noted by then.
-    fn run(mut self, suspect: impl Suspect) -> (Verdict, Option<String>) {
-        let mut driver = Driver::with_machine(suspect);
+    fn run(mut self, machine: impl MachineUnderTest) -> (Verdict, Option<String>) {
+        let mut driver = Driver::with_machine(machine);
         let panic = guard::catch(|| driver.run(&mut self)).err();
         if panic.is_none()
             && self.judges == Judges::All
@@ -353,13 +357,13 @@ impl<'a> World<'a> {
         self.sights = self.sights.with(sight);
     }
 
-    fn has(&self, flaw: Flaw) -> bool {
-        self.flaw == Some(flaw)
+    fn has(&self, injected_bug: InjectedBug) -> bool {
+        self.injected_bug == Some(injected_bug)
     }
 
     const fn occur(&mut self, at: Moment, happening: Happening) -> Occurrence {
         self.now = at;
-        Occurrence { at: self.clocks.read(at, self.flaw), happening }
+        Occurrence { at: self.clocks.read(at, self.injected_bug), happening }
     }
 
     /// Whether a fact told from outside contradicts what is the case. News of a run that is over, and
@@ -405,22 +409,22 @@ impl<'a> World<'a> {
         match &input.what {
             What::Tell(event) if self.is_lie(unit, *event) => None,
             What::Tell(event) => {
-                if self.has(Flaw::ForwardsByNumber)
+                if self.has(InjectedBug::ForwardsByNumber)
                     && let Event::SignalRequested { .. } = event
                 {
                     self.forward(unit);
                 }
-                let wished = is_wish(*event);
-                if wished {
-                    self.desk.ask();
+                let requested = is_request(*event);
+                if requested {
+                    self.pending_replies.note_request();
                 }
                 let next = self.case.inputs.get(self.next_input);
-                let collapses = self.has(Flaw::CollapsesWishes)
+                let collapses = self.has(InjectedBug::CollapsesRequests)
                     && next.is_some_and(|next| {
                         (next.at, next.unit) == (input.at, input.unit)
-                            && matches!(next.what, What::Tell(next) if is_wish(next))
+                            && matches!(next.what, What::Tell(next) if is_request(next))
                     });
-                if wished && collapses {
+                if requested && collapses {
                     return None;
                 }
                 Some(Happening::Told(id(unit), *event))
@@ -510,7 +514,7 @@ impl<'a> World<'a> {
                 if let Some(process) = self.os.find_mut(unit, run) {
                     process.output = false;
                 }
-                if self.has(Flaw::EndIsEndOfOutput) {
+                if self.has(InjectedBug::EndIsEndOfOutput) {
                     self.now = at;
                     self.notified();
                 }
@@ -650,7 +654,7 @@ impl<'a> World<'a> {
         let Dying::Dead(accident, _) = self.dying else { return };
         self.dying = Dying::Rising;
         self.news.clear();
-        self.desk.close();
+        self.pending_replies.clear();
         let down = match accident {
             Accident::Crash { down } => down,
             Accident::Reboot => Millis::ZERO,
@@ -671,7 +675,7 @@ impl<'a> World<'a> {
         for number in 0..self.units.len() {
             let found = self.find_again(number, accident);
             let run = self.units[number].state.run();
-            if !self.has(Flaw::ServesUnread) {
+            if !self.has(InjectedBug::ServesUnread) {
                 let event = Event::Recovered { run, found };
                 self.news.push_back(Happening::Told(id(number), event));
             }
@@ -730,7 +734,7 @@ impl<'a> World<'a> {
         if self.gave_up {
             return Some(Property::Total);
         }
-        if !self.desk.has_heard_everybody() {
+        if !self.pending_replies.has_handled_all() {
             return Some(Property::OneReply);
         }
         for number in 0..self.units.len() {
@@ -759,7 +763,7 @@ impl<'a> World<'a> {
         None
     }
 
-    /// Whether a stop without a kill may have begun: by a wish, or under a policy that has none. A stop
+    /// Whether a stop without a kill may have begun: by a request, or under a policy that has none. A stop
     /// keeps the grace with which it began.
     fn may_wait_for_ever(&self, unit: usize) -> bool {
         let endless = |policy: &Policy| policy.rules().stop.grace.is_none();
@@ -809,8 +813,8 @@ impl<'a> World<'a> {
         self.require(count < STEPS_AT_ONCE_MAX, Property::NoHotLoop);
         self.judge_truth(number, report);
         self.judge_deadline(number, report);
-        if self.desk.concerns(report)
-            && let Some(property) = self.desk.serve(report)
+        if self.pending_replies.concerns(report)
+            && let Some(property) = self.pending_replies.check(report)
         {
             self.violate(property);
         }
@@ -916,7 +920,7 @@ impl<'a> World<'a> {
     }
 }
 
-const fn is_wish(event: Event) -> bool {
+const fn is_request(event: Event) -> bool {
     matches!(
         event,
         Event::StartRequested
@@ -992,21 +996,23 @@ impl Clocks {
         };
     }
 
-    /// What a backend with this flaw takes for the time.
-    const fn read(self, now: Moment, flaw: Option<Flaw>) -> Moment {
-        match flaw {
-            Some(Flaw::SleepingClock) => Moment::from_nanos(now.as_nanos() + self.asleep),
-            Some(Flaw::WallClock) => self.wall(now),
+    /// What a backend with this injected bug takes for the time.
+    const fn read(self, now: Moment, injected_bug: Option<InjectedBug>) -> Moment {
+        match injected_bug {
+            Some(InjectedBug::SleepingClock) => Moment::from_nanos(now.as_nanos() + self.asleep),
+            Some(InjectedBug::WallClock) => self.wall(now),
             _ => now,
         }
     }
 
     /// When the monotonic clock is where such a backend waits for.
-    const fn when(self, deadline: Moment, flaw: Option<Flaw>) -> Moment {
+    const fn when(self, deadline: Moment, injected_bug: Option<InjectedBug>) -> Moment {
         let nanos = deadline.as_nanos();
-        match flaw {
-            Some(Flaw::SleepingClock) => Moment::from_nanos(nanos.saturating_sub(self.asleep)),
-            Some(Flaw::WallClock) => Moment::from_nanos(
+        match injected_bug {
+            Some(InjectedBug::SleepingClock) => {
+                Moment::from_nanos(nanos.saturating_sub(self.asleep))
+            }
+            Some(InjectedBug::WallClock) => Moment::from_nanos(
                 nanos.saturating_sub(self.asleep).saturating_add_signed(self.set.saturating_neg()),
             ),
             _ => deadline,

@@ -23,7 +23,7 @@ impl Jobs for Obedient {
 
 proptest! {
     #[test]
-    fn no_step_of_the_toy_is_wrong(policy in strategy::policies(), wishes in strategy::wishes()) {
+    fn no_step_of_the_toy_is_wrong(policy in strategy::policies(), requests in strategy::requests()) {
         let mut judge = Judge::default();
         let mut verdict = Ok(());
         let mut steps = 0;
@@ -36,9 +36,9 @@ proptest! {
             }
         };
         toy.handle(Event::StartRequested, told);
-        for (delay, wish) in wishes {
+        for (delay, request) in requests {
             toy.pass(delay, told);
-            toy.handle(wish, told);
+            toy.handle(request, told);
             if let Some(run) = toy.jobs.ended.take() {
                 toy.handle(Event::Exited { run, exit: Exit::Signal(Signal::TERM) }, told);
             }

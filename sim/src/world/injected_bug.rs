@@ -1,38 +1,38 @@
-//! Wrong habits of a backend, to be put in the place of the right ones: how the bugs of the bank that are
-//! about numbers, notices, disks, clocks and callers are put back.
+//! Wrong habits of a backend, that replace the right ones: the bugs of the bank that are
+//! about numbers, notices, disks, clocks and callers.
 
 use monitor_core::{Policy, State, Step};
 use monitor_os::{Core, Machine};
 
 /// What is put under test: a machine, and the backend below it.
-pub trait Suspect: Machine {
+pub trait MachineUnderTest: Machine {
     /// What the backend does wrong; `None`: nothing.
-    fn flaw(&self) -> Option<Flaw> {
+    fn injected_bug(&self) -> Option<InjectedBug> {
         None
     }
 }
 
-impl Suspect for Core {}
+impl MachineUnderTest for Core {}
 
-/// The machine that ships, above a backend with a flaw.
+/// The machine that ships, above a backend with an injected bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flawed(pub Flaw);
+pub struct WithInjectedBug(pub InjectedBug);
 
-impl Machine for Flawed {
+impl Machine for WithInjectedBug {
     fn step(&self, policy: &Policy, state: State, event: monitor_core::Event) -> Step {
         Core.step(policy, state, event)
     }
 }
 
-impl Suspect for Flawed {
-    fn flaw(&self) -> Option<Flaw> {
+impl MachineUnderTest for WithInjectedBug {
+    fn injected_bug(&self) -> Option<InjectedBug> {
         Some(self.0)
     }
 }
 
 /// One wrong habit of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Flaw {
+pub enum InjectedBug {
     // Whom a signal reaches.
     /// Reaps at the notice, and signals the group by its number after that.
     ReapsAtNotice,
@@ -126,7 +126,7 @@ pub enum Flaw {
     // Callers.
     /// Wakes a caller by the next change, not by what is.
     WakesByEdge,
-    /// Registers a caller after its wish was handled.
+    /// Registers a caller after its request was handled.
     RegistersLate,
     /// Wakes whoever waits when anything is told.
     WakesByAnything,
@@ -134,8 +134,8 @@ pub enum Flaw {
     OneCaller,
     /// Answers a caller at each change.
     AnswersTwice,
-    /// Keeps the last of the wishes made at one moment.
-    CollapsesWishes,
+    /// Keeps the last of the requests made at one moment.
+    CollapsesRequests,
     /// Ends while nothing runs.
     EndsWhenIdle,
 }
