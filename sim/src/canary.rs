@@ -24,10 +24,10 @@ use crate::expect;
 use crate::harness::Harness;
 use crate::hunt::{self, Failure};
 use crate::model::Input;
+use crate::oracle::Property;
 use crate::reference::Compared;
 use crate::replay;
-use crate::watch::Property;
-use crate::world::{self, InjectedBug, MachineUnderTest, Sight, Verdict};
+use crate::world::{self, FaultEffect, InjectedBug, MachineUnderTest, Verdict};
 
 /// A check of the harness, with an injected bug that nothing else would find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -294,27 +294,27 @@ const FAULTS: [(&str, InjectedBug); 7] = [
 ];
 
 /// What each kind of fault leaves where it took effect.
-const EFFECTS: [(&str, Sight); 12] = [
-    ("lost notices", Sight::NoticeLost),
-    ("double notices", Sight::NoticeTwice),
-    ("late notices", Sight::NoticeLate),
-    ("refused signals", Sight::SignalRefused),
-    ("missed signals", Sight::SignalMissed),
-    ("held outputs", Sight::OutputHeld),
-    ("numbers used up", Sight::NumbersUsedUp),
-    ("deaths of the monitor in a step", Sight::DeathInAStep),
-    ("deaths of the monitor in a save", Sight::DeathInASave),
-    ("losses of power", Sight::ContentLost),
-    ("set clocks", Sight::WallJump),
-    ("sleeps of the machine", Sight::Sleep),
+const EFFECTS: [(&str, FaultEffect); 12] = [
+    ("lost notices", FaultEffect::NoticeLost),
+    ("double notices", FaultEffect::NoticeTwice),
+    ("late notices", FaultEffect::NoticeLate),
+    ("refused signals", FaultEffect::SignalRefused),
+    ("missed signals", FaultEffect::SignalMissed),
+    ("held outputs", FaultEffect::OutputHeld),
+    ("numbers used up", FaultEffect::NumbersUsedUp),
+    ("deaths of the monitor in a step", FaultEffect::DeathInAStep),
+    ("deaths of the monitor in a save", FaultEffect::DeathInASave),
+    ("losses of power", FaultEffect::ContentLost),
+    ("set clocks", FaultEffect::WallJump),
+    ("sleeps of the machine", FaultEffect::Sleep),
 ];
 
 fn faults(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     let found = each(FAULTS, |bug| hunt(harness, CanaryBug::backend(is_injected, bug)))?;
     let mut missing = EFFECTS.to_vec();
     for seed in 0..CASES_MAX {
-        let sights = harness.run(&harness.draw(None, seed), Core).sights;
-        missing.retain(|&(_, effect)| !sights.has(effect));
+        let fault_effects = harness.run(&harness.draw(None, seed), Core).fault_effects;
+        missing.retain(|&(_, effect)| !fault_effects.has(effect));
         if missing.is_empty() {
             return Ok(found);
         }

@@ -10,14 +10,13 @@ use crate::alarm::{Alarm, Alarms};
 use crate::bank::{self, Bug, Layer};
 use crate::canary::{self, Canary, Evidence};
 use crate::case::Case;
-use crate::coverage::Coverage;
+use crate::coverage::{self, Coverage, CoverageMarks};
 use crate::family::{Member, family};
 use crate::harness::Harness;
 use crate::hunt::{self, Failure, Hunt};
-use crate::marks::{self, Marks};
 use crate::model::{Counterexample, Exploration};
+use crate::oracle::Property;
 use crate::race::Race;
-use crate::watch::Property;
 use crate::world::MachineUnderTest;
 
 /// The exhaustive search of one member of the family.
@@ -125,17 +124,17 @@ pub fn hunt_races(
 /// What hunts have met. Cells are not counted: the exhaustive search goes through all of them.
 #[must_use]
 pub fn coverage(hunted: &[Hunted]) -> Coverage {
-    let mut marks = Marks::default();
-    hunted.iter().for_each(|found| marks = marks.or(found.hunt.marks));
-    let made = |is_fault: bool| {
+    let mut marks = CoverageMarks::default();
+    hunted.iter().for_each(|found| marks = marks.or(found.hunt.coverage_marks));
+    let met = |is_fault: bool| {
         let of_kind = |name: &&str| {
-            marks::ALL.iter().any(|mark| mark.name == *name && mark.is_fault() == is_fault)
+            coverage::MARKS.iter().any(|mark| mark.name == *name && mark.is_fault() == is_fault)
         };
-        marks.made().filter(of_kind).count() as u64
+        marks.met().filter(of_kind).count() as u64
     };
     let cases = hunted.iter().map(|found| found.hunt.cases).sum();
     let aims = hunted.iter().map(|found| found.hunt.aims.len() as u64).sum();
-    Coverage { cases, met: [None, Some(made(false)), Some(made(true)), Some(aims)] }
+    Coverage { cases, met: [None, Some(met(false)), Some(met(true)), Some(aims)] }
 }
 
 /// What a whole check shows to be wrong with the harness.

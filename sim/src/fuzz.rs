@@ -8,25 +8,25 @@ use monitor_os::Core;
 
 use crate::case::Case;
 use crate::choices::FromBytes;
+use crate::failure_report::FailureReport;
 use crate::generate;
 use crate::harness::Standard;
 use crate::hunt::{self, STEPS_MAX};
 use crate::reference::Compared;
-use crate::screen::FailureScreen;
 use crate::world;
 
 /// Draws a case from the bytes as choices, and demands that it violates nothing and that the reference
 /// agrees with every step.
 ///
 /// # Panics
-/// With the failure screen if a property is violated or a step differs.
+/// With the failure report if a property is violated or a step differs.
 pub fn case(bytes: &[u8]) {
     let case = generate::case(&mut FromBytes(bytes));
     let compared = Compared::strict(Core);
     if let Some(property) = world::run(&case, &compared, STEPS_MAX).violated {
         let failure = hunt::confirm(Standard, case.seed, case, property, &compared);
-        let screen = FailureScreen::of(&failure);
-        fail(&screen.to_string());
+        let report = FailureReport::of(&failure);
+        fail(&report.to_string());
     }
 }
 

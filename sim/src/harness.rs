@@ -10,10 +10,10 @@ use crate::case::Case;
 use crate::coverage::{self, Measure};
 use crate::hunt::{self, Failure, STEPS_MAX};
 use crate::model::{self, Exploration};
+use crate::oracle::Property;
 use crate::race::Race;
 use crate::reference::{self, Mismatch};
 use crate::shrink;
-use crate::watch::Property;
 use crate::world::{self, MachineUnderTest, Verdict};
 
 /// Holds one answer of a machine against the rules, as [`reference::compare`] does.

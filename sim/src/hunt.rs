@@ -6,12 +6,12 @@ use std::fmt;
 use crate::case::Case;
 use crate::choices::Seeded;
 use crate::chooser::Chooser;
+use crate::coverage::CoverageMarks;
 use crate::generate;
 use crate::harness::{Harness, Standard};
-use crate::marks::Marks;
+use crate::oracle::Property;
 use crate::race::Race;
 use crate::shrink::Sibling;
-use crate::watch::Property;
 use crate::world::{MachineUnderTest, TraceLine, Verdict};
 
 /// How many steps a case may take; enough for every lawful stop, too few for an endless loop to hurt.
@@ -85,8 +85,8 @@ pub struct Hunt {
     pub occurred: u64,
     /// The races that took place, and the choosers that chose.
     pub aims: BTreeSet<Aim>,
-    /// Situations that were met in any of them.
-    pub marks: Marks,
+    /// Coverage marks that were met in any of them.
+    pub coverage_marks: CoverageMarks,
     /// The first failure.
     pub failure: Option<Failure>,
 }
@@ -149,7 +149,7 @@ pub fn hunt_by(
             hunt.occurred += 1;
             hunt.aims.insert(Aim::of(race, seed));
         }
-        hunt.marks.add(&verdict);
+        hunt.coverage_marks.add(&verdict);
         progress();
         if let Some(property) = verdict.violated {
             let aim = Some(Aim::of(race, seed));

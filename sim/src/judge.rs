@@ -11,16 +11,16 @@ use proptest::test_runner::TestRunner;
 
 use crate::canary::{self, Canary, Evidence};
 use crate::case::Case;
+use crate::failure_report::{FailureReport, TraceTable};
 use crate::harness::{Harness, Standard};
 use crate::hunt;
-use crate::screen::{FailureScreen, Table};
-use crate::watch::Watch;
+use crate::oracle::SafetyOracle;
 use crate::world::{MachineUnderTest, TraceLine};
 
 /// Judges the steps of one unit. Begin with a new one for each unit.
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
-    watch: Watch,
+    oracle: SafetyOracle,
     trace: Vec<TraceLine>,
     policies: Vec<Policy>,
 }
@@ -41,8 +41,8 @@ impl Judge {
     ) -> Result<(), String> {
         self.trace.push(TraceLine { at, unit: UnitId::default(), event, before, step });
         self.policies.push(*policy);
-        self.watch.observe(policy, before, event, step).map_err(|property| {
-            let table = Table { trace: &self.trace, policies: &self.policies, marked: true };
+        self.oracle.observe(policy, before, event, step).map_err(|property| {
+            let table = TraceTable { trace: &self.trace, policies: &self.policies, marked: true };
             let (source, sentence) = (property.source(), property.sentence());
             format!("FAIL {property} ({source}): {sentence}\npolicy {policy}\n{table}")
         })
@@ -56,7 +56,7 @@ impl Judge {
 /// Before that the canaries of every campaign run, so that a harness that is blind does not pass.
 ///
 /// # Errors
-/// The failure screen, or the [alarms](crate::alarm) that ring.
+/// The failure report, or the [alarms](crate::alarm) that ring.
 pub fn check(
     machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
@@ -79,17 +79,17 @@ pub fn check_by(
         return Err(alarms.to_string());
     }
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let screen = std::cell::RefCell::new(None);
+    let report = std::cell::RefCell::new(None);
     let result = TestRunner::new(config).run(&cases, |case| {
         let verdict = harness.run(&case, machine);
         let Some(property) = verdict.violated else { return Ok(()) };
         let failure = hunt::confirm(harness, case.seed, case, property, machine);
-        let shown = FailureScreen::of(&failure);
-        screen.replace(Some(shown.to_string()));
+        let shown = FailureReport::of(&failure);
+        report.replace(Some(shown.to_string()));
         Err(TestCaseError::fail(property.name()))
     });
-    let screen = screen.into_inner();
-    result.map_err(|error| screen.unwrap_or_else(|| error.to_string()))
+    let report = report.into_inner();
+    result.map_err(|error| report.unwrap_or_else(|| error.to_string()))
 }
 
 #[cfg(test)]
@@ -105,8 +105,8 @@ mod tests {
     fn the_machine_that_ships_passes_and_a_broken_one_is_shown() {
         assert_eq!(check(Core, strategy::cases()), Ok(()));
         let bug: bank::Bug = "BB-16".parse().unwrap();
-        let screen = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err();
-        assert!(screen.starts_with("FAIL ") && screen.contains("the rules say:"), "{screen}");
+        let report = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err();
+        assert!(report.starts_with("FAIL ") && report.contains("the rules say:"), "{report}");
     }
 
     #[test]

@@ -18,14 +18,14 @@ use monitor_sim::bank::{self, Bug, Layer};
 use monitor_sim::bugs::{self, Oracle};
 use monitor_sim::canary::{self, Canary, Evidence};
 use monitor_sim::check::{self, Explored, Hunted, SelfTest};
+use monitor_sim::coverage::{self, CoverageMarks};
+use monitor_sim::failure_report::{self, FailureReport};
 use monitor_sim::family;
 use monitor_sim::harness::{Harness as _, Standard};
 use monitor_sim::hunt::Failure;
-use monitor_sim::marks::{self, Marks};
+use monitor_sim::oracle::Property;
 use monitor_sim::race::Race;
 use monitor_sim::reference::Compared;
-use monitor_sim::screen::{self, FailureScreen};
-use monitor_sim::watch::Property;
 
 use crate::cli::bugs::BugsArguments;
 
@@ -148,7 +148,7 @@ fn check(arguments: &CheckArguments) -> u8 {
         .find_map(|found| found.counterexample.as_ref().map(|example| (found, example)))
     {
         let (policies, oracle) = (&found.member.policies, Oracle::Property(example.property));
-        println!("\n{}", screen::counterexample(policies, &Core, oracle, example));
+        println!("\n{}", failure_report::counterexample(policies, &Core, oracle, example));
         return violated(&evidence);
     }
 
@@ -183,9 +183,15 @@ fn check(arguments: &CheckArguments) -> u8 {
     if alarms.is_silent() {
         println!("every step agrees with the reference");
     }
-    let marks = hunted.iter().fold(Marks::default(), |all, found| all.or(found.hunt.marks));
+    let marks = hunted
+        .iter()
+        .fold(CoverageMarks::default(), |all, found| all.or(found.hunt.coverage_marks));
     let missing: Vec<&str> = marks.missing().collect();
-    println!("{} of {} situations met", marks::ALL.len() - missing.len(), marks::ALL.len());
+    println!(
+        "{} of {} coverage marks met",
+        coverage::MARKS.len() - missing.len(),
+        coverage::MARKS.len()
+    );
     for name in &missing {
         println!("  never met: {name}; give more --cases");
     }
@@ -294,24 +300,27 @@ fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
     match &proof {
         Some(proof) => {
             let policies = &proof.member.policies;
-            println!("{}", screen::counterexample(policies, &bug, proof.oracle, &proof.example));
+            println!(
+                "{}",
+                failure_report::counterexample(policies, &bug, proof.oracle, &proof.example)
+            );
         }
         None if bug.layer == Layer::Core => println!("exhaustive search has not found it\n"),
         None => println!("below the machine the random engine searches alone\n"),
     }
     let last = arguments.seed.saturating_add(arguments.cases);
-    let stages = if bug.race.is_some() { 4 } else { 2 };
-    let progress = bar(arguments.cases.saturating_mul(stages), "cases");
-    let sighting = bugs::sight(Standard, bug, arguments.seed..last, || progress.inc(1));
+    let rounds = if bug.race.is_some() { 4 } else { 2 };
+    let progress = bar(arguments.cases.saturating_mul(rounds), "cases");
+    let detection = bugs::detect(Standard, bug, arguments.seed..last, || progress.inc(1));
     progress.finish_and_clear();
-    match &sighting {
-        Some(sighting) => {
-            println!("found by the random engine after {} cases", sighting.cases);
-            show(&sighting.failure, &arguments.out, Some((bug, sighting.oracle)));
+    match &detection {
+        Some(detection) => {
+            println!("found by the random engine after {} cases", detection.cases);
+            show(&detection.failure, &arguments.out, Some((bug, detection.oracle)));
         }
         None => println!("the random engine has not found it"),
     }
-    if proof.is_none() && sighting.is_none() {
+    if proof.is_none() && detection.is_none() {
         println!("FAIL {bug} was not found by any engine");
         return BLIND;
     }
@@ -320,10 +329,13 @@ fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
 
 /// Keeps the failing case with its pictures, and prints the failure, with the bug that was injected.
 fn show(failure: &Failure, out: &Path, injected: Option<(Bug, Oracle)>) {
-    let kept = screen::keep(failure, out).map_err(|error| {
+    let saved = failure_report::save(failure, out).map_err(|error| {
         eprintln!("monitor-sim: {}: {error}: the case is printed only", out.display());
     });
     let oracle = injected.map_or(Oracle::Property(failure.property), |(_, oracle)| oracle);
     let options = injected.map_or(String::new(), |(bug, _)| format!("--inject {bug}"));
-    println!("{}", FailureScreen { failure, oracle, kept: kept.as_ref().ok(), options: &options });
+    println!(
+        "{}",
+        FailureReport { failure, oracle, saved: saved.as_ref().ok(), options: &options }
+    );
 }

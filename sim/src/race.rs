@@ -11,7 +11,7 @@ use crate::case::{Case, DiskFault, Notice, OnStop, Script, Start, TimedInput, Wh
 use crate::choices::Choices;
 use crate::chooser;
 use crate::generate;
-use crate::world::{Sight, TraceLine, Verdict};
+use crate::world::{FaultEffect, TraceLine, Verdict};
 
 /// One race: two things that may happen in either order, of which one order was forgotten somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -254,7 +254,9 @@ impl Race {
     #[must_use]
     pub fn occurred(self, verdict: &Verdict) -> bool {
         let trace = &verdict.trace;
-        let saw = |sights: &[Sight]| sights.iter().any(|&sight| verdict.sights.has(sight));
+        let saw = |effects: &[FaultEffect]| {
+            effects.iter().any(|&effect| verdict.fault_effects.has(effect))
+        };
         let stop = |line: &TraceLine| matches!(line.event, Event::StopRequested { .. });
         match self {
             Self::DoubleStop => trace.iter().filter(|line| stop(line)).count() > 1,
@@ -290,13 +292,15 @@ impl Race {
                     && line.before.reason() == Reason::RestartRequested
             }),
             Self::StopAgainstNotice => {
-                use Sight::{NoticeLate, NoticeLost, NoticeTwice, SignalMissed, SignalRefused};
+                use FaultEffect::{
+                    NoticeLate, NoticeLost, NoticeTwice, SignalMissed, SignalRefused,
+                };
                 saw(&[NoticeLate, NoticeLost, NoticeTwice, SignalMissed, SignalRefused])
             }
-            Self::NumberReuse => saw(&[Sight::NumberReused, Sight::NumbersUsedUp]),
-            Self::CrashInAStep => saw(&[Sight::DeathInAStep, Sight::DeathInASave]),
-            Self::ClockJump => saw(&[Sight::WallJump, Sight::Sleep]),
-            Self::Crowd => saw(&[Sight::NoticesMerged, Sight::Neighbours]),
+            Self::NumberReuse => saw(&[FaultEffect::NumberReused, FaultEffect::NumbersUsedUp]),
+            Self::CrashInAStep => saw(&[FaultEffect::DeathInAStep, FaultEffect::DeathInASave]),
+            Self::ClockJump => saw(&[FaultEffect::WallJump, FaultEffect::Sleep]),
+            Self::Crowd => saw(&[FaultEffect::NoticesMerged, FaultEffect::Neighbours]),
         }
     }
 }

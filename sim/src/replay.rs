@@ -7,9 +7,9 @@ use monitor_core::{Event, Phase, Policy, State};
 use monitor_os::record::{Line, Record, RecordedStep};
 use monitor_os::{Core, Machine, Moment, UnitId};
 
+use crate::failure_report;
 use crate::guard::{self, Guarded};
-use crate::screen;
-use crate::watch::{Property, Watch};
+use crate::oracle::{Property, SafetyOracle};
 use crate::world::TraceLine;
 
 /// What a replay has shown.
@@ -73,7 +73,7 @@ impl fmt::Display for Dispute {
 struct Unit {
     policy: Policy,
     state: State,
-    watch: Watch,
+    oracle: SafetyOracle,
 }
 
 /// Replays every unit of a record. Stops at the first step that does not agree.
@@ -89,8 +89,11 @@ pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
     for line in &record.lines {
         match line {
             Line::Head { unit, policy, .. } => {
-                let fresh =
-                    Unit { policy: *policy, state: State::INITIAL, watch: Watch::default() };
+                let fresh = Unit {
+                    policy: *policy,
+                    state: State::INITIAL,
+                    oracle: SafetyOracle::default(),
+                };
                 units.insert(*unit, fresh);
                 agreement.units = units.len();
             }
@@ -155,8 +158,8 @@ impl Unit {
         self.state = step.state;
         let phase = step.state.phase();
         if actions != recorded.actions || phase != recorded.phase {
-            return Err(Complaint::Differs { phase, actions: screen::actions(step) });
+            return Err(Complaint::Differs { phase, actions: failure_report::actions(step) });
         }
-        self.watch.observe(&self.policy, before, event, step).map_err(Complaint::Violates)
+        self.oracle.observe(&self.policy, before, event, step).map_err(Complaint::Violates)
     }
 }

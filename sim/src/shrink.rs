@@ -13,7 +13,7 @@ use crate::choices::FromBytes;
 use crate::family::family;
 use crate::generate;
 use crate::hunt::{Failure, STEPS_MAX};
-use crate::watch::Property;
+use crate::oracle::Property;
 use crate::world::{self, MachineUnderTest, TraceLine, Verdict};
 
 /// How many candidates may be run for one failure. Most failures take a tenth of it.

@@ -9,7 +9,7 @@
 //! ```
 //! use monitor_sim::{judge, strategy};
 //!
-//! judge::check(monitor_os::Core, strategy::cases()).unwrap_or_else(|screen| panic!("{screen}"));
+//! judge::check(monitor_os::Core, strategy::cases()).unwrap_or_else(|report| panic!("{report}"));
 //! ```
 
 use monitor_core::{Event, Millis, Policy};

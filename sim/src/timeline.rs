@@ -12,7 +12,7 @@ use monitor_core::{Action, Event, Phase, RunId, TimerSlot};
 use monitor_os::Moment;
 use serde::Serialize;
 
-use crate::screen;
+use crate::failure_report;
 use crate::world::TraceLine;
 
 /// A trace laid out in lanes.
@@ -161,7 +161,7 @@ impl Layout {
         self.now = self.steps.len();
         self.steps.push(line.at);
         let state = line.step.state;
-        let detail = format!("{}\n{state}\n{}", line.event, screen::actions(line.step));
+        let detail = format!("{}\n{state}\n{}", line.event, failure_report::actions(line.step));
         if line.event.run().is_none() && !matches!(line.event, Event::TimerFired { .. }) {
             self.marks.push(Mark {
                 at: self.now,
@@ -375,8 +375,8 @@ pub fn html(timeline: &Timeline, title: &str, trace: &[TraceLine]) -> String {
             "<tr{class}><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             line.at,
             encode_text(&line.told()),
-            encode_text(&screen::phases(line.before, line.step)),
-            encode_text(&screen::actions(line.step))
+            encode_text(&failure_report::phases(line.before, line.step)),
+            encode_text(&failure_report::actions(line.step))
         );
     }
     format!(

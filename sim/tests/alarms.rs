@@ -14,8 +14,8 @@ use monitor_sim::generate;
 use monitor_sim::harness::{Compare, Harness, Standard};
 use monitor_sim::hunt::{self, Failure, STEPS_MAX};
 use monitor_sim::model::{Exploration, explore};
+use monitor_sim::oracle::Property;
 use monitor_sim::race::Race;
-use monitor_sim::watch::Property;
 use monitor_sim::world::{self, Judges, MachineUnderTest, Verdict};
 use monitor_sim::{bugs, check, judge, shrink, strategy};
 
@@ -164,10 +164,10 @@ fn a_shrunk_case_that_passes_rings_and_the_drawn_one_is_kept() {
         assert_eq!(note.case, plan.case(note.index).to_string(), "nothing is lost");
     }
     // and in the hunt of the bank, whose lengths stay numbers.
-    let caught = bugs::hunt_bug(PassingShrinker, bug, 1, || 0.0);
-    assert!(caught.is_unshrunk && caught.shrunk_len > Some(0), "{caught:?}");
-    let caught = bugs::hunt_bug(Standard, bug, 1, || 0.0);
-    assert!(!caught.is_unshrunk, "{caught:?}");
+    let result = bugs::hunt_bug(PassingShrinker, bug, 1, || 0.0);
+    assert!(result.is_unshrunk && result.shrunk_len > Some(0), "{result:?}");
+    let result = bugs::hunt_bug(Standard, bug, 1, || 0.0);
+    assert!(!result.is_unshrunk, "{result:?}");
 }
 
 /// The shrinker gives back what it is given.
@@ -402,9 +402,9 @@ fn a_panic_is_a_finding_of_every_engine_and_no_end_of_it() {
     let again = world::run(&case, Partial, STEPS_MAX);
     assert_eq!(again.violated, Some(Property::NoPanic));
     // in a property test,
-    let screen = judge::check(Partial, strategy::cases()).unwrap_err();
-    assert!(screen.starts_with("FAIL no-panic (I36)"), "{screen}");
-    assert!(screen.contains("\npanic     ") && screen.contains("no answer"), "{screen}");
+    let report = judge::check(Partial, strategy::cases()).unwrap_err();
+    assert!(report.starts_with("FAIL no-panic (I36)"), "{report}");
+    assert!(report.contains("\npanic     ") && report.contains("no answer"), "{report}");
     // and in the exhaustive search, on every thread.
     let explored = check::explore_family_on(Standard, 2, &Partial, || ());
     for found in explored {

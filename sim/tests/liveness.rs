@@ -7,7 +7,7 @@ use monitor_core::{
 };
 use monitor_os::{Core, Machine};
 use monitor_sim::model::{self, Counterexample, Input};
-use monitor_sim::watch::Property;
+use monitor_sim::oracle::Property;
 
 /// The machine that ships, except for what the function answers.
 struct WithBug(fn(&Policy, State, Event) -> Option<Step>);

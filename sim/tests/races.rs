@@ -8,23 +8,23 @@ use monitor_os::Core;
 use monitor_sim::bank::{self, Layer};
 use monitor_sim::case::Case;
 
+use monitor_sim::failure_report::{self, FailureReport};
 use monitor_sim::hunt::{self, STEPS_MAX};
 use monitor_sim::race::Race;
-use monitor_sim::screen::{self, FailureScreen};
 use monitor_sim::{shrink, strategy, world};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// Runs one case; a violation is shrunk, kept as a file, and shown.
+/// Runs one case; a violation is shrunk, saved as a file, and shown.
 fn judge(case: &Case) -> Result<world::Verdict, TestCaseError> {
     let verdict = world::run(case, Core, STEPS_MAX);
     let Some(property) = verdict.violated else { return Ok(verdict) };
     let failure = shrink::shrink(case.seed, case.clone(), property, Core);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let kept = screen::keep(&failure, folder)
+    let saved = failure_report::save(&failure, folder)
         .map_err(|error| TestCaseError::fail(format!("{}: {error}", folder.display())))?;
-    let screen = FailureScreen { kept: Some(&kept), ..FailureScreen::of(&failure) };
-    Err(TestCaseError::fail(screen.to_string()))
+    let report = FailureReport { saved: Some(&saved), ..FailureReport::of(&failure) };
+    Err(TestCaseError::fail(report.to_string()))
 }
 
 /// Judges cases that aim at `race`, and demands that it took place in enough of them.

@@ -18,7 +18,7 @@ use monitor_core::{
 };
 use monitor_os::Core;
 use monitor_sim::case::{Case, OnStop, Script, Start};
-use monitor_sim::watch::Watch;
+use monitor_sim::oracle::SafetyOracle;
 use monitor_sim::world;
 use tokio::sync::mpsc;
 
@@ -175,7 +175,7 @@ fn in_madsim(seed: u64, judged: bool) -> Vec<Seen> {
 async fn live<S: Simulator>(judged: bool) -> Vec<Seen> {
     let policy = policy();
     let (tell, mut inbox) = mpsc::unbounded_channel();
-    let (mut state, mut watch, mut seen) = (State::INITIAL, Watch::default(), Vec::new());
+    let (mut state, mut oracle, mut seen) = (State::INITIAL, SafetyOracle::default(), Vec::new());
     let mut timer: Option<(TimerToken, Sleep)> = None;
     let user = tell.clone();
     S::spawn(async move {
@@ -198,7 +198,7 @@ async fn live<S: Simulator>(judged: bool) -> Vec<Seen> {
         }
         let step = policy.step(state, event);
         if judged {
-            assert_eq!(watch.observe(&policy, state, event, step), Ok(()));
+            assert_eq!(oracle.observe(&policy, state, event, step), Ok(()));
         }
         state = step.state;
         seen.push((event, state));

@@ -15,7 +15,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_os::Core;
 use monitor_sim::alarm::{Alarm, Alarms};
-use monitor_sim::campaign::{self, Merged, Plan, Report, Shard, ShardFile};
+use monitor_sim::campaign::{self, CampaignReport, Merged, Plan, Shard, ShardFile};
 use monitor_sim::canary::{self, Canary};
 use monitor_sim::harness::Standard;
 
@@ -153,7 +153,7 @@ fn work(
     };
     let next_block = AtomicU64::new(file.next);
     let halt = AtomicBool::new(over());
-    let (sender, reports) = mpsc::channel::<(u64, Report)>();
+    let (sender, reports) = mpsc::channel::<(u64, CampaignReport)>();
     let (begun_at, mut saved_at) = (file.report.cases, bar.elapsed());
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -174,7 +174,7 @@ fn work(
         }
         drop(sender);
         // Blocks are added in their order, so that what is saved is always everything up to `next`.
-        let mut early: BTreeMap<u64, Report> = BTreeMap::new();
+        let mut early: BTreeMap<u64, CampaignReport> = BTreeMap::new();
         let mut result = Ok(());
         for (start, report) in reports {
             early.insert(start, report);
@@ -228,7 +228,7 @@ fn conclude(file: &ShardFile, mut alarms: Alarms, path: &Path, interrupted: bool
 }
 
 /// What was found counts more than what may have been missed.
-fn status(report: &Report, alarms: &Alarms) -> u8 {
+fn status(report: &CampaignReport, alarms: &Alarms) -> u8 {
     match (report.failures.is_empty(), report.unequal, alarms.is_silent()) {
         (false, _, _) => VIOLATED,
         (true, 1.., _) => UNEQUAL,
@@ -237,7 +237,7 @@ fn status(report: &Report, alarms: &Alarms) -> u8 {
     }
 }
 
-fn print_report(report: &Report, alarms: &Alarms) {
+fn print_report(report: &CampaignReport, alarms: &Alarms) {
     println!(
         "digest {:016x}; {} cases run twice, {} of them not the same again; {} phase × event cells seen",
         report.digest,
@@ -363,7 +363,7 @@ pub(crate) fn merge(arguments: &MergeArguments) -> u8 {
 #[derive(Serialize)]
 struct Json<'a> {
     #[serde(flatten)]
-    report: &'a Report,
+    report: &'a CampaignReport,
     alarms: BTreeMap<String, String>,
 }
 

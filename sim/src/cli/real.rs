@@ -52,7 +52,7 @@ pub(crate) struct RealArguments {
     /// The program `monitor` to kill [default: the one beside this program].
     #[arg(long, value_name = "PATH", requires = "killing")]
     monitor: Option<PathBuf>,
-    /// Where cases are kept in which something was wrong.
+    /// Where cases are saved in which something was wrong.
     #[arg(long, value_name = "DIR", default_value = "monitor-sim-failures")]
     out: PathBuf,
 }
@@ -254,7 +254,7 @@ fn perform(
         if let Some(fault) = seen.fault.as_ref().filter(|_| tally.faults <= SHOWN_MAX) {
             println!("FAIL {fault}");
             println!("{}", seen.case);
-            keep(&arguments.out, tally.faults, &seen);
+            save(&arguments.out, tally.faults, &seen);
         }
     })?;
     let seconds = now().nanos_since(begun) as f64 / 1e9;
@@ -286,16 +286,16 @@ fn print(tally: &Tally, seconds: f64) {
 }
 
 /// Keeps a case with the records of its units.
-fn keep(folder: &Path, number: u64, seen: &Performance) {
+fn save(folder: &Path, number: u64, seen: &Performance) {
     let path = folder.join(format!("real-{number}.txt"));
     let record = |unit| folder.join(format!("real-{number}.{unit}.jsonl"));
-    let kept = fs::create_dir_all(folder)
+    let saved = fs::create_dir_all(folder)
         .and_then(|()| fs::write(&path, seen.case.to_string()))
         .and_then(|()| {
             let mut records = seen.records.iter().enumerate();
             records.try_for_each(|(unit, text)| fs::write(record(unit), text))
         });
-    match kept {
+    match saved {
         Ok(()) => println!(
             "replay   monitor-sim replay {0}\npicture  monitor-sim timeline {0}",
             record(0).display()

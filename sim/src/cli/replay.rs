@@ -11,10 +11,10 @@ use monitor_sim::bank::Bug;
 use monitor_sim::bugs::Oracle;
 use monitor_sim::case::Case;
 use monitor_sim::expect;
+use monitor_sim::failure_report::{self, TraceTable};
 use monitor_sim::hunt::STEPS_MAX;
 use monitor_sim::reference;
 use monitor_sim::replay;
-use monitor_sim::screen::{self, Table};
 use monitor_sim::world::{self, MachineUnderTest};
 
 use super::{Artifact, INTERNAL, USAGE, VIOLATED};
@@ -59,7 +59,7 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> u8 {
     };
     let emit = if arguments.emit_rust { Some(Form::Rust) } else { arguments.emit };
     match (emit, arguments.inject) {
-        (Some(Form::Rust), _) => print!("{}", screen::rust_test(&case)),
+        (Some(Form::Rust), _) => print!("{}", failure_report::rust_test(&case)),
         (Some(Form::Json), _) => println!("{}", case.to_json()),
         (Some(Form::Text), _) => print!("{case}"),
         (None, Some(bug)) => return replay_case(&case, bug),
@@ -117,8 +117,8 @@ fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
     let verdict = world::run(case, machine, STEPS_MAX);
     let marked = verdict.violated.is_some();
     let trace = &verdict.trace;
-    let policies = screen::policies(case, trace);
-    print!("{case}{}", Table { trace, policies: &policies, marked });
+    let policies = failure_report::policies(case, trace);
+    print!("{case}{}", TraceTable { trace, policies: &policies, marked });
     let ruled = trace.iter().zip(&policies).all(|(line, policy)| {
         reference::compare(policy, line.before, line.event, line.step).is_ok()
     });

@@ -8,7 +8,7 @@ use monitor_os::Machine;
 
 use super::liveness::Obligation;
 use super::{Input, Node};
-use crate::watch::{Property, Watch};
+use crate::oracle::{Property, SafetyOracle};
 
 /// The machine, its environment and the oracles as a graph that any model checker can search.
 ///
@@ -44,7 +44,7 @@ impl<'a, M: Machine> Model<'a, M> {
     /// The situation in which everything begins.
     #[must_use]
     pub fn initial(&self) -> Node {
-        Node { state: State::INITIAL, watch: Watch::default(), policy: 0 }
+        Node { state: State::INITIAL, oracle: SafetyOracle::default(), policy: 0 }
     }
 
     /// Everything the environment may do in a situation, always in the same order: first
@@ -63,7 +63,7 @@ impl<'a, M: Machine> Model<'a, M> {
     /// What may happen only in this situation: timers, other policies, crashes. Replaces what is in
     /// `inputs`.
     pub fn sometimes(&self, node: &Node, inputs: &mut Vec<Input>) {
-        let known = Needs::known_to(&node.watch);
+        let known = Needs::known_to(&node.oracle);
         inputs.clear();
         self.offer_more(node.state, node.policy, |input, needs| {
             if needs.are_met_by(known) {
@@ -77,15 +77,15 @@ impl<'a, M: Machine> Model<'a, M> {
     /// # Errors
     /// The first property that the machine's answer breaks.
     pub fn follow(&self, node: &Node, input: Input) -> Result<Node, Property> {
-        let mut watch = node.watch;
+        let mut oracle = node.oracle;
         if let Input::Crash(_) = input {
-            watch = watch.after_crash();
+            oracle = oracle.after_crash();
         }
         let (policy, event) = event(node.state, node.policy, input);
         let rules = &self.policies[usize::from(policy)];
         let step = self.machine.step(rules, node.state, event);
-        watch.observe(rules, node.state, event, step)?;
-        Ok(Node { state: self.fold(step.state), watch, policy })
+        oracle.observe(rules, node.state, event, step)?;
+        Ok(Node { state: self.fold(step.state), oracle, policy })
     }
 
     /// Everything the environment may do with the machine in this state, and what must be known for it.
@@ -155,14 +155,14 @@ impl Needs {
         Self(1 << kind as u16)
     }
 
-    /// Everything that is the case as far as a watch knows.
-    pub(super) fn known_to(watch: &Watch) -> Self {
-        let armed = TimerKind::ALL.into_iter().filter(|&kind| watch.is_armed(kind));
+    /// Everything that is the case as far as an oracle knows.
+    pub(super) fn known_to(oracle: &SafetyOracle) -> Self {
+        let armed = TimerKind::ALL.into_iter().filter(|&kind| oracle.is_armed(kind));
         let mut known = armed.map(|kind| Self::timer(kind).0).sum();
-        if watch.has_run() {
+        if oracle.has_run() {
             known |= Self::RUN.0;
         }
-        if watch.has_release() {
+        if oracle.has_release() {
             known |= Self::RELEASE.0;
         }
         Self(known)

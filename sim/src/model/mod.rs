@@ -26,7 +26,7 @@ use monitor_core::{Event, Found, Phase, Policy, State, Step, StopMode, TimerKind
 use monitor_os::Machine;
 
 use crate::guard::{self, Guarded};
-use crate::watch::{Property, Watch};
+use crate::oracle::{Property, SafetyOracle};
 
 pub use inputs::Model;
 
@@ -47,7 +47,7 @@ pub struct Node {
     /// What the machine remembers, with its counters cut where they cease to matter.
     pub state: State,
     /// What the oracles remember.
-    pub watch: Watch,
+    pub oracle: SafetyOracle,
     /// Which policy is in force, by its index.
     pub policy: u16,
 }

@@ -1,12 +1,12 @@
 //! The graph as a product: machine and oracles are explored apart, each once, and met again by number.
 //!
-//! A situation is a setting (the machine's state and the policy) with a watch. What an input does to
-//! the setting does not depend on the watch, and how a watch judges depends on an observation alone. So
-//! the machine is asked once for each setting and input, and a watch once for each observation.
+//! A situation is a setting (the machine's state and the policy) with an oracle. What an input does to
+//! the setting does not depend on the oracle, and how an oracle checks depends on an observation alone. So
+//! the machine is asked once for each setting and input, and an oracle once for each observation.
 //!
 //! An answer has two parts: a [`Response`], in which no number of the state has a part, and where it leads.
 //! The shape of a setting is its responses, in which inputs that nothing tells apart are one [`Move`]; they are
-//! still counted one by one. What a shape means to a watch, its [`Outline`], is worked out once: what can be done, and
+//! still counted one by one. What a shape means to an oracle, its [`Outline`], is worked out once: what can be done, and
 //! the [`Way`]s that lead on. What is left for each situation is to follow them by number.
 
 use std::ops::Range;
@@ -23,8 +23,8 @@ use super::situations::NO_SHAPE;
 use super::situations::Situation;
 use super::table::{self, Sequences, Table};
 use super::{Input, Model, Node, input_name};
-use crate::observation::{Observation, Sight};
-use crate::watch::{Property, Watch};
+use crate::observation::{Observation, StepFacts};
+use crate::oracle::{Property, SafetyOracle};
 
 /// What settings have in common whose states differ in numbers only.
 #[derive(Debug)]
@@ -43,17 +43,17 @@ struct Offer {
     event: Event,
     /// How it ties to the world, but for the run that begins.
     tie: Tie,
-    /// The latest sight.
+    /// The latest facts.
     latest: Known,
     /// All others that were seen.
     others: Vec<Known>,
 }
 
-/// A sight that was seen before.
+/// Facts that were met before.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    /// The sight as a number.
-    looks: u64,
+    /// The facts as a number.
+    key: u64,
     /// The response to it.
     response: u32,
     /// The kind of the setting after it.
@@ -61,10 +61,10 @@ struct Known {
 }
 
 impl Offer {
-    /// Makes a sight that was seen before the latest, and returns what is known of it.
+    /// Makes facts that were met before the latest, and returns what is known of them.
     #[cold]
-    fn recall(&mut self, looks: u64) -> Option<Known> {
-        let known = self.others.iter_mut().find(|known| known.looks == looks)?;
+    fn recall(&mut self, key: u64) -> Option<Known> {
+        let known = self.others.iter_mut().find(|known| known.key == key)?;
         std::mem::swap(known, &mut self.latest);
         Some(self.latest)
     }
@@ -72,7 +72,7 @@ impl Offer {
     #[cold]
     fn remember(&mut self, known: Known) {
         let before = std::mem::replace(&mut self.latest, known);
-        if before.looks != UNSEEN.looks {
+        if before.key != UNMET.key {
             self.others.push(before);
         }
     }
@@ -130,7 +130,7 @@ struct Move {
     count: u16,
 }
 
-/// What a shape means to a watch.
+/// What a shape means to an oracle.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outline {
     /// Its ways, by number.
@@ -167,8 +167,8 @@ impl Pending {
 /// One way to go on that matters: it leads to another situation, or is a way of the world back to where it begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
-    /// The watch after it.
-    watch: u32,
+    /// The oracle after it.
+    oracle: u32,
     /// The shape of the setting that it led to the last time, and the place of the outline there. Many settings have
     /// their ways in common, and mostly these lead to the same shape.
     pub(super) shape: u32,
@@ -203,7 +203,7 @@ impl Way {
 
     /// Whether both lead to the same situation.
     fn meets(&self, other: &Self) -> bool {
-        (self.target, self.watch) == (other.target, other.watch)
+        (self.target, self.oracle) == (other.target, other.oracle)
     }
 }
 
@@ -224,16 +224,16 @@ pub(super) struct Product<'a, M> {
     moves: Sequences<Move>,
     observations: Vec<Observation>,
     packed_observations: Table<Packed>,
-    watches: Table<Watch>,
-    /// What each watch knows.
+    oracles: Table<SafetyOracle>,
+    /// What each oracle knows.
     known: Vec<Needs>,
-    /// Each watch after a crash.
+    /// Each oracle after a crash.
     crashed: Vec<u32>,
-    /// Pairs of an observation and a watch.
-    judgements: Table<(u32, u32)>,
-    /// By judgement: the watch after it.
-    judged: Vec<Result<u32, Property>>,
-    /// By watch: the shapes that it has outlines for, a few, and their places there.
+    /// Pairs of an observation and an oracle.
+    checks: Table<(u32, u32)>,
+    /// By check: the oracle after it.
+    checked: Vec<Result<u32, Property>>,
+    /// By oracle: the shapes that it has outlines for, a few, and their places there.
     outlined: Vec<Vec<(u32, u32)>>,
     outlines: Vec<Outline>,
     /// By shape: its outlines.
@@ -248,12 +248,12 @@ pub(super) struct Product<'a, M> {
 
 pub(super) const PHASES: usize = Phase::ALL.len();
 
-/// The sight of a step that changes nothing and does nothing, most of them, is this and the note: there is nothing
-/// else to tell such steps apart. It is the number of no other sight.
+/// The facts of a step that changes nothing and does nothing, most of them, are this and the note: there is nothing
+/// else to tell such steps apart. No other facts have this number.
 const IDLE: u64 = 1 << 63;
 
-/// What is known before anything was seen: no sight has its number.
-const UNSEEN: Known = Known { looks: u64::MAX, response: 0, kind: 0 };
+/// What is known before anything was seen: no facts have its number.
+const UNMET: Known = Known { key: u64::MAX, response: 0, kind: 0 };
 
 impl<'a, M: Machine> Product<'a, M> {
     pub(super) fn new(model: Model<'a, M>) -> Self {
@@ -270,11 +270,11 @@ impl<'a, M: Machine> Product<'a, M> {
             moves: Sequences::new(),
             observations: Vec::new(),
             packed_observations: Table::new(),
-            watches: Table::new(),
+            oracles: Table::new(),
             known: Vec::new(),
             crashed: Vec::new(),
-            judgements: Table::new(),
-            judged: Vec::new(),
+            checks: Table::new(),
+            checked: Vec::new(),
             outlined: Vec::new(),
             outlines: Vec::new(),
             outlines_of: Vec::new(),
@@ -290,8 +290,8 @@ impl<'a, M: Machine> Product<'a, M> {
         let setting = self.settings.of(node.state, node.policy);
         let setting = self.setting(setting);
         let shape = self.row(setting).shape;
-        let watch = self.watch(node.watch);
-        (setting, shape, self.place(shape, watch))
+        let oracle = self.oracle(node.oracle);
+        (setting, shape, self.place(shape, oracle))
     }
 
     /// The machine states of the settings, each once, in their order.
@@ -345,23 +345,23 @@ impl<'a, M: Machine> Product<'a, M> {
 
     /// Lets a way lead to a shape; returns the place of the outline there.
     pub(super) fn lead_to(&mut self, way: usize, shape: u32) -> u32 {
-        let place = self.place(shape, self.ways[way].watch);
+        let place = self.place(shape, self.ways[way].oracle);
         (self.ways[way].shape, self.ways[way].place) = (shape, place);
         place
     }
 
-    /// The place of the outline for a watch among those of a shape.
-    fn place(&mut self, shape: u32, watch: u32) -> u32 {
-        let known = &self.outlined[watch as usize];
+    /// The place of the outline for an oracle among those of a shape.
+    fn place(&mut self, shape: u32, oracle: u32) -> u32 {
+        let known = &self.outlined[oracle as usize];
         if let Some(&(_, place)) = known.iter().find(|&&(known, _)| known == shape) {
             return place;
         }
-        let outline = self.work_out(shape, watch);
+        let outline = self.work_out(shape, oracle);
         let all = &mut self.outlines_of[shape as usize];
         let place = table::number(all.len());
         all.push(table::number(self.outlines.len()));
         self.outlines.push(outline);
-        self.outlined[watch as usize].push((shape, place));
+        self.outlined[oracle as usize].push((shape, place));
         place
     }
 
@@ -376,15 +376,15 @@ impl<'a, M: Machine> Product<'a, M> {
     /// Situations with all that their numbers stand for.
     #[cfg(test)]
     pub(super) fn nodes(&self, situations: &[Situation]) -> Vec<Node> {
-        let mut watches = vec![Watch::default(); self.outlines.len()];
-        for (&watch, outlined) in self.watches.items().iter().zip(&self.outlined) {
+        let mut oracles = vec![SafetyOracle::default(); self.outlines.len()];
+        for (&oracle, outlined) in self.oracles.items().iter().zip(&self.outlined) {
             for &(shape, place) in outlined {
-                watches[self.outlines_of[shape as usize][place as usize] as usize] = watch;
+                oracles[self.outlines_of[shape as usize][place as usize] as usize] = oracle;
             }
         }
         let node = |&Situation { setting, outline }: &Situation| {
             let Setting { state, policy, .. } = self.settings.get(setting);
-            Node { state, watch: watches[outline as usize], policy }
+            Node { state, oracle: oracles[outline as usize], policy }
         };
         situations.iter().map(node).collect()
     }
@@ -397,14 +397,14 @@ impl<'a, M: Machine> Product<'a, M> {
         id
     }
 
-    fn watch(&mut self, watch: Watch) -> u32 {
-        let (id, new) = self.watches.intern(watch);
+    fn oracle(&mut self, oracle: SafetyOracle) -> u32 {
+        let (id, new) = self.oracles.intern(oracle);
         if new {
-            self.known.push(Needs::known_to(&watch));
+            self.known.push(Needs::known_to(&oracle));
             self.outlined.push(Vec::new());
             self.crashed.push(id);
             // A crash leaves nothing more to forget, so this goes no deeper.
-            self.crashed[id as usize] = self.watch(watch.after_crash());
+            self.crashed[id as usize] = self.oracle(oracle.after_crash());
         }
         id
     }
@@ -428,19 +428,19 @@ impl<'a, M: Machine> Product<'a, M> {
             let packed = packed::state(&step.state);
             let same = packed == own;
             let idle = same && step.note != Note::Applied && step.actions == Actions::NONE;
-            let looks = if idle {
+            let key = if idle {
                 IDLE | step.note as u64
             } else {
-                packed::sight(&Sight::of(rules, from.state, offer.event, &step, !same))
+                packed::step_facts(&StepFacts::of(rules, from.state, offer.event, &step, !same))
             };
-            let known = if offer.latest.looks == looks {
+            let known = if offer.latest.key == key {
                 offer.latest
-            } else if let Some(known) = offer.recall(looks) {
+            } else if let Some(known) = offer.recall(key) {
                 known
             } else {
                 let response = self.respond(from, offer, step);
                 let kind = self.settings.kind(step.state, offer.policy);
-                let known = Known { looks, response, kind };
+                let known = Known { key, response, kind };
                 offer.remember(known);
                 known
             };
@@ -528,7 +528,7 @@ impl<'a, M: Machine> Product<'a, M> {
                     policy,
                     event,
                     tie,
-                    latest: UNSEEN,
+                    latest: UNMET,
                     others: Vec::new(),
                 });
             });
@@ -561,14 +561,14 @@ impl<'a, M: Machine> Product<'a, M> {
         shape
     }
 
-    /// Works out what a shape means to a watch.
-    fn work_out(&mut self, shape: u32, watch: u32) -> Outline {
+    /// Works out what a shape means to an oracle.
+    fn work_out(&mut self, shape: u32, oracle: u32) -> Outline {
         let (phase, moves) = self.moves.range(shape);
-        let requests = self.watches.items()[watch as usize];
+        let requests = self.oracles.items()[oracle as usize];
         let is_down = Phase::ALL[phase as usize].is_down();
         let pending =
             Pending { stop: requests.is_stopping() && !is_down, restart: requests.is_restarting() };
-        let known = self.known[watch as usize];
+        let known = self.known[oracle as usize];
         let first = self.ways.len();
         let (mut transitions, mut effective, mut breaks) = (0, 0, None);
         for number in moves {
@@ -578,16 +578,17 @@ impl<'a, M: Machine> Product<'a, M> {
             }
             let count = u32::from(count);
             transitions += count;
-            let before = if by.crash { self.crashed[watch as usize] } else { watch };
-            let judged = by.observation.map_or(Ok(before), |seen| self.judge(seen, before));
-            let after = match judged {
+            let before = if by.crash { self.crashed[oracle as usize] } else { oracle };
+            let checked =
+                by.observation.map_or(Ok(before), |observation| self.check(observation, before));
+            let after = match checked {
                 Ok(after) => after,
                 Err(property) => {
                     breaks = Some((property, input));
                     break;
                 }
             };
-            let stays = target == 0 && after == watch;
+            let stays = target == 0 && after == oracle;
             if !stays {
                 effective += count;
                 if let Some(seen) = by.observation {
@@ -607,7 +608,7 @@ impl<'a, M: Machine> Product<'a, M> {
                 _ => Pace::Waits,
             };
             let way = Way {
-                watch: after,
+                oracle: after,
                 shape: NO_SHAPE,
                 place: 0,
                 target,
@@ -649,16 +650,16 @@ impl<'a, M: Machine> Product<'a, M> {
         self.ways.insert(first + last + 1, way);
     }
 
-    /// The watch after an observation.
-    fn judge(&mut self, observation: u32, watch: u32) -> Result<u32, Property> {
-        let (number, new) = self.judgements.intern((observation, watch));
+    /// The oracle after an observation.
+    fn check(&mut self, observation: u32, oracle: u32) -> Result<u32, Property> {
+        let (number, new) = self.checks.intern((observation, oracle));
         if new {
-            let mut after = self.watches.get(watch as usize);
-            let judged = after.judge(&self.observations[observation as usize]);
-            let judged = judged.map(|()| self.watch(after));
-            self.judged.push(judged);
+            let mut after = self.oracles.get(oracle as usize);
+            let checked = after.check(&self.observations[observation as usize]);
+            let checked = checked.map(|()| self.oracle(after));
+            self.checked.push(checked);
         }
-        self.judged[number as usize]
+        self.checked[number as usize]
     }
 
     fn name(&mut self, input: Input) -> u32 {

@@ -9,7 +9,7 @@ use super::liveness::{Edge, Graph, Stuck};
 use super::product::{Leads, Pending, Product, Way};
 use super::situations::{Situation, Situations};
 use super::{Counterexample, Exploration, Input, Model};
-use crate::watch::Property;
+use crate::oracle::Property;
 
 pub(super) struct Search<'a, M> {
     product: Product<'a, M>,

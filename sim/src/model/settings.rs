@@ -4,7 +4,7 @@ use monitor_core::State;
 
 use super::packed::{self, Numbers};
 use super::table::Table;
-use crate::observation::Standing;
+use crate::observation::AbstractState;
 
 /// What the machine is in: its state, and the policy in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) struct Setting {
 #[derive(Debug)]
 pub(super) struct Settings {
     items: Vec<Setting>,
-    kinds: Table<(Standing, u16)>,
+    kinds: Table<(AbstractState, u16)>,
     numbers: Table<Numbers>,
     /// By numbers, and then by kind: the id, or [`FREE`].
     ids: Vec<u32>,
@@ -65,7 +65,7 @@ impl Settings {
 
     /// The column of all states with these names.
     pub(super) fn kind(&mut self, state: State, policy: u16) -> u32 {
-        let (kind, new) = self.kinds.intern((Standing::of(state), policy));
+        let (kind, new) = self.kinds.intern((AbstractState::of(state), policy));
         if new && kind as usize == self.width {
             let widened = self
                 .ids

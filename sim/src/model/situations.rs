@@ -6,7 +6,7 @@ use super::table::number;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Situation {
     pub(super) setting: u32,
-    /// The outline of its watch for the shape of the setting.
+    /// The outline of its oracle for the shape of the setting.
     pub(super) outline: u32,
 }
 

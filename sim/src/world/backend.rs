@@ -9,9 +9,9 @@ use rand::RngExt;
 use super::agenda::Deed;
 use super::disk::{Content, File};
 use super::os::{Holder, Life, Process};
-use super::{Accident, Dying, HORIZON, InjectedBug, Sight, World, id, number};
+use super::{Accident, Dying, FaultEffect, HORIZON, InjectedBug, World, id, number};
 use crate::case::{Notice, OnStop, Signals, Start, What};
-use crate::watch::Property;
+use crate::oracle::Property;
 
 /// The run that the backend keeps of a unit, until another begins.
 #[derive(Clone, Copy, Debug)]
@@ -64,10 +64,10 @@ impl World<'_> {
                 }
             }
             if process.script.notice == Notice::Lost {
-                self.saw(Sight::NoticeLost);
+                self.record_effect(FaultEffect::NoticeLost);
             }
             if process.output {
-                self.saw(Sight::OutputHeld);
+                self.record_effect(FaultEffect::OutputHeld);
             }
             if self.has(InjectedBug::ReapsAtNotice) || self.has(InjectedBug::TwoReapers) {
                 self.reap(unit, entry.run);
@@ -117,7 +117,7 @@ impl World<'_> {
 
     pub(super) fn fail_start(&mut self, process: &Process<'_>) -> Option<Event> {
         let Start::Fails(_, failure) = process.script.start else { return None };
-        self.saw(Sight::FailedChild);
+        self.record_effect(FaultEffect::FailedChild);
         let run = process.run;
         Some(if self.has(InjectedBug::StartsAtFork) {
             Event::Exited { run, exit: Exit::Code(127) }
@@ -226,7 +226,7 @@ impl World<'_> {
                 _ => {}
             }
             if self.is_dead() && step < 4 {
-                self.saw(Sight::DeathInASave);
+                self.record_effect(FaultEffect::DeathInASave);
             }
         }
         if self.has(InjectedBug::SharesTemporary) {
@@ -381,11 +381,11 @@ impl Kernel for World<'_> {
             released: false,
         });
         let Some(pid) = pid else {
-            self.saw(Sight::NumbersUsedUp);
+            self.record_effect(FaultEffect::NumbersUsedUp);
             return Spawned::Failed(monitor_core::StartFailure::Transient);
         };
         if pid <= last {
-            self.saw(Sight::NumberReused);
+            self.record_effect(FaultEffect::NumberReused);
         }
         // What is planned at one moment comes to pass in this order.
         match script.start {
@@ -444,7 +444,7 @@ impl Kernel for World<'_> {
             return Signalled::Sent;
         }
         if self.units.len() > 1 && self.os.all().filter(|p| p.life == Life::Alive).count() > 1 {
-            self.saw(Sight::Neighbours);
+            self.record_effect(FaultEffect::Neighbours);
         }
         // Released, and the driver not told yet: nobody is there to be reached.
         let Some(entry) = self.target(unit, run).copied() else {
@@ -454,7 +454,7 @@ impl Kernel for World<'_> {
         let Some(process) = self.os.find_mut(unit, run) else { return Signalled::Sent };
         if process.script.signals == Signals::Missed && process.life == Life::Alive && !healed {
             process.life = Life::Reaped(Exit::Unknown);
-            self.saw(Sight::SignalMissed);
+            self.record_effect(FaultEffect::SignalMissed);
             if self.has(InjectedBug::DiesOfNobody) {
                 self.gave_up = true;
             }
@@ -476,12 +476,12 @@ impl Kernel for World<'_> {
                 entry.told = true;
             }
             if process.script.notice == Notice::Lost {
-                self.saw(Sight::NoticeLost);
+                self.record_effect(FaultEffect::NoticeLost);
             }
             return Signalled::Gone(exit);
         }
         if process.script.signals == Signals::Refused && !healed {
-            self.saw(Sight::SignalRefused);
+            self.record_effect(FaultEffect::SignalRefused);
             return Signalled::Refused;
         }
         if scope == Scope::Process && process.life != Life::Alive {
@@ -620,7 +620,7 @@ impl Kernel for World<'_> {
                     return;
                 }
                 self.units[unit].saved = report.step.state;
-                self.saw(Sight::DeathInAStep);
+                self.record_effect(FaultEffect::DeathInAStep);
             }
         }
         self.observe(report);

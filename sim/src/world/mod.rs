@@ -10,10 +10,10 @@
 mod agenda;
 mod backend;
 mod disk;
+mod fault_effects;
 mod injected_bug;
 mod os;
 mod pending_replies;
-mod sights;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,13 +29,13 @@ use rand_pcg::Pcg64Mcg;
 use self::agenda::{Agenda, Deed, Turn};
 use self::backend::Entry;
 use self::disk::Disk;
+pub use self::fault_effects::{FaultEffect, FaultEffects};
 pub use self::injected_bug::{InjectedBug, MachineUnderTest, WithInjectedBug};
 use self::os::{Life, Os};
 use self::pending_replies::PendingReplies;
-pub use self::sights::{Sight, Sights};
 use crate::case::{Case, Jump, Notice, Signals, What};
 use crate::guard::{self, Guarded};
-use crate::watch::{Property, Watch};
+use crate::oracle::{Property, SafetyOracle};
 
 /// One step of a trace: what was told when, and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Verdict {
     /// Every step, in order.
     pub trace: Vec<TraceLine>,
     /// What went wrong in the world and was coped with.
-    pub sights: Sights,
+    pub fault_effects: FaultEffects,
     /// The first property that was violated; by the last line of the trace, or by its end.
     pub violated: Option<Property>,
     /// The panic that was caught, as one line with its place, where it is the violation.
@@ -214,7 +214,7 @@ struct World<'a> {
     pending_replies: PendingReplies,
     rng: Pcg64Mcg,
     trace: Vec<TraceLine>,
-    sights: Sights,
+    fault_effects: FaultEffects,
     violated: Option<Property>,
     /// Whether the backend has ended the monitor.
     gave_up: bool,
@@ -226,7 +226,7 @@ struct Unit<'a> {
     policy: &'a Policy,
     /// The policy that it is to have, until it was told so.
     amended: Option<&'a Policy>,
-    watch: Watch,
+    oracle: SafetyOracle,
     /// The state by the last step that took place.
     state: State,
     /// The state that was saved last, and the one that is being saved.
@@ -303,7 +303,7 @@ impl<'a> World<'a> {
             pending_replies: PendingReplies::new(injected_bug),
             rng: Pcg64Mcg::seed_from_u64(case.seed),
             trace: Vec::with_capacity(steps_max.min(TRACE_USUAL)),
-            sights: Sights::default(),
+            fault_effects: FaultEffects::default(),
             violated: None,
             gave_up: false,
             steps_max,
@@ -324,8 +324,8 @@ impl<'a> World<'a> {
         {
             self.violated = self.judge_the_end();
         }
-        let Self { trace, sights, violated, .. } = self;
-        (Verdict { trace, sights, violated, panic: None }, panic)
+        let Self { trace, fault_effects, violated, .. } = self;
+        (Verdict { trace, fault_effects, violated, panic: None }, panic)
     }
 
     fn machine_has_panicked(&self) -> bool {
@@ -353,8 +353,8 @@ impl<'a> World<'a> {
         }
     }
 
-    const fn saw(&mut self, sight: Sight) {
-        self.sights = self.sights.with(sight);
+    const fn record_effect(&mut self, effect: FaultEffect) {
+        self.fault_effects = self.fault_effects.with(effect);
     }
 
     fn has(&self, injected_bug: InjectedBug) -> bool {
@@ -442,14 +442,14 @@ impl<'a> World<'a> {
             What::Wall(jump) => {
                 self.clocks.set(*jump);
                 if self.units.iter().any(|unit| !unit.state.phase().is_down()) {
-                    self.saw(Sight::WallJump);
+                    self.record_effect(FaultEffect::WallJump);
                 }
                 None
             }
             What::Suspend(time) => {
                 self.clocks.asleep += u64::from(time.as_u32()) * NANOS_PER_MILLI;
                 if self.units.iter().any(|unit| !unit.state.phase().is_down()) {
-                    self.saw(Sight::Sleep);
+                    self.record_effect(FaultEffect::Sleep);
                 }
                 None
             }
@@ -492,7 +492,7 @@ impl<'a> World<'a> {
                     }
                 }
                 if ends > 1 {
-                    self.saw(Sight::NoticesMerged);
+                    self.record_effect(FaultEffect::NoticesMerged);
                 }
                 if noticed {
                     self.now = at;
@@ -501,10 +501,10 @@ impl<'a> World<'a> {
                 return self.news.pop_front();
             }
             Deed::Notice => {
-                self.saw(if process.script.notice == Notice::Twice {
-                    Sight::NoticeTwice
+                self.record_effect(if process.script.notice == Notice::Twice {
+                    FaultEffect::NoticeTwice
                 } else {
-                    Sight::NoticeLate
+                    FaultEffect::NoticeLate
                 });
                 self.now = at;
                 self.notified();
@@ -645,7 +645,7 @@ impl<'a> World<'a> {
             lost |= unit.disk.lose_power(self.case.disk);
         }
         if lost {
-            self.saw(Sight::ContentLost);
+            self.record_effect(FaultEffect::ContentLost);
         }
     }
 
@@ -669,7 +669,7 @@ impl<'a> World<'a> {
             unit.saved = state;
             unit.saving = None;
             unit.over_by = None;
-            unit.watch = unit.watch.after_crash();
+            unit.oracle = unit.oracle.after_crash();
         }
         self.join();
         for number in 0..self.units.len() {
@@ -694,7 +694,7 @@ impl<'a> World<'a> {
                 match deed {
                     Deed::Die(exit) => {
                         self.die(at, unit, run, exit);
-                        self.saw(Sight::EndUnseen);
+                        self.record_effect(FaultEffect::EndUnseen);
                     }
                     Deed::LeftoverDies => {
                         if let Some(process) = self.os.find_mut(unit, run) {
@@ -743,7 +743,7 @@ impl<'a> World<'a> {
             let alive = latest.is_some_and(|process| process.life == Life::Alive);
             let phase = unit.state.phase();
             let patient = self.may_wait_for_ever(number);
-            if unit.watch.is_stopping() && !phase.is_down() && !patient {
+            if unit.oracle.is_stopping() && !phase.is_down() && !patient {
                 return Some(Property::StopEnds);
             }
             let waits_for_life = phase.is_live() && alive;
@@ -804,7 +804,7 @@ impl<'a> World<'a> {
     fn judge(&mut self, number: usize, report: &Report<'_>) {
         let Report { at, policy, ref before, ref event, ref step, .. } = *report;
         let unit = &mut self.units[number];
-        if let Err(property) = unit.watch.observe_step(policy, before, event, step) {
+        if let Err(property) = unit.oracle.observe_step(policy, before, event, step) {
             self.violate(property);
             return;
         }
@@ -963,7 +963,7 @@ impl<'a> Unit<'a> {
         Self {
             policy,
             amended: None,
-            watch: Watch::default(),
+            oracle: SafetyOracle::default(),
             state: State::INITIAL,
             saved: State::INITIAL,
             saving: None,

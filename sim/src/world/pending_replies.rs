@@ -8,7 +8,7 @@ use monitor_os::{Report, UnitId};
 
 use super::injected_bug::InjectedBug;
 use super::is_request;
-use crate::watch::Property;
+use crate::oracle::Property;
 
 #[derive(Debug)]
 pub(super) struct PendingReplies {

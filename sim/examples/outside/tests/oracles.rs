@@ -44,8 +44,8 @@ proptest! {
             }
         }
         prop_assert!(steps > 0);
-        if let Err(screen) = verdict {
-            return Err(TestCaseError::fail(screen));
+        if let Err(report) = verdict {
+            return Err(TestCaseError::fail(report));
         }
     }
 }
@@ -53,7 +53,7 @@ proptest! {
 /// Decisions that differ from those of `monitor-core` are put in the place of the machine.
 #[test]
 fn the_decisions_alone_hold_in_the_virtual_world() {
-    if let Err(screen) = judge::check(monitor_os::Core, strategy::cases()) {
-        panic!("{screen}");
+    if let Err(report) = judge::check(monitor_os::Core, strategy::cases()) {
+        panic!("{report}");
     }
 }

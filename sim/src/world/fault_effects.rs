@@ -2,7 +2,7 @@
 
 /// Something that went wrong and was coped with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum FaultEffect {
     /// The notice of an end was lost, and the end was learnt otherwise.
     NoticeLost,
     /// A notice came twice.
@@ -39,20 +39,20 @@ pub enum Sight {
     Neighbours,
 }
 
-/// A set of sights.
+/// A set of fault_effects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sights(u32);
+pub struct FaultEffects(u32);
 
-impl Sights {
+impl FaultEffects {
     /// The set with one more.
     #[must_use]
-    pub const fn with(self, sight: Sight) -> Self {
-        Self(self.0 | (1 << sight as u32))
+    pub const fn with(self, effect: FaultEffect) -> Self {
+        Self(self.0 | (1 << effect as u32))
     }
 
     /// Whether the set has it.
     #[must_use]
-    pub const fn has(self, sight: Sight) -> bool {
-        self.0 >> sight as u32 & 1 == 1
+    pub const fn has(self, effect: FaultEffect) -> bool {
+        self.0 >> effect as u32 & 1 == 1
     }
 }

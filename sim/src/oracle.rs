@@ -1,6 +1,6 @@
 //! The safety oracles: what must hold at every step of every trace, judged from events and steps alone.
 //!
-//! A [`Watch`] sees what a driver sees, and nothing of the machine's inside, so the same oracles judge
+//! A [`SafetyOracle`] sees what a driver sees, and nothing of the machine's inside, so the same oracles judge
 //! the exhaustive search, the virtual kernel and the record of a real run.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use monitor_core::{
     TimerKind, TimerSlot,
 };
 
-use crate::observation::{Heard, Observation, Process, Seen, Timer, View};
+use crate::observation::{EventMeaning, Observation, ProcessEffect, StepView, TimerEffect, View};
 
 /// Something that must hold, with its sentence and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +26,7 @@ pub enum Property {
     /// I5.
     FirstStatusStands,
     /// I7.
-    ToldInOrder,
+    ReportedInOrder,
     /// I8.
     SavedWhenChanged,
     /// I9.
@@ -99,7 +99,7 @@ impl Property {
         Self::StopEnds,
         Self::StopsCompose,
         Self::FirstStatusStands,
-        Self::ToldInOrder,
+        Self::ReportedInOrder,
         Self::SavedWhenChanged,
         Self::DelayLaw,
         Self::Budget,
@@ -142,7 +142,7 @@ impl Property {
             Self::StopEnds => "stop-ends",
             Self::StopsCompose => "stops-compose",
             Self::FirstStatusStands => "first-status-stands",
-            Self::ToldInOrder => "told-in-order",
+            Self::ReportedInOrder => "reported-in-order",
             Self::SavedWhenChanged => "saved-when-changed",
             Self::DelayLaw => "delay-law",
             Self::Budget => "budget",
@@ -186,7 +186,7 @@ impl Property {
             Self::StopEnds => "I3",
             Self::StopsCompose => "I4",
             Self::FirstStatusStands => "I5",
-            Self::ToldInOrder => "I7",
+            Self::ReportedInOrder => "I7",
             Self::SavedWhenChanged => "I8",
             Self::DelayLaw => "I9",
             Self::Budget => "I11",
@@ -229,7 +229,7 @@ impl Property {
             Self::StopEnds => "a stop comes to its end, whatever the process does",
             Self::StopsCompose => "a second stop neither repeats a signal nor lengthens a deadline",
             Self::FirstStatusStands => "the first status told of a run is the one that is kept",
-            Self::ToldInOrder => {
+            Self::ReportedInOrder => {
                 "observers are told of a run in the order of its life, each step once"
             }
             Self::SavedWhenChanged => "the state is saved exactly when it has changed",
@@ -306,14 +306,14 @@ impl fmt::Display for Property {
 /// What the oracles remember of a trace. Small and comparable, so that it can be part of a searched
 /// state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Watch {
+pub struct SafetyOracle {
     run: Run,
     intent: Intent,
     /// Which kinds of timer are armed, by slot.
     armed: [Option<TimerKind>; 3],
     /// Automatic runs since the last request, reset or healthy run; counted no further than matters.
     automatic: u16,
-    told: Told,
+    reported: Reported,
     status: Option<Exit>,
     /// The escalation towards the current run.
     asked_to_stop: bool,
@@ -352,7 +352,7 @@ impl Intent {
 
 /// How far observers have been told of the current run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Told {
+enum Reported {
     #[default]
     Nothing,
     Starting,
@@ -360,14 +360,14 @@ enum Told {
     Ready,
     Healthy,
     Stopping,
-    /// Told to be stopped before it was told to exist.
+    /// Reported to be stopped before it was told to exist.
     StoppingUnstarted,
     Killing,
     Ended,
 }
 
-impl Watch {
-    /// The same watch for a monitor that was started again: timers did not survive.
+impl SafetyOracle {
+    /// The same oracle for a monitor that was started again: timers did not survive.
     #[must_use]
     pub const fn after_crash(mut self) -> Self {
         self.armed = [None; 3];
@@ -407,10 +407,10 @@ impl Watch {
         matches!(self.intent, Intent::Restart)
     }
 
-    /// Judges one step and takes note of it.
+    /// Checks one step and remembers it.
     ///
     /// # Errors
-    /// The first property that the step breaks. The watch is of no use after that.
+    /// The first property that the step breaks. The oracle is of no use after that.
     #[inline]
     pub fn observe(
         &mut self,
@@ -431,40 +431,40 @@ impl Watch {
         step: &Step,
     ) -> Result<(), Property> {
         let view = View::of(policy, before, event, step);
-        if view.is_nothing() { Ok(()) } else { self.judge_seen(&view) }
+        if view.is_nothing() { Ok(()) } else { self.check_view(&view) }
     }
 
-    /// The same for a step that was already looked at.
+    /// Checks a step whose observation is known.
     ///
     /// # Errors
-    /// The first property that the step breaks. The watch is of no use after that.
-    pub fn judge(&mut self, seen: &Observation) -> Result<(), Property> {
-        self.judge_seen(seen)
+    /// The first property that the step breaks. The oracle is of no use after that.
+    pub fn check(&mut self, observation: &Observation) -> Result<(), Property> {
+        self.check_view(observation)
     }
 
     #[inline]
-    fn judge_seen(&mut self, seen: &impl Seen) -> Result<(), Property> {
-        let heard = seen.heard();
-        let unarmed = matches!(heard, Heard::Fired(kind) if !self.is_armed(kind));
-        require(!seen.is_loud(), Property::StaleIsSilent)?;
-        require(!unarmed || seen.note() == Note::Stale, Property::StaleIsSilent)?;
-        require(!seen.is_unsaved(), Property::SavedWhenChanged)?;
+    fn check_view(&mut self, view: &impl StepView) -> Result<(), Property> {
+        let meaning = view.meaning();
+        let unarmed = matches!(meaning, EventMeaning::Fired(kind) if !self.is_armed(kind));
+        require(!view.acts_though_ignored(), Property::StaleIsSilent)?;
+        require(!unarmed || view.note() == Note::Stale, Property::StaleIsSilent)?;
+        require(!view.is_unsaved(), Property::SavedWhenChanged)?;
         let had_release = self.has_release();
-        self.hear(heard);
-        self.judge_process(seen, had_release)?;
-        self.judge_timers(seen, heard)?;
-        if let Some(lifecycle) = seen.emit() {
-            self.tell(lifecycle, seen.is_false_leak())?;
+        self.apply_event(meaning);
+        self.check_process(view, had_release)?;
+        self.check_timers(view, meaning)?;
+        if let Some(lifecycle) = view.emit() {
+            self.check_lifecycle(lifecycle, view.is_false_leak())?;
         }
-        self.judge_state(seen, heard)?;
-        seen.breaks().map_or(Ok(()), Err)
+        self.check_state(view, meaning)?;
+        view.breaks().map_or(Ok(()), Err)
     }
 
-    /// Takes note of what the event says, whatever the machine makes of it.
-    fn hear(&mut self, heard: Heard) {
-        match heard {
-            Heard::Nothing | Heard::Started => {}
-            Heard::Up { restart, going_down } => {
+    /// Remembers what the event means, whatever the machine answers.
+    fn apply_event(&mut self, meaning: EventMeaning) {
+        match meaning {
+            EventMeaning::Nothing | EventMeaning::Started => {}
+            EventMeaning::Up { restart, going_down } => {
                 let shutting = matches!(
                     self.intent,
                     Intent::Down(Origin::Shutdown) | Intent::Last(Origin::Shutdown)
@@ -477,7 +477,7 @@ impl Watch {
                     self.intent = Intent::Up;
                 }
             }
-            Heard::Down { last, origin, decided } => {
+            EventMeaning::Down { last, origin, decided } => {
                 let origin = match (self.intent, origin) {
                     (Intent::Down(Origin::User) | Intent::Last(Origin::User), _) => Origin::User,
                     (_, origin) => origin,
@@ -493,13 +493,13 @@ impl Watch {
                     Intent::Down(origin)
                 };
             }
-            Heard::Ended(exit) => self.end(exit),
-            Heard::Released => {
+            EventMeaning::Ended(exit) => self.end(exit),
+            EventMeaning::Released => {
                 if self.has_release() {
                     self.run = Run::None;
                 }
             }
-            Heard::Fired(kind) => {
+            EventMeaning::Fired(kind) => {
                 if self.is_armed(kind) {
                     self.armed[kind.slot() as usize] = None;
                     // What survives the kill for that long is given up.
@@ -508,7 +508,7 @@ impl Watch {
                     }
                 }
             }
-            Heard::Recovered { found, after_shutdown, after_user } => {
+            EventMeaning::Recovered { found, after_shutdown, after_user } => {
                 match found {
                     Found::Alive => self.run = Run::Open,
                     Found::Exited(exit) => self.end(Some(exit)),
@@ -526,7 +526,7 @@ impl Watch {
                 }
                 self.asked_to_stop = false;
             }
-            Heard::Reset => self.automatic = 0,
+            EventMeaning::Reset => self.automatic = 0,
         }
     }
 
@@ -534,16 +534,17 @@ impl Watch {
         if self.run == Run::Open {
             self.run = Run::Ended;
             // An error after the process was there is an end that nobody saw.
-            let started = self.told >= Told::Started && self.told != Told::StoppingUnstarted;
+            let started =
+                self.reported >= Reported::Started && self.reported != Reported::StoppingUnstarted;
             self.status = exit.or_else(|| started.then_some(Exit::Unknown));
         }
     }
 
     #[inline]
-    fn judge_process(&mut self, seen: &impl Seen, had_release: bool) -> Result<(), Property> {
-        match seen.process() {
-            Process::Leave => Ok(()),
-            Process::Spawn { requested, budget, breaks } => {
+    fn check_process(&mut self, view: &impl StepView, had_release: bool) -> Result<(), Property> {
+        match view.process() {
+            ProcessEffect::Leave => Ok(()),
+            ProcessEffect::Spawn { requested, budget, breaks } => {
                 require(self.run == Run::None, Property::OneIncarnation)?;
                 require(!self.intent.is_down(), Property::StopSticks)?;
                 breaks.map_or(Ok(()), Err)?;
@@ -554,7 +555,7 @@ impl Watch {
                 self.asked_to_stop = false;
                 Ok(())
             }
-            Process::Signal { kill, scope, beside, again } => {
+            ProcessEffect::Signal { kill, scope, beside, again } => {
                 let reachable =
                     self.run == Run::Open || (self.has_release() && scope == Scope::Group);
                 require(reachable, Property::SignalsHitTheRun)?;
@@ -562,7 +563,7 @@ impl Watch {
                     return Ok(());
                 }
                 if kill {
-                    require(self.told != Told::Killing || again, Property::StopsCompose)?;
+                    require(self.reported != Reported::Killing || again, Property::StopsCompose)?;
                     if self.has_release() {
                         require(self.run != Run::EndedKilled, Property::StopsCompose)?;
                         self.run = Run::EndedKilled;
@@ -573,7 +574,7 @@ impl Watch {
                 self.asked_to_stop = true;
                 Ok(())
             }
-            Process::Release { recovery } => {
+            ProcessEffect::Release { recovery } => {
                 require(self.has_release(), Property::ReleasedOnce)?;
                 require(!had_release || recovery, Property::ReleasedOnce)
             }
@@ -581,20 +582,24 @@ impl Watch {
     }
 
     #[inline]
-    fn judge_timers(&mut self, seen: &impl Seen, heard: Heard) -> Result<(), Property> {
-        require(!seen.is_off_the_curve(), Property::DelayLaw)?;
+    fn check_timers(
+        &mut self,
+        view: &impl StepView,
+        meaning: EventMeaning,
+    ) -> Result<(), Property> {
+        require(!view.is_off_the_curve(), Property::DelayLaw)?;
         for slot in TimerSlot::ALL {
             let armed = &mut self.armed[slot as usize];
-            match seen.timer(slot) {
-                Timer::Keep => {}
-                Timer::Disarm => *armed = None,
-                Timer::Shorten(kind) => *armed = Some(kind),
+            match view.timer(slot) {
+                TimerEffect::Keep => {}
+                TimerEffect::Disarm => *armed = None,
+                TimerEffect::Shorten(kind) => *armed = Some(kind),
                 // Whatever the program asks for: a stop comes no later for it.
-                Timer::Lengthen(kind) => {
+                TimerEffect::Lengthen(kind) => {
                     require(kind == TimerKind::StartTimeout, Property::StopsCompose)?;
                 }
-                Timer::Arm(kind) => {
-                    let again = matches!(heard, Heard::Down { .. })
+                TimerEffect::Arm(kind) => {
+                    let again = matches!(meaning, EventMeaning::Down { .. })
                         && kind == TimerKind::StopGrace
                         && *armed == Some(TimerKind::StopGrace);
                     require(!again, Property::StopsCompose)?;
@@ -615,15 +620,19 @@ impl Watch {
         require(self.automatic <= budget.saturating_add(1), Property::Budget)
     }
 
-    fn tell(&mut self, lifecycle: Lifecycle, is_false_leak: bool) -> Result<(), Property> {
-        use Told::{
+    fn check_lifecycle(
+        &mut self,
+        lifecycle: Lifecycle,
+        is_false_leak: bool,
+    ) -> Result<(), Property> {
+        use Reported::{
             Ended, Healthy, Killing, Nothing, Ready, Started, Starting, Stopping, StoppingUnstarted,
         };
         if matches!(lifecycle, Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }) {
             let gone = self.run == Run::None || lifecycle.remains() == Remains::Leaked;
             require(gone && !is_false_leak, Property::StoppedMeansGone)?;
         }
-        let next = match (lifecycle, self.told) {
+        let next = match (lifecycle, self.reported) {
             (Lifecycle::Starting, Nothing | Ended) => Starting,
             (Lifecycle::Started, Starting) => Started,
             (Lifecycle::Started, StoppingUnstarted) => Stopping,
@@ -645,19 +654,19 @@ impl Watch {
             ) => Ended,
             (Lifecycle::BackingOff | Lifecycle::Throttled, Ended) => Ended,
             (Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }, Nothing | Ended) => Ended,
-            _ => return Err(Property::ToldInOrder),
+            _ => return Err(Property::ReportedInOrder),
         };
-        self.told = next;
+        self.reported = next;
         Ok(())
     }
 
     #[inline]
-    fn judge_state(&mut self, seen: &impl Seen, heard: Heard) -> Result<(), Property> {
-        let phase = seen.phase();
+    fn check_state(&mut self, view: &impl StepView, meaning: EventMeaning) -> Result<(), Property> {
+        let phase = view.phase();
         if let Some(status) = self.status {
-            require(seen.exit() == Some(status), Property::FirstStatusStands)?;
+            require(view.exit() == Some(status), Property::FirstStatusStands)?;
         }
-        seen.state_breaks().map_or(Ok(()), Err)?;
+        view.state_breaks().map_or(Ok(()), Err)?;
         let waiting_slot = self.armed[TimerSlot::Phase as usize];
         require(
             waiting_slot.is_none() || waiting_slot == phase.timer(),
@@ -673,7 +682,7 @@ impl Watch {
             || (phase == Phase::Throttled && window);
         require(phase.is_down() || pending, Property::NoLimbo)?;
         require(!phase.is_down() || self.run == Run::None, Property::StoppedMeansGone)?;
-        let acknowledged = heard == Heard::Started && seen.note() == Note::Applied;
+        let acknowledged = meaning == EventMeaning::Started && view.note() == Note::Applied;
         if self.is_stopping() {
             require(!acknowledged || self.asked_to_stop, Property::StopWhileStartingWins)?;
             let served = matches!(
@@ -687,12 +696,12 @@ impl Watch {
             require(!served, Property::StopSticks)?;
         }
         // A start limit may hold up what a user asked for, but not forget it.
-        if matches!(heard, Heard::Up { restart: false, .. }) && phase == Phase::Throttled {
+        if matches!(meaning, EventMeaning::Up { restart: false, .. }) && phase == Phase::Throttled {
             self.intent = Intent::Restart;
         }
         // Or refuse it, but openly.
         if self.is_restarting() && phase == Phase::Stopped {
-            require(seen.refused(), Property::RestartIsOneIntent)?;
+            require(view.refused(), Property::RestartIsOneIntent)?;
             self.intent = Intent::None;
         }
         Ok(())
