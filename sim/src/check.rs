@@ -24,15 +24,15 @@ use crate::world::MachineUnderTest;
 pub struct Explored {
     /// The member.
     pub member: Member,
-    /// Reachable situations: machine and oracles together.
-    pub situations: usize,
+    /// Reachable search states: machine and oracles together.
+    pub search_states: usize,
     /// Distinct states of the machine among them.
     pub states: usize,
     /// Transitions, each judged by every oracle.
     pub transitions: usize,
     /// Transitions that change something.
     pub effective: usize,
-    /// Ordered pairs of inputs that both matter in one situation.
+    /// Ordered pairs of inputs that both matter in one search state.
     pub race_pairs: usize,
     /// A shortest way to a violation, if there is one.
     pub counterexample: Option<Counterexample>,
@@ -42,7 +42,7 @@ impl Explored {
     fn new(member: Member, found: Exploration) -> Self {
         Self {
             member,
-            situations: found.nodes,
+            search_states: found.search_states,
             states: found.states.len(),
             transitions: found.transitions,
             effective: found.effective,

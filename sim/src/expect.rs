@@ -91,7 +91,7 @@ pub enum Cue {
 pub struct Answer {
     items: Vec<Item>,
     /// The phase, and the note if the event did not count; `None` if that does not matter.
-    situation: Option<String>,
+    phase_and_note: Option<String>,
 }
 
 /// One action, or several in any order.
@@ -153,7 +153,7 @@ impl From<ParseError> for ExpectError {
 const ACTIONS: [&str; 9] =
     ["save", "spawn", "signal", "release", "disarm", "arm", "shorten", "lengthen", "emit"];
 
-/// Reads what `Display` prints: actions, and the situation in brackets.
+/// Reads what `Display` prints: actions, and the phase and the note in brackets.
 ///
 /// # Errors
 /// [`ExpectError`] naming the part that cannot be read.
@@ -162,19 +162,19 @@ impl FromStr for Answer {
 
     fn from_str(text: &str) -> Result<Self, ExpectError> {
         let brackets = || ExpectError::Brackets(text.trim().to_owned());
-        let (mut rest, situation) = match text.trim().strip_suffix(']') {
+        let (mut rest, phase_and_note) = match text.trim().strip_suffix(']') {
             None => (text.trim(), None),
             Some(rest) => {
-                let (actions, situation) = rest.split_once('[').ok_or_else(brackets)?;
-                if situation.contains(['[', ']']) {
+                let (actions, phase_and_note) = rest.split_once('[').ok_or_else(brackets)?;
+                if phase_and_note.contains(['[', ']']) {
                     return Err(brackets());
                 }
-                (actions.trim(), Some(tidy(situation)))
+                (actions.trim(), Some(tidy(phase_and_note)))
             }
         };
         let mut items = Vec::new();
         if rest == "-" {
-            return Ok(Self { items, situation });
+            return Ok(Self { items, phase_and_note });
         }
         loop {
             rest = rest.trim_start();
@@ -189,7 +189,7 @@ impl FromStr for Answer {
             items.push(item);
             match after.strip_prefix(';') {
                 Some(after) => rest = after,
-                None if after.is_empty() => return Ok(Self { items, situation }),
+                None if after.is_empty() => return Ok(Self { items, phase_and_note }),
                 None => return Err(brackets()),
             }
         }
@@ -220,8 +220,8 @@ impl fmt::Display for Answer {
                 Item::AnyOrder(actions) => write!(f, "{separator}{{{}}}", actions.join(" ; "))?,
             }
         }
-        match &self.situation {
-            Some(situation) => write!(f, " [{situation}]"),
+        match &self.phase_and_note {
+            Some(phase_and_note) => write!(f, " [{phase_and_note}]"),
             None => Ok(()),
         }
     }
@@ -232,11 +232,11 @@ impl From<Step> for Answer {
         let mut items = Vec::new();
         step.for_each(|action| items.push(Item::One(action.to_string())));
         let phase = step.state.phase();
-        let situation = match step.note {
+        let phase_and_note = match step.note {
             Note::Applied => phase.to_string(),
             Note::Stale | Note::NotApplicable => format!("{phase}, {}", step.note.name()),
         };
-        Self { items, situation: Some(situation) }
+        Self { items, phase_and_note: Some(phase_and_note) }
     }
 }
 
@@ -313,9 +313,10 @@ impl Names {
                 self.unify_any_order(actions, &found)
             }
         });
-        let situation = |answer: &Answer| answer.situation.as_deref().map(tidy);
+        let phase_and_note = |answer: &Answer| answer.phase_and_note.as_deref().map(tidy);
         same && found_items.next().is_none()
-            && (expected.situation.is_none() || situation(expected) == situation(found))
+            && (expected.phase_and_note.is_none()
+                || phase_and_note(expected) == phase_and_note(found))
     }
 
     fn unify_any_order(&mut self, expected: &[String], found: &[&String]) -> bool {

@@ -216,14 +216,18 @@ fn print_canaries(evidence: &Evidence) {
 fn print_explored(explored: &[Explored]) {
     println!("Exhaustive: every reachable state, every input in each, every oracle at each step\n");
     println!(
-        "  {:<52} {:>9} {:>10} {:>12} {:>12}",
-        "policy", "states", "situations", "transitions", "race pairs"
+        "  {:<52} {:>9} {:>13} {:>12} {:>12}",
+        "policy", "states", "search states", "transitions", "race pairs"
     );
     for found in explored {
         let verdict = if found.counterexample.is_some() { "  VIOLATED" } else { "" };
         println!(
-            "  {:<52} {:>9} {:>10} {:>12} {:>12}{verdict}",
-            found.member.name, found.states, found.situations, found.transitions, found.race_pairs
+            "  {:<52} {:>9} {:>13} {:>12} {:>12}{verdict}",
+            found.member.name,
+            found.states,
+            found.search_states,
+            found.transitions,
+            found.race_pairs
         );
     }
 }

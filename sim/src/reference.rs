@@ -211,7 +211,7 @@ impl RefState {
         !self.spawning && !self.alive && !self.left
     }
 
-    /// Which timer is this situation's own.
+    /// Which timer is the own one of the phase.
     const fn own_timer(&self) -> Option<TimerKind> {
         if self.is_empty() {
             return match self.wait {
@@ -309,7 +309,7 @@ impl Scribe {
     /// Adds what follows from the change itself: the save, and the timers that have lost their owner.
     fn close(&mut self, before: &RefState, event: Event) -> Vec<RefAction> {
         let empty = |slot: TimerSlot| matches!(event, Event::TimerFired { timer } if timer.kind.slot() == slot);
-        // A timer that the new situation owns as well goes on.
+        // A timer that the new phase owns as well goes on.
         let moved = self.unit.phase() != before.phase();
         if moved
             && before.own_timer().is_some()
@@ -762,7 +762,7 @@ impl Scribe {
             self.unit = RefState { left: true, ending: true, killed: true, wait: None, ..before };
             self.signal(Signal::KILL);
         }
-        // Each situation's own timer is set again, in full.
+        // The own timer of each phase is set again, in full.
         match self.unit.own_timer() {
             Some(TimerKind::StartTimeout) => {
                 if let Some(timeout) = self.rules.start.timeout {

@@ -64,13 +64,13 @@ fn record() -> PathBuf {
 
 fn counts(explored: &[Explored]) -> String {
     let mut text = format!(
-        "{:<52} {:>8} {:>10} {:>11} {:>10} {:>10}\n",
-        "policy", "states", "situations", "transitions", "effective", "race pairs"
+        "{:<52} {:>8} {:>13} {:>11} {:>10} {:>10}\n",
+        "policy", "states", "search states", "transitions", "effective", "race pairs"
     );
     for found in explored {
-        let Explored { states, situations, transitions, effective, race_pairs, .. } = found;
+        let Explored { states, search_states, transitions, effective, race_pairs, .. } = found;
         text += &format!(
-            "{:<52} {states:>8} {situations:>10} {transitions:>11} {effective:>10} {race_pairs:>10}\n",
+            "{:<52} {states:>8} {search_states:>13} {transitions:>11} {effective:>10} {race_pairs:>10}\n",
             found.member.name
         );
     }

@@ -71,7 +71,7 @@ fn alarms(arguments: &BugsArguments, results: &[BugResult]) -> Alarms {
         let detail = format!("{} bugs were injected, not {}", results.len(), bank::LEN);
         alarms.ring(Alarm::BankTooSmall, detail);
     }
-    if let Some(catch) = results.iter().find(|result| result.is_unshrunk) {
+    if let Some(result) = results.iter().find(|result| result.is_unshrunk) {
         alarms.ring(Alarm::ShrunkCasePasses, format!("a case that finds {}", result.bug));
     }
     alarms

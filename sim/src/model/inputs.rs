@@ -1,4 +1,4 @@
-//! The environment: what it may do in each situation, and where that leads.
+//! The environment: what it may do in each search state, and where that leads.
 
 use monitor_core::{
     Event, Exit, Found, Grace, Millis, Origin, Phase, Policy, Remains, RunId, Signal, StartFailure,
@@ -7,7 +7,7 @@ use monitor_core::{
 use monitor_os::Machine;
 
 use super::liveness::Obligation;
-use super::{Input, Node};
+use super::{Input, SearchState};
 use crate::oracle::{Property, SafetyOracle};
 
 /// The machine, its environment and the oracles as a graph that any model checker can search.
@@ -41,51 +41,55 @@ impl<'a, M: Machine> Model<'a, M> {
         }
     }
 
-    /// The situation in which everything begins.
+    /// The search state in which everything begins.
     #[must_use]
-    pub fn initial(&self) -> Node {
-        Node { state: State::INITIAL, oracle: SafetyOracle::default(), policy: 0 }
+    pub fn initial(&self) -> SearchState {
+        SearchState { state: State::INITIAL, oracle: SafetyOracle::default(), policy: 0 }
     }
 
-    /// Everything the environment may do in a situation, always in the same order: first
+    /// Everything the environment may do in a search state, always in the same order: first
     /// [`Model::always`], then [`Model::sometimes`]. Replaces what is in `inputs`.
-    pub fn inputs(&self, node: &Node, inputs: &mut Vec<Input>) {
-        self.sometimes(node, inputs);
-        inputs.splice(..0, self.always(node).iter().copied());
+    pub fn inputs(&self, search_state: &SearchState, inputs: &mut Vec<Input>) {
+        self.sometimes(search_state, inputs);
+        inputs.splice(..0, self.always(search_state).iter().copied());
     }
 
     /// What may be told whatever has happened: requests, and facts early, late, twice or of another run.
     #[must_use]
-    pub fn always(&self, node: &Node) -> &[Input] {
-        &self.always[usize::from(node.state.run() != RunId::NONE)]
+    pub fn always(&self, search_state: &SearchState) -> &[Input] {
+        &self.always[usize::from(search_state.state.run() != RunId::NONE)]
     }
 
-    /// What may happen only in this situation: timers, other policies, crashes. Replaces what is in
+    /// What may happen only in this search state: timers, other policies, crashes. Replaces what is in
     /// `inputs`.
-    pub fn sometimes(&self, node: &Node, inputs: &mut Vec<Input>) {
-        let known = Needs::known_to(&node.oracle);
+    pub fn sometimes(&self, search_state: &SearchState, inputs: &mut Vec<Input>) {
+        let known = Needs::known_to(&search_state.oracle);
         inputs.clear();
-        self.offer_more(node.state, node.policy, |input, needs| {
+        self.offer_more(search_state.state, search_state.policy, |input, needs| {
             if needs.are_met_by(known) {
                 inputs.push(input);
             }
         });
     }
 
-    /// Where an input leads; the same situation if it changes nothing.
+    /// Where an input leads; the same search state if it changes nothing.
     ///
     /// # Errors
     /// The first property that the machine's answer breaks.
-    pub fn follow(&self, node: &Node, input: Input) -> Result<Node, Property> {
-        let mut oracle = node.oracle;
+    pub fn follow(
+        &self,
+        search_state: &SearchState,
+        input: Input,
+    ) -> Result<SearchState, Property> {
+        let mut oracle = search_state.oracle;
         if let Input::Crash(_) = input {
             oracle = oracle.after_crash();
         }
-        let (policy, event) = event(node.state, node.policy, input);
+        let (policy, event) = event(search_state.state, search_state.policy, input);
         let rules = &self.policies[usize::from(policy)];
-        let step = self.machine.step(rules, node.state, event);
-        oracle.observe(rules, node.state, event, step)?;
-        Ok(Node { state: self.fold(step.state), oracle, policy })
+        let step = self.machine.step(rules, search_state.state, event);
+        oracle.observe(rules, search_state.state, event, step)?;
+        Ok(SearchState { state: self.fold(step.state), oracle, policy })
     }
 
     /// Everything the environment may do with the machine in this state, and what must be known for it.

@@ -2,9 +2,9 @@
 //!
 //! Only edges of the world going on by itself count here: no request, no other policy, no crash. Three
 //! questions are asked of them:
-//! - **Dead end**: is there a situation with a request pending from which no path fulfils it?
+//! - **Dead end**: is there a search state with a request pending from which no path fulfils it?
 //! - **Fair cycle**: can a request stay pending for ever although the world keeps its [`Obligation`]s? The
-//!   fairness is weak: what the world owes in every situation of a cycle, it does somewhere in it. So a
+//!   fairness is weak: what the world owes in every search state of a cycle, it does somewhere in it. So a
 //!   kill that is repeated for ever because the process will not die is no counterexample, and a
 //!   grace that begins again and again without a kill is one.
 //! - **Hot loop**: can one run after the other begin without any time having passed?
@@ -42,9 +42,9 @@ impl Obligation {
 /// One way in which the world can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edge {
-    /// The situation after it.
+    /// The search state after it.
     pub(super) to: u32,
-    /// Which of the situation's inputs it is.
+    /// Which of the search state's inputs it is.
     pub(super) input: u16,
     /// What the world pays with it; `None` where it is free not to, and where no request is pending: nothing is asked
     /// about that.
@@ -345,14 +345,14 @@ mod tests {
     }
 
     #[test]
-    fn a_situation_without_a_way_out_is_a_dead_end() {
+    fn a_search_state_without_a_way_out_is_a_dead_end() {
         let broken = graph(3, &[(0, 1, Some(PhaseTimer)), (1, 2, None)]);
         assert_eq!(broken.stuck(&[true, true, false]), Some(Stuck::DeadEnd(0)));
     }
 
     #[test]
     fn a_cycle_that_pays_all_it_owes_is_a_livelock_though_there_is_a_way_out() {
-        // The way out is owed in one of the two situations only.
+        // The way out is owed in one of the two search states only.
         let broken =
             graph(3, &[(0, 1, Some(PhaseTimer)), (1, 0, Some(PhaseTimer)), (1, 2, Some(Death))]);
         let pending = [true, true, false];

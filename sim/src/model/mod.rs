@@ -16,8 +16,8 @@ mod liveness;
 mod packed;
 mod product;
 mod search;
+mod search_states;
 mod settings;
-mod situations;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,9 +41,9 @@ pub enum Input {
     Crash(Found),
 }
 
-/// One reachable situation.
+/// One reachable search state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Node {
+pub struct SearchState {
     /// What the machine remembers, with its counters cut where they cease to matter.
     pub state: State,
     /// What the oracles remember.
@@ -67,22 +67,22 @@ pub struct Counterexample {
 }
 
 /// What an exhaustive search has found. Every count is exact: if there is no counterexample, every
-/// input was followed in every situation.
+/// input was followed in every search state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exploration {
-    /// Reachable situations.
-    pub nodes: usize,
+    /// Reachable search states.
+    pub search_states: usize,
     /// Transitions between them, those that change nothing included.
     pub transitions: usize,
     /// Transitions that change something.
     pub effective: usize,
-    /// Ordered pairs of different inputs that both change something in one situation: the races. Both
+    /// Ordered pairs of different inputs that both change something in one search state: the races. Both
     /// orders are counted, and both were followed.
     pub race_pairs: usize,
     /// Which machine states were reached, in their order.
     pub states: Vec<State>,
     /// Changes of phase, with the names of the events that cause them. If there is a counterexample, some of them may
-    /// lead on from situations that were reached and not followed any more.
+    /// lead on from search states that were reached and not followed any more.
     pub phase_changes: BTreeMap<(Phase, Phase), BTreeSet<&'static str>>,
     /// The first violation, if there is one.
     pub counterexample: Option<Counterexample>,
@@ -94,7 +94,7 @@ pub struct Exploration {
 /// meant for a few. A panic of the machine is a violation of [`Property::NoPanic`].
 ///
 /// # Panics
-/// If there are more than 2^32 situations or transitions to note, which take over ten gigabytes of memory.
+/// If there are more than 2^32 search states or transitions to note, which take over ten gigabytes of memory.
 pub fn explore(policies: &[Policy], machine: &impl Machine) -> Exploration {
     let bare = || search::Search::new(Model::new(policies, machine)).run();
     guard::catch(bare).unwrap_or_else(|panic| explore_guarded(policies, machine, panic))

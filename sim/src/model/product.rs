@@ -1,13 +1,13 @@
 //! The graph as a product: machine and oracles are explored apart, each once, and met again by number.
 //!
-//! A situation is a setting (the machine's state and the policy) with an oracle. What an input does to
+//! A search state is a setting (the machine's state and the policy) with an oracle. What an input does to
 //! the setting does not depend on the oracle, and how an oracle checks depends on an observation alone. So
 //! the machine is asked once for each setting and input, and an oracle once for each observation.
 //!
 //! An answer has two parts: a [`Response`], in which no number of the state has a part, and where it leads.
 //! The shape of a setting is its responses, in which inputs that nothing tells apart are one [`Move`]; they are
 //! still counted one by one. What a shape means to an oracle, its [`Outline`], is worked out once: what can be done, and
-//! the [`Way`]s that lead on. What is left for each situation is to follow them by number.
+//! the [`Way`]s that lead on. What is left for each search state is to follow them by number.
 
 use std::ops::Range;
 
@@ -17,12 +17,12 @@ use monitor_os::Machine;
 use super::inputs::{Needs, Tie, event};
 use super::liveness::{Obligation, Pace};
 use super::packed::{self, Packed};
-use super::settings::{Setting, Settings};
-use super::situations::NO_SHAPE;
+use super::search_states::NO_SHAPE;
 #[cfg(test)]
-use super::situations::Situation;
+use super::search_states::SearchStateKey;
+use super::settings::{Setting, Settings};
 use super::table::{self, Sequences, Table};
-use super::{Input, Model, Node, input_name};
+use super::{Input, Model, SearchState, input_name};
 use crate::observation::{Observation, StepFacts};
 use crate::oracle::{Property, SafetyOracle};
 
@@ -164,7 +164,7 @@ impl Pending {
     }
 }
 
-/// One way to go on that matters: it leads to another situation, or is a way of the world back to where it begins.
+/// One way to go on that matters: it leads to another search state, or is a way of the world back to where it begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
     /// The oracle after it.
@@ -183,7 +183,7 @@ pub(super) struct Way {
     pub(super) pace: Pace,
 }
 
-/// To which situation a way leads.
+/// To which search state a way leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leads {
     /// To another. Its number is asked for if this way is an edge, or one along it.
@@ -201,7 +201,7 @@ impl Way {
         self.obligation.is_some() || self.pace != Pace::Waits
     }
 
-    /// Whether both lead to the same situation.
+    /// Whether both lead to the same search state.
     fn meets(&self, other: &Self) -> bool {
         (self.target, self.oracle) == (other.target, other.oracle)
     }
@@ -285,12 +285,12 @@ impl<'a, M: Machine> Product<'a, M> {
         }
     }
 
-    /// The factors of a situation: its setting, its shape, and its place among the outlines of that.
-    pub(super) fn factors(&mut self, node: Node) -> (u32, u32, u32) {
-        let setting = self.settings.of(node.state, node.policy);
+    /// The factors of a search state: its setting, its shape, and its place among the outlines of that.
+    pub(super) fn factors(&mut self, search_state: SearchState) -> (u32, u32, u32) {
+        let setting = self.settings.of(search_state.state, search_state.policy);
         let setting = self.setting(setting);
         let shape = self.row(setting).shape;
-        let oracle = self.oracle(node.oracle);
+        let oracle = self.oracle(search_state.oracle);
         (setting, shape, self.place(shape, oracle))
     }
 
@@ -373,20 +373,20 @@ impl<'a, M: Machine> Product<'a, M> {
         offers[usize::from(index)]
     }
 
-    /// Situations with all that their numbers stand for.
+    /// SearchStates with all that their numbers stand for.
     #[cfg(test)]
-    pub(super) fn nodes(&self, situations: &[Situation]) -> Vec<Node> {
+    pub(super) fn search_states(&self, keys: &[SearchStateKey]) -> Vec<SearchState> {
         let mut oracles = vec![SafetyOracle::default(); self.outlines.len()];
         for (&oracle, outlined) in self.oracles.items().iter().zip(&self.outlined) {
             for &(shape, place) in outlined {
                 oracles[self.outlines_of[shape as usize][place as usize] as usize] = oracle;
             }
         }
-        let node = |&Situation { setting, outline }: &Situation| {
+        let full = |&SearchStateKey { setting, outline }: &SearchStateKey| {
             let Setting { state, policy, .. } = self.settings.get(setting);
-            Node { state, oracle: oracles[outline as usize], policy }
+            SearchState { state, oracle: oracles[outline as usize], policy }
         };
-        situations.iter().map(node).collect()
+        keys.iter().map(full).collect()
     }
 
     fn setting(&mut self, setting: Setting) -> u32 {
