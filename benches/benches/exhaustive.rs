@@ -1,7 +1,7 @@
 //! The exhaustive engine against the breadth-first search of stateright: the same search states, inputs,
 //! machine and oracles, on one thread each.
 //!
-//! Equal: search states, inputs, machine and oracles; every step is judged; both must arrive at the same
+//! Equal: search states, inputs, machine and oracles; every step is checked; both must arrive at the same
 //! number of search states, or the benchmark ends. stateright calls `Model::inputs` and `Model::follow`.
 //!
 //! The family of `check` has its counts cut to two and three, so that it is searched within a `cargo test`. The last
@@ -50,7 +50,7 @@ impl stateright::Model for Peer {
 
     fn properties(&self) -> Vec<stateright::Property<Self>> {
         // The oracles have spoken in `next_state`; without any property it would not search.
-        vec![stateright::Property::always("judged", |_, _| true)]
+        vec![stateright::Property::always("checked", |_, _| true)]
     }
 }
 

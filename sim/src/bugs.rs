@@ -102,7 +102,7 @@ impl fmt::Display for Oracle {
     }
 }
 
-/// Cases of one round of a campaign: aimed at the bug's race, then at anything; first the properties judge
+/// Cases of one round of a campaign: aimed at the bug's race, then at anything; first the properties check
 /// alone, because what they say is about the rule that is broken, then the reference as well.
 pub const CASES: u64 = 1_000;
 

@@ -51,7 +51,7 @@ pub enum Canary {
     /// A wrong step that is reachable.
     Search,
     /// A stop that loses its timer, in the exhaustive search.
-    LongRun,
+    Liveness,
     /// A record with a wrong command in it.
     Replay,
     /// A case that expects what does not happen.
@@ -82,7 +82,7 @@ impl Canary {
         Self::Coverage,
         Self::Panics,
         Self::Search,
-        Self::LongRun,
+        Self::Liveness,
         Self::Replay,
         Self::Expectations,
     ];
@@ -100,7 +100,7 @@ impl Canary {
             Self::Coverage => "coverage",
             Self::Panics => "panics",
             Self::Search => "search",
-            Self::LongRun => "long-run",
+            Self::Liveness => "liveness",
             Self::Replay => "replay",
             Self::Expectations => "expectations",
         }
@@ -114,12 +114,12 @@ impl Canary {
             Self::Faults => Alarm::NoFaultInjected,
             Self::Shrinker => Alarm::ShrunkCasePasses,
             Self::SecondRun => Alarm::SecondRunSkipped,
-            Self::End => Alarm::EndNotJudged,
+            Self::End => Alarm::EndNotChecked,
             Self::Reference => Alarm::ReferenceAlwaysAgrees,
-            Self::Coverage => Alarm::CoverageNotJudged,
+            Self::Coverage => Alarm::CoverageNotChecked,
             Self::Panics => Alarm::PanicNotCaught,
             Self::Search => Alarm::SearchMissesSteps,
-            Self::LongRun => Alarm::LongRunNotJudged,
+            Self::Liveness => Alarm::LivenessNotChecked,
             Self::Replay => Alarm::ReplayAcceptsAll,
             Self::Expectations => Alarm::ExpectationsAcceptAll,
         }
@@ -202,7 +202,7 @@ pub fn look(harness: impl Harness, canary: Canary, is_injected: bool) -> Result<
         Canary::Coverage => coverage(harness, is_injected),
         Canary::Panics => panics(harness, is_injected),
         Canary::Search => search(harness, is_injected),
-        Canary::LongRun => long_run(harness, is_injected),
+        Canary::Liveness => liveness(harness, is_injected),
         Canary::Replay => wrong_record(is_injected),
         Canary::Expectations => wrong_expectation(is_injected),
     }
@@ -579,7 +579,7 @@ fn search(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     Ok(format!("{} after {} inputs", example.property, example.path.len()))
 }
 
-fn long_run(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+fn liveness(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     let machine = CanaryBug::step(is_injected, loses_the_timer);
     let found = harness.explore(&[Policy::DEFAULT], &machine).counterexample;
     match found {

@@ -28,7 +28,7 @@ pub struct Explored {
     pub search_states: usize,
     /// Distinct states of the machine among them.
     pub states: usize,
-    /// Transitions, each judged by every oracle.
+    /// Transitions, each checked by every oracle.
     pub transitions: usize,
     /// Transitions that change something.
     pub effective: usize,

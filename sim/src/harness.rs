@@ -27,7 +27,7 @@ pub trait Harness: Copy + Send + Sync {
         hunt::draw(race, seed)
     }
 
-    /// Runs a case: the virtual world, the oracles, the judge of the end, and what catches panics.
+    /// Runs a case: the virtual world, the oracles, the check of the end, and what catches panics.
     fn run(self, case: &Case, machine: impl MachineUnderTest + Copy) -> Verdict {
         world::run(case, machine, STEPS_MAX)
     }

@@ -2,7 +2,7 @@
 //!
 //! Everything that can go wrong between a stop, an exit, a timer and a restart is a question of order,
 //! and here order is an input. Four layers:
-//! - [`oracle`]: the oracles. They judge every step of every trace from events and actions alone.
+//! - [`oracle`]: the oracles. They check every step of every trace from events and actions alone.
 //! - [`model`]: the exhaustive engine. Every reachable state of the machine in an environment that may do
 //!   anything; the first violation it reports is a shortest one.
 //! - [`world`]: the virtual kernel under the driver that ships, with processes that follow scripts.
@@ -41,6 +41,7 @@ pub mod case_json;
 pub mod check;
 pub mod choices;
 pub mod chooser;
+pub mod conformance;
 pub mod coverage;
 pub mod expect;
 pub mod failure_report;
@@ -51,7 +52,6 @@ pub mod graph;
 pub mod guard;
 pub mod harness;
 pub mod hunt;
-pub mod judge;
 pub mod model;
 pub mod observation;
 pub mod oracle;

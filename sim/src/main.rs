@@ -66,7 +66,7 @@ Examples:
 enum Command {
     /// Verify everything that can be verified, and print a summary.
     Check(CheckArguments),
-    /// Replay a record of a real supervision, or a case, and judge every step.
+    /// Replay a record of a real supervision, or a case, and check every step.
     Replay(ReplayArguments),
     /// Run a campaign of random cases on all cores: resumable, sharded, the same everywhere.
     Run(RunArguments),
@@ -76,7 +76,7 @@ enum Command {
     Timeline(TimelineArguments),
     /// Draw the state diagram of a policy, as the exhaustive search has seen it.
     Graph(GraphArguments),
-    /// Run cases on real processes, and judge what was recorded.
+    /// Run cases on real processes, and check what was recorded.
     #[cfg(feature = "real")]
     Real(cli::real::RealArguments),
     /// Hunt every bug of the bank, and print who finds it, how soon and with which case.
@@ -276,7 +276,7 @@ fn print_self_test(tested: &[SelfTest]) {
 }
 
 fn print_properties() {
-    println!("\nWhat was judged at every step (I: invariant of the bug bank)\n");
+    println!("\nWhat was checked at every step (I: invariant of the bug bank)\n");
     for property in Property::ALL {
         println!("  {:<26} {:<6} {}", property.name(), property.source(), property.sentence());
     }

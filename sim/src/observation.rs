@@ -370,7 +370,7 @@ impl<'a, F: Facts> View<'a, F> {
         Self { policy, before, event, facts, applied, foreign, changed }
     }
 
-    /// Whether nothing is said and nothing done, so that there is nothing to judge.
+    /// Whether nothing is said and nothing done, so that there is nothing to check.
     #[inline(always)]
     pub(crate) fn is_nothing(&self) -> bool {
         !self.applied
@@ -497,7 +497,7 @@ impl<F: Facts> StepView for View<'_, F> {
 
 impl Observation {
     /// Reads the step from `before` at `event` under `policy`; `None` if nothing is said and nothing
-    /// done, of which there is nothing to judge.
+    /// done, of which there is nothing to check.
     #[must_use]
     pub fn of(policy: &Policy, before: State, event: Event, step: Step) -> Option<Self> {
         let facts = StepFacts::of(policy, before, event, &step, step.state != before);

@@ -1,6 +1,6 @@
-//! The safety oracles: what must hold at every step of every trace, judged from events and steps alone.
+//! The safety oracles: what must hold at every step of every trace, checked from events and steps alone.
 //!
-//! A [`SafetyOracle`] sees what a driver sees, and nothing of the machine's inside, so the same oracles judge
+//! A [`SafetyOracle`] sees what a driver sees, and nothing of the machine's inside, so the same oracles check
 //! the exhaustive search, the virtual kernel and the record of a real run.
 
 use std::fmt;

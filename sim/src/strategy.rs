@@ -7,9 +7,9 @@
 //!
 //! # Examples
 //! ```
-//! use monitor_sim::{judge, strategy};
+//! use monitor_sim::{conformance, strategy};
 //!
-//! judge::check(monitor_os::Core, strategy::cases()).unwrap_or_else(|report| panic!("{report}"));
+//! conformance::check(monitor_os::Core, strategy::cases()).unwrap_or_else(|report| panic!("{report}"));
 //! ```
 
 use monitor_core::{Event, Millis, Policy};

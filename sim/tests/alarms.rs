@@ -16,8 +16,8 @@ use monitor_sim::hunt::{self, Failure, STEPS_MAX};
 use monitor_sim::model::{Exploration, explore};
 use monitor_sim::oracle::Property;
 use monitor_sim::race::Race;
-use monitor_sim::world::{self, Judges, MachineUnderTest, Verdict};
-use monitor_sim::{bugs, check, judge, shrink, strategy};
+use monitor_sim::world::{self, Checks, MachineUnderTest, Verdict};
+use monitor_sim::{bugs, check, conformance, shrink, strategy};
 
 /// A campaign as `run` runs it: the canaries, then the cases, then what is to be said about them.
 fn campaign(harness: impl Harness) -> Alarms {
@@ -45,7 +45,7 @@ fn rings(harness: impl Harness, alarm: Alarm) {
     assert!(ran.rings(alarm), "a campaign is silent: {ran}");
     let ran = checked(harness);
     assert!(ran.rings(alarm), "a check is silent: {ran}");
-    let said = judge::check_by(harness, Core, strategy::cases()).err().unwrap_or_default();
+    let said = conformance::check_by(harness, Core, strategy::cases()).err().unwrap_or_default();
     let line = format!("ALARM {alarm}: {}", alarm.meaning());
     assert!(said.contains(&line), "a property test says {said}");
 }
@@ -246,19 +246,19 @@ fn canaries_that_do_not_run_ring_in_the_report_and_in_what_is_merged() {
     }
 }
 
-/// 6. The end is not judged.
+/// 6. The end is not checked.
 #[derive(Clone, Copy)]
 struct NoEnd;
 
 impl Harness for NoEnd {
     fn run(self, case: &Case, machine: impl MachineUnderTest + Copy) -> Verdict {
-        world::run_judged(case, machine, STEPS_MAX, Judges::Steps)
+        world::run_checked(case, machine, STEPS_MAX, Checks::Steps)
     }
 }
 
 #[test]
 fn an_end_that_is_not_judged_rings() {
-    rings(NoEnd, Alarm::EndNotJudged);
+    rings(NoEnd, Alarm::EndNotChecked);
 }
 
 /// 7. The second machine always agrees.
@@ -288,7 +288,7 @@ impl Harness for NoFloor {
 
 #[test]
 fn a_coverage_without_a_floor_rings() {
-    rings(NoFloor, Alarm::CoverageNotJudged);
+    rings(NoFloor, Alarm::CoverageNotChecked);
 }
 
 /// The same case again and again, and a good one.
@@ -351,7 +351,7 @@ impl Harness for NoSearch {
     }
 }
 
-/// It finds wrong steps, and does not judge the long run.
+/// It finds wrong steps, and does not check liveness.
 #[derive(Clone, Copy)]
 struct NoLongRun;
 
@@ -367,9 +367,9 @@ impl Harness for NoLongRun {
 #[test]
 fn an_exhaustive_search_that_is_blind_rings() {
     let ran = checked(NoSearch);
-    assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LongRunNotJudged), "{ran}");
+    assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LivenessNotChecked), "{ran}");
     let ran = checked(NoLongRun);
-    assert!(!ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LongRunNotJudged), "{ran}");
+    assert!(!ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LivenessNotChecked), "{ran}");
     // Nothing was explored, hunted or injected.
     let evidence = canary::look_for(Standard, &Canary::ALL);
     let ran = check::alarms(Standard, &evidence, &[], &[], &[]);
@@ -402,7 +402,7 @@ fn a_panic_is_a_finding_of_every_engine_and_no_end_of_it() {
     let again = world::run(&case, Partial, STEPS_MAX);
     assert_eq!(again.violated, Some(Property::NoPanic));
     // in a property test,
-    let report = judge::check(Partial, strategy::cases()).unwrap_err();
+    let report = conformance::check(Partial, strategy::cases()).unwrap_err();
     assert!(report.starts_with("FAIL no-panic (I36)"), "{report}");
     assert!(report.contains("\npanic     ") && report.contains("no answer"), "{report}");
     // and in the exhaustive search, on every thread.

@@ -34,13 +34,13 @@ pub(crate) fn compare() {
     let verdict = world::run(&case, Core, STEPS_MAX);
     let ours: Vec<Seen> = verdict.trace.iter().map(|line| (line.event, line.step.state)).collect();
     assert_eq!(verdict.violated, None);
-    for judged in [false, true] {
-        assert_eq!(in_turmoil(Duration::from_millis(50), judged), ours, "the same in turmoil");
+    for checked in [false, true] {
+        assert_eq!(in_turmoil(Duration::from_millis(50), checked), ours, "the same in turmoil");
         #[cfg(madsim)]
-        assert_eq!(in_madsim(0, judged), ours, "the same in madsim");
+        assert_eq!(in_madsim(0, checked), ours, "the same in madsim");
         #[cfg(madsim)]
         let mut seed = 0;
-        let how = if judged { "judged by all oracles" } else { "simulated, and judged by nobody" };
+        let how = if checked { "checked by all oracles" } else { "simulated, and unchecked" };
         contest(
             &format!("a supervised life: {RUNS} runs of a process, {} steps, {how}", ours.len()),
             "lives",
@@ -48,7 +48,7 @@ pub(crate) fn compare() {
             &mut [
                 Contestant::new("monitor-sim, the driver that ships", || {
                     for _ in 0..1_000 {
-                        let trace = if judged {
+                        let trace = if checked {
                             world::run(&case, Core, STEPS_MAX).trace
                         } else {
                             world::trace(&case, Core, STEPS_MAX)
@@ -61,20 +61,20 @@ pub(crate) fn compare() {
                 Contestant::new("madsim, one runtime per seed", || {
                     for _ in 0..100 {
                         seed += 1;
-                        assert_eq!(in_madsim(seed, judged).len(), ours.len());
+                        assert_eq!(in_madsim(seed, checked).len(), ours.len());
                     }
                     100
                 }),
                 Contestant::new("turmoil, ticks of 50 ms", || {
                     for _ in 0..20 {
                         let tick = Duration::from_millis(50);
-                        assert_eq!(in_turmoil(tick, judged).len(), ours.len());
+                        assert_eq!(in_turmoil(tick, checked).len(), ours.len());
                     }
                     20
                 }),
                 Contestant::new("turmoil, ticks of 1 ms, its default", || {
                     let tick = Duration::from_millis(1);
-                    assert_eq!(in_turmoil(tick, judged).len(), ours.len());
+                    assert_eq!(in_turmoil(tick, checked).len(), ours.len());
                     1
                 }),
             ],
@@ -136,7 +136,7 @@ impl Simulator for Turmoil {
     }
 }
 
-fn in_turmoil(tick: Duration, judged: bool) -> Vec<Seen> {
+fn in_turmoil(tick: Duration, checked: bool) -> Vec<Seen> {
     let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
     let told = std::rc::Rc::clone(&seen);
     let mut simulation = turmoil::Builder::new()
@@ -144,7 +144,7 @@ fn in_turmoil(tick: Duration, judged: bool) -> Vec<Seen> {
         .simulation_duration(Duration::from_secs(3_600))
         .build();
     simulation.client("supervisor", async move {
-        *told.borrow_mut() = live::<Turmoil>(judged).await;
+        *told.borrow_mut() = live::<Turmoil>(checked).await;
         Ok(())
     });
     assert!(simulation.run().is_ok(), "the simulation ends");
@@ -166,13 +166,13 @@ impl Simulator for Madsim {
 }
 
 #[cfg(madsim)]
-fn in_madsim(seed: u64, judged: bool) -> Vec<Seen> {
+fn in_madsim(seed: u64, checked: bool) -> Vec<Seen> {
     let runtime = madsim::runtime::Runtime::with_seed_and_config(seed, madsim::Config::default());
-    runtime.block_on(live::<Madsim>(judged))
+    runtime.block_on(live::<Madsim>(checked))
 }
 
 /// The supervisor with its process and its user, as tasks.
-async fn live<S: Simulator>(judged: bool) -> Vec<Seen> {
+async fn live<S: Simulator>(checked: bool) -> Vec<Seen> {
     let policy = policy();
     let (tell, mut inbox) = mpsc::unbounded_channel();
     let (mut state, mut oracle, mut seen) = (State::INITIAL, SafetyOracle::default(), Vec::new());
@@ -197,7 +197,7 @@ async fn live<S: Simulator>(judged: bool) -> Vec<Seen> {
             timer = None;
         }
         let step = policy.step(state, event);
-        if judged {
+        if checked {
             assert_eq!(oracle.observe(&policy, state, event, step), Ok(()));
         }
         state = step.state;

@@ -103,10 +103,10 @@ impl Graph {
             edge.obligation.is_some() && pending[from as usize] && pending[edge.to as usize]
         };
         let components = self.components(|node| pending[node as usize], within);
-        let mut judged = vec![Component::default(); components.count as usize];
+        let mut checked = vec![Component::default(); components.count as usize];
         for &from in &components.nodes {
             let component = components.of(from);
-            let mut here = judged[component];
+            let mut here = checked[component];
             let mut owed = 0;
             for edge in self.row(from) {
                 let Some(obligation) = edge.obligation else { continue };
@@ -117,15 +117,15 @@ impl Graph {
                     here.paid |= obligation.bit();
                     here.cyclic = true;
                 } else {
-                    here.escapes |= judged[components.of(edge.to)].escapes;
+                    here.escapes |= checked[components.of(edge.to)].escapes;
                 }
             }
             here.owed &= owed;
-            judged[component] = here;
+            checked[component] = here;
         }
         let first = |quality: fn(&Component) -> bool| {
             let mut nodes = (0..self.len() as u32).filter(|&node| pending[node as usize]);
-            nodes.find(|&node| quality(&judged[components.of(node)]))
+            nodes.find(|&node| quality(&checked[components.of(node)]))
         };
         if let Some(node) = first(|component| !component.escapes) {
             return Some(Stuck::DeadEnd(node));

@@ -81,7 +81,7 @@ impl Offer {
 /// What an answer of the machine means whatever the numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Response {
-    /// Absent where there is nothing to judge.
+    /// Absent where there is nothing to check.
     observation: Option<u32>,
     /// Names of the inputs, as bits, if the phase changes.
     names: u32,

@@ -164,7 +164,7 @@ impl Stage {
             let mut index = 0;
             while index < players.len() {
                 if players[index].scene == Scene::Over {
-                    done(players.swap_remove(index).judge()?);
+                    done(players.swap_remove(index).check()?);
                 } else {
                     index += 1;
                 }
@@ -406,7 +406,7 @@ impl Player {
         }
     }
 
-    fn judge(self) -> io::Result<Performance> {
+    fn check(self) -> io::Result<Performance> {
         let mut seen = Performance {
             case: self.case,
             steps: 0,
@@ -430,7 +430,7 @@ impl Player {
             seen.leaked += part.leaked;
             seen.exits.extend(&part.exits);
             let record = fs::read_to_string(&part.record)?;
-            let (steps, fault) = part.judge(&record)?;
+            let (steps, fault) = part.check(&record)?;
             seen.records.push(record);
             seen.steps += steps;
             seen.fault = seen.fault.or(fault);
@@ -510,8 +510,8 @@ impl Part {
         self.settling.is_none() && state.phase().is_down() && state == self.state
     }
 
-    /// Judges what was recorded; returns the steps that were accepted.
-    fn judge(self, record: &str) -> io::Result<(usize, Option<Fault>)> {
+    /// Checks what was recorded; returns the steps that were accepted.
+    fn check(self, record: &str) -> io::Result<(usize, Option<Fault>)> {
         let agreement = match Record::parse(record.lines()) {
             Ok(record) => replay::replay(&record),
             Err(error) => return Ok((0, Some(Fault::Unreadable(error.to_string())))),

@@ -82,18 +82,18 @@ pub struct Verdict {
 /// A case in which the wall clock is set, or the machine sleeps, is run once more each without that: it
 /// must make no difference.
 pub fn run(case: &Case, machine: impl MachineUnderTest + Copy, steps_max: usize) -> Verdict {
-    run_judged(case, machine, steps_max, Judges::All)
+    run_checked(case, machine, steps_max, Checks::All)
 }
 
-/// Runs a case as [`run`] does, judged by some only.
-pub fn run_judged(
+/// Runs a case as [`run`] does, with some checks only.
+pub fn run_checked(
     case: &Case,
     machine: impl MachineUnderTest + Copy,
     steps_max: usize,
-    judges: Judges,
+    checks: Checks,
 ) -> Verdict {
-    let mut verdict = run_once(case, machine, steps_max, Sky::AsGiven, judges);
-    if judges == Judges::None {
+    let mut verdict = run_once(case, machine, steps_max, Sky::AsGiven, checks);
+    if checks == Checks::None {
         return verdict;
     }
     for (sky, property) in [
@@ -101,8 +101,8 @@ pub fn run_judged(
         (Sky::WithoutSleep, Property::SleepChangesNothing),
     ] {
         if verdict.violated.is_none() && case.inputs.iter().any(|input| sky.hides(input.what)) {
-            // The same trace would be judged in the same way.
-            let plain = run_once(case, machine, steps_max, sky, Judges::None);
+            // The same trace would be checked in the same way.
+            let plain = run_once(case, machine, steps_max, sky, Checks::None);
             if plain.panic.is_some() {
                 verdict = plain;
             } else if plain.trace != verdict.trace {
@@ -113,23 +113,23 @@ pub fn run_judged(
     verdict
 }
 
-/// The steps of a case as [`run`] takes them, judged by nobody.
+/// The steps of a case as [`run`] takes them, unchecked.
 pub fn trace(
     case: &Case,
     machine: impl MachineUnderTest + Copy,
     steps_max: usize,
 ) -> Vec<TraceLine> {
-    run_judged(case, machine, steps_max, Judges::None).trace
+    run_checked(case, machine, steps_max, Checks::None).trace
 }
 
-/// The judges of a run. A panic is a violation whatever is judged.
+/// The checks of a run. A panic is a violation whatever is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judges {
-    /// The oracles judge each step, and the end is judged: what is owed has come.
+pub enum Checks {
+    /// The oracles check each step, and the end is checked: what is owed has come.
     All,
-    /// The oracles judge each step.
+    /// The oracles check each step.
     Steps,
-    /// Nothing is judged.
+    /// Nothing is checked.
     None,
 }
 
@@ -156,15 +156,15 @@ fn run_once(
     machine: impl MachineUnderTest + Copy,
     steps_max: usize,
     sky: Sky,
-    judges: Judges,
+    checks: Checks,
 ) -> Verdict {
-    let world = World::new(case, &machine, machine.injected_bug(), steps_max, sky, judges);
+    let world = World::new(case, &machine, machine.injected_bug(), steps_max, sky, checks);
     let (verdict, panic) = world.run(machine);
     let Some(first) = panic else { return verdict };
     // Once more, so that the trace ends with the step that has no answer.
     let guard = Guarded::new(&machine, machine.injected_bug());
     let asked = &guard;
-    let mut world = World::new(case, &asked, machine.injected_bug(), steps_max, sky, judges);
+    let mut world = World::new(case, &asked, machine.injected_bug(), steps_max, sky, checks);
     world.guard = Some(&guard);
     let (mut verdict, again) = world.run(&guard);
     let (property, line) = match (guard.panic(), again) {
@@ -198,7 +198,7 @@ struct World<'a> {
     guard: Option<&'a Guarded<'a>>,
     injected_bug: Option<InjectedBug>,
     sky: Sky,
-    judges: Judges,
+    checks: Checks,
     now: Moment,
     clocks: Clocks,
     agenda: Agenda,
@@ -279,7 +279,7 @@ impl<'a> World<'a> {
         injected_bug: Option<InjectedBug>,
         steps_max: usize,
         sky: Sky,
-        judges: Judges,
+        checks: Checks,
     ) -> Self {
         let units = (0..case.units()).map(|unit| Unit::new(case.unit(unit).0)).collect();
         let last = case.inputs.last().map_or(Millis::ZERO, |input| input.at);
@@ -289,7 +289,7 @@ impl<'a> World<'a> {
             guard: None,
             injected_bug,
             sky,
-            judges,
+            checks,
             now: Moment::ORIGIN,
             clocks: Clocks::default(),
             agenda: Agenda::default(),
@@ -312,17 +312,17 @@ impl<'a> World<'a> {
         world
     }
 
-    /// Runs the driver in this world, and judges the end. Returns the panic with which it broke off, if
+    /// Runs the driver in this world, and checks the end. Returns the panic with which it broke off, if
     /// any; the verdict is on what was noted by then.
     fn run(mut self, machine: impl MachineUnderTest) -> (Verdict, Option<String>) {
         let mut driver = Driver::with_machine(machine);
         let panic = guard::catch(|| driver.run(&mut self)).err();
         if panic.is_none()
-            && self.judges == Judges::All
+            && self.checks == Checks::All
             && self.violated.is_none()
             && (self.gave_up || self.trace.len() < self.steps_max)
         {
-            self.violated = self.judge_the_end();
+            self.violated = self.check_end();
         }
         let Self { trace, fault_effects, violated, .. } = self;
         (Verdict { trace, fault_effects, violated, panic: None }, panic)
@@ -727,10 +727,10 @@ impl<'a> World<'a> {
         self.now = until;
     }
 
-    // What is judged.
+    // What is checked.
 
-    /// Judges a world in which nothing more can happen.
-    fn judge_the_end(&self) -> Option<Property> {
+    /// Checks a world in which nothing more can happen.
+    fn check_end(&self) -> Option<Property> {
         if self.gave_up {
             return Some(Property::Total);
         }
@@ -783,7 +783,7 @@ impl<'a> World<'a> {
             })
     }
 
-    /// Takes note of a step and has it judged.
+    /// Takes note of a step and checks it.
     fn observe(&mut self, report: &Report<'_>) {
         let number = number(report.unit);
         let Report { at, unit, before, event, step, .. } = *report;
@@ -793,15 +793,15 @@ impl<'a> World<'a> {
             unit.policy = unit.amended.take().unwrap_or(unit.policy);
         }
         unit.state = step.state;
-        if self.judges != Judges::None && !self.machine_has_panicked() {
-            self.judge(number, report);
+        if self.checks != Checks::None && !self.machine_has_panicked() {
+            self.check_step(number, report);
         }
         if self.machine_has_panicked() {
             self.violated = Some(Property::NoPanic);
         }
     }
 
-    fn judge(&mut self, number: usize, report: &Report<'_>) {
+    fn check_step(&mut self, number: usize, report: &Report<'_>) {
         let Report { at, policy, ref before, ref event, ref step, .. } = *report;
         let unit = &mut self.units[number];
         if let Err(property) = unit.oracle.observe_step(policy, before, event, step) {
@@ -811,8 +811,8 @@ impl<'a> World<'a> {
         let count = if unit.at_once.0 == at { unit.at_once.1 + 1 } else { 0 };
         unit.at_once = (at, count);
         self.require(count < STEPS_AT_ONCE_MAX, Property::NoHotLoop);
-        self.judge_truth(number, report);
-        self.judge_deadline(number, report);
+        self.check_against_world(number, report);
+        self.check_deadline(number, report);
         if self.pending_replies.concerns(report)
             && let Some(property) = self.pending_replies.check(report)
         {
@@ -821,7 +821,7 @@ impl<'a> World<'a> {
     }
 
     /// Holds what is told against what is the case.
-    fn judge_truth(&mut self, unit: usize, report: &Report<'_>) {
+    fn check_against_world(&mut self, unit: usize, report: &Report<'_>) {
         let state = report.step.state;
         if let Outcome::Exited(told) = state.outcome()
             && let Some(process) = self.os.latest(unit)
@@ -868,7 +868,7 @@ impl<'a> World<'a> {
 
     /// A stop is over in the time that its rule gives it, and a little for what is late. While a spawn is
     /// in flight nothing can be stopped.
-    fn judge_deadline(&mut self, number: usize, report: &Report<'_>) {
+    fn check_deadline(&mut self, number: usize, report: &Report<'_>) {
         let late = self.case.timers_late;
         let unit = &mut self.units[number];
         let (before, after) = (report.before.phase(), report.step.state.phase());

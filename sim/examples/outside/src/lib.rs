@@ -1,6 +1,6 @@
 //! A toy supervisor with a driver of its own: one job, a clock that is moved by hand.
 //!
-//! It asks `monitor-core` what to do and does it. Its tests judge every step with `monitor-sim`.
+//! It asks `monitor-core` what to do and does it. Its tests check every step with `monitor-sim`.
 
 use monitor_core::{
     Action, Event, Millis, Policy, Remains, RunId, State, Step, TimerSlot, TimerToken,

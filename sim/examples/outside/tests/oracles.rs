@@ -2,7 +2,7 @@
 
 use monitor_core::{Event, Exit, RunId, Signal};
 use monitor_os::Moment;
-use monitor_sim::judge::{self, Judge};
+use monitor_sim::conformance::{self, StepChecker};
 use monitor_sim::strategy;
 use outside::{Jobs, Toy};
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ impl Jobs for Obedient {
 proptest! {
     #[test]
     fn no_step_of_the_toy_is_wrong(policy in strategy::policies(), requests in strategy::requests()) {
-        let mut judge = Judge::default();
+        let mut checker = StepChecker::default();
         let mut verdict = Ok(());
         let mut steps = 0;
         let mut toy = Toy::new(policy, Obedient::default());
@@ -32,7 +32,7 @@ proptest! {
             steps += 1;
             let at = Moment::from_millis(at_ms);
             if verdict.is_ok() {
-                verdict = judge.observe(at, &policy, before, event, step);
+                verdict = checker.observe(at, &policy, before, event, step);
             }
         };
         toy.handle(Event::StartRequested, told);
@@ -53,7 +53,7 @@ proptest! {
 /// Decisions that differ from those of `monitor-core` are put in the place of the machine.
 #[test]
 fn the_decisions_alone_hold_in_the_virtual_world() {
-    if let Err(report) = judge::check(monitor_os::Core, strategy::cases()) {
+    if let Err(report) = conformance::check(monitor_os::Core, strategy::cases()) {
         panic!("{report}");
     }
 }

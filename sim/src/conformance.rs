@@ -1,6 +1,6 @@
 //! The oracles for other drivers: they are told of every step, and speak at the first that is wrong.
 //!
-//! A driver of another crate tells its judge what the machine was told and what it answered; together with
+//! A driver of another crate tells its checker what the machine was told and what it answered; together with
 //! [`crate::strategy`] its tests so use the inputs and the properties of this harness. A machine that only
 //! decides otherwise, under the driver of `monitor-os`, needs no more than [`check`].
 
@@ -17,16 +17,16 @@ use crate::hunt;
 use crate::oracle::SafetyOracle;
 use crate::world::{MachineUnderTest, TraceLine};
 
-/// Judges the steps of one unit. Begin with a new one for each unit.
+/// Checks the steps of one unit. Begin with a new one for each unit.
 #[derive(Clone, Debug, Default)]
-pub struct Judge {
+pub struct StepChecker {
     oracle: SafetyOracle,
     trace: Vec<TraceLine>,
     policies: Vec<Policy>,
 }
 
-impl Judge {
-    /// Judges one step: at `at`, under `policy`, the machine was told `event` in the state `before`, and
+impl StepChecker {
+    /// Checks one step: at `at`, under `policy`, the machine was told `event` in the state `before`, and
     /// answered `step`.
     ///
     /// # Errors
@@ -111,12 +111,13 @@ mod tests {
 
     #[test]
     fn a_judge_speaks_at_the_first_wrong_step() {
-        let (policy, mut judge) = (Policy::DEFAULT, Judge::default());
+        let (policy, mut checker) = (Policy::DEFAULT, StepChecker::default());
         let step = policy.step(State::INITIAL, Event::StartRequested);
         let right =
-            judge.observe(Moment::ORIGIN, &policy, State::INITIAL, Event::StartRequested, step);
+            checker.observe(Moment::ORIGIN, &policy, State::INITIAL, Event::StartRequested, step);
         assert_eq!(right, Ok(()));
-        let again = judge.observe(Moment::ORIGIN, &policy, step.state, Event::StartRequested, step);
+        let again =
+            checker.observe(Moment::ORIGIN, &policy, step.state, Event::StartRequested, step);
         assert!(again.unwrap_err().contains("\n> "), "two spawns, one marked");
     }
 }
