@@ -245,8 +245,8 @@ marks! {
     "one notice of several ends": NoticesMerged;
     "a signal that is refused": SignalRefused;
     "a signal that finds nobody": SignalMissed;
-    "a number used again": NumberReused;
-    "no number left": NumbersUsedUp;
+    "a pid used again": PidReused;
+    "no pid left": PidsExhausted;
     "an end with its output held open": OutputHeld;
     "a child that could not be set up": FailedChild;
     "a monitor that dies in a step": DeathInAStep;

@@ -36,7 +36,7 @@ pub enum Race {
     /// reached.
     StopAgainstNotice,
     /// Few process numbers, so that the number of who has ended is soon another's.
-    NumberReuse,
+    PidReuse,
     /// The monitor dies between two of its operations.
     CrashInAStep,
     /// The wall clock is set, or the machine sleeps, while a delay runs.
@@ -57,7 +57,7 @@ impl Race {
         Self::StaleTimers,
         Self::StopBetweenHalves,
         Self::StopAgainstNotice,
-        Self::NumberReuse,
+        Self::PidReuse,
         Self::CrashInAStep,
         Self::ClockJump,
         Self::Crowd,
@@ -76,7 +76,7 @@ impl Race {
             Self::StaleTimers => "stale-timers",
             Self::StopBetweenHalves => "stop-between-halves",
             Self::StopAgainstNotice => "stop-against-notice",
-            Self::NumberReuse => "number-reuse",
+            Self::PidReuse => "pid-reuse",
             Self::CrashInAStep => "crash-in-a-step",
             Self::ClockJump => "clock-jump",
             Self::Crowd => "crowd",
@@ -171,7 +171,7 @@ impl Race {
                 let again = at.saturating_add(generate::delay(choices));
                 push(&mut case, again, generate::request(choices));
             }
-            Self::NumberReuse => {
+            Self::PidReuse => {
                 case.pids = Some(choices.pick(&[3, 2, 4]));
                 if choices.below(2) == 1 {
                     case.inputs.clear();
@@ -297,7 +297,7 @@ impl Race {
                 };
                 saw(&[NoticeLate, NoticeLost, NoticeTwice, SignalMissed, SignalRefused])
             }
-            Self::NumberReuse => saw(&[FaultEffect::NumberReused, FaultEffect::NumbersUsedUp]),
+            Self::PidReuse => saw(&[FaultEffect::PidReused, FaultEffect::PidsExhausted]),
             Self::CrashInAStep => saw(&[FaultEffect::DeathInAStep, FaultEffect::DeathInASave]),
             Self::ClockJump => saw(&[FaultEffect::WallJump, FaultEffect::Sleep]),
             Self::Crowd => saw(&[FaultEffect::NoticesMerged, FaultEffect::Neighbours]),

@@ -6,16 +6,16 @@ use monitor_os::{
 };
 use rand::RngExt;
 
-use super::agenda::Deed;
 use super::disk::{Content, File};
-use super::os::{Holder, Life, Process};
-use super::{Accident, Dying, FaultEffect, HORIZON, InjectedBug, World, id, number};
+use super::event_queue::WorldEvent;
+use super::os::{PidOwner, ProcessState, VirtualProcess};
+use super::{FaultEffect, HORIZON, InjectedBug, MonitorStatus, Outage, World, id, number};
 use crate::case::{Notice, OnStop, Signals, Start, What};
 use crate::oracle::Property;
 
 /// The run that the backend keeps of a unit, until another begins.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct BackendRun {
     pub(super) run: RunId,
     pub(super) pid: u32,
     /// Whether its start was acknowledged.
@@ -29,7 +29,7 @@ pub(super) struct Entry {
 
 impl World<'_> {
     /// The run that a command means, if it is there to be meant.
-    fn target(&mut self, unit: usize, run: RunId) -> Option<&mut Entry> {
+    fn target(&mut self, unit: usize, run: RunId) -> Option<&mut BackendRun> {
         self.units[unit].entry.as_mut().filter(|entry| entry.run == run && !entry.released)
     }
 
@@ -60,7 +60,7 @@ impl World<'_> {
                 let run = entry.run;
                 if !dropped && self.passes_stamps(self.now, whose, Event::Exited { run, exit }) {
                     let event = Event::Exited { run, exit };
-                    self.news.push_back(Happening::Told(id(whose), event));
+                    self.undelivered.push_back(Happening::Told(id(whose), event));
                 }
             }
             if process.script.notice == Notice::Lost {
@@ -86,7 +86,7 @@ impl World<'_> {
     }
 
     /// How a process has ended, as the backend sees it.
-    fn end_seen(&self, process: &Process<'_>, entry: &Entry) -> Option<Exit> {
+    fn end_seen(&self, process: &VirtualProcess<'_>, entry: &BackendRun) -> Option<Exit> {
         if self.has(InjectedBug::EndIsEndOfOutput) && process.output || process.failed {
             return None;
         }
@@ -115,7 +115,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn fail_start(&mut self, process: &Process<'_>) -> Option<Event> {
+    pub(super) fn fail_start(&mut self, process: &VirtualProcess<'_>) -> Option<Event> {
         let Start::Fails(_, failure) = process.script.start else { return None };
         self.record_effect(FaultEffect::FailedChild);
         let run = process.run;
@@ -131,26 +131,26 @@ impl World<'_> {
     /// Takes the end of a process from the kernel, which frees its number.
     fn reap(&mut self, unit: usize, run: RunId) {
         if let Some(process) = self.os.find_mut(unit, run)
-            && let Life::Zombie(exit) = process.life
+            && let ProcessState::Zombie(exit) = process.state
         {
-            process.life = Life::Reaped(exit);
+            process.state = ProcessState::Reaped(exit);
         }
     }
 
     /// What a signal to the process or the group does.
     fn deliver(&mut self, at: Moment, unit: usize, run: RunId, signal: Signal, scope: Scope) {
         let Some(process) = self.os.find(unit, run) else { return };
-        let Process { script, life, members, .. } = *process;
+        let VirtualProcess { script, state, members, .. } = *process;
         let kill = signal == Signal::KILL;
         let dies = |on_stop| match on_stop {
             _ if kill => Some(Millis::ZERO),
             OnStop::Dies(delay) => Some(delay),
             OnStop::Ignores => None,
         };
-        if life == Life::Alive
+        if state == ProcessState::Alive
             && let Some(delay) = dies(script.on_stop)
         {
-            self.plan(at.after(delay), unit, run, Deed::Die(Exit::Signal(signal)));
+            self.plan(at.after(delay), unit, run, WorldEvent::Die(Exit::Signal(signal)));
         }
         let snapshot = self.has(InjectedBug::KillsASnapshot);
         if members
@@ -158,19 +158,19 @@ impl World<'_> {
             && !snapshot
             && let Some(delay) = script.leaves.and_then(dies)
         {
-            self.plan(at.after(delay), unit, run, Deed::LeftoverDies);
+            self.plan(at.after(delay), unit, run, WorldEvent::LeftoverDies);
         }
     }
 
     /// Sends a signal to whoever has a number, meaning this run.
     fn deliver_to(&mut self, at: Moment, pid: u32, meant: (usize, RunId), signal: Signal) {
-        match self.os.holder(pid) {
-            Holder::Ours(unit, run) => {
+        match self.os.owner(pid) {
+            PidOwner::Run(unit, run) => {
                 self.require((unit, run) == meant, Property::SignalsHitTheRun);
                 self.deliver(at, unit, run, signal, Scope::Group);
             }
-            Holder::Stranger => self.violate(Property::SignalsHitTheRun),
-            Holder::Nobody => {}
+            PidOwner::Foreign => self.violate(Property::SignalsHitTheRun),
+            PidOwner::Nobody => {}
         }
     }
 
@@ -202,7 +202,9 @@ impl World<'_> {
 
     /// Whether a save takes place at once, whole: nothing can come between its operations.
     const fn saves_plainly(&self) -> bool {
-        self.injected_bug.is_none() && matches!(self.dying, Dying::No) && self.case.disk.is_none()
+        self.injected_bug.is_none()
+            && matches!(self.monitor, MonitorStatus::Running)
+            && self.case.disk.is_none()
     }
 
     /// Writes a state by a temporary file, synced before it is renamed, and renamed for good.
@@ -259,37 +261,39 @@ impl World<'_> {
     }
 
     /// What has become of the run that the saved state names.
-    pub(super) fn find_again(&mut self, unit: usize, accident: Accident) -> Found {
+    pub(super) fn recover_run(&mut self, unit: usize, outage: Outage) -> Found {
         let state = self.units[unit].state;
         let run = state.run();
         let kept = state.outcome();
-        let alone = matches!(accident, Accident::Crash { down } if down > Millis::ZERO);
+        let alone = matches!(outage, Outage::Crash { down } if down > Millis::ZERO);
         for process in self.os.all_mut().filter(|process| process.unit == unit) {
-            let exit = match (process.life, kept) {
-                (Life::Alive, _) if accident == Accident::Reboot => Exit::Unknown,
-                (Life::Zombie(_) | Life::Reaped(_), Outcome::Exited(exit))
+            let exit = match (process.state, kept) {
+                (ProcessState::Alive, _) if outage == Outage::Reboot => Exit::Unknown,
+                (ProcessState::Zombie(_) | ProcessState::Reaped(_), Outcome::Exited(exit))
                     if process.run == run =>
                 {
                     exit
                 }
                 // Others have reaped it, and nobody has asked them.
-                (Life::Zombie(_), _) if alone || accident == Accident::Reboot => Exit::Unknown,
+                (ProcessState::Zombie(_), _) if alone || outage == Outage::Reboot => Exit::Unknown,
                 _ => continue,
             };
-            let frees = alone || accident == Accident::Reboot;
-            process.life = match process.life {
-                Life::Zombie(_) if !frees => Life::Zombie(exit),
-                Life::Alive | Life::Zombie(_) | Life::Reaped(_) => Life::Reaped(exit),
+            let frees = alone || outage == Outage::Reboot;
+            process.state = match process.state {
+                ProcessState::Zombie(_) if !frees => ProcessState::Zombie(exit),
+                ProcessState::Alive | ProcessState::Zombie(_) | ProcessState::Reaped(_) => {
+                    ProcessState::Reaped(exit)
+                }
             };
         }
-        if accident == Accident::Reboot {
+        if outage == Outage::Reboot {
             for process in self.os.all_mut().filter(|process| process.unit == unit) {
                 process.members = false;
             }
         }
         let process = self.os.find(unit, run).copied();
         let truth = match process {
-            _ if accident == Accident::Reboot => Found::Rebooted,
+            _ if outage == Outage::Reboot => Found::Rebooted,
             None => Found::Gone,
             Some(process) if process.failed => Found::Gone,
             Some(process) => match process.ended() {
@@ -300,10 +304,11 @@ impl World<'_> {
         };
         let pid = self.units[unit].entry.map(|entry| entry.pid);
         let lives = state.phase().is_live();
-        let zombie = process.is_some_and(|process| matches!(process.life, Life::Zombie(_)));
+        let zombie =
+            process.is_some_and(|process| matches!(process.state, ProcessState::Zombie(_)));
         let found = match (self.injected_bug, truth) {
             (Some(InjectedBug::AdoptsByNumber), Found::Gone | Found::Rebooted)
-                if lives && pid.is_some_and(|pid| self.os.holder(pid) != Holder::Nobody) =>
+                if lives && pid.is_some_and(|pid| self.os.owner(pid) != PidOwner::Nobody) =>
             {
                 Found::Alive
             }
@@ -350,26 +355,26 @@ impl Kernel for World<'_> {
         if !self.operate() {
             return Spawned::Pending;
         }
-        if self.os.latest(unit).is_some_and(|old| old.life == Life::Alive) {
+        if self.os.latest(unit).is_some_and(|old| old.state == ProcessState::Alive) {
             self.violate(Property::OneIncarnation);
         }
         let script = self.case.script(unit, self.units[unit].spawned);
         self.units[unit].spawned += 1;
         let fails = matches!(script.start, Start::Fails(..));
-        let life = match script.start {
-            Start::Fails(Millis::ZERO, _) => Life::Reaped(Exit::Unknown),
-            Start::Fails(..) => Life::Zombie(Exit::Unknown),
-            Start::After(_) => Life::Alive,
+        let state = match script.start {
+            Start::Fails(Millis::ZERO, _) => ProcessState::Reaped(Exit::Unknown),
+            Start::Fails(..) => ProcessState::Zombie(Exit::Unknown),
+            Start::After(_) => ProcessState::Alive,
         };
         let members = script.leaves.is_some() && !fails;
         let watchdog = self.units[unit].policy.rules().watchdog.map(|watchdog| watchdog.period);
         let (output, failed) = (false, fails);
         let process =
-            Process { unit, run, pid: 0, script, life, members, output, failed, watchdog };
+            VirtualProcess { unit, run, pid: 0, script, state, members, output, failed, watchdog };
         let last = self.os.last();
         let pid = self.os.spawn(process);
         let first = self.units[unit].entry.map(|entry| entry.pid);
-        self.units[unit].entry = Some(Entry {
+        self.units[unit].entry = Some(BackendRun {
             run,
             pid: match first {
                 Some(first) if self.has(InjectedBug::KeepsFirstNumber) => first,
@@ -381,17 +386,17 @@ impl Kernel for World<'_> {
             released: false,
         });
         let Some(pid) = pid else {
-            self.record_effect(FaultEffect::NumbersUsedUp);
+            self.record_effect(FaultEffect::PidsExhausted);
             return Spawned::Failed(monitor_core::StartFailure::Transient);
         };
         if pid <= last {
-            self.record_effect(FaultEffect::NumberReused);
+            self.record_effect(FaultEffect::PidReused);
         }
         // What is planned at one moment comes to pass in this order.
         match script.start {
             Start::Fails(Millis::ZERO, failure) => return Spawned::Failed(failure),
             Start::Fails(delay, _) => {
-                self.plan(at.after(delay), unit, run, Deed::FailStart);
+                self.plan(at.after(delay), unit, run, WorldEvent::FailStart);
                 return if self.has(InjectedBug::StartsAtFork) {
                     Spawned::Started
                 } else {
@@ -401,23 +406,23 @@ impl Kernel for World<'_> {
             Start::After(_) => {}
         }
         if let Some(lives) = script.lives {
-            self.plan(at.after(lives), unit, run, Deed::Die(script.exits));
+            self.plan(at.after(lives), unit, run, WorldEvent::Die(script.exits));
         }
         if let Some(ready) = script.ready {
-            self.plan(at.after(ready), unit, run, Deed::Ready);
+            self.plan(at.after(ready), unit, run, WorldEvent::Ready);
         }
         if let Some(beats) = script.pings {
-            self.plan(at.after(beats), unit, run, Deed::Ping);
+            self.plan(at.after(beats), unit, run, WorldEvent::Ping);
         }
         if let Some(every) = script.extends {
-            self.plan(at.after(every), unit, run, Deed::Extend);
+            self.plan(at.after(every), unit, run, WorldEvent::Extend);
         }
         if let Some(unhealthy) = script.unhealthy {
-            self.plan(at.after(unhealthy), unit, run, Deed::Unhealthy);
+            self.plan(at.after(unhealthy), unit, run, WorldEvent::Unhealthy);
         }
         match script.start {
             Start::After(delay) if delay > Millis::ZERO => {
-                self.plan(at.after(delay), unit, run, Deed::Acknowledge);
+                self.plan(at.after(delay), unit, run, WorldEvent::Acknowledge);
                 Spawned::Pending
             }
             Start::After(_) | Start::Fails(..) => {
@@ -443,20 +448,25 @@ impl Kernel for World<'_> {
         if !self.operate() {
             return Signalled::Sent;
         }
-        if self.units.len() > 1 && self.os.all().filter(|p| p.life == Life::Alive).count() > 1 {
+        if self.units.len() > 1
+            && self.os.all().filter(|p| p.state == ProcessState::Alive).count() > 1
+        {
             self.record_effect(FaultEffect::Neighbours);
         }
         // Released, and the driver not told yet: nobody is there to be reached.
         let Some(entry) = self.target(unit, run).copied() else {
             return Signalled::Gone(Exit::Unknown);
         };
-        let healed = self.healed;
+        let faults_stopped = self.faults_stopped;
         let Some(process) = self.os.find_mut(unit, run) else { return Signalled::Sent };
-        if process.script.signals == Signals::Missed && process.life == Life::Alive && !healed {
-            process.life = Life::Reaped(Exit::Unknown);
+        if process.script.signals == Signals::Missed
+            && process.state == ProcessState::Alive
+            && !faults_stopped
+        {
+            process.state = ProcessState::Reaped(Exit::Unknown);
             self.record_effect(FaultEffect::SignalMissed);
             if self.has(InjectedBug::DiesOfNobody) {
-                self.gave_up = true;
+                self.monitor_gave_up = true;
             }
             if self.has(InjectedBug::NobodyIsSent) {
                 return Signalled::Sent;
@@ -480,11 +490,11 @@ impl Kernel for World<'_> {
             }
             return Signalled::Gone(exit);
         }
-        if process.script.signals == Signals::Refused && !healed {
+        if process.script.signals == Signals::Refused && !faults_stopped {
             self.record_effect(FaultEffect::SignalRefused);
             return Signalled::Refused;
         }
-        if scope == Scope::Process && process.life != Life::Alive {
+        if scope == Scope::Process && process.state != ProcessState::Alive {
             // A zombie takes any signal and does nothing.
             return Signalled::Sent;
         }
@@ -511,9 +521,10 @@ impl Kernel for World<'_> {
             return None;
         }
         let process = self.os.find(unit, run).copied();
-        let refused = process.is_some_and(|p| p.script.signals == Signals::Refused) && !self.healed;
+        let refused =
+            process.is_some_and(|p| p.script.signals == Signals::Refused) && !self.faults_stopped;
         if let Some(signal) = signal
-            && let Some(Entry { pid, .. }) = self.target(unit, run).copied()
+            && let Some(BackendRun { pid, .. }) = self.target(unit, run).copied()
             && !refused
         {
             if self.has(InjectedBug::ReapsBeforeSignal) {
@@ -529,7 +540,7 @@ impl Kernel for World<'_> {
             return Some(Remains::Nothing);
         }
         let Some(process) = process else { return Some(Remains::Nothing) };
-        if process.life == Life::Alive {
+        if process.state == ProcessState::Alive {
             self.violate(Property::ReleasedOnce);
             return None;
         }
@@ -605,12 +616,12 @@ impl Kernel for World<'_> {
         if self.violated.is_some() {
             return;
         }
-        match self.dying {
-            Dying::No | Dying::After(..) => {}
-            Dying::Rising | Dying::Dead(_, false) => return,
-            Dying::Dead(accident, true) => {
-                self.dying = Dying::Dead(accident, false);
-                self.lose_power(accident);
+        match self.monitor {
+            MonitorStatus::Running | MonitorStatus::Dying(..) => {}
+            MonitorStatus::Restarting | MonitorStatus::Dead(_, false) => return,
+            MonitorStatus::Dead(outage, true) => {
+                self.monitor = MonitorStatus::Dead(outage, false);
+                self.lose_power(outage);
                 // A step has taken place as soon as it is saved.
                 let known = &self.units[unit];
                 let read = known.disk.read();
@@ -633,26 +644,28 @@ impl Kernel for World<'_> {
     }
 
     fn wait(&mut self, deadline: Option<Moment>) -> Occurrence {
-        let over = self.violated.is_some() || self.gave_up || self.now > HORIZON;
+        let over = self.violated.is_some() || self.monitor_gave_up || self.now > HORIZON;
         if over || self.trace.len() >= self.steps_max {
             return self.occur(self.now, Happening::Quit);
         }
-        if let Dying::Dead(accident, fresh) = self.dying {
+        if let MonitorStatus::Dead(outage, fresh) = self.monitor {
             if fresh {
-                self.lose_power(accident);
+                self.lose_power(outage);
             }
-            self.begin_again();
+            self.restart_monitor();
         }
-        let news = self.news.pop_front();
-        if self.dying == Dying::Rising && !matches!(news, Some(Happening::Joined(..))) {
-            self.dying = Dying::No;
+        let undelivered = self.undelivered.pop_front();
+        if self.monitor == MonitorStatus::Restarting
+            && !matches!(undelivered, Some(Happening::Joined(..)))
+        {
+            self.monitor = MonitorStatus::Running;
         }
-        if let Some(news) = news {
-            return self.occur(self.now, news);
+        if let Some(undelivered) = undelivered {
+            return self.occur(self.now, undelivered);
         }
         if self.has(InjectedBug::EndsWhenIdle)
             && self.os.all().next().is_some()
-            && self.os.all().all(|process| process.life != Life::Alive)
+            && self.os.all().all(|process| process.state != ProcessState::Alive)
         {
             return self.occur(self.now, Happening::Quit);
         }
@@ -660,10 +673,11 @@ impl Kernel for World<'_> {
         loop {
             let deadline = deadline.map(|at| self.clocks.when(at, self.injected_bug));
             let due = deadline.map(|at| at.after(late).max(self.now));
-            let turn = self.agenda.next();
+            let planned = self.event_queue.next();
             let input = self.case.inputs.get(self.next_input);
             let asked = input.map(|input| Moment::ORIGIN.after(input.at).max(self.now));
-            let Some(next) = earlier(earlier(due, turn), earlier(asked, self.heals)) else {
+            let Some(next) = earlier(earlier(due, planned), earlier(asked, self.faults_stop_at))
+            else {
                 return self.occur(self.now, Happening::Quit);
             };
             if due == Some(next) {
@@ -677,20 +691,20 @@ impl Kernel for World<'_> {
                     // What is due comes before a crash, as it comes before any event.
                     return self.occur(next, Happening::Due);
                 }
-                match self.take_input(next) {
+                match self.deliver_input(next) {
                     Some(happening) => return self.occur(self.now.max(next), happening),
                     None => continue,
                 }
             }
-            if self.heals == Some(next) {
-                self.heal(next);
-                if let Some(news) = self.news.pop_front() {
-                    return self.occur(next, news);
+            if self.faults_stop_at == Some(next) {
+                self.stop_faults(next);
+                if let Some(undelivered) = self.undelivered.pop_front() {
+                    return self.occur(next, undelivered);
                 }
                 continue;
             }
-            if let Some((at, turn)) = self.agenda.pop()
-                && let Some(happening) = self.take(at.max(self.now), turn)
+            if let Some((at, planned)) = self.event_queue.pop()
+                && let Some(happening) = self.deliver_planned(at.max(self.now), planned)
             {
                 return self.occur(at.max(self.now), happening);
             }

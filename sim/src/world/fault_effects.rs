@@ -1,6 +1,6 @@
-//! What went wrong in a world and took effect.
+//! The faults that took effect in a run.
 
-/// Something that went wrong and was coped with.
+/// A fault that took effect, after which the run went on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultEffect {
     /// The notice of an end was lost, and the end was learnt otherwise.
@@ -16,9 +16,9 @@ pub enum FaultEffect {
     /// A signal found nobody, because others had reaped the process.
     SignalMissed,
     /// A number was given to another process.
-    NumberReused,
+    PidReused,
     /// All numbers were taken.
-    NumbersUsedUp,
+    PidsExhausted,
     /// A process ended, and others held its output open.
     OutputHeld,
     /// A process could not be set up and had to be reaped.
@@ -39,7 +39,7 @@ pub enum FaultEffect {
     Neighbours,
 }
 
-/// A set of fault_effects.
+/// A set of fault effects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FaultEffects(u32);
 

@@ -33,7 +33,7 @@ impl MachineUnderTest for WithInjectedBug {
 /// One wrong habit of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InjectedBug {
-    // Whom a signal reaches.
+    // Which process a signal reaches.
     /// Reaps at the notice, and signals the group by its number after that.
     ReapsAtNotice,
     /// Asks the handle whether the process is there, reaps, and signals by the number.

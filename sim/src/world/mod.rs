@@ -1,15 +1,15 @@
-//! The virtual world: an operating system that is honest, a case that says what goes wrong in it, and the
+//! The virtual world: an operating system without faults, a case that says which faults to inject, and the
 //! backend above it, on a clock that jumps from event to event.
 //!
 //! The system has numbers, processes, zombies and groups; the disk has files. The backend is the kernel
 //! that the driver is given. It keeps the rules of `monitor-os`: it means processes by identity, keeps an
 //! ended one as a zombie until its release, asks for every child at each notice and before each signal,
-//! saves by a temporary file, and proves the identity of what it adopts. A [`InjectedBug`] is one of these rules
-//! broken. What is told is held against what is the case.
+//! saves by a temporary file, and proves the identity of what it adopts. An [`InjectedBug`] breaks one of these
+//! rules. The world checks every reported fact against the true state.
 
-mod agenda;
 mod backend;
 mod disk;
+mod event_queue;
 mod fault_effects;
 mod injected_bug;
 mod os;
@@ -26,12 +26,12 @@ use monitor_os::{Driver, Happening, Machine, Moment, Occurrence, Report, UnitId}
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
-use self::agenda::{Agenda, Deed, Turn};
-use self::backend::Entry;
-use self::disk::Disk;
+use self::backend::BackendRun;
+use self::disk::VirtualDisk;
+use self::event_queue::{EventQueue, PlannedEvent, WorldEvent};
 pub use self::fault_effects::{FaultEffect, FaultEffects};
 pub use self::injected_bug::{InjectedBug, MachineUnderTest, WithInjectedBug};
-use self::os::{Life, Os};
+use self::os::{ProcessState, VirtualSystem};
 use self::pending_replies::PendingReplies;
 use crate::case::{Case, Jump, Notice, Signals, What};
 use crate::guard::{self, Guarded};
@@ -92,17 +92,19 @@ pub fn run_checked(
     steps_max: usize,
     checks: Checks,
 ) -> Verdict {
-    let mut verdict = run_once(case, machine, steps_max, Sky::AsGiven, checks);
+    let mut verdict = run_once(case, machine, steps_max, TimeFaults::AsGiven, checks);
     if checks == Checks::None {
         return verdict;
     }
-    for (sky, property) in [
-        (Sky::WithoutJumps, Property::WallChangesNothing),
-        (Sky::WithoutSleep, Property::SleepChangesNothing),
+    for (time_faults, property) in [
+        (TimeFaults::WithoutJumps, Property::WallChangesNothing),
+        (TimeFaults::WithoutSleep, Property::SleepChangesNothing),
     ] {
-        if verdict.violated.is_none() && case.inputs.iter().any(|input| sky.hides(input.what)) {
+        if verdict.violated.is_none()
+            && case.inputs.iter().any(|input| time_faults.hides(input.what))
+        {
             // The same trace would be checked in the same way.
-            let plain = run_once(case, machine, steps_max, sky, Checks::None);
+            let plain = run_once(case, machine, steps_max, time_faults, Checks::None);
             if plain.panic.is_some() {
                 verdict = plain;
             } else if plain.trace != verdict.trace {
@@ -133,15 +135,15 @@ pub enum Checks {
     None,
 }
 
-/// What of the sky's accidents takes place.
+/// Which time faults of a case take place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sky {
+enum TimeFaults {
     AsGiven,
     WithoutJumps,
     WithoutSleep,
 }
 
-impl Sky {
+impl TimeFaults {
     const fn hides(self, what: What) -> bool {
         match self {
             Self::AsGiven => false,
@@ -155,16 +157,17 @@ fn run_once(
     case: &Case,
     machine: impl MachineUnderTest + Copy,
     steps_max: usize,
-    sky: Sky,
+    time_faults: TimeFaults,
     checks: Checks,
 ) -> Verdict {
-    let world = World::new(case, &machine, machine.injected_bug(), steps_max, sky, checks);
+    let world = World::new(case, &machine, machine.injected_bug(), steps_max, time_faults, checks);
     let (verdict, panic) = world.run(machine);
     let Some(first) = panic else { return verdict };
     // Once more, so that the trace ends with the step that has no answer.
     let guard = Guarded::new(&machine, machine.injected_bug());
     let asked = &guard;
-    let mut world = World::new(case, &asked, machine.injected_bug(), steps_max, sky, checks);
+    let mut world =
+        World::new(case, &asked, machine.injected_bug(), steps_max, time_faults, checks);
     world.guard = Some(&guard);
     let (mut verdict, again) = world.run(&guard);
     let (property, line) = match (guard.panic(), again) {
@@ -182,8 +185,8 @@ fn run_once(
 /// A time by which every lawful stop is over and every loop has shown itself.
 const HORIZON: Moment = Moment::from_millis(100 * 24 * 3_600_000);
 
-/// How long after the last input the world heals by itself.
-const HEALS_AFTER: Millis = Millis::from_mins(1);
+/// How long after the last input the faults stop by themselves.
+const FAULTS_STOP_AFTER: Millis = Millis::from_mins(1);
 
 /// More steps than most cases have.
 const TRACE_USUAL: usize = 128;
@@ -197,32 +200,32 @@ struct World<'a> {
     /// The guard around the machine, in a run that is there to show its panic.
     guard: Option<&'a Guarded<'a>>,
     injected_bug: Option<InjectedBug>,
-    sky: Sky,
+    time_faults: TimeFaults,
     checks: Checks,
     now: Moment,
     clocks: Clocks,
-    agenda: Agenda,
+    event_queue: EventQueue,
     next_input: usize,
-    /// When the world heals by itself, if there is something to heal and it has not.
-    heals: Option<Moment>,
-    healed: bool,
-    os: Os<'a>,
-    units: Vec<Unit<'a>>,
+    /// When the faults stop by themselves, if there are any and they have not.
+    faults_stop_at: Option<Moment>,
+    faults_stopped: bool,
+    os: VirtualSystem<'a>,
+    units: Vec<VirtualUnit<'a>>,
     /// What the backend knows and has not told the driver yet.
-    news: VecDeque<Happening>,
-    dying: Dying,
+    undelivered: VecDeque<Happening>,
+    monitor: MonitorStatus,
     pending_replies: PendingReplies,
     rng: Pcg64Mcg,
     trace: Vec<TraceLine>,
     fault_effects: FaultEffects,
     violated: Option<Property>,
     /// Whether the backend has ended the monitor.
-    gave_up: bool,
+    monitor_gave_up: bool,
     steps_max: usize,
 }
 
 /// What the world knows of a unit.
-struct Unit<'a> {
+struct VirtualUnit<'a> {
     policy: &'a Policy,
     /// The policy that it is to have, until it was told so.
     amended: Option<&'a Policy>,
@@ -234,10 +237,10 @@ struct Unit<'a> {
     saving: Option<State>,
     /// Whether the last try to save has failed.
     unsaved: bool,
-    disk: Disk,
+    disk: VirtualDisk,
     spawned: usize,
     /// The run that the backend keeps.
-    entry: Option<Entry>,
+    entry: Option<BackendRun>,
     /// When a stop under way must be over.
     over_by: Option<Moment>,
     /// The moment of the last step, and how many there were at it.
@@ -253,21 +256,21 @@ struct Clocks {
     set: i64,
 }
 
-/// The death of the monitor.
+/// Whether the monitor runs, dies or is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dying {
-    No,
+enum MonitorStatus {
+    Running,
     /// It dies after so many more operations.
-    After(u8, Accident),
+    Dying(u8, Outage),
     /// It is dead; whether the step in which it died is still to be told.
-    Dead(Accident, bool),
+    Dead(Outage, bool),
     /// Another is being started; what the driver of the dead one does until all units have joined again
     /// has no effect.
-    Rising,
+    Restarting,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accident {
+enum Outage {
     Crash { down: Millis },
     Reboot,
 }
@@ -278,34 +281,36 @@ impl<'a> World<'a> {
         machine: &'a dyn Machine,
         injected_bug: Option<InjectedBug>,
         steps_max: usize,
-        sky: Sky,
+        time_faults: TimeFaults,
         checks: Checks,
     ) -> Self {
-        let units = (0..case.units()).map(|unit| Unit::new(case.unit(unit).0)).collect();
+        let units = (0..case.units()).map(|unit| VirtualUnit::new(case.unit(unit).0)).collect();
         let last = case.inputs.last().map_or(Millis::ZERO, |input| input.at);
         let mut world = Self {
             case,
             machine,
             guard: None,
             injected_bug,
-            sky,
+            time_faults,
             checks,
             now: Moment::ORIGIN,
             clocks: Clocks::default(),
-            agenda: Agenda::default(),
+            event_queue: EventQueue::default(),
             next_input: 0,
-            heals: case.is_faulty().then(|| Moment::ORIGIN.after(last).after(HEALS_AFTER)),
-            healed: false,
-            os: Os::new(case.pids),
+            faults_stop_at: case
+                .is_faulty()
+                .then(|| Moment::ORIGIN.after(last).after(FAULTS_STOP_AFTER)),
+            faults_stopped: false,
+            os: VirtualSystem::new(case.pids),
             units,
-            news: VecDeque::new(),
-            dying: Dying::No,
+            undelivered: VecDeque::new(),
+            monitor: MonitorStatus::Running,
             pending_replies: PendingReplies::new(injected_bug),
             rng: Pcg64Mcg::seed_from_u64(case.seed),
             trace: Vec::with_capacity(steps_max.min(TRACE_USUAL)),
             fault_effects: FaultEffects::default(),
             violated: None,
-            gave_up: false,
+            monitor_gave_up: false,
             steps_max,
         };
         world.join();
@@ -320,7 +325,7 @@ impl<'a> World<'a> {
         if panic.is_none()
             && self.checks == Checks::All
             && self.violated.is_none()
-            && (self.gave_up || self.trace.len() < self.steps_max)
+            && (self.monitor_gave_up || self.trace.len() < self.steps_max)
         {
             self.violated = self.check_end();
         }
@@ -335,12 +340,16 @@ impl<'a> World<'a> {
     /// All units join, with what is saved of them.
     fn join(&mut self) {
         for (number, unit) in self.units.iter().enumerate() {
-            self.news.push_back(Happening::Joined(id(number), Arc::new(*unit.policy), unit.state));
+            self.undelivered.push_back(Happening::Joined(
+                id(number),
+                Arc::new(*unit.policy),
+                unit.state,
+            ));
         }
     }
 
-    fn plan(&mut self, at: Moment, unit: usize, run: RunId, deed: Deed) {
-        self.agenda.plan(at, Turn { unit, run, deed });
+    fn plan(&mut self, at: Moment, unit: usize, run: RunId, event: WorldEvent) {
+        self.event_queue.plan(at, PlannedEvent { unit, run, event });
     }
 
     fn violate(&mut self, property: Property) {
@@ -366,9 +375,9 @@ impl<'a> World<'a> {
         Occurrence { at: self.clocks.read(at, self.injected_bug), happening }
     }
 
-    /// Whether a fact told from outside contradicts what is the case. News of a run that is over, and
-    /// doubled news, are no lies.
-    fn is_lie(&self, unit: usize, event: Event) -> bool {
+    /// Whether a fact told from outside contradicts the true state of the world. Events of a run that is over, and
+    /// repeated events do not contradict it.
+    fn contradicts_world(&self, unit: usize, event: Event) -> bool {
         let Some(process) = self.os.latest(unit) else { return event.run().is_some() };
         if event.run().is_some_and(|run| run > process.run) {
             return true;
@@ -397,17 +406,17 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Takes the next input; returns what the driver is told of it, if anything.
-    fn take_input(&mut self, at: Moment) -> Option<Happening> {
+    /// Delivers the next input; returns what the driver is told of it, if anything.
+    fn deliver_input(&mut self, at: Moment) -> Option<Happening> {
         let input = self.case.inputs.get(self.next_input)?;
         self.next_input += 1;
         let unit = usize::from(input.unit);
         self.units.get(unit)?;
-        if self.sky.hides(input.what) {
+        if self.time_faults.hides(input.what) {
             return None;
         }
         match &input.what {
-            What::Tell(event) if self.is_lie(unit, *event) => None,
+            What::Tell(event) if self.contradicts_world(unit, *event) => None,
             What::Tell(event) => {
                 if self.has(InjectedBug::ForwardsByNumber)
                     && let Event::SignalRequested { .. } = event
@@ -433,11 +442,11 @@ impl<'a> World<'a> {
                 self.units[unit].amended = Some(policy);
                 Some(Happening::Amended(id(unit), Arc::new(*policy)))
             }
-            &What::Crash { after, down } => self.die_after(at, after, Accident::Crash { down }),
-            &What::Reboot { after } => self.die_after(at, after, Accident::Reboot),
+            &What::Crash { after, down } => self.die_after(at, after, Outage::Crash { down }),
+            &What::Reboot { after } => self.die_after(at, after, Outage::Reboot),
             What::Heal => {
-                self.heal(at);
-                self.news.pop_front()
+                self.stop_faults(at);
+                self.undelivered.pop_front()
             }
             What::Wall(jump) => {
                 self.clocks.set(*jump);
@@ -456,36 +465,36 @@ impl<'a> World<'a> {
         }
     }
 
-    /// From now on nothing goes wrong.
-    fn heal(&mut self, at: Moment) {
+    /// Stops all faults.
+    fn stop_faults(&mut self, at: Moment) {
         self.now = at;
-        self.healed = true;
-        self.heals = None;
+        self.faults_stopped = true;
+        self.faults_stop_at = None;
         for process in self.os.all_mut() {
             process.output = false;
         }
         self.notified();
     }
 
-    /// Lets the world take its next turn; returns what the driver is told of it, if anything.
-    fn take(&mut self, at: Moment, turn: Turn) -> Option<Happening> {
-        let Turn { unit, run, deed } = turn;
+    /// Delivers a planned event; returns what the driver is told of it, if anything.
+    fn deliver_planned(&mut self, at: Moment, planned: PlannedEvent) -> Option<Happening> {
+        let PlannedEvent { unit, run, event } = planned;
         let current = self.os.latest(unit).is_some_and(|process| process.run == run);
-        if deed == Deed::Acknowledge {
+        if event == WorldEvent::Acknowledge {
             // Also of a run that is over by now.
             self.acknowledge(unit, run);
             return Some(Happening::Told(id(unit), Event::Started { run }));
         }
         let process = *self.os.find(unit, run)?;
-        let alive = process.life == Life::Alive && current;
-        let event = match deed {
-            Deed::Acknowledge => None,
-            Deed::FailStart => self.fail_start(&process),
-            Deed::Die(exit) => {
+        let alive = process.state == ProcessState::Alive && current;
+        let event = match event {
+            WorldEvent::Acknowledge => None,
+            WorldEvent::FailStart => self.fail_start(&process),
+            WorldEvent::Die(exit) => {
                 let mut noticed = self.die(at, unit, run, exit);
                 let mut ends = u32::from(noticed);
-                while let Some(other) = self.agenda.pop_death(at) {
-                    if let Deed::Die(exit) = other.deed {
+                while let Some(other) = self.event_queue.pop_death(at) {
+                    if let WorldEvent::Die(exit) = other.event {
                         let heard = self.die(at, other.unit, other.run, exit);
                         ends += u32::from(heard);
                         noticed |= heard;
@@ -498,9 +507,9 @@ impl<'a> World<'a> {
                     self.now = at;
                     self.notified();
                 }
-                return self.news.pop_front();
+                return self.undelivered.pop_front();
             }
-            Deed::Notice => {
+            WorldEvent::Notice => {
                 self.record_effect(if process.script.notice == Notice::Twice {
                     FaultEffect::NoticeTwice
                 } else {
@@ -508,9 +517,9 @@ impl<'a> World<'a> {
                 });
                 self.now = at;
                 self.notified();
-                return self.news.pop_front();
+                return self.undelivered.pop_front();
             }
-            Deed::OutputEnds => {
+            WorldEvent::OutputEnds => {
                 if let Some(process) = self.os.find_mut(unit, run) {
                     process.output = false;
                 }
@@ -518,9 +527,9 @@ impl<'a> World<'a> {
                     self.now = at;
                     self.notified();
                 }
-                return self.news.pop_front();
+                return self.undelivered.pop_front();
             }
-            Deed::LeftoverDies => {
+            WorldEvent::LeftoverDies => {
                 if !process.members {
                     return None;
                 }
@@ -529,20 +538,20 @@ impl<'a> World<'a> {
                 }
                 return self.members_gone(unit, run);
             }
-            Deed::Ready => alive.then_some(Event::Ready { run }),
-            Deed::Unhealthy => alive.then_some(Event::Unhealthy { run }),
-            Deed::Ping => {
+            WorldEvent::Ready => alive.then_some(Event::Ready { run }),
+            WorldEvent::Unhealthy => alive.then_some(Event::Unhealthy { run }),
+            WorldEvent::Ping => {
                 let beats = process.script.pings.filter(|_| alive)?;
                 // A process that pings for ever would keep the world awake for ever.
                 if self.trace.len() < self.steps_max {
-                    self.plan(at.after(beats), unit, run, Deed::Ping);
+                    self.plan(at.after(beats), unit, run, WorldEvent::Ping);
                 }
                 Some(Event::Ping { run })
             }
-            Deed::Extend => {
+            WorldEvent::Extend => {
                 let every = process.script.extends.filter(|_| alive)?;
                 if self.trace.len() < self.steps_max {
-                    self.plan(at.after(every), unit, run, Deed::Extend);
+                    self.plan(at.after(every), unit, run, WorldEvent::Extend);
                 }
                 Some(Event::Extended { run, by: every.saturating_add(every) })
             }
@@ -554,60 +563,61 @@ impl<'a> World<'a> {
 
     /// Ends a process; returns whether the monitor is notified at once.
     fn die(&mut self, at: Moment, unit: usize, run: RunId, exit: Exit) -> bool {
-        let healed = self.healed;
+        let faults_stopped = self.faults_stopped;
         let Some(process) = self.os.find_mut(unit, run) else { return false };
-        if process.life != Life::Alive {
+        if process.state != ProcessState::Alive {
             return false;
         }
-        process.life = Life::Zombie(exit);
+        process.state = ProcessState::Zombie(exit);
         let script = process.script;
-        if let Some(output) = script.output.filter(|_| !healed) {
+        if let Some(output) = script.output.filter(|_| !faults_stopped) {
             process.output = true;
             if let crate::case::Output::For(time) = output {
-                self.plan(at.after(time), unit, run, Deed::OutputEnds);
+                self.plan(at.after(time), unit, run, WorldEvent::OutputEnds);
             }
         }
         match script.notice {
-            _ if healed => true,
+            _ if faults_stopped => true,
             Notice::Once => true,
             Notice::Twice => {
-                self.plan(at.after(Millis::new(1)), unit, run, Deed::Notice);
+                self.plan(at.after(Millis::new(1)), unit, run, WorldEvent::Notice);
                 true
             }
             Notice::Late(delay) => {
-                self.plan(at.after(delay), unit, run, Deed::Notice);
+                self.plan(at.after(delay), unit, run, WorldEvent::Notice);
                 false
             }
             Notice::Lost => false,
         }
     }
 
-    // The death of the monitor.
+    // The death and the restart of the monitor.
 
     /// Lets the monitor die after so many operations; returns what it is told if that is at once.
-    fn die_after(&mut self, at: Moment, after: u8, accident: Accident) -> Option<Happening> {
-        if self.dying != Dying::No {
+    fn die_after(&mut self, at: Moment, after: u8, outage: Outage) -> Option<Happening> {
+        if self.monitor != MonitorStatus::Running {
             return None;
         }
         if after > 0 {
-            self.dying = Dying::After(after, accident);
+            self.monitor = MonitorStatus::Dying(after, outage);
             return None;
         }
         if !self.may_die() {
             return None;
         }
         self.now = at;
-        self.dying = Dying::Dead(accident, false);
-        self.lose_power(accident);
-        self.begin_again();
-        self.news.pop_front()
+        self.monitor = MonitorStatus::Dead(outage, false);
+        self.lose_power(outage);
+        self.restart_monitor();
+        self.undelivered.pop_front()
     }
 
     /// A process that no saved state knows of is nobody's, so the monitor does not die with one.
     fn may_die(&self) -> bool {
-        let known = |unit: &Unit<'_>| unit.saved == unit.state;
-        let ran =
-            |(number, unit): (usize, &Unit<'_>)| self.os.find(number, unit.saved.run()).is_some();
+        let known = |unit: &VirtualUnit<'_>| unit.saved == unit.state;
+        let ran = |(number, unit): (usize, &VirtualUnit<'_>)| {
+            self.os.find(number, unit.saved.run()).is_some()
+        };
         self.units.iter().all(known) && self.units.iter().enumerate().any(ran)
     }
 
@@ -617,14 +627,14 @@ impl<'a> World<'a> {
             // A machine that answers a failed start with the next one would never come back to wait.
             return false;
         }
-        match self.dying {
-            Dying::No => true,
-            Dying::After(..) if self.units.iter().any(|unit| unit.unsaved) => true,
-            Dying::Dead(..) | Dying::Rising => false,
-            Dying::After(left, accident) => {
-                self.dying = match left.saturating_sub(1) {
-                    0 => Dying::Dead(accident, true),
-                    left => Dying::After(left, accident),
+        match self.monitor {
+            MonitorStatus::Running => true,
+            MonitorStatus::Dying(..) if self.units.iter().any(|unit| unit.unsaved) => true,
+            MonitorStatus::Dead(..) | MonitorStatus::Restarting => false,
+            MonitorStatus::Dying(left, outage) => {
+                self.monitor = match left.saturating_sub(1) {
+                    0 => MonitorStatus::Dead(outage, true),
+                    left => MonitorStatus::Dying(left, outage),
                 };
                 true
             }
@@ -633,11 +643,11 @@ impl<'a> World<'a> {
 
     /// The monitor is dead, what it does has no effect.
     const fn is_dead(&self) -> bool {
-        matches!(self.dying, Dying::Dead(..) | Dying::Rising)
+        matches!(self.monitor, MonitorStatus::Dead(..) | MonitorStatus::Restarting)
     }
 
-    fn lose_power(&mut self, accident: Accident) {
-        if accident != Accident::Reboot {
+    fn lose_power(&mut self, outage: Outage) {
+        if outage != Outage::Reboot {
             return;
         }
         let mut lost = false;
@@ -650,17 +660,17 @@ impl<'a> World<'a> {
     }
 
     /// Starts the monitor again with what it finds.
-    fn begin_again(&mut self) {
-        let Dying::Dead(accident, _) = self.dying else { return };
-        self.dying = Dying::Rising;
-        self.news.clear();
+    fn restart_monitor(&mut self) {
+        let MonitorStatus::Dead(outage, _) = self.monitor else { return };
+        self.monitor = MonitorStatus::Restarting;
+        self.undelivered.clear();
         self.pending_replies.clear();
-        let down = match accident {
-            Accident::Crash { down } => down,
-            Accident::Reboot => Millis::ZERO,
+        let down = match outage {
+            Outage::Crash { down } => down,
+            Outage::Reboot => Millis::ZERO,
         };
         if down > Millis::ZERO {
-            self.pass_alone(self.now.after(down));
+            self.pass_without_monitor(self.now.after(down));
         }
         for number in 0..self.units.len() {
             let state = self.read_saved(number);
@@ -673,43 +683,43 @@ impl<'a> World<'a> {
         }
         self.join();
         for number in 0..self.units.len() {
-            let found = self.find_again(number, accident);
+            let found = self.recover_run(number, outage);
             let run = self.units[number].state.run();
             if !self.has(InjectedBug::ServesUnread) {
                 let event = Event::Recovered { run, found };
-                self.news.push_back(Happening::Told(id(number), event));
+                self.undelivered.push_back(Happening::Told(id(number), event));
             }
             // Another policy that was given meanwhile, or in the last step before the death.
             if let Some(policy) = self.units[number].amended {
-                self.news.push_back(Happening::Amended(id(number), Arc::new(*policy)));
+                self.undelivered.push_back(Happening::Amended(id(number), Arc::new(*policy)));
             }
         }
     }
 
     /// Lets time pass without a monitor: nobody hears, and others reap those who end.
-    fn pass_alone(&mut self, until: Moment) {
-        while self.agenda.next().is_some_and(|at| at <= until) {
-            if let Some((at, turn)) = self.agenda.pop() {
-                let Turn { unit, run, deed } = turn;
-                match deed {
-                    Deed::Die(exit) => {
+    fn pass_without_monitor(&mut self, until: Moment) {
+        while self.event_queue.next().is_some_and(|at| at <= until) {
+            if let Some((at, planned)) = self.event_queue.pop() {
+                let PlannedEvent { unit, run, event } = planned;
+                match event {
+                    WorldEvent::Die(exit) => {
                         self.die(at, unit, run, exit);
                         self.record_effect(FaultEffect::EndUnseen);
                     }
-                    Deed::LeftoverDies => {
+                    WorldEvent::LeftoverDies => {
                         if let Some(process) = self.os.find_mut(unit, run) {
                             process.members = false;
                         }
                     }
-                    Deed::Ping | Deed::Extend => {
-                        self.take(at, turn);
+                    WorldEvent::Ping | WorldEvent::Extend => {
+                        self.deliver_planned(at, planned);
                     }
-                    Deed::Acknowledge
-                    | Deed::FailStart
-                    | Deed::OutputEnds
-                    | Deed::Notice
-                    | Deed::Ready
-                    | Deed::Unhealthy => {}
+                    WorldEvent::Acknowledge
+                    | WorldEvent::FailStart
+                    | WorldEvent::OutputEnds
+                    | WorldEvent::Notice
+                    | WorldEvent::Ready
+                    | WorldEvent::Unhealthy => {}
                 }
             }
         }
@@ -719,11 +729,11 @@ impl<'a> World<'a> {
             match &input.what {
                 What::Tell(_) | What::Crash { .. } | What::Reboot { .. } => self.next_input += 1,
                 What::Amend(_) | What::Heal | What::Wall(_) | What::Suspend(_) => {
-                    self.take_input(until);
+                    self.deliver_input(until);
                 }
             }
         }
-        self.news.clear();
+        self.undelivered.clear();
         self.now = until;
     }
 
@@ -731,7 +741,7 @@ impl<'a> World<'a> {
 
     /// Checks a world in which nothing more can happen.
     fn check_end(&self) -> Option<Property> {
-        if self.gave_up {
+        if self.monitor_gave_up {
             return Some(Property::Total);
         }
         if !self.pending_replies.has_handled_all() {
@@ -740,7 +750,7 @@ impl<'a> World<'a> {
         for number in 0..self.units.len() {
             let unit = &self.units[number];
             let latest = self.os.latest(number);
-            let alive = latest.is_some_and(|process| process.life == Life::Alive);
+            let alive = latest.is_some_and(|process| process.state == ProcessState::Alive);
             let phase = unit.state.phase();
             let patient = self.may_wait_for_ever(number);
             if unit.oracle.is_stopping() && !phase.is_down() && !patient {
@@ -756,7 +766,9 @@ impl<'a> World<'a> {
             }
             let over = |run: RunId| run != unit.state.run() || phase.is_down();
             let mut all = self.os.all().filter(|process| process.unit == number);
-            if all.any(|process| matches!(process.life, Life::Zombie(_)) && over(process.run)) {
+            if all.any(|process| {
+                matches!(process.state, ProcessState::Zombie(_)) && over(process.run)
+            }) {
                 return Some(Property::ReapedOnce);
             }
         }
@@ -861,7 +873,8 @@ impl<'a> World<'a> {
             )
         );
         if gone {
-            let there = self.os.latest(unit).is_some_and(|process| process.life == Life::Alive);
+            let there =
+                self.os.latest(unit).is_some_and(|process| process.state == ProcessState::Alive);
             self.require(!there, Property::StoppedMeansGone);
         }
     }
@@ -958,7 +971,7 @@ const fn number(unit: UnitId) -> usize {
     unit.as_u32() as usize
 }
 
-impl<'a> Unit<'a> {
+impl<'a> VirtualUnit<'a> {
     fn new(policy: &'a Policy) -> Self {
         Self {
             policy,
@@ -968,7 +981,7 @@ impl<'a> Unit<'a> {
             saved: State::INITIAL,
             saving: None,
             unsaved: false,
-            disk: Disk::EMPTY,
+            disk: VirtualDisk::EMPTY,
             spawned: 0,
             entry: None,
             over_by: None,
@@ -977,7 +990,7 @@ impl<'a> Unit<'a> {
     }
 }
 
-impl Unit<'_> {
+impl VirtualUnit<'_> {
     /// A state was saved, and has survived.
     const fn settle(&mut self, state: State) {
         self.disk.settle(state);
