@@ -157,7 +157,7 @@ impl Alarm {
             Self::SearchMissesSteps => "look at sim/src/model and sim/src/family.rs",
             Self::LivenessNotChecked => "look at `question` in sim/src/model/search.rs",
             Self::ReplayAcceptsAll => "look at sim/src/replay.rs",
-            Self::ExpectationsAcceptAll => "look at `compare` in sim/src/expect.rs",
+            Self::ExpectationsAcceptAll => "look at `compare` in sim/src/expected.rs",
             Self::BankTooSmall => "look at sim/src/bank.rs",
         }
     }

@@ -110,7 +110,7 @@ const PAGE_TAIL: &str = "
 
 impl Machine for Bug {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
-        // Only a bug about stale news is wrong about other runs; elsewhere that would give it away.
+        // Only a bug about stale events is wrong about other runs; elsewhere that would give it away.
         let foreign = event.run().is_some_and(|run| run != state.run());
         if foreign && self.race != STALE {
             return policy.step(state, event);
@@ -930,7 +930,7 @@ bank! {
     // Clocks.
     "BB-112", Os, WallClock, "supervisord PR #1047", CLOCK,
     "after the clock was set back it waits for years", "delays are counted on the wall clock";
-    "BB-113", Os, NewsByStamp, "kubernetes #134153", CLOCK,
+    "BB-113", Os, EventsByStamp, "kubernetes #134153", CLOCK,
     "newer news looks old", "ordered by wall stamps";
     "BB-114", Os, SleepingClock, "systemd #20284", CLOCK,
     "after a sleep the watchdog kills what was well", "the clock runs while nobody could";

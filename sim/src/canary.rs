@@ -20,7 +20,7 @@ use crate::campaign::{self, Plan};
 use crate::case::Case;
 use crate::check;
 use crate::coverage::{Coverage, Measure};
-use crate::expect;
+use crate::expected;
 use crate::harness::Harness;
 use crate::hunt::{self, Failure};
 use crate::model::Input;
@@ -259,7 +259,7 @@ const CHOSEN: [(&str, Answer); 8] = [
     ("restart", |_, state, event| {
         matches!(event, Event::RestartRequested { .. }).then(|| refused(state))
     }),
-    ("news of another run", |_, state, event| {
+    ("an event of another run", |_, state, event| {
         event.run().is_some_and(|run| run != state.run()).then(|| refused(state))
     }),
     ("another restart rule", |policy, state, event| {
@@ -561,7 +561,7 @@ fn panics(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     }
     let example = harness.explore(&[Policy::DEFAULT], &machine).counterexample;
     match example.filter(|example| example.property == Property::NoPanic) {
-        Some(example) if example.path == [Input::Tell(Event::ResetRequested)] => {
+        Some(example) if example.path == [Input::Event(Event::ResetRequested)] => {
             Ok(format!("{}, in the virtual world and in the exhaustive search", Property::NoPanic))
         }
         _ => Err("a panic in the exhaustive search is no finding".to_owned()),
@@ -606,9 +606,9 @@ fn wrong_record(is_injected: bool) -> Result<String, String> {
 fn wrong_expectation(is_injected: bool) -> Result<String, String> {
     let case = read(HEALTHY)?;
     let trace = world::trace(&case, Core, hunt::STEPS_MAX);
-    let right = expect::rewrite(HEALTHY, &case, &trace);
+    let right = expected::rewrite(HEALTHY, &case, &trace);
     let text = if is_injected { right.replace("spawn #1; ", "") } else { right };
-    match expect::compare(&read(&text)?, &trace) {
+    match expected::compare(&read(&text)?, &trace) {
         Err(_) => Ok("a start that expects no spawn".to_owned()),
         Ok(()) => Err("a start that expects no spawn was accepted".to_owned()),
     }

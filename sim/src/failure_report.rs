@@ -10,7 +10,7 @@ use monitor_os::{Machine, Moment};
 
 use crate::alarm::Alarm;
 use crate::bugs::Oracle;
-use crate::case::{Case, TimedInput, What};
+use crate::case::{Case, InputKind, TimedInput};
 use crate::hunt::Failure;
 use crate::model::{self, Counterexample};
 use crate::reference::{self, Mismatch};
@@ -41,7 +41,7 @@ impl fmt::Display for TraceTable<'_> {
 impl TraceTable<'_> {
     /// Prints at most so many lines; steps in the middle are left out first, the wrong ones last.
     fn write(&self, f: &mut fmt::Formatter<'_>, lines_max: usize) -> fmt::Result {
-        let inputs = self.trace.iter().map(|line| line.told().len());
+        let inputs = self.trace.iter().map(|line| line.event_text().len());
         let width = inputs.max().unwrap_or(0).max(14);
         writeln!(f, "  {:>10}  {:<width$}  {:<24} actions", "time", "input", "phase")?;
         let steps = self.trace.iter().zip(self.policies).enumerate();
@@ -69,7 +69,7 @@ impl TraceTable<'_> {
                 (false, false) => ' ',
             };
             let TraceLine { at, before, step, .. } = line;
-            write!(f, "{mark} {:>10}  {:<width$}  ", at.to_string(), line.told())?;
+            write!(f, "{mark} {:>10}  {:<width$}  ", at.to_string(), line.event_text())?;
             writeln!(f, "{:<24} {}", phases(*before, *step), actions(*step))?;
             if let Some((_, mismatch)) = wrong.as_ref().filter(|(wrong, _)| *wrong == index) {
                 let (phases, actions) = ruled(mismatch, *before);
@@ -114,13 +114,13 @@ pub fn policies(case: &Case, trace: &[TraceLine]) -> Vec<Policy> {
     (0..trace.len()).map(|index| policy_at(case, trace, index)).collect()
 }
 
-/// That of the last amendment that was told by then.
+/// The last policy that was put in force by then.
 fn policy_at(case: &Case, trace: &[TraceLine], index: usize) -> Policy {
     let TraceLine { unit, at, .. } = trace[index];
     let its = |input: &&TimedInput| u32::from(input.unit) == unit.as_u32();
     let given = case.inputs.iter().filter(its).filter_map(|input| {
         let due = at >= Moment::ORIGIN.after(input.at);
-        if let What::Amend(policy) = input.what { due.then_some(policy) } else { None }
+        if let InputKind::Policy(policy) = input.kind { due.then_some(policy) } else { None }
     });
     // Of several at one moment those that are told later are not in force yet.
     let told = |line: &&TraceLine| line.unit == unit && line.event == Event::PolicyChanged;

@@ -7,7 +7,7 @@
 //!   anything; the first violation it reports is a shortest one.
 //! - [`world`]: the virtual kernel under the driver that ships, with processes that follow scripts.
 //!   [`hunt`] draws cases for it from seeds, aimed at a [`race`] or at nothing; [`mod@shrink`] shortens what
-//!   fails. A case may say what it [expects](expect).
+//!   fails. A case may say what it [expects](mod@expected).
 //! - [`mod@reference`]: all rules once more, naively, against which every step is held.
 //! - [`bank`]: injected bugs, which [`bugs`] hunts; [`coverage`]: what a run must meet. A harness that
 //!   cannot find them is not believed.
@@ -43,7 +43,7 @@ pub mod choices;
 pub mod chooser;
 pub mod conformance;
 pub mod coverage;
-pub mod expect;
+pub mod expected;
 pub mod failure_report;
 pub mod family;
 pub mod fuzz;

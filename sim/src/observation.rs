@@ -46,7 +46,7 @@ pub struct Observation {
 /// What an event means to an observer outside of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum EventMeaning {
-    /// Nothing: news of another run, or of no concern.
+    /// Nothing: an event of another run, or of no concern.
     Nothing,
     /// A start or a restart is wanted.
     Up { restart: bool, going_down: bool },

@@ -7,7 +7,7 @@ use monitor_core::{
     Scope, Signal, TimerKind, TimerToken,
 };
 
-use crate::case::{Case, DiskFault, Notice, OnStop, Script, Start, TimedInput, What};
+use crate::case::{Case, DiskFault, InputKind, Notice, OnStop, Script, Start, TimedInput};
 use crate::choices::Choices;
 use crate::chooser;
 use crate::generate;
@@ -182,13 +182,13 @@ impl Race {
                 let mut at = dies;
                 for _ in 0..=choices.below(4) {
                     at = at.saturating_add(generate::delay(choices));
-                    let what = match choices.below(6) {
-                        0 => What::Tell(Event::SignalRequested { signal: Signal::HUP }),
-                        1 => What::Reboot { after: 0 },
-                        2 => What::Crash { after: 0, down: generate::delay(choices) },
-                        _ => What::Tell(generate::request(choices)),
+                    let kind = match choices.below(6) {
+                        0 => InputKind::Event(Event::SignalRequested { signal: Signal::HUP }),
+                        1 => InputKind::Reboot { after: 0 },
+                        2 => InputKind::Crash { after: 0, down: generate::delay(choices) },
+                        _ => InputKind::Event(generate::request(choices)),
                     };
-                    case.inputs.push(TimedInput { at, unit: 0, what });
+                    case.inputs.push(TimedInput { at, unit: 0, kind });
                 }
             }
             Self::CrashInAStep => {
@@ -207,12 +207,12 @@ impl Race {
                 let mut at = Millis::ZERO;
                 for _ in 0..=choices.below(4) {
                     at = at.saturating_add(generate::delay(choices));
-                    let what = match choices.below(5) {
+                    let kind = match choices.below(5) {
                         0 | 1 => chooser::crash(choices),
-                        2 => What::Reboot { after: chooser::after(choices) },
-                        _ => What::Tell(generate::request(choices)),
+                        2 => InputKind::Reboot { after: chooser::after(choices) },
+                        _ => InputKind::Event(generate::request(choices)),
                     };
-                    case.inputs.push(TimedInput { at, unit: 0, what });
+                    case.inputs.push(TimedInput { at, unit: 0, kind });
                 }
             }
             Self::ClockJump => {
@@ -220,11 +220,11 @@ impl Race {
                 let mut at = Millis::ZERO;
                 for _ in 0..=choices.below(3) {
                     at = at.saturating_add(generate::delay(choices));
-                    let what = match choices.below(3) {
+                    let kind = match choices.below(3) {
                         0 | 1 => chooser::clock(choices),
-                        _ => What::Tell(generate::request(choices)),
+                        _ => InputKind::Event(generate::request(choices)),
                     };
-                    case.inputs.push(TimedInput { at, unit: 0, what });
+                    case.inputs.push(TimedInput { at, unit: 0, kind });
                 }
             }
             Self::Crowd => {
@@ -238,11 +238,11 @@ impl Race {
                 for _ in 0..choices.below(4) {
                     at = at.saturating_add(generate::delay(choices));
                     let unit = u8::try_from(choices.below(2)).unwrap_or(0);
-                    let what = What::Tell(generate::request(choices));
-                    case.inputs.push(TimedInput { at, unit, what });
+                    let kind = InputKind::Event(generate::request(choices));
+                    case.inputs.push(TimedInput { at, unit, kind });
                     if choices.below(3) == 0 {
-                        let what = What::Tell(generate::request(choices));
-                        case.inputs.push(TimedInput { at, unit: 0, what });
+                        let kind = InputKind::Event(generate::request(choices));
+                        case.inputs.push(TimedInput { at, unit: 0, kind });
                     }
                 }
             }
@@ -335,5 +335,5 @@ fn crash_loop(case: &mut Case, choices: &mut impl Choices) -> Millis {
 }
 
 fn push(case: &mut Case, at: Millis, event: Event) {
-    case.inputs.push(TimedInput { at, unit: 0, what: What::Tell(event) });
+    case.inputs.push(TimedInput { at, unit: 0, kind: InputKind::Event(event) });
 }

@@ -75,8 +75,8 @@ pub enum RefAction {
     Release(u32, Option<Signal>, Scope),
     /// Set or empty a timer slot.
     Timer(TimerSlot, RefTimer),
-    /// Tell observers.
-    Tell(Lifecycle),
+    /// Report to observers.
+    Emit(Lifecycle),
 }
 
 /// Prints the form of case files, as [`Action`] does.
@@ -92,7 +92,7 @@ impl fmt::Display for RefAction {
             Self::Timer(_, RefTimer::Set(kind, delay)) => write!(f, "arm {kind} {delay}"),
             Self::Timer(_, RefTimer::Sooner(kind, delay)) => write!(f, "shorten {kind} {delay}"),
             Self::Timer(_, RefTimer::Later(kind, delay)) => write!(f, "lengthen {kind} {delay}"),
-            Self::Tell(lifecycle) => write!(f, "emit {lifecycle}"),
+            Self::Emit(lifecycle) => write!(f, "emit {lifecycle}"),
         }
     }
 }
@@ -118,7 +118,7 @@ pub fn step(policy: &Policy, state: &RefState, event: Event) -> (RefState, Vec<R
         unit: *state,
         process: None,
         timers: [None; 3],
-        told: None,
+        emitted: None,
     };
     let foreign = names_run(event).is_some_and(|run| run != state.run);
     let note = if foreign { Note::Stale } else { scribe.answer(event) };
@@ -289,7 +289,7 @@ struct Scribe {
     unit: RefState,
     process: Option<RefAction>,
     timers: [Option<RefTimer>; 3],
-    told: Option<Lifecycle>,
+    emitted: Option<Lifecycle>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -333,7 +333,7 @@ impl Scribe {
         for (slot, timer) in TimerSlot::ALL.into_iter().zip(self.timers) {
             actions.extend(timer.map(|timer| RefAction::Timer(slot, timer)));
         }
-        actions.extend(self.told.map(RefAction::Tell));
+        actions.extend(self.emitted.map(RefAction::Emit));
         actions
     }
 
@@ -471,7 +471,7 @@ impl Scribe {
             StopMode::Graceful(grace) => self.hasten(grace),
             StopMode::Kill if !self.unit.killed => {
                 if self.unit.spawning && !self.unit.ending {
-                    self.told = Some(Lifecycle::Stopping);
+                    self.emitted = Some(Lifecycle::Stopping);
                 }
                 self.unit.ending = true;
                 if !self.unit.spawning {
@@ -512,7 +512,7 @@ impl Scribe {
         if let Some(patience) = self.patience(grace) {
             self.set(TimerKind::StopGrace, patience);
         }
-        self.told = Some(Lifecycle::Stopping);
+        self.emitted = Some(Lifecycle::Stopping);
     }
 
     /// A second request may only make the kill come sooner.
@@ -564,7 +564,7 @@ impl Scribe {
         } else if self.unit.ending {
             self.signal(self.rules.stop.signal);
         }
-        self.told = Some(Lifecycle::Started);
+        self.emitted = Some(Lifecycle::Started);
         ALL_WELL
     }
 
@@ -573,7 +573,7 @@ impl Scribe {
         self.unit.alive = true;
         self.unit.serves = true;
         self.time_service();
-        self.told = Some(told);
+        self.emitted = Some(told);
     }
 
     /// The timers of a process that serves.
@@ -644,7 +644,7 @@ impl Scribe {
             outcome,
             ..self.unit
         };
-        self.told = Some(told);
+        self.emitted = Some(told);
     }
 
     /// Where only the process is meant, what is left is left alone.
@@ -672,7 +672,7 @@ impl Scribe {
         self.set(TimerKind::KillWindow, self.rules.stop.kill_window);
         if self.unit.alive || self.rules.stop.scope == Scope::Group {
             self.signal(Signal::KILL);
-            self.told = Some(Lifecycle::Killing);
+            self.emitted = Some(Lifecycle::Killing);
         }
     }
 
@@ -688,7 +688,7 @@ impl Scribe {
                 if self.forgives_all() {
                     self.unit.strikes = 0;
                 }
-                self.told = Some(Lifecycle::Healthy);
+                self.emitted = Some(Lifecycle::Healthy);
             }
             TimerKind::StopGrace if unit.ending && !unit.killed => {
                 if unit.spawning {
@@ -699,7 +699,7 @@ impl Scribe {
             }
             TimerKind::KillWindow if unit.killed && unit.alive => {
                 self.kill();
-                self.told = Some(Lifecycle::Unkillable);
+                self.emitted = Some(Lifecycle::Unkillable);
             }
             TimerKind::KillWindow if unit.killed && unit.left => self.decide(Remains::Leaked),
             TimerKind::Backoff if unit.wait == Some(Wait::Delay) => self.begin(By::Policy),
@@ -830,7 +830,7 @@ impl Scribe {
         if self.unit.reason == Reason::RestartRequested {
             self.begin(By::User);
             // A limit may refuse the start, and what is left is told all the same.
-            if let Some(Lifecycle::GaveUp { remains: told }) = &mut self.told {
+            if let Some(Lifecycle::GaveUp { remains: told }) = &mut self.emitted {
                 *told = remains;
             }
             return;
@@ -842,7 +842,7 @@ impl Scribe {
         self.vacate(Some(Wait::Delay));
         self.unit.level = self.unit.level.saturating_add(1);
         self.timers[0] = Some(RefTimer::Set(TimerKind::Backoff, delay));
-        self.told = Some(Lifecycle::BackingOff);
+        self.emitted = Some(Lifecycle::BackingOff);
     }
 
     /// Why it stays down; `None` if it is tried again.
@@ -905,7 +905,7 @@ impl Scribe {
                     self.unit.reason = Reason::RestartRequested;
                 }
                 self.vacate(Some(Wait::Window));
-                self.told = Some(Lifecycle::Throttled);
+                self.emitted = Some(Lifecycle::Throttled);
                 return;
             }
             if self.unit.starts == 0 {
@@ -931,14 +931,14 @@ impl Scribe {
         if let Some(timeout) = self.rules.start.timeout {
             self.set(TimerKind::StartTimeout, timeout);
         }
-        self.told = Some(Lifecycle::Starting);
+        self.emitted = Some(Lifecycle::Starting);
     }
 
     fn go_down(&mut self, reason: Reason, remains: Remains) {
         self.vacate(None);
         self.unit.reason = reason;
         let gave_up = is_verdict(reason) && reason != Reason::Completed;
-        self.told = Some(if gave_up {
+        self.emitted = Some(if gave_up {
             Lifecycle::GaveUp { remains }
         } else {
             Lifecycle::Stopped { remains }
@@ -1081,7 +1081,7 @@ const fn translate(action: Action) -> RefAction {
         Action::Lengthen { timer, delay } => {
             RefAction::Timer(timer.kind.slot(), RefTimer::Later(timer.kind, delay))
         }
-        Action::Emit(lifecycle) => RefAction::Tell(lifecycle),
+        Action::Emit(lifecycle) => RefAction::Emit(lifecycle),
     }
 }
 

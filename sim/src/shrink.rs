@@ -8,7 +8,7 @@ use std::fmt;
 
 use monitor_core::{Event, Grace, Millis, Origin, Policy, Rules, StopMode};
 
-use crate::case::{Case, Script, Start, TimedInput, What};
+use crate::case::{Case, InputKind, Script, Start, TimedInput};
 use crate::choices::FromBytes;
 use crate::family::family;
 use crate::generate;
@@ -141,9 +141,9 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
             self.change(|case| case.policy = policy);
         }
         for index in 0..self.best.inputs.len() {
-            if let What::Amend(policy) = self.best.inputs[index].what {
+            if let InputKind::Policy(policy) = self.best.inputs[index].kind {
                 for policy in self.policies.clone().into_iter().chain(simpler_policies(policy)) {
-                    self.change(|case| case.inputs[index].what = What::Amend(policy));
+                    self.change(|case| case.inputs[index].kind = InputKind::Policy(policy));
                 }
             }
         }
@@ -172,7 +172,7 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
     fn replace_inputs(&mut self) {
         for index in 0..self.best.inputs.len() {
             for event in SIMPLEST {
-                self.change(|case| case.inputs[index].what = What::Tell(event));
+                self.change(|case| case.inputs[index].kind = InputKind::Event(event));
             }
         }
     }
@@ -313,7 +313,7 @@ impl fmt::Display for Sibling {
         let Self { input, moved_to } = self;
         match moved_to {
             Some(to) => {
-                write!(f, "the same with `{}` at {to} and not at {}", input.what, input.at)
+                write!(f, "the same with `{}` at {to} and not at {}", input.kind, input.at)
             }
             None => write!(f, "the same without `{input}`"),
         }

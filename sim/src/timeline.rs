@@ -374,7 +374,7 @@ pub fn html(timeline: &Timeline, title: &str, trace: &[TraceLine]) -> String {
             rows,
             "<tr{class}><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             line.at,
-            encode_text(&line.told()),
+            encode_text(&line.event_text()),
             encode_text(&failure_report::phases(line.before, line.step)),
             encode_text(&failure_report::actions(line.step))
         );

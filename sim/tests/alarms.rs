@@ -7,7 +7,7 @@ use monitor_sim::alarm::{Alarm, Alarms};
 use monitor_sim::bank::Bug;
 use monitor_sim::campaign::{self, Plan, Shard, ShardFile};
 use monitor_sim::canary::{self, Canary};
-use monitor_sim::case::{Case, Notice, Script, Signals, What};
+use monitor_sim::case::{Case, InputKind, Notice, Script, Signals};
 use monitor_sim::choices::FromBytes;
 use monitor_sim::coverage::Measure;
 use monitor_sim::generate;
@@ -89,7 +89,8 @@ impl Harness for NoFaults {
         }
         (case.pids, case.disk) = (None, None);
         (case.timers_late, case.saves_fail_until) = (Millis::ZERO, Millis::ZERO);
-        case.inputs.retain(|input| matches!(input.what, What::Tell(_) | What::Amend(_)));
+        case.inputs
+            .retain(|input| matches!(input.kind, InputKind::Event(_) | InputKind::Policy(_)));
         case
     }
 }
@@ -104,28 +105,29 @@ fn faults_that_are_not_injected_ring() {
 
 /// One kind of fault is not injected.
 #[derive(Clone, Copy)]
-struct NoFaultOf(fn(&mut Script), fn(&What) -> bool);
+struct NoFaultOf(fn(&mut Script), fn(&InputKind) -> bool);
 
 impl Harness for NoFaultOf {
     fn draw(self, race: Option<Race>, seed: u64) -> Case {
         let mut case = hunt::draw(race, seed);
         let others = case.others.iter_mut().flat_map(|other| &mut other.scripts);
         case.scripts.iter_mut().chain(others).for_each(self.0);
-        case.inputs.retain(|input| !self.1(&input.what));
+        case.inputs.retain(|input| !self.1(&input.kind));
         case
     }
 }
 
 #[test]
 fn each_kind_of_fault_is_missed_by_itself() {
-    let none = |_: &What| false;
-    let dies = |what: &What| matches!(what, What::Crash { .. } | What::Reboot { .. });
+    let none = |_: &InputKind| false;
+    let dies =
+        |kind: &InputKind| matches!(kind, InputKind::Crash { .. } | InputKind::Reboot { .. });
     for (kind, harness) in [
         ("notices", NoFaultOf(|script| script.notice = Notice::Once, none)),
         ("missed signals", NoFaultOf(|script| script.signals = Signals::Delivered, none)),
         ("outputs", NoFaultOf(|script| script.output = None, none)),
         ("deaths of the monitor", NoFaultOf(|_| (), dies)),
-        ("clocks", NoFaultOf(|_| (), |what| matches!(what, What::Wall(_)))),
+        ("clocks", NoFaultOf(|_| (), |kind| matches!(kind, InputKind::Wall(_)))),
     ] {
         let ran = checked(harness);
         assert!(ran.rings(Alarm::NoFaultInjected), "{kind}: {ran}");

@@ -44,8 +44,8 @@ const fn arm(delay: Millis) -> Actions {
 fn lap(example: &Counterexample) -> Vec<TimerKind> {
     let laps = &example.path[example.path.len() - example.lap..];
     let timer = |input: &Input| match input {
-        Input::Tell(Event::TimerFired { timer }) => Some(timer.kind),
-        Input::Tell(_) | Input::Amend(_) | Input::Crash(_) => None,
+        Input::Event(Event::TimerFired { timer }) => Some(timer.kind),
+        Input::Event(_) | Input::Policy(_) | Input::Crash(_) => None,
     };
     laps.iter().filter_map(timer).collect()
 }

@@ -10,7 +10,7 @@ use monitor_os::record::Record;
 use monitor_sim::bank::Bug;
 use monitor_sim::bugs::Oracle;
 use monitor_sim::case::Case;
-use monitor_sim::expect;
+use monitor_sim::expected;
 use monitor_sim::failure_report::{self, TraceTable};
 use monitor_sim::hunt::STEPS_MAX;
 use monitor_sim::reference;
@@ -88,7 +88,7 @@ fn rewrite(path: &Path) -> u8 {
         }
     };
     let trace = world::run(&case, Core, STEPS_MAX).trace;
-    match fs::write(path, expect::rewrite(&text, &case, &trace)) {
+    match fs::write(path, expected::rewrite(&text, &case, &trace)) {
         Ok(()) => 0,
         Err(error) => unreadable(error),
     }
@@ -122,7 +122,7 @@ fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
     let ruled = trace.iter().zip(&policies).all(|(line, policy)| {
         reference::compare(policy, line.before, line.event, line.step).is_ok()
     });
-    let difference = expect::compare(case, &verdict.trace).err();
+    let difference = expected::compare(case, &verdict.trace).err();
     if let Some(difference) = &difference {
         println!("{difference}");
     }

@@ -106,10 +106,10 @@ impl<'a, M: Machine> Model<'a, M> {
             // phase or a run before; the window's timer belongs to neither.
             let foreign = kind.slot() == TimerSlot::Phase && state.phase().timer() != Some(kind);
             let needs = if foreign { Needs::NOTHING } else { Needs::timer(kind) };
-            to(Input::Tell(Event::TimerFired { timer: TimerToken { run, kind } }), needs);
+            to(Input::Event(Event::TimerFired { timer: TimerToken { run, kind } }), needs);
         }
         for other in (0..self.policies.len() as u16).filter(|&other| other != policy) {
-            to(Input::Amend(other), Needs::NOTHING);
+            to(Input::Policy(other), Needs::NOTHING);
         }
         if run != RunId::NONE {
             to(Input::Crash(Found::Alive), Needs::RUN);
@@ -140,8 +140,8 @@ impl<'a, M: Machine> Model<'a, M> {
 /// What an input tells the machine, and the policy then in force.
 pub(super) const fn event(state: State, policy: u16, input: Input) -> (u16, Event) {
     match input {
-        Input::Tell(event) => (policy, event),
-        Input::Amend(policy) => (policy, Event::PolicyChanged),
+        Input::Event(event) => (policy, event),
+        Input::Policy(policy) => (policy, Event::PolicyChanged),
         Input::Crash(found) => (policy, Event::Recovered { run: state.run(), found }),
     }
 }
@@ -259,10 +259,10 @@ const FOREIGN: RunId = RunId::new(77);
 const EXITS: [Exit; 4] = [Exit::Code(0), Exit::Code(1), Exit::Signal(Signal::KILL), Exit::Unknown];
 
 /// What may be told whatever has happened: every request, every fact about the current run early, late or
-/// twice, and news of another run.
+/// twice, and an event of another run.
 fn always(run: RunId) -> Vec<Input> {
     let mut inputs = Vec::with_capacity(64);
-    let mut tell = |event| inputs.push(Input::Tell(event));
+    let mut tell = |event| inputs.push(Input::Event(event));
     tell(Event::StartRequested);
     for origin in [Origin::User, Origin::Shutdown] {
         for mode in [

@@ -34,9 +34,9 @@ pub use inputs::Model;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Input {
     /// Tell the machine.
-    Tell(Event),
+    Event(Event),
     /// Put the policy of this index in force.
-    Amend(u16),
+    Policy(u16),
     /// Crash the monitor, start it again from what it saved, and tell it what became of the run.
     Crash(Found),
 }
@@ -125,9 +125,9 @@ fn explore_guarded(policies: &[Policy], machine: &dyn Machine, panic: String) ->
 #[must_use]
 pub const fn input_name(input: Input) -> &'static str {
     match input {
-        Input::Amend(_) => "policy-changed",
+        Input::Policy(_) => "policy-changed",
         Input::Crash(_) => "recovered",
-        Input::Tell(event) => event_name(event),
+        Input::Event(event) => event_name(event),
     }
 }
 
@@ -185,8 +185,8 @@ fn walk_guarded(
     path.iter()
         .map(|&input| {
             let event = match input {
-                Input::Tell(event) => event,
-                Input::Amend(index) => {
+                Input::Event(event) => event,
+                Input::Policy(index) => {
                     policy = usize::from(index);
                     Event::PolicyChanged
                 }

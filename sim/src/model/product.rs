@@ -518,8 +518,8 @@ impl<'a, M: Machine> Product<'a, M> {
             let mut offers = Vec::new();
             self.model.offer(state, policy, |input, needs| {
                 let tie = match input {
-                    Input::Tell(event) => Tie::of(rules, state, event),
-                    Input::Amend(_) | Input::Crash(_) => Tie::NONE,
+                    Input::Event(event) => Tie::of(rules, state, event),
+                    Input::Policy(_) | Input::Crash(_) => Tie::NONE,
                 };
                 let (policy, event) = event(state, policy, input);
                 offers.push(Offer {

@@ -2,7 +2,7 @@
 
 use monitor_core::{Event, Exit, Grace, Millis, Origin, Signal, StopMode};
 
-use crate::case::{Case, OnStop, Script, TimedInput, What};
+use crate::case::{Case, InputKind, OnStop, Script, TimedInput};
 use crate::choices::Choices;
 use crate::generate;
 
@@ -12,24 +12,24 @@ pub fn case(choices: &mut impl Choices) -> Case {
     let mut case = Case::new(generate::policy(choices));
     case.scripts = (0..=choices.below(3)).map(|_| script(choices)).collect();
     let mut at = Millis::ZERO;
-    let mut ask = |at, what| case.inputs.push(TimedInput { at, unit: 0, what });
-    ask(at, What::Tell(Event::StartRequested));
+    let mut ask = |at, kind| case.inputs.push(TimedInput { at, unit: 0, kind });
+    ask(at, InputKind::Event(Event::StartRequested));
     for _ in 0..choices.below(6) {
         at = at.saturating_add(pause(choices));
         ask(
             at,
             match choices.below(6) {
-                0 => What::Amend(generate::policy(choices)),
-                1..=4 => What::Tell(request(choices)),
-                _ => What::Tell(generate::stop(choices)),
+                0 => InputKind::Policy(generate::policy(choices)),
+                1..=4 => InputKind::Event(request(choices)),
+                _ => InputKind::Event(generate::stop(choices)),
             },
         );
     }
     at = at.saturating_add(Millis::new(150));
     let grace = StopMode::Graceful(Grace::After(Millis::new(20)));
-    ask(at, What::Tell(Event::StopRequested { mode: grace, origin: Origin::User }));
+    ask(at, InputKind::Event(Event::StopRequested { mode: grace, origin: Origin::User }));
     at = at.saturating_add(Millis::new(150));
-    ask(at, What::Tell(Event::StopRequested { mode: StopMode::Kill, origin: Origin::User }));
+    ask(at, InputKind::Event(Event::StopRequested { mode: StopMode::Kill, origin: Origin::User }));
     case
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use monitor_core::{Event, Exit, Millis, StopMode};
 use monitor_os::Core;
 
-use crate::case::{Case, Script, Start, What};
+use crate::case::{Case, InputKind, Script, Start};
 use crate::hunt::STEPS_MAX;
 use crate::world;
 
@@ -55,7 +55,7 @@ pub fn fit(case: &Case, limit: Millis) -> Result<(), Unfit> {
     for unit in 0..case.units() {
         case.unit(unit).1.iter().try_for_each(script)?;
     }
-    case.inputs.iter().try_for_each(|input| what(input.what))?;
+    case.inputs.iter().try_for_each(|input| kind(input.kind))?;
     let trace = world::run(case, Core, STEPS_MAX).trace;
     let last = trace.last().map_or(0, |line| line.at.as_millis());
     if trace.len() >= STEPS_MAX || last > u64::from(limit.as_u32()) {
@@ -77,13 +77,14 @@ fn script(script: &Script) -> Result<(), Unfit> {
     Ok(())
 }
 
-const fn what(what: What) -> Result<(), Unfit> {
-    match what {
-        What::Amend(_) | What::Heal => Ok(()),
-        What::Crash { .. } | What::Reboot { .. } | What::Wall(_) | What::Suspend(_) => {
-            Err(Unfit::Accident)
-        }
-        What::Tell(event) => match event {
+const fn kind(kind: InputKind) -> Result<(), Unfit> {
+    match kind {
+        InputKind::Policy(_) | InputKind::StopFaults => Ok(()),
+        InputKind::Crash { .. }
+        | InputKind::Reboot { .. }
+        | InputKind::Wall(_)
+        | InputKind::Suspend(_) => Err(Unfit::Accident),
+        InputKind::Event(event) => match event {
             Event::StartRequested
             | Event::StopRequested {
                 mode: StopMode::Graceful(_) | StopMode::Kill | StopMode::OnNextExit,

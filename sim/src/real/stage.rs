@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::actor::Actor;
 use super::lives::{Life, lives};
-use crate::case::{Case, Script, What};
+use crate::case::{Case, InputKind, Script};
 use crate::hunt::STEPS_MAX;
 use crate::replay::{self, Dispute};
 use crate::world;
@@ -335,10 +335,10 @@ impl Player {
         while let Some(input) = self.case.inputs.get(self.next_input)
             && self.began.after(input.at) <= at
         {
-            let (unit, what) = (usize::from(input.unit), input.what);
+            let (unit, kind) = (usize::from(input.unit), input.kind);
             self.next_input += 1;
             if let Some(part) = self.parts.get(unit) {
-                ask(&part.unit, what);
+                ask(&part.unit, kind);
             }
         }
         self.go_on(at);
@@ -528,9 +528,9 @@ impl Part {
 }
 
 /// Asks a unit for what a case asks for.
-fn ask(unit: &Unit, what: What) {
-    match what {
-        What::Tell(event) => match event {
+fn ask(unit: &Unit, kind: InputKind) {
+    match kind {
+        InputKind::Event(event) => match event {
             Event::StartRequested => unit.start(),
             Event::StopRequested { mode, origin } => drop(unit.stop_with(mode, origin)),
             Event::RestartRequested { grace } => unit.restart_within(grace),
@@ -550,11 +550,11 @@ fn ask(unit: &Unit, what: What) {
             | Event::TimerFired { .. }
             | Event::Recovered { .. } => {}
         },
-        What::Amend(policy) => unit.set_policy(policy),
-        What::Crash { .. }
-        | What::Reboot { .. }
-        | What::Heal
-        | What::Wall(_)
-        | What::Suspend(_) => {}
+        InputKind::Policy(policy) => unit.set_policy(policy),
+        InputKind::Crash { .. }
+        | InputKind::Reboot { .. }
+        | InputKind::StopFaults
+        | InputKind::Wall(_)
+        | InputKind::Suspend(_) => {}
     }
 }

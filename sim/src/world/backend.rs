@@ -10,7 +10,7 @@ use super::disk::{Content, File};
 use super::event_queue::WorldEvent;
 use super::os::{PidOwner, ProcessState, VirtualProcess};
 use super::{FaultEffect, HORIZON, InjectedBug, MonitorStatus, Outage, World, id, number};
-use crate::case::{Notice, OnStop, Signals, Start, What};
+use crate::case::{InputKind, Notice, OnStop, Signals, Start};
 use crate::oracle::Property;
 
 /// The run that the backend keeps of a unit, until another begins.
@@ -181,7 +181,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether this injected bug takes news for old by their stamps.
+    /// Whether this injected bug takes events for old by their stamps.
     pub(super) fn passes_stamps(&self, now: Moment, unit: usize, event: Event) -> bool {
         let set_back = || {
             let start =
@@ -193,7 +193,7 @@ impl World<'_> {
         match (self.injected_bug, event) {
             (Some(InjectedBug::EndsByStamp), Event::Exited { .. })
             | (Some(InjectedBug::PingsByStamp), Event::Ping { .. })
-            | (Some(InjectedBug::NewsByStamp), _) => !set_back(),
+            | (Some(InjectedBug::EventsByStamp), _) => !set_back(),
             _ => true,
         }
     }
@@ -685,7 +685,7 @@ impl Kernel for World<'_> {
             }
             if asked == Some(next) {
                 let dies = input.is_some_and(|input| {
-                    matches!(input.what, What::Crash { .. } | What::Reboot { .. })
+                    matches!(input.kind, InputKind::Crash { .. } | InputKind::Reboot { .. })
                 });
                 if dies && deadline.is_some_and(|at| at <= next) {
                     // What is due comes before a crash, as it comes before any event.

@@ -118,8 +118,8 @@ pub enum InjectedBug {
     SleepingClock,
     /// Ignores an end with a stamp before that of the start.
     EndsByStamp,
-    /// Ignores news with a stamp before that of other news.
-    NewsByStamp,
+    /// Ignores news of any kind with a stamp before that of another.
+    EventsByStamp,
     /// Ignores pings with a stamp before that of the last ping.
     PingsByStamp,
 

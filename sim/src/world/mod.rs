@@ -33,16 +33,16 @@ pub use self::fault_effects::{FaultEffect, FaultEffects};
 pub use self::injected_bug::{InjectedBug, MachineUnderTest, WithInjectedBug};
 use self::os::{ProcessState, VirtualSystem};
 use self::pending_replies::PendingReplies;
-use crate::case::{Case, Jump, Notice, Signals, What};
+use crate::case::{Case, InputKind, Jump, Notice, Signals};
 use crate::guard::{self, Guarded};
 use crate::oracle::{Property, SafetyOracle};
 
-/// One step of a trace: what was told when, and what came of it.
+/// One step of a trace: an event, its time and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceLine {
     /// When the event was observed.
     pub at: Moment,
-    /// Who was told.
+    /// The unit.
     pub unit: UnitId,
     /// What the machine was told.
     pub event: Event,
@@ -53,9 +53,9 @@ pub struct TraceLine {
 }
 
 impl TraceLine {
-    /// What is told, with the number of its unit if that is not the first: `@1 start`.
+    /// The event, with the number of its unit unless that is the first: `@1 start`.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn event_text(&self) -> String {
         match self.unit.as_u32() {
             0 => self.event.to_string(),
             unit => format!("@{unit} {}", self.event),
@@ -68,7 +68,7 @@ impl TraceLine {
 pub struct Verdict {
     /// Every step, in order.
     pub trace: Vec<TraceLine>,
-    /// What went wrong in the world and was coped with.
+    /// The faults that took effect.
     pub fault_effects: FaultEffects,
     /// The first property that was violated; by the last line of the trace, or by its end.
     pub violated: Option<Property>,
@@ -101,7 +101,7 @@ pub fn run_checked(
         (TimeFaults::WithoutSleep, Property::SleepChangesNothing),
     ] {
         if verdict.violated.is_none()
-            && case.inputs.iter().any(|input| time_faults.hides(input.what))
+            && case.inputs.iter().any(|input| time_faults.hides(input.kind))
         {
             // The same trace would be checked in the same way.
             let plain = run_once(case, machine, steps_max, time_faults, Checks::None);
@@ -144,11 +144,11 @@ enum TimeFaults {
 }
 
 impl TimeFaults {
-    const fn hides(self, what: What) -> bool {
+    const fn hides(self, kind: InputKind) -> bool {
         match self {
             Self::AsGiven => false,
-            Self::WithoutJumps => matches!(what, What::Wall(_)),
-            Self::WithoutSleep => matches!(what, What::Suspend(_)),
+            Self::WithoutJumps => matches!(kind, InputKind::Wall(_)),
+            Self::WithoutSleep => matches!(kind, InputKind::Suspend(_)),
         }
     }
 }
@@ -228,7 +228,7 @@ struct World<'a> {
 struct VirtualUnit<'a> {
     policy: &'a Policy,
     /// The policy that it is to have, until it was told so.
-    amended: Option<&'a Policy>,
+    next_policy: Option<&'a Policy>,
     oracle: SafetyOracle,
     /// The state by the last step that took place.
     state: State,
@@ -412,12 +412,12 @@ impl<'a> World<'a> {
         self.next_input += 1;
         let unit = usize::from(input.unit);
         self.units.get(unit)?;
-        if self.time_faults.hides(input.what) {
+        if self.time_faults.hides(input.kind) {
             return None;
         }
-        match &input.what {
-            What::Tell(event) if self.contradicts_world(unit, *event) => None,
-            What::Tell(event) => {
+        match &input.kind {
+            InputKind::Event(event) if self.contradicts_world(unit, *event) => None,
+            InputKind::Event(event) => {
                 if self.has(InjectedBug::ForwardsByNumber)
                     && let Event::SignalRequested { .. } = event
                 {
@@ -431,31 +431,31 @@ impl<'a> World<'a> {
                 let collapses = self.has(InjectedBug::CollapsesRequests)
                     && next.is_some_and(|next| {
                         (next.at, next.unit) == (input.at, input.unit)
-                            && matches!(next.what, What::Tell(next) if is_request(next))
+                            && matches!(next.kind, InputKind::Event(next) if is_request(next))
                     });
                 if requested && collapses {
                     return None;
                 }
                 Some(Happening::Told(id(unit), *event))
             }
-            What::Amend(policy) => {
-                self.units[unit].amended = Some(policy);
+            InputKind::Policy(policy) => {
+                self.units[unit].next_policy = Some(policy);
                 Some(Happening::Amended(id(unit), Arc::new(*policy)))
             }
-            &What::Crash { after, down } => self.die_after(at, after, Outage::Crash { down }),
-            &What::Reboot { after } => self.die_after(at, after, Outage::Reboot),
-            What::Heal => {
+            &InputKind::Crash { after, down } => self.die_after(at, after, Outage::Crash { down }),
+            &InputKind::Reboot { after } => self.die_after(at, after, Outage::Reboot),
+            InputKind::StopFaults => {
                 self.stop_faults(at);
                 self.undelivered.pop_front()
             }
-            What::Wall(jump) => {
+            InputKind::Wall(jump) => {
                 self.clocks.set(*jump);
                 if self.units.iter().any(|unit| !unit.state.phase().is_down()) {
                     self.record_effect(FaultEffect::WallJump);
                 }
                 None
             }
-            What::Suspend(time) => {
+            InputKind::Suspend(time) => {
                 self.clocks.asleep += u64::from(time.as_u32()) * NANOS_PER_MILLI;
                 if self.units.iter().any(|unit| !unit.state.phase().is_down()) {
                     self.record_effect(FaultEffect::Sleep);
@@ -690,7 +690,7 @@ impl<'a> World<'a> {
                 self.undelivered.push_back(Happening::Told(id(number), event));
             }
             // Another policy that was given meanwhile, or in the last step before the death.
-            if let Some(policy) = self.units[number].amended {
+            if let Some(policy) = self.units[number].next_policy {
                 self.undelivered.push_back(Happening::Amended(id(number), Arc::new(*policy)));
             }
         }
@@ -726,9 +726,14 @@ impl<'a> World<'a> {
         while let Some(input) = self.case.inputs.get(self.next_input)
             && Moment::ORIGIN.after(input.at) <= until
         {
-            match &input.what {
-                What::Tell(_) | What::Crash { .. } | What::Reboot { .. } => self.next_input += 1,
-                What::Amend(_) | What::Heal | What::Wall(_) | What::Suspend(_) => {
+            match &input.kind {
+                InputKind::Event(_) | InputKind::Crash { .. } | InputKind::Reboot { .. } => {
+                    self.next_input += 1
+                }
+                InputKind::Policy(_)
+                | InputKind::StopFaults
+                | InputKind::Wall(_)
+                | InputKind::Suspend(_) => {
                     self.deliver_input(until);
                 }
             }
@@ -781,17 +786,19 @@ impl<'a> World<'a> {
         let endless = |policy: &Policy| policy.rules().stop.grace.is_none();
         let concerned = |input: &&crate::case::TimedInput| usize::from(input.unit) == unit;
         endless(self.case.unit(unit).0)
-            || self.case.inputs.iter().filter(concerned).any(|input| match &input.what {
-                What::Amend(policy) => endless(policy),
-                What::Tell(Event::StopRequested { mode, .. }) => {
+            || self.case.inputs.iter().filter(concerned).any(|input| match &input.kind {
+                InputKind::Policy(policy) => endless(policy),
+                InputKind::Event(Event::StopRequested { mode, .. }) => {
                     *mode == StopMode::Graceful(Grace::Never)
                 }
-                What::Tell(event) => *event == Event::RestartRequested { grace: Grace::Never },
-                What::Crash { .. }
-                | What::Reboot { .. }
-                | What::Heal
-                | What::Wall(_)
-                | What::Suspend(_) => false,
+                InputKind::Event(event) => {
+                    *event == Event::RestartRequested { grace: Grace::Never }
+                }
+                InputKind::Crash { .. }
+                | InputKind::Reboot { .. }
+                | InputKind::StopFaults
+                | InputKind::Wall(_)
+                | InputKind::Suspend(_) => false,
             })
     }
 
@@ -802,7 +809,7 @@ impl<'a> World<'a> {
         self.trace.push(TraceLine { at, unit, event, before, step });
         let unit = &mut self.units[number];
         if matches!(event, Event::PolicyChanged) {
-            unit.policy = unit.amended.take().unwrap_or(unit.policy);
+            unit.policy = unit.next_policy.take().unwrap_or(unit.policy);
         }
         unit.state = step.state;
         if self.checks != Checks::None && !self.machine_has_panicked() {
@@ -975,7 +982,7 @@ impl<'a> VirtualUnit<'a> {
     fn new(policy: &'a Policy) -> Self {
         Self {
             policy,
-            amended: None,
+            next_policy: None,
             oracle: SafetyOracle::default(),
             state: State::INITIAL,
             saved: State::INITIAL,
