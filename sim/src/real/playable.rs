@@ -11,7 +11,7 @@ use crate::world;
 
 /// What is in the way of playing a case for real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Unfit {
+pub enum NotPlayable {
     /// A start takes a time of its own, or fails: the kernel's own starts do not follow a script.
     ScriptedStart,
     /// Notices, signals or the output are at fault.
@@ -28,7 +28,7 @@ pub enum Unfit {
     TooLong(Millis),
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for NotPlayable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ScriptedStart => f.write_str("its starts are late or fail by a script"),
@@ -46,11 +46,11 @@ impl fmt::Display for Unfit {
 ///
 /// # Errors
 /// The first thing that is in the way.
-pub fn fit(case: &Case, limit: Millis) -> Result<(), Unfit> {
+pub fn playable(case: &Case, limit: Millis) -> Result<(), NotPlayable> {
     let nothing = Millis::ZERO;
     let plain = case.timers_late == nothing && case.saves_fail_until == nothing;
     if !plain || case.pids.is_some() || case.disk.is_some() {
-        return Err(Unfit::WorldFault);
+        return Err(NotPlayable::WorldFault);
     }
     for unit in 0..case.units() {
         case.unit(unit).1.iter().try_for_each(script)?;
@@ -59,31 +59,31 @@ pub fn fit(case: &Case, limit: Millis) -> Result<(), Unfit> {
     let trace = world::run(case, Core, STEPS_MAX).trace;
     let last = trace.last().map_or(0, |line| line.at.as_millis());
     if trace.len() >= STEPS_MAX || last > u64::from(limit.as_u32()) {
-        return Err(Unfit::TooLong(limit));
+        return Err(NotPlayable::TooLong(limit));
     }
     Ok(())
 }
 
-fn script(script: &Script) -> Result<(), Unfit> {
+fn script(script: &Script) -> Result<(), NotPlayable> {
     if script.start != Start::After(Millis::ZERO) {
-        return Err(Unfit::ScriptedStart);
+        return Err(NotPlayable::ScriptedStart);
     }
     if script.is_faulty() {
-        return Err(Unfit::Fault);
+        return Err(NotPlayable::Fault);
     }
     if script.exits == Exit::Unknown && script.lives.is_some() {
-        return Err(Unfit::UnknownExit);
+        return Err(NotPlayable::UnknownExit);
     }
     Ok(())
 }
 
-const fn kind(kind: InputKind) -> Result<(), Unfit> {
+const fn kind(kind: InputKind) -> Result<(), NotPlayable> {
     match kind {
         InputKind::Policy(_) | InputKind::StopFaults => Ok(()),
         InputKind::Crash { .. }
         | InputKind::Reboot { .. }
         | InputKind::Wall(_)
-        | InputKind::Suspend(_) => Err(Unfit::Accident),
+        | InputKind::Suspend(_) => Err(NotPlayable::Accident),
         InputKind::Event(event) => match event {
             Event::StartRequested
             | Event::StopRequested {
@@ -104,7 +104,7 @@ const fn kind(kind: InputKind) -> Result<(), Unfit> {
             | Event::Exited { .. }
             | Event::Released { .. }
             | Event::TimerFired { .. }
-            | Event::Recovered { .. } => Err(Unfit::ToldFact),
+            | Event::Recovered { .. } => Err(NotPlayable::ToldFact),
         },
     }
 }

@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 /// A file system of its own, mounted in a folder. Dropped, it is thawed and unmounted; should the process be killed in the
 /// middle, `fsfreeze -u` and `umount` do the same by hand.
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(super) struct HangingDisk {
     place: PathBuf,
     hangs: bool,
 }
 
-impl Disk {
+impl HangingDisk {
     /// Makes one in this folder, which should be in memory, so that nobody else's disk is kept busy.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
+impl Drop for HangingDisk {
     fn drop(&mut self) {
         if self.hangs {
             self.go_on().ok();
