@@ -145,7 +145,7 @@ impl Alarm {
             }
             Self::ShrunkCasePasses => "look at sim/src/shrink.rs",
             Self::SecondRunSkipped => {
-                "look at `is_same_again` in sim/src/harness.rs and its callers"
+                "look at `is_deterministic` in sim/src/harness.rs and its callers"
             }
             Self::EndNotChecked => "look at `check_end` in sim/src/world/mod.rs",
             Self::ReferenceAlwaysAgrees => "look at `compare` in sim/src/reference.rs",

@@ -277,7 +277,7 @@ mod tests {
     }
 
     const PLANTED: [Property; 4] =
-        [Property::NoHotLoop, Property::SameAgain, Property::EarlyEnd, Property::NoPanic];
+        [Property::NoHotLoop, Property::Deterministic, Property::EarlyEnd, Property::NoPanic];
 
     /// A machine that goes from step to step without time: every timer is due at once.
     #[derive(Clone, Copy)]
@@ -307,11 +307,11 @@ mod tests {
     }
 
     /// A machine that remembers what it must not: how often it was asked.
-    struct Moody(Cell<u32>);
+    struct Nondeterministic(Cell<u32>);
 
-    impl MachineUnderTest for &Moody {}
+    impl MachineUnderTest for &Nondeterministic {}
 
-    impl Machine for &Moody {
+    impl Machine for &Nondeterministic {
         fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
             self.0.set(self.0.get() + 1);
             let event = if self.0.get() > 3 { Event::stop() } else { event };
@@ -323,11 +323,11 @@ mod tests {
     fn a_case_that_is_not_the_same_again_is_found() {
         let case: Case =
             "policy restart=no\nprocess rest\n0ms start\n5ms signal HUP".parse().unwrap();
-        let moody = &Moody(Cell::new(0));
+        let moody = &Nondeterministic(Cell::new(0));
         let first = Standard.run(&case, moody);
-        assert!(!Standard.is_same_again(&case, moody, &first));
+        assert!(!Standard.is_deterministic(&case, moody, &first));
         let first = Standard.run(&case, Core);
-        assert!(Standard.is_same_again(&case, Core, &first));
+        assert!(Standard.is_deterministic(&case, Core, &first));
     }
 
     /// A machine that counts an end before the acknowledgement against the budget twice.

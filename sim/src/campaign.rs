@@ -94,7 +94,7 @@ impl Plan {
             let digest = digest(&verdict);
             if index.is_multiple_of(DOUBLED_EVERY) {
                 report.doubled += 1;
-                let same = harness.is_same_again(&case, machine, &verdict);
+                let same = harness.is_deterministic(&case, machine, &verdict);
                 report.unequal += u64::from(!same);
             }
             marks.add(&verdict);
@@ -149,7 +149,7 @@ pub struct CampaignReport {
     pub unequal: u64,
     /// The sum of the hashes of all traces: equal for equal sets of cases.
     pub digest: u64,
-    /// How often each event was told in each phase.
+    /// How often each event came in each phase.
     pub cells: BTreeMap<String, u64>,
     /// In how many cases each race took place, and how many each chooser has chosen.
     pub aims: BTreeMap<String, u64>,

@@ -436,12 +436,12 @@ fn forgets_healthy(policy: &Policy, state: State, event: Event) -> Option<Step> 
 
 /// A machine that is wrong in every second case.
 #[derive(Clone, Copy)]
-struct Moody<'a> {
+struct Nondeterministic<'a> {
     machine: CanaryBug,
     begun: &'a Cell<u32>,
 }
 
-impl Machine for Moody<'_> {
+impl Machine for Nondeterministic<'_> {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
         if state == State::INITIAL && event == Event::StartRequested {
             self.begun.set(self.begun.get() + 1);
@@ -451,14 +451,15 @@ impl Machine for Moody<'_> {
     }
 }
 
-impl MachineUnderTest for Moody<'_> {}
+impl MachineUnderTest for Nondeterministic<'_> {}
 
 /// How many cases of a campaign, or from seeds, are run twice for the canary.
 const TWICE_MAX: u64 = 4;
 
 fn second_run(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     let begun = Cell::new(0);
-    let machine = Moody { machine: CanaryBug::step(is_injected, forgets_healthy), begun: &begun };
+    let machine =
+        Nondeterministic { machine: CanaryBug::step(is_injected, forgets_healthy), begun: &begun };
     let plan = Plan::new("canary");
     let differs = |nth: &u64| {
         begun.set(0);
@@ -468,7 +469,7 @@ fn second_run(harness: impl Harness, is_injected: bool) -> Result<String, String
     let in_a_campaign = (0..TWICE_MAX).find(differs);
     let in_a_check = (0..TWICE_MAX).find_map(|seed| {
         begun.set(0);
-        check::differs_again(harness, seed..seed + 1, machine)
+        check::first_nondeterminism(harness, seed..seed + 1, machine)
     });
     match (in_a_campaign, in_a_check) {
         (Some(_), Some((property, _))) => Ok(format!("{property}, in a campaign and from seeds")),

@@ -121,7 +121,7 @@ pub struct TimedInput {
 /// What can be put into a run from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputKind {
-    /// An event: a request, or a fact told late, twice or about a run that is over.
+    /// An event: a request, or a fact reported late, twice or about a run that is over.
     Event(Event),
     /// Another policy.
     Policy(Policy),
@@ -140,7 +140,7 @@ pub enum InputKind {
         /// As above.
         after: u8,
     },
-    /// From now on nothing goes wrong any more; what was held back is told. Happens by itself, a minute
+    /// From now on nothing goes wrong any more; what was held back is reported. Happens by itself, a minute
     /// after the last input.
     StopFaults,
     /// The wall clock is set.
@@ -301,7 +301,7 @@ impl Case {
 
     /// The same with another input, which must not be earlier than the last.
     #[must_use]
-    pub fn tell(mut self, at_ms: u32, event: Event) -> Self {
+    pub fn with_event(mut self, at_ms: u32, event: Event) -> Self {
         self.inputs.push(TimedInput {
             at: Millis::new(at_ms),
             unit: 0,

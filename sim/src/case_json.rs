@@ -67,7 +67,7 @@ impl ExpectedJson {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum StepJson {
-    /// The machine is told of an input.
+    /// The machine receives an input.
     Input {
         /// Which one, by its index.
         input: usize,

@@ -177,7 +177,7 @@ const EXPLORED_MIN: usize = 19;
 const STATES_MIN: usize = 50;
 
 /// Runs each case of `seeds` that aims at nothing twice; returns the first that is not the same again.
-pub fn differs_again(
+pub fn first_nondeterminism(
     harness: impl Harness,
     seeds: std::ops::Range<u64>,
     machine: impl MachineUnderTest + Copy,
@@ -185,8 +185,8 @@ pub fn differs_again(
     seeds.into_iter().find_map(|seed| {
         let case = harness.draw(None, seed);
         let first = harness.run(&case, machine);
-        let same = harness.is_same_again(&case, machine, &first);
-        (!same).then_some((Property::SameAgain, case))
+        let same = harness.is_deterministic(&case, machine, &first);
+        (!same).then_some((Property::Deterministic, case))
     })
 }
 

@@ -1,6 +1,6 @@
-//! The oracles for other drivers: they are told of every step, and speak at the first that is wrong.
+//! The oracles for other drivers: they check every step and report the first that is wrong.
 //!
-//! A driver of another crate tells its checker what the machine was told and what it answered; together with
+//! A driver of another crate passes each event and each answer to its checker; together with
 //! [`crate::strategy`] its tests so use the inputs and the properties of this harness. A machine that only
 //! decides otherwise, under the driver of `monitor-os`, needs no more than [`check`].
 
@@ -26,7 +26,7 @@ pub struct StepChecker {
 }
 
 impl StepChecker {
-    /// Checks one step: at `at`, under `policy`, the machine was told `event` in the state `before`, and
+    /// Checks one step: at `at`, under `policy`, the machine received `event` in the state `before`, and
     /// answered `step`.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::world::{FaultEffect, TraceLine, Verdict};
 /// One way to say how much was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// Pairs of a phase and an event that was told in it.
+    /// Pairs of a phase and an event that came in it.
     Cells,
     /// Coverage marks that steps of the machine meet.
     StepMarks,
@@ -205,7 +205,7 @@ marks! {
     "an exit before the start is known": |l| matches!(l.event, Event::Exited { .. })
         && matches!(l.before.phase(), Phase::Starting | Phase::Cancelling | Phase::Aborting);
     "an exit while stopping": |l| matches!(l.event, Event::Exited { .. }) && l.before.phase() == Phase::Stopping;
-    "an exit told twice": |l| matches!(l.event, Event::Exited { .. }) && l.step.note == Note::NotApplicable;
+    "an exit reported twice": |l| matches!(l.event, Event::Exited { .. }) && l.step.note == Note::NotApplicable;
     "an event of another run": |l| l.step.note == Note::Stale && l.event.run().is_some();
     "a stale timer": |l| matches!(l.event, Event::TimerFired { .. }) && l.step.note == Note::Stale;
     "a ready before the start is known": |l| matches!(l.event, Event::Ready { .. }) && l.before.phase() == Phase::Starting;
@@ -226,7 +226,7 @@ marks! {
     "a failed start that is tried again": |l| l.step.state.phase() == Phase::BackingOff
         && matches!(l.step.state.outcome(), Outcome::StartFailed(_));
     "a failed start that is not": |l| l.step.state.reason() == Reason::StartFailed;
-    "an end with a leak": |l| l.step.actions.emit.is_some_and(|told| told.remains() == Remains::Leaked);
+    "an end with a leak": |l| l.step.actions.emit.is_some_and(|lifecycle| lifecycle.remains() == Remains::Leaked);
     "a policy that ends the wait": |l| l.event == Event::PolicyChanged && l.before.phase() == Phase::BackingOff
         && l.step.state.phase() == Phase::Stopped;
     "a retry of the user": |l| l.event == Event::RetryRequested && l.step.note == Note::Applied;
@@ -240,7 +240,7 @@ marks! {
         && l.before.phase() == Phase::Stopped && l.step.state.phase() == Phase::Starting;
     in the world
     "a lost notice whose end is learnt": NoticeLost;
-    "a notice told twice": NoticeTwice;
+    "a notice that comes twice": NoticeTwice;
     "a late notice": NoticeLate;
     "one notice of several ends": NoticesMerged;
     "a signal that is refused": SignalRefused;

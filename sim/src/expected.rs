@@ -43,7 +43,7 @@ pub struct Expected {
 /// One step that is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedStep {
-    /// What the machine is told.
+    /// The event that the machine receives.
     pub trigger: Trigger,
     /// What it answers.
     pub answer: Answer,
@@ -72,7 +72,7 @@ fn is_run(word: &str) -> bool {
     word.starts_with(|c: char| c == '#' || c.is_ascii_uppercase())
 }
 
-/// What the machine is told in a step.
+/// The event of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// The input of this index, which is neither a crash nor a reboot.
@@ -368,10 +368,12 @@ fn first_difference(case: &Case, trace: &[TraceLine]) -> Option<Difference> {
     for index in 0..pairs {
         let (wanted, line) = (steps.get(index), trace.get(index));
         let fits = wanted.zip(line).is_some_and(|(step, line)| {
-            let told = line.event_text();
+            let event_text = line.event_text();
             let trigger = match &step.trigger {
                 Trigger::Input(input) => input_event(case, *input) == Some((line.unit, line.event)),
-                Trigger::World { at, event } => *at == millis(line.at) && names.unify(event, &told),
+                Trigger::World { at, event } => {
+                    *at == millis(line.at) && names.unify(event, &event_text)
+                }
             };
             trigger && names.unify_answer(&step.answer, &Answer::from(line.step))
         });

@@ -122,9 +122,9 @@ fn policy_at(case: &Case, trace: &[TraceLine], index: usize) -> Policy {
         let due = at >= Moment::ORIGIN.after(input.at);
         if let InputKind::Policy(policy) = input.kind { due.then_some(policy) } else { None }
     });
-    // Of several at one moment those that are told later are not in force yet.
-    let told = |line: &&TraceLine| line.unit == unit && line.event == Event::PolicyChanged;
-    let later = trace[index + 1..].iter().take_while(|line| line.at == at).filter(told).count();
+    // Of several at one moment those that come later are not in force yet.
+    let changes = |line: &&TraceLine| line.unit == unit && line.event == Event::PolicyChanged;
+    let later = trace[index + 1..].iter().take_while(|line| line.at == at).filter(changes).count();
     let given: Vec<Policy> = given.collect();
     let last = given.len().checked_sub(1 + later);
     last.map_or_else(|| *case.unit(unit.as_u32() as usize).0, |last| given[last])
@@ -368,7 +368,7 @@ mod tests {
             shown += 1;
         }
         assert!(shown * 2 > bank::ALL.len(), "only {shown} bugs were found");
-        // The others are noticed by the kernel while the wrong step is executed, before it is told.
+        // The others are noticed by the kernel while the wrong step is executed, before it is reported.
         assert!(
             explained * 10 > of_the_machine * 9,
             "only {explained} of {of_the_machine} show a wrong step"

@@ -1,7 +1,7 @@
 //! What the fuzz targets in `sim/fuzz` run: bytes in, a panic if anything is wrong.
 //!
 //! A plain test runs the same functions over the committed corpus. Each panics with what it found, because
-//! that is how a fuzzer is told.
+//! so that the fuzzer notices it.
 
 use monitor_core::{Event, State};
 use monitor_os::Core;
@@ -65,7 +65,7 @@ pub fn text(bytes: &[u8]) {
     }
 }
 
-#[expect(clippy::panic, reason = "a panic is how a fuzzer is told")]
+#[expect(clippy::panic, reason = "a fuzzer notices a panic")]
 fn fail(what: &str) -> ! {
     panic!("{what}")
 }

@@ -33,7 +33,7 @@ pub trait Harness: Copy + Send + Sync {
     }
 
     /// Runs a case a second time, and says whether it did the same again.
-    fn is_same_again(
+    fn is_deterministic(
         self,
         case: &Case,
         machine: impl MachineUnderTest + Copy,

@@ -48,7 +48,7 @@ pub enum Property {
     /// I26.
     ReleasedOnce,
     /// I28.
-    NoLimbo,
+    NeverStuck,
     /// I29.
     SignalIsNoStop,
     /// I30.
@@ -82,7 +82,7 @@ pub enum Property {
     /// I31.
     NoHotLoop,
     /// I32.
-    SameAgain,
+    Deterministic,
     /// I33.
     WokenByCondition,
     /// I36.
@@ -110,7 +110,7 @@ impl Property {
         Self::PolicyStartsNothing,
         Self::StoppedMeansGone,
         Self::ReleasedOnce,
-        Self::NoLimbo,
+        Self::NeverStuck,
         Self::SignalIsNoStop,
         Self::RestartIsOneIntent,
         Self::TimersMatchThePhase,
@@ -127,7 +127,7 @@ impl Property {
         Self::AdoptsItsOwn,
         Self::ReapedOnce,
         Self::NoHotLoop,
-        Self::SameAgain,
+        Self::Deterministic,
         Self::WokenByCondition,
         Self::Total,
         Self::NoPanic,
@@ -153,7 +153,7 @@ impl Property {
             Self::PolicyStartsNothing => "policy-starts-nothing",
             Self::StoppedMeansGone => "stopped-means-gone",
             Self::ReleasedOnce => "released-once",
-            Self::NoLimbo => "no-limbo",
+            Self::NeverStuck => "never-stuck",
             Self::SignalIsNoStop => "signal-is-no-stop",
             Self::RestartIsOneIntent => "restart-is-one-intent",
             Self::TimersMatchThePhase => "timers-match-the-phase",
@@ -170,7 +170,7 @@ impl Property {
             Self::AdoptsItsOwn => "adopts-its-own",
             Self::ReapedOnce => "reaped-once",
             Self::NoHotLoop => "no-hot-loop",
-            Self::SameAgain => "same-again",
+            Self::Deterministic => "deterministic",
             Self::WokenByCondition => "woken-by-condition",
             Self::Total => "total",
             Self::NoPanic => "no-panic",
@@ -197,7 +197,7 @@ impl Property {
             Self::PolicyStartsNothing => "I21",
             Self::StoppedMeansGone => "I24",
             Self::ReleasedOnce => "I26",
-            Self::NoLimbo => "I28",
+            Self::NeverStuck => "I28",
             Self::SignalIsNoStop => "I29",
             Self::RestartIsOneIntent => "I30",
             Self::TimersMatchThePhase => "I34",
@@ -214,7 +214,7 @@ impl Property {
             Self::AdoptsItsOwn => "I23",
             Self::ReapedOnce => "I25",
             Self::NoHotLoop => "I31",
-            Self::SameAgain => "I32",
+            Self::Deterministic => "I32",
             Self::WokenByCondition => "I33",
             Self::Total | Self::NoPanic => "I36",
         }
@@ -228,15 +228,15 @@ impl Property {
             Self::StopSticks => "after a stop no run begins until somebody asks for one",
             Self::StopEnds => "a stop comes to its end, whatever the process does",
             Self::StopsCompose => "a second stop neither repeats a signal nor lengthens a deadline",
-            Self::FirstStatusStands => "the first status told of a run is the one that is kept",
+            Self::FirstStatusStands => "the first reported status of a run is kept",
             Self::ReportedInOrder => {
-                "observers are told of a run in the order of its life, each step once"
+                "observers see the steps of a run in the order of its lifecycle, each once"
             }
             Self::SavedWhenChanged => "the state is saved exactly when it has changed",
             Self::DelayLaw => "a delay is what the curve says, and never above its cap",
             Self::Budget => "automatic restarts without a healthy run stay within the budget",
             Self::BackoffWaits => {
-                "the wait before an attempt ends by its timer or by a request, by nothing else"
+                "the wait before an attempt ends by its timer or by a request, and by nothing else"
             }
             Self::StaleIsSilent => {
                 "what is stale or does not apply changes nothing and asks for nothing"
@@ -248,15 +248,15 @@ impl Property {
                 "a process that is wanted down is signalled as soon as it exists"
             }
             Self::PolicyStartsNothing => {
-                "another policy begins no run, forgets no failure and waits for no ping of which the program was not told"
+                "another policy begins no run, forgets no failure and waits for no ping that the program does not know of"
             }
             Self::StoppedMeansGone => {
-                "down is said only when the run is released, or with the mark of a leak"
+                "a unit is reported down only when its run is released, or with a reported leak"
             }
             Self::ReleasedOnce => {
                 "each run is released once, after its end and before the next begins"
             }
-            Self::NoLimbo => "what is not down has a run, a release or a timer to wait for",
+            Self::NeverStuck => "what is not down has a run, a release or a timer to wait for",
             Self::SignalIsNoStop => "a signal that is no stop changes neither intent nor policy",
             Self::RestartIsOneIntent => "a restart ends in a new run unless a stop comes after it",
             Self::TimersMatchThePhase => {
@@ -272,7 +272,7 @@ impl Property {
                 "a start that the limit counts is counted, and within its burst"
             }
             Self::FreshRun => "a run begins wanted, without an outcome, under a number of its own",
-            Self::TrueStatus => "the status that is told of a run is the one that the kernel has",
+            Self::TrueStatus => "the reported status of a run is the one that the kernel has",
             Self::WallChangesNothing => "setting the wall clock changes nothing",
             Self::SleepChangesNothing => {
                 "the sleep of the machine lets no delay pass, and changes nothing else"
@@ -289,7 +289,7 @@ impl Property {
             }
             Self::ReapedOnce => "every child is reaped, also one that could not be set up",
             Self::NoHotLoop => "no unit takes step after step without time",
-            Self::SameAgain => "the same case has the same trace",
+            Self::Deterministic => "the same case has the same trace",
             Self::WokenByCondition => "no caller is woken before what it waits for is so",
             Self::Total => "every input has an answer, and nothing ends the monitor",
             Self::NoPanic => "the machine answers every event, and never panics",
@@ -350,7 +350,7 @@ impl Intent {
     }
 }
 
-/// How far observers have been told of the current run.
+/// The last report of the current run to observers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Reported {
     #[default]
@@ -360,7 +360,7 @@ enum Reported {
     Ready,
     Healthy,
     Stopping,
-    /// Reported to be stopped before it was told to exist.
+    /// Reported to be stopped before it was reported to exist.
     StoppingUnstarted,
     Killing,
     Ended,
@@ -383,7 +383,7 @@ impl SafetyOracle {
         }
     }
 
-    /// Whether a run was spawned whose end was not told yet.
+    /// Whether a run was spawned whose end was not reported yet.
     #[must_use]
     pub const fn has_run(&self) -> bool {
         matches!(self.run, Run::Open)
@@ -680,7 +680,7 @@ impl SafetyOracle {
         let pending = self.run != Run::None
             || waiting_slot.is_some()
             || (phase == Phase::Throttled && window);
-        require(phase.is_down() || pending, Property::NoLimbo)?;
+        require(phase.is_down() || pending, Property::NeverStuck)?;
         require(!phase.is_down() || self.run == Run::None, Property::StoppedMeansGone)?;
         let acknowledged = meaning == EventMeaning::Started && view.note() == Note::Applied;
         if self.is_stopping() {

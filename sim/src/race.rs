@@ -88,7 +88,7 @@ impl Race {
         let mut case = Case::new(generate::policy(choices));
         case.scripts = (0..=choices.below(3)).map(|_| generate::script(choices)).collect();
         case.timers_late = choices.pick(&[Millis::ZERO, Millis::new(3)]);
-        case = case.tell(0, Event::StartRequested);
+        case = case.with_event(0, Event::StartRequested);
         match self {
             Self::DoubleStop => {
                 let first = generate::delay(choices);
@@ -129,7 +129,7 @@ impl Race {
                 case.scripts[0].lives = Some(Millis::new(choices.below(acknowledged)));
                 let at = generate::delay(choices);
                 push(&mut case, at, generate::request(choices));
-                // What was told early may be told again, and otherwise.
+                // What was reported early may be reported again, and otherwise.
                 let again = at.saturating_add(generate::delay(choices));
                 push(&mut case, again, generate::echo(choices));
             }

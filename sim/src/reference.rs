@@ -568,12 +568,12 @@ impl Scribe {
         ALL_WELL
     }
 
-    const fn serve(&mut self, told: Lifecycle) {
+    const fn serve(&mut self, lifecycle: Lifecycle) {
         self.unit.spawning = false;
         self.unit.alive = true;
         self.unit.serves = true;
         self.time_service();
-        self.emitted = Some(told);
+        self.emitted = Some(lifecycle);
     }
 
     /// The timers of a process that serves.
@@ -618,7 +618,7 @@ impl Scribe {
     }
 
     /// The run is over; what it left is sent what it was not sent yet.
-    fn end(&mut self, outcome: Outcome, told: Lifecycle) {
+    fn end(&mut self, outcome: Outcome, lifecycle: Lifecycle) {
         let before = self.unit;
         self.strike();
         self.process = Some(if before.killed {
@@ -644,7 +644,7 @@ impl Scribe {
             outcome,
             ..self.unit
         };
-        self.emitted = Some(told);
+        self.emitted = Some(lifecycle);
     }
 
     /// Where only the process is meant, what is left is left alone.
@@ -829,9 +829,9 @@ impl Scribe {
     fn decide(&mut self, remains: Remains) {
         if self.unit.reason == Reason::RestartRequested {
             self.begin(By::User);
-            // A limit may refuse the start, and what is left is told all the same.
-            if let Some(Lifecycle::GaveUp { remains: told }) = &mut self.emitted {
-                *told = remains;
+            // A limit may refuse the start, and what is left is reported all the same.
+            if let Some(Lifecycle::GaveUp { remains: reported }) = &mut self.emitted {
+                *reported = remains;
             }
             return;
         }
@@ -1031,7 +1031,7 @@ pub struct Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { policy, state, event, step, expected: (unit, actions, note) } = self;
-        writeln!(f, "policy {policy}\nin {state}, told {event}")?;
+        writeln!(f, "policy {policy}\nin {state}, at {event}")?;
         writeln!(f, "machine   {}, {:?}", step.note.name(), step.state)?;
         step.for_each(|action| {
             // The formatter's error comes back with the next line.
@@ -1217,6 +1217,6 @@ mod tests {
         let honest = Policy::DEFAULT.step(State::INITIAL, Event::StartRequested);
         let silent = Step { actions: Actions::NONE, ..honest };
         let found = compare(&Policy::DEFAULT, State::INITIAL, Event::StartRequested, silent);
-        assert!(found.unwrap_err().to_string().contains("told start"));
+        assert!(found.unwrap_err().to_string().contains("at start"));
     }
 }

@@ -132,7 +132,7 @@ impl Tone {
 }
 
 impl Timeline {
-    /// Lays a trace out. Of several units it is the one that is told first; if `marked`, which says that the last step is
+    /// Lays a trace out. Of several units it is the one that is reported first; if `marked`, which says that the last step is
     /// wrong, it is the one whose step that is.
     #[must_use]
     pub fn new(trace: &[TraceLine], marked: bool) -> Self {

@@ -198,7 +198,7 @@ fn a_shrinker_that_does_not_shrink_rings() {
 struct NoSecondRun;
 
 impl Harness for NoSecondRun {
-    fn is_same_again(self, _: &Case, _: impl MachineUnderTest + Copy, _: &Verdict) -> bool {
+    fn is_deterministic(self, _: &Case, _: impl MachineUnderTest + Copy, _: &Verdict) -> bool {
         true
     }
 }

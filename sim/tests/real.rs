@@ -61,8 +61,8 @@ const TRIES: u32 = 10;
 
 fn assert_no_fault(result: &RealResult) {
     let RealResult { case, fault, records, .. } = result;
-    let told = fault.as_ref().map(ToString::to_string);
-    assert_eq!(told, None, "{case}\n{records:?}");
+    let reported = fault.as_ref().map(ToString::to_string);
+    assert_eq!(reported, None, "{case}\n{records:?}");
 }
 
 /// The cases in the folder that can be played within some seconds. What is in the way of the others is printed.

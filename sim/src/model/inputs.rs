@@ -17,7 +17,7 @@ use crate::oracle::{Property, SafetyOracle};
 pub struct Model<'a, M> {
     pub(super) policies: &'a [Policy],
     pub(super) machine: &'a M,
-    /// What may be told before the first run, and after it.
+    /// What may be reported before the first run, and after it.
     always: [Vec<Input>; 2],
     strikes_max: u16,
     starts_max: u8,
@@ -54,7 +54,7 @@ impl<'a, M: Machine> Model<'a, M> {
         inputs.splice(..0, self.always(search_state).iter().copied());
     }
 
-    /// What may be told whatever has happened: requests, and facts early, late, twice or of another run.
+    /// What may be reported whatever has happened: requests, and facts early, late, twice or of another run.
     #[must_use]
     pub fn always(&self, search_state: &SearchState) -> &[Input] {
         &self.always[usize::from(search_state.state.run() != RunId::NONE)]
@@ -137,7 +137,7 @@ impl<'a, M: Machine> Model<'a, M> {
     }
 }
 
-/// What an input tells the machine, and the policy then in force.
+/// The event that an input is to the machine, and the policy then in force.
 pub(super) const fn event(state: State, policy: u16, input: Input) -> (u16, Event) {
     match input {
         Input::Event(event) => (policy, event),
@@ -258,12 +258,12 @@ const FOREIGN: RunId = RunId::new(77);
 
 const EXITS: [Exit; 4] = [Exit::Code(0), Exit::Code(1), Exit::Signal(Signal::KILL), Exit::Unknown];
 
-/// What may be told whatever has happened: every request, every fact about the current run early, late or
+/// What may be reported whatever has happened: every request, every fact about the current run early, late or
 /// twice, and an event of another run.
 fn always(run: RunId) -> Vec<Input> {
     let mut inputs = Vec::with_capacity(64);
-    let mut tell = |event| inputs.push(Input::Event(event));
-    tell(Event::StartRequested);
+    let mut add = |event| inputs.push(Input::Event(event));
+    add(Event::StartRequested);
     for origin in [Origin::User, Origin::Shutdown] {
         for mode in [
             StopMode::Graceful(Grace::Policy),
@@ -271,31 +271,31 @@ fn always(run: RunId) -> Vec<Input> {
             StopMode::Kill,
             StopMode::OnNextExit,
         ] {
-            tell(Event::StopRequested { mode, origin });
+            add(Event::StopRequested { mode, origin });
         }
     }
-    tell(Event::restart());
-    tell(Event::SignalRequested { signal: Signal::HUP });
-    tell(Event::ResetRequested);
-    tell(Event::RetryRequested);
+    add(Event::restart());
+    add(Event::SignalRequested { signal: Signal::HUP });
+    add(Event::ResetRequested);
+    add(Event::RetryRequested);
     if run != RunId::NONE {
         for run in [run, FOREIGN] {
-            tell(Event::Started { run });
-            tell(Event::StartFailed { run, failure: StartFailure::Transient });
-            tell(Event::StartFailed { run, failure: StartFailure::Permanent });
-            tell(Event::Ready { run });
-            tell(Event::Ping { run });
-            tell(Event::Extended { run, by: Millis::from_secs(30) });
-            tell(Event::Unhealthy { run });
+            add(Event::Started { run });
+            add(Event::StartFailed { run, failure: StartFailure::Transient });
+            add(Event::StartFailed { run, failure: StartFailure::Permanent });
+            add(Event::Ready { run });
+            add(Event::Ping { run });
+            add(Event::Extended { run, by: Millis::from_secs(30) });
+            add(Event::Unhealthy { run });
             for exit in EXITS {
-                tell(Event::Exited { run, exit });
+                add(Event::Exited { run, exit });
             }
-            tell(Event::Released { run, remains: Remains::Nothing });
-            tell(Event::Released { run, remains: Remains::Leaked });
+            add(Event::Released { run, remains: Remains::Nothing });
+            add(Event::Released { run, remains: Remains::Leaked });
         }
     }
     for kind in TimerKind::ALL.into_iter().filter(|&kind| kind != TimerKind::Window) {
-        tell(Event::TimerFired { timer: TimerToken { run: FOREIGN, kind } });
+        add(Event::TimerFired { timer: TimerToken { run: FOREIGN, kind } });
     }
     inputs
 }

@@ -37,7 +37,7 @@ pub enum Input {
     Event(Event),
     /// Put the policy of this index in force.
     Policy(u16),
-    /// Crash the monitor, start it again from what it saved, and tell it what became of the run.
+    /// Crash the monitor, start it again from what it saved, and report what became of the run.
     Crash(Found),
 }
 

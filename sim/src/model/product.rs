@@ -5,7 +5,7 @@
 //! the machine is asked once for each setting and input, and an oracle once for each observation.
 //!
 //! An answer has two parts: a [`Response`], in which no number of the state has a part, and where it leads.
-//! The shape of a setting is its responses, in which inputs that nothing tells apart are one [`Move`]; they are
+//! The shape of a setting is its responses, in which inputs that nothing distinguishes are one [`Move`]; they are
 //! still counted one by one. What a shape means to an oracle, its [`Outline`], is worked out once: what can be done, and
 //! the [`Way`]s that lead on. What is left for each search state is to follow them by number.
 
@@ -39,7 +39,7 @@ struct Offer {
     needs: Needs,
     /// The policy in force then.
     policy: u16,
-    /// What the machine is told.
+    /// The event that the machine receives.
     event: Event,
     /// How it ties to the world, but for the run that begins.
     tie: Tie,
@@ -88,7 +88,7 @@ struct Response {
     /// What must be known for the input to be possible.
     needs: Needs,
     tie: Tie,
-    /// Whether the monitor crashes before it is told.
+    /// Whether the monitor crashes before the event.
     crash: bool,
     /// Whether the machine takes the input for something.
     applied: bool,
@@ -119,7 +119,7 @@ impl Answer {
     }
 }
 
-/// Inputs of one setting that nothing tells apart.
+/// Inputs of one setting that nothing distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Move {
     response: Response,
@@ -249,7 +249,7 @@ pub(super) struct Product<'a, M> {
 pub(super) const PHASES: usize = Phase::ALL.len();
 
 /// The facts of a step that changes nothing and does nothing, most of them, are this and the note: there is nothing
-/// else to tell such steps apart. No other facts have this number.
+/// else to distinguish such steps. No other facts have this number.
 const IDLE: u64 = 1 << 63;
 
 /// What is known before anything was seen: no facts have its number.
@@ -626,7 +626,7 @@ impl<'a, M: Machine> Product<'a, M> {
         Outline { start, end, transitions, effective, breaks, pending }
     }
 
-    /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing tells apart are
+    /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing distinguishes are
     /// one.
     fn add(&mut self, first: usize, mut way: Way, stays: bool) {
         let own = &mut self.ways[first..];

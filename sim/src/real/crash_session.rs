@@ -63,7 +63,7 @@ impl CrashSession {
         self.folder.path().join("state")
     }
 
-    /// What the state directory tells of the unit.
+    /// The unit as the state directory remembers it.
     ///
     /// # Errors
     /// It is not believed, or cannot be read.

@@ -136,7 +136,7 @@ impl Cycles {
             && self.groups == 0
     }
 
-    /// Counts what a notice tells; says whether a program was started.
+    /// Counts an event; returns whether a program was started.
     fn count(&mut self, notice: &Notice, stopping: bool) -> bool {
         if notice.step.note != Note::Applied {
             return false;
@@ -146,8 +146,8 @@ impl Cycles {
             return true;
         }
         if let Event::Exited { exit, .. } = notice.event {
-            let told = exit == Exit::Code(0) || stopping && matches!(exit, Exit::Signal(_));
-            *(if told { &mut self.ended } else { &mut self.wrong_status }) += 1;
+            let reported = exit == Exit::Code(0) || stopping && matches!(exit, Exit::Signal(_));
+            *(if reported { &mut self.ended } else { &mut self.wrong_status }) += 1;
         } else if let Event::StartFailed { failure, .. } = notice.event {
             let errno = notice.status.start_error().map(monitor_os::SpawnError::errno);
             let no_processes = errno == Some(Errno::AGAIN.raw_os_error());

@@ -1,4 +1,4 @@
-//! A disk that hangs when it is told to: a file system in a file in memory, which is frozen and thawed.
+//! A disk that hangs on demand: a file system in a file in memory, which is frozen and thawed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,10 +66,10 @@ impl Drop for HangingDisk {
 
 fn run(command: &mut Command) -> io::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let told = |why: String| io::Error::other(format!("{program}: {why}"));
+    let reported = |why: String| io::Error::other(format!("{program}: {why}"));
     let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let status = command.status().map_err(|error| told(error.to_string()))?;
-    if status.success() { Ok(()) } else { Err(told(status.to_string())) }
+    let status = command.status().map_err(|error| reported(error.to_string()))?;
+    if status.success() { Ok(()) } else { Err(reported(status.to_string())) }
 }
 
 const IMAGE_BYTES: u64 = 16 * 1024 * 1024;

@@ -20,8 +20,8 @@ pub enum NotPlayable {
     UnknownExit,
     /// The numbers, the disk, the timers or the saves are at fault.
     WorldFault,
-    /// It is told facts that only the kernel can tell.
-    ToldFact,
+    /// It reports facts that only a kernel can report.
+    ReportedFact,
     /// The monitor or the machine dies, or the clock is set.
     Accident,
     /// In the virtual world it takes longer than this.
@@ -35,7 +35,7 @@ impl fmt::Display for NotPlayable {
             Self::Fault => f.write_str("notices, signals or the output are at fault"),
             Self::UnknownExit => f.write_str("a process ends and nobody knows how"),
             Self::WorldFault => f.write_str("numbers, disk, timers or saves are at fault"),
-            Self::ToldFact => f.write_str("it is told facts that only a kernel can tell"),
+            Self::ReportedFact => f.write_str("it reports facts that only a kernel can report"),
             Self::Accident => f.write_str("the monitor or the machine dies, or a clock is set"),
             Self::TooLong(limit) => write!(f, "it takes longer than {limit}, or has no end"),
         }
@@ -104,7 +104,7 @@ const fn kind(kind: InputKind) -> Result<(), NotPlayable> {
             | Event::Exited { .. }
             | Event::Released { .. }
             | Event::TimerFired { .. }
-            | Event::Recovered { .. } => Err(NotPlayable::ToldFact),
+            | Event::Recovered { .. } => Err(NotPlayable::ReportedFact),
         },
     }
 }

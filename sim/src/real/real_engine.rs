@@ -78,7 +78,7 @@ pub enum RealFault {
         /// The run.
         run: u32,
         /// The reported status.
-        told: Exit,
+        reported: Exit,
     },
     /// Nobody knows how a run ended.
     Lost {
@@ -92,7 +92,7 @@ pub enum RealFault {
         /// Runs that have begun.
         begun: u32,
         /// Runs that were reported.
-        told: u32,
+        reported: u32,
     },
 }
 
@@ -102,13 +102,13 @@ impl fmt::Display for RealFault {
             Self::Disputed(dispute) => dispute.fmt(f),
             Self::Unreadable(error) => write!(f, "the record cannot be read: {error}"),
             Self::NotDown => write!(f, "not down {} s after its kill", PATIENCE.as_u32() / 1_000),
-            Self::WrongStatus { run, told } => {
-                write!(f, "run #{run} cannot have ended with {told}")
+            Self::WrongStatus { run, reported } => {
+                write!(f, "run #{run} cannot have ended with {reported}")
             }
             Self::Lost { run } => write!(f, "the status of run #{run} was lost"),
             Self::Complaint(complaint) => write!(f, "a scripted child complains: {complaint}"),
-            Self::Unrecorded { begun, told } => {
-                write!(f, "{begun} runs have begun, and {told} were reported")
+            Self::Unrecorded { begun, reported } => {
+                write!(f, "{begun} runs have begun, and {reported} were reported")
             }
         }
     }
@@ -446,7 +446,7 @@ impl RunningCase {
 
 impl RunningUnit {
     fn note(&mut self, notice: &Notice, scripts: &[Script]) {
-        // A full disk is told by the record, which is then no whole one.
+        // If the disk is full, the record is incomplete, which its check reports.
         self.recorder.record(&notice.name, &notice.report()).ok();
         self.runs_seen.add(notice.step);
         self.state = notice.step.state;
@@ -497,7 +497,9 @@ impl RunningUnit {
                 Exit::Unknown => Some(RealFault::Lost { run }),
                 Exit::Signal(signal) if killed(signal) => None,
                 Exit::Code(_) | Exit::Signal(_) if scripted(exit) => None,
-                Exit::Code(_) | Exit::Signal(_) => Some(RealFault::WrongStatus { run, told: exit }),
+                Exit::Code(_) | Exit::Signal(_) => {
+                    Some(RealFault::WrongStatus { run, reported: exit })
+                }
             };
             self.fault = self.fault.take().or(fault);
         }
@@ -526,7 +528,7 @@ impl RunningUnit {
         let complaint = self.child.complaint().map(RealFault::Complaint);
         let begun = self.child.begun()?;
         let unrecorded =
-            (begun > self.runs).then_some(RealFault::Unrecorded { begun, told: self.runs });
+            (begun > self.runs).then_some(RealFault::Unrecorded { begun, reported: self.runs });
         let fault = disputed.or(self.fault).or(complaint).or(unrecorded).or(not_down);
         Ok((agreement.steps, fault))
     }

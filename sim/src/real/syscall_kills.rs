@@ -58,7 +58,7 @@ impl fmt::Display for Resumed {
         f.write_str(match self {
             Self::Anew => "begins anew",
             Self::Adopted => "adopts",
-            Self::Over => "tells the end",
+            Self::Over => "reports the end",
             Self::GoesOn => "goes on",
         })
     }
@@ -134,15 +134,16 @@ impl Programs<'_> {
         if stops && finish.said.contains("started #") {
             faults.push(session.fault("a stop was forgotten: another run was started"));
         }
-        let told = if state.is_some() {
+        let reported = if state.is_some() {
             last_run(&session.log())
         } else {
             // A monitor that remembers nothing counts from 1 again.
             last_run(&before) + last_run(&finish.said)
         };
-        if session.begun()? > told {
+        if session.begun()? > reported {
             faults.push(
-                session.fault(&format!("{} runs began, {told} were reported", session.begun()?)),
+                session
+                    .fault(&format!("{} runs began, {reported} were reported", session.begun()?)),
             );
         }
         let resumed = resumed(&finish.said).unwrap_or_else(|| {

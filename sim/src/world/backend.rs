@@ -20,8 +20,8 @@ pub(super) struct BackendRun {
     pub(super) pid: u32,
     /// Whether its start was acknowledged.
     acknowledged: bool,
-    /// Whether its end was told.
-    pub(super) told: bool,
+    /// Whether its end was reported.
+    pub(super) end_reported: bool,
     /// Whether the driver waits for the rest of its group to be gone.
     releasing: bool,
     pub(super) released: bool,
@@ -33,22 +33,23 @@ impl World<'_> {
         self.units[unit].entry.as_mut().filter(|entry| entry.run == run && !entry.released)
     }
 
-    // What the operating system tells.
+    // Events of the operating system.
 
-    /// Asks for every child whether it has ended, and notes what is to be told.
+    /// Asks for every child whether it has ended, and queues what is to be reported.
     pub(super) fn notified(&mut self) {
         if self.is_dead() {
             return;
         }
-        let mut told = 0;
+        let mut reported = 0;
         for unit in 0..self.units.len() {
-            let Some(entry) = self.units[unit].entry.filter(|entry| !entry.told && !entry.released)
+            let Some(entry) =
+                self.units[unit].entry.filter(|entry| !entry.end_reported && !entry.released)
             else {
                 continue;
             };
             let Some(process) = self.os.find(unit, entry.run).copied() else { continue };
             let Some(exit) = self.end_seen(&process, &entry) else { continue };
-            let dropped = (self.has(InjectedBug::KeepsOneEnd) && told > 0)
+            let dropped = (self.has(InjectedBug::KeepsOneEnd) && reported > 0)
                 || (self.has(InjectedBug::MissesEarlyEnds) && !entry.acknowledged);
             let whose = if self.has(InjectedBug::AnyChildEndsTheRun) {
                 self.first_untold().unwrap_or(unit)
@@ -56,7 +57,7 @@ impl World<'_> {
                 unit
             };
             if let Some(entry) = &mut self.units[whose].entry {
-                entry.told = true;
+                entry.end_reported = true;
                 let run = entry.run;
                 if !dropped && self.passes_stamps(self.now, whose, Event::Exited { run, exit }) {
                     let event = Event::Exited { run, exit };
@@ -72,7 +73,7 @@ impl World<'_> {
             if self.has(InjectedBug::ReapsAtNotice) || self.has(InjectedBug::TwoReapers) {
                 self.reap(unit, entry.run);
             }
-            told += 1;
+            reported += 1;
             if self.has(InjectedBug::OneWaitPerNotice) {
                 break;
             }
@@ -82,7 +83,7 @@ impl World<'_> {
     fn first_untold(&self) -> Option<usize> {
         self.units
             .iter()
-            .position(|unit| unit.entry.is_some_and(|entry| !entry.told && !entry.released))
+            .position(|unit| unit.entry.is_some_and(|entry| !entry.end_reported && !entry.released))
     }
 
     /// How a process has ended, as the backend sees it.
@@ -100,7 +101,7 @@ impl World<'_> {
         }
     }
 
-    /// What is told of a group whose last member has gone.
+    /// The event of a group whose last member has gone.
     pub(super) fn members_gone(&mut self, unit: usize, run: RunId) -> Option<Happening> {
         let entry = self.target(unit, run).filter(|entry| entry.releasing)?;
         entry.releasing = false;
@@ -320,10 +321,10 @@ impl World<'_> {
             _ => truth,
         };
         self.require(found != Found::Alive || truth == Found::Alive, Property::AdoptsItsOwn);
-        let told = truth != Found::Alive;
+        let reported = truth != Found::Alive;
         if let Some(entry) = &mut self.units[unit].entry {
             if entry.run == run {
-                entry.told = told;
+                entry.end_reported = reported;
                 entry.acknowledged = true;
                 entry.releasing = false;
             } else {
@@ -381,7 +382,7 @@ impl Kernel for World<'_> {
                 _ => pid.unwrap_or(last),
             },
             acknowledged: false,
-            told: false,
+            end_reported: false,
             releasing: false,
             released: false,
         });
@@ -453,7 +454,7 @@ impl Kernel for World<'_> {
         {
             self.record_effect(FaultEffect::Neighbours);
         }
-        // Released, and the driver not told yet: nobody is there to be reached.
+        // Released, and not reported to the driver yet: there is no process to reach.
         let Some(entry) = self.target(unit, run).copied() else {
             return Signalled::Gone(Exit::Unknown);
         };
@@ -475,7 +476,7 @@ impl Kernel for World<'_> {
         let Some(process) = self.os.find(unit, run).copied() else { return Signalled::Sent };
         // The notice of its end may be late or lost.
         if let Some(exit) = self.end_seen(&process, &entry)
-            && !entry.told
+            && !entry.end_reported
             && !matches!(
                 self.injected_bug,
                 Some(InjectedBug::TrustsNotices | InjectedBug::NobodyIsSent)
@@ -483,7 +484,7 @@ impl Kernel for World<'_> {
             && process.ended().is_some()
         {
             if let Some(entry) = self.target(unit, run) {
-                entry.told = true;
+                entry.end_reported = true;
             }
             if process.script.notice == Notice::Lost {
                 self.record_effect(FaultEffect::NoticeLost);

@@ -45,7 +45,7 @@ impl EventQueue {
         self.0.pop()
     }
 
-    /// Takes the next event if it is a death at this moment: the kernel tells of such deaths once.
+    /// Takes the next event if it is a death at this moment: the kernel reports such deaths once.
     pub(super) fn pop_death(&mut self, at: Moment) -> Option<PlannedEvent> {
         let &(next, planned) = self.0.last()?;
         (next == at && matches!(planned.event, WorldEvent::Die(_))).then(|| {

@@ -44,7 +44,7 @@ pub enum InjectedBug {
     KeepsFirstNumber,
 
     // Who is waited for.
-    /// Takes the watchdog of the policy for that which the program was told of.
+    /// Takes the watchdog of the policy for the one that the program knows of.
     WatchesTheUntold,
 
     // How ends are learnt.
@@ -102,7 +102,7 @@ pub enum InjectedBug {
     SavesInPlace,
     /// Renames before the content has reached the disk.
     SavesWithoutSync,
-    /// Saves after telling.
+    /// Saves after reporting.
     SavesLate,
     /// Says that a state is saved which is not.
     HidesSaveErrors,
@@ -128,7 +128,7 @@ pub enum InjectedBug {
     WakesByEdge,
     /// Registers a caller after its request was handled.
     RegistersLate,
-    /// Wakes whoever waits when anything is told.
+    /// Wakes all callers at any report.
     WakesByAnything,
     /// Has room for one caller.
     OneCaller,

@@ -44,7 +44,7 @@ pub struct TraceLine {
     pub at: Moment,
     /// The unit.
     pub unit: UnitId,
-    /// What the machine was told.
+    /// The event that the machine received.
     pub event: Event,
     /// The state before.
     pub before: State,
@@ -211,7 +211,7 @@ struct World<'a> {
     faults_stopped: bool,
     os: VirtualSystem<'a>,
     units: Vec<VirtualUnit<'a>>,
-    /// What the backend knows and has not told the driver yet.
+    /// Events that the backend has not delivered to the driver yet.
     undelivered: VecDeque<Happening>,
     monitor: MonitorStatus,
     pending_replies: PendingReplies,
@@ -227,7 +227,7 @@ struct World<'a> {
 /// What the world knows of a unit.
 struct VirtualUnit<'a> {
     policy: &'a Policy,
-    /// The policy that it is to have, until it was told so.
+    /// The policy that it gets with the next change.
     next_policy: Option<&'a Policy>,
     oracle: SafetyOracle,
     /// The state by the last step that took place.
@@ -262,7 +262,7 @@ enum MonitorStatus {
     Running,
     /// It dies after so many more operations.
     Dying(u8, Outage),
-    /// It is dead; whether the step in which it died is still to be told.
+    /// It is dead; whether the step in which it died is still to be reported.
     Dead(Outage, bool),
     /// Another is being started; what the driver of the dead one does until all units have joined again
     /// has no effect.
@@ -375,7 +375,7 @@ impl<'a> World<'a> {
         Occurrence { at: self.clocks.read(at, self.injected_bug), happening }
     }
 
-    /// Whether a fact told from outside contradicts the true state of the world. Events of a run that is over, and
+    /// Whether a fact reported from outside contradicts the true state of the world. Events of a run that is over, and
     /// repeated events do not contradict it.
     fn contradicts_world(&self, unit: usize, event: Event) -> bool {
         let Some(process) = self.os.latest(unit) else { return event.run().is_some() };
@@ -386,8 +386,8 @@ impl<'a> World<'a> {
         let entry = self.units[unit].entry.filter(|entry| entry.run == process.run);
         match event {
             Event::Exited { .. } => {
-                let told = entry.is_some_and(|entry| entry.told);
-                current && (process.ended().is_none() || process.failed || !told)
+                let reported = entry.is_some_and(|entry| entry.end_reported);
+                current && (process.ended().is_none() || process.failed || !reported)
             }
             Event::Started { .. } | Event::Ready { .. } => current && process.failed,
             Event::StartFailed { .. } => current && !process.failed,
@@ -406,7 +406,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Delivers the next input; returns what the driver is told of it, if anything.
+    /// Delivers the next input; returns the event for the driver, if there is one.
     fn deliver_input(&mut self, at: Moment) -> Option<Happening> {
         let input = self.case.inputs.get(self.next_input)?;
         self.next_input += 1;
@@ -476,7 +476,7 @@ impl<'a> World<'a> {
         self.notified();
     }
 
-    /// Delivers a planned event; returns what the driver is told of it, if anything.
+    /// Delivers a planned event; returns the event for the driver, if there is one.
     fn deliver_planned(&mut self, at: Moment, planned: PlannedEvent) -> Option<Happening> {
         let PlannedEvent { unit, run, event } = planned;
         let current = self.os.latest(unit).is_some_and(|process| process.run == run);
@@ -593,7 +593,7 @@ impl<'a> World<'a> {
 
     // The death and the restart of the monitor.
 
-    /// Lets the monitor die after so many operations; returns what it is told if that is at once.
+    /// Lets the monitor die after so many operations; returns the event of its restart if it dies at once.
     fn die_after(&mut self, at: Moment, after: u8, outage: Outage) -> Option<Happening> {
         if self.monitor != MonitorStatus::Running {
             return None;
@@ -764,7 +764,7 @@ impl<'a> World<'a> {
             let waits_for_life = phase.is_live() && alive;
             let waits_for_ever = patient && matches!(phase, Phase::Releasing | Phase::Stopping);
             if !phase.is_down() && !waits_for_life && !waits_for_ever {
-                return Some(Property::NoLimbo);
+                return Some(Property::NeverStuck);
             }
             if phase.is_down() && alive {
                 return Some(Property::StoppedMeansGone);
@@ -839,14 +839,14 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Holds what is told against what is the case.
+    /// Checks the reported facts against the true state of the world.
     fn check_against_world(&mut self, unit: usize, report: &Report<'_>) {
         let state = report.step.state;
-        if let Outcome::Exited(told) = state.outcome()
+        if let Outcome::Exited(reported) = state.outcome()
             && let Some(process) = self.os.latest(unit)
             && process.run == state.run()
         {
-            self.require(process.ended() == Some(told), Property::TrueStatus);
+            self.require(process.ended() == Some(reported), Property::TrueStatus);
         }
         let current = |run| run == report.before.run();
         if let Event::Started { run } = report.event
@@ -859,8 +859,8 @@ impl<'a> World<'a> {
             && timer.kind == TimerKind::Watchdog
             && report.step.note == Note::Applied
         {
-            let told = self.os.find(unit, timer.run).is_none_or(|run| run.watchdog.is_some());
-            self.require(told, Property::PolicyStartsNothing);
+            let reported = self.os.find(unit, timer.run).is_none_or(|run| run.watchdog.is_some());
+            self.require(reported, Property::PolicyStartsNothing);
         }
         // Which of the two comes first makes no difference to where a run ends.
         if let Event::Exited { run, .. } = report.event

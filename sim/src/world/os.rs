@@ -30,7 +30,7 @@ pub(super) struct VirtualProcess<'a> {
     pub(super) output: bool,
     /// Whether it could not be set up: it is there to say so and to be reaped.
     pub(super) failed: bool,
-    /// How long it may be silent, as it was told.
+    /// How long it may be silent, as it was announced to it.
     pub(super) watchdog: Option<Millis>,
 }
 

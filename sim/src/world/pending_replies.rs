@@ -86,7 +86,7 @@ impl PendingReplies {
         }
         let state = report.step.state;
         let changed = state.phase() != report.before.phase();
-        let told = report.step.actions.emit.is_some();
+        let reported = report.step.actions.emit.is_some();
         let newest = self.replies.len() - 1;
         let mut wrong = None;
         for (place, reply) in self.replies.iter_mut().enumerate() {
@@ -98,7 +98,7 @@ impl PendingReplies {
             let wakes = match self.injected_bug {
                 Some(InjectedBug::WakesByEdge) => met && changed && !fresh,
                 Some(InjectedBug::RegistersLate) => met && !fresh,
-                Some(InjectedBug::WakesByAnything) => told && !fresh || met,
+                Some(InjectedBug::WakesByAnything) => reported && !fresh || met,
                 _ => met,
             };
             let wakes = wakes && !reply.forgotten;

@@ -28,19 +28,19 @@ proptest! {
         let mut verdict = Ok(());
         let mut steps = 0;
         let mut toy = Toy::new(policy, Obedient::default());
-        let told = &mut |at_ms, before, event, step| {
+        let observer = &mut |at_ms, before, event, step| {
             steps += 1;
             let at = Moment::from_millis(at_ms);
             if verdict.is_ok() {
                 verdict = checker.observe(at, &policy, before, event, step);
             }
         };
-        toy.handle(Event::StartRequested, told);
+        toy.handle(Event::StartRequested, observer);
         for (delay, request) in requests {
-            toy.pass(delay, told);
-            toy.handle(request, told);
+            toy.pass(delay, observer);
+            toy.handle(request, observer);
             if let Some(run) = toy.jobs.ended.take() {
-                toy.handle(Event::Exited { run, exit: Exit::Signal(Signal::TERM) }, told);
+                toy.handle(Event::Exited { run, exit: Exit::Signal(Signal::TERM) }, observer);
             }
         }
         prop_assert!(steps > 0);
