@@ -16,7 +16,7 @@ mod contest;
 
 use monitor_core::{Curve, Millis, Policy, PolicyError, Retries, Rules, StartLimit};
 use monitor_os::Core;
-use monitor_sim::family::{Member, family};
+use monitor_sim::family::{FamilyMember, family};
 use monitor_sim::model::{self, Input, Model, SearchState};
 use stateright::{Checker as _, Model as _};
 
@@ -76,7 +76,7 @@ fn uncut(policies: &[Policy]) -> Result<Vec<Policy>, PolicyError> {
 
 fn main() -> Result<(), PolicyError> {
     let largest = "unless-stopped, then no, then always with everything";
-    for Member { name, policies } in family() {
+    for FamilyMember { name, policies } in family() {
         if ["default", "everything", largest].contains(&name.as_str()) {
             search(&name, policies.clone());
         }

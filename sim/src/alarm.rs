@@ -141,7 +141,7 @@ impl Alarm {
                 "look at sim/src/choices.rs, chooser.rs, generate.rs and race.rs"
             }
             Self::NoFaultInjected => {
-                "look at `trouble` in sim/src/chooser.rs and at sim/src/world/backend.rs"
+                "look at `inject_faults` in sim/src/chooser.rs and at sim/src/world/backend.rs"
             }
             Self::ShrunkCasePasses => "look at sim/src/shrink.rs",
             Self::SecondRunSkipped => {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::bank::{Bug, Layer};
-use crate::family::{Member, family};
+use crate::family::{FamilyMember, family};
 use crate::harness::Harness;
 use crate::hunt::{self, Aim, Failure, Hunt};
 use crate::model::Counterexample;
@@ -214,7 +214,7 @@ pub struct Proof {
     /// The oracle that found it.
     pub oracle: Oracle,
     /// The member of the family under which it is found.
-    pub member: Member,
+    pub member: FamilyMember,
     /// A shortest case under any member.
     pub example: Counterexample,
 }
@@ -228,7 +228,7 @@ pub fn prove(harness: impl Harness, bug: Bug, lenient: bool) -> Option<Proof> {
     if bug.layer != Layer::Core {
         return None;
     }
-    let shortest = |machine: &dyn Fn(&Member) -> Option<Counterexample>| {
+    let shortest = |machine: &dyn Fn(&FamilyMember) -> Option<Counterexample>| {
         let found = family().into_iter().filter_map(|member| Some((machine(&member)?, member)));
         found.min_by_key(|(example, _)| example.path.len())
     };
@@ -323,9 +323,9 @@ mod tests {
     fn a_case_that_is_not_the_same_again_is_found() {
         let case: Case =
             "policy restart=no\nprocess rest\n0ms start\n5ms signal HUP".parse().unwrap();
-        let moody = &Nondeterministic(Cell::new(0));
-        let first = Standard.run(&case, moody);
-        assert!(!Standard.is_deterministic(&case, moody, &first));
+        let machine = &Nondeterministic(Cell::new(0));
+        let first = Standard.run(&case, machine);
+        assert!(!Standard.is_deterministic(&case, machine, &first));
         let first = Standard.run(&case, Core);
         assert!(Standard.is_deterministic(&case, Core, &first));
     }

@@ -187,16 +187,16 @@ pub struct Script {
     /// When a health check fails, from its spawn; `None` never.
     pub unhealthy: Option<Millis>,
     /// How the monitor is notified of its end.
-    pub notice: Notice,
+    pub notice: ExitNotice,
     /// What becomes of signals to it and its group.
-    pub signals: Signals,
+    pub signals: SignalDelivery,
     /// For how long something that it started holds its output open after its end.
-    pub output: Option<Output>,
+    pub output: Option<OutputHold>,
 }
 
 /// How a monitor is notified of the end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum ExitNotice {
     /// At once. Of ends at the same moment there is one notice.
     Once,
     /// At once, and again a millisecond later.
@@ -209,7 +209,7 @@ pub enum Notice {
 
 /// What becomes of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signals {
+pub enum SignalDelivery {
     /// It is delivered.
     Delivered,
     /// The monitor may not send it (EPERM), until the faults stop.
@@ -220,7 +220,7 @@ pub enum Signals {
 
 /// For how long an output is held open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum OutputHold {
     /// So long.
     For(Millis),
     /// Until the faults stop.
@@ -257,15 +257,17 @@ impl Script {
         pings: None,
         extends: None,
         unhealthy: None,
-        notice: Notice::Once,
-        signals: Signals::Delivered,
+        notice: ExitNotice::Once,
+        signals: SignalDelivery::Delivered,
         output: None,
     };
 
     /// Whether it has a fault that `stop-faults` ends.
     #[must_use]
     pub fn is_faulty(&self) -> bool {
-        self.notice != Notice::Once || self.signals != Signals::Delivered || self.output.is_some()
+        self.notice != ExitNotice::Once
+            || self.signals != SignalDelivery::Delivered
+            || self.output.is_some()
     }
 
     /// The same with one fault less each.
@@ -528,20 +530,20 @@ impl fmt::Display for Script {
             }
         }
         match self.notice {
-            Notice::Once => {}
-            Notice::Twice => f.write_str(" notice=twice")?,
-            Notice::Late(delay) => write!(f, " notice=late:{delay}")?,
-            Notice::Lost => f.write_str(" notice=lost")?,
+            ExitNotice::Once => {}
+            ExitNotice::Twice => f.write_str(" notice=twice")?,
+            ExitNotice::Late(delay) => write!(f, " notice=late:{delay}")?,
+            ExitNotice::Lost => f.write_str(" notice=lost")?,
         }
         match self.signals {
-            Signals::Delivered => {}
-            Signals::Refused => f.write_str(" signals=refused")?,
-            Signals::Missed => f.write_str(" signals=missed")?,
+            SignalDelivery::Delivered => {}
+            SignalDelivery::Refused => f.write_str(" signals=refused")?,
+            SignalDelivery::Missed => f.write_str(" signals=missed")?,
         }
         match self.output {
             None => Ok(()),
-            Some(Output::For(time)) => write!(f, " output={time}"),
-            Some(Output::ForEver) => f.write_str(" output=forever"),
+            Some(OutputHold::For(time)) => write!(f, " output={time}"),
+            Some(OutputHold::ForEver) => f.write_str(" output=forever"),
         }
     }
 }
@@ -827,22 +829,22 @@ fn read_script(rest: &str) -> Result<Script, CaseErrorKind> {
             "unhealthy" => script.unhealthy = never_or(value, "never")?,
             "notice" => {
                 script.notice = match (value, value.strip_prefix("late:")) {
-                    ("twice", _) => Notice::Twice,
-                    ("lost", _) => Notice::Lost,
-                    (_, Some(delay)) => Notice::Late(delay.parse()?),
+                    ("twice", _) => ExitNotice::Twice,
+                    ("lost", _) => ExitNotice::Lost,
+                    (_, Some(delay)) => ExitNotice::Late(delay.parse()?),
                     (_, None) => return Err(CaseErrorKind::Value(word.to_owned())),
                 };
             }
             "signals" => {
                 script.signals = match value {
-                    "refused" => Signals::Refused,
-                    "missed" => Signals::Missed,
+                    "refused" => SignalDelivery::Refused,
+                    "missed" => SignalDelivery::Missed,
                     _ => return Err(CaseErrorKind::Value(word.to_owned())),
                 };
             }
             "output" => {
                 script.output =
-                    Some(never_or(value, "forever")?.map_or(Output::ForEver, Output::For));
+                    Some(never_or(value, "forever")?.map_or(OutputHold::ForEver, OutputHold::For));
             }
             _ => return Err(CaseErrorKind::Key(word.to_owned())),
         }

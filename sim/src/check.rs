@@ -11,7 +11,7 @@ use crate::bank::{self, Bug, Layer};
 use crate::canary::{self, Canary, Evidence};
 use crate::case::Case;
 use crate::coverage::{self, Coverage, CoverageMarks};
-use crate::family::{Member, family};
+use crate::family::{FamilyMember, family};
 use crate::harness::Harness;
 use crate::hunt::{self, Failure, Hunt};
 use crate::model::{Counterexample, Exploration};
@@ -23,7 +23,7 @@ use crate::world::MachineUnderTest;
 #[derive(Clone, Debug)]
 pub struct Explored {
     /// The member.
-    pub member: Member,
+    pub member: FamilyMember,
     /// Reachable search states: machine and oracles together.
     pub search_states: usize,
     /// Distinct states of the machine among them.
@@ -39,7 +39,7 @@ pub struct Explored {
 }
 
 impl Explored {
-    fn new(member: Member, found: Exploration) -> Self {
+    fn new(member: FamilyMember, found: Exploration) -> Self {
         Self {
             member,
             search_states: found.search_states,
@@ -71,7 +71,7 @@ pub fn explore_family_on(
     machine: &(impl Machine + Sync),
     mut progress: impl FnMut(),
 ) -> Vec<Explored> {
-    let mut members: Vec<(usize, Member)> = family().into_iter().enumerate().collect();
+    let mut members: Vec<(usize, FamilyMember)> = family().into_iter().enumerate().collect();
     // The largest searches first, so that no thread begins one when the others are done.
     members.sort_by_key(|(place, member)| (std::cmp::Reverse(member.policies.len()), *place));
     let next = AtomicUsize::new(0);
@@ -198,7 +198,7 @@ pub struct SelfTest {
     /// How the hunt of its race found it, and after how many cases.
     pub hunted: Option<(Failure, u64)>,
     /// A shortest case under one member, by exhaustive search.
-    pub exhausted: Option<(Counterexample, Member)>,
+    pub exhausted: Option<(Counterexample, FamilyMember)>,
 }
 
 impl SelfTest {

@@ -6,7 +6,8 @@ use std::fmt;
 use monitor_core::{Event, Millis};
 
 use crate::case::{
-    Case, DiskFault, InputKind, Jump, Notice, Other, Output, Script, Signals, TimedInput,
+    Case, DiskFault, ExitNotice, InputKind, Jump, Other, OutputHold, Script, SignalDelivery,
+    TimedInput,
 };
 use crate::choices::{Choices, Seeded};
 use crate::generate;
@@ -91,7 +92,7 @@ impl Chooser {
         let mut wanted = || choices.below(often) == often - 1;
         let (troubles, crowd, tiny, disk) = (wanted(), wanted(), wanted(), wanted());
         if troubles {
-            trouble(&mut case.scripts, choices);
+            inject_faults(&mut case.scripts, choices);
         }
         if crowd {
             join_others(&mut case, choices);
@@ -184,18 +185,18 @@ impl Picker {
 }
 
 /// Lets something go wrong with some of the processes.
-pub(crate) fn trouble(scripts: &mut [Script], choices: &mut impl Choices) {
+pub(crate) fn inject_faults(scripts: &mut [Script], choices: &mut impl Choices) {
     for script in scripts {
         match choices.below(7) {
-            0 | 1 => script.notice = Notice::Lost,
-            2 => script.notice = Notice::Late(generate::delay(choices)),
-            3 => script.notice = Notice::Twice,
-            4 => script.signals = Signals::Refused,
-            5 => script.signals = Signals::Missed,
+            0 | 1 => script.notice = ExitNotice::Lost,
+            2 => script.notice = ExitNotice::Late(generate::delay(choices)),
+            3 => script.notice = ExitNotice::Twice,
+            4 => script.signals = SignalDelivery::Refused,
+            5 => script.signals = SignalDelivery::Missed,
             _ => {
                 script.output = Some(match choices.below(2) {
-                    0 => Output::ForEver,
-                    _ => Output::For(generate::delay(choices)),
+                    0 => OutputHold::ForEver,
+                    _ => OutputHold::For(generate::delay(choices)),
                 });
             }
         }

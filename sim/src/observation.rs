@@ -125,7 +125,7 @@ impl AbstractState {
 
 /// What a step says and asks for, as far as the oracles ask: all of it but its numbers, of which only
 /// their relations count.
-pub(crate) trait Facts {
+pub(crate) trait FactSource {
     fn note(&self) -> Note;
     /// The state after the step.
     fn after(&self) -> AbstractState;
@@ -170,7 +170,7 @@ pub(crate) struct LazyFacts<'a> {
     pub(crate) changed: bool,
 }
 
-impl Facts for LazyFacts<'_> {
+impl FactSource for LazyFacts<'_> {
     #[inline]
     fn note(&self) -> Note {
         self.step.note
@@ -246,7 +246,7 @@ impl Relations {
     const NONE: Self = Self(0);
 
     #[inline(always)]
-    fn with(self, relation: Relation, facts: &impl Facts) -> Self {
+    fn with(self, relation: Relation, facts: &impl FactSource) -> Self {
         Self(self.0 | u16::from(facts.has(relation)) << relation as u16)
     }
 }
@@ -293,7 +293,7 @@ impl StepFacts {
     }
 }
 
-impl Facts for StepFacts {
+impl FactSource for StepFacts {
     fn note(&self) -> Note {
         self.note
     }
@@ -361,7 +361,7 @@ pub(crate) struct View<'a, F> {
     changed: bool,
 }
 
-impl<'a, F: Facts> View<'a, F> {
+impl<'a, F: FactSource> View<'a, F> {
     #[inline(always)]
     fn new(policy: &'a Policy, before: &'a State, event: &'a Event, facts: F) -> Self {
         let applied = matches!(facts.note(), Note::Applied);
@@ -392,7 +392,7 @@ impl<'a> View<'a, LazyFacts<'a>> {
     }
 }
 
-impl<F: Facts> StepView for View<'_, F> {
+impl<F: FactSource> StepView for View<'_, F> {
     #[inline(always)]
     fn meaning(&self) -> EventMeaning {
         // An acknowledgement that does not count says nothing either.
@@ -699,7 +699,7 @@ fn is_uncounted(policy: &Policy, before: State, event: Event, after: State) -> b
 
 /// The rules that a step and its policy are enough for.
 #[inline(always)]
-fn rule_broken<F: Facts>(view: &View<'_, F>) -> Option<Property> {
+fn rule_broken<F: FactSource>(view: &View<'_, F>) -> Option<Property> {
     let View { policy, event, ref facts, .. } = *view;
     let before = AbstractState::of(*view.before);
     let after = facts.after();

@@ -307,7 +307,7 @@ impl fmt::Display for Property {
 /// state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SafetyOracle {
-    run: Run,
+    run: RunState,
     intent: Intent,
     /// Which kinds of timer are armed, by slot.
     armed: [Option<TimerKind>; 3],
@@ -321,7 +321,7 @@ pub struct SafetyOracle {
 
 /// What is known of the current run from outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Run {
+enum RunState {
     #[default]
     None,
     /// Spawned, not ended.
@@ -386,13 +386,13 @@ impl SafetyOracle {
     /// Whether a run was spawned whose end was not reported yet.
     #[must_use]
     pub const fn has_run(&self) -> bool {
-        matches!(self.run, Run::Open)
+        matches!(self.run, RunState::Open)
     }
 
     /// Whether a release was commanded and not answered.
     #[must_use]
     pub const fn has_release(&self) -> bool {
-        matches!(self.run, Run::Ended | Run::EndedKilled)
+        matches!(self.run, RunState::Ended | RunState::EndedKilled)
     }
 
     /// Whether somebody has asked for the process to be brought down and nobody for it to come up since.
@@ -496,7 +496,7 @@ impl SafetyOracle {
             EventMeaning::Ended(exit) => self.end(exit),
             EventMeaning::Released => {
                 if self.has_release() {
-                    self.run = Run::None;
+                    self.run = RunState::None;
                 }
             }
             EventMeaning::Fired(kind) => {
@@ -504,13 +504,13 @@ impl SafetyOracle {
                     self.armed[kind.slot() as usize] = None;
                     // What survives the kill for that long is given up.
                     if kind == TimerKind::KillWindow && self.has_release() {
-                        self.run = Run::None;
+                        self.run = RunState::None;
                     }
                 }
             }
             EventMeaning::Recovered { found, after_shutdown, after_user } => {
                 match found {
-                    Found::Alive => self.run = Run::Open,
+                    Found::Alive => self.run = RunState::Open,
                     Found::Exited(exit) => self.end(Some(exit)),
                     Found::Gone | Found::Rebooted => self.end(Some(Exit::Unknown)),
                 }
@@ -531,8 +531,8 @@ impl SafetyOracle {
     }
 
     fn end(&mut self, exit: Option<Exit>) {
-        if self.run == Run::Open {
-            self.run = Run::Ended;
+        if self.run == RunState::Open {
+            self.run = RunState::Ended;
             // An error after the process was there is an end that nobody saw.
             let started =
                 self.reported >= Reported::Started && self.reported != Reported::StoppingUnstarted;
@@ -545,19 +545,19 @@ impl SafetyOracle {
         match view.process() {
             ProcessEffect::Leave => Ok(()),
             ProcessEffect::Spawn { requested, budget, breaks } => {
-                require(self.run == Run::None, Property::OneIncarnation)?;
+                require(self.run == RunState::None, Property::OneIncarnation)?;
                 require(!self.intent.is_down(), Property::StopSticks)?;
                 breaks.map_or(Ok(()), Err)?;
                 self.count(requested || self.intent == Intent::Restart, budget)?;
                 self.intent = Intent::Up;
-                self.run = Run::Open;
+                self.run = RunState::Open;
                 self.status = None;
                 self.asked_to_stop = false;
                 Ok(())
             }
             ProcessEffect::Signal { kill, scope, beside, again } => {
                 let reachable =
-                    self.run == Run::Open || (self.has_release() && scope == Scope::Group);
+                    self.run == RunState::Open || (self.has_release() && scope == Scope::Group);
                 require(reachable, Property::SignalsHitTheRun)?;
                 if beside {
                     return Ok(());
@@ -565,8 +565,8 @@ impl SafetyOracle {
                 if kill {
                     require(self.reported != Reported::Killing || again, Property::StopsCompose)?;
                     if self.has_release() {
-                        require(self.run != Run::EndedKilled, Property::StopsCompose)?;
-                        self.run = Run::EndedKilled;
+                        require(self.run != RunState::EndedKilled, Property::StopsCompose)?;
+                        self.run = RunState::EndedKilled;
                     }
                 } else {
                     require(!self.asked_to_stop, Property::StopsCompose)?;
@@ -629,7 +629,7 @@ impl SafetyOracle {
             Ended, Healthy, Killing, Nothing, Ready, Started, Starting, Stopping, StoppingUnstarted,
         };
         if matches!(lifecycle, Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }) {
-            let gone = self.run == Run::None || lifecycle.remains() == Remains::Leaked;
+            let gone = self.run == RunState::None || lifecycle.remains() == Remains::Leaked;
             require(gone && !is_false_leak, Property::StoppedMeansGone)?;
         }
         let next = match (lifecycle, self.reported) {
@@ -677,11 +677,11 @@ impl SafetyOracle {
             Property::TimersMatchThePhase,
         )?;
         let window = self.armed[TimerSlot::Window as usize].is_some();
-        let pending = self.run != Run::None
+        let pending = self.run != RunState::None
             || waiting_slot.is_some()
             || (phase == Phase::Throttled && window);
         require(phase.is_down() || pending, Property::NeverStuck)?;
-        require(!phase.is_down() || self.run == Run::None, Property::StoppedMeansGone)?;
+        require(!phase.is_down() || self.run == RunState::None, Property::StoppedMeansGone)?;
         let acknowledged = meaning == EventMeaning::Started && view.note() == Note::Applied;
         if self.is_stopping() {
             require(!acknowledged || self.asked_to_stop, Property::StopWhileStartingWins)?;

@@ -7,7 +7,7 @@ use monitor_core::{
     Scope, Signal, TimerKind, TimerToken,
 };
 
-use crate::case::{Case, DiskFault, InputKind, Notice, OnStop, Script, Start, TimedInput};
+use crate::case::{Case, DiskFault, ExitNotice, InputKind, OnStop, Script, Start, TimedInput};
 use crate::choices::Choices;
 use crate::chooser;
 use crate::generate;
@@ -164,7 +164,7 @@ impl Race {
                 push(&mut case, first.saturating_add(into), generate::stop(choices));
             }
             Self::StopAgainstNotice => {
-                chooser::trouble(&mut case.scripts, choices);
+                chooser::inject_faults(&mut case.scripts, choices);
                 case.scripts[0].lives = Some(generate::delay(choices));
                 let at = generate::delay(choices);
                 push(&mut case, at, generate::stop(choices));
@@ -232,7 +232,7 @@ impl Race {
                 chooser::join_others(&mut case, choices);
                 chooser::start_all(&mut case);
                 if choices.below(3) == 0 {
-                    case.scripts[0].notice = Notice::Twice;
+                    case.scripts[0].notice = ExitNotice::Twice;
                 }
                 let mut at = Millis::ZERO;
                 for _ in 0..choices.below(4) {

@@ -70,7 +70,7 @@ impl fmt::Display for Dispute {
     }
 }
 
-struct Unit {
+struct ReplayedUnit {
     policy: Policy,
     state: State,
     oracle: SafetyOracle,
@@ -84,12 +84,12 @@ pub fn replay(record: &Record) -> Agreement {
 
 /// Replays a record as [`replay`] does, held against `machine`.
 pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
-    let mut units: BTreeMap<UnitId, Unit> = BTreeMap::new();
+    let mut units: BTreeMap<UnitId, ReplayedUnit> = BTreeMap::new();
     let mut agreement = Agreement::default();
     for line in &record.lines {
         match line {
             Line::Head { unit, policy, .. } => {
-                let fresh = Unit {
+                let fresh = ReplayedUnit {
                     policy: *policy,
                     state: State::INITIAL,
                     oracle: SafetyOracle::default(),
@@ -147,7 +147,7 @@ pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
     (trace, policies)
 }
 
-impl Unit {
+impl ReplayedUnit {
     fn follow(&mut self, recorded: &RecordedStep, machine: &impl Machine) -> Result<(), Complaint> {
         let event: Event = recorded.event;
         let before = self.state;

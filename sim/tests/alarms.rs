@@ -7,7 +7,7 @@ use monitor_sim::alarm::{Alarm, Alarms};
 use monitor_sim::bank::Bug;
 use monitor_sim::campaign::{self, Plan, Shard, ShardFile};
 use monitor_sim::canary::{self, Canary};
-use monitor_sim::case::{Case, InputKind, Notice, Script, Signals};
+use monitor_sim::case::{Case, ExitNotice, InputKind, Script, SignalDelivery};
 use monitor_sim::choices::FromBytes;
 use monitor_sim::coverage::Measure;
 use monitor_sim::generate;
@@ -123,8 +123,8 @@ fn each_kind_of_fault_is_missed_by_itself() {
     let dies =
         |kind: &InputKind| matches!(kind, InputKind::Crash { .. } | InputKind::Reboot { .. });
     for (kind, harness) in [
-        ("notices", NoFaultOf(|script| script.notice = Notice::Once, none)),
-        ("missed signals", NoFaultOf(|script| script.signals = Signals::Delivered, none)),
+        ("notices", NoFaultOf(|script| script.notice = ExitNotice::Once, none)),
+        ("missed signals", NoFaultOf(|script| script.signals = SignalDelivery::Delivered, none)),
         ("outputs", NoFaultOf(|script| script.output = None, none)),
         ("deaths of the monitor", NoFaultOf(|_| (), dies)),
         ("clocks", NoFaultOf(|_| (), |kind| matches!(kind, InputKind::Wall(_)))),

@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 
-use super::table::number;
+use super::interner::number;
 
 /// What the world owes: what is owed continuously is paid in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

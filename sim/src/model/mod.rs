@@ -12,13 +12,13 @@
 //! any time having passed.
 
 mod inputs;
+mod interner;
 mod liveness;
 mod packed;
 mod product;
 mod search;
 mod search_states;
 mod settings;
-mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 

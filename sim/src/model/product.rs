@@ -15,13 +15,13 @@ use monitor_core::{Actions, Event, Note, Phase, ProcessCommand, RunId, State, St
 use monitor_os::Machine;
 
 use super::inputs::{Needs, Tie, event};
+use super::interner::{self, Interner, Sequences};
 use super::liveness::{Obligation, Pace};
 use super::packed::{self, Packed};
 use super::search_states::NO_SHAPE;
 #[cfg(test)]
 use super::search_states::SearchStateKey;
 use super::settings::{Setting, Settings};
-use super::table::{self, Sequences, Table};
 use super::{Input, Model, SearchState, input_name};
 use crate::observation::{Observation, StepFacts};
 use crate::oracle::{Property, SafetyOracle};
@@ -103,9 +103,9 @@ pub(super) struct Row {
 
 /// The number of a response, and the place of its target: side by side, so that patterns compare as bytes do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Answer(u64);
+struct PackedAnswer(u64);
 
-impl Answer {
+impl PackedAnswer {
     const fn new(response: u32, target: u16) -> Self {
         Self((response as u64) << 16 | target as u64)
     }
@@ -215,22 +215,22 @@ pub(super) struct Product<'a, M> {
     /// What each setting offers, once it was asked for.
     rows: Vec<Option<Row>>,
     targets: Vec<u32>,
-    profile_keys: Table<(u32, bool, bool)>,
+    profile_keys: Interner<(u32, bool, bool)>,
     profiles: Vec<Profile>,
-    responses: Table<Response>,
-    patterns: Sequences<Answer>,
+    responses: Interner<Response>,
+    patterns: Sequences<PackedAnswer>,
     /// By pattern: the number of its moves.
     shapes: Vec<u32>,
     moves: Sequences<Move>,
     observations: Vec<Observation>,
-    packed_observations: Table<Packed>,
-    oracles: Table<SafetyOracle>,
+    packed_observations: Interner<Packed>,
+    oracles: Interner<SafetyOracle>,
     /// What each oracle knows.
     known: Vec<Needs>,
     /// Each oracle after a crash.
     crashed: Vec<u32>,
     /// Pairs of an observation and an oracle.
-    checks: Table<(u32, u32)>,
+    checks: Interner<(u32, u32)>,
     /// By check: the oracle after it.
     checked: Vec<Result<u32, Property>>,
     /// By oracle: the shapes that it has outlines for, a few, and their places there.
@@ -243,7 +243,7 @@ pub(super) struct Product<'a, M> {
     pub(super) phase_changes: Box<[[u32; PHASES]; PHASES]>,
     pub(super) names: Vec<&'static str>,
     /// The pattern and the targets of a setting while it is asked for; kept for their memory.
-    asked: (Vec<Answer>, Vec<u32>),
+    asked: (Vec<PackedAnswer>, Vec<u32>),
 }
 
 pub(super) const PHASES: usize = Phase::ALL.len();
@@ -262,18 +262,18 @@ impl<'a, M: Machine> Product<'a, M> {
             settings: Settings::new(),
             rows: Vec::new(),
             targets: Vec::new(),
-            profile_keys: Table::new(),
+            profile_keys: Interner::new(),
             profiles: Vec::new(),
-            responses: Table::new(),
+            responses: Interner::new(),
             patterns: Sequences::new(),
             shapes: Vec::new(),
             moves: Sequences::new(),
             observations: Vec::new(),
-            packed_observations: Table::new(),
-            oracles: Table::new(),
+            packed_observations: Interner::new(),
+            oracles: Interner::new(),
             known: Vec::new(),
             crashed: Vec::new(),
-            checks: Table::new(),
+            checks: Interner::new(),
             checked: Vec::new(),
             outlined: Vec::new(),
             outlines: Vec::new(),
@@ -296,7 +296,7 @@ impl<'a, M: Machine> Product<'a, M> {
 
     /// The machine states of the settings, each once, in their order.
     pub(super) fn states(&self, of: &[bool]) -> Vec<State> {
-        let mut known = Table::new();
+        let mut known = Interner::new();
         let settings = self.settings.items().iter().zip(of).filter(|&(_, &of)| of);
         let states = settings.map(|(setting, _)| setting.state);
         let mut states: Vec<State> =
@@ -358,8 +358,8 @@ impl<'a, M: Machine> Product<'a, M> {
         }
         let outline = self.work_out(shape, oracle);
         let all = &mut self.outlines_of[shape as usize];
-        let place = table::number(all.len());
-        all.push(table::number(self.outlines.len()));
+        let place = interner::number(all.len());
+        all.push(interner::number(self.outlines.len()));
         self.outlines.push(outline);
         self.outlined[oracle as usize].push((shape, place));
         place
@@ -415,7 +415,7 @@ impl<'a, M: Machine> Product<'a, M> {
         let number = self.profile(from);
         let mut offers = std::mem::take(&mut self.profiles[number as usize].offers);
         let (mut pattern, mut targets) = std::mem::take(&mut self.asked);
-        pattern.resize(offers.len(), Answer::default());
+        pattern.resize(offers.len(), PackedAnswer::default());
         targets.clear();
         targets.push(id);
         let own = packed::state(&from.state);
@@ -458,7 +458,7 @@ impl<'a, M: Machine> Product<'a, M> {
                 }
                 latest.1
             };
-            *answer = Answer::new(known.response, target);
+            *answer = PackedAnswer::new(known.response, target);
         }
         self.profiles[number as usize].offers = offers;
         let (pattern_number, new) = self.patterns.intern(number, &pattern);
@@ -467,7 +467,7 @@ impl<'a, M: Machine> Product<'a, M> {
             self.shapes.push(shape);
         }
         let shape = self.shapes[pattern_number as usize];
-        let row = Row { shape, targets: table::number(self.targets.len()) };
+        let row = Row { shape, targets: interner::number(self.targets.len()) };
         self.targets.extend_from_slice(&targets);
         self.rows[id as usize] = Some(row);
         self.asked = (pattern, targets);
@@ -538,7 +538,7 @@ impl<'a, M: Machine> Product<'a, M> {
     }
 
     /// The shape of a pattern.
-    fn shape(&mut self, phase: Phase, pattern: &[Answer]) -> u32 {
+    fn shape(&mut self, phase: Phase, pattern: &[PackedAnswer]) -> u32 {
         let mut moves: Vec<Move> = Vec::new();
         for (input, &answer) in (0..).zip(pattern) {
             let target = answer.target();
@@ -622,7 +622,7 @@ impl<'a, M: Machine> Product<'a, M> {
                 self.add(first, way, stays);
             }
         }
-        let (start, end) = (first as u32, table::number(self.ways.len()));
+        let (start, end) = (first as u32, interner::number(self.ways.len()));
         Outline { start, end, transitions, effective, breaks, pending }
     }
 

@@ -1,6 +1,6 @@
 //! SearchStates by number: each distinct one gets a dense id, found by its setting and its place there.
 
-use super::table::number;
+use super::interner::number;
 
 /// A search state by the numbers of its factors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use monitor_core::State;
 
+use super::interner::Interner;
 use super::packed::{self, Numbers};
-use super::table::Table;
 use crate::observation::AbstractState;
 
 /// What the machine is in: its state, and the policy in force.
@@ -24,8 +24,8 @@ pub(super) struct Setting {
 #[derive(Debug)]
 pub(super) struct Settings {
     items: Vec<Setting>,
-    kinds: Table<(AbstractState, u16)>,
-    numbers: Table<Numbers>,
+    kinds: Interner<(AbstractState, u16)>,
+    numbers: Interner<Numbers>,
     /// By numbers, and then by kind: the id, or [`FREE`].
     ids: Vec<u32>,
     /// For how many kinds there is room.
@@ -38,8 +38,8 @@ impl Settings {
     pub(super) fn new() -> Self {
         Self {
             items: Vec::new(),
-            kinds: Table::new(),
-            numbers: Table::new(),
+            kinds: Interner::new(),
+            numbers: Interner::new(),
             ids: Vec::new(),
             width: 64,
         }

@@ -10,7 +10,7 @@ use super::disk::{Content, File};
 use super::event_queue::WorldEvent;
 use super::os::{PidOwner, ProcessState, VirtualProcess};
 use super::{FaultEffect, HORIZON, InjectedBug, MonitorStatus, Outage, World, id, number};
-use crate::case::{InputKind, Notice, OnStop, Signals, Start};
+use crate::case::{ExitNotice, InputKind, OnStop, SignalDelivery, Start};
 use crate::oracle::Property;
 
 /// The run that the backend keeps of a unit, until another begins.
@@ -64,7 +64,7 @@ impl World<'_> {
                     self.undelivered.push_back(Happening::Told(id(whose), event));
                 }
             }
-            if process.script.notice == Notice::Lost {
+            if process.script.notice == ExitNotice::Lost {
                 self.record_effect(FaultEffect::NoticeLost);
             }
             if process.output {
@@ -460,7 +460,7 @@ impl Kernel for World<'_> {
         };
         let faults_stopped = self.faults_stopped;
         let Some(process) = self.os.find_mut(unit, run) else { return Signalled::Sent };
-        if process.script.signals == Signals::Missed
+        if process.script.signals == SignalDelivery::Missed
             && process.state == ProcessState::Alive
             && !faults_stopped
         {
@@ -486,12 +486,12 @@ impl Kernel for World<'_> {
             if let Some(entry) = self.target(unit, run) {
                 entry.end_reported = true;
             }
-            if process.script.notice == Notice::Lost {
+            if process.script.notice == ExitNotice::Lost {
                 self.record_effect(FaultEffect::NoticeLost);
             }
             return Signalled::Gone(exit);
         }
-        if process.script.signals == Signals::Refused && !faults_stopped {
+        if process.script.signals == SignalDelivery::Refused && !faults_stopped {
             self.record_effect(FaultEffect::SignalRefused);
             return Signalled::Refused;
         }
@@ -522,8 +522,8 @@ impl Kernel for World<'_> {
             return None;
         }
         let process = self.os.find(unit, run).copied();
-        let refused =
-            process.is_some_and(|p| p.script.signals == Signals::Refused) && !self.faults_stopped;
+        let refused = process.is_some_and(|p| p.script.signals == SignalDelivery::Refused)
+            && !self.faults_stopped;
         if let Some(signal) = signal
             && let Some(BackendRun { pid, .. }) = self.target(unit, run).copied()
             && !refused

@@ -33,7 +33,7 @@ pub use self::fault_effects::{FaultEffect, FaultEffects};
 pub use self::injected_bug::{InjectedBug, MachineUnderTest, WithInjectedBug};
 use self::os::{ProcessState, VirtualSystem};
 use self::pending_replies::PendingReplies;
-use crate::case::{Case, InputKind, Jump, Notice, Signals};
+use crate::case::{Case, ExitNotice, InputKind, Jump, SignalDelivery};
 use crate::guard::{self, Guarded};
 use crate::oracle::{Property, SafetyOracle};
 
@@ -510,7 +510,7 @@ impl<'a> World<'a> {
                 return self.undelivered.pop_front();
             }
             WorldEvent::Notice => {
-                self.record_effect(if process.script.notice == Notice::Twice {
+                self.record_effect(if process.script.notice == ExitNotice::Twice {
                     FaultEffect::NoticeTwice
                 } else {
                     FaultEffect::NoticeLate
@@ -572,22 +572,22 @@ impl<'a> World<'a> {
         let script = process.script;
         if let Some(output) = script.output.filter(|_| !faults_stopped) {
             process.output = true;
-            if let crate::case::Output::For(time) = output {
+            if let crate::case::OutputHold::For(time) = output {
                 self.plan(at.after(time), unit, run, WorldEvent::OutputEnds);
             }
         }
         match script.notice {
             _ if faults_stopped => true,
-            Notice::Once => true,
-            Notice::Twice => {
+            ExitNotice::Once => true,
+            ExitNotice::Twice => {
                 self.plan(at.after(Millis::new(1)), unit, run, WorldEvent::Notice);
                 true
             }
-            Notice::Late(delay) => {
+            ExitNotice::Late(delay) => {
                 self.plan(at.after(delay), unit, run, WorldEvent::Notice);
                 false
             }
-            Notice::Lost => false,
+            ExitNotice::Lost => false,
         }
     }
 
@@ -933,7 +933,7 @@ impl<'a> World<'a> {
             }
             _ => unit.over_by,
         };
-        let refused = |script: &crate::case::Script| script.signals == Signals::Refused;
+        let refused = |script: &crate::case::Script| script.signals == SignalDelivery::Refused;
         if overdue && !self.case.unit(number).1.iter().any(refused) {
             self.violate(Property::StopEnds);
         }
