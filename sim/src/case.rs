@@ -131,7 +131,7 @@ pub enum InputKind {
         /// After how many of its operations from now on: each spawn, signal and release is one, each save
         /// is five. 0: at once.
         after: u8,
-        /// How long it is down. After 0 it has its children still; otherwise others have reaped those who
+        /// How long it is down. After 0 it has its children still; otherwise others have reaped those that
         /// have ended.
         down: Millis,
     },
@@ -170,7 +170,7 @@ impl InputKind {
 pub struct Script {
     /// How its start goes.
     pub start: Start,
-    /// How long it lives if nobody interferes; `None` for ever.
+    /// How long it lives if it is left alone; `None` for ever.
     pub lives: Option<Millis>,
     /// How it ends then.
     pub exits: Exit,
@@ -214,7 +214,7 @@ pub enum SignalDelivery {
     Delivered,
     /// The monitor may not send it (EPERM), until the faults stop.
     Refused,
-    /// The process has just ended and was reaped by somebody else (ESRCH): how it ended is not known.
+    /// The process has just ended and was reaped by another process (ESRCH): how it ended is not known.
     Missed,
 }
 

@@ -244,7 +244,7 @@ marks! {
     "a late notice": NoticeLate;
     "one notice of several ends": NoticesMerged;
     "a signal that is refused": SignalRefused;
-    "a signal that finds nobody": SignalMissed;
+    "a signal that finds no process": SignalMissed;
     "a pid used again": PidReused;
     "no pid left": PidsExhausted;
     "an end with its output held open": OutputHeld;

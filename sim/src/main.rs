@@ -79,7 +79,7 @@ enum Command {
     /// Run cases on real processes, and check what was recorded.
     #[cfg(feature = "real")]
     Real(cli::real::RealArguments),
-    /// Hunt every bug of the bank, and print who finds it, how soon and with which case.
+    /// Hunt every bug of the bank, and print what finds it, how soon and with which case.
     Bugs(BugsArguments),
 }
 

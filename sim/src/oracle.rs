@@ -225,7 +225,7 @@ impl Property {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::OneIncarnation => "no run begins before the one before has ended and is released",
-            Self::StopSticks => "after a stop no run begins until somebody asks for one",
+            Self::StopSticks => "after a stop no run begins until one is requested",
             Self::StopEnds => "a stop comes to its end, whatever the process does",
             Self::StopsCompose => "a second stop neither repeats a signal nor lengthens a deadline",
             Self::FirstStatusStands => "the first reported status of a run is kept",
@@ -332,7 +332,7 @@ enum RunState {
     EndedKilled,
 }
 
-/// What somebody has asked for last.
+/// The last request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Intent {
     #[default]
@@ -395,13 +395,13 @@ impl SafetyOracle {
         matches!(self.run, RunState::Ended | RunState::EndedKilled)
     }
 
-    /// Whether somebody has asked for the process to be brought down and nobody for it to come up since.
+    /// Whether a stop was requested last, and no start since.
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
         matches!(self.intent, Intent::Down(_))
     }
 
-    /// Whether somebody has asked for a restart that has not led to a new run yet.
+    /// Whether a restart was requested that has not led to a new run yet.
     #[must_use]
     pub const fn is_restarting(&self) -> bool {
         matches!(self.intent, Intent::Restart)
@@ -533,7 +533,7 @@ impl SafetyOracle {
     fn end(&mut self, exit: Option<Exit>) {
         if self.run == RunState::Open {
             self.run = RunState::Ended;
-            // An error after the process was there is an end that nobody saw.
+            // An error after the process was there is an unseen end.
             let started =
                 self.reported >= Reported::Started && self.reported != Reported::StoppingUnstarted;
             self.status = exit.or_else(|| started.then_some(Exit::Unknown));

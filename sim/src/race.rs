@@ -35,7 +35,7 @@ pub enum Race {
     /// A stop, and a process that has ended without a notice, or with a late one, or that cannot be
     /// reached.
     StopAgainstNotice,
-    /// Few process numbers, so that the number of who has ended is soon another's.
+    /// Few process numbers, so that the number of an ended process is soon used again.
     PidReuse,
     /// The monitor dies between two of its operations.
     CrashInAStep,

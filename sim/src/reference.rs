@@ -197,7 +197,7 @@ impl RefState {
         (self.phase(), reason, outcome, counters)
     }
 
-    /// There is a run, and nobody has begun to bring it down.
+    /// There is a run, and no stop of it has begun.
     const fn is_up(&self) -> bool {
         (self.spawning || self.alive) && !self.ending
     }

@@ -284,7 +284,7 @@ fn resolve_shard(arguments: &RunArguments) -> Result<Shard, CliError> {
             "shard: index {index} from the environment is not below {count}: number the jobs from 0 (CI_NODE_INDEX from 1)"
         ))),
         (Some(index), None) => Err(CliError::usage(format!(
-            "shards: the environment says index {index}, and nobody says of how many: give --shards N"
+            "shards: the environment says index {index}, but not of how many: give --shards N"
         ))),
         (None, Some(count)) if arguments.shards.is_some() => Err(CliError::usage(format!(
             "shard: --shards {count} needs the index from JOB_COMPLETION_INDEX, SLURM_ARRAY_TASK_ID or CI_NODE_INDEX: set it, or give --shard K/{count}"

@@ -75,7 +75,7 @@ Examples:
   monitor-sim real sim/cases/*.txt         the cases of the simulator; what only a virtual world can do is
                                            skipped, and why is said";
 
-/// What was seen in all cases_run.
+/// The sum of all results.
 #[derive(Default)]
 struct Tally {
     cases: u64,

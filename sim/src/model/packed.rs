@@ -33,7 +33,7 @@ pub(super) const fn numbers((runs, counts_and_names): Packed) -> Numbers {
     (runs, counts_and_names as u32)
 }
 
-/// Every field of a step_facts.
+/// Every field of the facts of a step.
 #[inline]
 pub(super) fn step_facts(step_facts: &StepFacts) -> u64 {
     let StepFacts { note, after, process, timers: [first, second, third], emit, relations } =

@@ -373,7 +373,7 @@ impl<'a, M: Machine> Product<'a, M> {
         offers[usize::from(index)]
     }
 
-    /// SearchStates with all that their numbers stand for.
+    /// Search states with all that their numbers stand for.
     #[cfg(test)]
     pub(super) fn search_states(&self, keys: &[SearchStateKey]) -> Vec<SearchState> {
         let mut oracles = vec![SafetyOracle::default(); self.outlines.len()];

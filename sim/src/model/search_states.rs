@@ -1,4 +1,4 @@
-//! SearchStates by number: each distinct one gets a dense id, found by its setting and its place there.
+//! Search states by number: each distinct one gets a dense id, found by its setting and its place there.
 
 use super::interner::number;
 

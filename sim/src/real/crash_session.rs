@@ -214,6 +214,6 @@ fn terminate(running: &Child) {
 
 const POLICY: &str =
     "restart=always backoff=constant:2ms jitter=0 stop-timeout=50ms kill-window=50ms";
-/// Whoever enters a control group waits for all cores to have been in the kernel (`synchronize_rcu`), and everybody who
-/// makes, enters or removes one for him: where more programs run than there are cores, that takes seconds for each.
+/// A process that enters a control group waits until all cores have been in the kernel (`synchronize_rcu`). Each one
+/// waits for all others that make, enter or remove one: with more programs than cores that takes seconds for each.
 const PATIENCE: Millis = Millis::from_secs(600);

@@ -281,7 +281,7 @@ impl Shortages {
         self.limit(self.plenty.current)
     }
 
-    /// It may be lowered by everybody, and raised up to the hard limit.
+    /// Any process may lower it, and raise it up to the hard limit.
     fn limit(&self, current: Option<u64>) -> io::Result<()> {
         Ok(setrlimit(Resource::Nofile, Rlimit { current, ..self.plenty })?)
     }
@@ -294,7 +294,7 @@ const PERIOD: Millis = Millis::new(200);
 const LENGTH: Millis = Millis::new(20);
 /// Fewer descriptors than a process has open.
 const FEW: u64 = 4;
-/// A user who is nobody else.
+/// A user without another use.
 const LIMITED_USER: &str = "64123";
 /// None beside the one that is to become the program.
 const LIMIT: &str = "nproc=0";

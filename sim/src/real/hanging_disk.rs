@@ -13,7 +13,7 @@ pub(super) struct HangingDisk {
 }
 
 impl HangingDisk {
-    /// Makes one in this folder, which should be in memory, so that nobody else's disk is kept busy.
+    /// Makes one in this folder, which should be in memory, so that no real disk is kept busy.
     ///
     /// # Errors
     /// A program is missing (e2fsprogs, util-linux) or refuses: it takes root and a loop device. Nothing is mounted.
@@ -39,14 +39,14 @@ impl HangingDisk {
         self.hangs
     }
 
-    /// From now on whoever writes waits, in the kernel, until it goes on.
+    /// Lets all writers wait in the kernel, until it goes on.
     pub(super) fn hang(&mut self) -> io::Result<()> {
         run(Command::new("fsfreeze").arg("-f").arg(&self.place))?;
         self.hangs = true;
         Ok(())
     }
 
-    /// Whoever waits goes on.
+    /// Lets the writers go on.
     pub(super) fn go_on(&mut self) -> io::Result<()> {
         run(Command::new("fsfreeze").arg("-u").arg(&self.place))?;
         self.hangs = false;
@@ -59,7 +59,7 @@ impl Drop for HangingDisk {
         if self.hangs {
             self.go_on().ok();
         }
-        // Gone from sight at once, and for good when nobody has anything open in it.
+        // Hidden at once, and unmounted when nothing is open in it.
         run(Command::new("umount").arg("-l").arg(&self.place)).ok();
     }
 }

@@ -16,7 +16,7 @@ pub enum NotPlayable {
     ScriptedStart,
     /// Notices, signals or the output are at fault.
     Fault,
-    /// A process ends and nobody knows how.
+    /// A process ends, and how is not known.
     UnknownExit,
     /// The numbers, the disk, the timers or the saves are at fault.
     WorldFault,
@@ -33,7 +33,7 @@ impl fmt::Display for NotPlayable {
         match self {
             Self::ScriptedStart => f.write_str("its starts are late or fail by a script"),
             Self::Fault => f.write_str("notices, signals or the output are at fault"),
-            Self::UnknownExit => f.write_str("a process ends and nobody knows how"),
+            Self::UnknownExit => f.write_str("a process ends, and how is not known"),
             Self::WorldFault => f.write_str("numbers, disk, timers or saves are at fault"),
             Self::ReportedFact => f.write_str("it reports facts that only a kernel can report"),
             Self::Accident => f.write_str("the monitor or the machine dies, or a clock is set"),

@@ -80,7 +80,7 @@ pub enum RealFault {
         /// The reported status.
         reported: Exit,
     },
-    /// Nobody knows how a run ended.
+    /// How a run ended is not known.
     Lost {
         /// The run.
         run: u32,

@@ -34,7 +34,7 @@ impl Leftovers {
             let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
                 continue;
             };
-            // Whoever cannot be read has ended meanwhile.
+            // A process that cannot be read has ended meanwhile.
             let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { continue };
             let Some((state, parent)) = state_and_parent(&stat) else { continue };
             if state == 'Z' {

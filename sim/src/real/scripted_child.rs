@@ -117,7 +117,7 @@ fn run_child(words: &[PathBuf]) -> io::Result<i32> {
     {
         let on_stop = on_stop.to_str().and_then(read_on_stop).ok_or_else(invalid)?;
         let signals = receive_signals(on_stop)?;
-        // Whoever waits for this may go on: signals are heard from now on. It may have been killed meanwhile.
+        // Its parent waits for this: signals are received from now on. It may have been killed meanwhile.
         let mut out = io::stdout();
         out.write_all(b".").and_then(|()| out.flush()).ok();
         return Ok(wait_for_end(&signals, on_stop, None));

@@ -20,7 +20,7 @@ use crate::case::{OnStop, Script};
 pub enum Protocol {
     /// From the beginning of the monitor until it says that its process was started.
     Start,
-    /// From then on, while somebody asks for a stop by `monitor stop`, until the monitor has ended.
+    /// From then on, while a stop is requested by `monitor stop`, until the monitor has ended.
     Stop,
 }
 
@@ -89,7 +89,7 @@ pub struct Programs<'a> {
 }
 
 impl Programs<'_> {
-    /// All steps of a start and a stop, in the order in which they were taken by a monitor that nobody kills. The
+    /// All steps of a start and a stop, in the order in which they were taken by a monitor that is not killed. The
     /// calling thread must have no other child.
     ///
     /// # Errors
@@ -192,7 +192,7 @@ impl Programs<'_> {
         })?;
         results.sort_by_key(|&(number, _)| number);
         let mut results: Vec<_> = results.into_iter().map(|(_, result)| result).collect();
-        // A helper ends by itself when its monitor is dead, and its group is swept by nobody before. A group that is never
+        // A helper ends by itself when its monitor is dead, and nothing sweeps its group before. A group that is never
         // empty is left, which is seen below.
         let monitors = || results.iter().flatten().flat_map(|result| result.monitors);
         until(|| !monitors().flat_map(ProcessIdentity::groups).any(|group| is_populated(&group)));

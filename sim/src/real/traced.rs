@@ -101,7 +101,7 @@ impl Traced {
         self.monitor.as_raw().unsigned_abs()
     }
 
-    /// Goes on to the next step of anybody; `None` if the monitor has ended.
+    /// Goes on to the next step of any task; `None` if the monitor has ended.
     ///
     /// # Errors
     /// `/proc` cannot be read, or the tracing failed.
@@ -172,7 +172,7 @@ impl Traced {
         }
     }
 
-    /// What a task is about to do; `None` if it has done it, or if nobody knows yet who it is.
+    /// What a task is about to do; `None` if it has done it, or if its thread is not known yet.
     fn step(&mut self, task: Pid) -> io::Result<Option<SyscallStep>> {
         if ptrace::getevent(task)? != ENTRY {
             return Ok(None);
@@ -240,5 +240,5 @@ const fn dead_or(outcome: Result<(), Errno>) -> Result<(), Errno> {
 
 /// What the message of a stop says that is before a call and not after it (`PTRACE_EVENTMSG_SYSCALL_ENTRY`, Linux 5.3).
 const ENTRY: std::ffi::c_long = 1;
-/// Everybody whom this thread traces or has made, and nobody of other threads.
+/// All tasks that this thread traces or has made, and none of other threads.
 const OF_THIS_THREAD: WaitPidFlag = WaitPidFlag::__WALL.union(WaitPidFlag::__WNOTHREAD);

@@ -163,7 +163,7 @@ impl World<'_> {
         }
     }
 
-    /// Sends a signal to whoever has a number, meaning this run.
+    /// Sends a signal to the owner of a number, meaning this run.
     fn deliver_to(&mut self, at: Moment, pid: u32, meant: (usize, RunId), signal: Signal) {
         match self.os.owner(pid) {
             PidOwner::Run(unit, run) => {
@@ -171,7 +171,7 @@ impl World<'_> {
                 self.deliver(at, unit, run, signal, Scope::Group);
             }
             PidOwner::Foreign => self.violate(Property::SignalsHitTheRun),
-            PidOwner::Nobody => {}
+            PidOwner::None => {}
         }
     }
 
@@ -275,7 +275,7 @@ impl World<'_> {
                 {
                     exit
                 }
-                // Others have reaped it, and nobody has asked them.
+                // Others have reaped it, and its status is unknown.
                 (ProcessState::Zombie(_), _) if alone || outage == Outage::Reboot => Exit::Unknown,
                 _ => continue,
             };
@@ -309,7 +309,7 @@ impl World<'_> {
             process.is_some_and(|process| matches!(process.state, ProcessState::Zombie(_)));
         let found = match (self.injected_bug, truth) {
             (Some(InjectedBug::AdoptsByNumber), Found::Gone | Found::Rebooted)
-                if lives && pid.is_some_and(|pid| self.os.owner(pid) != PidOwner::Nobody) =>
+                if lives && pid.is_some_and(|pid| self.os.owner(pid) != PidOwner::None) =>
             {
                 Found::Alive
             }

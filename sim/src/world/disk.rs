@@ -47,7 +47,7 @@ impl VirtualDisk {
         self.durable = self.visible;
     }
 
-    /// Somebody else has written into the file meanwhile.
+    /// Another writer has changed the file meanwhile.
     pub(super) const fn tear(&mut self) {
         self.visible[File::Main as usize] = Content::Torn;
     }

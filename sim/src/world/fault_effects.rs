@@ -13,7 +13,7 @@ pub enum FaultEffect {
     NoticesMerged,
     /// A signal was refused.
     SignalRefused,
-    /// A signal found nobody, because others had reaped the process.
+    /// A signal found no process, because others had reaped the process.
     SignalMissed,
     /// A number was given to another process.
     PidReused,

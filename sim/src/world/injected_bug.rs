@@ -54,7 +54,7 @@ pub enum InjectedBug {
     KeepsOneEnd,
     /// Takes the end of any child for that of the first unit.
     AnyChildEndsTheRun,
-    /// Takes "nobody has ended" for an end with 0.
+    /// Takes "no child has ended" for an exit with 0.
     NobodyIsAnEnd,
     /// Takes an empty group for an end with 0.
     EmptyGroupIsTheEnd,
@@ -70,9 +70,9 @@ pub enum InjectedBug {
     KeepsFailedStarts,
     /// Does not reap at all.
     NeverReaps,
-    /// Ends, if a signal finds nobody.
+    /// Ends, if a signal finds no process.
     DiesOfNobody,
-    /// Takes a signal that finds nobody for sent.
+    /// Takes a signal that finds no process for sent.
     NobodyIsSent,
     /// Says that a process has started when it is forked, not when it is executed.
     StartsAtFork,
@@ -86,13 +86,13 @@ pub enum InjectedBug {
     KillsASnapshot,
 
     // What is found after a crash.
-    /// Adopts whoever has the saved number.
+    /// Adopts any process with the saved number.
     AdoptsByNumber,
     /// Adopts whatever the saved state says to be there.
     AdoptsBlindly,
     /// Takes a zombie for a living process.
     AdoptsZombies,
-    /// Takes an end that nobody knows for one with 0.
+    /// Takes an unknown exit for one with 0.
     UnknownIsZero,
     /// Serves before the saved state is read.
     ServesUnread,

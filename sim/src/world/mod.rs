@@ -612,7 +612,7 @@ impl<'a> World<'a> {
         self.undelivered.pop_front()
     }
 
-    /// A process that no saved state knows of is nobody's, so the monitor does not die with one.
+    /// No monitor could find a process that no saved state knows of, so the monitor does not die with one.
     fn may_die(&self) -> bool {
         let known = |unit: &VirtualUnit<'_>| unit.saved == unit.state;
         let ran = |(number, unit): (usize, &VirtualUnit<'_>)| {
@@ -696,7 +696,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Lets time pass without a monitor: nobody hears, and others reap those who end.
+    /// Lets time pass without a monitor: events are lost, and others reap what ends.
     fn pass_without_monitor(&mut self, until: Moment) {
         while self.event_queue.next().is_some_and(|at| at <= until) {
             if let Some((at, planned)) = self.event_queue.pop() {

@@ -26,7 +26,7 @@ pub(super) struct VirtualProcess<'a> {
     pub(super) state: ProcessState,
     /// Whether others of its group are there.
     pub(super) members: bool,
-    /// Whether somebody holds its output open.
+    /// Whether a process holds its output open.
     pub(super) output: bool,
     /// Whether it could not be set up: it is there to say so and to be reaped.
     pub(super) failed: bool,
@@ -66,7 +66,7 @@ pub(super) enum PidOwner {
     /// A process that has nothing to do with the monitor.
     Foreign,
     /// No process.
-    Nobody,
+    None,
 }
 
 impl<'a> VirtualSystem<'a> {
@@ -116,7 +116,7 @@ impl<'a> VirtualSystem<'a> {
         match (held, self.table) {
             (Some(process), _) => PidOwner::Run(process.unit, process.run),
             (None, Some(_)) => PidOwner::Foreign,
-            (None, None) => PidOwner::Nobody,
+            (None, None) => PidOwner::None,
         }
     }
 
