@@ -1,13 +1,13 @@
-//! The exhaustive engine against the breadth-first search of stateright: the same situations, inputs,
+//! The exhaustive engine against the breadth-first search of stateright: the same search states, inputs,
 //! machine and oracles, on one thread each.
 //!
-//! Equal: situations, inputs, machine and oracles; every step is judged; both must arrive at the same
-//! number of situations, or the benchmark ends. stateright calls `Model::inputs` and `Model::follow`.
+//! Equal: search states, inputs, machine and oracles; every step is checked; both must arrive at the same
+//! number of search states, or the benchmark ends. stateright calls `Model::inputs` and `Model::follow`.
 //!
 //! The family of `check` has its counts cut to two and three, so that it is searched within a `cargo test`. The last
 //! contest is about the largest of its members with counts as people set them: what a search is needed for.
 //!
-//! Not equal: ours knows that a situation is a setting of the machine and a watch of the oracles, and
+//! Not equal: ours knows that a search state is a setting of the machine and an oracle of the oracles, and
 //! explores the two apart; it also counts every input that changes nothing, keeps the world's edges, and
 //! answers the questions of liveness on the finished graph. stateright is given its easier reading, in
 //! which an input that changes nothing is no transition, and its literal one, in which it is.
@@ -16,8 +16,8 @@ mod contest;
 
 use monitor_core::{Curve, Millis, Policy, PolicyError, Retries, Rules, StartLimit};
 use monitor_os::Core;
-use monitor_sim::family::{Member, family};
-use monitor_sim::model::{self, Input, Model, Node};
+use monitor_sim::family::{FamilyMember, family};
+use monitor_sim::model::{self, Input, Model, SearchState};
 use stateright::{Checker as _, Model as _};
 
 use contest::{Contestant, contest};
@@ -32,25 +32,25 @@ struct Peer {
 }
 
 impl stateright::Model for Peer {
-    type State = Node;
+    type State = SearchState;
     type Action = Input;
 
-    fn init_states(&self) -> Vec<Node> {
+    fn init_states(&self) -> Vec<SearchState> {
         vec![self.model.initial()]
     }
 
-    fn actions(&self, node: &Node, inputs: &mut Vec<Input>) {
-        self.model.inputs(node, inputs);
+    fn actions(&self, search_state: &SearchState, inputs: &mut Vec<Input>) {
+        self.model.inputs(search_state, inputs);
     }
 
-    fn next_state(&self, node: &Node, input: Input) -> Option<Node> {
-        let next = self.model.follow(node, input).ok()?;
-        (self.literal || next != *node).then_some(next)
+    fn next_state(&self, search_state: &SearchState, input: Input) -> Option<SearchState> {
+        let next = self.model.follow(search_state, input).ok()?;
+        (self.literal || next != *search_state).then_some(next)
     }
 
     fn properties(&self) -> Vec<stateright::Property<Self>> {
         // The oracles have spoken in `next_state`; without any property it would not search.
-        vec![stateright::Property::always("judged", |_, _| true)]
+        vec![stateright::Property::always("checked", |_, _| true)]
     }
 }
 
@@ -76,7 +76,7 @@ fn uncut(policies: &[Policy]) -> Result<Vec<Policy>, PolicyError> {
 
 fn main() -> Result<(), PolicyError> {
     let largest = "unless-stopped, then no, then always with everything";
-    for Member { name, policies } in family() {
+    for FamilyMember { name, policies } in family() {
         if ["default", "everything", largest].contains(&name.as_str()) {
             search(&name, policies.clone());
         }
@@ -89,15 +89,15 @@ fn main() -> Result<(), PolicyError> {
 
 fn search(name: &str, policies: Vec<Policy>) {
     let policies: &'static [Policy] = policies.leak();
-    let situations = model::explore(policies, &Core).nodes as u64;
-    assert_eq!(stateright(policies, false), situations, "both search the same graph");
+    let search_states = model::explore(policies, &Core).search_states as u64;
+    assert_eq!(stateright(policies, false), search_states, "both search the same graph");
     contest(
-        &format!("{name}: {situations} situations"),
-        "situations",
-        if situations > 100_000 { 3 } else { ROUNDS },
+        &format!("{name}: {search_states} search states"),
+        "search states",
+        if search_states > 100_000 { 3 } else { ROUNDS },
         &mut [
             Contestant::new("monitor-sim, with liveness", || {
-                model::explore(policies, &Core).nodes as u64
+                model::explore(policies, &Core).search_states as u64
             }),
             Contestant::new("stateright, only inputs that change something", || {
                 stateright(policies, false)

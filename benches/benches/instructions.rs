@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     match measure() {
         Ok(within) if within => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
-        Err(Failure::NoValgrind(error)) if !wanted("--require") => {
+        Err(MeasureError::NoValgrind(error)) if !wanted("--require") => {
             println!("instructions: skipped, because valgrind cannot be run: {error}");
             ExitCode::SUCCESS
         }
@@ -45,11 +45,11 @@ fn main() -> ExitCode {
 }
 
 /// Prints the figures, and answers whether they are within their bounds.
-fn measure() -> Result<bool, Failure> {
+fn measure() -> Result<bool, MeasureError> {
     let per_event = |role, scope| {
         let base = instructions(Role::Empty, scope)?;
         let spent = instructions(role, scope)?.saturating_sub(base);
-        Ok::<f64, Failure>(spent as f64 / EVENTS as f64)
+        Ok::<f64, MeasureError>(spent as f64 / EVENTS as f64)
     };
     let step = per_event(Role::Step, Scope::Step)?;
     let looped = per_event(Role::Step, Scope::Program)?;
@@ -111,7 +111,7 @@ impl Role {
 }
 
 /// All instructions of the program in this role.
-fn instructions(role: Role, scope: Scope) -> Result<u64, Failure> {
+fn instructions(role: Role, scope: Scope) -> Result<u64, MeasureError> {
     let mut options = vec!["--tool=callgrind", "--callgrind-out-file=/dev/null"];
     if let Scope::Step = scope {
         options.push("--toggle-collect=*Policy>::step");
@@ -120,19 +120,19 @@ fn instructions(role: Role, scope: Scope) -> Result<u64, Failure> {
 }
 
 /// All heap allocations of the program in this role.
-fn allocations(role: Role) -> Result<u64, Failure> {
+fn allocations(role: Role) -> Result<u64, MeasureError> {
     valgrind(role, &["--tool=memcheck", "--leak-check=no"], "total heap usage: ")
 }
 
 /// Runs this program under valgrind and reads the number after `label` in its report.
-fn valgrind(role: Role, options: &[&str], label: &'static str) -> Result<u64, Failure> {
-    let program = current_exe().map_err(Failure::NoValgrind)?;
+fn valgrind(role: Role, options: &[&str], label: &'static str) -> Result<u64, MeasureError> {
+    let program = current_exe().map_err(MeasureError::NoValgrind)?;
     let output = Command::new("valgrind")
         .args(options)
         .arg(program)
         .arg(role.name())
         .output()
-        .map_err(Failure::NoValgrind)?;
+        .map_err(MeasureError::NoValgrind)?;
     let report = String::from_utf8_lossy(&output.stderr).into_owned();
     let number = report.split_once(label).and_then(|(_, rest)| {
         let digits = rest.split_whitespace().next()?.replace(',', "");
@@ -140,16 +140,16 @@ fn valgrind(role: Role, options: &[&str], label: &'static str) -> Result<u64, Fa
     });
     match number {
         Some(number) if output.status.success() => Ok(number),
-        Some(_) | None => Err(Failure::NoFigure { label, report }),
+        Some(_) | None => Err(MeasureError::NoFigure { label, report }),
     }
 }
 
-enum Failure {
+enum MeasureError {
     NoValgrind(io::Error),
     NoFigure { label: &'static str, report: String },
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for MeasureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoValgrind(error) => write!(f, "valgrind cannot be run: {error}"),

@@ -30,7 +30,7 @@ pub struct Mix {
 /// late: of another run, or of a timer that is not armed. Print the log for the share of each kind.
 #[must_use]
 pub fn recorded_mix() -> Mix {
-    let mut world = World {
+    let mut world = Environment {
         rng: Pcg64Mcg::seed_from_u64(SEED),
         state: State::INITIAL,
         armed: [None; TimerSlot::ALL.len()],
@@ -66,14 +66,14 @@ impl fmt::Display for Mix {
 }
 
 /// What a process, its timers and its user do next.
-struct World {
+struct Environment {
     rng: Pcg64Mcg,
     state: State,
     /// What each slot holds, in the order of [`TimerSlot::ALL`].
     armed: [Option<TimerToken>; TimerSlot::ALL.len()],
 }
 
-impl World {
+impl Environment {
     fn next_event(&mut self) -> Event {
         let event = if self.percent() < LATE_PERCENT { self.late() } else { self.timely() };
         if let Event::TimerFired { timer } = event {

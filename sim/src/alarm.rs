@@ -6,7 +6,7 @@ use std::fmt;
 /// What is wrong with the harness itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
-    /// The canaries did not run, or find their bugs where none are planted.
+    /// The canaries did not run, or find their bugs where none are injected.
     CanariesOff,
     /// The choosers always draw the same.
     ChoosersDoNotChoose,
@@ -17,19 +17,19 @@ pub enum Alarm {
     /// No case is compared with its second run.
     SecondRunSkipped,
     /// What is owed at the end of a case is not demanded.
-    EndNotJudged,
+    EndNotChecked,
     /// The second machine agrees with a wrong answer.
     ReferenceAlwaysAgrees,
     /// Too little was met for the number of cases.
     CoverageBelowFloor,
     /// Nothing is demanded of the coverage.
-    CoverageNotJudged,
+    CoverageNotChecked,
     /// A panic of the machine ends the search, or is no finding.
     PanicNotCaught,
     /// The exhaustive search misses a wrong step, or has explored too little.
     SearchMissesSteps,
-    /// The exhaustive search does not judge the long run.
-    LongRunNotJudged,
+    /// The exhaustive search does not check liveness.
+    LivenessNotChecked,
     /// A wrong record is accepted.
     ReplayAcceptsAll,
     /// A wrong expectation is accepted.
@@ -46,13 +46,13 @@ impl Alarm {
         Self::NoFaultInjected,
         Self::ShrunkCasePasses,
         Self::SecondRunSkipped,
-        Self::EndNotJudged,
+        Self::EndNotChecked,
         Self::ReferenceAlwaysAgrees,
         Self::CoverageBelowFloor,
-        Self::CoverageNotJudged,
+        Self::CoverageNotChecked,
         Self::PanicNotCaught,
         Self::SearchMissesSteps,
-        Self::LongRunNotJudged,
+        Self::LivenessNotChecked,
         Self::ReplayAcceptsAll,
         Self::ExpectationsAcceptAll,
         Self::BankTooSmall,
@@ -67,13 +67,13 @@ impl Alarm {
             Self::NoFaultInjected => "no-fault-injected",
             Self::ShrunkCasePasses => "shrunk-case-passes",
             Self::SecondRunSkipped => "second-run-skipped",
-            Self::EndNotJudged => "end-not-judged",
+            Self::EndNotChecked => "end-not-checked",
             Self::ReferenceAlwaysAgrees => "reference-always-agrees",
             Self::CoverageBelowFloor => "coverage-below-floor",
-            Self::CoverageNotJudged => "coverage-not-judged",
+            Self::CoverageNotChecked => "coverage-not-checked",
             Self::PanicNotCaught => "panic-not-caught",
             Self::SearchMissesSteps => "search-misses-steps",
-            Self::LongRunNotJudged => "long-run-not-judged",
+            Self::LivenessNotChecked => "liveness-not-checked",
             Self::ReplayAcceptsAll => "replay-accepts-all",
             Self::ExpectationsAcceptAll => "expectations-accept-all",
             Self::BankTooSmall => "bank-too-small",
@@ -99,8 +99,8 @@ impl Alarm {
             Self::SecondRunSkipped => {
                 "second runs are not compared with the first, so nondeterminism would pass"
             }
-            Self::EndNotJudged => {
-                "the end of a case is not judged, so a stop or a reply that never comes would pass"
+            Self::EndNotChecked => {
+                "the end of a case is not checked, so a stop or a reply that never comes would pass"
             }
             Self::ReferenceAlwaysAgrees => {
                 "the second machine agrees with wrong answers, so broken rules would pass"
@@ -108,7 +108,7 @@ impl Alarm {
             Self::CoverageBelowFloor => {
                 "the cases met far less than so many cases do, so a silent search proves little"
             }
-            Self::CoverageNotJudged => {
+            Self::CoverageNotChecked => {
                 "nothing is demanded of the coverage, so cases that meet nothing would pass"
             }
             Self::PanicNotCaught => {
@@ -117,8 +117,8 @@ impl Alarm {
             Self::SearchMissesSteps => {
                 "the exhaustive search misses states or wrong steps, so they would pass"
             }
-            Self::LongRunNotJudged => {
-                "the exhaustive search does not judge the long run, so a stop without an end would pass"
+            Self::LivenessNotChecked => {
+                "the exhaustive search does not check liveness, so a stop without an end would pass"
             }
             Self::ReplayAcceptsAll => {
                 "replay accepts a wrong record, so a wrong supervision would pass"
@@ -141,23 +141,23 @@ impl Alarm {
                 "look at sim/src/choices.rs, chooser.rs, generate.rs and race.rs"
             }
             Self::NoFaultInjected => {
-                "look at `trouble` in sim/src/chooser.rs and at sim/src/world/backend.rs"
+                "look at `inject_faults` in sim/src/chooser.rs and at sim/src/world/backend.rs"
             }
             Self::ShrunkCasePasses => "look at sim/src/shrink.rs",
             Self::SecondRunSkipped => {
-                "look at `is_same_again` in sim/src/harness.rs and its callers"
+                "look at `is_deterministic` in sim/src/harness.rs and its callers"
             }
-            Self::EndNotJudged => "look at `judge_the_end` in sim/src/world/mod.rs",
+            Self::EndNotChecked => "look at `check_end` in sim/src/world/mod.rs",
             Self::ReferenceAlwaysAgrees => "look at `compare` in sim/src/reference.rs",
             Self::CoverageBelowFloor => {
                 "look at what draws the cases, or lower the floor in sim/src/coverage.rs with its reason"
             }
-            Self::CoverageNotJudged => "look at sim/src/coverage.rs",
+            Self::CoverageNotChecked => "look at sim/src/coverage.rs",
             Self::PanicNotCaught => "look at sim/src/guard.rs and at what calls it",
             Self::SearchMissesSteps => "look at sim/src/model and sim/src/family.rs",
-            Self::LongRunNotJudged => "look at `question` in sim/src/model/search.rs",
+            Self::LivenessNotChecked => "look at `question` in sim/src/model/search.rs",
             Self::ReplayAcceptsAll => "look at sim/src/replay.rs",
-            Self::ExpectationsAcceptAll => "look at `compare` in sim/src/expect.rs",
+            Self::ExpectationsAcceptAll => "look at `compare` in sim/src/expected.rs",
             Self::BankTooSmall => "look at sim/src/bank.rs",
         }
     }
@@ -241,7 +241,7 @@ mod tests {
     fn the_order_in_which_alarms_ring_does_not_matter() {
         let rung = |details: [&str; 2]| {
             let mut alarms = Alarms::default();
-            details.iter().for_each(|&detail| alarms.ring(Alarm::EndNotJudged, detail));
+            details.iter().for_each(|&detail| alarms.ring(Alarm::EndNotChecked, detail));
             alarms
         };
         assert_eq!(rung(["a", "b"]), rung(["b", "a"]));

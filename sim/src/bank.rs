@@ -20,7 +20,7 @@ use monitor_core::{
 use monitor_os::Machine;
 
 use crate::race::Race;
-use crate::world::{Flaw, Suspect};
+use crate::world::{InjectedBug, MachineUnderTest};
 
 /// One bug of the bank.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub struct Bug {
     pub layer: Layer,
     /// The race that it needs; `None` where a run of any kind may show it.
     pub race: Option<Race>,
-    flaw: Option<Flaw>,
+    injected_bug: Option<InjectedBug>,
     step: fn(&Policy, State, Event) -> Step,
 }
 
@@ -110,7 +110,7 @@ const PAGE_TAIL: &str = "
 
 impl Machine for Bug {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
-        // Only a bug about stale news is wrong about other runs; elsewhere that would give it away.
+        // Only a bug about stale events is wrong about other runs; elsewhere that would give it away.
         let foreign = event.run().is_some_and(|run| run != state.run());
         if foreign && self.race != STALE {
             return policy.step(state, event);
@@ -119,9 +119,9 @@ impl Machine for Bug {
     }
 }
 
-impl Suspect for Bug {
-    fn flaw(&self) -> Option<Flaw> {
-        self.flaw
+impl MachineUnderTest for Bug {
+    fn injected_bug(&self) -> Option<InjectedBug> {
+        self.injected_bug
     }
 }
 
@@ -201,7 +201,7 @@ const RESTART: Option<Race> = Some(Race::RestartDuringBackoff);
 const STALE: Option<Race> = Some(Race::StaleTimers);
 const HALVES: Option<Race> = Some(Race::StopBetweenHalves);
 const NOTICE: Option<Race> = Some(Race::StopAgainstNotice);
-const NUMBER: Option<Race> = Some(Race::NumberReuse);
+const NUMBER: Option<Race> = Some(Race::PidReuse);
 const CRASH: Option<Race> = Some(Race::CrashInAStep);
 const CLOCK: Option<Race> = Some(Race::ClockJump);
 const CROWD: Option<Race> = Some(Race::Crowd);
@@ -210,7 +210,7 @@ macro_rules! bank {
     (
         $($id:literal, $source:literal, $race:expr, $symptom:literal, $cause:literal, $step:expr;)*
         below the machine
-        $($below:literal, $layer:ident, $flaw:ident, $from:literal, $aim:expr, $shows:literal,
+        $($below:literal, $layer:ident, $injected_bug:ident, $from:literal, $aim:expr, $shows:literal,
             $does:literal;)*
     ) => {
         /// All bugs.
@@ -222,7 +222,7 @@ macro_rules! bank {
                 cause: $cause,
                 layer: Layer::Core,
                 race: $race,
-                flaw: None,
+                injected_bug: None,
                 step: $step,
             },)*
             $(Bug {
@@ -232,7 +232,7 @@ macro_rules! bank {
                 cause: $does,
                 layer: Layer::$layer,
                 race: $aim,
-                flaw: Some(Flaw::$flaw),
+                injected_bug: Some(InjectedBug::$injected_bug),
                 step: Policy::step,
             },)*
         ];
@@ -333,7 +333,7 @@ bank! {
     |p, s, e| if is_restart(e) && in_phase(s, &[Phase::BackingOff]) { p.step(s, Event::stop()) } else { p.step(s, e) };
     "BB-19", "systemd fdo #69800", None,
     "stop, then reload before it is down: it restarts",
-    "the wish to be down is not part of the saved state",
+    "the request to be down is not part of the saved state",
     |p, s, e| if matches!(e, Event::Recovered { .. }) && s.reason().is_stop() && in_phase(s, &[Phase::Stopping, Phase::Killing, Phase::Releasing]) {
         let step = p.step(reasoned(s, Reason::Wanted), e);
         resaved(s, step)
@@ -373,7 +373,7 @@ bank! {
     } else { p.step(s, e) };
     "BB-25", "moby aeb8972281", None,
     "a container that asks for its own restart is stopped and never started",
-    "the caller goes away between the halves, and its wish with it",
+    "the caller goes away between the halves, and its request with it",
     |p, s, e| {
         let step = p.step(s, e);
         let ends = matches!(e, Event::Exited { .. }) && step.note == Note::Applied;
@@ -930,7 +930,7 @@ bank! {
     // Clocks.
     "BB-112", Os, WallClock, "supervisord PR #1047", CLOCK,
     "after the clock was set back it waits for years", "delays are counted on the wall clock";
-    "BB-113", Os, NewsByStamp, "kubernetes #134153", CLOCK,
+    "BB-113", Os, EventsByStamp, "kubernetes #134153", CLOCK,
     "newer news looks old", "ordered by wall stamps";
     "BB-114", Os, SleepingClock, "systemd #20284", CLOCK,
     "after a sleep the watchdog kills what was well", "the clock runs while nobody could";
@@ -946,8 +946,8 @@ bank! {
     "the first of two stops never returns", "there is room for one caller";
     "BB-127", Driver, WakesByEdge, "moby c498d4700d", None,
     "a waiter hangs after a very quick exit and restart", "woken by a change, not by what is";
-    "BB-137", Driver, CollapsesWishes, "runit #33", None,
-    "the order of commands is lost", "the last of the queued wishes is kept";
+    "BB-137", Driver, CollapsesRequests, "runit #33", None,
+    "the order of commands is lost", "the last of the queued requests is kept";
     "BB-165", Driver, RegistersLate, "nomad 079cfb437d", None,
     "not found: the wait begins after the kill", "subscribed after acting";
     "M-16", Driver, WakesByAnything, "the seed, D13", STARTING,

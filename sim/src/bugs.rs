@@ -5,22 +5,22 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::bank::{Bug, Layer};
-use crate::family::{Member, family};
+use crate::family::{FamilyMember, family};
 use crate::harness::Harness;
 use crate::hunt::{self, Aim, Failure, Hunt};
 use crate::model::Counterexample;
+use crate::oracle::Property;
 use crate::race::Race;
 use crate::reference::Compared;
-use crate::watch::Property;
 
 /// What the hunt for one bug has shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Catch {
+pub struct BugResult {
     /// The bug.
     pub bug: Bug,
     /// Campaigns of the random engine that found it, of all.
     pub found: (usize, usize),
-    /// Who spoke.
+    /// The oracle that found it.
     pub oracle: Option<Oracle>,
     /// What the case aimed at that found it first.
     pub aim: Option<Aim>,
@@ -40,7 +40,7 @@ pub struct Catch {
     pub is_unshrunk: bool,
 }
 
-impl Catch {
+impl BugResult {
     /// Steps of the case that is shown: that of the exhaustive engine where it has one.
     #[must_use]
     pub fn shown_len(&self) -> Option<usize> {
@@ -71,7 +71,7 @@ impl Catch {
     }
 }
 
-/// Who noticed a bug.
+/// The oracle that found a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oracle {
     /// A property of the trace.
@@ -102,7 +102,7 @@ impl fmt::Display for Oracle {
     }
 }
 
-/// Cases of one stage of a campaign: aimed at the bug's race, then at anything; first the properties judge
+/// Cases of one round of a campaign: aimed at the bug's race, then at anything; first the properties check
 /// alone, because what they say is about the rule that is broken, then the reference as well.
 pub const CASES: u64 = 1_000;
 
@@ -112,7 +112,7 @@ pub fn hunt_bug(
     bug: Bug,
     campaigns: usize,
     mut clock: impl FnMut() -> f64,
-) -> Catch {
+) -> BugResult {
     let mut is_unshrunk = false;
     let mut times = Vec::new();
     let mut cases = Vec::new();
@@ -122,13 +122,13 @@ pub fn hunt_bug(
     for campaign in 0..campaigns {
         let begin = clock();
         let first = campaign as u64 * 1_000_003;
-        let Some(sighting) = sight(harness, bug, first..first + CASES, || {}) else { continue };
+        let Some(detection) = detect(harness, bug, first..first + CASES, || {}) else { continue };
         times.push(clock() - begin);
-        cases.push(sighting.cases);
-        lengths.push(sighting.failure.trace.len());
-        oracle.get_or_insert(sighting.oracle);
-        is_unshrunk |= sighting.failure.is_unshrunk;
-        aim = aim.or(sighting.failure.aim);
+        cases.push(detection.cases);
+        lengths.push(detection.failure.trace.len());
+        oracle.get_or_insert(detection.oracle);
+        is_unshrunk |= detection.failure.is_unshrunk;
+        aim = aim.or(detection.failure.aim);
     }
     let found = (times.len(), campaigns);
     times.sort_by(f64::total_cmp);
@@ -140,7 +140,7 @@ pub fn hunt_bug(
         oracle.get_or_insert(proof.oracle);
     }
     let spent = clock() - begin;
-    Catch {
+    BugResult {
         bug,
         found,
         oracle,
@@ -160,26 +160,26 @@ fn quantile<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
 
 /// How the random engine has found a bug.
 #[derive(Clone, Debug)]
-pub struct Sighting {
-    /// Who spoke.
+pub struct Detection {
+    /// The oracle that found it.
     pub oracle: Oracle,
-    /// Cases until then, over all stages.
+    /// Cases until then, over all rounds.
     pub cases: u64,
     /// The case, shrunk.
     pub failure: Failure,
 }
 
-/// Hunts a bug with the random engine, stage after stage, each with the cases of `seeds`.
+/// Hunts a bug with the random engine, round after round, each with the cases of `seeds`.
 ///
 /// `progress` is called after each case.
-pub fn sight(
+pub fn detect(
     harness: impl Harness,
     bug: Bug,
     seeds: Range<u64>,
     mut progress: impl FnMut(),
-) -> Option<Sighting> {
+) -> Option<Detection> {
     let mut cases = 0;
-    let mut stage = |race: Option<Race>, strict: bool| {
+    let mut round = |race: Option<Race>, strict: bool| {
         let seeds = seeds.clone();
         let hunted = if strict {
             let compared = Compared::strictly_by(bug, harness.reference());
@@ -198,23 +198,23 @@ pub fn sight(
             failure.trace = harness.run(&failure.case, bug).trace;
             failure.trace.truncate(steps);
         }
-        Some(Sighting { oracle, cases, failure })
+        Some(Detection { oracle, cases, failure })
     };
     let aimed = bug.race.is_some();
-    let first = if aimed { stage(bug.race, false) } else { None };
+    let first = if aimed { round(bug.race, false) } else { None };
     first
-        .or_else(|| stage(None, false))
-        .or_else(|| stage(bug.race, true))
-        .or_else(|| if aimed { stage(None, true) } else { None })
+        .or_else(|| round(None, false))
+        .or_else(|| round(bug.race, true))
+        .or_else(|| if aimed { round(None, true) } else { None })
 }
 
 /// How the exhaustive engine has found a bug.
 #[derive(Clone, Debug)]
 pub struct Proof {
-    /// Who spoke.
+    /// The oracle that found it.
     pub oracle: Oracle,
     /// The member of the family under which it is found.
-    pub member: Member,
+    pub member: FamilyMember,
     /// A shortest case under any member.
     pub example: Counterexample,
 }
@@ -228,16 +228,16 @@ pub fn prove(harness: impl Harness, bug: Bug, lenient: bool) -> Option<Proof> {
     if bug.layer != Layer::Core {
         return None;
     }
-    let shortest = |machine: &dyn Fn(&Member) -> Option<Counterexample>| {
+    let shortest = |machine: &dyn Fn(&FamilyMember) -> Option<Counterexample>| {
         let found = family().into_iter().filter_map(|member| Some((machine(&member)?, member)));
         found.min_by_key(|(example, _)| example.path.len())
     };
-    let spoken = if lenient {
+    let by_property = if lenient {
         shortest(&|member| harness.explore(&member.policies, &bug).counterexample)
     } else {
         None
     };
-    if let Some((example, member)) = spoken {
+    if let Some((example, member)) = by_property {
         return Some(Proof { oracle: Oracle::Property(example.property), member, example });
     }
     let compared = Compared::strictly_by(bug, harness.reference());
@@ -258,15 +258,15 @@ mod tests {
     use super::*;
     use crate::bank;
     use crate::case::Case;
+    use crate::failure_report::FailureReport;
     use crate::harness::Standard;
-    use crate::screen::FailureScreen;
-    use crate::world::{self, Suspect};
+    use crate::world::{self, MachineUnderTest};
 
     #[test]
     fn every_bug_of_the_bank_is_found_and_every_oracle_fires() {
         let mut silent = Property::ALL.to_vec();
         for bug in bank::ALL {
-            let found = sight(Standard, *bug, 0..CASES, || {}).map(|sighting| sighting.oracle);
+            let found = detect(Standard, *bug, 0..CASES, || {}).map(|detection| detection.oracle);
             let oracle = found.or_else(|| prove(Standard, *bug, true).map(|proof| proof.oracle));
             let Some(oracle) = oracle else { panic!("{bug} ({}) is not found", bug.symptom) };
             silent.retain(|&property| oracle != Oracle::Property(property));
@@ -277,13 +277,13 @@ mod tests {
     }
 
     const PLANTED: [Property; 4] =
-        [Property::NoHotLoop, Property::SameAgain, Property::EarlyEnd, Property::NoPanic];
+        [Property::NoHotLoop, Property::Deterministic, Property::EarlyEnd, Property::NoPanic];
 
     /// A machine that goes from step to step without time: every timer is due at once.
     #[derive(Clone, Copy)]
     struct Hot;
 
-    impl Suspect for Hot {}
+    impl MachineUnderTest for Hot {}
 
     impl Machine for Hot {
         fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
@@ -307,11 +307,11 @@ mod tests {
     }
 
     /// A machine that remembers what it must not: how often it was asked.
-    struct Moody(Cell<u32>);
+    struct Nondeterministic(Cell<u32>);
 
-    impl Suspect for &Moody {}
+    impl MachineUnderTest for &Nondeterministic {}
 
-    impl Machine for &Moody {
+    impl Machine for &Nondeterministic {
         fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
             self.0.set(self.0.get() + 1);
             let event = if self.0.get() > 3 { Event::stop() } else { event };
@@ -323,18 +323,18 @@ mod tests {
     fn a_case_that_is_not_the_same_again_is_found() {
         let case: Case =
             "policy restart=no\nprocess rest\n0ms start\n5ms signal HUP".parse().unwrap();
-        let moody = &Moody(Cell::new(0));
-        let first = Standard.run(&case, moody);
-        assert!(!Standard.is_same_again(&case, moody, &first));
+        let machine = &Nondeterministic(Cell::new(0));
+        let first = Standard.run(&case, machine);
+        assert!(!Standard.is_deterministic(&case, machine, &first));
         let first = Standard.run(&case, Core);
-        assert!(Standard.is_same_again(&case, Core, &first));
+        assert!(Standard.is_deterministic(&case, Core, &first));
     }
 
     /// A machine that counts an end before the acknowledgement against the budget twice.
     #[derive(Clone, Copy)]
     struct Harsh;
 
-    impl Suspect for Harsh {}
+    impl MachineUnderTest for Harsh {}
 
     impl Machine for Harsh {
         fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
@@ -360,7 +360,7 @@ mod tests {
     #[derive(Clone, Copy)]
     struct Partial;
 
-    impl Suspect for Partial {}
+    impl MachineUnderTest for Partial {}
 
     impl Machine for Partial {
         fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
@@ -394,9 +394,9 @@ mod tests {
         let compared = Compared::strict(Core);
         for race in Race::ALL.into_iter().map(Some).chain([None]) {
             if let Some(failure) = hunt::hunt(race, 0..CASES, &compared, || {}).failure {
-                let screen =
-                    FailureScreen { oracle: Oracle::Reference, ..FailureScreen::of(&failure) };
-                panic!("{screen}");
+                let report =
+                    FailureReport { oracle: Oracle::Reference, ..FailureReport::of(&failure) };
+                panic!("{report}");
             }
         }
     }

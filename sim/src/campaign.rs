@@ -6,7 +6,7 @@
 //! # Examples
 //! ```
 //! use monitor_os::Core;
-//! use monitor_sim::campaign::{Plan, Report};
+//! use monitor_sim::campaign::{Plan, CampaignReport};
 //!
 //! let plan = Plan::new("nightly");
 //! let whole = plan.run(0..200, Core);
@@ -14,7 +14,7 @@
 //! halves.add(plan.run(0..100, Core));
 //! assert_eq!(whole, halves);
 //! assert!(whole.failures.is_empty());
-//! # let _: Report = whole;
+//! # let _: CampaignReport = whole;
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,13 +26,12 @@ use serde::{Deserialize, Serialize};
 use crate::alarm::{Alarm, Alarms};
 use crate::canary::{self, Canary};
 use crate::case::Case;
-use crate::coverage::Coverage;
+use crate::coverage::{self, Coverage, CoverageMarks};
 use crate::harness::{Harness, Standard};
 use crate::hunt::{self, Aim};
-use crate::marks::{self, Marks};
 use crate::model::event_name;
 use crate::race::Race;
-use crate::world::{Suspect, Verdict};
+use crate::world::{MachineUnderTest, Verdict};
 
 /// Which cases a campaign consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +72,7 @@ impl Plan {
     }
 
     /// Runs the cases of a range; some twice, to see whether they do the same again.
-    pub fn run(&self, range: Range<u64>, machine: impl Suspect + Copy) -> Report {
+    pub fn run(&self, range: Range<u64>, machine: impl MachineUnderTest + Copy) -> CampaignReport {
         self.run_by(Standard, range, machine)
     }
 
@@ -82,10 +81,10 @@ impl Plan {
         &self,
         harness: impl Harness,
         range: Range<u64>,
-        machine: impl Suspect + Copy,
-    ) -> Report {
-        let mut report = Report::default();
-        let mut marks = Marks::default();
+        machine: impl MachineUnderTest + Copy,
+    ) -> CampaignReport {
+        let mut report = CampaignReport::default();
+        let mut marks = CoverageMarks::default();
         let mut aims: BTreeMap<Aim, u64> = BTreeMap::new();
         let mut cells: BTreeMap<(Phase, &'static str), u64> = BTreeMap::new();
         for index in range {
@@ -95,7 +94,7 @@ impl Plan {
             let digest = digest(&verdict);
             if index.is_multiple_of(DOUBLED_EVERY) {
                 report.doubled += 1;
-                let same = harness.is_same_again(&case, machine, &verdict);
+                let same = harness.is_deterministic(&case, machine, &verdict);
                 report.unequal += u64::from(!same);
             }
             marks.add(&verdict);
@@ -123,7 +122,7 @@ impl Plan {
             }
         }
         report.aims = aims.into_iter().map(|(aim, count)| (aim.name().to_owned(), count)).collect();
-        report.marks = marks.made().map(str::to_owned).collect();
+        report.coverage_marks = marks.met().map(str::to_owned).collect();
         report.cells = cells
             .into_iter()
             .map(|((phase, event), count)| (format!("{phase} × {event}"), count))
@@ -139,7 +138,7 @@ pub(crate) const DOUBLED_EVERY: u64 = 19;
 /// What the cases of a range have shown. Adding is associative and commutative.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Report {
+pub struct CampaignReport {
     /// Cases run.
     pub cases: u64,
     /// Steps taken in them.
@@ -150,12 +149,12 @@ pub struct Report {
     pub unequal: u64,
     /// The sum of the hashes of all traces: equal for equal sets of cases.
     pub digest: u64,
-    /// How often each event was told in each phase.
+    /// How often each event came in each phase.
     pub cells: BTreeMap<String, u64>,
     /// In how many cases each race took place, and how many each chooser has chosen.
     pub aims: BTreeMap<String, u64>,
-    /// The names of the [marks] that were made.
-    pub marks: BTreeSet<String>,
+    /// The names of the [coverage marks](coverage::MARKS) that were met.
+    pub coverage_marks: BTreeSet<String>,
     /// Cases that failed, and of which the shortened form did not fail in the same way.
     pub unshrunk: u64,
     /// What failed, by property: the shortest cases, at most three each.
@@ -186,7 +185,7 @@ pub struct FailureNote {
 /// How many failing cases of one property are kept.
 const KEPT: usize = 3;
 
-impl Report {
+impl CampaignReport {
     /// Adds the report of another range.
     pub fn add(&mut self, other: Self) {
         self.cases += other.cases;
@@ -200,7 +199,7 @@ impl Report {
         for (aim, count) in other.aims {
             *self.aims.entry(aim).or_default() += count;
         }
-        self.marks.extend(other.marks);
+        self.coverage_marks.extend(other.coverage_marks);
         self.unshrunk += other.unshrunk;
         for failure in other.failures.into_values().flatten() {
             self.add_failure(failure);
@@ -210,11 +209,11 @@ impl Report {
     /// How much the cases have met.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
-        let made = |is_fault: bool| {
-            let marks = marks::ALL.iter().filter(|mark| mark.is_fault() == is_fault);
-            marks.filter(|mark| self.marks.contains(mark.name)).count() as u64
+        let met = |is_fault: bool| {
+            let marks = coverage::MARKS.iter().filter(|mark| mark.is_fault() == is_fault);
+            marks.filter(|mark| self.coverage_marks.contains(mark.name)).count() as u64
         };
-        let met = [self.cells.len() as u64, made(false), made(true), self.aims.len() as u64];
+        let met = [self.cells.len() as u64, met(false), met(true), self.aims.len() as u64];
         Coverage { cases: self.cases, met: met.map(Some) }
     }
 
@@ -253,7 +252,7 @@ pub struct ShardFile {
     /// The index that comes next; everything from the shard's first index up to it is in the report.
     pub next: u64,
     /// What the cases have shown.
-    pub report: Report,
+    pub report: CampaignReport,
     /// By the name of each canary what it has found: the proof that it ran.
     pub canaries: BTreeMap<String, String>,
     /// By name, the alarms that ring: a check of the harness is blind.
@@ -270,7 +269,7 @@ impl ShardFile {
             shard,
             total,
             next: shard.range(total).start,
-            report: Report::default(),
+            report: CampaignReport::default(),
             canaries: BTreeMap::new(),
             alarms: BTreeMap::new(),
         }
@@ -362,7 +361,7 @@ impl std::str::FromStr for Shard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
     /// The sum.
-    pub report: Report,
+    pub report: CampaignReport,
     /// How many cases the campaign has.
     pub total: u64,
     /// Indices that no shard has run.
@@ -444,7 +443,7 @@ pub fn merge(files: impl IntoIterator<Item = ShardFile>) -> Result<Merged, Merge
     files.sort_by_key(|file| file.done().start);
     let total = files.first().ok_or(MergeError::Nothing)?.total;
     let mut merged = Merged {
-        report: Report::default(),
+        report: CampaignReport::default(),
         total,
         gaps: Vec::new(),
         duplicates,
@@ -483,7 +482,7 @@ pub fn digest(verdict: &Verdict) -> u64 {
             .with(&line.step.state.to_bytes());
         line.step.for_each(|action| digest = digest.with(&[action_byte(action)]));
     }
-    digest.with(verdict.violated.map_or("", crate::watch::Property::name).as_bytes()).0
+    digest.with(verdict.violated.map_or("", crate::oracle::Property::name).as_bytes()).0
 }
 
 const fn action_byte(action: monitor_core::Action) -> u8 {

@@ -1,6 +1,6 @@
-//! The checks of the checks: for each check of the harness a planted bug that nothing else would find.
+//! The checks of the checks: for each check of the harness an injected bug that nothing else would find.
 //!
-//! Each is looked for twice. Planted, it must be found, or the alarm of its check rings. Not planted, it
+//! Each is looked for twice. Injected, it must be found, or the alarm of its check rings. Not injected, it
 //! must not be found, or [`Alarm::CanariesOff`] rings: a canary that always sings is as good as none.
 
 use std::cell::Cell;
@@ -20,16 +20,16 @@ use crate::campaign::{self, Plan};
 use crate::case::Case;
 use crate::check;
 use crate::coverage::{Coverage, Measure};
-use crate::expect;
+use crate::expected;
 use crate::harness::Harness;
 use crate::hunt::{self, Failure};
 use crate::model::Input;
+use crate::oracle::Property;
 use crate::reference::Compared;
 use crate::replay;
-use crate::watch::Property;
-use crate::world::{self, Flaw, Sight, Suspect, Verdict};
+use crate::world::{self, FaultEffect, InjectedBug, MachineUnderTest, Verdict};
 
-/// A check of the harness, with a planted bug that nothing else would find.
+/// A check of the harness, with an injected bug that nothing else would find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Canary {
     /// Wrong answers to what only a chooser that chooses asks for.
@@ -51,7 +51,7 @@ pub enum Canary {
     /// A wrong step that is reachable.
     Search,
     /// A stop that loses its timer, in the exhaustive search.
-    LongRun,
+    Liveness,
     /// A record with a wrong command in it.
     Replay,
     /// A case that expects what does not happen.
@@ -82,7 +82,7 @@ impl Canary {
         Self::Coverage,
         Self::Panics,
         Self::Search,
-        Self::LongRun,
+        Self::Liveness,
         Self::Replay,
         Self::Expectations,
     ];
@@ -100,7 +100,7 @@ impl Canary {
             Self::Coverage => "coverage",
             Self::Panics => "panics",
             Self::Search => "search",
-            Self::LongRun => "long-run",
+            Self::Liveness => "liveness",
             Self::Replay => "replay",
             Self::Expectations => "expectations",
         }
@@ -114,12 +114,12 @@ impl Canary {
             Self::Faults => Alarm::NoFaultInjected,
             Self::Shrinker => Alarm::ShrunkCasePasses,
             Self::SecondRun => Alarm::SecondRunSkipped,
-            Self::End => Alarm::EndNotJudged,
+            Self::End => Alarm::EndNotChecked,
             Self::Reference => Alarm::ReferenceAlwaysAgrees,
-            Self::Coverage => Alarm::CoverageNotJudged,
+            Self::Coverage => Alarm::CoverageNotChecked,
             Self::Panics => Alarm::PanicNotCaught,
             Self::Search => Alarm::SearchMissesSteps,
-            Self::LongRun => Alarm::LongRunNotJudged,
+            Self::Liveness => Alarm::LivenessNotChecked,
             Self::Replay => Alarm::ReplayAcceptsAll,
             Self::Expectations => Alarm::ExpectationsAcceptAll,
         }
@@ -141,24 +141,24 @@ pub struct Evidence {
     pub alarms: Alarms,
 }
 
-/// Looks for the bug of each canary, planted and not.
+/// Looks for the bug of each canary, injected and not.
 pub fn look_for(harness: impl Harness, canaries: &[Canary]) -> Evidence {
     let mut evidence = Evidence::default();
     for &canary in canaries {
         // Not by the guard, which may be what is switched off.
-        let look = |is_planted| {
-            catch_unwind(AssertUnwindSafe(|| harness.look(canary, is_planted)))
+        let look = |is_injected| {
+            catch_unwind(AssertUnwindSafe(|| harness.look(canary, is_injected)))
                 .unwrap_or_else(|_| Err("the search for it ended in a panic".to_owned()))
         };
-        let (planted, control) = (look(true), look(false));
-        match planted {
+        let (injected, control) = (look(true), look(false));
+        match injected {
             Ok(what) => {
                 evidence.found.insert(canary.name().to_owned(), what);
             }
             Err(what) => evidence.alarms.ring(canary.alarm(), what),
         }
         if let Ok(what) = control {
-            let detail = format!("{canary}: found where nothing is planted: {what}");
+            let detail = format!("{canary}: found where nothing is injected: {what}");
             evidence.alarms.ring(Alarm::CanariesOff, detail);
         }
     }
@@ -191,54 +191,54 @@ pub fn missing(
 ///
 /// # Errors
 /// What was not found.
-pub fn look(harness: impl Harness, canary: Canary, is_planted: bool) -> Result<String, String> {
+pub fn look(harness: impl Harness, canary: Canary, is_injected: bool) -> Result<String, String> {
     match canary {
-        Canary::Choosers => choosers(harness, is_planted),
-        Canary::Faults => faults(harness, is_planted),
-        Canary::Shrinker => shrinker(harness, is_planted),
-        Canary::SecondRun => second_run(harness, is_planted),
-        Canary::End => end(harness, is_planted),
-        Canary::Reference => reference(harness, is_planted),
-        Canary::Coverage => coverage(harness, is_planted),
-        Canary::Panics => panics(harness, is_planted),
-        Canary::Search => search(harness, is_planted),
-        Canary::LongRun => long_run(harness, is_planted),
-        Canary::Replay => wrong_record(is_planted),
-        Canary::Expectations => wrong_expectation(is_planted),
+        Canary::Choosers => choosers(harness, is_injected),
+        Canary::Faults => faults(harness, is_injected),
+        Canary::Shrinker => shrinker(harness, is_injected),
+        Canary::SecondRun => second_run(harness, is_injected),
+        Canary::End => end(harness, is_injected),
+        Canary::Reference => reference(harness, is_injected),
+        Canary::Coverage => coverage(harness, is_injected),
+        Canary::Panics => panics(harness, is_injected),
+        Canary::Search => search(harness, is_injected),
+        Canary::Liveness => liveness(harness, is_injected),
+        Canary::Replay => wrong_record(is_injected),
+        Canary::Expectations => wrong_expectation(is_injected),
     }
 }
 
-/// A planted answer, where there is one.
+/// An injected answer, where there is one.
 type Answer = fn(&Policy, State, Event) -> Option<Step>;
 
-/// The machine that ships, except for what the function answers, above a backend that may have a flaw.
+/// The machine that ships, except for what the function answers, above a backend that may have an injected bug.
 #[derive(Clone, Copy)]
-struct Planted {
+struct CanaryBug {
     step: Answer,
-    flaw: Option<Flaw>,
+    injected_bug: Option<InjectedBug>,
 }
 
-impl Planted {
-    const NOTHING: Self = Self { step: |_, _, _| None, flaw: None };
+impl CanaryBug {
+    const NOTHING: Self = Self { step: |_, _, _| None, injected_bug: None };
 
-    const fn step(is_planted: bool, step: Answer) -> Self {
-        if is_planted { Self { step, flaw: None } } else { Self::NOTHING }
+    const fn step(is_injected: bool, step: Answer) -> Self {
+        if is_injected { Self { step, injected_bug: None } } else { Self::NOTHING }
     }
 
-    const fn flaw(is_planted: bool, flaw: Flaw) -> Self {
-        if is_planted { Self { flaw: Some(flaw), ..Self::NOTHING } } else { Self::NOTHING }
+    const fn backend(is_injected: bool, bug: InjectedBug) -> Self {
+        if is_injected { Self { injected_bug: Some(bug), ..Self::NOTHING } } else { Self::NOTHING }
     }
 }
 
-impl Machine for Planted {
+impl Machine for CanaryBug {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
         (self.step)(policy, state, event).unwrap_or_else(|| policy.step(state, event))
     }
 }
 
-impl Suspect for Planted {
-    fn flaw(&self) -> Option<Flaw> {
-        self.flaw
+impl MachineUnderTest for CanaryBug {
+    fn injected_bug(&self) -> Option<InjectedBug> {
+        self.injected_bug
     }
 }
 
@@ -259,7 +259,7 @@ const CHOSEN: [(&str, Answer); 8] = [
     ("restart", |_, state, event| {
         matches!(event, Event::RestartRequested { .. }).then(|| refused(state))
     }),
-    ("news of another run", |_, state, event| {
+    ("an event of another run", |_, state, event| {
         event.run().is_some_and(|run| run != state.run()).then(|| refused(state))
     }),
     ("another restart rule", |policy, state, event| {
@@ -278,43 +278,43 @@ const CHOSEN: [(&str, Answer); 8] = [
     }),
 ];
 
-fn choosers(harness: impl Harness, is_planted: bool) -> Result<String, String> {
-    each(CHOSEN, |step| hunt(harness, Planted::step(is_planted, step)))
+fn choosers(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+    each(CHOSEN, |step| hunt(harness, CanaryBug::step(is_injected, step)))
 }
 
 /// What only an injected fault shows, one for each kind of fault.
-const FAULTS: [(&str, Flaw); 7] = [
-    ("lost notices", Flaw::TrustsNotices),
-    ("missed signals", Flaw::NobodyIsSent),
-    ("held outputs", Flaw::EndIsEndOfOutput),
-    ("reused numbers", Flaw::ForwardsByNumber),
-    ("deaths of the monitor", Flaw::AdoptsBlindly),
-    ("losses of power", Flaw::SavesInPlace),
-    ("set clocks", Flaw::WallClock),
+const FAULTS: [(&str, InjectedBug); 7] = [
+    ("lost notices", InjectedBug::TrustsNotices),
+    ("missed signals", InjectedBug::NobodyIsSent),
+    ("held outputs", InjectedBug::EndIsEndOfOutput),
+    ("reused pids", InjectedBug::ForwardsByNumber),
+    ("deaths of the monitor", InjectedBug::AdoptsBlindly),
+    ("losses of power", InjectedBug::SavesInPlace),
+    ("set clocks", InjectedBug::WallClock),
 ];
 
 /// What each kind of fault leaves where it took effect.
-const EFFECTS: [(&str, Sight); 12] = [
-    ("lost notices", Sight::NoticeLost),
-    ("double notices", Sight::NoticeTwice),
-    ("late notices", Sight::NoticeLate),
-    ("refused signals", Sight::SignalRefused),
-    ("missed signals", Sight::SignalMissed),
-    ("held outputs", Sight::OutputHeld),
-    ("numbers used up", Sight::NumbersUsedUp),
-    ("deaths of the monitor in a step", Sight::DeathInAStep),
-    ("deaths of the monitor in a save", Sight::DeathInASave),
-    ("losses of power", Sight::ContentLost),
-    ("set clocks", Sight::WallJump),
-    ("sleeps of the machine", Sight::Sleep),
+const EFFECTS: [(&str, FaultEffect); 12] = [
+    ("lost notices", FaultEffect::NoticeLost),
+    ("double notices", FaultEffect::NoticeTwice),
+    ("late notices", FaultEffect::NoticeLate),
+    ("refused signals", FaultEffect::SignalRefused),
+    ("missed signals", FaultEffect::SignalMissed),
+    ("held outputs", FaultEffect::OutputHeld),
+    ("pids exhausted", FaultEffect::PidsExhausted),
+    ("deaths of the monitor in a step", FaultEffect::DeathInAStep),
+    ("deaths of the monitor in a save", FaultEffect::DeathInASave),
+    ("losses of power", FaultEffect::ContentLost),
+    ("set clocks", FaultEffect::WallJump),
+    ("sleeps of the machine", FaultEffect::Sleep),
 ];
 
-fn faults(harness: impl Harness, is_planted: bool) -> Result<String, String> {
-    let found = each(FAULTS, |flaw| hunt(harness, Planted::flaw(is_planted, flaw)))?;
+fn faults(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+    let found = each(FAULTS, |bug| hunt(harness, CanaryBug::backend(is_injected, bug)))?;
     let mut missing = EFFECTS.to_vec();
     for seed in 0..CASES_MAX {
-        let sights = harness.run(&harness.draw(None, seed), Core).sights;
-        missing.retain(|&(_, effect)| !sights.has(effect));
+        let fault_effects = harness.run(&harness.draw(None, seed), Core).fault_effects;
+        missing.retain(|&(_, effect)| !fault_effects.has(effect));
         if missing.is_empty() {
             return Ok(found);
         }
@@ -324,7 +324,7 @@ fn faults(harness: impl Harness, is_planted: bool) -> Result<String, String> {
 }
 
 /// The first case that violates anything.
-fn hunt(harness: impl Harness, machine: Planted) -> Option<String> {
+fn hunt(harness: impl Harness, machine: CanaryBug) -> Option<String> {
     let found = |seed: &u64| harness.run(&harness.draw(None, *seed), machine).violated.is_some();
     (0..CASES_MAX).find(found).map(|seed| format!("case {seed}"))
 }
@@ -345,7 +345,7 @@ fn each<T, const N: usize>(
         Ok(found.join(", "))
     } else {
         Err(format!(
-            "in {CASES_MAX} cases nothing showed the bugs planted at: {}",
+            "in {CASES_MAX} cases nothing showed the bugs injected at: {}",
             missed.join(", ")
         ))
     }
@@ -372,9 +372,9 @@ const LONG: &str = "
     7s stop
 ";
 
-fn shrinker(harness: impl Harness, is_planted: bool) -> Result<String, String> {
-    let (case, machine) = (read(LONG)?, Planted::step(is_planted, wrong_reset));
-    let property = harness.run(&case, machine).violated.ok_or("the planted bug was not found")?;
+fn shrinker(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+    let (case, machine) = (read(LONG)?, CanaryBug::step(is_injected, wrong_reset));
+    let property = harness.run(&case, machine).violated.ok_or("the injected bug was not found")?;
     let failure = hunt::confirm(harness, 0, case.clone(), property, machine);
     // Once more, and not by what shrinks and confirms.
     let again = harness.run(&failure.case, machine).violated;
@@ -400,7 +400,7 @@ fn shrinker(harness: impl Harness, is_planted: bool) -> Result<String, String> {
 struct Passing<H>(H);
 
 impl<H: Harness> Harness for Passing<H> {
-    fn run(self, case: &Case, machine: impl Suspect + Copy) -> Verdict {
+    fn run(self, case: &Case, machine: impl MachineUnderTest + Copy) -> Verdict {
         self.0.run(case, machine)
     }
 
@@ -409,7 +409,7 @@ impl<H: Harness> Harness for Passing<H> {
         seed: u64,
         case: Case,
         property: Property,
-        _machine: impl Suspect + Copy,
+        _machine: impl MachineUnderTest + Copy,
     ) -> Failure {
         Failure {
             seed,
@@ -436,12 +436,12 @@ fn forgets_healthy(policy: &Policy, state: State, event: Event) -> Option<Step> 
 
 /// A machine that is wrong in every second case.
 #[derive(Clone, Copy)]
-struct Moody<'a> {
-    machine: Planted,
+struct Nondeterministic<'a> {
+    machine: CanaryBug,
     begun: &'a Cell<u32>,
 }
 
-impl Machine for Moody<'_> {
+impl Machine for Nondeterministic<'_> {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
         if state == State::INITIAL && event == Event::StartRequested {
             self.begun.set(self.begun.get() + 1);
@@ -451,14 +451,15 @@ impl Machine for Moody<'_> {
     }
 }
 
-impl Suspect for Moody<'_> {}
+impl MachineUnderTest for Nondeterministic<'_> {}
 
 /// How many cases of a campaign, or from seeds, are run twice for the canary.
 const TWICE_MAX: u64 = 4;
 
-fn second_run(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+fn second_run(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     let begun = Cell::new(0);
-    let machine = Moody { machine: Planted::step(is_planted, forgets_healthy), begun: &begun };
+    let machine =
+        Nondeterministic { machine: CanaryBug::step(is_injected, forgets_healthy), begun: &begun };
     let plan = Plan::new("canary");
     let differs = |nth: &u64| {
         begun.set(0);
@@ -468,7 +469,7 @@ fn second_run(harness: impl Harness, is_planted: bool) -> Result<String, String>
     let in_a_campaign = (0..TWICE_MAX).find(differs);
     let in_a_check = (0..TWICE_MAX).find_map(|seed| {
         begun.set(0);
-        check::differs_again(harness, seed..seed + 1, machine)
+        check::first_nondeterminism(harness, seed..seed + 1, machine)
     });
     match (in_a_campaign, in_a_check) {
         (Some(_), Some((property, _))) => Ok(format!("{property}, in a campaign and from seeds")),
@@ -485,7 +486,7 @@ fn loses_the_timer(_: &Policy, state: State, event: Event) -> Option<Step> {
     over.then_some(Step { state, actions: Actions::NONE, note: Note::Applied })
 }
 
-fn end(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+fn end(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     let stubborn = "
         policy restart=always stop-timeout=1s
         process rest term=ignored
@@ -498,8 +499,8 @@ fn end(harness: impl Harness, is_planted: bool) -> Result<String, String> {
         0ms start
     ";
     for (text, machine, owed) in [
-        (stubborn, Planted::step(is_planted, loses_the_timer), Property::StopEnds),
-        (short, Planted::flaw(is_planted, Flaw::NeverReaps), Property::ReapedOnce),
+        (stubborn, CanaryBug::step(is_injected, loses_the_timer), Property::StopEnds),
+        (short, CanaryBug::backend(is_injected, InjectedBug::NeverReaps), Property::ReapedOnce),
     ] {
         match harness.run(&read(text)?, machine).violated {
             Some(found) if found == owed => {}
@@ -519,21 +520,21 @@ const HEALTHY: &str = "
     1m stop
 ";
 
-fn reference(harness: impl Harness, is_planted: bool) -> Result<String, String> {
-    let machine = Planted::step(is_planted, forgets_healthy);
+fn reference(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+    let machine = CanaryBug::step(is_injected, forgets_healthy);
     let compared = Compared::by(machine, harness.reference());
     let verdict = harness.run(&read(HEALTHY)?, &compared);
     match (compared.mismatch(), verdict.violated) {
         (Some(found), None) => Ok(format!("a wrong answer to {}", found.event)),
-        (Some(_), Some(property)) => Err(format!("{property} saw the planted bug as well")),
+        (Some(_), Some(property)) => Err(format!("{property} saw the injected bug as well")),
         (None, _) => Err("a timer that is not armed agreed with the rules".to_owned()),
     }
 }
 
-fn coverage(harness: impl Harness, is_planted: bool) -> Result<String, String> {
+fn coverage(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     let demands = |measure: Measure| {
         let met = Measure::ALL
-            .map(|other| Some(if other == measure && is_planted { 0 } else { u64::MAX }));
+            .map(|other| Some(if other == measure && is_injected { 0 } else { u64::MAX }));
         let coverage = Coverage { cases: 100_000, met };
         coverage.alarms(harness).rings(Alarm::CoverageBelowFloor)
     };
@@ -543,33 +544,33 @@ fn coverage(harness: impl Harness, is_planted: bool) -> Result<String, String> {
     }
 }
 
-#[expect(clippy::panic, reason = "it is planted")]
+#[expect(clippy::panic, reason = "it is injected")]
 fn panics_at_reset(_: &Policy, _: State, event: Event) -> Option<Step> {
-    (event == Event::ResetRequested).then(|| panic!("planted"))
+    (event == Event::ResetRequested).then(|| panic!("injected"))
 }
 
-fn panics(harness: impl Harness, is_planted: bool) -> Result<String, String> {
-    let machine = Planted::step(is_planted, panics_at_reset);
+fn panics(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+    let machine = CanaryBug::step(is_injected, panics_at_reset);
     let verdict = harness.run(&read(LONG)?, machine);
     let last = verdict.trace.last().map(|line| line.event);
     let message = verdict.panic.unwrap_or_default();
     if verdict.violated != Some(Property::NoPanic)
         || last != Some(Event::ResetRequested)
-        || !message.contains("planted")
+        || !message.contains("injected")
     {
         return Err("a panic in the virtual world is no finding".to_owned());
     }
     let example = harness.explore(&[Policy::DEFAULT], &machine).counterexample;
     match example.filter(|example| example.property == Property::NoPanic) {
-        Some(example) if example.path == [Input::Tell(Event::ResetRequested)] => {
+        Some(example) if example.path == [Input::Event(Event::ResetRequested)] => {
             Ok(format!("{}, in the virtual world and in the exhaustive search", Property::NoPanic))
         }
         _ => Err("a panic in the exhaustive search is no finding".to_owned()),
     }
 }
 
-fn search(harness: impl Harness, is_planted: bool) -> Result<String, String> {
-    let machine = Planted::step(is_planted, |_, state, event| {
+fn search(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+    let machine = CanaryBug::step(is_injected, |_, state, event| {
         let deep =
             state.phase() == Phase::BackingOff && matches!(event, Event::StopRequested { .. });
         deep.then(|| refused(state))
@@ -579,8 +580,8 @@ fn search(harness: impl Harness, is_planted: bool) -> Result<String, String> {
     Ok(format!("{} after {} inputs", example.property, example.path.len()))
 }
 
-fn long_run(harness: impl Harness, is_planted: bool) -> Result<String, String> {
-    let machine = Planted::step(is_planted, loses_the_timer);
+fn liveness(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+    let machine = CanaryBug::step(is_injected, loses_the_timer);
     let found = harness.explore(&[Policy::DEFAULT], &machine).counterexample;
     match found {
         Some(example) if example.property == Property::StopEnds => {
@@ -590,8 +591,8 @@ fn long_run(harness: impl Harness, is_planted: bool) -> Result<String, String> {
     }
 }
 
-fn wrong_record(is_planted: bool) -> Result<String, String> {
-    let spawn = if is_planted { "" } else { r#""spawn #1","# };
+fn wrong_record(is_injected: bool) -> Result<String, String> {
+    let spawn = if is_injected { "" } else { r#""spawn #1","# };
     let text = format!(
         r#"{{"record":1,"unit":0,"name":"canary","policy":"restart=always"}}
 {{"at_us":0,"unit":0,"event":"start","phase":"starting","actions":["save",{spawn}"emit starting"]}}"#
@@ -603,12 +604,12 @@ fn wrong_record(is_planted: bool) -> Result<String, String> {
     }
 }
 
-fn wrong_expectation(is_planted: bool) -> Result<String, String> {
+fn wrong_expectation(is_injected: bool) -> Result<String, String> {
     let case = read(HEALTHY)?;
     let trace = world::trace(&case, Core, hunt::STEPS_MAX);
-    let right = expect::rewrite(HEALTHY, &case, &trace);
-    let text = if is_planted { right.replace("spawn #1; ", "") } else { right };
-    match expect::compare(&read(&text)?, &trace) {
+    let right = expected::rewrite(HEALTHY, &case, &trace);
+    let text = if is_injected { right.replace("spawn #1; ", "") } else { right };
+    match expected::compare(&read(&text)?, &trace) {
         Err(_) => Ok("a start that expects no spawn".to_owned()),
         Ok(()) => Err("a start that expects no spawn was accepted".to_owned()),
     }

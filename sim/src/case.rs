@@ -31,10 +31,10 @@
 //! 2s suspend 10m
 //! 3s crash after=2 down=1s
 //! 4s reboot
-//! 5s heal
+//! 5s stop-faults
 //! ```
 //!
-//! Lines may also say what is expected to come of it: [`mod@crate::expect`]. A `#` between spaces begins a
+//! Lines may also say what is expected to come of it: [`mod@crate::expected`]. A `#` between spaces begins a
 //! comment.
 
 use std::fmt;
@@ -44,7 +44,7 @@ use monitor_core::{
     Event, Exit, Millis, ParseError, Policy, PolicyTextError, StartFailure, whole_number,
 };
 
-use crate::expect::{self, ExpectError, Expected};
+use crate::expected::{self, Expected, ExpectedError};
 
 /// Everything that a run of the driver in the virtual world depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,24 +114,24 @@ pub struct TimedInput {
     pub at: Millis,
     /// Of which unit, where it concerns one; 0 is the first.
     pub unit: u8,
-    /// What.
-    pub what: What,
+    /// The input.
+    pub kind: InputKind,
 }
 
 /// What can be put into a run from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// An event: a wish, or a fact told late, twice or about a run that is over.
-    Tell(Event),
+pub enum InputKind {
+    /// An event: a request, or a fact reported late, twice or about a run that is over.
+    Event(Event),
     /// Another policy.
-    Amend(Policy),
+    Policy(Policy),
     /// The monitor dies and is started again with what it saved. Nothing happens while the last state is
     /// not saved, or before the first run.
     Crash {
         /// After how many of its operations from now on: each spawn, signal and release is one, each save
         /// is five. 0: at once.
         after: u8,
-        /// How long it is down. After 0 it has its children still; otherwise others have reaped those who
+        /// How long it is down. After 0 it has its children still; otherwise others have reaped those that
         /// have ended.
         down: Millis,
     },
@@ -140,9 +140,9 @@ pub enum What {
         /// As above.
         after: u8,
     },
-    /// From now on nothing goes wrong any more; what was held back is told. Happens by itself, a minute
+    /// From now on nothing goes wrong any more; what was held back is reported. Happens by itself, a minute
     /// after the last input.
-    Heal,
+    StopFaults,
     /// The wall clock is set.
     Wall(Jump),
     /// The machine sleeps for so long: nothing happens, and the monotonic clock stands still.
@@ -158,7 +158,7 @@ pub enum Jump {
     Back(Millis),
 }
 
-impl What {
+impl InputKind {
     /// The monitor dies at once, and is started again at once.
     pub const CRASH: Self = Self::Crash { after: 0, down: Millis::ZERO };
     /// The machine is booted at once.
@@ -170,7 +170,7 @@ impl What {
 pub struct Script {
     /// How its start goes.
     pub start: Start,
-    /// How long it lives if nobody interferes; `None` for ever.
+    /// How long it lives if it is left alone; `None` for ever.
     pub lives: Option<Millis>,
     /// How it ends then.
     pub exits: Exit,
@@ -187,43 +187,43 @@ pub struct Script {
     /// When a health check fails, from its spawn; `None` never.
     pub unhealthy: Option<Millis>,
     /// How the monitor is notified of its end.
-    pub notice: Notice,
+    pub notice: ExitNotice,
     /// What becomes of signals to it and its group.
-    pub signals: Signals,
+    pub signals: SignalDelivery,
     /// For how long something that it started holds its output open after its end.
-    pub output: Option<Output>,
+    pub output: Option<OutputHold>,
 }
 
 /// How a monitor is notified of the end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum ExitNotice {
     /// At once. Of ends at the same moment there is one notice.
     Once,
     /// At once, and again a millisecond later.
     Twice,
     /// So much later.
     Late(Millis),
-    /// Not at all, until the world heals.
+    /// Not at all, until the faults stop.
     Lost,
 }
 
 /// What becomes of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signals {
+pub enum SignalDelivery {
     /// It is delivered.
     Delivered,
-    /// The monitor may not send it (EPERM), until the world heals.
+    /// The monitor may not send it (EPERM), until the faults stop.
     Refused,
-    /// The process has just ended and was reaped by somebody else (ESRCH): how it ended is not known.
+    /// The process has just ended and was reaped by another process (ESRCH): how it ended is not known.
     Missed,
 }
 
 /// For how long an output is held open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum OutputHold {
     /// So long.
     For(Millis),
-    /// Until the world heals.
+    /// Until the faults stop.
     ForEver,
 }
 
@@ -257,15 +257,17 @@ impl Script {
         pings: None,
         extends: None,
         unhealthy: None,
-        notice: Notice::Once,
-        signals: Signals::Delivered,
+        notice: ExitNotice::Once,
+        signals: SignalDelivery::Delivered,
         output: None,
     };
 
-    /// Whether something goes wrong that healing ends.
+    /// Whether it has a fault that `stop-faults` ends.
     #[must_use]
     pub fn is_faulty(&self) -> bool {
-        self.notice != Notice::Once || self.signals != Signals::Delivered || self.output.is_some()
+        self.notice != ExitNotice::Once
+            || self.signals != SignalDelivery::Delivered
+            || self.output.is_some()
     }
 
     /// The same with one fault less each.
@@ -301,8 +303,12 @@ impl Case {
 
     /// The same with another input, which must not be earlier than the last.
     #[must_use]
-    pub fn tell(mut self, at_ms: u32, event: Event) -> Self {
-        self.inputs.push(TimedInput { at: Millis::new(at_ms), unit: 0, what: What::Tell(event) });
+    pub fn with_event(mut self, at_ms: u32, event: Event) -> Self {
+        self.inputs.push(TimedInput {
+            at: Millis::new(at_ms),
+            unit: 0,
+            kind: InputKind::Event(event),
+        });
         self
     }
 
@@ -328,7 +334,7 @@ impl Case {
         scripts.get(nth).or_else(|| scripts.last()).unwrap_or(&Script::OBEDIENT)
     }
 
-    /// Whether something goes wrong that healing ends.
+    /// Whether it has a fault that `stop-faults` ends.
     #[must_use]
     pub fn is_faulty(&self) -> bool {
         (0..self.units()).any(|unit| self.unit(unit).1.iter().any(Script::is_faulty))
@@ -348,22 +354,24 @@ impl Case {
         });
         let plain = [Self { pids: None, ..self.clone() }, Self { disk: None, ..self.clone() }];
         let milder = (0..self.inputs.len()).flat_map(move |index| {
-            let mild = match self.inputs[index].what {
-                What::Crash { after, down } => vec![
-                    What::Crash { after: 0, down },
-                    What::Crash { after: after / 2, down },
-                    What::Crash { after, down: Millis::ZERO },
+            let mild = match self.inputs[index].kind {
+                InputKind::Crash { after, down } => vec![
+                    InputKind::Crash { after: 0, down },
+                    InputKind::Crash { after: after / 2, down },
+                    InputKind::Crash { after, down: Millis::ZERO },
                 ],
-                What::Reboot { after } => {
-                    vec![What::Reboot { after: 0 }, What::Reboot { after: after / 2 }]
+                InputKind::Reboot { after } => {
+                    vec![InputKind::Reboot { after: 0 }, InputKind::Reboot { after: after / 2 }]
                 }
-                What::Tell(_) | What::Amend(_) | What::Heal | What::Wall(_) | What::Suspend(_) => {
-                    Vec::new()
-                }
+                InputKind::Event(_)
+                | InputKind::Policy(_)
+                | InputKind::StopFaults
+                | InputKind::Wall(_)
+                | InputKind::Suspend(_) => Vec::new(),
             };
-            mild.into_iter().map(move |what| {
+            mild.into_iter().map(move |kind| {
                 let mut simpler = self.clone();
-                simpler.inputs[index].what = what;
+                simpler.inputs[index].kind = kind;
                 simpler
             })
         });
@@ -412,7 +420,7 @@ impl fmt::Display for Case {
         if self.seed > 0 {
             writeln!(f, "seed {}", self.seed)?;
         }
-        expect::write_body(f, self)
+        expected::write_body(f, self)
     }
 }
 
@@ -422,12 +430,12 @@ impl fmt::Display for TimedInput {
         if self.unit > 0 {
             write!(f, "@{} ", self.unit)?;
         }
-        self.what.fmt(f)
+        self.kind.fmt(f)
     }
 }
 
 /// Prints the words of an input line, without its time and its unit.
-impl fmt::Display for What {
+impl fmt::Display for InputKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = |f: &mut fmt::Formatter<'_>, name: &str, after: u8, down: Millis| {
             f.write_str(name)?;
@@ -437,11 +445,11 @@ impl fmt::Display for What {
             if down > Millis::ZERO { write!(f, " down={down}") } else { Ok(()) }
         };
         match *self {
-            Self::Tell(event) => event.fmt(f),
-            Self::Amend(policy) => write!(f, "policy {policy}"),
+            Self::Event(event) => event.fmt(f),
+            Self::Policy(policy) => write!(f, "policy {policy}"),
             Self::Crash { after, down } => words(f, "crash", after, down),
             Self::Reboot { after } => words(f, "reboot", after, Millis::ZERO),
-            Self::Heal => f.write_str("heal"),
+            Self::StopFaults => f.write_str("stop-faults"),
             Self::Wall(Jump::Ahead(by)) => write!(f, "wall +{by}"),
             Self::Wall(Jump::Back(by)) => write!(f, "wall -{by}"),
             Self::Suspend(time) => write!(f, "suspend {time}"),
@@ -453,7 +461,7 @@ impl fmt::Display for What {
 ///
 /// # Errors
 /// [`CaseErrorKind`] naming the word.
-impl FromStr for What {
+impl FromStr for InputKind {
     type Err = CaseErrorKind;
 
     fn from_str(words: &str) -> Result<Self, CaseErrorKind> {
@@ -472,17 +480,17 @@ impl FromStr for What {
             }
         }
         Ok(match head {
-            "policy" => Self::Amend(rest.parse()?),
+            "policy" => Self::Policy(rest.parse()?),
             "crash" => Self::Crash { after, down },
             "reboot" => Self::Reboot { after },
-            "heal" if rest.is_empty() => Self::Heal,
+            "stop-faults" if rest.is_empty() => Self::StopFaults,
             "suspend" => Self::Suspend(rest.parse()?),
             "wall" => Self::Wall(match (rest.strip_prefix('+'), rest.strip_prefix('-')) {
                 (Some(by), _) => Jump::Ahead(by.parse()?),
                 (None, Some(by)) => Jump::Back(by.parse()?),
                 (None, None) => return Err(CaseErrorKind::Jump(rest.to_owned())),
             }),
-            _ => Self::Tell(words.parse()?),
+            _ => Self::Event(words.parse()?),
         })
     }
 }
@@ -522,20 +530,20 @@ impl fmt::Display for Script {
             }
         }
         match self.notice {
-            Notice::Once => {}
-            Notice::Twice => f.write_str(" notice=twice")?,
-            Notice::Late(delay) => write!(f, " notice=late:{delay}")?,
-            Notice::Lost => f.write_str(" notice=lost")?,
+            ExitNotice::Once => {}
+            ExitNotice::Twice => f.write_str(" notice=twice")?,
+            ExitNotice::Late(delay) => write!(f, " notice=late:{delay}")?,
+            ExitNotice::Lost => f.write_str(" notice=lost")?,
         }
         match self.signals {
-            Signals::Delivered => {}
-            Signals::Refused => f.write_str(" signals=refused")?,
-            Signals::Missed => f.write_str(" signals=missed")?,
+            SignalDelivery::Delivered => {}
+            SignalDelivery::Refused => f.write_str(" signals=refused")?,
+            SignalDelivery::Missed => f.write_str(" signals=missed")?,
         }
         match self.output {
             None => Ok(()),
-            Some(Output::For(time)) => write!(f, " output={time}"),
-            Some(Output::ForEver) => f.write_str(" output=forever"),
+            Some(OutputHold::For(time)) => write!(f, " output={time}"),
+            Some(OutputHold::ForEver) => f.write_str(" output=forever"),
         }
     }
 }
@@ -602,7 +610,7 @@ pub enum CaseErrorKind {
     /// There is no `policy` line before the first input.
     NoPolicy,
     /// What is expected cannot be read.
-    Expected(ExpectError),
+    Expected(ExpectedError),
 }
 
 impl fmt::Display for CaseError {
@@ -618,7 +626,7 @@ impl fmt::Display for CaseErrorKind {
         match self {
             // What can be asked of the world stands beside the events.
             Self::Word(error) if error.field() == "event" => {
-                write!(f, "{error}; or policy, crash, reboot, heal, wall or suspend")
+                write!(f, "{error}; or policy, crash, reboot, stop-faults, wall or suspend")
             }
             Self::Word(error) => error.fmt(f),
             Self::Policy(error) => error.fmt(f),
@@ -672,8 +680,8 @@ impl From<ParseError> for CaseErrorKind {
     }
 }
 
-impl From<ExpectError> for CaseErrorKind {
-    fn from(error: ExpectError) -> Self {
+impl From<ExpectedError> for CaseErrorKind {
+    fn from(error: ExpectedError) -> Self {
         Self::Expected(error)
     }
 }
@@ -697,7 +705,7 @@ impl FromStr for Case {
         let mut lines = 0;
         for (index, line) in text.lines().enumerate() {
             lines = index + 1;
-            let line = expect::without_comment(line);
+            let line = expected::without_comment(line);
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -708,11 +716,11 @@ impl FromStr for Case {
 }
 
 fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
-    let (line, answer) = expect::split(line);
+    let (line, answer) = expected::split(line);
     let (head, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let is_timed = head.starts_with(|c: char| c.is_ascii_digit());
     if answer.is_some() && !is_timed && !matches!(head, "then" | "end") {
-        return Err(ExpectError::NoStep(line.to_owned()).into());
+        return Err(ExpectedError::NoStep(line.to_owned()).into());
     }
     if head == "policy" {
         let policy = rest.parse()?;
@@ -750,7 +758,7 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
         }
         "then" => case.expected.then(rest, answer)?,
         "end" => {
-            let end = answer.ok_or_else(|| ExpectError::NoAnswer(head.to_owned()))?;
+            let end = answer.ok_or_else(|| ExpectedError::NoAnswer(head.to_owned()))?;
             case.expected.end = Some(end.to_owned());
         }
         _ => {
@@ -767,13 +775,13 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
                 Some((unit, words)) if unit.starts_with('@') => (read_unit(unit, case)?, words),
                 _ => (0, rest),
             };
-            let what = words.parse()?;
-            if unit > 0 && !matches!(what, What::Tell(_) | What::Amend(_)) {
+            let kind = words.parse()?;
+            if unit > 0 && !matches!(kind, InputKind::Event(_) | InputKind::Policy(_)) {
                 return Err(CaseErrorKind::NotOfAUnit(words.trim().to_owned()));
             }
-            case.inputs.push(TimedInput { at, unit, what });
+            case.inputs.push(TimedInput { at, unit, kind });
             if let Some(answer) = answer {
-                case.expected.answered(case.inputs.len() - 1, what, answer)?;
+                case.expected.answered(case.inputs.len() - 1, kind, answer)?;
             }
         }
     }
@@ -821,22 +829,22 @@ fn read_script(rest: &str) -> Result<Script, CaseErrorKind> {
             "unhealthy" => script.unhealthy = never_or(value, "never")?,
             "notice" => {
                 script.notice = match (value, value.strip_prefix("late:")) {
-                    ("twice", _) => Notice::Twice,
-                    ("lost", _) => Notice::Lost,
-                    (_, Some(delay)) => Notice::Late(delay.parse()?),
+                    ("twice", _) => ExitNotice::Twice,
+                    ("lost", _) => ExitNotice::Lost,
+                    (_, Some(delay)) => ExitNotice::Late(delay.parse()?),
                     (_, None) => return Err(CaseErrorKind::Value(word.to_owned())),
                 };
             }
             "signals" => {
                 script.signals = match value {
-                    "refused" => Signals::Refused,
-                    "missed" => Signals::Missed,
+                    "refused" => SignalDelivery::Refused,
+                    "missed" => SignalDelivery::Missed,
                     _ => return Err(CaseErrorKind::Value(word.to_owned())),
                 };
             }
             "output" => {
                 script.output =
-                    Some(never_or(value, "forever")?.map_or(Output::ForEver, Output::For));
+                    Some(never_or(value, "forever")?.map_or(OutputHold::ForEver, OutputHold::For));
             }
             _ => return Err(CaseErrorKind::Key(word.to_owned())),
         }
@@ -881,7 +889,7 @@ seed 7
 5s wall +1h
 5s wall -1h
 6s suspend 10m
-7s heal
+7s stop-faults
 ";
 
     #[test]
@@ -900,7 +908,7 @@ seed 7
             ("policy restart=always\n5ms leap", "line 2: event: \"leap\""),
             ("", "line 1: there is no policy yet"),
             ("policy restart=always\n5ms @1 start", "line 2: \"@1\" names no unit"),
-            ("policy restart=no\nunit\n5ms @1 heal", "line 3: \"heal\" concerns the whole"),
+            ("policy restart=no\nunit\n5ms @1 heal", "line 3: \"stop-faults\" concerns the whole"),
             ("policy restart=always\npids 0", "line 2: \"pids 0\" is no number"),
             ("policy restart=always\ndisk eats", "line 2: \"eats\" is not known"),
             ("policy restart=always\nprocess #1 notice=maybe", "line 2: \"notice=maybe\" is not"),

@@ -6,8 +6,8 @@ use monitor_core::{Millis, Policy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::case::{self, Case, Other, Script, TimedInput, What};
-use crate::expect::{Cue, Expected, ExpectedStep};
+use crate::case::{self, Case, InputKind, Other, Script, TimedInput};
+use crate::expected::{Expected, ExpectedStep, Trigger};
 
 /// A case as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -67,7 +67,7 @@ impl ExpectedJson {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum StepJson {
-    /// The machine is told of an input.
+    /// The machine receives an input.
     Input {
         /// Which one, by its index.
         input: usize,
@@ -87,9 +87,9 @@ pub enum StepJson {
 
 impl From<&Expected> for ExpectedJson {
     fn from(expected: &Expected) -> Self {
-        let steps = expected.steps.iter().map(|ExpectedStep { cue, answer }| match cue {
-            Cue::Input(input) => StepJson::Input { input: *input, actions: answer.to_string() },
-            Cue::World { at, event } => StepJson::World {
+        let steps = expected.steps.iter().map(|ExpectedStep { trigger, answer }| match trigger {
+            Trigger::Input(input) => StepJson::Input { input: *input, actions: answer.to_string() },
+            Trigger::World { at, event } => StepJson::World {
                 at_ms: at.as_u32(),
                 event: event.clone(),
                 actions: answer.to_string(),
@@ -138,25 +138,29 @@ pub enum InputJson {
     Accident {
         /// When, in milliseconds from the beginning.
         at_ms: u32,
-        /// What happens: `crash after=2 down=1s`, `reboot after=2`, `wall +1h`, `suspend 10m` or `heal`.
+        /// What happens: `crash after=2 down=1s`, `reboot after=2`, `wall +1h`, `suspend 10m` or `stop-faults`.
         accident: String,
     },
 }
 
 impl From<&Case> for CaseJson {
     fn from(case: &Case) -> Self {
-        let inputs = case.inputs.iter().map(|&TimedInput { at, unit, what }| {
+        let inputs = case.inputs.iter().map(|&TimedInput { at, unit, kind }| {
             let at_ms = at.as_u32();
-            match what {
-                What::Tell(event) => InputJson::Event { at_ms, unit, event: event.to_string() },
-                What::Amend(policy) => {
+            match kind {
+                InputKind::Event(event) => {
+                    InputJson::Event { at_ms, unit, event: event.to_string() }
+                }
+                InputKind::Policy(policy) => {
                     InputJson::Policy { at_ms, unit, policy: policy.to_string() }
                 }
-                What::Crash { .. }
-                | What::Reboot { .. }
-                | What::Heal
-                | What::Wall(_)
-                | What::Suspend(_) => InputJson::Accident { at_ms, accident: what.to_string() },
+                InputKind::Crash { .. }
+                | InputKind::Reboot { .. }
+                | InputKind::StopFaults
+                | InputKind::Wall(_)
+                | InputKind::Suspend(_) => {
+                    InputJson::Accident { at_ms, accident: kind.to_string() }
+                }
             }
         });
         let words = |scripts: &[Script]| {
@@ -247,23 +251,23 @@ impl TryFrom<CaseJson> for Case {
         let mut before = 0;
         for (index, input) in json.inputs.iter().enumerate() {
             let place = |key: &str| format!("/inputs/{index}/{key}");
-            let (at_ms, unit, what) = match input {
+            let (at_ms, unit, kind) = match input {
                 InputJson::Event { at_ms, unit, event } => {
                     let event = event.parse().map_err(|error| at(&place("event"), &error))?;
-                    (*at_ms, *unit, What::Tell(event))
+                    (*at_ms, *unit, InputKind::Event(event))
                 }
                 InputJson::Policy { at_ms, unit, policy: words } => {
-                    (*at_ms, *unit, What::Amend(policy(&place("policy"), words)?))
+                    (*at_ms, *unit, InputKind::Policy(policy(&place("policy"), words)?))
                 }
                 InputJson::Accident { at_ms, accident } => {
-                    let what: What =
+                    let kind: InputKind =
                         accident.parse().map_err(|error| at(&place("accident"), &error))?;
-                    if matches!(what, What::Tell(_) | What::Amend(_)) {
+                    if matches!(kind, InputKind::Event(_) | InputKind::Policy(_)) {
                         let message =
                             format!("{accident:?} is no accident: give it as an event or a policy");
                         return Err(at(&place("accident"), &message));
                     }
-                    (*at_ms, 0, what)
+                    (*at_ms, 0, kind)
                 }
             };
             if at_ms < before {
@@ -276,7 +280,7 @@ impl TryFrom<CaseJson> for Case {
                 return Err(at(&place("unit"), &message));
             }
             before = at_ms;
-            case.inputs.push(TimedInput { at: Millis::new(at_ms), unit, what });
+            case.inputs.push(TimedInput { at: Millis::new(at_ms), unit, kind });
         }
         case.expected.end = json.expected.end;
         for (index, step) in json.expected.steps.iter().enumerate() {
@@ -290,14 +294,15 @@ impl TryFrom<CaseJson> for Case {
 fn expect(case: &mut Case, step: &StepJson) -> Result<(), String> {
     let added = match step {
         StepJson::Input { input, actions } => {
-            let what = case.inputs.get(*input).map(|input| input.what).ok_or_else(|| {
+            let kind = case.inputs.get(*input).map(|input| input.kind).ok_or_else(|| {
                 format!("input {input} is not there: give one below {}", case.inputs.len())
             })?;
-            let is_later = |step: &ExpectedStep| matches!(step.cue, Cue::Input(n) if n >= *input);
+            let is_later =
+                |step: &ExpectedStep| matches!(step.trigger, Trigger::Input(n) if n >= *input);
             if case.expected.steps.iter().any(is_later) {
                 return Err(format!("input {input} is out of order: write each once, in order"));
             }
-            case.expected.answered(*input, what, actions)
+            case.expected.answered(*input, kind, actions)
         }
         StepJson::World { at_ms, event, actions } => {
             case.expected.then(&format!("{at_ms}ms {event}"), Some(actions))

@@ -10,40 +10,39 @@ use crate::alarm::{Alarm, Alarms};
 use crate::bank::{self, Bug, Layer};
 use crate::canary::{self, Canary, Evidence};
 use crate::case::Case;
-use crate::coverage::Coverage;
-use crate::family::{Member, family};
+use crate::coverage::{self, Coverage, CoverageMarks};
+use crate::family::{FamilyMember, family};
 use crate::harness::Harness;
 use crate::hunt::{self, Failure, Hunt};
-use crate::marks::{self, Marks};
 use crate::model::{Counterexample, Exploration};
+use crate::oracle::Property;
 use crate::race::Race;
-use crate::watch::Property;
-use crate::world::Suspect;
+use crate::world::MachineUnderTest;
 
 /// The exhaustive search of one member of the family.
 #[derive(Clone, Debug)]
 pub struct Explored {
     /// The member.
-    pub member: Member,
-    /// Reachable situations: machine and oracles together.
-    pub situations: usize,
+    pub member: FamilyMember,
+    /// Reachable search states: machine and oracles together.
+    pub search_states: usize,
     /// Distinct states of the machine among them.
     pub states: usize,
-    /// Transitions, each judged by every oracle.
+    /// Transitions, each checked by every oracle.
     pub transitions: usize,
     /// Transitions that change something.
     pub effective: usize,
-    /// Ordered pairs of inputs that both matter in one situation.
+    /// Ordered pairs of inputs that both matter in one search state.
     pub race_pairs: usize,
     /// A shortest way to a violation, if there is one.
     pub counterexample: Option<Counterexample>,
 }
 
 impl Explored {
-    fn new(member: Member, found: Exploration) -> Self {
+    fn new(member: FamilyMember, found: Exploration) -> Self {
         Self {
             member,
-            situations: found.nodes,
+            search_states: found.search_states,
             states: found.states.len(),
             transitions: found.transitions,
             effective: found.effective,
@@ -72,7 +71,7 @@ pub fn explore_family_on(
     machine: &(impl Machine + Sync),
     mut progress: impl FnMut(),
 ) -> Vec<Explored> {
-    let mut members: Vec<(usize, Member)> = family().into_iter().enumerate().collect();
+    let mut members: Vec<(usize, FamilyMember)> = family().into_iter().enumerate().collect();
     // The largest searches first, so that no thread begins one when the others are done.
     members.sort_by_key(|(place, member)| (std::cmp::Reverse(member.policies.len()), *place));
     let next = AtomicUsize::new(0);
@@ -110,7 +109,7 @@ pub struct Hunted {
 pub fn hunt_races(
     harness: impl Harness,
     seeds: std::ops::Range<u64>,
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     mut progress: impl FnMut(),
 ) -> Vec<Hunted> {
     let races = Race::ALL.into_iter().map(Some).chain([None]);
@@ -125,17 +124,17 @@ pub fn hunt_races(
 /// What hunts have met. Cells are not counted: the exhaustive search goes through all of them.
 #[must_use]
 pub fn coverage(hunted: &[Hunted]) -> Coverage {
-    let mut marks = Marks::default();
-    hunted.iter().for_each(|found| marks = marks.or(found.hunt.marks));
-    let made = |is_fault: bool| {
+    let mut marks = CoverageMarks::default();
+    hunted.iter().for_each(|found| marks = marks.or(found.hunt.coverage_marks));
+    let met = |is_fault: bool| {
         let of_kind = |name: &&str| {
-            marks::ALL.iter().any(|mark| mark.name == *name && mark.is_fault() == is_fault)
+            coverage::MARKS.iter().any(|mark| mark.name == *name && mark.is_fault() == is_fault)
         };
-        marks.made().filter(of_kind).count() as u64
+        marks.met().filter(of_kind).count() as u64
     };
     let cases = hunted.iter().map(|found| found.hunt.cases).sum();
     let aims = hunted.iter().map(|found| found.hunt.aims.len() as u64).sum();
-    Coverage { cases, met: [None, Some(made(false)), Some(made(true)), Some(aims)] }
+    Coverage { cases, met: [None, Some(met(false)), Some(met(true)), Some(aims)] }
 }
 
 /// What a whole check shows to be wrong with the harness.
@@ -165,7 +164,7 @@ pub fn alarms(
         alarms.ring(Alarm::ShrunkCasePasses, format!("the case that finds {}", test.bug));
     }
     if tested.len() < bank::SELF_TEST_LEN {
-        let detail = format!("{} bugs were put in, not {}", tested.len(), bank::SELF_TEST_LEN);
+        let detail = format!("{} bugs were injected, not {}", tested.len(), bank::SELF_TEST_LEN);
         alarms.ring(Alarm::BankTooSmall, detail);
     }
     alarms
@@ -178,20 +177,20 @@ const EXPLORED_MIN: usize = 19;
 const STATES_MIN: usize = 50;
 
 /// Runs each case of `seeds` that aims at nothing twice; returns the first that is not the same again.
-pub fn differs_again(
+pub fn first_nondeterminism(
     harness: impl Harness,
     seeds: std::ops::Range<u64>,
-    suspect: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
 ) -> Option<(Property, Case)> {
     seeds.into_iter().find_map(|seed| {
         let case = harness.draw(None, seed);
-        let first = harness.run(&case, suspect);
-        let same = harness.is_same_again(&case, suspect, &first);
-        (!same).then_some((Property::SameAgain, case))
+        let first = harness.run(&case, machine);
+        let same = harness.is_deterministic(&case, machine, &first);
+        (!same).then_some((Property::Deterministic, case))
     })
 }
 
-/// Whether the harness finds a bug that was put in on purpose.
+/// Whether the harness finds a bug that was injected.
 #[derive(Clone, Debug)]
 pub struct SelfTest {
     /// The bug.
@@ -199,7 +198,7 @@ pub struct SelfTest {
     /// How the hunt of its race found it, and after how many cases.
     pub hunted: Option<(Failure, u64)>,
     /// A shortest case under one member, by exhaustive search.
-    pub exhausted: Option<(Counterexample, Member)>,
+    pub exhausted: Option<(Counterexample, FamilyMember)>,
 }
 
 impl SelfTest {
@@ -211,7 +210,7 @@ impl SelfTest {
     }
 }
 
-/// Puts each bug of [`bank::self_test`] in and looks for it with both engines.
+/// Injects each bug of [`bank::self_test`] and looks for it with both engines.
 pub fn self_test(
     harness: impl Harness,
     cases_max: u64,

@@ -6,7 +6,8 @@ use std::fmt;
 use monitor_core::{Event, Millis};
 
 use crate::case::{
-    Case, DiskFault, Jump, Notice, Other, Output, Script, Signals, TimedInput, What,
+    Case, DiskFault, ExitNotice, InputKind, Jump, Other, OutputHold, Script, SignalDelivery,
+    TimedInput,
 };
 use crate::choices::{Choices, Seeded};
 use crate::generate;
@@ -33,17 +34,24 @@ pub enum Chooser {
 /// A kind of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Wish,
+    Request,
     Echo,
     Policy,
     Crash,
     Reboot,
     Clock,
-    Heal,
+    StopFaults,
 }
 
-const KINDS: [Kind; 7] =
-    [Kind::Wish, Kind::Echo, Kind::Policy, Kind::Crash, Kind::Reboot, Kind::Clock, Kind::Heal];
+const KINDS: [Kind; 7] = [
+    Kind::Request,
+    Kind::Echo,
+    Kind::Policy,
+    Kind::Crash,
+    Kind::Reboot,
+    Kind::Clock,
+    Kind::StopFaults,
+];
 
 impl Chooser {
     /// The portfolio.
@@ -84,7 +92,7 @@ impl Chooser {
         let mut wanted = || choices.below(often) == often - 1;
         let (troubles, crowd, tiny, disk) = (wanted(), wanted(), wanted(), wanted());
         if troubles {
-            trouble(&mut case.scripts, choices);
+            inject_faults(&mut case.scripts, choices);
         }
         if crowd {
             join_others(&mut case, choices);
@@ -100,19 +108,19 @@ impl Chooser {
         let mut at = Millis::ZERO;
         for _ in 0..choices.below(9) {
             at = at.saturating_add(generate::delay(choices));
-            let what = match picker.pick(choices) {
-                Kind::Wish => What::Tell(generate::wish(choices)),
-                Kind::Echo => What::Tell(generate::echo(choices)),
-                Kind::Policy => What::Amend(generate::policy(choices)),
+            let kind = match picker.pick(choices) {
+                Kind::Request => InputKind::Event(generate::request(choices)),
+                Kind::Echo => InputKind::Event(generate::echo(choices)),
+                Kind::Policy => InputKind::Policy(generate::policy(choices)),
                 Kind::Crash => crash(choices),
-                Kind::Reboot => What::Reboot { after: after(choices) },
+                Kind::Reboot => InputKind::Reboot { after: after(choices) },
                 Kind::Clock => clock(choices),
-                Kind::Heal => What::Heal,
+                Kind::StopFaults => InputKind::StopFaults,
             };
-            let concerns = matches!(what, What::Tell(_) | What::Amend(_));
+            let concerns = matches!(kind, InputKind::Event(_) | InputKind::Policy(_));
             let units = u32::try_from(case.units()).unwrap_or(1);
             let unit = if concerns && units > 1 { choices.below(units) } else { 0 };
-            case.inputs.push(TimedInput { at, unit: u8::try_from(unit).unwrap_or(0), what });
+            case.inputs.push(TimedInput { at, unit: u8::try_from(unit).unwrap_or(0), kind });
         }
         case
     }
@@ -177,18 +185,18 @@ impl Picker {
 }
 
 /// Lets something go wrong with some of the processes.
-pub(crate) fn trouble(scripts: &mut [Script], choices: &mut impl Choices) {
+pub(crate) fn inject_faults(scripts: &mut [Script], choices: &mut impl Choices) {
     for script in scripts {
         match choices.below(7) {
-            0 | 1 => script.notice = Notice::Lost,
-            2 => script.notice = Notice::Late(generate::delay(choices)),
-            3 => script.notice = Notice::Twice,
-            4 => script.signals = Signals::Refused,
-            5 => script.signals = Signals::Missed,
+            0 | 1 => script.notice = ExitNotice::Lost,
+            2 => script.notice = ExitNotice::Late(generate::delay(choices)),
+            3 => script.notice = ExitNotice::Twice,
+            4 => script.signals = SignalDelivery::Refused,
+            5 => script.signals = SignalDelivery::Missed,
             _ => {
                 script.output = Some(match choices.below(2) {
-                    0 => Output::ForEver,
-                    _ => Output::For(generate::delay(choices)),
+                    0 => OutputHold::ForEver,
+                    _ => OutputHold::For(generate::delay(choices)),
                 });
             }
         }
@@ -210,18 +218,19 @@ pub(crate) fn join_others(case: &mut Case, choices: &mut impl Choices) {
 /// Starts every unit at the beginning.
 pub(crate) fn start_all(case: &mut Case) {
     for unit in 0..case.units() {
-        let (unit, what) = (u8::try_from(unit).unwrap_or(0), What::Tell(Event::StartRequested));
-        case.inputs.push(TimedInput { at: Millis::ZERO, unit, what });
+        let (unit, kind) =
+            (u8::try_from(unit).unwrap_or(0), InputKind::Event(Event::StartRequested));
+        case.inputs.push(TimedInput { at: Millis::ZERO, unit, kind });
     }
 }
 
 /// The monitor dies, at once or at one of its next operations.
-pub(crate) fn crash(choices: &mut impl Choices) -> What {
+pub(crate) fn crash(choices: &mut impl Choices) -> InputKind {
     let down = match choices.below(3) {
         0 | 1 => Millis::ZERO,
         _ => generate::delay(choices),
     };
-    What::Crash { after: after(choices), down }
+    InputKind::Crash { after: after(choices), down }
 }
 
 pub(crate) fn after(choices: &mut impl Choices) -> u8 {
@@ -229,11 +238,11 @@ pub(crate) fn after(choices: &mut impl Choices) -> u8 {
 }
 
 /// The wall clock is set, or the machine sleeps.
-pub(crate) fn clock(choices: &mut impl Choices) -> What {
+pub(crate) fn clock(choices: &mut impl Choices) -> InputKind {
     let by = choices.pick(&[Millis::from_mins(60), Millis::from_secs(1), Millis::from_secs(20)]);
     match choices.below(4) {
-        0 => What::Wall(Jump::Ahead(by)),
-        1 | 2 => What::Wall(Jump::Back(by)),
-        _ => What::Suspend(by),
+        0 => InputKind::Wall(Jump::Ahead(by)),
+        1 | 2 => InputKind::Wall(Jump::Back(by)),
+        _ => InputKind::Suspend(by),
     }
 }

@@ -8,7 +8,7 @@ use monitor_core::{
 /// Policies that are explored together: the first is in force at the beginning, and each may replace
 /// another at any time.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct FamilyMember {
     /// What it is called in reports.
     pub name: String,
     /// The policies.
@@ -17,8 +17,8 @@ pub struct Member {
 
 /// The whole family. Counts are cut to two, so that exhaustion is reached in a few steps.
 #[must_use]
-pub fn family() -> Vec<Member> {
-    let mut members: Vec<Member> = Preset::ALL
+pub fn family() -> Vec<FamilyMember> {
+    let mut members: Vec<FamilyMember> = Preset::ALL
         .into_iter()
         .map(|preset| {
             member(preset.name(), &[*preset.builder().build().unwrap_or_default().rules()])
@@ -65,9 +65,9 @@ pub fn family() -> Vec<Member> {
     members
 }
 
-fn member(name: &str, rules: &[Rules]) -> Member {
+fn member(name: &str, rules: &[Rules]) -> FamilyMember {
     let policies = rules.iter().filter_map(|rules| Policy::try_from(cut(*rules)).ok()).collect();
-    Member { name: name.to_owned(), policies }
+    FamilyMember { name: name.to_owned(), policies }
 }
 
 /// Cuts counts that only make the search longer.

@@ -1,32 +1,32 @@
 //! What the fuzz targets in `sim/fuzz` run: bytes in, a panic if anything is wrong.
 //!
 //! A plain test runs the same functions over the committed corpus. Each panics with what it found, because
-//! that is how a fuzzer is told.
+//! so that the fuzzer notices it.
 
 use monitor_core::{Event, State};
 use monitor_os::Core;
 
 use crate::case::Case;
 use crate::choices::FromBytes;
+use crate::failure_report::FailureReport;
 use crate::generate;
 use crate::harness::Standard;
 use crate::hunt::{self, STEPS_MAX};
 use crate::reference::Compared;
-use crate::screen::FailureScreen;
 use crate::world;
 
 /// Draws a case from the bytes as choices, and demands that it violates nothing and that the reference
 /// agrees with every step.
 ///
 /// # Panics
-/// With the failure screen if a property is violated or a step differs.
+/// With the failure report if a property is violated or a step differs.
 pub fn case(bytes: &[u8]) {
     let case = generate::case(&mut FromBytes(bytes));
     let compared = Compared::strict(Core);
     if let Some(property) = world::run(&case, &compared, STEPS_MAX).violated {
         let failure = hunt::confirm(Standard, case.seed, case, property, &compared);
-        let screen = FailureScreen::of(&failure);
-        fail(&screen.to_string());
+        let report = FailureReport::of(&failure);
+        fail(&report.to_string());
     }
 }
 
@@ -65,7 +65,7 @@ pub fn text(bytes: &[u8]) {
     }
 }
 
-#[expect(clippy::panic, reason = "a panic is how a fuzzer is told")]
+#[expect(clippy::panic, reason = "a fuzzer notices a panic")]
 fn fail(what: &str) -> ! {
     panic!("{what}")
 }

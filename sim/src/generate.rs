@@ -141,8 +141,8 @@ fn on_stop(choices: &mut impl Choices) -> OnStop {
     }
 }
 
-/// Any wish.
-pub fn wish(choices: &mut impl Choices) -> Event {
+/// Any request.
+pub fn request(choices: &mut impl Choices) -> Event {
     match choices.below(8) {
         0..=2 => stop(choices),
         3 => Event::StartRequested,
@@ -171,7 +171,7 @@ pub fn grace(choices: &mut impl Choices) -> Grace {
     }
 }
 
-/// A fact told late, twice, or about another run; the world drops it where it would be a lie.
+/// A fact reported late, twice, or about another run; the world drops it where it contradicts the world.
 pub fn echo(choices: &mut impl Choices) -> Event {
     let run = RunId::new(1 + choices.below(4));
     match choices.below(5) {

@@ -46,7 +46,7 @@ struct Arrow {
     to: Phase,
     /// The events that cause it.
     label: String,
-    /// How often it was visited; `None` if nobody asks.
+    /// How often it was visited; `None` if that is not asked for.
     visits: Option<u64>,
 }
 
@@ -54,7 +54,7 @@ struct Arrow {
 struct Diagram {
     arrows: Vec<Arrow>,
     reached: BTreeSet<Phase>,
-    /// Changes visited, of all; `None` if nobody asks.
+    /// Changes visited, of all; `None` if that is not asked for.
     covered: Option<(usize, usize)>,
 }
 
@@ -100,7 +100,7 @@ impl Arrow {
         }
     }
 
-    /// Colour and width: visited, not visited, or nobody asks.
+    /// Colour and width: visited, not visited, or not asked for.
     const fn style(&self) -> (&'static str, f64) {
         match self.visits {
             Some(0) => ("#b4bbc3", 1.0),

@@ -14,7 +14,7 @@ use std::sync::Once;
 use monitor_core::{Actions, Event, Note, Policy, State, Step};
 use monitor_os::Machine;
 
-use crate::world::{Flaw, Suspect};
+use crate::world::{InjectedBug, MachineUnderTest};
 
 /// Runs `ask` and returns its panic as one line: the message, and where it was raised.
 ///
@@ -64,16 +64,16 @@ fn text(payload: &(dyn Any + Send)) -> String {
 /// A machine whose panics are kept. Where it panics, it answers that the event does not apply.
 pub struct Guarded<'a> {
     machine: &'a dyn Machine,
-    flaw: Option<Flaw>,
+    injected_bug: Option<InjectedBug>,
     refusal: Actions,
     panic: OnceCell<String>,
 }
 
 impl<'a> Guarded<'a> {
-    /// Guards a machine under a backend with this flaw. In the place of a panic it asks for nothing.
+    /// Guards a machine under a backend with this injected bug. In the place of a panic it asks for nothing.
     #[must_use]
-    pub const fn new(machine: &'a dyn Machine, flaw: Option<Flaw>) -> Self {
-        Self { machine, flaw, refusal: Actions::NONE, panic: OnceCell::new() }
+    pub const fn new(machine: &'a dyn Machine, injected_bug: Option<InjectedBug>) -> Self {
+        Self { machine, injected_bug, refusal: Actions::NONE, panic: OnceCell::new() }
     }
 
     /// Guards a machine for the exhaustive engine. In the place of a panic it gives an answer that every
@@ -81,7 +81,7 @@ impl<'a> Guarded<'a> {
     #[must_use]
     pub const fn refusing(machine: &'a dyn Machine) -> Self {
         let refusal = Actions { persist: true, ..Actions::NONE };
-        Self { machine, flaw: None, refusal, panic: OnceCell::new() }
+        Self { machine, injected_bug: None, refusal, panic: OnceCell::new() }
     }
 
     /// The first panic so far.
@@ -100,17 +100,17 @@ impl Machine for &Guarded<'_> {
     }
 }
 
-impl Suspect for &Guarded<'_> {
-    fn flaw(&self) -> Option<Flaw> {
-        self.flaw
+impl MachineUnderTest for &Guarded<'_> {
+    fn injected_bug(&self) -> Option<InjectedBug> {
+        self.injected_bug
     }
 }
 
 impl std::fmt::Debug for Guarded<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { flaw, refusal, panic, .. } = self;
+        let Self { injected_bug, refusal, panic, .. } = self;
         f.debug_struct("Guarded")
-            .field("flaw", flaw)
+            .field("injected_bug", injected_bug)
             .field("refusal", refusal)
             .field("panic", panic)
             .finish_non_exhaustive()

@@ -10,11 +10,11 @@ use crate::case::Case;
 use crate::coverage::{self, Measure};
 use crate::hunt::{self, Failure, STEPS_MAX};
 use crate::model::{self, Exploration};
+use crate::oracle::Property;
 use crate::race::Race;
 use crate::reference::{self, Mismatch};
 use crate::shrink;
-use crate::watch::Property;
-use crate::world::{self, Suspect, Verdict};
+use crate::world::{self, MachineUnderTest, Verdict};
 
 /// Holds one answer of a machine against the rules, as [`reference::compare`] does.
 pub type Compare = fn(&Policy, State, Event, Step) -> Result<(), Box<Mismatch>>;
@@ -27,13 +27,18 @@ pub trait Harness: Copy + Send + Sync {
         hunt::draw(race, seed)
     }
 
-    /// Runs a case: the virtual world, the oracles, the judge of the end, and what catches panics.
-    fn run(self, case: &Case, machine: impl Suspect + Copy) -> Verdict {
+    /// Runs a case: the virtual world, the oracles, the check of the end, and what catches panics.
+    fn run(self, case: &Case, machine: impl MachineUnderTest + Copy) -> Verdict {
         world::run(case, machine, STEPS_MAX)
     }
 
     /// Runs a case a second time, and says whether it did the same again.
-    fn is_same_again(self, case: &Case, machine: impl Suspect + Copy, first: &Verdict) -> bool {
+    fn is_deterministic(
+        self,
+        case: &Case,
+        machine: impl MachineUnderTest + Copy,
+        first: &Verdict,
+    ) -> bool {
         campaign::digest(&self.run(case, machine)) == campaign::digest(first)
     }
 
@@ -43,7 +48,7 @@ pub trait Harness: Copy + Send + Sync {
         seed: u64,
         case: Case,
         property: Property,
-        machine: impl Suspect + Copy,
+        machine: impl MachineUnderTest + Copy,
     ) -> Failure {
         shrink::shrink(seed, case, property, machine)
     }
@@ -63,12 +68,12 @@ pub trait Harness: Copy + Send + Sync {
         coverage::floor(measure, cases)
     }
 
-    /// Looks for the bug of a canary, which is planted or, as a control, is not.
+    /// Looks for the bug of a canary, which is injected or, as a control, is not.
     ///
     /// # Errors
     /// What was not found.
-    fn look(self, canary: Canary, is_planted: bool) -> Result<String, String> {
-        canary::look(self, canary, is_planted)
+    fn look(self, canary: Canary, is_injected: bool) -> Result<String, String> {
+        canary::look(self, canary, is_injected)
     }
 }
 

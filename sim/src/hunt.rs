@@ -6,13 +6,13 @@ use std::fmt;
 use crate::case::Case;
 use crate::choices::Seeded;
 use crate::chooser::Chooser;
+use crate::coverage::CoverageMarks;
 use crate::generate;
 use crate::harness::{Harness, Standard};
-use crate::marks::Marks;
+use crate::oracle::Property;
 use crate::race::Race;
 use crate::shrink::Sibling;
-use crate::watch::Property;
-use crate::world::{Suspect, TraceLine, Verdict};
+use crate::world::{MachineUnderTest, TraceLine, Verdict};
 
 /// How many steps a case may take; enough for every lawful stop, too few for an endless loop to hurt.
 pub const STEPS_MAX: usize = 400;
@@ -85,8 +85,8 @@ pub struct Hunt {
     pub occurred: u64,
     /// The races that took place, and the choosers that chose.
     pub aims: BTreeSet<Aim>,
-    /// Situations that were met in any of them.
-    pub marks: Marks,
+    /// Coverage marks that were met in any of them.
+    pub coverage_marks: CoverageMarks,
     /// The first failure.
     pub failure: Option<Failure>,
 }
@@ -108,7 +108,7 @@ pub fn confirm(
     seed: u64,
     case: Case,
     property: Property,
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
 ) -> Failure {
     let shrunk = harness.shrink(seed, case.clone(), property, machine);
     let Verdict { trace, violated, panic, .. } = harness.run(&shrunk.case, machine);
@@ -125,7 +125,7 @@ pub fn confirm(
 pub fn hunt(
     race: Option<Race>,
     seeds: std::ops::Range<u64>,
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     progress: impl FnMut(),
 ) -> Hunt {
     hunt_by(Standard, race, seeds, machine, progress)
@@ -136,7 +136,7 @@ pub fn hunt_by(
     harness: impl Harness,
     race: Option<Race>,
     seeds: std::ops::Range<u64>,
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     mut progress: impl FnMut(),
 ) -> Hunt {
     let mut hunt = Hunt::default();
@@ -149,7 +149,7 @@ pub fn hunt_by(
             hunt.occurred += 1;
             hunt.aims.insert(Aim::of(race, seed));
         }
-        hunt.marks.add(&verdict);
+        hunt.coverage_marks.add(&verdict);
         progress();
         if let Some(property) = verdict.violated {
             let aim = Some(Aim::of(race, seed));

@@ -2,14 +2,14 @@
 //!
 //! Everything that can go wrong between a stop, an exit, a timer and a restart is a question of order,
 //! and here order is an input. Four layers:
-//! - [`watch`]: the oracles. They judge every step of every trace from events and actions alone.
+//! - [`oracle`]: the oracles. They check every step of every trace from events and actions alone.
 //! - [`model`]: the exhaustive engine. Every reachable state of the machine in an environment that may do
 //!   anything; the first violation it reports is a shortest one.
 //! - [`world`]: the virtual kernel under the driver that ships, with processes that follow scripts.
 //!   [`hunt`] draws cases for it from seeds, aimed at a [`race`] or at nothing; [`mod@shrink`] shortens what
-//!   fails. A case may say what it [expects](expect).
+//!   fails. A case may say what it [expects](mod@expected).
 //! - [`mod@reference`]: all rules once more, naively, against which every step is held.
-//! - [`bank`]: bugs put in on purpose, which [`bugs`] hunts; [`marks`]: what a run must meet. A harness that
+//! - [`bank`]: injected bugs, which [`bugs`] hunts; [`coverage`]: what a run must meet. A harness that
 //!   cannot find them is not believed.
 //!
 //! # The loop
@@ -41,8 +41,10 @@ pub mod case_json;
 pub mod check;
 pub mod choices;
 pub mod chooser;
+pub mod conformance;
 pub mod coverage;
-pub mod expect;
+pub mod expected;
+pub mod failure_report;
 pub mod family;
 pub mod fuzz;
 pub mod generate;
@@ -50,18 +52,16 @@ pub mod graph;
 pub mod guard;
 pub mod harness;
 pub mod hunt;
-pub mod judge;
-pub mod marks;
 pub mod model;
 pub mod observation;
+pub mod oracle;
 pub mod race;
 #[cfg(feature = "real")]
 pub mod real;
 pub mod reference;
 pub mod replay;
-pub mod screen;
+
 pub mod shrink;
 pub mod strategy;
 pub mod timeline;
-pub mod watch;
 pub mod world;

@@ -18,14 +18,14 @@ use monitor_sim::bank::{self, Bug, Layer};
 use monitor_sim::bugs::{self, Oracle};
 use monitor_sim::canary::{self, Canary, Evidence};
 use monitor_sim::check::{self, Explored, Hunted, SelfTest};
+use monitor_sim::coverage::{self, CoverageMarks};
+use monitor_sim::failure_report::{self, FailureReport};
 use monitor_sim::family;
 use monitor_sim::harness::{Harness as _, Standard};
 use monitor_sim::hunt::Failure;
-use monitor_sim::marks::{self, Marks};
+use monitor_sim::oracle::Property;
 use monitor_sim::race::Race;
 use monitor_sim::reference::Compared;
-use monitor_sim::screen::{self, FailureScreen};
-use monitor_sim::watch::Property;
 
 use crate::cli::bugs::BugsArguments;
 
@@ -49,8 +49,8 @@ Exit status:
 
 Examples:
   monitor-sim check                        verify everything, print a summary
-  monitor-sim bugs --list                  which known bugs can be put in
-  monitor-sim check --sabotage BB-36b      put one in and see it found
+  monitor-sim bugs --list                  which known bugs can be injected
+  monitor-sim check --inject BB-36b        inject one and see it found
   monitor-sim replay web.jsonl             does a record of `monitor run --record` agree?
   monitor-sim replay case.txt              run a case in the virtual world, print every step
   monitor-sim replay --rewrite case.txt    write what it does into it, as what is expected of it
@@ -66,7 +66,7 @@ Examples:
 enum Command {
     /// Verify everything that can be verified, and print a summary.
     Check(CheckArguments),
-    /// Replay a record of a real supervision, or a case, and judge every step.
+    /// Replay a record of a real supervision, or a case, and check every step.
     Replay(ReplayArguments),
     /// Run a campaign of random cases on all cores: resumable, sharded, the same everywhere.
     Run(RunArguments),
@@ -76,10 +76,10 @@ enum Command {
     Timeline(TimelineArguments),
     /// Draw the state diagram of a policy, as the exhaustive search has seen it.
     Graph(GraphArguments),
-    /// Run cases on real processes, and judge what was recorded.
+    /// Run cases on real processes, and check what was recorded.
     #[cfg(feature = "real")]
     Real(cli::real::RealArguments),
-    /// Hunt every bug of the bank, and print who finds it, how soon and with which case.
+    /// Hunt every bug of the bank, and print what finds it, how soon and with which case.
     Bugs(BugsArguments),
 }
 
@@ -91,10 +91,10 @@ struct CheckArguments {
     /// The first seed; each case takes the next one.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
-    /// Put this bug of the bank in, such as BB-1: the check must fail, and shows how. `monitor-sim bugs
+    /// Inject this bug of the bank, such as BB-1: the check must fail, and shows how. `monitor-sim bugs
     /// --list` has them all.
     #[arg(long, value_name = "ID")]
-    sabotage: Option<Bug>,
+    inject: Option<Bug>,
     /// Where failing cases are kept.
     #[arg(long, default_value = "monitor-sim-failures", value_name = "DIR")]
     out: PathBuf,
@@ -118,8 +118,8 @@ fn main() -> ExitCode {
         }
     };
     let code = match arguments.command {
-        Command::Check(arguments) => match arguments.sabotage {
-            Some(bug) => check_sabotaged(&arguments, bug),
+        Command::Check(arguments) => match arguments.inject {
+            Some(bug) => check_with_bug(&arguments, bug),
             None => check(&arguments),
         },
         Command::Replay(arguments) => cli::replay::replay(&arguments),
@@ -157,7 +157,7 @@ fn check(arguments: &CheckArguments) -> u8 {
         .find_map(|found| found.counterexample.as_ref().map(|example| (found, example)))
     {
         let (policies, oracle) = (&found.member.policies, Oracle::Property(example.property));
-        println!("\n{}", screen::counterexample(policies, &Core, oracle, example));
+        println!("\n{}", failure_report::counterexample(policies, &Core, oracle, example));
         return violated(&evidence);
     }
 
@@ -171,7 +171,7 @@ fn check(arguments: &CheckArguments) -> u8 {
         return violated(&evidence);
     }
     let twice = 0..arguments.cases.min(1_000);
-    if let Some((property, case)) = check::differs_again(Standard, twice, Core) {
+    if let Some((property, case)) = check::first_nondeterminism(Standard, twice, Core) {
         println!("\nFAIL {property} ({}): {}\n{case}", property.source(), property.sentence());
         return violated(&evidence);
     }
@@ -180,7 +180,7 @@ fn check(arguments: &CheckArguments) -> u8 {
         return violated(&evidence);
     }
 
-    let progress = bar(bank::self_test().count() as u64, "bugs put in");
+    let progress = bar(bank::self_test().count() as u64, "injected bugs");
     let tested = check::self_test(Standard, arguments.cases.max(1_000), || progress.inc(1));
     progress.finish_and_clear();
     print_self_test(&tested);
@@ -192,9 +192,15 @@ fn check(arguments: &CheckArguments) -> u8 {
     if alarms.is_silent() {
         println!("every step agrees with the reference");
     }
-    let marks = hunted.iter().fold(Marks::default(), |all, found| all.or(found.hunt.marks));
+    let marks = hunted
+        .iter()
+        .fold(CoverageMarks::default(), |all, found| all.or(found.hunt.coverage_marks));
     let missing: Vec<&str> = marks.missing().collect();
-    println!("{} of {} situations met", marks::ALL.len() - missing.len(), marks::ALL.len());
+    println!(
+        "{} of {} coverage marks met",
+        coverage::MARKS.len() - missing.len(),
+        coverage::MARKS.len()
+    );
     for name in &missing {
         println!("  never met: {name}; give more --cases");
     }
@@ -209,7 +215,7 @@ fn violated(evidence: &Evidence) -> u8 {
 }
 
 fn print_canaries(evidence: &Evidence) {
-    println!("\nChecks of the checks: planted bugs, each of which one check alone finds\n");
+    println!("\nChecks of the checks: injected bugs, each of which one check alone finds\n");
     for canary in Canary::ALL {
         let found = evidence.found.get(canary.name()).map_or("NOT FOUND", String::as_str);
         println!("  {:<13} {found}", canary.name());
@@ -219,14 +225,18 @@ fn print_canaries(evidence: &Evidence) {
 fn print_explored(explored: &[Explored]) {
     println!("Exhaustive: every reachable state, every input in each, every oracle at each step\n");
     println!(
-        "  {:<52} {:>9} {:>10} {:>12} {:>12}",
-        "policy", "states", "situations", "transitions", "race pairs"
+        "  {:<52} {:>9} {:>13} {:>12} {:>12}",
+        "policy", "states", "search states", "transitions", "race pairs"
     );
     for found in explored {
         let verdict = if found.counterexample.is_some() { "  VIOLATED" } else { "" };
         println!(
-            "  {:<52} {:>9} {:>10} {:>12} {:>12}{verdict}",
-            found.member.name, found.states, found.situations, found.transitions, found.race_pairs
+            "  {:<52} {:>9} {:>13} {:>12} {:>12}{verdict}",
+            found.member.name,
+            found.states,
+            found.search_states,
+            found.transitions,
+            found.race_pairs
         );
     }
 }
@@ -249,7 +259,7 @@ fn print_hunted(hunted: &[Hunted]) {
 }
 
 fn print_self_test(tested: &[SelfTest]) {
-    println!("\nSelf-test: some known bugs put in; `monitor-sim bugs` hunts them all\n");
+    println!("\nSelf-test: some known bugs, injected; `monitor-sim bugs` hunts them all\n");
     println!(
         "  {:<7} {:<7} {:>12} {:>13} {:>12}  {:<26} symptom",
         "bug", "layer", "cases to it", "shrunk inputs", "shortest", "found as"
@@ -275,7 +285,7 @@ fn print_self_test(tested: &[SelfTest]) {
 }
 
 fn print_properties() {
-    println!("\nWhat was judged at every step (I: invariant of the bug bank)\n");
+    println!("\nWhat was checked at every step (I: invariant of the bug bank)\n");
     for property in Property::ALL {
         println!("  {:<26} {:<6} {}", property.name(), property.source(), property.sentence());
     }
@@ -296,43 +306,49 @@ fn print_summary(explored: &[Explored], hunted: &[Hunted], (tested, blind): (usi
     }
 }
 
-/// Puts a bug in and shows how each engine finds it; fails if none does.
-fn check_sabotaged(arguments: &CheckArguments, bug: Bug) -> u8 {
+/// Injects a bug and shows how each engine finds it; fails if none does.
+fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
     println!("{bug} ({}, {}): {}; {}\n", bug.layer.name(), bug.source, bug.symptom, bug.cause);
     let proof = bugs::prove(Standard, bug, true);
     match &proof {
         Some(proof) => {
             let policies = &proof.member.policies;
-            println!("{}", screen::counterexample(policies, &bug, proof.oracle, &proof.example));
+            println!(
+                "{}",
+                failure_report::counterexample(policies, &bug, proof.oracle, &proof.example)
+            );
         }
         None if bug.layer == Layer::Core => println!("exhaustive search has not found it\n"),
         None => println!("below the machine the random engine searches alone\n"),
     }
     let last = arguments.seed.saturating_add(arguments.cases);
-    let stages = if bug.race.is_some() { 4 } else { 2 };
-    let progress = bar(arguments.cases.saturating_mul(stages), "cases");
-    let sighting = bugs::sight(Standard, bug, arguments.seed..last, || progress.inc(1));
+    let rounds = if bug.race.is_some() { 4 } else { 2 };
+    let progress = bar(arguments.cases.saturating_mul(rounds), "cases");
+    let detection = bugs::detect(Standard, bug, arguments.seed..last, || progress.inc(1));
     progress.finish_and_clear();
-    match &sighting {
-        Some(sighting) => {
-            println!("found by the random engine after {} cases", sighting.cases);
-            show(&sighting.failure, &arguments.out, Some((bug, sighting.oracle)));
+    match &detection {
+        Some(detection) => {
+            println!("found by the random engine after {} cases", detection.cases);
+            show(&detection.failure, &arguments.out, Some((bug, detection.oracle)));
         }
         None => println!("the random engine has not found it"),
     }
-    if proof.is_none() && sighting.is_none() {
+    if proof.is_none() && detection.is_none() {
         println!("FAIL {bug} was not found by any engine");
         return BLIND;
     }
     VIOLATED
 }
 
-/// Keeps the failing case with its pictures, and prints the failure, with the bug that was put in.
-fn show(failure: &Failure, out: &Path, planted: Option<(Bug, Oracle)>) {
-    let kept = screen::keep(failure, out).map_err(|error| {
+/// Keeps the failing case with its pictures, and prints the failure, with the bug that was injected.
+fn show(failure: &Failure, out: &Path, injected: Option<(Bug, Oracle)>) {
+    let saved = failure_report::save(failure, out).map_err(|error| {
         eprintln!("monitor-sim: {}: {error}: the case is printed only", out.display());
     });
-    let oracle = planted.map_or(Oracle::Property(failure.property), |(_, oracle)| oracle);
-    let options = planted.map_or(String::new(), |(bug, _)| format!("--sabotage {bug}"));
-    println!("{}", FailureScreen { failure, oracle, kept: kept.as_ref().ok(), options: &options });
+    let oracle = injected.map_or(Oracle::Property(failure.property), |(_, oracle)| oracle);
+    let options = injected.map_or(String::new(), |(bug, _)| format!("--inject {bug}"));
+    println!(
+        "{}",
+        FailureReport { failure, oracle, saved: saved.as_ref().ok(), options: &options }
+    );
 }

@@ -1,9 +1,10 @@
-//! What the oracles look at in one step, and what of it is wrong whatever was before.
+//! What the oracles read of one step, and the rules that a step alone can break.
 //!
-//! A step is judged in two parts. This part needs no memory: it looks at a step and the rules, and answers
-//! what the other part, [`Watch`](crate::watch::Watch), may ask (`Seen`). A run of a case asks the step
-//! itself, so that only what is asked for is looked at. An exhaustive search keeps the answers: steps that
-//! look alike are one observation, which is judged once per watch instead of once per transition.
+//! A step is checked in two parts. This part needs no memory: it reads a step and the policy, and answers
+//! the questions (`StepView`) of the other part, [`SafetyOracle`](crate::oracle::SafetyOracle). A run of a case
+//! answers from the step itself, so that only what is asked for is computed. An exhaustive search keeps the
+//! answers: steps with equal answers are one observation, which each oracle checks once instead of once per
+//! transition.
 
 use monitor_core::{
     Actions, Delay, Event, Exit, Found, Lifecycle, Note, Origin, Outcome, Phase, Policy,
@@ -11,12 +12,12 @@ use monitor_core::{
     StopMode, TimerCommand, TimerKind, TimerSlot, TimerToken,
 };
 
-use crate::watch::Property;
+use crate::oracle::Property;
 
-/// What the oracles look at in one step, kept. Its fields are the answers of `Seen`.
+/// The answers of `StepView` for one step, kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Observation {
-    pub(crate) heard: Heard,
+    pub(crate) meaning: EventMeaning,
     pub(crate) note: Note,
     /// The phase after the step.
     pub(crate) phase: Phase,
@@ -24,12 +25,12 @@ pub struct Observation {
     pub(crate) exit: Option<Exit>,
     /// Whether the state after the step says that the start limit has refused a run.
     pub(crate) refused: bool,
-    pub(crate) process: Process,
+    pub(crate) process: ProcessEffect,
     /// What is done to the timers, by slot.
-    pub(crate) timers: [Timer; TimerSlot::ALL.len()],
+    pub(crate) timers: [TimerEffect; TimerSlot::ALL.len()],
     pub(crate) emit: Option<Lifecycle>,
     /// Whether the step does something although the event does not count.
-    pub(crate) is_loud: bool,
+    pub(crate) acts_though_ignored: bool,
     /// Whether the step changes the state and does not save it, or the other way round.
     pub(crate) is_unsaved: bool,
     /// Whether a delay is not what the curve says.
@@ -42,10 +43,10 @@ pub struct Observation {
     pub(crate) breaks: Option<Property>,
 }
 
-/// What the event says to somebody who does not know the machine.
+/// What an event means to an observer outside of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Heard {
-    /// Nothing: news of another run, or of no concern.
+pub(crate) enum EventMeaning {
+    /// Nothing: an event of another run, or of no concern.
     Nothing,
     /// A start or a restart is wanted.
     Up { restart: bool, going_down: bool },
@@ -67,11 +68,11 @@ pub(crate) enum Heard {
 
 /// What is done to the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Process {
+pub(crate) enum ProcessEffect {
     Leave,
     Spawn {
-        /// Whether the event is a wish for it.
-        wished: bool,
+        /// Whether the event is a request for it.
+        requested: bool,
         /// How many automatic runs the budget allows, if this is one and there is a budget.
         budget: Option<u16>,
         /// What is wrong with beginning a run at this event.
@@ -92,7 +93,7 @@ pub(crate) enum Process {
 
 /// What is done to a timer slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Timer {
+pub(crate) enum TimerEffect {
     #[default]
     Keep,
     Disarm,
@@ -103,13 +104,13 @@ pub(crate) enum Timer {
 
 /// A state without its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Standing {
+pub(crate) struct AbstractState {
     pub(crate) phase: Phase,
     pub(crate) reason: Reason,
     pub(crate) outcome: Outcome,
 }
 
-impl Standing {
+impl AbstractState {
     pub(crate) const fn of(state: State) -> Self {
         Self { phase: state.phase(), reason: state.reason(), outcome: state.outcome() }
     }
@@ -124,12 +125,12 @@ impl Standing {
 
 /// What a step says and asks for, as far as the oracles ask: all of it but its numbers, of which only
 /// their relations count.
-pub(crate) trait Facts {
+pub(crate) trait FactSource {
     fn note(&self) -> Note;
     /// The state after the step.
-    fn after(&self) -> Standing;
+    fn after(&self) -> AbstractState;
     fn process(&self) -> ProcessCommand;
-    fn timer(&self, slot: TimerSlot) -> Timer;
+    fn timer(&self, slot: TimerSlot) -> TimerEffect;
     fn emit(&self) -> Option<Lifecycle>;
     fn has(&self, relation: Relation) -> bool;
 }
@@ -161,7 +162,7 @@ pub(crate) enum Relation {
 
 /// The facts of a step that are read off it when they are asked for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look<'a> {
+pub(crate) struct LazyFacts<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) before: &'a State,
     pub(crate) event: &'a Event,
@@ -169,15 +170,15 @@ pub(crate) struct Look<'a> {
     pub(crate) changed: bool,
 }
 
-impl Facts for Look<'_> {
+impl FactSource for LazyFacts<'_> {
     #[inline]
     fn note(&self) -> Note {
         self.step.note
     }
 
     #[inline]
-    fn after(&self) -> Standing {
-        Standing::of(self.step.state)
+    fn after(&self) -> AbstractState {
+        AbstractState::of(self.step.state)
     }
 
     #[inline]
@@ -186,7 +187,7 @@ impl Facts for Look<'_> {
     }
 
     #[inline]
-    fn timer(&self, slot: TimerSlot) -> Timer {
+    fn timer(&self, slot: TimerSlot) -> TimerEffect {
         let actions = &self.step.actions;
         match slot {
             TimerSlot::Phase => timer(actions.timer, self.step.state.phase().timer()),
@@ -226,13 +227,13 @@ impl Facts for Look<'_> {
 
 /// The facts of a step, kept.
 ///
-/// Steps from one [`Standing`] at one event under one policy that have equal sights are one observation.
+/// Steps from one [`AbstractState`] at one event under one policy that have equal facts are one observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sight {
+pub(crate) struct StepFacts {
     pub(crate) note: Note,
-    pub(crate) after: Standing,
+    pub(crate) after: AbstractState,
     pub(crate) process: ProcessCommand,
-    pub(crate) timers: [Timer; TimerSlot::ALL.len()],
+    pub(crate) timers: [TimerEffect; TimerSlot::ALL.len()],
     pub(crate) emit: Option<Lifecycle>,
     pub(crate) relations: Relations,
 }
@@ -245,13 +246,13 @@ impl Relations {
     const NONE: Self = Self(0);
 
     #[inline(always)]
-    fn with(self, relation: Relation, facts: &impl Facts) -> Self {
+    fn with(self, relation: Relation, facts: &impl FactSource) -> Self {
         Self(self.0 | u16::from(facts.has(relation)) << relation as u16)
     }
 }
 
-impl Sight {
-    /// Looks at a step; whether it has changed the state is known to the caller.
+impl StepFacts {
+    /// Reads the facts of a step. The caller knows whether the step has changed the state.
     #[inline]
     pub(crate) fn of(
         policy: &Policy,
@@ -260,44 +261,44 @@ impl Sight {
         step: &Step,
         changed: bool,
     ) -> Self {
-        let look = Look { policy, before: &before, event: &event, step, changed };
+        let facts = LazyFacts { policy, before: &before, event: &event, step, changed };
         let mut relations = Relations::NONE
-            .with(Relation::Foreign, &look)
-            .with(Relation::Acts, &look)
-            .with(Relation::Saved, &look)
-            .with(Relation::First, &look)
-            .with(Relation::Unforgiven, &look)
-            .with(Relation::Uncounted, &look)
-            .with(Relation::OffTheCurve, &look);
+            .with(Relation::Foreign, &facts)
+            .with(Relation::Acts, &facts)
+            .with(Relation::Saved, &facts)
+            .with(Relation::First, &facts)
+            .with(Relation::Unforgiven, &facts)
+            .with(Relation::Uncounted, &facts)
+            .with(Relation::OffTheCurve, &facts);
         if changed {
             relations = relations
-                .with(Relation::Changed, &look)
-                .with(Relation::NewRun, &look)
-                .with(Relation::StrikesFell, &look)
-                .with(Relation::LevelFell, &look);
+                .with(Relation::Changed, &facts)
+                .with(Relation::NewRun, &facts)
+                .with(Relation::StrikesFell, &facts)
+                .with(Relation::LevelFell, &facts);
         }
         Self {
-            note: look.note(),
-            after: look.after(),
-            process: look.process(),
+            note: facts.note(),
+            after: facts.after(),
+            process: facts.process(),
             // Slot by slot: a closure over an array is called for each.
             timers: [
-                look.timer(TimerSlot::Phase),
-                look.timer(TimerSlot::Watchdog),
-                look.timer(TimerSlot::Window),
+                facts.timer(TimerSlot::Phase),
+                facts.timer(TimerSlot::Watchdog),
+                facts.timer(TimerSlot::Window),
             ],
-            emit: look.emit(),
+            emit: facts.emit(),
             relations,
         }
     }
 }
 
-impl Facts for Sight {
+impl FactSource for StepFacts {
     fn note(&self) -> Note {
         self.note
     }
 
-    fn after(&self) -> Standing {
+    fn after(&self) -> AbstractState {
         self.after
     }
 
@@ -305,7 +306,7 @@ impl Facts for Sight {
         self.process
     }
 
-    fn timer(&self, slot: TimerSlot) -> Timer {
+    fn timer(&self, slot: TimerSlot) -> TimerEffect {
         self.timers[slot as usize]
     }
 
@@ -318,9 +319,9 @@ impl Facts for Sight {
     }
 }
 
-/// What a judge asks of a step.
-pub(crate) trait Seen {
-    fn heard(&self) -> Heard;
+/// What an oracle asks of a step.
+pub(crate) trait StepView {
+    fn meaning(&self) -> EventMeaning;
     fn note(&self) -> Note;
     /// The phase after the step.
     fn phase(&self) -> Phase;
@@ -328,12 +329,12 @@ pub(crate) trait Seen {
     fn exit(&self) -> Option<Exit>;
     /// Whether the state after the step says that the start limit has refused a run.
     fn refused(&self) -> bool;
-    fn process(&self) -> Process;
+    fn process(&self) -> ProcessEffect;
     /// What is done to the timer of a slot.
-    fn timer(&self, slot: TimerSlot) -> Timer;
+    fn timer(&self, slot: TimerSlot) -> TimerEffect;
     fn emit(&self) -> Option<Lifecycle>;
     /// Whether the step does something although the event does not count.
-    fn is_loud(&self) -> bool;
+    fn acts_though_ignored(&self) -> bool;
     /// Whether the step changes the state and does not save it, or the other way round.
     fn is_unsaved(&self) -> bool;
     /// Whether a delay is not what the curve says.
@@ -346,7 +347,7 @@ pub(crate) trait Seen {
     fn breaks(&self) -> Option<Property>;
 }
 
-/// What the oracles look at in the step whose facts these are, answered when it is asked for.
+/// The answers for the step whose facts these are, computed when they are asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a, F> {
     policy: &'a Policy,
@@ -360,7 +361,7 @@ pub(crate) struct View<'a, F> {
     changed: bool,
 }
 
-impl<'a, F: Facts> View<'a, F> {
+impl<'a, F: FactSource> View<'a, F> {
     #[inline(always)]
     fn new(policy: &'a Policy, before: &'a State, event: &'a Event, facts: F) -> Self {
         let applied = matches!(facts.note(), Note::Applied);
@@ -369,14 +370,16 @@ impl<'a, F: Facts> View<'a, F> {
         Self { policy, before, event, facts, applied, foreign, changed }
     }
 
-    /// Whether nothing is said and nothing done, so that there is nothing to judge.
+    /// Whether nothing is said and nothing done, so that there is nothing to check.
     #[inline(always)]
     pub(crate) fn is_nothing(&self) -> bool {
-        !self.applied && matches!(self.heard(), Heard::Nothing) && !self.is_loud()
+        !self.applied
+            && matches!(self.meaning(), EventMeaning::Nothing)
+            && !self.acts_though_ignored()
     }
 }
 
-impl<'a> View<'a, Look<'a>> {
+impl<'a> View<'a, LazyFacts<'a>> {
     #[inline(always)]
     pub(crate) fn of(
         policy: &'a Policy,
@@ -385,19 +388,19 @@ impl<'a> View<'a, Look<'a>> {
         step: &'a Step,
     ) -> Self {
         let changed = step.state != *before;
-        Self::new(policy, before, event, Look { policy, before, event, step, changed })
+        Self::new(policy, before, event, LazyFacts { policy, before, event, step, changed })
     }
 }
 
-impl<F: Facts> Seen for View<'_, F> {
+impl<F: FactSource> StepView for View<'_, F> {
     #[inline(always)]
-    fn heard(&self) -> Heard {
+    fn meaning(&self) -> EventMeaning {
         // An acknowledgement that does not count says nothing either.
         let ignored = matches!(self.event, Event::Started { .. }) && !self.applied;
         if self.foreign || ignored {
-            return Heard::Nothing;
+            return EventMeaning::Nothing;
         }
-        Heard::of(self.policy, Standing::of(*self.before), *self.event)
+        EventMeaning::of(self.policy, AbstractState::of(*self.before), *self.event)
     }
 
     #[inline(always)]
@@ -422,16 +425,21 @@ impl<F: Facts> Seen for View<'_, F> {
     }
 
     #[inline(always)]
-    fn process(&self) -> Process {
+    fn process(&self) -> ProcessEffect {
         if !self.applied {
-            return Process::Leave;
+            return ProcessEffect::Leave;
         }
-        Process::of(self.policy, Standing::of(*self.before), *self.event, self.facts.process())
+        ProcessEffect::of(
+            self.policy,
+            AbstractState::of(*self.before),
+            *self.event,
+            self.facts.process(),
+        )
     }
 
     #[inline(always)]
-    fn timer(&self, slot: TimerSlot) -> Timer {
-        if self.applied { self.facts.timer(slot) } else { Timer::Keep }
+    fn timer(&self, slot: TimerSlot) -> TimerEffect {
+        if self.applied { self.facts.timer(slot) } else { TimerEffect::Keep }
     }
 
     #[inline(always)]
@@ -440,7 +448,7 @@ impl<F: Facts> Seen for View<'_, F> {
     }
 
     #[inline(always)]
-    fn is_loud(&self) -> bool {
+    fn acts_though_ignored(&self) -> bool {
         let does = || self.changed || self.facts.has(Relation::Acts);
         !self.applied && does() || self.foreign && self.facts.note() != Note::Stale
     }
@@ -477,7 +485,7 @@ impl<F: Facts> Seen for View<'_, F> {
         }
         let forgot = facts.has(Relation::StrikesFell) || facts.has(Relation::LevelFell);
         let watchdog = facts.timer(TimerSlot::Watchdog);
-        let waits = !matches!(watchdog, Timer::Keep | Timer::Disarm);
+        let waits = !matches!(watchdog, TimerEffect::Keep | TimerEffect::Disarm);
         (forgot || waits).then_some(Property::PolicyStartsNothing)
     }
 
@@ -488,38 +496,38 @@ impl<F: Facts> Seen for View<'_, F> {
 }
 
 impl Observation {
-    /// Looks at the step from `before` at `event` under `policy`; `None` if nothing is said and nothing
-    /// done, of which there is nothing to judge.
+    /// Reads the step from `before` at `event` under `policy`; `None` if nothing is said and nothing
+    /// done, of which there is nothing to check.
     #[must_use]
     pub fn of(policy: &Policy, before: State, event: Event, step: Step) -> Option<Self> {
-        let facts = Sight::of(policy, before, event, &step, step.state != before);
+        let facts = StepFacts::of(policy, before, event, &step, step.state != before);
         let view = View::new(policy, &before, &event, facts);
-        (!view.is_nothing()).then(|| Self::kept(&view))
+        (!view.is_nothing()).then(|| Self::from_view(&view))
     }
 
-    pub(crate) fn kept(seen: &impl Seen) -> Self {
+    pub(crate) fn from_view(view: &impl StepView) -> Self {
         Self {
-            heard: seen.heard(),
-            note: seen.note(),
-            phase: seen.phase(),
-            exit: seen.exit(),
-            refused: seen.refused(),
-            process: seen.process(),
-            timers: TimerSlot::ALL.map(|slot| seen.timer(slot)),
-            emit: seen.emit(),
-            is_loud: seen.is_loud(),
-            is_unsaved: seen.is_unsaved(),
-            is_off_the_curve: seen.is_off_the_curve(),
-            is_false_leak: seen.is_false_leak(),
-            state_breaks: seen.state_breaks(),
-            breaks: seen.breaks(),
+            meaning: view.meaning(),
+            note: view.note(),
+            phase: view.phase(),
+            exit: view.exit(),
+            refused: view.refused(),
+            process: view.process(),
+            timers: TimerSlot::ALL.map(|slot| view.timer(slot)),
+            emit: view.emit(),
+            acts_though_ignored: view.acts_though_ignored(),
+            is_unsaved: view.is_unsaved(),
+            is_off_the_curve: view.is_off_the_curve(),
+            is_false_leak: view.is_false_leak(),
+            state_breaks: view.state_breaks(),
+            breaks: view.breaks(),
         }
     }
 }
 
-impl Seen for Observation {
-    fn heard(&self) -> Heard {
-        self.heard
+impl StepView for Observation {
+    fn meaning(&self) -> EventMeaning {
+        self.meaning
     }
 
     fn note(&self) -> Note {
@@ -538,11 +546,11 @@ impl Seen for Observation {
         self.refused
     }
 
-    fn process(&self) -> Process {
+    fn process(&self) -> ProcessEffect {
         self.process
     }
 
-    fn timer(&self, slot: TimerSlot) -> Timer {
+    fn timer(&self, slot: TimerSlot) -> TimerEffect {
         self.timers[slot as usize]
     }
 
@@ -550,8 +558,8 @@ impl Seen for Observation {
         self.emit
     }
 
-    fn is_loud(&self) -> bool {
-        self.is_loud
+    fn acts_though_ignored(&self) -> bool {
+        self.acts_though_ignored
     }
 
     fn is_unsaved(&self) -> bool {
@@ -575,9 +583,9 @@ impl Seen for Observation {
     }
 }
 
-impl Heard {
+impl EventMeaning {
     #[inline]
-    fn of(policy: &Policy, before: Standing, event: Event) -> Self {
+    fn of(policy: &Policy, before: AbstractState, event: Event) -> Self {
         let phase = before.phase;
         let up = |restart| {
             let serving = matches!(
@@ -621,9 +629,9 @@ impl Heard {
     }
 }
 
-impl Process {
+impl ProcessEffect {
     #[inline]
-    fn of(policy: &Policy, before: Standing, event: Event, command: ProcessCommand) -> Self {
+    fn of(policy: &Policy, before: AbstractState, event: Event, command: ProcessCommand) -> Self {
         let recovery = matches!(event, Event::Recovered { .. });
         match command {
             ProcessCommand::Leave => Self::Leave,
@@ -632,14 +640,14 @@ impl Process {
                     event,
                     Event::TimerFired { timer: TimerToken { kind: TimerKind::Backoff, .. } }
                 );
-                let wished =
+                let requested =
                     matches!(event, Event::StartRequested | Event::RestartRequested { .. });
                 let retried = matches!(event, Event::RetryRequested);
-                let early = before.phase == Phase::BackingOff && !(waited || wished || retried);
+                let early = before.phase == Phase::BackingOff && !(waited || requested || retried);
                 let automatic = matches!(event, Event::TimerFired { .. });
                 let retries = policy.rules().retries.filter(|_| automatic);
                 Self::Spawn {
-                    wished,
+                    requested,
                     budget: retries.map(|retries| retries.max),
                     breaks: if matches!(event, Event::PolicyChanged) {
                         Some(Property::PolicyStartsNothing)
@@ -660,16 +668,16 @@ impl Process {
 }
 
 /// What a command means to a slot that holds timers of this kind.
-const fn timer(command: TimerCommand, kind: Option<TimerKind>) -> Timer {
+const fn timer(command: TimerCommand, kind: Option<TimerKind>) -> TimerEffect {
     match (command, kind) {
-        (TimerCommand::Keep, _) => Timer::Keep,
-        (TimerCommand::Disarm, _) => Timer::Disarm,
-        (TimerCommand::Arm(_), Some(kind)) => Timer::Arm(kind),
-        (TimerCommand::Shorten(_), Some(kind)) => Timer::Shorten(kind),
-        (TimerCommand::Lengthen(_), Some(kind)) => Timer::Lengthen(kind),
+        (TimerCommand::Keep, _) => TimerEffect::Keep,
+        (TimerCommand::Disarm, _) => TimerEffect::Disarm,
+        (TimerCommand::Arm(_), Some(kind)) => TimerEffect::Arm(kind),
+        (TimerCommand::Shorten(_), Some(kind)) => TimerEffect::Shorten(kind),
+        (TimerCommand::Lengthen(_), Some(kind)) => TimerEffect::Lengthen(kind),
         // There is no such timer, so the driver is asked for nothing.
         (TimerCommand::Arm(_) | TimerCommand::Shorten(_) | TimerCommand::Lengthen(_), None) => {
-            Timer::Keep
+            TimerEffect::Keep
         }
     }
 }
@@ -691,9 +699,9 @@ fn is_uncounted(policy: &Policy, before: State, event: Event, after: State) -> b
 
 /// The rules that a step and its policy are enough for.
 #[inline(always)]
-fn rule_broken<F: Facts>(view: &View<'_, F>) -> Option<Property> {
+fn rule_broken<F: FactSource>(view: &View<'_, F>) -> Option<Property> {
     let View { policy, event, ref facts, .. } = *view;
-    let before = Standing::of(*view.before);
+    let before = AbstractState::of(*view.before);
     let after = facts.after();
     let spawns = facts.process() == ProcessCommand::Spawn;
     let asked = || {

@@ -7,11 +7,11 @@ use monitor_core::{
     Scope, Signal, TimerKind, TimerToken,
 };
 
-use crate::case::{Case, DiskFault, Notice, OnStop, Script, Start, TimedInput, What};
+use crate::case::{Case, DiskFault, ExitNotice, InputKind, OnStop, Script, Start, TimedInput};
 use crate::choices::Choices;
 use crate::chooser;
 use crate::generate;
-use crate::world::{Sight, TraceLine, Verdict};
+use crate::world::{FaultEffect, TraceLine, Verdict};
 
 /// One race: two things that may happen in either order, of which one order was forgotten somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,8 +35,8 @@ pub enum Race {
     /// A stop, and a process that has ended without a notice, or with a late one, or that cannot be
     /// reached.
     StopAgainstNotice,
-    /// Few process numbers, so that the number of who has ended is soon another's.
-    NumberReuse,
+    /// Few process numbers, so that the number of an ended process is soon used again.
+    PidReuse,
     /// The monitor dies between two of its operations.
     CrashInAStep,
     /// The wall clock is set, or the machine sleeps, while a delay runs.
@@ -57,7 +57,7 @@ impl Race {
         Self::StaleTimers,
         Self::StopBetweenHalves,
         Self::StopAgainstNotice,
-        Self::NumberReuse,
+        Self::PidReuse,
         Self::CrashInAStep,
         Self::ClockJump,
         Self::Crowd,
@@ -76,7 +76,7 @@ impl Race {
             Self::StaleTimers => "stale-timers",
             Self::StopBetweenHalves => "stop-between-halves",
             Self::StopAgainstNotice => "stop-against-notice",
-            Self::NumberReuse => "number-reuse",
+            Self::PidReuse => "pid-reuse",
             Self::CrashInAStep => "crash-in-a-step",
             Self::ClockJump => "clock-jump",
             Self::Crowd => "crowd",
@@ -88,7 +88,7 @@ impl Race {
         let mut case = Case::new(generate::policy(choices));
         case.scripts = (0..=choices.below(3)).map(|_| generate::script(choices)).collect();
         case.timers_late = choices.pick(&[Millis::ZERO, Millis::new(3)]);
-        case = case.tell(0, Event::StartRequested);
+        case = case.with_event(0, Event::StartRequested);
         match self {
             Self::DoubleStop => {
                 let first = generate::delay(choices);
@@ -128,8 +128,8 @@ impl Race {
                 case.scripts[0].start = Start::After(Millis::new(acknowledged));
                 case.scripts[0].lives = Some(Millis::new(choices.below(acknowledged)));
                 let at = generate::delay(choices);
-                push(&mut case, at, generate::wish(choices));
-                // What was told early may be told again, and otherwise.
+                push(&mut case, at, generate::request(choices));
+                // What was reported early may be reported again, and otherwise.
                 let again = at.saturating_add(generate::delay(choices));
                 push(&mut case, again, generate::echo(choices));
             }
@@ -138,7 +138,7 @@ impl Race {
                 for _ in 0..=choices.below(5) {
                     at = at.saturating_add(generate::delay(choices));
                     let event = if choices.below(2) == 0 {
-                        generate::wish(choices)
+                        generate::request(choices)
                     } else {
                         let run = RunId::new(1 + choices.below(3));
                         let kind = choices.pick(&TimerKind::ALL);
@@ -164,14 +164,14 @@ impl Race {
                 push(&mut case, first.saturating_add(into), generate::stop(choices));
             }
             Self::StopAgainstNotice => {
-                chooser::trouble(&mut case.scripts, choices);
+                chooser::inject_faults(&mut case.scripts, choices);
                 case.scripts[0].lives = Some(generate::delay(choices));
                 let at = generate::delay(choices);
                 push(&mut case, at, generate::stop(choices));
                 let again = at.saturating_add(generate::delay(choices));
-                push(&mut case, again, generate::wish(choices));
+                push(&mut case, again, generate::request(choices));
             }
-            Self::NumberReuse => {
+            Self::PidReuse => {
                 case.pids = Some(choices.pick(&[3, 2, 4]));
                 if choices.below(2) == 1 {
                     case.inputs.clear();
@@ -182,13 +182,13 @@ impl Race {
                 let mut at = dies;
                 for _ in 0..=choices.below(4) {
                     at = at.saturating_add(generate::delay(choices));
-                    let what = match choices.below(6) {
-                        0 => What::Tell(Event::SignalRequested { signal: Signal::HUP }),
-                        1 => What::Reboot { after: 0 },
-                        2 => What::Crash { after: 0, down: generate::delay(choices) },
-                        _ => What::Tell(generate::wish(choices)),
+                    let kind = match choices.below(6) {
+                        0 => InputKind::Event(Event::SignalRequested { signal: Signal::HUP }),
+                        1 => InputKind::Reboot { after: 0 },
+                        2 => InputKind::Crash { after: 0, down: generate::delay(choices) },
+                        _ => InputKind::Event(generate::request(choices)),
                     };
-                    case.inputs.push(TimedInput { at, unit: 0, what });
+                    case.inputs.push(TimedInput { at, unit: 0, kind });
                 }
             }
             Self::CrashInAStep => {
@@ -207,12 +207,12 @@ impl Race {
                 let mut at = Millis::ZERO;
                 for _ in 0..=choices.below(4) {
                     at = at.saturating_add(generate::delay(choices));
-                    let what = match choices.below(5) {
+                    let kind = match choices.below(5) {
                         0 | 1 => chooser::crash(choices),
-                        2 => What::Reboot { after: chooser::after(choices) },
-                        _ => What::Tell(generate::wish(choices)),
+                        2 => InputKind::Reboot { after: chooser::after(choices) },
+                        _ => InputKind::Event(generate::request(choices)),
                     };
-                    case.inputs.push(TimedInput { at, unit: 0, what });
+                    case.inputs.push(TimedInput { at, unit: 0, kind });
                 }
             }
             Self::ClockJump => {
@@ -220,11 +220,11 @@ impl Race {
                 let mut at = Millis::ZERO;
                 for _ in 0..=choices.below(3) {
                     at = at.saturating_add(generate::delay(choices));
-                    let what = match choices.below(3) {
+                    let kind = match choices.below(3) {
                         0 | 1 => chooser::clock(choices),
-                        _ => What::Tell(generate::wish(choices)),
+                        _ => InputKind::Event(generate::request(choices)),
                     };
-                    case.inputs.push(TimedInput { at, unit: 0, what });
+                    case.inputs.push(TimedInput { at, unit: 0, kind });
                 }
             }
             Self::Crowd => {
@@ -232,17 +232,17 @@ impl Race {
                 chooser::join_others(&mut case, choices);
                 chooser::start_all(&mut case);
                 if choices.below(3) == 0 {
-                    case.scripts[0].notice = Notice::Twice;
+                    case.scripts[0].notice = ExitNotice::Twice;
                 }
                 let mut at = Millis::ZERO;
                 for _ in 0..choices.below(4) {
                     at = at.saturating_add(generate::delay(choices));
                     let unit = u8::try_from(choices.below(2)).unwrap_or(0);
-                    let what = What::Tell(generate::wish(choices));
-                    case.inputs.push(TimedInput { at, unit, what });
+                    let kind = InputKind::Event(generate::request(choices));
+                    case.inputs.push(TimedInput { at, unit, kind });
                     if choices.below(3) == 0 {
-                        let what = What::Tell(generate::wish(choices));
-                        case.inputs.push(TimedInput { at, unit: 0, what });
+                        let kind = InputKind::Event(generate::request(choices));
+                        case.inputs.push(TimedInput { at, unit: 0, kind });
                     }
                 }
             }
@@ -254,7 +254,9 @@ impl Race {
     #[must_use]
     pub fn occurred(self, verdict: &Verdict) -> bool {
         let trace = &verdict.trace;
-        let saw = |sights: &[Sight]| sights.iter().any(|&sight| verdict.sights.has(sight));
+        let saw = |effects: &[FaultEffect]| {
+            effects.iter().any(|&effect| verdict.fault_effects.has(effect))
+        };
         let stop = |line: &TraceLine| matches!(line.event, Event::StopRequested { .. });
         match self {
             Self::DoubleStop => trace.iter().filter(|line| stop(line)).count() > 1,
@@ -290,13 +292,15 @@ impl Race {
                     && line.before.reason() == Reason::RestartRequested
             }),
             Self::StopAgainstNotice => {
-                use Sight::{NoticeLate, NoticeLost, NoticeTwice, SignalMissed, SignalRefused};
+                use FaultEffect::{
+                    NoticeLate, NoticeLost, NoticeTwice, SignalMissed, SignalRefused,
+                };
                 saw(&[NoticeLate, NoticeLost, NoticeTwice, SignalMissed, SignalRefused])
             }
-            Self::NumberReuse => saw(&[Sight::NumberReused, Sight::NumbersUsedUp]),
-            Self::CrashInAStep => saw(&[Sight::DeathInAStep, Sight::DeathInASave]),
-            Self::ClockJump => saw(&[Sight::WallJump, Sight::Sleep]),
-            Self::Crowd => saw(&[Sight::NoticesMerged, Sight::Neighbours]),
+            Self::PidReuse => saw(&[FaultEffect::PidReused, FaultEffect::PidsExhausted]),
+            Self::CrashInAStep => saw(&[FaultEffect::DeathInAStep, FaultEffect::DeathInASave]),
+            Self::ClockJump => saw(&[FaultEffect::WallJump, FaultEffect::Sleep]),
+            Self::Crowd => saw(&[FaultEffect::NoticesMerged, FaultEffect::Neighbours]),
         }
     }
 }
@@ -331,5 +335,5 @@ fn crash_loop(case: &mut Case, choices: &mut impl Choices) -> Millis {
 }
 
 fn push(case: &mut Case, at: Millis, event: Event) {
-    case.inputs.push(TimedInput { at, unit: 0, what: What::Tell(event) });
+    case.inputs.push(TimedInput { at, unit: 0, kind: InputKind::Event(event) });
 }

@@ -17,7 +17,7 @@ use monitor_core::{
 use monitor_os::Machine;
 
 use crate::harness::Compare;
-use crate::world::{Flaw, Suspect};
+use crate::world::{InjectedBug, MachineUnderTest};
 
 /// What the reference remembers: facts, and the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +75,8 @@ pub enum RefAction {
     Release(u32, Option<Signal>, Scope),
     /// Set or empty a timer slot.
     Timer(TimerSlot, RefTimer),
-    /// Tell observers.
-    Tell(Lifecycle),
+    /// Report to observers.
+    Emit(Lifecycle),
 }
 
 /// Prints the form of case files, as [`Action`] does.
@@ -92,7 +92,7 @@ impl fmt::Display for RefAction {
             Self::Timer(_, RefTimer::Set(kind, delay)) => write!(f, "arm {kind} {delay}"),
             Self::Timer(_, RefTimer::Sooner(kind, delay)) => write!(f, "shorten {kind} {delay}"),
             Self::Timer(_, RefTimer::Later(kind, delay)) => write!(f, "lengthen {kind} {delay}"),
-            Self::Tell(lifecycle) => write!(f, "emit {lifecycle}"),
+            Self::Emit(lifecycle) => write!(f, "emit {lifecycle}"),
         }
     }
 }
@@ -118,7 +118,7 @@ pub fn step(policy: &Policy, state: &RefState, event: Event) -> (RefState, Vec<R
         unit: *state,
         process: None,
         timers: [None; 3],
-        told: None,
+        emitted: None,
     };
     let foreign = names_run(event).is_some_and(|run| run != state.run);
     let note = if foreign { Note::Stale } else { scribe.answer(event) };
@@ -197,7 +197,7 @@ impl RefState {
         (self.phase(), reason, outcome, counters)
     }
 
-    /// There is a run, and nobody has begun to bring it down.
+    /// There is a run, and no stop of it has begun.
     const fn is_up(&self) -> bool {
         (self.spawning || self.alive) && !self.ending
     }
@@ -211,7 +211,7 @@ impl RefState {
         !self.spawning && !self.alive && !self.left
     }
 
-    /// Which timer is this situation's own.
+    /// Which timer is the own one of the phase.
     const fn own_timer(&self) -> Option<TimerKind> {
         if self.is_empty() {
             return match self.wait {
@@ -289,7 +289,7 @@ struct Scribe {
     unit: RefState,
     process: Option<RefAction>,
     timers: [Option<RefTimer>; 3],
-    told: Option<Lifecycle>,
+    emitted: Option<Lifecycle>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -309,7 +309,7 @@ impl Scribe {
     /// Adds what follows from the change itself: the save, and the timers that have lost their owner.
     fn close(&mut self, before: &RefState, event: Event) -> Vec<RefAction> {
         let empty = |slot: TimerSlot| matches!(event, Event::TimerFired { timer } if timer.kind.slot() == slot);
-        // A timer that the new situation owns as well goes on.
+        // A timer that the new phase owns as well goes on.
         let moved = self.unit.phase() != before.phase();
         if moved
             && before.own_timer().is_some()
@@ -333,7 +333,7 @@ impl Scribe {
         for (slot, timer) in TimerSlot::ALL.into_iter().zip(self.timers) {
             actions.extend(timer.map(|timer| RefAction::Timer(slot, timer)));
         }
-        actions.extend(self.told.map(RefAction::Tell));
+        actions.extend(self.emitted.map(RefAction::Emit));
         actions
     }
 
@@ -424,7 +424,7 @@ impl Scribe {
         }
     }
 
-    // Wishes.
+    // Requests.
 
     fn start(&mut self) -> Note {
         if self.unit.is_empty() {
@@ -471,7 +471,7 @@ impl Scribe {
             StopMode::Graceful(grace) => self.hasten(grace),
             StopMode::Kill if !self.unit.killed => {
                 if self.unit.spawning && !self.unit.ending {
-                    self.told = Some(Lifecycle::Stopping);
+                    self.emitted = Some(Lifecycle::Stopping);
                 }
                 self.unit.ending = true;
                 if !self.unit.spawning {
@@ -512,7 +512,7 @@ impl Scribe {
         if let Some(patience) = self.patience(grace) {
             self.set(TimerKind::StopGrace, patience);
         }
-        self.told = Some(Lifecycle::Stopping);
+        self.emitted = Some(Lifecycle::Stopping);
     }
 
     /// A second request may only make the kill come sooner.
@@ -564,16 +564,16 @@ impl Scribe {
         } else if self.unit.ending {
             self.signal(self.rules.stop.signal);
         }
-        self.told = Some(Lifecycle::Started);
+        self.emitted = Some(Lifecycle::Started);
         ALL_WELL
     }
 
-    const fn serve(&mut self, told: Lifecycle) {
+    const fn serve(&mut self, lifecycle: Lifecycle) {
         self.unit.spawning = false;
         self.unit.alive = true;
         self.unit.serves = true;
         self.time_service();
-        self.told = Some(told);
+        self.emitted = Some(lifecycle);
     }
 
     /// The timers of a process that serves.
@@ -618,7 +618,7 @@ impl Scribe {
     }
 
     /// The run is over; what it left is sent what it was not sent yet.
-    fn end(&mut self, outcome: Outcome, told: Lifecycle) {
+    fn end(&mut self, outcome: Outcome, lifecycle: Lifecycle) {
         let before = self.unit;
         self.strike();
         self.process = Some(if before.killed {
@@ -644,7 +644,7 @@ impl Scribe {
             outcome,
             ..self.unit
         };
-        self.told = Some(told);
+        self.emitted = Some(lifecycle);
     }
 
     /// Where only the process is meant, what is left is left alone.
@@ -672,7 +672,7 @@ impl Scribe {
         self.set(TimerKind::KillWindow, self.rules.stop.kill_window);
         if self.unit.alive || self.rules.stop.scope == Scope::Group {
             self.signal(Signal::KILL);
-            self.told = Some(Lifecycle::Killing);
+            self.emitted = Some(Lifecycle::Killing);
         }
     }
 
@@ -688,7 +688,7 @@ impl Scribe {
                 if self.forgives_all() {
                     self.unit.strikes = 0;
                 }
-                self.told = Some(Lifecycle::Healthy);
+                self.emitted = Some(Lifecycle::Healthy);
             }
             TimerKind::StopGrace if unit.ending && !unit.killed => {
                 if unit.spawning {
@@ -699,7 +699,7 @@ impl Scribe {
             }
             TimerKind::KillWindow if unit.killed && unit.alive => {
                 self.kill();
-                self.told = Some(Lifecycle::Unkillable);
+                self.emitted = Some(Lifecycle::Unkillable);
             }
             TimerKind::KillWindow if unit.killed && unit.left => self.decide(Remains::Leaked),
             TimerKind::Backoff if unit.wait == Some(Wait::Delay) => self.begin(By::Policy),
@@ -762,7 +762,7 @@ impl Scribe {
             self.unit = RefState { left: true, ending: true, killed: true, wait: None, ..before };
             self.signal(Signal::KILL);
         }
-        // Each situation's own timer is set again, in full.
+        // The own timer of each phase is set again, in full.
         match self.unit.own_timer() {
             Some(TimerKind::StartTimeout) => {
                 if let Some(timeout) = self.rules.start.timeout {
@@ -829,9 +829,9 @@ impl Scribe {
     fn decide(&mut self, remains: Remains) {
         if self.unit.reason == Reason::RestartRequested {
             self.begin(By::User);
-            // A limit may refuse the start, and what is left is told all the same.
-            if let Some(Lifecycle::GaveUp { remains: told }) = &mut self.told {
-                *told = remains;
+            // A limit may refuse the start, and what is left is reported all the same.
+            if let Some(Lifecycle::GaveUp { remains: reported }) = &mut self.emitted {
+                *reported = remains;
             }
             return;
         }
@@ -842,7 +842,7 @@ impl Scribe {
         self.vacate(Some(Wait::Delay));
         self.unit.level = self.unit.level.saturating_add(1);
         self.timers[0] = Some(RefTimer::Set(TimerKind::Backoff, delay));
-        self.told = Some(Lifecycle::BackingOff);
+        self.emitted = Some(Lifecycle::BackingOff);
     }
 
     /// Why it stays down; `None` if it is tried again.
@@ -905,7 +905,7 @@ impl Scribe {
                     self.unit.reason = Reason::RestartRequested;
                 }
                 self.vacate(Some(Wait::Window));
-                self.told = Some(Lifecycle::Throttled);
+                self.emitted = Some(Lifecycle::Throttled);
                 return;
             }
             if self.unit.starts == 0 {
@@ -931,14 +931,14 @@ impl Scribe {
         if let Some(timeout) = self.rules.start.timeout {
             self.set(TimerKind::StartTimeout, timeout);
         }
-        self.told = Some(Lifecycle::Starting);
+        self.emitted = Some(Lifecycle::Starting);
     }
 
     fn go_down(&mut self, reason: Reason, remains: Remains) {
         self.vacate(None);
         self.unit.reason = reason;
         let gave_up = is_verdict(reason) && reason != Reason::Completed;
-        self.told = Some(if gave_up {
+        self.emitted = Some(if gave_up {
             Lifecycle::GaveUp { remains }
         } else {
             Lifecycle::Stopped { remains }
@@ -1031,7 +1031,7 @@ pub struct Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { policy, state, event, step, expected: (unit, actions, note) } = self;
-        writeln!(f, "policy {policy}\nin {state}, told {event}")?;
+        writeln!(f, "policy {policy}\nin {state}, at {event}")?;
         writeln!(f, "machine   {}, {:?}", step.note.name(), step.state)?;
         step.for_each(|action| {
             // The formatter's error comes back with the next line.
@@ -1081,7 +1081,7 @@ const fn translate(action: Action) -> RefAction {
         Action::Lengthen { timer, delay } => {
             RefAction::Timer(timer.kind.slot(), RefTimer::Later(timer.kind, delay))
         }
-        Action::Emit(lifecycle) => RefAction::Tell(lifecycle),
+        Action::Emit(lifecycle) => RefAction::Emit(lifecycle),
     }
 }
 
@@ -1142,9 +1142,9 @@ impl<M: Machine> Compared<M> {
     }
 }
 
-impl<M: Suspect> Suspect for &Compared<M> {
-    fn flaw(&self) -> Option<Flaw> {
-        self.machine.flaw()
+impl<M: MachineUnderTest> MachineUnderTest for &Compared<M> {
+    fn injected_bug(&self) -> Option<InjectedBug> {
+        self.machine.injected_bug()
     }
 }
 
@@ -1217,6 +1217,6 @@ mod tests {
         let honest = Policy::DEFAULT.step(State::INITIAL, Event::StartRequested);
         let silent = Step { actions: Actions::NONE, ..honest };
         let found = compare(&Policy::DEFAULT, State::INITIAL, Event::StartRequested, silent);
-        assert!(found.unwrap_err().to_string().contains("told start"));
+        assert!(found.unwrap_err().to_string().contains("at start"));
     }
 }

@@ -7,9 +7,9 @@ use monitor_core::{Event, Phase, Policy, State};
 use monitor_os::record::{Record, RecordLine, RecordedStep};
 use monitor_os::{Core, Machine, Moment, UnitId};
 
+use crate::failure_report;
 use crate::guard::{self, Guarded};
-use crate::screen;
-use crate::watch::{Property, Watch};
+use crate::oracle::{Property, SafetyOracle};
 use crate::world::TraceLine;
 
 /// What a replay has shown.
@@ -70,10 +70,10 @@ impl fmt::Display for Dispute {
     }
 }
 
-struct Unit {
+struct ReplayedUnit {
     policy: Policy,
     state: State,
-    watch: Watch,
+    oracle: SafetyOracle,
 }
 
 /// Replays every unit of a record. Stops at the first step that does not agree.
@@ -84,13 +84,16 @@ pub fn replay(record: &Record) -> Agreement {
 
 /// Replays a record as [`replay`] does, held against `machine`.
 pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
-    let mut units: BTreeMap<UnitId, Unit> = BTreeMap::new();
+    let mut units: BTreeMap<UnitId, ReplayedUnit> = BTreeMap::new();
     let mut agreement = Agreement::default();
     for line in &record.lines {
         match line {
             RecordLine::Head { unit, policy, .. } => {
-                let fresh =
-                    Unit { policy: *policy, state: State::INITIAL, watch: Watch::default() };
+                let fresh = ReplayedUnit {
+                    policy: *policy,
+                    state: State::INITIAL,
+                    oracle: SafetyOracle::default(),
+                };
                 units.insert(*unit, fresh);
                 agreement.units = units.len();
             }
@@ -147,7 +150,7 @@ pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
     (trace, policies)
 }
 
-impl Unit {
+impl ReplayedUnit {
     fn follow(&mut self, recorded: &RecordedStep, machine: &impl Machine) -> Result<(), Complaint> {
         let event: Event = recorded.event;
         let before = self.state;
@@ -158,8 +161,8 @@ impl Unit {
         self.state = step.state;
         let phase = step.state.phase();
         if actions != recorded.actions || phase != recorded.phase {
-            return Err(Complaint::Differs { phase, actions: screen::actions(step) });
+            return Err(Complaint::Differs { phase, actions: failure_report::actions(step) });
         }
-        self.watch.observe(&self.policy, before, event, step).map_err(Complaint::Violates)
+        self.oracle.observe(&self.policy, before, event, step).map_err(Complaint::Violates)
     }
 }

@@ -8,19 +8,24 @@ use std::fmt;
 
 use monitor_core::{Event, Grace, Millis, Origin, Policy, Rules, StopMode};
 
-use crate::case::{Case, Script, Start, TimedInput, What};
+use crate::case::{Case, InputKind, Script, Start, TimedInput};
 use crate::choices::FromBytes;
 use crate::family::family;
 use crate::generate;
 use crate::hunt::{Failure, STEPS_MAX};
-use crate::watch::Property;
-use crate::world::{self, Suspect, TraceLine, Verdict};
+use crate::oracle::Property;
+use crate::world::{self, MachineUnderTest, TraceLine, Verdict};
 
 /// How many candidates may be run for one failure. Most failures take a tenth of it.
 const RUNS_MAX: u32 = 20_000;
 
 /// Makes a failing case better as long as it violates the same property. It does not know what was aimed at.
-pub fn shrink(seed: u64, case: Case, property: Property, machine: impl Suspect + Copy) -> Failure {
+pub fn shrink(
+    seed: u64,
+    case: Case,
+    property: Property,
+    machine: impl MachineUnderTest + Copy,
+) -> Failure {
     let mut shrinker = Shrinker::new(case, property, machine);
     while shrinker.improve() {}
     let Shrinker { best, verdict, .. } = shrinker;
@@ -47,7 +52,7 @@ fn measure(case: &Case, verdict: &Verdict) -> Measure {
     (verdict.trace.len(), case.inputs.len(), case.to_string().len(), times)
 }
 
-impl<M: Suspect + Copy> Shrinker<M> {
+impl<M: MachineUnderTest + Copy> Shrinker<M> {
     fn new(case: Case, property: Property, machine: M) -> Self {
         let verdict = world::run(&case, machine, STEPS_MAX);
         let measure = measure(&case, &verdict);
@@ -136,9 +141,9 @@ impl<M: Suspect + Copy> Shrinker<M> {
             self.change(|case| case.policy = policy);
         }
         for index in 0..self.best.inputs.len() {
-            if let What::Amend(policy) = self.best.inputs[index].what {
+            if let InputKind::Policy(policy) = self.best.inputs[index].kind {
                 for policy in self.policies.clone().into_iter().chain(simpler_policies(policy)) {
-                    self.change(|case| case.inputs[index].what = What::Amend(policy));
+                    self.change(|case| case.inputs[index].kind = InputKind::Policy(policy));
                 }
             }
         }
@@ -167,7 +172,7 @@ impl<M: Suspect + Copy> Shrinker<M> {
     fn replace_inputs(&mut self) {
         for index in 0..self.best.inputs.len() {
             for event in SIMPLEST {
-                self.change(|case| case.inputs[index].what = What::Tell(event));
+                self.change(|case| case.inputs[index].kind = InputKind::Event(event));
             }
         }
     }
@@ -221,7 +226,7 @@ fn without_loop(case: &Case, from: &TraceLine, to: &TraceLine) -> Case {
     shorter
 }
 
-/// The wishes that take the fewest words.
+/// The requests that take the fewest words.
 const SIMPLEST: [Event; 4] = [
     Event::StartRequested,
     Event::StopRequested { mode: StopMode::Graceful(Grace::Policy), origin: Origin::User },
@@ -308,7 +313,7 @@ impl fmt::Display for Sibling {
         let Self { input, moved_to } = self;
         match moved_to {
             Some(to) => {
-                write!(f, "the same with `{}` at {to} and not at {}", input.what, input.at)
+                write!(f, "the same with `{}` at {to} and not at {}", input.kind, input.at)
             }
             None => write!(f, "the same without `{input}`"),
         }
@@ -317,7 +322,11 @@ impl fmt::Display for Sibling {
 
 /// The nearest case that passes: one input moved as little as possible, the last one first; else one input
 /// left out.
-fn sibling(case: &Case, property: Property, machine: impl Suspect + Copy) -> Option<Sibling> {
+fn sibling(
+    case: &Case,
+    property: Property,
+    machine: impl MachineUnderTest + Copy,
+) -> Option<Sibling> {
     let passes = |change: &dyn Fn(&mut Case)| {
         let mut candidate = case.clone();
         change(&mut candidate);

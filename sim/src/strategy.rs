@@ -7,9 +7,9 @@
 //!
 //! # Examples
 //! ```
-//! use monitor_sim::{judge, strategy};
+//! use monitor_sim::{conformance, strategy};
 //!
-//! judge::check(monitor_os::Core, strategy::cases()).unwrap_or_else(|screen| panic!("{screen}"));
+//! conformance::check(monitor_os::Core, strategy::cases()).unwrap_or_else(|report| panic!("{report}"));
 //! ```
 
 use monitor_core::{Event, Millis, Policy};
@@ -35,11 +35,13 @@ pub fn cases() -> impl Strategy<Value = Case> {
 }
 
 /// What users may ask for, each so long after the one before.
-pub fn wishes() -> impl Strategy<Value = Vec<(Millis, Event)>> {
+pub fn requests() -> impl Strategy<Value = Vec<(Millis, Event)>> {
     bytes().prop_map(|bytes| {
         let mut choices = FromBytes(&bytes);
         let count = choices.below(9);
-        (0..count).map(|_| (generate::delay(&mut choices), generate::wish(&mut choices))).collect()
+        (0..count)
+            .map(|_| (generate::delay(&mut choices), generate::request(&mut choices)))
+            .collect()
     })
 }
 

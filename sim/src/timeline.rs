@@ -12,7 +12,7 @@ use monitor_core::{Action, Event, Phase, RunId, TimerSlot};
 use monitor_os::Moment;
 use serde::Serialize;
 
-use crate::screen;
+use crate::failure_report;
 use crate::world::TraceLine;
 
 /// A trace laid out in lanes.
@@ -61,7 +61,7 @@ pub struct Mark {
 #[serde(rename_all = "kebab-case")]
 pub enum Lane {
     /// What was asked.
-    Wishes,
+    Requests,
     /// The phase of the machine.
     Phase,
     /// The process, from its spawn to its exit, and what it leaves until it is released.
@@ -77,13 +77,13 @@ pub enum Lane {
 impl Lane {
     /// All lanes, from top to bottom.
     pub const ALL: [Self; 6] =
-        [Self::Wishes, Self::Phase, Self::Process, Self::Timer, Self::Watchdog, Self::Window];
+        [Self::Requests, Self::Phase, Self::Process, Self::Timer, Self::Watchdog, Self::Window];
 
     /// The name beside the row.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Wishes => "wishes",
+            Self::Requests => "requests",
             Self::Phase => "phase",
             Self::Process => "process",
             Self::Timer => "timer",
@@ -132,7 +132,7 @@ impl Tone {
 }
 
 impl Timeline {
-    /// Lays a trace out. Of several units it is the one that is told first; if `marked`, which says that the last step is
+    /// Lays a trace out. Of several units it is the one that is reported first; if `marked`, which says that the last step is
     /// wrong, it is the one whose step that is.
     #[must_use]
     pub fn new(trace: &[TraceLine], marked: bool) -> Self {
@@ -161,7 +161,7 @@ impl Layout {
         self.now = self.steps.len();
         self.steps.push(line.at);
         let state = line.step.state;
-        let detail = format!("{}\n{state}\n{}", line.event, screen::actions(line.step));
+        let detail = format!("{}\n{state}\n{}", line.event, failure_report::actions(line.step));
         if line.event.run().is_none() && !matches!(line.event, Event::TimerFired { .. }) {
             self.marks.push(Mark {
                 at: self.now,
@@ -374,9 +374,9 @@ pub fn html(timeline: &Timeline, title: &str, trace: &[TraceLine]) -> String {
             rows,
             "<tr{class}><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             line.at,
-            encode_text(&line.told()),
-            encode_text(&screen::phases(line.before, line.step)),
-            encode_text(&screen::actions(line.step))
+            encode_text(&line.event_text()),
+            encode_text(&failure_report::phases(line.before, line.step)),
+            encode_text(&failure_report::actions(line.step))
         );
     }
     format!(
@@ -425,8 +425,8 @@ pub fn perfetto(timeline: &Timeline) -> String {
     });
     let marks = timeline.marks.iter().map(|mark| {
         serde_json::json!({
-            "name": mark.label, "cat": Lane::Wishes, "ph": "i", "s": "p", "pid": 1,
-            "tid": track(Lane::Wishes), "ts": at(Some(mark.at)), "args": { "step": mark.detail },
+            "name": mark.label, "cat": Lane::Requests, "ph": "i", "s": "p", "pid": 1,
+            "tid": track(Lane::Requests), "ts": at(Some(mark.at)), "args": { "step": mark.detail },
         })
     });
     let events: Vec<_> = named.chain(spans).chain(marks).collect();
@@ -462,12 +462,12 @@ mod tests {
         assert_eq!((at(process[0].from), process[0].to.map(at)), (0, Some(1_000)));
         let wait = timeline.spans.iter().find(|span| span.label == "backoff 100ms").unwrap();
         assert_eq!((at(wait.from), wait.to.map(at)), (1_000, Some(1_050)));
-        let wishes: Vec<_> = timeline.marks.iter().map(|mark| mark.label.as_str()).collect();
-        assert_eq!(wishes, ["start", "stop"]);
+        let requests: Vec<_> = timeline.marks.iter().map(|mark| mark.label.as_str()).collect();
+        assert_eq!(requests, ["start", "stop"]);
         assert_eq!(timeline.wrong, None);
     }
 
-    /// Goal: a race within one moment can be read. Method: three wishes at once; nothing is written over anything.
+    /// Goal: a race within one moment can be read. Method: three requests at once; nothing is written over anything.
     #[test]
     fn steps_of_one_moment_stand_side_by_side() {
         let case: Case = "policy restart=no\n0ms start\n0ms stop\n0ms stop".parse().unwrap();

@@ -7,17 +7,17 @@ use monitor_sim::alarm::{Alarm, Alarms};
 use monitor_sim::bank::Bug;
 use monitor_sim::campaign::{self, Plan, Shard, ShardFile};
 use monitor_sim::canary::{self, Canary};
-use monitor_sim::case::{Case, Notice, Script, Signals, What};
+use monitor_sim::case::{Case, ExitNotice, InputKind, Script, SignalDelivery};
 use monitor_sim::choices::FromBytes;
 use monitor_sim::coverage::Measure;
 use monitor_sim::generate;
 use monitor_sim::harness::{Compare, Harness, Standard};
 use monitor_sim::hunt::{self, Failure, STEPS_MAX};
 use monitor_sim::model::{Exploration, explore};
+use monitor_sim::oracle::Property;
 use monitor_sim::race::Race;
-use monitor_sim::watch::Property;
-use monitor_sim::world::{self, Judges, Suspect, Verdict};
-use monitor_sim::{bugs, check, judge, shrink, strategy};
+use monitor_sim::world::{self, Checks, MachineUnderTest, Verdict};
+use monitor_sim::{bugs, check, conformance, shrink, strategy};
 
 /// A campaign as `run` runs it: the canaries, then the cases, then what is to be said about them.
 fn campaign(harness: impl Harness) -> Alarms {
@@ -45,7 +45,7 @@ fn rings(harness: impl Harness, alarm: Alarm) {
     assert!(ran.rings(alarm), "a campaign is silent: {ran}");
     let ran = checked(harness);
     assert!(ran.rings(alarm), "a check is silent: {ran}");
-    let said = judge::check_by(harness, Core, strategy::cases()).err().unwrap_or_default();
+    let said = conformance::check_by(harness, Core, strategy::cases()).err().unwrap_or_default();
     let line = format!("ALARM {alarm}: {}", alarm.meaning());
     assert!(said.contains(&line), "a property test says {said}");
 }
@@ -89,7 +89,8 @@ impl Harness for NoFaults {
         }
         (case.pids, case.disk) = (None, None);
         (case.timers_late, case.saves_fail_until) = (Millis::ZERO, Millis::ZERO);
-        case.inputs.retain(|input| matches!(input.what, What::Tell(_) | What::Amend(_)));
+        case.inputs
+            .retain(|input| matches!(input.kind, InputKind::Event(_) | InputKind::Policy(_)));
         case
     }
 }
@@ -104,28 +105,29 @@ fn faults_that_are_not_injected_ring() {
 
 /// One kind of fault is not injected.
 #[derive(Clone, Copy)]
-struct NoFaultOf(fn(&mut Script), fn(&What) -> bool);
+struct NoFaultOf(fn(&mut Script), fn(&InputKind) -> bool);
 
 impl Harness for NoFaultOf {
     fn draw(self, race: Option<Race>, seed: u64) -> Case {
         let mut case = hunt::draw(race, seed);
         let others = case.others.iter_mut().flat_map(|other| &mut other.scripts);
         case.scripts.iter_mut().chain(others).for_each(self.0);
-        case.inputs.retain(|input| !self.1(&input.what));
+        case.inputs.retain(|input| !self.1(&input.kind));
         case
     }
 }
 
 #[test]
 fn each_kind_of_fault_is_missed_by_itself() {
-    let none = |_: &What| false;
-    let dies = |what: &What| matches!(what, What::Crash { .. } | What::Reboot { .. });
+    let none = |_: &InputKind| false;
+    let dies =
+        |kind: &InputKind| matches!(kind, InputKind::Crash { .. } | InputKind::Reboot { .. });
     for (kind, harness) in [
-        ("notices", NoFaultOf(|script| script.notice = Notice::Once, none)),
-        ("missed signals", NoFaultOf(|script| script.signals = Signals::Delivered, none)),
+        ("notices", NoFaultOf(|script| script.notice = ExitNotice::Once, none)),
+        ("missed signals", NoFaultOf(|script| script.signals = SignalDelivery::Delivered, none)),
         ("outputs", NoFaultOf(|script| script.output = None, none)),
         ("deaths of the monitor", NoFaultOf(|_| (), dies)),
-        ("clocks", NoFaultOf(|_| (), |what| matches!(what, What::Wall(_)))),
+        ("clocks", NoFaultOf(|_| (), |kind| matches!(kind, InputKind::Wall(_)))),
     ] {
         let ran = checked(harness);
         assert!(ran.rings(Alarm::NoFaultInjected), "{kind}: {ran}");
@@ -143,7 +145,7 @@ impl Harness for PassingShrinker {
         seed: u64,
         case: Case,
         property: Property,
-        machine: impl Suspect + Copy,
+        machine: impl MachineUnderTest + Copy,
     ) -> Failure {
         let shrunk = shrink::shrink(seed, case, property, machine);
         let case = Case::new(shrunk.case.policy);
@@ -164,10 +166,10 @@ fn a_shrunk_case_that_passes_rings_and_the_drawn_one_is_kept() {
         assert_eq!(note.case, plan.case(note.index).to_string(), "nothing is lost");
     }
     // and in the hunt of the bank, whose lengths stay numbers.
-    let caught = bugs::hunt_bug(PassingShrinker, bug, 1, || 0.0);
-    assert!(caught.is_unshrunk && caught.shrunk_len > Some(0), "{caught:?}");
-    let caught = bugs::hunt_bug(Standard, bug, 1, || 0.0);
-    assert!(!caught.is_unshrunk, "{caught:?}");
+    let result = bugs::hunt_bug(PassingShrinker, bug, 1, || 0.0);
+    assert!(result.is_unshrunk && result.shrunk_len > Some(0), "{result:?}");
+    let result = bugs::hunt_bug(Standard, bug, 1, || 0.0);
+    assert!(!result.is_unshrunk, "{result:?}");
 }
 
 /// The shrinker gives back what it is given.
@@ -180,7 +182,7 @@ impl Harness for IdleShrinker {
         seed: u64,
         case: Case,
         property: Property,
-        machine: impl Suspect + Copy,
+        machine: impl MachineUnderTest + Copy,
     ) -> Failure {
         Failure { case: case.clone(), ..shrink::shrink(seed, case, property, machine) }
     }
@@ -196,7 +198,7 @@ fn a_shrinker_that_does_not_shrink_rings() {
 struct NoSecondRun;
 
 impl Harness for NoSecondRun {
-    fn is_same_again(self, _: &Case, _: impl Suspect + Copy, _: &Verdict) -> bool {
+    fn is_deterministic(self, _: &Case, _: impl MachineUnderTest + Copy, _: &Verdict) -> bool {
         true
     }
 }
@@ -246,19 +248,19 @@ fn canaries_that_do_not_run_ring_in_the_report_and_in_what_is_merged() {
     }
 }
 
-/// 6. The end is not judged.
+/// 6. The end is not checked.
 #[derive(Clone, Copy)]
 struct NoEnd;
 
 impl Harness for NoEnd {
-    fn run(self, case: &Case, machine: impl Suspect + Copy) -> Verdict {
-        world::run_judged(case, machine, STEPS_MAX, Judges::Steps)
+    fn run(self, case: &Case, machine: impl MachineUnderTest + Copy) -> Verdict {
+        world::run_checked(case, machine, STEPS_MAX, Checks::Steps)
     }
 }
 
 #[test]
 fn an_end_that_is_not_judged_rings() {
-    rings(NoEnd, Alarm::EndNotJudged);
+    rings(NoEnd, Alarm::EndNotChecked);
 }
 
 /// 7. The second machine always agrees.
@@ -288,7 +290,7 @@ impl Harness for NoFloor {
 
 #[test]
 fn a_coverage_without_a_floor_rings() {
-    rings(NoFloor, Alarm::CoverageNotJudged);
+    rings(NoFloor, Alarm::CoverageNotChecked);
 }
 
 /// The same case again and again, and a good one.
@@ -315,7 +317,7 @@ fn too_little_coverage_rings_by_the_length_of_the_campaign() {
 struct NoCatch;
 
 impl Harness for NoCatch {
-    fn run(self, case: &Case, machine: impl Suspect + Copy) -> Verdict {
+    fn run(self, case: &Case, machine: impl MachineUnderTest + Copy) -> Verdict {
         let verdict = world::run(case, machine, STEPS_MAX);
         assert_eq!(verdict.panic, None, "it goes on");
         verdict
@@ -351,7 +353,7 @@ impl Harness for NoSearch {
     }
 }
 
-/// It finds wrong steps, and does not judge the long run.
+/// It finds wrong steps, and does not check liveness.
 #[derive(Clone, Copy)]
 struct NoLongRun;
 
@@ -367,10 +369,10 @@ impl Harness for NoLongRun {
 #[test]
 fn an_exhaustive_search_that_is_blind_rings() {
     let ran = checked(NoSearch);
-    assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LongRunNotJudged), "{ran}");
+    assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LivenessNotChecked), "{ran}");
     let ran = checked(NoLongRun);
-    assert!(!ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LongRunNotJudged), "{ran}");
-    // Nothing was explored, hunted or put in.
+    assert!(!ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LivenessNotChecked), "{ran}");
+    // Nothing was explored, hunted or injected.
     let evidence = canary::look_for(Standard, &Canary::ALL);
     let ran = check::alarms(Standard, &evidence, &[], &[], &[]);
     assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::BankTooSmall), "{ran}");
@@ -380,7 +382,7 @@ fn an_exhaustive_search_that_is_blind_rings() {
 #[derive(Clone, Copy)]
 struct Partial;
 
-impl Suspect for Partial {}
+impl MachineUnderTest for Partial {}
 
 impl Machine for Partial {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
@@ -402,9 +404,9 @@ fn a_panic_is_a_finding_of_every_engine_and_no_end_of_it() {
     let again = world::run(&case, Partial, STEPS_MAX);
     assert_eq!(again.violated, Some(Property::NoPanic));
     // in a property test,
-    let screen = judge::check(Partial, strategy::cases()).unwrap_err();
-    assert!(screen.starts_with("FAIL no-panic (I36)"), "{screen}");
-    assert!(screen.contains("\npanic     ") && screen.contains("no answer"), "{screen}");
+    let report = conformance::check(Partial, strategy::cases()).unwrap_err();
+    assert!(report.starts_with("FAIL no-panic (I36)"), "{report}");
+    assert!(report.contains("\npanic     ") && report.contains("no answer"), "{report}");
     // and in the exhaustive search, on every thread.
     let explored = check::explore_family_on(Standard, 2, &Partial, || ());
     for found in explored {

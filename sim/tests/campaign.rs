@@ -121,7 +121,7 @@ fn alarms_have_a_status_of_their_own_and_stand_in_the_json() {
     assert!(sound["canaries"].as_object().unwrap().len() >= 8, "{sound}");
     for (field, spoilt, alarm) in [
         ("/canaries", "{}", "canaries-off"),
-        ("/report/marks", "[]", "coverage-below-floor"),
+        ("/report/coverage_marks", "[]", "coverage-below-floor"),
         ("/report/aims", "{}", "coverage-below-floor"),
         ("/report/doubled", "1", "second-run-skipped"),
         ("/report/unshrunk", "1", "shrunk-case-passes"),

@@ -5,7 +5,7 @@ use std::{env, fs};
 
 use monitor_os::Core;
 use monitor_sim::case::Case;
-use monitor_sim::expect;
+use monitor_sim::expected;
 use monitor_sim::hunt::STEPS_MAX;
 use monitor_sim::world;
 
@@ -23,11 +23,11 @@ fn every_case_is_as_it_expects() {
         let verdict = world::run(&case, Core, STEPS_MAX);
         assert_eq!(verdict.violated, None, "{name}");
         if env::var_os("UPDATE_CASES").is_some() {
-            fs::write(&path, expect::rewrite(&text, &case, &verdict.trace)).unwrap();
+            fs::write(&path, expected::rewrite(&text, &case, &verdict.trace)).unwrap();
             continue;
         }
         assert!(!case.expected.steps.is_empty(), "{name} expects nothing: run with UPDATE_CASES=1");
-        if let Err(difference) = expect::compare(&case, &verdict.trace) {
+        if let Err(difference) = expected::compare(&case, &verdict.trace) {
             panic!("{name}: {difference}\nUPDATE_CASES=1 accepts what happens; read the diff");
         }
     }

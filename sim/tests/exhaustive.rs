@@ -1,5 +1,5 @@
 //! Every reachable state of the machine, under every policy of the family, breaks no property; and the
-//! search can fail, because it finds each bug that is put in.
+//! search can fail, because it finds each bug that is injected.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -8,10 +8,10 @@ use monitor_os::Core;
 use monitor_sim::bank::{self, Layer};
 use monitor_sim::bugs::Oracle;
 use monitor_sim::check::{self, Explored};
+use monitor_sim::failure_report;
 use monitor_sim::family::family;
 use monitor_sim::harness::Standard;
 use monitor_sim::model;
-use monitor_sim::screen;
 
 #[test]
 fn no_reachable_state_breaks_a_property() {
@@ -24,8 +24,8 @@ fn no_reachable_state_breaks_a_property() {
         if let Some(example) = found.counterexample {
             let policies = &found.member.policies;
             let oracle = Oracle::Property(example.property);
-            let screen = screen::counterexample(policies, &Core, oracle, &example);
-            panic!("{}\n{screen}", found.member.name);
+            let report = failure_report::counterexample(policies, &Core, oracle, &example);
+            panic!("{}\n{report}", found.member.name);
         }
         assert!(found.states > 50, "{}: the search has stopped short", found.member.name);
     }
@@ -40,9 +40,9 @@ fn every_bug_put_in_is_found_with_a_shortest_case() {
         });
         let (policies, example) = found.unwrap_or_else(|| panic!("{bug} was not found"));
         let oracle = Oracle::Property(example.property);
-        let screen = screen::counterexample(&policies, &bug, oracle, &example);
-        assert!(example.path.len() <= 6, "{bug}:\n{screen}");
-        assert_eq!(screen.matches("the rules say:").count(), 1, "{bug}:\n{screen}");
+        let report = failure_report::counterexample(&policies, &bug, oracle, &example);
+        assert!(example.path.len() <= 6, "{bug}:\n{report}");
+        assert_eq!(report.matches("the rules say:").count(), 1, "{bug}:\n{report}");
     }
 }
 
@@ -64,13 +64,13 @@ fn record() -> PathBuf {
 
 fn counts(explored: &[Explored]) -> String {
     let mut text = format!(
-        "{:<52} {:>8} {:>10} {:>11} {:>10} {:>10}\n",
-        "policy", "states", "situations", "transitions", "effective", "race pairs"
+        "{:<52} {:>8} {:>13} {:>11} {:>10} {:>10}\n",
+        "policy", "states", "search states", "transitions", "effective", "race pairs"
     );
     for found in explored {
-        let Explored { states, situations, transitions, effective, race_pairs, .. } = found;
+        let Explored { states, search_states, transitions, effective, race_pairs, .. } = found;
         text += &format!(
-            "{:<52} {states:>8} {situations:>10} {transitions:>11} {effective:>10} {race_pairs:>10}\n",
+            "{:<52} {states:>8} {search_states:>13} {transitions:>11} {effective:>10} {race_pairs:>10}\n",
             found.member.name
         );
     }

@@ -1,4 +1,4 @@
-//! The questions about the long run can be answered with no: machines with planted livelocks that no
+//! The questions about the long run can be answered with no: machines with injected livelocks that no
 //! single step gives away.
 
 use monitor_core::{
@@ -7,12 +7,12 @@ use monitor_core::{
 };
 use monitor_os::{Core, Machine};
 use monitor_sim::model::{self, Counterexample, Input};
-use monitor_sim::watch::Property;
+use monitor_sim::oracle::Property;
 
 /// The machine that ships, except for what the function answers.
-struct Planted(fn(&Policy, State, Event) -> Option<Step>);
+struct WithBug(fn(&Policy, State, Event) -> Option<Step>);
 
-impl Machine for Planted {
+impl Machine for WithBug {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
         (self.0)(policy, state, event).unwrap_or_else(|| policy.step(state, event))
     }
@@ -20,10 +20,10 @@ impl Machine for Planted {
 
 fn explore(
     policy: Policy,
-    plant: fn(&Policy, State, Event) -> Option<Step>,
+    bug: fn(&Policy, State, Event) -> Option<Step>,
 ) -> Option<Counterexample> {
     assert_eq!(model::explore(&[policy], &Core).counterexample, None, "the honest machine");
-    model::explore(&[policy], &Planted(plant)).counterexample
+    model::explore(&[policy], &WithBug(bug)).counterexample
 }
 
 fn fired(event: Event, state: State, kind: TimerKind) -> bool {
@@ -44,8 +44,8 @@ const fn arm(delay: Millis) -> Actions {
 fn lap(example: &Counterexample) -> Vec<TimerKind> {
     let laps = &example.path[example.path.len() - example.lap..];
     let timer = |input: &Input| match input {
-        Input::Tell(Event::TimerFired { timer }) => Some(timer.kind),
-        Input::Tell(_) | Input::Amend(_) | Input::Crash(_) => None,
+        Input::Event(Event::TimerFired { timer }) => Some(timer.kind),
+        Input::Event(_) | Input::Policy(_) | Input::Crash(_) => None,
     };
     laps.iter().filter_map(timer).collect()
 }

@@ -8,32 +8,32 @@ use monitor_os::Core;
 use monitor_sim::bank::{self, Layer};
 use monitor_sim::case::Case;
 
+use monitor_sim::failure_report::{self, FailureReport};
 use monitor_sim::hunt::{self, STEPS_MAX};
 use monitor_sim::race::Race;
-use monitor_sim::screen::{self, FailureScreen};
 use monitor_sim::{shrink, strategy, world};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// Runs one case; a violation is shrunk, kept as a file, and shown.
-fn judge(case: &Case) -> Result<world::Verdict, TestCaseError> {
+/// Runs one case; a violation is shrunk, saved as a file, and shown.
+fn check(case: &Case) -> Result<world::Verdict, TestCaseError> {
     let verdict = world::run(case, Core, STEPS_MAX);
     let Some(property) = verdict.violated else { return Ok(verdict) };
     let failure = shrink::shrink(case.seed, case.clone(), property, Core);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let kept = screen::keep(&failure, folder)
+    let saved = failure_report::save(&failure, folder)
         .map_err(|error| TestCaseError::fail(format!("{}: {error}", folder.display())))?;
-    let screen = FailureScreen { kept: Some(&kept), ..FailureScreen::of(&failure) };
-    Err(TestCaseError::fail(screen.to_string()))
+    let report = FailureReport { saved: Some(&saved), ..FailureReport::of(&failure) };
+    Err(TestCaseError::fail(report.to_string()))
 }
 
-/// Judges cases that aim at `race`, and demands that it took place in enough of them.
+/// Checks cases that aim at `race`, and demands that it took place in enough of them.
 fn holds(race: Race, also: impl Fn(&[world::TraceLine]) -> Result<(), String>) {
     let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let occurred = std::cell::Cell::new(0);
     let result = runner.run(&strategy::races(race), |case| {
-        let verdict = judge(&case)?;
+        let verdict = check(&case)?;
         occurred.set(occurred.get() + u32::from(race.occurred(&verdict)));
         also(&verdict.trace).map_err(|why| TestCaseError::fail(format!("{why}\n{case}")))
     });
@@ -109,7 +109,7 @@ proptest! {
 
     #[test]
     fn anything_at_all(case in strategy::cases()) {
-        judge(&case)?;
+        check(&case)?;
     }
 
     #[test]

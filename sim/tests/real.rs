@@ -1,4 +1,4 @@
-//! Cases on the real kernel: the record of each is accepted, and its life is one that the simulator knows.
+//! Cases on the real kernel: the record of each is accepted, and its runs are ones that the simulator shows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,74 +7,78 @@ use monitor_core::Millis;
 use monitor_os::Launcher;
 use monitor_sim::case::Case;
 use monitor_sim::choices::Seeded;
-use monitor_sim::real::{self, Leftovers, Likeness, Performance, Stage, fit};
+use monitor_sim::real::{self, Leftovers, RealEngine, RealResult, SimulatorMatch, playable};
 
 /// Goal: the files that the simulator keeps to, real processes keep to as well; and in drawn cases, in which
-/// wishes meet starts and ends within milliseconds, every step is accepted, every status is true, no two live at a
+/// requests meet starts and ends within milliseconds, every step is accepted, every status is true, no two live at a
 /// time, and nothing is left.
 ///
 /// One test, because what is left is asked of the whole process.
 #[test]
-fn real_processes_live_as_in_the_simulator() {
+fn real_processes_run_as_in_the_simulator() {
     let program = env!("CARGO_BIN_EXE_monitor-sim");
-    let mut stage = Stage::new(Launcher::at(program), program).unwrap();
-    let before = Leftovers::look(stage.folder()).unwrap();
+    let mut engine = RealEngine::new(Launcher::at(program), program).unwrap();
+    let before = Leftovers::find(engine.folder()).unwrap();
 
-    let mut cases = kept_cases();
-    assert!(cases.len() >= 10, "only {} of the kept cases can be played", cases.len());
-    // On a machine that does other things a process may start too late for its story: it gets another try.
+    let mut cases = stored_cases();
+    assert!(cases.len() >= 10, "only {} of the stored cases can be played", cases.len());
+    // On a machine that does other things a process may start too late for its script: it gets another try.
     for _ in 0..TRIES {
-        let mut kept = std::mem::take(&mut cases).into_iter();
-        let done = |performance: Performance| {
-            assert_no_fault(&performance);
-            if performance.likeness == Likeness::Other {
-                cases.push(performance.case);
+        let mut stored = std::mem::take(&mut cases).into_iter();
+        let done = |result: RealResult| {
+            assert_no_fault(&result);
+            if result.simulator_match == SimulatorMatch::Other {
+                cases.push(result.case);
             }
         };
-        stage.perform(8, || kept.next(), done).unwrap();
+        engine.run(8, || stored.next(), done).unwrap();
     }
-    assert!(cases.is_empty(), "other lives than in the simulator: {cases:?}");
+    assert!(cases.is_empty(), "other runs than in the simulator: {cases:?}");
 
     let drawn = |seed| real::case(&mut Seeded::new(seed));
     let limit = Millis::from_secs(2);
-    let mut drawn = (0..).map(drawn).filter(|case| fit(case, limit).is_ok()).take(60);
+    let mut drawn = (0..).map(drawn).filter(|case| playable(case, limit).is_ok()).take(60);
     let mut leaked = 0;
     let next = || drawn.next();
-    let done = |performance: Performance| {
-        assert_no_fault(&performance);
-        leaked += performance.leaked;
+    let done = |result: RealResult| {
+        assert_no_fault(&result);
+        leaked += result.leaked;
     };
-    stage.perform(8, next, done).unwrap();
+    engine.run(8, next, done).unwrap();
 
-    let after = Leftovers::look(stage.folder()).unwrap();
-    after.end(stage.folder());
+    let after = Leftovers::find(engine.folder()).unwrap();
+    after.end(engine.folder());
     assert_eq!(after.zombies, 0);
     assert_eq!(after.descriptors, before.descriptors);
-    assert!(after.actors.len() <= leaked, "{:?} are left, and {leaked} were told", after.actors);
+    assert!(
+        after.children.len() <= leaked,
+        "{:?} are left, and {leaked} were reported",
+        after.children
+    );
 }
 
 const TRIES: u32 = 10;
 
-fn assert_no_fault(performance: &Performance) {
-    let Performance { case, fault, records, .. } = performance;
-    let told = fault.as_ref().map(ToString::to_string);
-    assert_eq!(told, None, "{case}\n{records:?}");
+fn assert_no_fault(result: &RealResult) {
+    let RealResult { case, fault, records, .. } = result;
+    let reported = fault.as_ref().map(ToString::to_string);
+    assert_eq!(reported, None, "{case}\n{records:?}");
 }
 
 /// The cases in the folder that can be played within some seconds. What is in the way of the others is printed.
 #[expect(clippy::unwrap_used, reason = "a test ends where its files are not there")]
 #[expect(clippy::print_stdout, reason = "what is skipped is said, and why")]
-fn kept_cases() -> Vec<Case> {
+fn stored_cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     let case = |path: PathBuf| {
         let case: Case = fs::read_to_string(&path).unwrap().parse().unwrap();
-        match fit(&case, Millis::from_secs(5)) {
+        match playable(&case, Millis::from_secs(5)) {
             Ok(()) => Some(case),
-            Err(unfit) => {
-                println!("skipped {}: {unfit}", path.display());
+            Err(why) => {
+                println!("skipped {}: {why}", path.display());
                 None
             }
         }

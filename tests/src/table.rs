@@ -12,8 +12,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const POLICY: &str = "restart=on-failure retries=5 prevent=78 limit=2/1m:wait:all \
     readiness=notify start-timeout=30s watchdog=20s kill-window=5s";
 
-/// What must have happened to bring each situation about.
-const SITUATIONS: [&str; 27] = [
+/// What must have happened to reach each state.
+const STATES: [&str; 27] = [
     "",
     "start",
     "start; stop on-next-exit",
@@ -89,8 +89,8 @@ pub fn answers() -> Result<String> {
     let exec: Policy = POLICY.replace("readiness=notify", "readiness=exec").parse()?;
     let mut page = format!(
         "# Every answer\n\n\
-        Printed from `Policy::step`. Each table answers one event. A situation is a phase, its reason, and the\n\
-        outcome of the run if it has ended; run ids are left out. Not listed are situations that ignore the\n\
+        Printed from `Policy::step`. Each table answers one event. A state is a phase, its reason, and the\n\
+        outcome of the run if it has ended; run ids are left out. Not listed are states that ignore the\n\
         event: they stand below each table.\n\n\
         The policy has every feature, so that every cell has something to say:\n\
         `{POLICY}`.\n\
@@ -109,8 +109,8 @@ pub fn answers() -> Result<String> {
 fn answer(page: &mut String, title: &str, event: Event, policy: &Policy) -> Result<()> {
     let mut rows = String::new();
     let mut ignored: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for script in SITUATIONS {
-        let state = situation(script, policy)?;
+    for script in STATES {
+        let state = reach(script, policy)?;
         let foreign = matches!(event.run(), Some(run) if run.as_u32() > 9);
         let event = if foreign { event } else { about(event, state.run())? };
         let step = policy.step(state, event);
@@ -136,17 +136,14 @@ fn answer(page: &mut String, title: &str, event: Event, policy: &Policy) -> Resu
         write!(page, "\n| in | to | reason | commands |\n| --- | --- | --- | --- |\n{rows}")?;
     }
     for (note, labels) in ignored {
-        let labels = if labels.len() == SITUATIONS.len() {
-            "every situation".into()
-        } else {
-            labels.join(", ")
-        };
+        let labels =
+            if labels.len() == STATES.len() { "every state".into() } else { labels.join(", ") };
         write!(page, "\n*{note}* in {labels}.\n")?;
     }
     Ok(())
 }
 
-fn situation(script: &str, policy: &Policy) -> Result<State> {
+fn reach(script: &str, policy: &Policy) -> Result<State> {
     let mut state = State::INITIAL;
     for event in script.split("; ").filter(|event| !event.is_empty()) {
         let step = policy.step(state, event.parse()?);

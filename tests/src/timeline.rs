@@ -25,14 +25,14 @@ use monitor_core::{Action, Event, Millis, Monitor, Note, Policy, Step, TimerSlot
 
 /// What is wrong with a scenario, and where. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct TimelineFailure {
     /// The line, from 1.
     pub line: usize,
     /// What is wrong and how to mend it.
     pub what: String,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for TimelineFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.what)
     }
@@ -41,8 +41,8 @@ impl fmt::Display for Failure {
 /// Runs a scenario and compares every answer.
 ///
 /// # Errors
-/// [`Failure`] at the first line that cannot be read, breaks the rules of time, or has another answer.
-pub fn check(text: &str) -> Result<(), Failure> {
+/// [`TimelineFailure`] at the first line that cannot be read, breaks the rules of time, or has another answer.
+pub fn check(text: &str) -> Result<(), TimelineFailure> {
     walk(text, |expected, found| match expected {
         Some(expected) if words(expected) == words(found) => Ok(()),
         Some(expected) => Err(format!("expected `{expected}`\n   found `{found}`")),
@@ -54,20 +54,20 @@ pub fn check(text: &str) -> Result<(), Failure> {
 /// Runs a scenario and returns it with the answers of the machine; comments and inputs are kept.
 ///
 /// # Errors
-/// [`Failure`] at the first line that cannot be read or breaks the rules of time.
-pub fn rewrite(text: &str) -> Result<String, Failure> {
+/// [`TimelineFailure`] at the first line that cannot be read or breaks the rules of time.
+pub fn rewrite(text: &str) -> Result<String, TimelineFailure> {
     walk(text, |_, _| Ok(()))
 }
 
 fn walk(
     text: &str,
     compare: impl Fn(Option<&str>, &str) -> Result<(), String>,
-) -> Result<String, Failure> {
-    let mut world: Option<World> = None;
+) -> Result<String, TimelineFailure> {
+    let mut world: Option<TimelineWorld> = None;
     let mut output = String::new();
     let (mut sourced, mut ended) = (false, false);
     for (line, row) in text.lines().enumerate() {
-        let fail = |what: String| Failure { line: line + 1, what };
+        let fail = |what: String| TimelineFailure { line: line + 1, what };
         let row = row.trim();
         sourced |= row.starts_with('#') && row.contains("Source:");
         if row.is_empty() || row.starts_with('#') {
@@ -90,7 +90,7 @@ fn walk(
                 fail("begin with `policy`, such as `policy restart=always`".into())
             })?;
             let policy = policy.parse().map_err(|error| fail(format!("{error}")))?;
-            world = Some(World::new(policy));
+            world = Some(TimelineWorld::new(policy));
             output.push_str(row);
         }
         output.push('\n');
@@ -100,7 +100,7 @@ fn walk(
         (_, false) => "no end: write `end` after the last input",
         (true, true) => return Ok(output),
     };
-    Err(Failure { line: text.lines().count(), what: what.into() })
+    Err(TimelineFailure { line: text.lines().count(), what: what.into() })
 }
 
 fn words(text: &str) -> Vec<&str> {
@@ -108,7 +108,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// The machine, the time, and the driver's three deadlines.
-struct World {
+struct TimelineWorld {
     monitor: Monitor,
     now: u64,
     slots: [Option<Armed>; TimerSlot::ALL.len()],
@@ -121,7 +121,7 @@ struct Armed {
     latest: u64,
 }
 
-impl World {
+impl TimelineWorld {
     const fn new(policy: Policy) -> Self {
         Self { monitor: Monitor::new(policy), now: 0, slots: [None; 3] }
     }

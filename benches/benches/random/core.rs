@@ -9,7 +9,7 @@ use std::hint::black_box;
 use monitor_core::{Policy, State};
 use monitor_os::Core;
 use monitor_sim::family::family;
-use monitor_sim::model::{Input, Model, Node};
+use monitor_sim::model::{Input, Model, SearchState};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
@@ -81,19 +81,19 @@ impl Walker {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let mut hash = 0;
         self.trace.clear();
-        let mut node = model.initial();
+        let mut search_state = model.initial();
         for _ in 0..INPUTS {
-            let always = model.always(&node);
-            model.sometimes(&node, &mut self.sometimes);
+            let always = model.always(&search_state);
+            model.sometimes(&search_state, &mut self.sometimes);
             let index = rng.random_range(..always.len() + self.sometimes.len());
             let input = match index.checked_sub(always.len()) {
                 None => always[index],
                 Some(index) => self.sometimes[index],
             };
-            let Ok(next) = model.follow(&node, input) else { break };
-            node = next;
-            self.trace.push((input, node.state));
-            hash = rolled(hash, node.state);
+            let Ok(next) = model.follow(&search_state, input) else { break };
+            search_state = next;
+            self.trace.push((input, search_state.state));
+            hash = rolled(hash, search_state.state);
         }
         hash
     }
@@ -115,26 +115,26 @@ const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 struct Reference;
 
 impl ReferenceStateMachine for Reference {
-    type State = Node;
+    type State = SearchState;
     type Transition = Input;
 
-    fn init_state() -> BoxedStrategy<Node> {
+    fn init_state() -> BoxedStrategy<SearchState> {
         Just(MODEL.with(|model| model.initial())).boxed()
     }
 
-    fn transitions(node: &Node) -> BoxedStrategy<Input> {
+    fn transitions(search_state: &SearchState) -> BoxedStrategy<Input> {
         let mut inputs = Vec::new();
-        MODEL.with(|model| model.inputs(node, &mut inputs));
+        MODEL.with(|model| model.inputs(search_state, &mut inputs));
         select(inputs).boxed()
     }
 
-    fn apply(node: Node, input: &Input) -> Node {
-        MODEL.with(|model| model.follow(&node, *input)).unwrap_or(node)
+    fn apply(search_state: SearchState, input: &Input) -> SearchState {
+        MODEL.with(|model| model.follow(&search_state, *input)).unwrap_or(search_state)
     }
 }
 
 struct Under {
-    node: Node,
+    search_state: SearchState,
     trace: Vec<(Input, State)>,
     hash: u64,
 }
@@ -143,20 +143,20 @@ impl StateMachineTest for Under {
     type SystemUnderTest = Self;
     type Reference = Reference;
 
-    fn init_test(node: &Node) -> Self {
-        Self { node: *node, trace: Vec::with_capacity(INPUTS), hash: 0 }
+    fn init_test(search_state: &SearchState) -> Self {
+        Self { search_state: *search_state, trace: Vec::with_capacity(INPUTS), hash: 0 }
     }
 
-    fn apply(mut self_: Self, _: &Node, input: Input) -> Self {
-        if let Ok(next) = MODEL.with(|model| model.follow(&self_.node, input)) {
-            self_.node = next;
+    fn apply(mut self_: Self, _: &SearchState, input: Input) -> Self {
+        if let Ok(next) = MODEL.with(|model| model.follow(&self_.search_state, input)) {
+            self_.search_state = next;
             self_.trace.push((input, next.state));
             self_.hash = rolled(self_.hash, next.state);
         }
         self_
     }
 
-    fn teardown(self_: Self, _: Node) {
+    fn teardown(self_: Self, _: SearchState) {
         black_box((self_.trace, self_.hash));
     }
 }

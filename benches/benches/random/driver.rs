@@ -18,7 +18,7 @@ use monitor_core::{
 };
 use monitor_os::Core;
 use monitor_sim::case::{Case, OnStop, Script, Start};
-use monitor_sim::watch::Watch;
+use monitor_sim::oracle::SafetyOracle;
 use monitor_sim::world;
 use tokio::sync::mpsc;
 
@@ -32,15 +32,16 @@ const STEPS_MAX: usize = 1_000;
 pub(crate) fn compare() {
     let case = case();
     let verdict = world::run(&case, Core, STEPS_MAX);
-    let ours: Vec<Seen> = verdict.trace.iter().map(|line| (line.event, line.step.state)).collect();
+    let ours: Vec<StepSeen> =
+        verdict.trace.iter().map(|line| (line.event, line.step.state)).collect();
     assert_eq!(verdict.violated, None);
-    for judged in [false, true] {
-        assert_eq!(in_turmoil(Duration::from_millis(50), judged), ours, "the same in turmoil");
+    for checked in [false, true] {
+        assert_eq!(in_turmoil(Duration::from_millis(50), checked), ours, "the same in turmoil");
         #[cfg(madsim)]
-        assert_eq!(in_madsim(0, judged), ours, "the same in madsim");
+        assert_eq!(in_madsim(0, checked), ours, "the same in madsim");
         #[cfg(madsim)]
         let mut seed = 0;
-        let how = if judged { "judged by all oracles" } else { "simulated, and judged by nobody" };
+        let how = if checked { "checked by all oracles" } else { "simulated, and unchecked" };
         contest(
             &format!("a supervised life: {RUNS} runs of a process, {} steps, {how}", ours.len()),
             "lives",
@@ -48,7 +49,7 @@ pub(crate) fn compare() {
             &mut [
                 Contestant::new("monitor-sim, the driver that ships", || {
                     for _ in 0..1_000 {
-                        let trace = if judged {
+                        let trace = if checked {
                             world::run(&case, Core, STEPS_MAX).trace
                         } else {
                             world::trace(&case, Core, STEPS_MAX)
@@ -61,20 +62,20 @@ pub(crate) fn compare() {
                 Contestant::new("madsim, one runtime per seed", || {
                     for _ in 0..100 {
                         seed += 1;
-                        assert_eq!(in_madsim(seed, judged).len(), ours.len());
+                        assert_eq!(in_madsim(seed, checked).len(), ours.len());
                     }
                     100
                 }),
                 Contestant::new("turmoil, ticks of 50 ms", || {
                     for _ in 0..20 {
                         let tick = Duration::from_millis(50);
-                        assert_eq!(in_turmoil(tick, judged).len(), ours.len());
+                        assert_eq!(in_turmoil(tick, checked).len(), ours.len());
                     }
                     20
                 }),
                 Contestant::new("turmoil, ticks of 1 ms, its default", || {
                     let tick = Duration::from_millis(1);
-                    assert_eq!(in_turmoil(tick, judged).len(), ours.len());
+                    assert_eq!(in_turmoil(tick, checked).len(), ours.len());
                     1
                 }),
             ],
@@ -82,8 +83,8 @@ pub(crate) fn compare() {
     }
 }
 
-/// One step of a life: what was told, and the state after it.
-type Seen = (Event, State);
+/// One step of a run: the event, and the state after it.
+type StepSeen = (Event, State);
 
 fn policy() -> Policy {
     let curve = Curve::Constant { delay: Millis::new(WAIT.as_millis() as u32) };
@@ -113,7 +114,8 @@ fn case() -> Case {
         unhealthy: None,
         ..Script::OBEDIENT
     }];
-    case.tell(0, Event::StartRequested).tell(stop_at().as_millis() as u32, Event::stop())
+    case.with_event(0, Event::StartRequested)
+        .with_event(stop_at().as_millis() as u32, Event::stop())
 }
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -136,15 +138,15 @@ impl Simulator for Turmoil {
     }
 }
 
-fn in_turmoil(tick: Duration, judged: bool) -> Vec<Seen> {
+fn in_turmoil(tick: Duration, checked: bool) -> Vec<StepSeen> {
     let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
-    let told = std::rc::Rc::clone(&seen);
+    let trace = std::rc::Rc::clone(&seen);
     let mut simulation = turmoil::Builder::new()
         .tick_duration(tick)
         .simulation_duration(Duration::from_secs(3_600))
         .build();
     simulation.client("supervisor", async move {
-        *told.borrow_mut() = live::<Turmoil>(judged).await;
+        *trace.borrow_mut() = live::<Turmoil>(checked).await;
         Ok(())
     });
     assert!(simulation.run().is_ok(), "the simulation ends");
@@ -166,18 +168,18 @@ impl Simulator for Madsim {
 }
 
 #[cfg(madsim)]
-fn in_madsim(seed: u64, judged: bool) -> Vec<Seen> {
+fn in_madsim(seed: u64, checked: bool) -> Vec<StepSeen> {
     let runtime = madsim::runtime::Runtime::with_seed_and_config(seed, madsim::Config::default());
-    runtime.block_on(live::<Madsim>(judged))
+    runtime.block_on(live::<Madsim>(checked))
 }
 
 /// The supervisor with its process and its user, as tasks.
-async fn live<S: Simulator>(judged: bool) -> Vec<Seen> {
+async fn live<S: Simulator>(checked: bool) -> Vec<StepSeen> {
     let policy = policy();
-    let (tell, mut inbox) = mpsc::unbounded_channel();
-    let (mut state, mut watch, mut seen) = (State::INITIAL, Watch::default(), Vec::new());
+    let (sender, mut inbox) = mpsc::unbounded_channel();
+    let (mut state, mut oracle, mut seen) = (State::INITIAL, SafetyOracle::default(), Vec::new());
     let mut timer: Option<(TimerToken, Sleep)> = None;
-    let user = tell.clone();
+    let user = sender.clone();
     S::spawn(async move {
         let _the_supervisor_lives = user.send(Event::StartRequested);
         S::sleep(stop_at()).await;
@@ -197,24 +199,24 @@ async fn live<S: Simulator>(judged: bool) -> Vec<Seen> {
             timer = None;
         }
         let step = policy.step(state, event);
-        if judged {
-            assert_eq!(watch.observe(&policy, state, event, step), Ok(()));
+        if checked {
+            assert_eq!(oracle.observe(&policy, state, event, step), Ok(()));
         }
         state = step.state;
         seen.push((event, state));
         step.for_each(|action| match action {
             Action::Spawn { run } => {
-                let tell = tell.clone();
+                let sender = sender.clone();
                 S::spawn(async move {
-                    let _the_supervisor_lives = tell.send(Event::Started { run });
+                    let _the_supervisor_lives = sender.send(Event::Started { run });
                     S::sleep(LIFE).await;
                     let exit = Exit::Code(1);
-                    let _the_supervisor_lives = tell.send(Event::Exited { run, exit });
+                    let _the_supervisor_lives = sender.send(Event::Exited { run, exit });
                 });
             }
             Action::Release { run, .. } => {
                 let released = Event::Released { run, remains: Remains::Nothing };
-                let _the_supervisor_lives = tell.send(released);
+                let _the_supervisor_lives = sender.send(released);
             }
             Action::Arm { timer: token, delay } => {
                 let delay = Duration::from_millis(u64::from(delay.base.as_u32()));

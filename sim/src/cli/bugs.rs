@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use monitor_sim::alarm::{Alarm, Alarms};
 use monitor_sim::bank::{self, Bug};
-use monitor_sim::bugs::{self, Catch, Oracle};
+use monitor_sim::bugs::{self, BugResult, Oracle};
 use monitor_sim::harness::Standard;
 use monitor_sim::hunt::Aim;
 use monitor_sim::race::Race;
@@ -41,38 +41,38 @@ pub(crate) fn bugs(
     let bank = arguments.id.map_or_else(|| bank::ALL.to_vec(), |only| vec![only]);
     let progress = bar(bank.len() as u64, "bugs");
     let clock = clock();
-    let caught: Vec<Catch> = bank
+    let results: Vec<BugResult> = bank
         .into_iter()
         .map(|bug| {
-            let caught = bugs::hunt_bug(Standard, bug, arguments.campaigns.max(1), &clock);
+            let results = bugs::hunt_bug(Standard, bug, arguments.campaigns.max(1), &clock);
             progress.inc(1);
-            caught
+            results
         })
         .collect();
     progress.finish_and_clear();
     if arguments.json {
-        print_json(&caught);
+        print_json(&results);
     } else {
-        print_table(&caught);
+        print_table(&results);
     }
-    let alarms = alarms(arguments, &caught);
+    let alarms = alarms(arguments, &results);
     // The array is all that stands on the standard output.
     if arguments.json {
         eprint!("{alarms}")
     } else {
         print!("{alarms}")
     }
-    caught.iter().all(Catch::is_found) && alarms.is_silent()
+    results.iter().all(BugResult::is_found) && alarms.is_silent()
 }
 
-fn alarms(arguments: &BugsArguments, caught: &[Catch]) -> Alarms {
+fn alarms(arguments: &BugsArguments, results: &[BugResult]) -> Alarms {
     let mut alarms = Alarms::default();
-    if arguments.id.is_none() && caught.len() < bank::LEN {
-        let detail = format!("{} bugs were put in, not {}", caught.len(), bank::LEN);
+    if arguments.id.is_none() && results.len() < bank::LEN {
+        let detail = format!("{} bugs were injected, not {}", results.len(), bank::LEN);
         alarms.ring(Alarm::BankTooSmall, detail);
     }
-    if let Some(catch) = caught.iter().find(|catch| catch.is_unshrunk) {
-        alarms.ring(Alarm::ShrunkCasePasses, format!("a case that finds {}", catch.bug));
+    if let Some(result) = results.iter().find(|result| result.is_unshrunk) {
+        alarms.ring(Alarm::ShrunkCasePasses, format!("a case that finds {}", result.bug));
     }
     alarms
 }
@@ -90,7 +90,7 @@ fn print_list() {
     }
 }
 
-fn print_table(caught: &[Catch]) {
+fn print_table(results: &[BugResult]) {
     println!(
         "  {:<7} {:<7} {:<19} {:<26} {:>9} {:>8} {:>10} {:>10} {:>7} {:>6} {:>9}  {}",
         "bug",
@@ -106,7 +106,7 @@ fn print_table(caught: &[Catch]) {
         "shortest",
         "aim"
     );
-    for found in caught {
+    for found in results {
         println!(
             "  {:<7} {:<7} {:<19} {:<26} {:>9} {:>8} {:>10.1} {:>10.1} {:>7} {:>6} {:>9}  {}",
             found.bug.id,
@@ -123,11 +123,11 @@ fn print_table(caught: &[Catch]) {
             found.aim.map_or("-", Aim::name),
         );
     }
-    let found = caught.iter().filter(|found| found.is_found()).count();
-    let slow = caught.iter().filter(|found| found.median_ms > 1_000.0).count();
-    print!("\n{found} of {} bugs found, {slow} of them in more than 1 s (median)", caught.len());
-    let times = |length: fn(&Catch) -> Option<usize>| {
-        let pairs = caught.iter().filter_map(|found| length(found).zip(found.shortest_len()));
+    let found = results.iter().filter(|found| found.is_found()).count();
+    let slow = results.iter().filter(|found| found.median_ms > 1_000.0).count();
+    print!("\n{found} of {} bugs found, {slow} of them in more than 1 s (median)", results.len());
+    let times = |length: fn(&BugResult) -> Option<usize>| {
+        let pairs = results.iter().filter_map(|found| length(found).zip(found.shortest_len()));
         let ratios: Vec<f64> = pairs
             .filter(|&(_, best)| best > 0)
             .map(|(len, best)| len as f64 / best as f64)
@@ -139,13 +139,13 @@ fn print_table(caught: &[Catch]) {
     };
     println!(
         "; cases are shown by the exhaustive engine where it has one, {} times the shortest; the random engine shrinks to {} times",
-        times(Catch::shown_len),
+        times(BugResult::shown_len),
         times(|found| found.shrunk_len)
     );
 }
 
 /// The engine whose case is shown.
-const fn shown_by(found: &Catch) -> &'static str {
+const fn shown_by(found: &BugResult) -> &'static str {
     match (found.exhaustive_len, found.shrunk_len) {
         (Some(_), _) => "exhaustive",
         (None, Some(_)) => "random",
@@ -157,19 +157,19 @@ fn or_dash(length: Option<usize>) -> String {
     length.map_or_else(|| "-".to_owned(), |length| length.to_string())
 }
 
-fn print_json(caught: &[Catch]) {
+fn print_json(results: &[BugResult]) {
     let number = |length: Option<usize>| {
         length.map_or_else(|| "null".to_owned(), |length| length.to_string())
     };
     println!("[");
-    for (index, found) in caught.iter().enumerate() {
+    for (index, found) in results.iter().enumerate() {
         let quoted = |name: Option<&str>| {
             name.map_or_else(|| "null".to_owned(), |name| format!("\"{name}\""))
         };
         let oracle = quoted(found.oracle.map(Oracle::name));
         let aim = quoted(found.aim.map(Aim::name));
         let alarm = quoted(found.is_unshrunk.then(|| Alarm::ShrunkCasePasses.name()));
-        let comma = if index + 1 < caught.len() { "," } else { "" };
+        let comma = if index + 1 < results.len() { "," } else { "" };
         println!(
             "  {{\"id\": \"{}\", \"layer\": \"{}\", \"found\": {}, \"engine\": \"{}\", \"oracle\": {oracle}, \"schedules\": {}, \
              \"median_ms\": {:.3}, \"p95_ms\": {:.3}, \"shrunk_len\": {}, \"shown_len\": {}, \

@@ -15,7 +15,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use monitor_os::Core;
 use monitor_sim::alarm::{Alarm, Alarms};
-use monitor_sim::campaign::{self, Merged, Plan, Report, Shard, ShardFile};
+use monitor_sim::campaign::{self, CampaignReport, Merged, Plan, Shard, ShardFile};
 use monitor_sim::canary::{self, Canary};
 use monitor_sim::harness::Standard;
 
@@ -70,19 +70,19 @@ const BLOCK: u64 = 2_000;
 pub(crate) fn run(arguments: &RunArguments) -> u8 {
     match try_run(arguments) {
         Ok(code) => code,
-        Err(Trouble { code, message }) => {
+        Err(CliError { code, message }) => {
             eprintln!("monitor-sim: {message}");
             code
         }
     }
 }
 
-struct Trouble {
+struct CliError {
     code: u8,
     message: String,
 }
 
-impl Trouble {
+impl CliError {
     const fn usage(message: String) -> Self {
         Self { code: USAGE, message }
     }
@@ -94,7 +94,7 @@ impl Trouble {
     }
 }
 
-fn try_run(arguments: &RunArguments) -> Result<u8, Trouble> {
+fn try_run(arguments: &RunArguments) -> Result<u8, CliError> {
     let shard = resolve_shard(arguments)?;
     let plan = Plan::new(&arguments.campaign);
     let path = arguments.out.join(format!("shard-{}-of-{}.json", shard.index, shard.count));
@@ -109,7 +109,7 @@ fn try_run(arguments: &RunArguments) -> Result<u8, Trouble> {
         file.next
     );
     let evidence = canary::look_for(Standard, &Canary::CAMPAIGN);
-    // A canary that is found where nothing is planted may mean that the machine is broken: the cases tell.
+    // A canary that is found where nothing is injected may mean that the machine is broken: the cases tell.
     if evidence.alarms.iter().any(|alarm| alarm != Alarm::CanariesOff) {
         print!("{}", evidence.alarms);
         println!("FAIL the harness is blind, so no case was run");
@@ -119,7 +119,7 @@ fn try_run(arguments: &RunArguments) -> Result<u8, Trouble> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| Trouble { code: INTERNAL, message: format!("signals: {error}") })?;
+            .map_err(|error| CliError { code: INTERNAL, message: format!("signals: {error}") })?;
     }
     let jobs =
         arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
@@ -136,7 +136,7 @@ fn work(
     jobs: usize,
     budget: Option<monitor_core::Millis>,
     stop: &AtomicBool,
-) -> Result<bool, Trouble> {
+) -> Result<bool, CliError> {
     let end = file.shard.range(file.total).end;
     let bar = ProgressBar::new(end - file.done().start).with_position(file.report.cases);
     if let Ok(style) = ProgressStyle::with_template(
@@ -153,7 +153,7 @@ fn work(
     };
     let next_block = AtomicU64::new(file.next);
     let halt = AtomicBool::new(over());
-    let (sender, reports) = mpsc::channel::<(u64, Report)>();
+    let (sender, reports) = mpsc::channel::<(u64, CampaignReport)>();
     let (begun_at, mut saved_at) = (file.report.cases, bar.elapsed());
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -174,7 +174,7 @@ fn work(
         }
         drop(sender);
         // Blocks are added in their order, so that what is saved is always everything up to `next`.
-        let mut early: BTreeMap<u64, Report> = BTreeMap::new();
+        let mut early: BTreeMap<u64, CampaignReport> = BTreeMap::new();
         let mut result = Ok(());
         for (start, report) in reports {
             early.insert(start, report);
@@ -228,7 +228,7 @@ fn conclude(file: &ShardFile, mut alarms: Alarms, path: &Path, interrupted: bool
 }
 
 /// What was found counts more than what may have been missed.
-fn status(report: &Report, alarms: &Alarms) -> u8 {
+fn status(report: &CampaignReport, alarms: &Alarms) -> u8 {
     match (report.failures.is_empty(), report.unequal, alarms.is_silent()) {
         (false, _, _) => VIOLATED,
         (true, 1.., _) => UNEQUAL,
@@ -237,7 +237,7 @@ fn status(report: &Report, alarms: &Alarms) -> u8 {
     }
 }
 
-fn print_report(report: &Report, alarms: &Alarms) {
+fn print_report(report: &CampaignReport, alarms: &Alarms) {
     println!(
         "digest {:016x}; {} cases run twice, {} of them not the same again; {} phase × event cells seen",
         report.digest,
@@ -265,7 +265,7 @@ fn print_report(report: &Report, alarms: &Alarms) {
     }
 }
 
-fn resolve_shard(arguments: &RunArguments) -> Result<Shard, Trouble> {
+fn resolve_shard(arguments: &RunArguments) -> Result<Shard, CliError> {
     if let Some(shard) = arguments.shard {
         return Ok(shard);
     }
@@ -280,13 +280,13 @@ fn resolve_shard(arguments: &RunArguments) -> Result<Shard, Trouble> {
         .or_else(|| number("CI_NODE_TOTAL"));
     match (index, count) {
         (Some(index), Some(count)) if index < count => Ok(Shard { index, count }),
-        (Some(index), Some(count)) => Err(Trouble::usage(format!(
+        (Some(index), Some(count)) => Err(CliError::usage(format!(
             "shard: index {index} from the environment is not below {count}: number the jobs from 0 (CI_NODE_INDEX from 1)"
         ))),
-        (Some(index), None) => Err(Trouble::usage(format!(
-            "shards: the environment says index {index}, and nobody says of how many: give --shards N"
+        (Some(index), None) => Err(CliError::usage(format!(
+            "shards: the environment says index {index}, but not of how many: give --shards N"
         ))),
-        (None, Some(count)) if arguments.shards.is_some() => Err(Trouble::usage(format!(
+        (None, Some(count)) if arguments.shards.is_some() => Err(CliError::usage(format!(
             "shard: --shards {count} needs the index from JOB_COMPLETION_INDEX, SLURM_ARRAY_TASK_ID or CI_NODE_INDEX: set it, or give --shard K/{count}"
         ))),
         (None, _) => Ok(Shard::WHOLE),
@@ -294,17 +294,17 @@ fn resolve_shard(arguments: &RunArguments) -> Result<Shard, Trouble> {
 }
 
 /// The file of an earlier run of the same shard, or `fresh`.
-fn load(path: &Path, fresh: ShardFile) -> Result<ShardFile, Trouble> {
+fn load(path: &Path, fresh: ShardFile) -> Result<ShardFile, CliError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(fresh),
-        Err(error) => return Err(Trouble::file(path, &error)),
+        Err(error) => return Err(CliError::file(path, &error)),
     };
     let found = parse(path, &text)?;
     if found.is_of(&fresh) && found.shard == fresh.shard {
         Ok(found)
     } else {
-        Err(Trouble::usage(format!(
+        Err(CliError::usage(format!(
             "{}: holds campaign {:?} of {} cases, version {}: give another --out folder, or remove it",
             path.display(),
             found.campaign,
@@ -314,9 +314,9 @@ fn load(path: &Path, fresh: ShardFile) -> Result<ShardFile, Trouble> {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<ShardFile, Trouble> {
+fn parse(path: &Path, text: &str) -> Result<ShardFile, CliError> {
     serde_json::from_str(text).map_err(|error| {
-        Trouble::usage(format!(
+        CliError::usage(format!(
             "{}: {error}: this is no report of `monitor-sim run`, or is damaged; remove it",
             path.display()
         ))
@@ -324,7 +324,7 @@ fn parse(path: &Path, text: &str) -> Result<ShardFile, Trouble> {
 }
 
 /// Replaces the file as a whole, so that an interruption leaves the old one or the new one.
-fn save(path: &Path, file: &ShardFile) -> Result<(), Trouble> {
+fn save(path: &Path, file: &ShardFile) -> Result<(), CliError> {
     let write = || {
         let dir = path.parent().unwrap_or_else(|| Path::new("."));
         fs::create_dir_all(dir)?;
@@ -335,7 +335,7 @@ fn save(path: &Path, file: &ShardFile) -> Result<(), Trouble> {
         temporary.persist(path)?;
         Ok(())
     };
-    write().map_err(|error: io::Error| Trouble::file(path, &error))
+    write().map_err(|error: io::Error| CliError::file(path, &error))
 }
 
 pub(crate) fn merge(arguments: &MergeArguments) -> u8 {
@@ -352,7 +352,7 @@ pub(crate) fn merge(arguments: &MergeArguments) -> u8 {
             }
             status(&merged.report, &merged.alarms)
         }
-        Err(Trouble { code, message }) => {
+        Err(CliError { code, message }) => {
             eprintln!("monitor-sim: {message}");
             code
         }
@@ -363,14 +363,14 @@ pub(crate) fn merge(arguments: &MergeArguments) -> u8 {
 #[derive(Serialize)]
 struct Json<'a> {
     #[serde(flatten)]
-    report: &'a Report,
+    report: &'a CampaignReport,
     alarms: BTreeMap<String, String>,
 }
 
-fn try_merge(dirs: &[PathBuf]) -> Result<Merged, Trouble> {
+fn try_merge(dirs: &[PathBuf]) -> Result<Merged, CliError> {
     let mut paths = Vec::new();
     for dir in dirs {
-        let unreadable = |error: io::Error| Trouble {
+        let unreadable = |error: io::Error| CliError {
             code: INTERNAL,
             message: format!("{}: {error}: give folders that `run --out` wrote", dir.display()),
         };
@@ -384,10 +384,10 @@ fn try_merge(dirs: &[PathBuf]) -> Result<Merged, Trouble> {
     paths.sort();
     let mut files = Vec::new();
     for path in paths {
-        let text = fs::read_to_string(&path).map_err(|error| Trouble::file(&path, &error))?;
+        let text = fs::read_to_string(&path).map_err(|error| CliError::file(&path, &error))?;
         files.push(parse(&path, &text)?);
     }
-    campaign::merge(files).map_err(|error| Trouble::usage(error.to_string()))
+    campaign::merge(files).map_err(|error| CliError::usage(error.to_string()))
 }
 
 fn print_merged(merged: &Merged) {

@@ -16,8 +16,8 @@ use monitor_core::Policy;
 use monitor_os::Core;
 use monitor_os::record::Record;
 use monitor_sim::case::Case;
+use monitor_sim::failure_report;
 use monitor_sim::hunt::STEPS_MAX;
-use monitor_sim::screen;
 use monitor_sim::world::{self, TraceLine};
 
 /// Reads a file, or the standard input for `-`.
@@ -27,7 +27,7 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
 
 /// Exit status: a property is violated, a record disagrees, or a case is not as it expects.
 pub(crate) const VIOLATED: u8 = 10;
-/// Exit status: an alarm rings, because a check of the harness is blind; or a bug that was put in on purpose
+/// Exit status: an alarm rings, because a check of the harness is blind; or a bug that was injected
 /// was not found.
 pub(crate) const BLIND: u8 = 12;
 /// Exit status: the input is not understood.
@@ -63,7 +63,7 @@ pub(crate) fn steps(path: &Path) -> Result<(Vec<TraceLine>, Vec<Policy>), u8> {
         Artifact::Record(record) => monitor_sim::replay::trace(&record),
         Artifact::Case(case) => {
             let trace = world::run(&case, Core, STEPS_MAX).trace;
-            let policies = screen::policies(&case, &trace);
+            let policies = failure_report::policies(&case, &trace);
             (trace, policies)
         }
     })

@@ -14,14 +14,14 @@ use monitor_core::{Exit, Millis};
 use monitor_os::{Launcher, now};
 use monitor_sim::case::Case;
 use monitor_sim::choices::Seeded;
-use monitor_sim::real::{self, Leftovers, Likeness, Performance, Stage, fit};
+use monitor_sim::real::{self, Leftovers, RealEngine, RealResult, SimulatorMatch, playable};
 
 use super::{Artifact, INTERNAL, VIOLATED, artifact};
 
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct RealArguments {
-    /// Cases to play, each once; without any, cases are drawn until the budget is used up.
+    /// Cases to run, each once; without any, cases are drawn until the budget is used up.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// How long to go on with cases that are drawn.
@@ -33,16 +33,16 @@ pub(crate) struct RealArguments {
     /// The first seed; each case takes the next one.
     #[arg(long, value_name = "SEED", default_value_t = 0, conflicts_with = "files")]
     seed: u64,
-    /// How many cases are played at once.
+    /// How many cases run at once.
     #[arg(long, value_name = "N", default_value_t = 32)]
     width: usize,
     /// How long a case may take in the virtual world [default: 15s, and 2s for those that are drawn].
     #[arg(long, value_name = "TIME")]
     limit: Option<Millis>,
-    /// Start and end this many programs in the place of cases, while descriptors and processes run out and the disk hangs.
+    /// Start and end this many programs in the key of cases, while descriptors and processes run out and the disk hangs.
     #[arg(long, value_name = "N", conflicts_with_all = ["files", "kills"])]
     cycles: Option<u64>,
-    /// Kill the program `monitor` this often in the place of cases, at moments that are drawn, and go on.
+    /// Kill the program `monitor` this often in the key of cases, at moments that are drawn, and go on.
     #[arg(long, value_name = "N", conflicts_with = "files", group = "killing")]
     kills: Option<u32>,
     /// Kill the program `monitor` before each system call of a start and a stop, or before every Nth.
@@ -52,7 +52,7 @@ pub(crate) struct RealArguments {
     /// The program `monitor` to kill [default: the one beside this program].
     #[arg(long, value_name = "PATH", requires = "killing")]
     monitor: Option<PathBuf>,
-    /// Where cases are kept in which something was wrong.
+    /// Where cases are saved in which something was wrong.
     #[arg(long, value_name = "DIR", default_value = "monitor-sim-failures")]
     out: PathBuf,
 }
@@ -63,8 +63,8 @@ const SHOWN_MAX: u64 = 3;
 const AFTER_HELP: &str = "\
 Each case runs under the supervisor of monitor-os, with this program as the process that follows the
 script. Everything is recorded, and the record must be accepted by the machine and by every oracle. How a
-run is told to have ended must be a way in which it can have ended, no two runs of a unit live at a time,
-and afterwards there is no zombie, no descriptor and no process left that was not told of.
+run is reported to have ended must be a way in which it can have ended, no two runs of a unit live at a time,
+and afterwards there is no zombie, no descriptor and no process left that was not reported.
 
 Examples:
   monitor-sim real --budget 60s            drawn cases for a minute
@@ -75,7 +75,7 @@ Examples:
   monitor-sim real sim/cases/*.txt         the cases of the simulator; what only a virtual world can do is
                                            skipped, and why is said";
 
-/// What was seen in all performances.
+/// The sum of all results.
 #[derive(Default)]
 struct Tally {
     cases: u64,
@@ -83,12 +83,12 @@ struct Tally {
     runs: u64,
     exits: BTreeMap<Exit, u64>,
     leaked: u64,
-    likeness: BTreeMap<Likeness, u64>,
+    simulator_match: BTreeMap<SimulatorMatch, u64>,
     faults: u64,
 }
 
 impl Tally {
-    fn add(&mut self, seen: &Performance) {
+    fn add(&mut self, seen: &RealResult) {
         self.cases += 1;
         self.steps += seen.steps as u64;
         self.runs += seen.runs as u64;
@@ -96,17 +96,17 @@ impl Tally {
         for &exit in &seen.exits {
             *self.exits.entry(exit).or_default() += 1;
         }
-        *self.likeness.entry(seen.likeness).or_default() += 1;
+        *self.simulator_match.entry(seen.simulator_match).or_default() += 1;
         self.faults += u64::from(seen.fault.is_some());
     }
 
-    fn alike(&self, likeness: Likeness) -> u64 {
-        self.likeness.get(&likeness).copied().unwrap_or(0)
+    fn matches(&self, simulator_match: SimulatorMatch) -> u64 {
+        self.simulator_match.get(&simulator_match).copied().unwrap_or(0)
     }
 }
 
 pub(crate) fn real(arguments: &RealArguments, launcher: &Launcher) -> u8 {
-    let played = if let Some(cycles) = arguments.cycles {
+    let code = if let Some(cycles) = arguments.cycles {
         cycle(launcher, cycles)
     } else if let Some(times) = arguments.kills {
         monitors::kill(arguments, times)
@@ -117,7 +117,7 @@ pub(crate) fn real(arguments: &RealArguments, launcher: &Launcher) -> u8 {
     } else {
         given(arguments, launcher)
     };
-    played.unwrap_or_else(|error| {
+    code.unwrap_or_else(|error| {
         eprintln!(
             "monitor-sim: {error}: the kernel's own limits are in the way, or /proc is missing"
         );
@@ -125,15 +125,15 @@ pub(crate) fn real(arguments: &RealArguments, launcher: &Launcher) -> u8 {
     })
 }
 
-/// Plays what is given; each case once.
+/// Runs the given cases, each once.
 fn given(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     let mut cases = Vec::new();
     for path in &arguments.files {
         match artifact(path) {
             Ok(Artifact::Case(case)) => {
-                match fit(&case, arguments.limit.unwrap_or(Millis::from_secs(15))) {
+                match playable(&case, arguments.limit.unwrap_or(Millis::from_secs(15))) {
                     Ok(()) => cases.push((path.clone(), *case)),
-                    Err(unfit) => println!("  skipped  {}: {unfit}", path.display()),
+                    Err(why) => println!("  skipped  {}: {why}", path.display()),
                 }
             }
             Ok(Artifact::Record(_)) => println!("  skipped  {}: it is a record", path.display()),
@@ -143,24 +143,28 @@ fn given(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     let paths: Vec<(PathBuf, Case)> = cases.clone();
     let mut cases = cases.into_iter();
     let name = |case: &Case| paths.iter().find(|(_, known)| known == case);
-    perform(
+    run_cases(
         arguments,
         launcher,
         || cases.next().map(|(_, case)| case),
         |seen| {
             let path = name(&seen.case).map(|(path, _)| path.display().to_string());
-            let likeness = match seen.likeness {
-                Likeness::Same => "as in the simulator",
-                Likeness::Late => "as in the simulator when things are late",
-                Likeness::Other => "another life than in the simulator",
+            let simulator_match = match seen.simulator_match {
+                SimulatorMatch::Same => "as in the simulator",
+                SimulatorMatch::Late => "as in the simulator when things are late",
+                SimulatorMatch::Other => "other runs than in the simulator",
             };
             let verdict = if seen.fault.is_some() { "FAIL   " } else { "accepted" };
-            println!("  {verdict} {}: {} steps, {likeness}", path.unwrap_or_default(), seen.steps);
+            println!(
+                "  {verdict} {}: {} steps, {simulator_match}",
+                path.unwrap_or_default(),
+                seen.steps
+            );
         },
     )
 }
 
-/// Plays cases that are drawn, until the budget is used up.
+/// Runs cases that are drawn, until the budget is used up.
 fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     let ends = now().after(arguments.budget);
     let mut seeds =
@@ -168,24 +172,24 @@ fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     let seconds = u64::from(arguments.budget.as_u32()) / 1_000;
     let bar = bar(seconds, "{msg:<34} {wide_bar} {pos}/{len} s");
     let begun = now();
-    let mut played = 0_u64;
+    let mut ran = 0_u64;
     let limit = arguments.limit.unwrap_or(Millis::from_secs(2));
-    let code = perform(
+    let code = run_cases(
         arguments,
         launcher,
         || {
             let open = now() < ends;
             let fitting = |seed| {
                 let case = real::case(&mut Seeded::new(seed));
-                fit(&case, limit).is_ok().then_some(case)
+                playable(&case, limit).is_ok().then_some(case)
             };
             if open { seeds.find_map(fitting) } else { None }
         },
         |_| {
-            played += 1;
+            ran += 1;
             let seconds = now().nanos_since(begun) / 1_000_000_000;
             bar.set_position(seconds);
-            bar.set_message(format!("{played} cases on real processes"));
+            bar.set_message(format!("{ran} cases on real processes"));
         },
     );
     bar.finish_and_clear();
@@ -194,18 +198,18 @@ fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
 
 /// Starts and ends programs while descriptors and processes run out and the disk hangs.
 fn cycle(launcher: &Launcher, cycles: u64) -> io::Result<u8> {
-    let before = Leftovers::look(Path::new("/"))?;
+    let before = Leftovers::find(Path::new("/"))?;
     let begun = now();
     let bar = bar(cycles, "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
     bar.set_message("starts and ends");
     let program = std::env::current_exe()?;
     let seen = real::cycle(launcher, &program, cycles, |started| bar.set_position(started))?;
     bar.finish_and_clear();
-    let after = Leftovers::look(Path::new("/"))?;
+    let after = Leftovers::find(Path::new("/"))?;
     let seconds = now().nanos_since(begun) as f64 / 1e9;
     let descriptors = after.descriptors.saturating_sub(before.descriptors);
     println!("\n  programs started             {:>9}   in {seconds:.1} s", seen.started);
-    println!("  ends told, with their status {:>9}", seen.ended);
+    println!("  ends, with their status      {:>9}", seen.ended);
     println!("  starts of what is missing    {:>9}", seen.missing);
     println!("  starts without descriptors   {:>9}   EMFILE", seen.no_descriptors);
     println!(
@@ -213,9 +217,9 @@ fn cycle(launcher: &Launcher, cycles: u64) -> io::Result<u8> {
         seen.no_processes
     );
     println!("  saves that hung with the disk{:>9}   for 20 ms each", seen.disk_hung);
-    println!("  ends told wrong              {:>9}", seen.lied);
-    println!("  ends not told                {:>9}", seen.started - seen.ended - seen.lied);
-    println!("  programs not told of         {:>9}", seen.untold);
+    println!("  ends with a wrong status     {:>9}", seen.wrong_status);
+    println!("  ends not reported            {:>9}", seen.started - seen.ended - seen.wrong_status);
+    println!("  programs not reported        {:>9}", seen.unreported);
     println!("  two of a unit at a time      {:>9}", seen.complaints.len());
     println!("  zombies left                 {:>9}", after.zombies);
     println!("  descriptors left             {descriptors:>9}");
@@ -237,38 +241,38 @@ fn bar(length: u64, form: &str) -> ProgressBar {
     bar
 }
 
-/// Plays cases, prints what was wrong with each and the sum of all.
-fn perform(
+/// Runs cases, prints what was wrong with each and the sum of all.
+fn run_cases(
     arguments: &RealArguments,
     launcher: &Launcher,
     next: impl FnMut() -> Option<Case>,
-    mut told: impl FnMut(&Performance),
+    mut shown: impl FnMut(&RealResult),
 ) -> io::Result<u8> {
-    let mut stage = Stage::new(launcher.clone(), "/proc/self/exe")?;
-    let before = Leftovers::look(stage.folder())?;
+    let mut engine = RealEngine::new(launcher.clone(), "/proc/self/exe")?;
+    let before = Leftovers::find(engine.folder())?;
     let begun = now();
     let mut tally = Tally::default();
-    stage.perform(arguments.width.max(1), next, |seen| {
-        told(&seen);
+    engine.run(arguments.width.max(1), next, |seen| {
+        shown(&seen);
         tally.add(&seen);
         if let Some(fault) = seen.fault.as_ref().filter(|_| tally.faults <= SHOWN_MAX) {
             println!("FAIL {fault}");
             println!("{}", seen.case);
-            keep(&arguments.out, tally.faults, &seen);
+            save(&arguments.out, tally.faults, &seen);
         }
     })?;
     let seconds = now().nanos_since(begun) as f64 / 1e9;
-    let after = Leftovers::look(stage.folder())?;
-    let left = after.actors.len();
-    after.end(stage.folder());
+    let after = Leftovers::find(engine.folder())?;
+    let left = after.children.len();
+    after.end(engine.folder());
     let descriptors = after.descriptors.saturating_sub(before.descriptors);
-    let untold = left.saturating_sub(usize::try_from(tally.leaked).unwrap_or(usize::MAX));
+    let unreported = left.saturating_sub(usize::try_from(tally.leaked).unwrap_or(usize::MAX));
     print(&tally, seconds);
     println!("  zombies left                 {:>9}", after.zombies);
     println!("  descriptors left             {descriptors:>9}");
-    println!("  processes left and not told  {untold:>9}");
+    println!("  processes left, not reported {unreported:>9}");
     println!("  cases with a fault           {:>9}", tally.faults);
-    let clean = tally.faults == 0 && after.zombies == 0 && descriptors == 0 && untold == 0;
+    let clean = tally.faults == 0 && after.zombies == 0 && descriptors == 0 && unreported == 0;
     Ok(if clean { 0 } else { VIOLATED })
 }
 
@@ -279,23 +283,23 @@ fn print(tally: &Tally, seconds: f64) {
     for (exit, count) in &tally.exits {
         println!("    ended with {:<17} {count:>9}", exit.to_string());
     }
-    println!("  told as left alone           {:>9}", tally.leaked);
-    println!("  lives as in the simulator    {:>9}", tally.alike(Likeness::Same));
-    println!("    when things are late       {:>9}", tally.alike(Likeness::Late));
-    println!("    other, in a race           {:>9}", tally.alike(Likeness::Other));
+    println!("  reported as left alone       {:>9}", tally.leaked);
+    println!("  runs as in the simulator     {:>9}", tally.matches(SimulatorMatch::Same));
+    println!("    when things are late       {:>9}", tally.matches(SimulatorMatch::Late));
+    println!("    other, in a race           {:>9}", tally.matches(SimulatorMatch::Other));
 }
 
 /// Keeps a case with the records of its units.
-fn keep(folder: &Path, number: u64, seen: &Performance) {
+fn save(folder: &Path, number: u64, seen: &RealResult) {
     let path = folder.join(format!("real-{number}.txt"));
     let record = |unit| folder.join(format!("real-{number}.{unit}.jsonl"));
-    let kept = fs::create_dir_all(folder)
+    let saved = fs::create_dir_all(folder)
         .and_then(|()| fs::write(&path, seen.case.to_string()))
         .and_then(|()| {
             let mut records = seen.records.iter().enumerate();
             records.try_for_each(|(unit, text)| fs::write(record(unit), text))
         });
-    match kept {
+    match saved {
         Ok(()) => println!(
             "replay   monitor-sim replay {0}\npicture  monitor-sim timeline {0}",
             record(0).display()

@@ -10,12 +10,12 @@ use monitor_os::record::Record;
 use monitor_sim::bank::Bug;
 use monitor_sim::bugs::Oracle;
 use monitor_sim::case::Case;
-use monitor_sim::expect;
+use monitor_sim::expected;
+use monitor_sim::failure_report::{self, TraceTable};
 use monitor_sim::hunt::STEPS_MAX;
 use monitor_sim::reference;
 use monitor_sim::replay;
-use monitor_sim::screen::{self, Table};
-use monitor_sim::world::{self, Suspect};
+use monitor_sim::world::{self, MachineUnderTest};
 
 use super::{Artifact, INTERNAL, USAGE, VIOLATED};
 
@@ -24,9 +24,9 @@ pub(crate) struct ReplayArguments {
     /// A record (JSON lines) or a case (text or JSON); `-` reads the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Run the case with this bug of the bank put in, such as BB-1; `monitor-sim bugs --list` has them all.
+    /// Run the case with this bug of the bank injected, such as BB-1; `monitor-sim bugs --list` has them all.
     #[arg(long, value_name = "ID")]
-    sabotage: Option<Bug>,
+    inject: Option<Bug>,
     /// Do not run the case: print it in another form.
     #[arg(long, value_enum, value_name = "FORM")]
     emit: Option<Form>,
@@ -34,7 +34,7 @@ pub(crate) struct ReplayArguments {
     #[arg(long, conflicts_with = "emit")]
     emit_rust: bool,
     /// Write into the file what the case does now, as what is expected of it. Comments are kept.
-    #[arg(long, conflicts_with_all = ["emit", "emit_rust", "sabotage"])]
+    #[arg(long, conflicts_with_all = ["emit", "emit_rust", "inject"])]
     rewrite: bool,
 }
 
@@ -58,8 +58,8 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> u8 {
         Err(code) => return code,
     };
     let emit = if arguments.emit_rust { Some(Form::Rust) } else { arguments.emit };
-    match (emit, arguments.sabotage) {
-        (Some(Form::Rust), _) => print!("{}", screen::rust_test(&case)),
+    match (emit, arguments.inject) {
+        (Some(Form::Rust), _) => print!("{}", failure_report::rust_test(&case)),
         (Some(Form::Json), _) => println!("{}", case.to_json()),
         (Some(Form::Text), _) => print!("{case}"),
         (None, Some(bug)) => return replay_case(&case, bug),
@@ -88,7 +88,7 @@ fn rewrite(path: &Path) -> u8 {
         }
     };
     let trace = world::run(&case, Core, STEPS_MAX).trace;
-    match fs::write(path, expect::rewrite(&text, &case, &trace)) {
+    match fs::write(path, expected::rewrite(&text, &case, &trace)) {
         Ok(()) => 0,
         Err(error) => unreadable(error),
     }
@@ -113,16 +113,16 @@ fn replay_record(record: &Record) -> u8 {
     }
 }
 
-fn replay_case(case: &Case, machine: impl Suspect + Copy) -> u8 {
+fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
     let verdict = world::run(case, machine, STEPS_MAX);
     let marked = verdict.violated.is_some();
     let trace = &verdict.trace;
-    let policies = screen::policies(case, trace);
-    print!("{case}{}", Table { trace, policies: &policies, marked });
+    let policies = failure_report::policies(case, trace);
+    print!("{case}{}", TraceTable { trace, policies: &policies, marked });
     let ruled = trace.iter().zip(&policies).all(|(line, policy)| {
         reference::compare(policy, line.before, line.event, line.step).is_ok()
     });
-    let difference = expect::compare(case, &verdict.trace).err();
+    let difference = expected::compare(case, &verdict.trace).err();
     if let Some(difference) = &difference {
         println!("{difference}");
     }

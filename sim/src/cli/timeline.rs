@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anstream::eprintln;
 use clap::{Args, ValueEnum};
-use monitor_sim::screen::Table;
+use monitor_sim::failure_report::TraceTable;
 use monitor_sim::timeline::{self, Timeline};
 
 use super::INTERNAL;
@@ -44,7 +44,9 @@ pub(crate) fn timeline(arguments: &TimelineArguments) -> u8 {
     };
     let lanes = Timeline::new(&trace, false);
     let text = match arguments.format {
-        Format::Text => Table { trace: &trace, policies: &policies, marked: false }.to_string(),
+        Format::Text => {
+            TraceTable { trace: &trace, policies: &policies, marked: false }.to_string()
+        }
         Format::Svg => timeline::svg(&lanes),
         Format::Html => timeline::html(&lanes, &name, &trace),
         Format::Perfetto => timeline::perfetto(&lanes),

@@ -1,4 +1,4 @@
-//! The environment: what it may do in each situation, and where that leads.
+//! The environment: what it may do in each search state, and where that leads.
 
 use monitor_core::{
     Event, Exit, Found, Grace, Millis, Origin, Phase, Policy, Remains, RunId, Signal, StartFailure,
@@ -7,8 +7,8 @@ use monitor_core::{
 use monitor_os::Machine;
 
 use super::liveness::Obligation;
-use super::{Input, Node};
-use crate::watch::{Property, Watch};
+use super::{Input, SearchState};
+use crate::oracle::{Property, SafetyOracle};
 
 /// The machine, its environment and the oracles as a graph that any model checker can search.
 ///
@@ -17,7 +17,7 @@ use crate::watch::{Property, Watch};
 pub struct Model<'a, M> {
     pub(super) policies: &'a [Policy],
     pub(super) machine: &'a M,
-    /// What may be told before the first run, and after it.
+    /// What may be reported before the first run, and after it.
     always: [Vec<Input>; 2],
     strikes_max: u16,
     starts_max: u8,
@@ -41,51 +41,55 @@ impl<'a, M: Machine> Model<'a, M> {
         }
     }
 
-    /// The situation in which everything begins.
+    /// The search state in which everything begins.
     #[must_use]
-    pub fn initial(&self) -> Node {
-        Node { state: State::INITIAL, watch: Watch::default(), policy: 0 }
+    pub fn initial(&self) -> SearchState {
+        SearchState { state: State::INITIAL, oracle: SafetyOracle::default(), policy: 0 }
     }
 
-    /// Everything the environment may do in a situation, always in the same order: first
+    /// Everything the environment may do in a search state, always in the same order: first
     /// [`Model::always`], then [`Model::sometimes`]. Replaces what is in `inputs`.
-    pub fn inputs(&self, node: &Node, inputs: &mut Vec<Input>) {
-        self.sometimes(node, inputs);
-        inputs.splice(..0, self.always(node).iter().copied());
+    pub fn inputs(&self, search_state: &SearchState, inputs: &mut Vec<Input>) {
+        self.sometimes(search_state, inputs);
+        inputs.splice(..0, self.always(search_state).iter().copied());
     }
 
-    /// What may be told whatever has happened: wishes, and facts early, late, twice or of another run.
+    /// What may be reported whatever has happened: requests, and facts early, late, twice or of another run.
     #[must_use]
-    pub fn always(&self, node: &Node) -> &[Input] {
-        &self.always[usize::from(node.state.run() != RunId::NONE)]
+    pub fn always(&self, search_state: &SearchState) -> &[Input] {
+        &self.always[usize::from(search_state.state.run() != RunId::NONE)]
     }
 
-    /// What may happen only in this situation: timers, other policies, crashes. Replaces what is in
+    /// What may happen only in this search state: timers, other policies, crashes. Replaces what is in
     /// `inputs`.
-    pub fn sometimes(&self, node: &Node, inputs: &mut Vec<Input>) {
-        let known = Needs::known_to(&node.watch);
+    pub fn sometimes(&self, search_state: &SearchState, inputs: &mut Vec<Input>) {
+        let known = Needs::known_to(&search_state.oracle);
         inputs.clear();
-        self.offer_more(node.state, node.policy, |input, needs| {
+        self.offer_more(search_state.state, search_state.policy, |input, needs| {
             if needs.are_met_by(known) {
                 inputs.push(input);
             }
         });
     }
 
-    /// Where an input leads; the same situation if it changes nothing.
+    /// Where an input leads; the same search state if it changes nothing.
     ///
     /// # Errors
     /// The first property that the machine's answer breaks.
-    pub fn follow(&self, node: &Node, input: Input) -> Result<Node, Property> {
-        let mut watch = node.watch;
+    pub fn follow(
+        &self,
+        search_state: &SearchState,
+        input: Input,
+    ) -> Result<SearchState, Property> {
+        let mut oracle = search_state.oracle;
         if let Input::Crash(_) = input {
-            watch = watch.after_crash();
+            oracle = oracle.after_crash();
         }
-        let (policy, event) = event(node.state, node.policy, input);
+        let (policy, event) = event(search_state.state, search_state.policy, input);
         let rules = &self.policies[usize::from(policy)];
-        let step = self.machine.step(rules, node.state, event);
-        watch.observe(rules, node.state, event, step)?;
-        Ok(Node { state: self.fold(step.state), watch, policy })
+        let step = self.machine.step(rules, search_state.state, event);
+        oracle.observe(rules, search_state.state, event, step)?;
+        Ok(SearchState { state: self.fold(step.state), oracle, policy })
     }
 
     /// Everything the environment may do with the machine in this state, and what must be known for it.
@@ -102,10 +106,10 @@ impl<'a, M: Machine> Model<'a, M> {
             // phase or a run before; the window's timer belongs to neither.
             let foreign = kind.slot() == TimerSlot::Phase && state.phase().timer() != Some(kind);
             let needs = if foreign { Needs::NOTHING } else { Needs::timer(kind) };
-            to(Input::Tell(Event::TimerFired { timer: TimerToken { run, kind } }), needs);
+            to(Input::Event(Event::TimerFired { timer: TimerToken { run, kind } }), needs);
         }
         for other in (0..self.policies.len() as u16).filter(|&other| other != policy) {
-            to(Input::Amend(other), Needs::NOTHING);
+            to(Input::Policy(other), Needs::NOTHING);
         }
         if run != RunId::NONE {
             to(Input::Crash(Found::Alive), Needs::RUN);
@@ -133,11 +137,11 @@ impl<'a, M: Machine> Model<'a, M> {
     }
 }
 
-/// What an input tells the machine, and the policy then in force.
+/// The event that an input is to the machine, and the policy then in force.
 pub(super) const fn event(state: State, policy: u16, input: Input) -> (u16, Event) {
     match input {
-        Input::Tell(event) => (policy, event),
-        Input::Amend(policy) => (policy, Event::PolicyChanged),
+        Input::Event(event) => (policy, event),
+        Input::Policy(policy) => (policy, Event::PolicyChanged),
         Input::Crash(found) => (policy, Event::Recovered { run: state.run(), found }),
     }
 }
@@ -155,14 +159,14 @@ impl Needs {
         Self(1 << kind as u16)
     }
 
-    /// Everything that is the case as far as a watch knows.
-    pub(super) fn known_to(watch: &Watch) -> Self {
-        let armed = TimerKind::ALL.into_iter().filter(|&kind| watch.is_armed(kind));
+    /// Everything that is the case as far as an oracle knows.
+    pub(super) fn known_to(oracle: &SafetyOracle) -> Self {
+        let armed = TimerKind::ALL.into_iter().filter(|&kind| oracle.is_armed(kind));
         let mut known = armed.map(|kind| Self::timer(kind).0).sum();
-        if watch.has_run() {
+        if oracle.has_run() {
             known |= Self::RUN.0;
         }
-        if watch.has_release() {
+        if oracle.has_release() {
             known |= Self::RELEASE.0;
         }
         Self(known)
@@ -174,7 +178,7 @@ impl Needs {
     }
 }
 
-/// How an input is tied to the world going on by itself: no wish, no other policy, no crash.
+/// How an input is tied to the world going on by itself: no request, no other policy, no crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tie {
     /// What the world pays with it, and when it owes that.
@@ -254,12 +258,12 @@ const FOREIGN: RunId = RunId::new(77);
 
 const EXITS: [Exit; 4] = [Exit::Code(0), Exit::Code(1), Exit::Signal(Signal::KILL), Exit::Unknown];
 
-/// What may be told whatever has happened: every wish, every fact about the current run early, late or
-/// twice, and news of another run.
+/// What may be reported whatever has happened: every request, every fact about the current run early, late or
+/// twice, and an event of another run.
 fn always(run: RunId) -> Vec<Input> {
     let mut inputs = Vec::with_capacity(64);
-    let mut tell = |event| inputs.push(Input::Tell(event));
-    tell(Event::StartRequested);
+    let mut add = |event| inputs.push(Input::Event(event));
+    add(Event::StartRequested);
     for origin in [Origin::User, Origin::Shutdown] {
         for mode in [
             StopMode::Graceful(Grace::Policy),
@@ -267,31 +271,31 @@ fn always(run: RunId) -> Vec<Input> {
             StopMode::Kill,
             StopMode::OnNextExit,
         ] {
-            tell(Event::StopRequested { mode, origin });
+            add(Event::StopRequested { mode, origin });
         }
     }
-    tell(Event::restart());
-    tell(Event::SignalRequested { signal: Signal::HUP });
-    tell(Event::ResetRequested);
-    tell(Event::RetryRequested);
+    add(Event::restart());
+    add(Event::SignalRequested { signal: Signal::HUP });
+    add(Event::ResetRequested);
+    add(Event::RetryRequested);
     if run != RunId::NONE {
         for run in [run, FOREIGN] {
-            tell(Event::Started { run });
-            tell(Event::StartFailed { run, failure: StartFailure::Transient });
-            tell(Event::StartFailed { run, failure: StartFailure::Permanent });
-            tell(Event::Ready { run });
-            tell(Event::Ping { run });
-            tell(Event::Extended { run, by: Millis::from_secs(30) });
-            tell(Event::Unhealthy { run });
+            add(Event::Started { run });
+            add(Event::StartFailed { run, failure: StartFailure::Transient });
+            add(Event::StartFailed { run, failure: StartFailure::Permanent });
+            add(Event::Ready { run });
+            add(Event::Ping { run });
+            add(Event::Extended { run, by: Millis::from_secs(30) });
+            add(Event::Unhealthy { run });
             for exit in EXITS {
-                tell(Event::Exited { run, exit });
+                add(Event::Exited { run, exit });
             }
-            tell(Event::Released { run, remains: Remains::Nothing });
-            tell(Event::Released { run, remains: Remains::Leaked });
+            add(Event::Released { run, remains: Remains::Nothing });
+            add(Event::Released { run, remains: Remains::Leaked });
         }
     }
     for kind in TimerKind::ALL.into_iter().filter(|&kind| kind != TimerKind::Window) {
-        tell(Event::TimerFired { timer: TimerToken { run: FOREIGN, kind } });
+        add(Event::TimerFired { timer: TimerToken { run: FOREIGN, kind } });
     }
     inputs
 }

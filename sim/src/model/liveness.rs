@@ -1,10 +1,10 @@
 //! What must come to its end: dead ends, fair cycles and hot loops in a finished graph.
 //!
-//! Only edges of the world going on by itself count here: no wish, no other policy, no crash. Three
+//! Only edges of the world going on by itself count here: no request, no other policy, no crash. Three
 //! questions are asked of them:
-//! - **Dead end**: is there a situation with a wish pending from which no path fulfils it?
-//! - **Fair cycle**: can a wish stay pending for ever although the world keeps its [`Obligation`]s? The
-//!   fairness is weak: what the world owes in every situation of a cycle, it does somewhere in it. So a
+//! - **Dead end**: is there a search state with a request pending from which no path fulfils it?
+//! - **Fair cycle**: can a request stay pending for ever although the world keeps its [`Obligation`]s? The
+//!   fairness is weak: what the world owes in every search state of a cycle, it does somewhere in it. So a
 //!   kill that is repeated for ever because the process will not die is no counterexample, and a
 //!   grace that begins again and again without a kill is one.
 //! - **Hot loop**: can one run after the other begin without any time having passed?
@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 
-use super::table::number;
+use super::interner::number;
 
 /// What the world owes: what is owed continuously is paid in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,11 +42,11 @@ impl Obligation {
 /// One way in which the world can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edge {
-    /// The situation after it.
+    /// The search state after it.
     pub(super) to: u32,
-    /// Which of the situation's inputs it is.
+    /// Which of the search state's inputs it is.
     pub(super) input: u16,
-    /// What the world pays with it; `None` where it is free not to, and where no wish is pending: nothing is asked
+    /// What the world pays with it; `None` where it is free not to, and where no request is pending: nothing is asked
     /// about that.
     pub(super) obligation: Option<Obligation>,
     pub(super) pace: Pace,
@@ -97,16 +97,16 @@ impl Graph {
         &self.edges[self.rows[node] as usize..self.rows[node + 1] as usize]
     }
 
-    /// What keeps a wish pending for ever: a dead end if there is one, else a fair cycle.
+    /// What keeps a request pending for ever: a dead end if there is one, else a fair cycle.
     pub(super) fn stuck(&self, pending: &[bool]) -> Option<Stuck> {
         let within = |from: u32, edge: &Edge| {
             edge.obligation.is_some() && pending[from as usize] && pending[edge.to as usize]
         };
         let components = self.components(|node| pending[node as usize], within);
-        let mut judged = vec![Component::default(); components.count as usize];
+        let mut checked = vec![Component::default(); components.count as usize];
         for &from in &components.nodes {
             let component = components.of(from);
-            let mut here = judged[component];
+            let mut here = checked[component];
             let mut owed = 0;
             for edge in self.row(from) {
                 let Some(obligation) = edge.obligation else { continue };
@@ -117,15 +117,15 @@ impl Graph {
                     here.paid |= obligation.bit();
                     here.cyclic = true;
                 } else {
-                    here.escapes |= judged[components.of(edge.to)].escapes;
+                    here.escapes |= checked[components.of(edge.to)].escapes;
                 }
             }
             here.owed &= owed;
-            judged[component] = here;
+            checked[component] = here;
         }
         let first = |quality: fn(&Component) -> bool| {
             let mut nodes = (0..self.len() as u32).filter(|&node| pending[node as usize]);
-            nodes.find(|&node| quality(&judged[components.of(node)]))
+            nodes.find(|&node| quality(&checked[components.of(node)]))
         };
         if let Some(node) = first(|component| !component.escapes) {
             return Some(Stuck::DeadEnd(node));
@@ -266,7 +266,7 @@ struct Call {
     leads_back: bool,
 }
 
-/// Why a wish stays pending.
+/// Why a request stays pending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stuck {
     /// A pending node from which no path of owed edges leads to one that is not.
@@ -345,18 +345,18 @@ mod tests {
     }
 
     #[test]
-    fn a_situation_without_a_way_out_is_a_dead_end() {
+    fn a_search_state_without_a_way_out_is_a_dead_end() {
         let broken = graph(3, &[(0, 1, Some(PhaseTimer)), (1, 2, None)]);
         assert_eq!(broken.stuck(&[true, true, false]), Some(Stuck::DeadEnd(0)));
     }
 
     #[test]
     fn a_cycle_that_pays_all_it_owes_is_a_livelock_though_there_is_a_way_out() {
-        // The way out is owed in one of the two situations only.
-        let planted =
+        // The way out is owed in one of the two search states only.
+        let broken =
             graph(3, &[(0, 1, Some(PhaseTimer)), (1, 0, Some(PhaseTimer)), (1, 2, Some(Death))]);
         let pending = [true, true, false];
-        assert_eq!(planted.stuck(&pending), Some(Stuck::FairCycle(0, vec![(0, 0), (1, 0)])));
+        assert_eq!(broken.stuck(&pending), Some(Stuck::FairCycle(0, vec![(0, 0), (1, 0)])));
     }
 
     #[test]
@@ -365,7 +365,7 @@ mod tests {
         let honest = graph(2, &[(0, 0, Some(PhaseTimer)), (0, 1, Some(Death))]);
         assert_eq!(honest.stuck(&[true, false]), None);
         // Where the death is owed before the loop only, the same loop is a livelock.
-        let planted = graph(
+        let broken = graph(
             3,
             &[
                 (0, 1, Some(PhaseTimer)),
@@ -375,12 +375,12 @@ mod tests {
             ],
         );
         let lap = vec![(0, 0), (1, 1)];
-        assert_eq!(planted.stuck(&[true, true, false]), Some(Stuck::FairCycle(0, lap)));
+        assert_eq!(broken.stuck(&[true, true, false]), Some(Stuck::FairCycle(0, lap)));
     }
 
     #[test]
     fn a_livelock_is_found_behind_a_tail_and_beside_honest_cycles() {
-        let planted = graph(
+        let broken = graph(
             6,
             &[
                 (0, 1, Some(Answer)),
@@ -395,9 +395,9 @@ mod tests {
         );
         let pending = [true, true, true, true, true, false];
         let lap = vec![(2, 0), (3, 0), (4, 0)];
-        assert_eq!(planted.stuck(&pending), Some(Stuck::FairCycle(2, lap)));
+        assert_eq!(broken.stuck(&pending), Some(Stuck::FairCycle(2, lap)));
         let elsewhere = [true, true, true, false, true, false];
-        assert_eq!(planted.stuck(&elsewhere), None, "the cycle leaves what is pending");
+        assert_eq!(broken.stuck(&elsewhere), None, "the cycle leaves what is pending");
     }
 
     #[test]

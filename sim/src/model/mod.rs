@@ -1,6 +1,6 @@
 //! The exhaustive engine: every reachable state of the machine in an adversarial environment.
 //!
-//! The environment may do anything a driver could pass on: every wish at any time, every fact about the
+//! The environment may do anything a driver could pass on: every request at any time, every fact about the
 //! current run early, late or twice, news of other runs, any armed timer (and, to be refused, any other),
 //! another policy, and a crash of the monitor followed by its recovery. Durations are abstracted: an
 //! armed timer may fire at any time, which covers every real order. A save that fails is an input as
@@ -12,13 +12,13 @@
 //! any time having passed.
 
 mod inputs;
+mod interner;
 mod liveness;
 mod packed;
 mod product;
 mod search;
+mod search_states;
 mod settings;
-mod situations;
-mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ use monitor_core::{Event, Found, Phase, Policy, State, Step, StopMode, TimerKind
 use monitor_os::Machine;
 
 use crate::guard::{self, Guarded};
-use crate::watch::{Property, Watch};
+use crate::oracle::{Property, SafetyOracle};
 
 pub use inputs::Model;
 
@@ -34,20 +34,20 @@ pub use inputs::Model;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Input {
     /// Tell the machine.
-    Tell(Event),
+    Event(Event),
     /// Put the policy of this index in force.
-    Amend(u16),
-    /// Crash the monitor, start it again from what it saved, and tell it what became of the run.
+    Policy(u16),
+    /// Crash the monitor, start it again from what it saved, and report what became of the run.
     Crash(Found),
 }
 
-/// One reachable situation.
+/// One reachable search state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Node {
+pub struct SearchState {
     /// What the machine remembers, with its counters cut where they cease to matter.
     pub state: State,
     /// What the oracles remember.
-    pub watch: Watch,
+    pub oracle: SafetyOracle,
     /// Which policy is in force, by its index.
     pub policy: u16,
 }
@@ -67,22 +67,22 @@ pub struct Counterexample {
 }
 
 /// What an exhaustive search has found. Every count is exact: if there is no counterexample, every
-/// input was followed in every situation.
+/// input was followed in every search state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exploration {
-    /// Reachable situations.
-    pub nodes: usize,
+    /// Reachable search states.
+    pub search_states: usize,
     /// Transitions between them, those that change nothing included.
     pub transitions: usize,
     /// Transitions that change something.
     pub effective: usize,
-    /// Ordered pairs of different inputs that both change something in one situation: the races. Both
+    /// Ordered pairs of different inputs that both change something in one search state: the races. Both
     /// orders are counted, and both were followed.
     pub race_pairs: usize,
     /// Which machine states were reached, in their order.
     pub states: Vec<State>,
     /// Changes of phase, with the names of the events that cause them. If there is a counterexample, some of them may
-    /// lead on from situations that were reached and not followed any more.
+    /// lead on from search states that were reached and not followed any more.
     pub phase_changes: BTreeMap<(Phase, Phase), BTreeSet<&'static str>>,
     /// The first violation, if there is one.
     pub counterexample: Option<Counterexample>,
@@ -94,7 +94,7 @@ pub struct Exploration {
 /// meant for a few. A panic of the machine is a violation of [`Property::NoPanic`].
 ///
 /// # Panics
-/// If there are more than 2^32 situations or transitions to note, which take over ten gigabytes of memory.
+/// If there are more than 2^32 search states or transitions to note, which take over ten gigabytes of memory.
 pub fn explore(policies: &[Policy], machine: &impl Machine) -> Exploration {
     let bare = || search::Search::new(Model::new(policies, machine)).run();
     guard::catch(bare).unwrap_or_else(|panic| explore_guarded(policies, machine, panic))
@@ -125,9 +125,9 @@ fn explore_guarded(policies: &[Policy], machine: &dyn Machine, panic: String) ->
 #[must_use]
 pub const fn input_name(input: Input) -> &'static str {
     match input {
-        Input::Amend(_) => "policy-changed",
+        Input::Policy(_) => "policy-changed",
         Input::Crash(_) => "recovered",
-        Input::Tell(event) => event_name(event),
+        Input::Event(event) => event_name(event),
     }
 }
 
@@ -185,8 +185,8 @@ fn walk_guarded(
     path.iter()
         .map(|&input| {
             let event = match input {
-                Input::Tell(event) => event,
-                Input::Amend(index) => {
+                Input::Event(event) => event,
+                Input::Policy(index) => {
                     policy = usize::from(index);
                     Event::PolicyChanged
                 }

@@ -1,12 +1,12 @@
-//! States, sights and observations as numbers, so that comparing and hashing them costs a few instructions.
+//! States, facts and observations as numbers, so that comparing and hashing them costs a few instructions.
 //!
 //! Two values have the same number only if they are equal. Each function takes its value apart completely, so that
 //! a field that is added later cannot be forgotten; but for a state, whose fields are private: there a test finds it.
 
 use monitor_core::{Exit, Found, Lifecycle, Outcome, ProcessCommand, Remains, Signal, State};
 
-use crate::observation::{Heard, Observation, Process, Sight, Timer};
-use crate::watch::Property;
+use crate::observation::{EventMeaning, Observation, ProcessEffect, StepFacts, TimerEffect};
+use crate::oracle::Property;
 
 /// A value without loss.
 pub(super) type Packed = (u64, u64);
@@ -33,10 +33,11 @@ pub(super) const fn numbers((runs, counts_and_names): Packed) -> Numbers {
     (runs, counts_and_names as u32)
 }
 
-/// Every field of a sight.
+/// Every field of the facts of a step.
 #[inline]
-pub(super) fn sight(sight: &Sight) -> u64 {
-    let Sight { note, after, process, timers: [first, second, third], emit, relations } = *sight;
+pub(super) fn step_facts(step_facts: &StepFacts) -> u64 {
+    let StepFacts { note, after, process, timers: [first, second, third], emit, relations } =
+        *step_facts;
     let (command, of_command) = match process {
         ProcessCommand::Leave => (0, 0),
         ProcessCommand::Spawn => (1, 0),
@@ -65,7 +66,7 @@ pub(super) fn sight(sight: &Sight) -> u64 {
 /// Every field of an observation.
 pub(super) fn observation(seen: &Observation) -> Packed {
     let Observation {
-        heard: said,
+        meaning: said,
         note,
         phase,
         exit: remembered,
@@ -73,20 +74,20 @@ pub(super) fn observation(seen: &Observation) -> Packed {
         process: command,
         timers: [first, second, third],
         emit,
-        is_loud,
+        acts_though_ignored,
         is_unsaved,
         is_off_the_curve,
         is_false_leak,
         state_breaks,
         breaks,
     } = *seen;
-    let low = Bits(heard(said))
+    let low = Bits(meaning(said))
         .then(2, note as u64)
         .then(4, phase as u64)
         .then(EXIT, exit(remembered))
         .then(1, u64::from(refused))
         .then(6, emit.map_or(0, lifecycle))
-        .then(1, u64::from(is_loud))
+        .then(1, u64::from(acts_though_ignored))
         .then(1, u64::from(is_unsaved))
         .then(1, u64::from(is_off_the_curve))
         .then(1, u64::from(is_false_leak));
@@ -130,18 +131,20 @@ fn exit(exit: Option<Exit>) -> u64 {
     }
 }
 
-fn heard(heard: Heard) -> u64 {
-    let (kind, details) = match heard {
-        Heard::Nothing => (0, 0),
-        Heard::Up { restart, going_down } => (1, u64::from(restart) << 1 | u64::from(going_down)),
-        Heard::Down { last, origin, decided } => {
+fn meaning(meaning: EventMeaning) -> u64 {
+    let (kind, details) = match meaning {
+        EventMeaning::Nothing => (0, 0),
+        EventMeaning::Up { restart, going_down } => {
+            (1, u64::from(restart) << 1 | u64::from(going_down))
+        }
+        EventMeaning::Down { last, origin, decided } => {
             (2, u64::from(last) << 2 | (origin as u64) << 1 | u64::from(decided))
         }
-        Heard::Started => (3, 0),
-        Heard::Ended(by) => (4, exit(by)),
-        Heard::Released => (5, 0),
-        Heard::Fired(kind) => (6, kind as u64),
-        Heard::Recovered { found, after_shutdown, after_user } => {
+        EventMeaning::Started => (3, 0),
+        EventMeaning::Ended(by) => (4, exit(by)),
+        EventMeaning::Released => (5, 0),
+        EventMeaning::Fired(kind) => (6, kind as u64),
+        EventMeaning::Recovered { found, after_shutdown, after_user } => {
             let found = match found {
                 Found::Alive => 0,
                 Found::Gone => 1,
@@ -150,35 +153,35 @@ fn heard(heard: Heard) -> u64 {
             };
             (7, found << 2 | u64::from(after_shutdown) << 1 | u64::from(after_user))
         }
-        Heard::Reset => (8, 0),
+        EventMeaning::Reset => (8, 0),
     };
     Bits(kind).then(EXIT + 2, details).0
 }
 
-fn process(command: Process) -> u64 {
+fn process(command: ProcessEffect) -> u64 {
     let (kind, details) = match command {
-        Process::Leave => (0, 0),
-        Process::Spawn { wished, budget, breaks } => {
+        ProcessEffect::Leave => (0, 0),
+        ProcessEffect::Spawn { requested, budget, breaks } => {
             let budget = budget.map_or(0, |budget| u64::from(budget) + 1);
-            let details = Bits(u64::from(wished)).then(17, budget).then(6, property(breaks));
+            let details = Bits(u64::from(requested)).then(17, budget).then(6, property(breaks));
             (1, details.0)
         }
-        Process::Signal { kill, scope, beside, again } => {
+        ProcessEffect::Signal { kill, scope, beside, again } => {
             let details = Bits(u64::from(kill)).then(1, scope as u64);
             (2, details.then(1, u64::from(beside)).then(1, u64::from(again)).0)
         }
-        Process::Release { recovery } => (3, u64::from(recovery)),
+        ProcessEffect::Release { recovery } => (3, u64::from(recovery)),
     };
     Bits(kind).then(24, details).0
 }
 
-const fn timer(timer: Timer) -> u64 {
+const fn timer(timer: TimerEffect) -> u64 {
     match timer {
-        Timer::Keep => 0,
-        Timer::Disarm => 1,
-        Timer::Arm(kind) => 1 << 3 | kind as u64,
-        Timer::Shorten(kind) => 2 << 3 | kind as u64,
-        Timer::Lengthen(kind) => 3 << 3 | kind as u64,
+        TimerEffect::Keep => 0,
+        TimerEffect::Disarm => 1,
+        TimerEffect::Arm(kind) => 1 << 3 | kind as u64,
+        TimerEffect::Shorten(kind) => 2 << 3 | kind as u64,
+        TimerEffect::Lengthen(kind) => 3 << 3 | kind as u64,
     }
 }
 
@@ -213,9 +216,9 @@ mod tests {
 
     use super::super::inputs::event;
     use super::super::{Model, explore};
-    use super::{Packed, numbers, observation, sight, state};
+    use super::{Packed, numbers, observation, state, step_facts};
     use crate::family::family;
-    use crate::observation::{Observation, Sight, Standing, View};
+    use crate::observation::{AbstractState, Observation, StepFacts, View};
 
     /// Goal: no two values share a number, and no two states both their names and their numbers. Method: all that the family's members meet, under each of their own
     /// policies.
@@ -224,23 +227,23 @@ mod tests {
         let mut states = BTreeMap::new();
         let mut parts = BTreeMap::new();
         let mut seen: BTreeMap<Packed, Observation> = BTreeMap::new();
-        let mut sights: BTreeMap<u64, Sight> = BTreeMap::new();
+        let mut facts: BTreeMap<u64, StepFacts> = BTreeMap::new();
         for member in family() {
             let model = Model::new(&member.policies, &Core);
             let reached = explore(&member.policies, &Core).states;
             for before in reached {
                 assert_eq!(*states.entry(state(&before)).or_insert(before), before);
-                let apart = (Standing::of(before), numbers(state(&before)));
+                let apart = (AbstractState::of(before), numbers(state(&before)));
                 assert_eq!(*parts.entry(apart).or_insert(before), before);
                 model.offer(before, 0, |input, _| {
                     let (policy, event) = event(before, 0, input);
                     let rules = &member.policies[usize::from(policy)];
                     let step = Core.step(rules, before, event);
-                    let found = Sight::of(rules, before, event, &step, step.state != before);
-                    assert_eq!(*sights.entry(sight(&found)).or_insert(found), found);
+                    let found = StepFacts::of(rules, before, event, &step, step.state != before);
+                    assert_eq!(*facts.entry(step_facts(&found)).or_insert(found), found);
                     if let Some(found) = Observation::of(rules, before, event, step) {
                         let asked = View::of(rules, &before, &event, &step);
-                        assert_eq!(Observation::kept(&asked), found, "asked and kept");
+                        assert_eq!(Observation::from_view(&asked), found, "computed and kept");
                         assert_eq!(*seen.entry(observation(&found)).or_insert(found), found);
                     }
                 });

@@ -1,13 +1,13 @@
 //! The graph as a product: machine and oracles are explored apart, each once, and met again by number.
 //!
-//! A situation is a setting (the machine's state and the policy) with a watch. What an input does to
-//! the setting does not depend on the watch, and how a watch judges depends on an observation alone. So
-//! the machine is asked once for each setting and input, and a watch once for each observation.
+//! A search state is a setting (the machine's state and the policy) with an oracle. What an input does to
+//! the setting does not depend on the oracle, and how an oracle checks depends on an observation alone. So
+//! the machine is asked once for each setting and input, and an oracle once for each observation.
 //!
 //! An answer has two parts: a [`Response`], in which no number of the state has a part, and where it leads.
-//! The shape of a setting is its responses, in which inputs that nothing tells apart are one [`Move`]; they are
-//! still counted one by one. What a shape means to a watch, its [`Outline`], is worked out once: what can be done, and
-//! the [`Way`]s that lead on. What is left for each situation is to follow them by number.
+//! The shape of a setting is its responses, in which inputs that nothing distinguishes are one [`Move`]; they are
+//! still counted one by one. What a shape means to an oracle, its [`Outline`], is worked out once: what can be done, and
+//! the [`Way`]s that lead on. What is left for each search state is to follow them by number.
 
 use std::ops::Range;
 
@@ -15,16 +15,16 @@ use monitor_core::{Actions, Event, Note, Phase, ProcessCommand, RunId, State, St
 use monitor_os::Machine;
 
 use super::inputs::{Needs, Tie, event};
+use super::interner::{self, Interner, Sequences};
 use super::liveness::{Obligation, Pace};
 use super::packed::{self, Packed};
-use super::settings::{Setting, Settings};
-use super::situations::NO_SHAPE;
+use super::search_states::NO_SHAPE;
 #[cfg(test)]
-use super::situations::Situation;
-use super::table::{self, Sequences, Table};
-use super::{Input, Model, Node, input_name};
-use crate::observation::{Observation, Sight};
-use crate::watch::{Property, Watch};
+use super::search_states::SearchStateKey;
+use super::settings::{Setting, Settings};
+use super::{Input, Model, SearchState, input_name};
+use crate::observation::{Observation, StepFacts};
+use crate::oracle::{Property, SafetyOracle};
 
 /// What settings have in common whose states differ in numbers only.
 #[derive(Debug)]
@@ -39,21 +39,21 @@ struct Offer {
     needs: Needs,
     /// The policy in force then.
     policy: u16,
-    /// What the machine is told.
+    /// The event that the machine receives.
     event: Event,
     /// How it ties to the world, but for the run that begins.
     tie: Tie,
-    /// The latest sight.
+    /// The latest facts.
     latest: Known,
     /// All others that were seen.
     others: Vec<Known>,
 }
 
-/// A sight that was seen before.
+/// Facts that were met before.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    /// The sight as a number.
-    looks: u64,
+    /// The facts as a number.
+    key: u64,
     /// The response to it.
     response: u32,
     /// The kind of the setting after it.
@@ -61,10 +61,10 @@ struct Known {
 }
 
 impl Offer {
-    /// Makes a sight that was seen before the latest, and returns what is known of it.
+    /// Makes facts that were met before the latest, and returns what is known of them.
     #[cold]
-    fn recall(&mut self, looks: u64) -> Option<Known> {
-        let known = self.others.iter_mut().find(|known| known.looks == looks)?;
+    fn recall(&mut self, key: u64) -> Option<Known> {
+        let known = self.others.iter_mut().find(|known| known.key == key)?;
         std::mem::swap(known, &mut self.latest);
         Some(self.latest)
     }
@@ -72,7 +72,7 @@ impl Offer {
     #[cold]
     fn remember(&mut self, known: Known) {
         let before = std::mem::replace(&mut self.latest, known);
-        if before.looks != UNSEEN.looks {
+        if before.key != UNMET.key {
             self.others.push(before);
         }
     }
@@ -81,14 +81,14 @@ impl Offer {
 /// What an answer of the machine means whatever the numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Response {
-    /// Absent where there is nothing to judge.
+    /// Absent where there is nothing to check.
     observation: Option<u32>,
     /// Names of the inputs, as bits, if the phase changes.
     names: u32,
     /// What must be known for the input to be possible.
     needs: Needs,
     tie: Tie,
-    /// Whether the monitor crashes before it is told.
+    /// Whether the monitor crashes before the event.
     crash: bool,
     /// Whether the machine takes the input for something.
     applied: bool,
@@ -103,9 +103,9 @@ pub(super) struct Row {
 
 /// The number of a response, and the place of its target: side by side, so that patterns compare as bytes do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Answer(u64);
+struct PackedAnswer(u64);
 
-impl Answer {
+impl PackedAnswer {
     const fn new(response: u32, target: u16) -> Self {
         Self((response as u64) << 16 | target as u64)
     }
@@ -119,7 +119,7 @@ impl Answer {
     }
 }
 
-/// Inputs of one setting that nothing tells apart.
+/// Inputs of one setting that nothing distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Move {
     response: Response,
@@ -130,7 +130,7 @@ struct Move {
     count: u16,
 }
 
-/// What a shape means to a watch.
+/// What a shape means to an oracle.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outline {
     /// Its ways, by number.
@@ -151,7 +151,7 @@ impl Outline {
     }
 }
 
-/// Which of the wishes that the finished graph is asked about have not come to their end.
+/// Which of the requests that the finished graph is asked about have not come to their end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
     pub(super) stop: bool,
@@ -164,11 +164,11 @@ impl Pending {
     }
 }
 
-/// One way to go on that matters: it leads to another situation, or is a way of the world back to where it begins.
+/// One way to go on that matters: it leads to another search state, or is a way of the world back to where it begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
-    /// The watch after it.
-    watch: u32,
+    /// The oracle after it.
+    oracle: u32,
     /// The shape of the setting that it led to the last time, and the place of the outline there. Many settings have
     /// their ways in common, and mostly these lead to the same shape.
     pub(super) shape: u32,
@@ -178,12 +178,12 @@ pub(super) struct Way {
     /// The first input that takes it.
     pub(super) input: u16,
     pub(super) leads: Leads,
-    /// What the world pays with it, as far as a wish is pending.
+    /// What the world pays with it, as far as a request is pending.
     pub(super) obligation: Option<Obligation>,
     pub(super) pace: Pace,
 }
 
-/// To which situation a way leads.
+/// To which search state a way leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leads {
     /// To another. Its number is asked for if this way is an edge, or one along it.
@@ -201,9 +201,9 @@ impl Way {
         self.obligation.is_some() || self.pace != Pace::Waits
     }
 
-    /// Whether both lead to the same situation.
+    /// Whether both lead to the same search state.
     fn meets(&self, other: &Self) -> bool {
-        (self.target, self.watch) == (other.target, other.watch)
+        (self.target, self.oracle) == (other.target, other.oracle)
     }
 }
 
@@ -215,25 +215,25 @@ pub(super) struct Product<'a, M> {
     /// What each setting offers, once it was asked for.
     rows: Vec<Option<Row>>,
     targets: Vec<u32>,
-    profile_keys: Table<(u32, bool, bool)>,
+    profile_keys: Interner<(u32, bool, bool)>,
     profiles: Vec<Profile>,
-    responses: Table<Response>,
-    patterns: Sequences<Answer>,
+    responses: Interner<Response>,
+    patterns: Sequences<PackedAnswer>,
     /// By pattern: the number of its moves.
     shapes: Vec<u32>,
     moves: Sequences<Move>,
     observations: Vec<Observation>,
-    packed_observations: Table<Packed>,
-    watches: Table<Watch>,
-    /// What each watch knows.
+    packed_observations: Interner<Packed>,
+    oracles: Interner<SafetyOracle>,
+    /// What each oracle knows.
     known: Vec<Needs>,
-    /// Each watch after a crash.
+    /// Each oracle after a crash.
     crashed: Vec<u32>,
-    /// Pairs of an observation and a watch.
-    judgements: Table<(u32, u32)>,
-    /// By judgement: the watch after it.
-    judged: Vec<Result<u32, Property>>,
-    /// By watch: the shapes that it has outlines for, a few, and their places there.
+    /// Pairs of an observation and an oracle.
+    checks: Interner<(u32, u32)>,
+    /// By check: the oracle after it.
+    checked: Vec<Result<u32, Property>>,
+    /// By oracle: the shapes that it has outlines for, a few, and their places there.
     outlined: Vec<Vec<(u32, u32)>>,
     outlines: Vec<Outline>,
     /// By shape: its outlines.
@@ -243,17 +243,17 @@ pub(super) struct Product<'a, M> {
     pub(super) phase_changes: Box<[[u32; PHASES]; PHASES]>,
     pub(super) names: Vec<&'static str>,
     /// The pattern and the targets of a setting while it is asked for; kept for their memory.
-    asked: (Vec<Answer>, Vec<u32>),
+    asked: (Vec<PackedAnswer>, Vec<u32>),
 }
 
 pub(super) const PHASES: usize = Phase::ALL.len();
 
-/// The sight of a step that changes nothing and does nothing, most of them, is this and the note: there is nothing
-/// else to tell such steps apart. It is the number of no other sight.
+/// The facts of a step that changes nothing and does nothing, most of them, are this and the note: there is nothing
+/// else to distinguish such steps. No other facts have this number.
 const IDLE: u64 = 1 << 63;
 
-/// What is known before anything was seen: no sight has its number.
-const UNSEEN: Known = Known { looks: u64::MAX, response: 0, kind: 0 };
+/// What is known before anything was seen: no facts have its number.
+const UNMET: Known = Known { key: u64::MAX, response: 0, kind: 0 };
 
 impl<'a, M: Machine> Product<'a, M> {
     pub(super) fn new(model: Model<'a, M>) -> Self {
@@ -262,19 +262,19 @@ impl<'a, M: Machine> Product<'a, M> {
             settings: Settings::new(),
             rows: Vec::new(),
             targets: Vec::new(),
-            profile_keys: Table::new(),
+            profile_keys: Interner::new(),
             profiles: Vec::new(),
-            responses: Table::new(),
+            responses: Interner::new(),
             patterns: Sequences::new(),
             shapes: Vec::new(),
             moves: Sequences::new(),
             observations: Vec::new(),
-            packed_observations: Table::new(),
-            watches: Table::new(),
+            packed_observations: Interner::new(),
+            oracles: Interner::new(),
             known: Vec::new(),
             crashed: Vec::new(),
-            judgements: Table::new(),
-            judged: Vec::new(),
+            checks: Interner::new(),
+            checked: Vec::new(),
             outlined: Vec::new(),
             outlines: Vec::new(),
             outlines_of: Vec::new(),
@@ -285,18 +285,18 @@ impl<'a, M: Machine> Product<'a, M> {
         }
     }
 
-    /// The factors of a situation: its setting, its shape, and its place among the outlines of that.
-    pub(super) fn factors(&mut self, node: Node) -> (u32, u32, u32) {
-        let setting = self.settings.of(node.state, node.policy);
+    /// The factors of a search state: its setting, its shape, and its place among the outlines of that.
+    pub(super) fn factors(&mut self, search_state: SearchState) -> (u32, u32, u32) {
+        let setting = self.settings.of(search_state.state, search_state.policy);
         let setting = self.setting(setting);
         let shape = self.row(setting).shape;
-        let watch = self.watch(node.watch);
-        (setting, shape, self.place(shape, watch))
+        let oracle = self.oracle(search_state.oracle);
+        (setting, shape, self.place(shape, oracle))
     }
 
     /// The machine states of the settings, each once, in their order.
     pub(super) fn states(&self, of: &[bool]) -> Vec<State> {
-        let mut known = Table::new();
+        let mut known = Interner::new();
         let settings = self.settings.items().iter().zip(of).filter(|&(_, &of)| of);
         let states = settings.map(|(setting, _)| setting.state);
         let mut states: Vec<State> =
@@ -345,23 +345,23 @@ impl<'a, M: Machine> Product<'a, M> {
 
     /// Lets a way lead to a shape; returns the place of the outline there.
     pub(super) fn lead_to(&mut self, way: usize, shape: u32) -> u32 {
-        let place = self.place(shape, self.ways[way].watch);
+        let place = self.place(shape, self.ways[way].oracle);
         (self.ways[way].shape, self.ways[way].place) = (shape, place);
         place
     }
 
-    /// The place of the outline for a watch among those of a shape.
-    fn place(&mut self, shape: u32, watch: u32) -> u32 {
-        let known = &self.outlined[watch as usize];
+    /// The place of the outline for an oracle among those of a shape.
+    fn place(&mut self, shape: u32, oracle: u32) -> u32 {
+        let known = &self.outlined[oracle as usize];
         if let Some(&(_, place)) = known.iter().find(|&&(known, _)| known == shape) {
             return place;
         }
-        let outline = self.work_out(shape, watch);
+        let outline = self.work_out(shape, oracle);
         let all = &mut self.outlines_of[shape as usize];
-        let place = table::number(all.len());
-        all.push(table::number(self.outlines.len()));
+        let place = interner::number(all.len());
+        all.push(interner::number(self.outlines.len()));
         self.outlines.push(outline);
-        self.outlined[watch as usize].push((shape, place));
+        self.outlined[oracle as usize].push((shape, place));
         place
     }
 
@@ -373,20 +373,20 @@ impl<'a, M: Machine> Product<'a, M> {
         offers[usize::from(index)]
     }
 
-    /// Situations with all that their numbers stand for.
+    /// Search states with all that their numbers stand for.
     #[cfg(test)]
-    pub(super) fn nodes(&self, situations: &[Situation]) -> Vec<Node> {
-        let mut watches = vec![Watch::default(); self.outlines.len()];
-        for (&watch, outlined) in self.watches.items().iter().zip(&self.outlined) {
+    pub(super) fn search_states(&self, keys: &[SearchStateKey]) -> Vec<SearchState> {
+        let mut oracles = vec![SafetyOracle::default(); self.outlines.len()];
+        for (&oracle, outlined) in self.oracles.items().iter().zip(&self.outlined) {
             for &(shape, place) in outlined {
-                watches[self.outlines_of[shape as usize][place as usize] as usize] = watch;
+                oracles[self.outlines_of[shape as usize][place as usize] as usize] = oracle;
             }
         }
-        let node = |&Situation { setting, outline }: &Situation| {
+        let full = |&SearchStateKey { setting, outline }: &SearchStateKey| {
             let Setting { state, policy, .. } = self.settings.get(setting);
-            Node { state, watch: watches[outline as usize], policy }
+            SearchState { state, oracle: oracles[outline as usize], policy }
         };
-        situations.iter().map(node).collect()
+        keys.iter().map(full).collect()
     }
 
     fn setting(&mut self, setting: Setting) -> u32 {
@@ -397,14 +397,14 @@ impl<'a, M: Machine> Product<'a, M> {
         id
     }
 
-    fn watch(&mut self, watch: Watch) -> u32 {
-        let (id, new) = self.watches.intern(watch);
+    fn oracle(&mut self, oracle: SafetyOracle) -> u32 {
+        let (id, new) = self.oracles.intern(oracle);
         if new {
-            self.known.push(Needs::known_to(&watch));
+            self.known.push(Needs::known_to(&oracle));
             self.outlined.push(Vec::new());
             self.crashed.push(id);
             // A crash leaves nothing more to forget, so this goes no deeper.
-            self.crashed[id as usize] = self.watch(watch.after_crash());
+            self.crashed[id as usize] = self.oracle(oracle.after_crash());
         }
         id
     }
@@ -415,7 +415,7 @@ impl<'a, M: Machine> Product<'a, M> {
         let number = self.profile(from);
         let mut offers = std::mem::take(&mut self.profiles[number as usize].offers);
         let (mut pattern, mut targets) = std::mem::take(&mut self.asked);
-        pattern.resize(offers.len(), Answer::default());
+        pattern.resize(offers.len(), PackedAnswer::default());
         targets.clear();
         targets.push(id);
         let own = packed::state(&from.state);
@@ -428,19 +428,19 @@ impl<'a, M: Machine> Product<'a, M> {
             let packed = packed::state(&step.state);
             let same = packed == own;
             let idle = same && step.note != Note::Applied && step.actions == Actions::NONE;
-            let looks = if idle {
+            let key = if idle {
                 IDLE | step.note as u64
             } else {
-                packed::sight(&Sight::of(rules, from.state, offer.event, &step, !same))
+                packed::step_facts(&StepFacts::of(rules, from.state, offer.event, &step, !same))
             };
-            let known = if offer.latest.looks == looks {
+            let known = if offer.latest.key == key {
                 offer.latest
-            } else if let Some(known) = offer.recall(looks) {
+            } else if let Some(known) = offer.recall(key) {
                 known
             } else {
                 let response = self.respond(from, offer, step);
                 let kind = self.settings.kind(step.state, offer.policy);
-                let known = Known { looks, response, kind };
+                let known = Known { key, response, kind };
                 offer.remember(known);
                 known
             };
@@ -458,7 +458,7 @@ impl<'a, M: Machine> Product<'a, M> {
                 }
                 latest.1
             };
-            *answer = Answer::new(known.response, target);
+            *answer = PackedAnswer::new(known.response, target);
         }
         self.profiles[number as usize].offers = offers;
         let (pattern_number, new) = self.patterns.intern(number, &pattern);
@@ -467,7 +467,7 @@ impl<'a, M: Machine> Product<'a, M> {
             self.shapes.push(shape);
         }
         let shape = self.shapes[pattern_number as usize];
-        let row = Row { shape, targets: table::number(self.targets.len()) };
+        let row = Row { shape, targets: interner::number(self.targets.len()) };
         self.targets.extend_from_slice(&targets);
         self.rows[id as usize] = Some(row);
         self.asked = (pattern, targets);
@@ -518,8 +518,8 @@ impl<'a, M: Machine> Product<'a, M> {
             let mut offers = Vec::new();
             self.model.offer(state, policy, |input, needs| {
                 let tie = match input {
-                    Input::Tell(event) => Tie::of(rules, state, event),
-                    Input::Amend(_) | Input::Crash(_) => Tie::NONE,
+                    Input::Event(event) => Tie::of(rules, state, event),
+                    Input::Policy(_) | Input::Crash(_) => Tie::NONE,
                 };
                 let (policy, event) = event(state, policy, input);
                 offers.push(Offer {
@@ -528,7 +528,7 @@ impl<'a, M: Machine> Product<'a, M> {
                     policy,
                     event,
                     tie,
-                    latest: UNSEEN,
+                    latest: UNMET,
                     others: Vec::new(),
                 });
             });
@@ -538,7 +538,7 @@ impl<'a, M: Machine> Product<'a, M> {
     }
 
     /// The shape of a pattern.
-    fn shape(&mut self, phase: Phase, pattern: &[Answer]) -> u32 {
+    fn shape(&mut self, phase: Phase, pattern: &[PackedAnswer]) -> u32 {
         let mut moves: Vec<Move> = Vec::new();
         for (input, &answer) in (0..).zip(pattern) {
             let target = answer.target();
@@ -561,14 +561,14 @@ impl<'a, M: Machine> Product<'a, M> {
         shape
     }
 
-    /// Works out what a shape means to a watch.
-    fn work_out(&mut self, shape: u32, watch: u32) -> Outline {
+    /// Works out what a shape means to an oracle.
+    fn work_out(&mut self, shape: u32, oracle: u32) -> Outline {
         let (phase, moves) = self.moves.range(shape);
-        let wishes = self.watches.items()[watch as usize];
+        let requests = self.oracles.items()[oracle as usize];
         let is_down = Phase::ALL[phase as usize].is_down();
         let pending =
-            Pending { stop: wishes.is_stopping() && !is_down, restart: wishes.is_restarting() };
-        let known = self.known[watch as usize];
+            Pending { stop: requests.is_stopping() && !is_down, restart: requests.is_restarting() };
+        let known = self.known[oracle as usize];
         let first = self.ways.len();
         let (mut transitions, mut effective, mut breaks) = (0, 0, None);
         for number in moves {
@@ -578,16 +578,17 @@ impl<'a, M: Machine> Product<'a, M> {
             }
             let count = u32::from(count);
             transitions += count;
-            let before = if by.crash { self.crashed[watch as usize] } else { watch };
-            let judged = by.observation.map_or(Ok(before), |seen| self.judge(seen, before));
-            let after = match judged {
+            let before = if by.crash { self.crashed[oracle as usize] } else { oracle };
+            let checked =
+                by.observation.map_or(Ok(before), |observation| self.check(observation, before));
+            let after = match checked {
                 Ok(after) => after,
                 Err(property) => {
                     breaks = Some((property, input));
                     break;
                 }
             };
-            let stays = target == 0 && after == watch;
+            let stays = target == 0 && after == oracle;
             if !stays {
                 effective += count;
                 if let Some(seen) = by.observation {
@@ -607,7 +608,7 @@ impl<'a, M: Machine> Product<'a, M> {
                 _ => Pace::Waits,
             };
             let way = Way {
-                watch: after,
+                oracle: after,
                 shape: NO_SHAPE,
                 place: 0,
                 target,
@@ -621,11 +622,11 @@ impl<'a, M: Machine> Product<'a, M> {
                 self.add(first, way, stays);
             }
         }
-        let (start, end) = (first as u32, table::number(self.ways.len()));
+        let (start, end) = (first as u32, interner::number(self.ways.len()));
         Outline { start, end, transitions, effective, breaks, pending }
     }
 
-    /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing tells apart are
+    /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing distinguishes are
     /// one.
     fn add(&mut self, first: usize, mut way: Way, stays: bool) {
         let own = &mut self.ways[first..];
@@ -649,16 +650,16 @@ impl<'a, M: Machine> Product<'a, M> {
         self.ways.insert(first + last + 1, way);
     }
 
-    /// The watch after an observation.
-    fn judge(&mut self, observation: u32, watch: u32) -> Result<u32, Property> {
-        let (number, new) = self.judgements.intern((observation, watch));
+    /// The oracle after an observation.
+    fn check(&mut self, observation: u32, oracle: u32) -> Result<u32, Property> {
+        let (number, new) = self.checks.intern((observation, oracle));
         if new {
-            let mut after = self.watches.get(watch as usize);
-            let judged = after.judge(&self.observations[observation as usize]);
-            let judged = judged.map(|()| self.watch(after));
-            self.judged.push(judged);
+            let mut after = self.oracles.get(oracle as usize);
+            let checked = after.check(&self.observations[observation as usize]);
+            let checked = checked.map(|()| self.oracle(after));
+            self.checked.push(checked);
         }
-        self.judged[number as usize]
+        self.checked[number as usize]
     }
 
     fn name(&mut self, input: Input) -> u32 {

@@ -1,4 +1,4 @@
-//! The search: breadth first over interned situations, then the questions to the finished graph.
+//! The search: breadth first over interned search states, then the questions to the finished graph.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,14 +7,14 @@ use monitor_os::Machine;
 
 use super::liveness::{Edge, Graph, Stuck};
 use super::product::{Leads, Pending, Product, Way};
-use super::situations::{Situation, Situations};
+use super::search_states::{SearchStateKey, SearchStates};
 use super::{Counterexample, Exploration, Input, Model};
-use crate::watch::Property;
+use crate::oracle::Property;
 
 pub(super) struct Search<'a, M> {
     product: Product<'a, M>,
-    situations: Situations,
-    /// For each situation the one it was reached from, and by which input; the first has none.
+    search_states: SearchStates,
+    /// For each search state the one it was reached from, and by which input; the first has none.
     parents: Vec<(u32, u16)>,
     world: Graph,
     transitions: usize,
@@ -26,7 +26,7 @@ impl<'a, M: Machine> Search<'a, M> {
     pub(super) fn new(model: Model<'a, M>) -> Self {
         Self {
             product: Product::new(model),
-            situations: Situations::new(),
+            search_states: SearchStates::new(),
             parents: Vec::new(),
             world: Graph::new(),
             transitions: 0,
@@ -38,7 +38,7 @@ impl<'a, M: Machine> Search<'a, M> {
     pub(super) fn run(mut self) -> Exploration {
         let counterexample = self.search().or_else(|| self.question());
         Exploration {
-            nodes: self.situations.len(),
+            search_states: self.search_states.len(),
             transitions: self.transitions,
             effective: self.effective,
             race_pairs: self.race_pairs,
@@ -53,7 +53,7 @@ impl<'a, M: Machine> Search<'a, M> {
         self.add(setting, shape, place);
         self.parents.push((0, 0));
         let mut id = 0;
-        while id < self.situations.len() {
+        while id < self.search_states.len() {
             if let Err((property, input)) = self.expand(id as u32) {
                 let mut path = self.path_to(id as u32);
                 path.push(self.input(id as u32, input));
@@ -65,7 +65,7 @@ impl<'a, M: Machine> Search<'a, M> {
     }
 
     fn expand(&mut self, id: u32) -> Result<(), (Property, u16)> {
-        let from = self.situations.items()[id as usize];
+        let from = self.search_states.items()[id as usize];
         let row = self.product.row(from.setting);
         let outline = self.product.outline(from.outline);
         let mut to = id;
@@ -76,11 +76,11 @@ impl<'a, M: Machine> Search<'a, M> {
                 Leads::Back => to = id,
                 Leads::On { is_asked } => {
                     let setting = self.product.target(row, &way);
-                    let shelf = self.situations.shelf(setting);
-                    if shelf.shape != way.shape || !shelf.is_taken(way.place) {
+                    let bucket = self.search_states.bucket(setting);
+                    if bucket.shape != way.shape || !bucket.is_taken(way.place) {
                         to = self.lead(id, number, setting);
                     } else if is_asked {
-                        to = self.situations.at(shelf, way.place);
+                        to = self.search_states.at(bucket, way.place);
                     }
                 }
             }
@@ -97,14 +97,14 @@ impl<'a, M: Machine> Search<'a, M> {
         outline.breaks.map_or(Ok(()), Err)
     }
 
-    /// The situation with this setting to which a way leads, which may be new.
+    /// The search state with this setting to which a way leads, which may be new.
     fn lead(&mut self, from: u32, number: usize, setting: u32) -> u32 {
-        let shelf = self.situations.shelf(setting);
+        let bucket = self.search_states.bucket(setting);
         let way = self.product.way(number);
         let shape = self.product.row(setting).shape;
         let place =
             if way.shape == shape { way.place } else { self.product.lead_to(number, shape) };
-        let known = self.situations.find(setting, shelf, place);
+        let known = self.search_states.find(setting, bucket, place);
         known.unwrap_or_else(|| {
             self.parents.push((from, way.input));
             self.add(setting, shape, place)
@@ -113,14 +113,14 @@ impl<'a, M: Machine> Search<'a, M> {
 
     fn add(&mut self, setting: u32, shape: u32, place: u32) -> u32 {
         let outlines = self.product.outlines_of(shape);
-        let situation = Situation { setting, outline: outlines[place as usize] };
-        self.situations.add(situation, shape, place, outlines.len() as u32)
+        let key = SearchStateKey { setting, outline: outlines[place as usize] };
+        self.search_states.add(key, shape, place, outlines.len() as u32)
     }
 
     /// The machine states that were reached, in their order.
     fn states(&self) -> Vec<State> {
         let mut reached = vec![false; self.product.settings()];
-        self.situations.items().iter().for_each(|at| reached[at.setting as usize] = true);
+        self.search_states.items().iter().for_each(|at| reached[at.setting as usize] = true);
         self.product.states(&reached)
     }
 
@@ -151,17 +151,17 @@ impl<'a, M: Machine> Search<'a, M> {
     }
 
     fn input(&self, id: u32, index: u16) -> Input {
-        self.product.input(self.situations.items()[id as usize].setting, index)
+        self.product.input(self.search_states.items()[id as usize].setting, index)
     }
 
     /// Asks the finished graph what no single step can show.
     fn question(&self) -> Option<Counterexample> {
         let pending = |of: fn(Pending) -> bool| -> Vec<bool> {
-            let is_pending = |at: &Situation| of(self.product.outline(at.outline).pending);
-            self.situations.items().iter().map(is_pending).collect()
+            let is_pending = |at: &SearchStateKey| of(self.product.outline(at.outline).pending);
+            self.search_states.items().iter().map(is_pending).collect()
         };
-        let stopping = pending(|wishes| wishes.stop);
-        let restarting = pending(|wishes| wishes.restart);
+        let stopping = pending(|requests| requests.stop);
+        let restarting = pending(|requests| requests.restart);
         let questions =
             [(Property::StopEnds, stopping), (Property::RestartIsOneIntent, restarting)];
         for (property, pending) in questions {
@@ -192,12 +192,12 @@ mod tests {
 
     use super::*;
     use crate::family::family;
-    use crate::model::Node;
+    use crate::model::SearchState;
 
     /// What a search without any of the shortcuts finds.
     struct Plain {
-        /// Each situation, and how many inputs lead to it.
-        depths: BTreeMap<Node, usize>,
+        /// Each search state, and how many inputs lead to it.
+        depths: BTreeMap<SearchState, usize>,
         transitions: usize,
         effective: usize,
         race_pairs: usize,
@@ -232,7 +232,7 @@ mod tests {
         found
     }
 
-    /// Goal: the shortcuts change nothing. Method: all situations, all counts, the length of the way to each, and
+    /// Goal: the shortcuts change nothing. Method: all search states, all counts, the length of the way to each, and
     /// where each edge leads, as a plain search has them.
     fn agrees_with_the_plain_search(policies: &[Policy]) -> Search<'_, Core> {
         let mut search = Search::new(Model::new(policies, &Core));
@@ -241,21 +241,25 @@ mod tests {
         let plain = plain(model);
         let counts = [search.transitions, search.effective, search.race_pairs];
         assert_eq!(counts, [plain.transitions, plain.effective, plain.race_pairs]);
-        let nodes = search.product.nodes(search.situations.items());
-        assert_eq!(nodes.len(), plain.depths.len());
+        let found = search.product.search_states(search.search_states.items());
+        assert_eq!(found.len(), plain.depths.len());
         let mut edges = 0;
-        for (id, node) in (0..).zip(&nodes) {
+        for (id, search_state) in (0..).zip(&found) {
             let path = search.path_to(id);
-            assert_eq!(path.len(), plain.depths[node], "the way to {node:?}");
+            assert_eq!(path.len(), plain.depths[search_state], "the way to {search_state:?}");
             let end = path.iter().try_fold(model.initial(), |at, &input| model.follow(&at, input));
-            assert_eq!(end.as_ref(), Ok(node));
+            assert_eq!(end.as_ref(), Ok(search_state));
             for edge in search.world.row(id) {
-                let to = model.follow(node, search.input(id, edge.input));
-                assert_eq!(to.as_ref(), Ok(&nodes[edge.to as usize]), "an edge from {node:?}");
+                let to = model.follow(search_state, search.input(id, edge.input));
+                assert_eq!(
+                    to.as_ref(),
+                    Ok(&found[edge.to as usize]),
+                    "an edge from {search_state:?}"
+                );
                 edges += 1;
             }
         }
-        assert!(edges > nodes.len() / 2, "{edges} edges");
+        assert!(edges > found.len() / 2, "{edges} edges");
         search
     }
 
@@ -269,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn so_it_does_beyond_the_first_places_of_a_shelf() {
+    fn so_it_does_beyond_the_first_places_of_a_bucket() {
         let retries = Some(Retries { max: 8, counts: Counts::Restarts });
         let policies = [Policy::try_from(Rules { retries, ..*Policy::DEFAULT.rules() }).unwrap()];
         let search = agrees_with_the_plain_search(&policies);

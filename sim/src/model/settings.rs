@@ -2,9 +2,9 @@
 
 use monitor_core::State;
 
+use super::interner::Interner;
 use super::packed::{self, Numbers};
-use super::table::Table;
-use crate::observation::Standing;
+use crate::observation::AbstractState;
 
 /// What the machine is in: its state, and the policy in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub(super) struct Setting {
 #[derive(Debug)]
 pub(super) struct Settings {
     items: Vec<Setting>,
-    kinds: Table<(Standing, u16)>,
-    numbers: Table<Numbers>,
+    kinds: Interner<(AbstractState, u16)>,
+    numbers: Interner<Numbers>,
     /// By numbers, and then by kind: the id, or [`FREE`].
     ids: Vec<u32>,
     /// For how many kinds there is room.
@@ -38,8 +38,8 @@ impl Settings {
     pub(super) fn new() -> Self {
         Self {
             items: Vec::new(),
-            kinds: Table::new(),
-            numbers: Table::new(),
+            kinds: Interner::new(),
+            numbers: Interner::new(),
             ids: Vec::new(),
             width: 64,
         }
@@ -65,7 +65,7 @@ impl Settings {
 
     /// The column of all states with these names.
     pub(super) fn kind(&mut self, state: State, policy: u16) -> u32 {
-        let (kind, new) = self.kinds.intern((Standing::of(state), policy));
+        let (kind, new) = self.kinds.intern((AbstractState::of(state), policy));
         if new && kind as usize == self.width {
             let widened = self
                 .ids

@@ -15,10 +15,10 @@ use monitor_os::{
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
-use super::actor::Actor;
-use super::disk::Disk;
-use super::saga::in_memory;
-use super::scan::Bearer;
+use super::crash_session::in_memory;
+use super::hanging_disk::HangingDisk;
+use super::scan::ProcessIdentity;
+use super::scripted_child::ScriptedChild;
 use crate::case::{Case, Script};
 
 /// What came of many starts.
@@ -26,10 +26,10 @@ use crate::case::{Case, Script};
 pub struct Cycles {
     /// Programs that were started.
     pub started: u64,
-    /// Ends that were told, each with the status that the program has.
+    /// Ends that were reported, each with the status that the program has.
     pub ended: u64,
-    /// Ends that were told with another status.
-    pub lied: u64,
+    /// Ends that were reported with another status.
+    pub wrong_status: u64,
     /// Starts that failed because there is no such program, as they must.
     pub missing: u64,
     /// Starts that failed for want of descriptors (EMFILE), and were tried again.
@@ -40,9 +40,9 @@ pub struct Cycles {
     pub disk_hung: u64,
     /// Units that are not down at the end.
     pub up: u64,
-    /// Programs that ran without having been told of as started.
-    pub untold: u64,
-    /// What programs have to complain of: one was the second of its unit at a time.
+    /// Programs that ran without a reported start.
+    pub unreported: u64,
+    /// The complaints of the programs: one was the second of its unit at a time.
     pub complaints: Vec<String>,
     /// Control groups that are left.
     pub groups: usize,
@@ -68,54 +68,54 @@ pub fn cycle(
 ) -> io::Result<Cycles> {
     let folder = in_memory()?;
     let mut seen = Cycles::default();
-    let disk = Disk::mount(folder.path());
+    let disk = HangingDisk::mount(folder.path());
     let disk = disk.map_err(|why| seen.absent.push(format!("a disk that hangs: {why}"))).ok();
     if !geteuid().is_root() {
         seen.absent.push("a user without processes: it takes root to become one".into());
     }
-    let place = disk.as_ref().map_or_else(|| folder.path(), Disk::place).join("state");
+    let place = disk.as_ref().map_or_else(|| folder.path(), HangingDisk::place).join("state");
     let state = StateDir::open(place).map_err(io::Error::other)?;
-    let mut faults = Faults::new(disk);
+    let mut shortages = Shortages::new(disk);
     let supervisor = Supervisor::with_launcher(launcher).map_err(io::Error::other)?;
     let mut units = Vec::new();
     for number in 0..UNITS {
-        units.push(Cycling::begin(number, &supervisor, &state, folder.path(), program)?);
+        units.push(CycledUnit::begin(number, &supervisor, &state, folder.path(), program)?);
     }
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut stopping = false;
     loop {
-        for cycling in &mut units {
-            while let Poll::Ready(Some(notice)) = pin!(cycling.events.next()).poll(&mut context) {
-                faults.told = now();
-                cycling.started += u64::from(seen.take(&notice, stopping));
+        for cycled in &mut units {
+            while let Poll::Ready(Some(notice)) = pin!(cycled.events.next()).poll(&mut context) {
+                shortages.last_event = now();
+                cycled.started += u64::from(seen.count(&notice, stopping));
             }
         }
         progress(seen.started.min(cycles));
         if !stopping && seen.started >= cycles {
             stopping = true;
-            faults.end()?;
-            units.iter().for_each(|cycling| drop(cycling.unit.stop()));
+            shortages.end()?;
+            units.iter().for_each(|cycled| drop(cycled.unit.stop()));
         }
-        seen.up = units.iter().filter(|cycling| !cycling.unit.state().is_down()).count() as u64;
-        if stopping && seen.up == 0 && seen.started == seen.ended + seen.lied {
+        seen.up = units.iter().filter(|cycled| !cycled.unit.state().is_down()).count() as u64;
+        if stopping && seen.up == 0 && seen.started == seen.ended + seen.wrong_status {
             break;
         }
         if !stopping {
-            faults.go_on()?;
+            shortages.go_on()?;
         }
         thread::park_timeout(Duration::from_millis(5));
     }
-    for Cycling { actor, started, .. } in &units {
-        if let Some(actor) = actor {
-            seen.untold += u64::from(actor.begun()?).saturating_sub(*started);
-            seen.complaints.extend(actor.complaint());
+    for CycledUnit { child, started, .. } in &units {
+        if let Some(child) = child {
+            seen.unreported += u64::from(child.begun()?).saturating_sub(*started);
+            seen.complaints.extend(child.complaint());
         }
     }
-    seen.disk_hung = faults.disk_hung;
+    seen.disk_hung = shortages.disk_hung;
     // Before the disk goes.
     drop((units, supervisor, state));
-    seen.groups = Bearer::of(std::process::id())?.groups().count();
+    seen.groups = ProcessIdentity::of(std::process::id())?.groups().count();
     Ok(seen)
 }
 
@@ -127,17 +127,17 @@ impl Cycles {
         self.missing > 0 && self.no_descriptors > 0 && (rest || !self.absent.is_empty())
     }
 
-    /// Whether nothing was lost, told wrong, doubled or left.
+    /// Whether nothing was lost, reported wrong, doubled or left.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
-        self.lied + self.untold + self.up == 0
+        self.wrong_status + self.unreported + self.up == 0
             && self.started == self.ended
             && self.complaints.is_empty()
             && self.groups == 0
     }
 
-    /// Counts what a notice tells; says whether a program was started.
-    fn take(&mut self, notice: &Notice, stopping: bool) -> bool {
+    /// Counts an event; returns whether a program was started.
+    fn count(&mut self, notice: &Notice, stopping: bool) -> bool {
         if notice.step.note != Note::Applied {
             return false;
         }
@@ -146,8 +146,8 @@ impl Cycles {
             return true;
         }
         if let Event::Exited { exit, .. } = notice.event {
-            let told = exit == Exit::Code(0) || stopping && matches!(exit, Exit::Signal(_));
-            *(if told { &mut self.ended } else { &mut self.lied }) += 1;
+            let reported = exit == Exit::Code(0) || stopping && matches!(exit, Exit::Signal(_));
+            *(if reported { &mut self.ended } else { &mut self.wrong_status }) += 1;
         } else if let Event::StartFailed { failure, .. } = notice.event {
             let errno = notice.status.start_error().map(monitor_os::SpawnError::errno);
             let no_processes = errno == Some(Errno::AGAIN.raw_os_error());
@@ -161,16 +161,16 @@ impl Cycles {
     }
 }
 
-/// A unit that starts and ends all the time.
-struct Cycling {
+/// A unit that starts and ends again and again.
+struct CycledUnit {
     unit: Unit,
     events: Events,
     /// Where the program is one that says of itself which run it is.
-    actor: Option<Actor>,
+    child: Option<ScriptedChild>,
     started: u64,
 }
 
-impl Cycling {
+impl CycledUnit {
     fn begin(
         number: usize,
         supervisor: &Supervisor,
@@ -180,15 +180,15 @@ impl Cycling {
     ) -> io::Result<Self> {
         let name = format!("cycle-{number}");
         let plain = |program| Command::new(program, [""; 0]).map_err(io::Error::other);
-        let (command, actor) = match number % 10 {
+        let (command, child) = match number % 10 {
             9 => (plain("/proc/nonexistent/program"), None),
-            6..=8 if geteuid().is_root() => (plain("/bin/true").and_then(poor), None),
+            6..=8 if geteuid().is_root() => (plain("/bin/true").and_then(as_limited_user), None),
             _ => {
                 let mut case = Case::new(Policy::DEFAULT);
                 let lives = Some(Millis::ZERO);
                 case.scripts = vec![Script { lives, exits: Exit::Code(0), ..Script::OBEDIENT }];
-                let actor = Actor::write(folder, &name, &case, 0)?;
-                (actor.command(program).map_err(io::Error::other), Some(actor))
+                let child = ScriptedChild::write(folder, &name, &case, 0)?;
+                (child.command(program).map_err(io::Error::other), Some(child))
             }
         };
         let policy: Policy = POLICY.parse().map_err(io::Error::other)?;
@@ -196,14 +196,15 @@ impl Cycling {
         let unit = unit.map_err(io::Error::other)?;
         let events = unit.events();
         unit.start();
-        Ok(Self { unit, events, actor, started: 0 })
+        Ok(Self { unit, events, child, started: 0 })
     }
 }
 
 /// Runs a command as a user who may have no second process.
-fn poor(command: Command) -> io::Result<Command> {
+fn as_limited_user(command: Command) -> io::Result<Command> {
     let limit = LIMIT.parse().map_err(io::Error::other)?;
-    let command = command.as_user(POOR).and_then(|command| command.with_group(POOR));
+    let command =
+        command.as_user(LIMITED_USER).and_then(|command| command.with_group(LIMITED_USER));
     let command = command.and_then(|command| command.with_groups([""; 0]));
     Ok(command.map_err(io::Error::other)?.with_limit(limit))
 }
@@ -216,33 +217,33 @@ impl Wake for Unpark {
     }
 }
 
-/// Takes something away for [`LENGTH`] out of every [`PERIOD`], by turns.
-struct Faults {
+/// Causes a shortage for [`LENGTH`] in every [`PERIOD`], one kind after the other.
+struct Shortages {
     plenty: Rlimit,
-    disk: Option<Disk>,
-    taken: Option<Taken>,
-    turn: Taken,
+    disk: Option<HangingDisk>,
+    active: Option<Shortage>,
+    next_shortage: Shortage,
     next: Moment,
-    /// When something was told last.
-    told: Moment,
+    /// When an event came last.
+    last_event: Moment,
     disk_hung: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
+enum Shortage {
     Descriptors,
     Disk,
 }
 
-impl Faults {
-    fn new(disk: Option<Disk>) -> Self {
+impl Shortages {
+    fn new(disk: Option<HangingDisk>) -> Self {
         Self {
             plenty: getrlimit(Resource::Nofile),
             disk,
-            taken: None,
-            turn: Taken::Descriptors,
+            active: None,
+            next_shortage: Shortage::Descriptors,
             next: now().after(PERIOD),
-            told: now(),
+            last_event: now(),
             disk_hung: 0,
         }
     }
@@ -251,36 +252,36 @@ impl Faults {
         if now() < self.next {
             return Ok(());
         }
-        if self.taken.is_some() {
+        if self.active.is_some() {
             return self.end();
         }
-        match (self.turn, &mut self.disk) {
-            (Taken::Disk, Some(disk)) => disk.hang()?,
-            (Taken::Descriptors, _) | (Taken::Disk, None) => self.limit(Some(FEW))?,
+        match (self.next_shortage, &mut self.disk) {
+            (Shortage::Disk, Some(disk)) => disk.hang()?,
+            (Shortage::Descriptors, _) | (Shortage::Disk, None) => self.limit(Some(FEW))?,
         }
-        self.taken = Some(self.turn);
+        self.active = Some(self.next_shortage);
         self.next = now().after(LENGTH);
         Ok(())
     }
 
-    /// Gives back what is taken.
+    /// Ends the shortage.
     fn end(&mut self) -> io::Result<()> {
-        self.turn = match self.taken.take() {
+        self.next_shortage = match self.active.take() {
             None => return Ok(()),
-            Some(Taken::Descriptors) => Taken::Disk,
-            Some(Taken::Disk) => Taken::Descriptors,
+            Some(Shortage::Descriptors) => Shortage::Disk,
+            Some(Shortage::Disk) => Shortage::Descriptors,
         };
         self.next = now().after(PERIOD);
         if let Some(disk) = self.disk.as_mut().filter(|disk| disk.hangs()) {
-            // With so many units at work, nothing is told for so long only if saves wait.
-            let quiet = now().nanos_since(self.told) > u64::from(LENGTH.as_u32()) * 500_000;
+            // With so many units at work, no event comes for so long only if saves wait.
+            let quiet = now().nanos_since(self.last_event) > u64::from(LENGTH.as_u32()) * 500_000;
             self.disk_hung += u64::from(quiet);
             return disk.go_on();
         }
         self.limit(self.plenty.current)
     }
 
-    /// It may be lowered by everybody, and raised up to the hard limit.
+    /// Any process may lower it, and raise it up to the hard limit.
     fn limit(&self, current: Option<u64>) -> io::Result<()> {
         Ok(setrlimit(Resource::Nofile, Rlimit { current, ..self.plenty })?)
     }
@@ -293,7 +294,7 @@ const PERIOD: Millis = Millis::new(200);
 const LENGTH: Millis = Millis::new(20);
 /// Fewer descriptors than a process has open.
 const FEW: u64 = 4;
-/// A user who is nobody else.
-const POOR: &str = "64123";
+/// A user without another use.
+const LIMITED_USER: &str = "64123";
 /// None beside the one that is to become the program.
 const LIMIT: &str = "nproc=0";

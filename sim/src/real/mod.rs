@@ -1,33 +1,33 @@
 //! The real engine: the same cases on Linux, with processes that follow their scripts.
 //!
-//! A [`Stage`] runs any number of cases at once under one supervisor of `monitor-os`. What it recorded must
-//! be accepted by the machine and the oracles, step by step; the lives that observers were told of must be
-//! among those that the simulator knows; and what is told must be true. Time is real here, so a case whose
-//! inputs meet within milliseconds may go either way: the simulator is asked for all ways that it finds when
-//! starts and timers are a little late ([`lives()`]).
+//! A [`RealEngine`] runs any number of cases at once under one supervisor of `monitor-os`. The machine and the
+//! oracles must accept what it recorded, step by step. The runs that observers saw must be among those that the
+//! simulator shows, and every reported status must be true. Time is real here, so a case whose inputs meet within
+//! milliseconds may go either way: the simulator is asked for all runs that it shows when starts and timers are a
+//! little late ([`live_runs()`]).
 //!
-//! What only a virtual world can do, a case for this engine must not ask for: [`Unfit`].
+//! What only a virtual world can do, a case for this engine must not ask for: [`NotPlayable`].
 
-mod actor;
+mod crash_session;
 mod cycles;
-mod disk;
-mod draw;
-mod fit;
-mod kills;
-mod lives;
-mod saga;
+mod generate;
+mod hanging_disk;
+mod live_runs;
+mod playable;
+mod random_kills;
+mod real_engine;
 mod scan;
-mod stage;
-mod steps;
+mod scripted_child;
+mod syscall_kills;
 mod traced;
 
-pub use actor::{Actor, enter};
 pub use cycles::{Cycles, cycle};
-pub use draw::case;
-pub use fit::{Unfit, fit};
-pub use kills::{Kills, kill_monitors};
-pub use lives::{Life, lives};
+pub use generate::case;
+pub use live_runs::{LiveRuns, live_runs};
+pub use playable::{NotPlayable, playable};
+pub use random_kills::{Kills, kill_monitors};
+pub use real_engine::{RealEngine, RealFault, RealResult, SimulatorMatch};
 pub use scan::Leftovers;
-pub use stage::{Fault, Likeness, Performance, Stage};
-pub use steps::{Cast, Protocol, Resumed, Trial};
-pub use traced::Step;
+pub use scripted_child::{ScriptedChild, enter};
+pub use syscall_kills::{KillResult, Programs, Protocol, Resumed};
+pub use traced::SyscallStep;

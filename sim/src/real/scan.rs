@@ -1,4 +1,4 @@
-//! What is left of a performance in the system: zombies, descriptors, actors.
+//! What is left of a result in the system: zombies, descriptors, children.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,25 +7,25 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::actor::NAME;
+use super::scripted_child::NAME;
 
-/// What this process and its actors have in the system, at one moment.
+/// What this process and its children have in the system, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
     /// Open descriptors of this process.
     pub descriptors: usize,
     /// Children that ended and were not reaped.
     pub zombies: usize,
-    /// Actors that run, of any performance in this folder, by number.
-    pub actors: BTreeSet<u32>,
+    /// Children that run, of any result in this folder, by number.
+    pub children: BTreeSet<u32>,
 }
 
 impl Leftovers {
-    /// Looks. `folder` is the one of the actors; those of other folders are not counted.
+    /// Looks. `folder` is the one of the children; those of other folders are not counted.
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub fn look(folder: &Path) -> io::Result<Self> {
+    pub fn find(folder: &Path) -> io::Result<Self> {
         let mut found =
             Self { descriptors: fs::read_dir("/proc/self/fd")?.count(), ..Self::default() };
         let me = std::process::id();
@@ -34,13 +34,13 @@ impl Leftovers {
             let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
                 continue;
             };
-            // Whoever cannot be read has ended meanwhile.
+            // A process that cannot be read has ended meanwhile.
             let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { continue };
             let Some((state, parent)) = state_and_parent(&stat) else { continue };
             if state == 'Z' {
                 found.zombies += usize::from(parent == me);
-            } else if is_actor(pid, folder) {
-                found.actors.insert(pid);
+            } else if is_scripted_child(pid, folder) {
+                found.children.insert(pid);
             }
         }
         Ok(found)
@@ -48,13 +48,13 @@ impl Leftovers {
 }
 
 impl Leftovers {
-    /// Kills the actors, each only if it still is one.
+    /// Kills the children, each only if it still is one.
     pub fn end(&self, folder: &Path) {
-        for &pid in &self.actors {
+        for &pid in &self.children {
             let held = i32::try_from(pid).ok().and_then(Pid::from_raw);
             let held = held.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
             // Looked at again while it is held: the number cannot go to another any more.
-            if let Some(held) = held.filter(|_| is_actor(pid, folder)) {
+            if let Some(held) = held.filter(|_| is_scripted_child(pid, folder)) {
                 // It has ended meanwhile: as good.
                 pidfd_send_signal(held, Signal::KILL).ok();
             }
@@ -64,13 +64,13 @@ impl Leftovers {
 
 /// A process: its number, and when it was started, for others have that number before and after it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bearer {
+pub(super) struct ProcessIdentity {
     pid: u32,
     /// Clock ticks from the boot.
     start: u64,
 }
 
-impl Bearer {
+impl ProcessIdentity {
     /// Looks at a process that has not been waited for.
     ///
     /// # Errors
@@ -109,8 +109,8 @@ fn own_group() -> Option<PathBuf> {
     Some(Path::new(mount.split(' ').nth(1)?).join(own))
 }
 
-/// Whether a process is an actor, or what one of them left.
-fn is_actor(pid: u32, folder: &Path) -> bool {
+/// Whether a process is a scripted child, or what one of them left.
+fn is_scripted_child(pid: u32, folder: &Path) -> bool {
     let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
     let mut words = line.split(|&byte| byte == 0).skip(1);
     let place = folder.as_os_str().as_encoded_bytes();

@@ -32,7 +32,7 @@ pub(super) const NAME: &str = "monitor-sim-traced";
 
 /// A step that a monitor takes: one of its threads, or the helper that it has made, is about to make a system call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Step {
+pub struct SyscallStep {
     /// The name of the thread, or `helper`.
     pub of: String,
     /// Which of its calls it is, counted from 1.
@@ -42,7 +42,7 @@ pub struct Step {
 }
 
 /// Prints `monitor-reactor 17 clone3`.
-impl fmt::Display for Step {
+impl fmt::Display for SyscallStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.of, self.nth, self.call)
     }
@@ -101,11 +101,11 @@ impl Traced {
         self.monitor.as_raw().unsigned_abs()
     }
 
-    /// Goes on to the next step of anybody; `None` if the monitor has ended.
+    /// Goes on to the next step of any task; `None` if the monitor has ended.
     ///
     /// # Errors
     /// `/proc` cannot be read, or the tracing failed.
-    pub(super) fn next(&mut self) -> io::Result<Option<Step>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<SyscallStep>> {
         if let Some(task) = self.held.take() {
             go_on(task, None)?;
         }
@@ -172,8 +172,8 @@ impl Traced {
         }
     }
 
-    /// What a task is about to do; `None` if it has done it, or if nobody knows yet who it is.
-    fn step(&mut self, task: Pid) -> io::Result<Option<Step>> {
+    /// What a task is about to do; `None` if it has done it, or if its thread is not known yet.
+    fn step(&mut self, task: Pid) -> io::Result<Option<SyscallStep>> {
         if ptrace::getevent(task)? != ENTRY {
             return Ok(None);
         }
@@ -193,7 +193,7 @@ impl Traced {
         let call = number.and_then(Sysno::new).map_or("unknown", |call| call.name());
         let nth = self.counted.entry(of.clone()).or_default();
         *nth += 1;
-        Ok(Some(Step { of, nth: *nth, call }))
+        Ok(Some(SyscallStep { of, nth: *nth, call }))
     }
 
     fn name(&self) -> io::Result<String> {
@@ -240,5 +240,5 @@ const fn dead_or(outcome: Result<(), Errno>) -> Result<(), Errno> {
 
 /// What the message of a stop says that is before a call and not after it (`PTRACE_EVENTMSG_SYSCALL_ENTRY`, Linux 5.3).
 const ENTRY: std::ffi::c_long = 1;
-/// Everybody whom this thread traces or has made, and nobody of other threads.
+/// All tasks that this thread traces or has made, and none of other threads.
 const OF_THIS_THREAD: WaitPidFlag = WaitPidFlag::__WALL.union(WaitPidFlag::__WNOTHREAD);

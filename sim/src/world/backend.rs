@@ -6,22 +6,22 @@ use monitor_os::{
 };
 use rand::RngExt;
 
-use super::agenda::Deed;
 use super::disk::{Content, File};
-use super::os::{Holder, Life, Process};
-use super::{Accident, Dying, Flaw, HORIZON, Sight, World, id, number};
-use crate::case::{Notice, OnStop, Signals, Start, What};
-use crate::watch::Property;
+use super::event_queue::WorldEvent;
+use super::os::{PidOwner, ProcessState, VirtualProcess};
+use super::{FaultEffect, HORIZON, InjectedBug, MonitorStatus, Outage, World, id, number};
+use crate::case::{ExitNotice, InputKind, OnStop, SignalDelivery, Start};
+use crate::oracle::Property;
 
 /// The run that the backend keeps of a unit, until another begins.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct BackendRun {
     pub(super) run: RunId,
     pub(super) pid: u32,
     /// Whether its start was acknowledged.
     acknowledged: bool,
-    /// Whether its end was told.
-    pub(super) told: bool,
+    /// Whether its end was reported.
+    pub(super) end_reported: bool,
     /// Whether the driver waits for the rest of its group to be gone.
     releasing: bool,
     pub(super) released: bool,
@@ -29,51 +29,52 @@ pub(super) struct Entry {
 
 impl World<'_> {
     /// The run that a command means, if it is there to be meant.
-    fn target(&mut self, unit: usize, run: RunId) -> Option<&mut Entry> {
+    fn target(&mut self, unit: usize, run: RunId) -> Option<&mut BackendRun> {
         self.units[unit].entry.as_mut().filter(|entry| entry.run == run && !entry.released)
     }
 
-    // What the operating system tells.
+    // Events of the operating system.
 
-    /// Asks for every child whether it has ended, and notes what is to be told.
+    /// Asks for every child whether it has ended, and queues what is to be reported.
     pub(super) fn notified(&mut self) {
         if self.is_dead() {
             return;
         }
-        let mut told = 0;
+        let mut reported = 0;
         for unit in 0..self.units.len() {
-            let Some(entry) = self.units[unit].entry.filter(|entry| !entry.told && !entry.released)
+            let Some(entry) =
+                self.units[unit].entry.filter(|entry| !entry.end_reported && !entry.released)
             else {
                 continue;
             };
             let Some(process) = self.os.find(unit, entry.run).copied() else { continue };
             let Some(exit) = self.end_seen(&process, &entry) else { continue };
-            let dropped = (self.has(Flaw::KeepsOneEnd) && told > 0)
-                || (self.has(Flaw::MissesEarlyEnds) && !entry.acknowledged);
-            let whose = if self.has(Flaw::AnyChildEndsTheRun) {
+            let dropped = (self.has(InjectedBug::KeepsOneEnd) && reported > 0)
+                || (self.has(InjectedBug::MissesEarlyEnds) && !entry.acknowledged);
+            let whose = if self.has(InjectedBug::AnyChildEndsTheRun) {
                 self.first_untold().unwrap_or(unit)
             } else {
                 unit
             };
             if let Some(entry) = &mut self.units[whose].entry {
-                entry.told = true;
+                entry.end_reported = true;
                 let run = entry.run;
                 if !dropped && self.passes_stamps(self.now, whose, Event::Exited { run, exit }) {
                     let event = Event::Exited { run, exit };
-                    self.news.push_back(DriverInput::Event(id(whose), event));
+                    self.undelivered.push_back(DriverInput::Event(id(whose), event));
                 }
             }
-            if process.script.notice == Notice::Lost {
-                self.saw(Sight::NoticeLost);
+            if process.script.notice == ExitNotice::Lost {
+                self.record_effect(FaultEffect::NoticeLost);
             }
             if process.output {
-                self.saw(Sight::OutputHeld);
+                self.record_effect(FaultEffect::OutputHeld);
             }
-            if self.has(Flaw::ReapsAtNotice) || self.has(Flaw::TwoReapers) {
+            if self.has(InjectedBug::ReapsAtNotice) || self.has(InjectedBug::TwoReapers) {
                 self.reap(unit, entry.run);
             }
-            told += 1;
-            if self.has(Flaw::OneWaitPerNotice) {
+            reported += 1;
+            if self.has(InjectedBug::OneWaitPerNotice) {
                 break;
             }
         }
@@ -82,23 +83,25 @@ impl World<'_> {
     fn first_untold(&self) -> Option<usize> {
         self.units
             .iter()
-            .position(|unit| unit.entry.is_some_and(|entry| !entry.told && !entry.released))
+            .position(|unit| unit.entry.is_some_and(|entry| !entry.end_reported && !entry.released))
     }
 
     /// How a process has ended, as the backend sees it.
-    fn end_seen(&self, process: &Process<'_>, entry: &Entry) -> Option<Exit> {
-        if self.has(Flaw::EndIsEndOfOutput) && process.output || process.failed {
+    fn end_seen(&self, process: &VirtualProcess<'_>, entry: &BackendRun) -> Option<Exit> {
+        if self.has(InjectedBug::EndIsEndOfOutput) && process.output || process.failed {
             return None;
         }
-        match (process.ended(), self.flaw) {
-            (None, Some(Flaw::NobodyIsAnEnd)) if entry.acknowledged => Some(Exit::Code(0)),
-            (Some(_), Some(Flaw::EmptyGroupIsTheEnd)) if !process.members => Some(Exit::Code(0)),
-            (Some(_), Some(Flaw::TwoReapers)) => Some(Exit::Unknown),
+        match (process.ended(), self.injected_bug) {
+            (None, Some(InjectedBug::NobodyIsAnEnd)) if entry.acknowledged => Some(Exit::Code(0)),
+            (Some(_), Some(InjectedBug::EmptyGroupIsTheEnd)) if !process.members => {
+                Some(Exit::Code(0))
+            }
+            (Some(_), Some(InjectedBug::TwoReapers)) => Some(Exit::Unknown),
             (ended, _) => ended,
         }
     }
 
-    /// What is told of a group whose last member has gone.
+    /// The event of a group whose last member has gone.
     pub(super) fn members_gone(&mut self, unit: usize, run: RunId) -> Option<DriverInput> {
         let entry = self.target(unit, run).filter(|entry| entry.releasing)?;
         entry.releasing = false;
@@ -113,11 +116,11 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn fail_start(&mut self, process: &Process<'_>) -> Option<Event> {
+    pub(super) fn fail_start(&mut self, process: &VirtualProcess<'_>) -> Option<Event> {
         let Start::Fails(_, failure) = process.script.start else { return None };
-        self.saw(Sight::FailedChild);
+        self.record_effect(FaultEffect::FailedChild);
         let run = process.run;
-        Some(if self.has(Flaw::StartsAtFork) {
+        Some(if self.has(InjectedBug::StartsAtFork) {
             Event::Exited { run, exit: Exit::Code(127) }
         } else {
             Event::StartFailed { run, failure }
@@ -129,46 +132,46 @@ impl World<'_> {
     /// Takes the end of a process from the kernel, which frees its number.
     fn reap(&mut self, unit: usize, run: RunId) {
         if let Some(process) = self.os.find_mut(unit, run)
-            && let Life::Zombie(exit) = process.life
+            && let ProcessState::Zombie(exit) = process.state
         {
-            process.life = Life::Reaped(exit);
+            process.state = ProcessState::Reaped(exit);
         }
     }
 
     /// What a signal to the process or the group does.
     fn deliver(&mut self, at: Moment, unit: usize, run: RunId, signal: Signal, scope: Scope) {
         let Some(process) = self.os.find(unit, run) else { return };
-        let Process { script, life, members, .. } = *process;
+        let VirtualProcess { script, state, members, .. } = *process;
         let kill = signal == Signal::KILL;
         let dies = |on_stop| match on_stop {
             _ if kill => Some(Millis::ZERO),
             OnStop::Dies(delay) => Some(delay),
             OnStop::Ignores => None,
         };
-        if life == Life::Alive
+        if state == ProcessState::Alive
             && let Some(delay) = dies(script.on_stop)
         {
-            self.plan(at.after(delay), unit, run, Deed::Die(Exit::Signal(signal)));
+            self.plan(at.after(delay), unit, run, WorldEvent::Die(Exit::Signal(signal)));
         }
-        let snapshot = self.has(Flaw::KillsASnapshot);
+        let snapshot = self.has(InjectedBug::KillsASnapshot);
         if members
             && scope == Scope::Group
             && !snapshot
             && let Some(delay) = script.leaves.and_then(dies)
         {
-            self.plan(at.after(delay), unit, run, Deed::LeftoverDies);
+            self.plan(at.after(delay), unit, run, WorldEvent::LeftoverDies);
         }
     }
 
-    /// Sends a signal to whoever has a number, meaning this run.
+    /// Sends a signal to the owner of a number, meaning this run.
     fn deliver_to(&mut self, at: Moment, pid: u32, meant: (usize, RunId), signal: Signal) {
-        match self.os.holder(pid) {
-            Holder::Ours(unit, run) => {
+        match self.os.owner(pid) {
+            PidOwner::Run(unit, run) => {
                 self.require((unit, run) == meant, Property::SignalsHitTheRun);
                 self.deliver(at, unit, run, signal, Scope::Group);
             }
-            Holder::Stranger => self.violate(Property::SignalsHitTheRun),
-            Holder::Nobody => {}
+            PidOwner::Foreign => self.violate(Property::SignalsHitTheRun),
+            PidOwner::None => {}
         }
     }
 
@@ -179,7 +182,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether this flaw takes news for old by their stamps.
+    /// Whether this injected bug takes events for old by their stamps.
     pub(super) fn passes_stamps(&self, now: Moment, unit: usize, event: Event) -> bool {
         let set_back = || {
             let start =
@@ -188,10 +191,10 @@ impl World<'_> {
                 });
             start.is_some_and(|line| self.clocks.wall(now) < line.at)
         };
-        match (self.flaw, event) {
-            (Some(Flaw::EndsByStamp), Event::Exited { .. })
-            | (Some(Flaw::PingsByStamp), Event::Ping { .. })
-            | (Some(Flaw::NewsByStamp), _) => !set_back(),
+        match (self.injected_bug, event) {
+            (Some(InjectedBug::EndsByStamp), Event::Exited { .. })
+            | (Some(InjectedBug::PingsByStamp), Event::Ping { .. })
+            | (Some(InjectedBug::EventsByStamp), _) => !set_back(),
             _ => true,
         }
     }
@@ -200,20 +203,22 @@ impl World<'_> {
 
     /// Whether a save takes place at once, whole: nothing can come between its operations.
     const fn saves_plainly(&self) -> bool {
-        self.flaw.is_none() && matches!(self.dying, Dying::No) && self.case.disk.is_none()
+        self.injected_bug.is_none()
+            && matches!(self.monitor, MonitorStatus::Running)
+            && self.case.disk.is_none()
     }
 
     /// Writes a state by a temporary file, synced before it is renamed, and renamed for good.
     fn write(&mut self, unit: usize, state: State) {
         let state =
-            if self.has(Flaw::SavesWithoutOutcome) { without_outcome(state) } else { state };
-        let in_place = self.has(Flaw::SavesInPlace);
+            if self.has(InjectedBug::SavesWithoutOutcome) { without_outcome(state) } else { state };
+        let in_place = self.has(InjectedBug::SavesInPlace);
         let file = if in_place { File::Main } else { File::Temporary };
         for step in 0..5 {
             if !self.operate() {
                 return;
             }
-            let unsynced = self.has(Flaw::SavesWithoutSync);
+            let unsynced = self.has(InjectedBug::SavesWithoutSync);
             let disk = &mut self.units[unit].disk;
             match step {
                 0 => disk.truncate(file),
@@ -224,10 +229,10 @@ impl World<'_> {
                 _ => {}
             }
             if self.is_dead() && step < 4 {
-                self.saw(Sight::DeathInASave);
+                self.record_effect(FaultEffect::DeathInASave);
             }
         }
-        if self.has(Flaw::SharesTemporary) {
+        if self.has(InjectedBug::SharesTemporary) {
             let now = self.now;
             let shared = self.units.iter().enumerate().any(|(other, known)| {
                 other != unit && known.at_once.0 == now && known.state != State::INITIAL
@@ -253,41 +258,43 @@ impl World<'_> {
         if let Some(state) = read {
             self.units[unit].disk.settle(state);
         }
-        if self.has(Flaw::ServesUnread) { State::INITIAL } else { read.unwrap_or_default() }
+        if self.has(InjectedBug::ServesUnread) { State::INITIAL } else { read.unwrap_or_default() }
     }
 
     /// What has become of the run that the saved state names.
-    pub(super) fn find_again(&mut self, unit: usize, accident: Accident) -> Found {
+    pub(super) fn recover_run(&mut self, unit: usize, outage: Outage) -> Found {
         let state = self.units[unit].state;
         let run = state.run();
         let kept = state.outcome();
-        let alone = matches!(accident, Accident::Crash { down } if down > Millis::ZERO);
+        let alone = matches!(outage, Outage::Crash { down } if down > Millis::ZERO);
         for process in self.os.all_mut().filter(|process| process.unit == unit) {
-            let exit = match (process.life, kept) {
-                (Life::Alive, _) if accident == Accident::Reboot => Exit::Unknown,
-                (Life::Zombie(_) | Life::Reaped(_), Outcome::Exited(exit))
+            let exit = match (process.state, kept) {
+                (ProcessState::Alive, _) if outage == Outage::Reboot => Exit::Unknown,
+                (ProcessState::Zombie(_) | ProcessState::Reaped(_), Outcome::Exited(exit))
                     if process.run == run =>
                 {
                     exit
                 }
-                // Others have reaped it, and nobody has asked them.
-                (Life::Zombie(_), _) if alone || accident == Accident::Reboot => Exit::Unknown,
+                // Others have reaped it, and its status is unknown.
+                (ProcessState::Zombie(_), _) if alone || outage == Outage::Reboot => Exit::Unknown,
                 _ => continue,
             };
-            let frees = alone || accident == Accident::Reboot;
-            process.life = match process.life {
-                Life::Zombie(_) if !frees => Life::Zombie(exit),
-                Life::Alive | Life::Zombie(_) | Life::Reaped(_) => Life::Reaped(exit),
+            let frees = alone || outage == Outage::Reboot;
+            process.state = match process.state {
+                ProcessState::Zombie(_) if !frees => ProcessState::Zombie(exit),
+                ProcessState::Alive | ProcessState::Zombie(_) | ProcessState::Reaped(_) => {
+                    ProcessState::Reaped(exit)
+                }
             };
         }
-        if accident == Accident::Reboot {
+        if outage == Outage::Reboot {
             for process in self.os.all_mut().filter(|process| process.unit == unit) {
                 process.members = false;
             }
         }
         let process = self.os.find(unit, run).copied();
         let truth = match process {
-            _ if accident == Accident::Reboot => Found::Rebooted,
+            _ if outage == Outage::Reboot => Found::Rebooted,
             None => Found::Gone,
             Some(process) if process.failed => Found::Gone,
             Some(process) => match process.ended() {
@@ -298,23 +305,26 @@ impl World<'_> {
         };
         let pid = self.units[unit].entry.map(|entry| entry.pid);
         let lives = state.phase().is_live();
-        let zombie = process.is_some_and(|process| matches!(process.life, Life::Zombie(_)));
-        let found = match (self.flaw, truth) {
-            (Some(Flaw::AdoptsByNumber), Found::Gone | Found::Rebooted)
-                if lives && pid.is_some_and(|pid| self.os.holder(pid) != Holder::Nobody) =>
+        let zombie =
+            process.is_some_and(|process| matches!(process.state, ProcessState::Zombie(_)));
+        let found = match (self.injected_bug, truth) {
+            (Some(InjectedBug::AdoptsByNumber), Found::Gone | Found::Rebooted)
+                if lives && pid.is_some_and(|pid| self.os.owner(pid) != PidOwner::None) =>
             {
                 Found::Alive
             }
-            (Some(Flaw::AdoptsBlindly), _) if lives => Found::Alive,
-            (Some(Flaw::AdoptsZombies), _) if lives && zombie => Found::Alive,
-            (Some(Flaw::UnknownIsZero), Found::Gone) if lives => Found::Exited(Exit::Code(0)),
+            (Some(InjectedBug::AdoptsBlindly), _) if lives => Found::Alive,
+            (Some(InjectedBug::AdoptsZombies), _) if lives && zombie => Found::Alive,
+            (Some(InjectedBug::UnknownIsZero), Found::Gone) if lives => {
+                Found::Exited(Exit::Code(0))
+            }
             _ => truth,
         };
         self.require(found != Found::Alive || truth == Found::Alive, Property::AdoptsItsOwn);
-        let told = truth != Found::Alive;
+        let reported = truth != Found::Alive;
         if let Some(entry) = &mut self.units[unit].entry {
             if entry.run == run {
-                entry.told = told;
+                entry.end_reported = reported;
                 entry.acknowledged = true;
                 entry.releasing = false;
             } else {
@@ -346,49 +356,49 @@ impl Kernel for World<'_> {
         if !self.operate() {
             return Spawned::Pending;
         }
-        if self.os.latest(unit).is_some_and(|old| old.life == Life::Alive) {
+        if self.os.latest(unit).is_some_and(|old| old.state == ProcessState::Alive) {
             self.violate(Property::OneIncarnation);
         }
         let script = self.case.script(unit, self.units[unit].spawned);
         self.units[unit].spawned += 1;
         let fails = matches!(script.start, Start::Fails(..));
-        let life = match script.start {
-            Start::Fails(Millis::ZERO, _) => Life::Reaped(Exit::Unknown),
-            Start::Fails(..) => Life::Zombie(Exit::Unknown),
-            Start::After(_) => Life::Alive,
+        let state = match script.start {
+            Start::Fails(Millis::ZERO, _) => ProcessState::Reaped(Exit::Unknown),
+            Start::Fails(..) => ProcessState::Zombie(Exit::Unknown),
+            Start::After(_) => ProcessState::Alive,
         };
         let members = script.leaves.is_some() && !fails;
         let watchdog = self.units[unit].policy.rules().watchdog.map(|watchdog| watchdog.period);
         let (output, failed) = (false, fails);
         let process =
-            Process { unit, run, pid: 0, script, life, members, output, failed, watchdog };
+            VirtualProcess { unit, run, pid: 0, script, state, members, output, failed, watchdog };
         let last = self.os.last();
         let pid = self.os.spawn(process);
         let first = self.units[unit].entry.map(|entry| entry.pid);
-        self.units[unit].entry = Some(Entry {
+        self.units[unit].entry = Some(BackendRun {
             run,
             pid: match first {
-                Some(first) if self.has(Flaw::KeepsFirstNumber) => first,
+                Some(first) if self.has(InjectedBug::KeepsFirstNumber) => first,
                 _ => pid.unwrap_or(last),
             },
             acknowledged: false,
-            told: false,
+            end_reported: false,
             releasing: false,
             released: false,
         });
         let Some(pid) = pid else {
-            self.saw(Sight::NumbersUsedUp);
+            self.record_effect(FaultEffect::PidsExhausted);
             return Spawned::Failed(monitor_core::StartFailure::Transient);
         };
         if pid <= last {
-            self.saw(Sight::NumberReused);
+            self.record_effect(FaultEffect::PidReused);
         }
         // What is planned at one moment comes to pass in this order.
         match script.start {
             Start::Fails(Millis::ZERO, failure) => return Spawned::Failed(failure),
             Start::Fails(delay, _) => {
-                self.plan(at.after(delay), unit, run, Deed::FailStart);
-                return if self.has(Flaw::StartsAtFork) {
+                self.plan(at.after(delay), unit, run, WorldEvent::FailStart);
+                return if self.has(InjectedBug::StartsAtFork) {
                     Spawned::Started
                 } else {
                     Spawned::Pending
@@ -397,28 +407,32 @@ impl Kernel for World<'_> {
             Start::After(_) => {}
         }
         if let Some(lives) = script.lives {
-            self.plan(at.after(lives), unit, run, Deed::Die(script.exits));
+            self.plan(at.after(lives), unit, run, WorldEvent::Die(script.exits));
         }
         if let Some(ready) = script.ready {
-            self.plan(at.after(ready), unit, run, Deed::Ready);
+            self.plan(at.after(ready), unit, run, WorldEvent::Ready);
         }
         if let Some(beats) = script.pings {
-            self.plan(at.after(beats), unit, run, Deed::Ping);
+            self.plan(at.after(beats), unit, run, WorldEvent::Ping);
         }
         if let Some(every) = script.extends {
-            self.plan(at.after(every), unit, run, Deed::Extend);
+            self.plan(at.after(every), unit, run, WorldEvent::Extend);
         }
         if let Some(unhealthy) = script.unhealthy {
-            self.plan(at.after(unhealthy), unit, run, Deed::Unhealthy);
+            self.plan(at.after(unhealthy), unit, run, WorldEvent::Unhealthy);
         }
         match script.start {
             Start::After(delay) if delay > Millis::ZERO => {
-                self.plan(at.after(delay), unit, run, Deed::Acknowledge);
+                self.plan(at.after(delay), unit, run, WorldEvent::Acknowledge);
                 Spawned::Pending
             }
             Start::After(_) | Start::Fails(..) => {
                 self.acknowledge(unit, run);
-                if self.has(Flaw::ForgetsAnswers) { Spawned::Pending } else { Spawned::Started }
+                if self.has(InjectedBug::ForgetsAnswers) {
+                    Spawned::Pending
+                } else {
+                    Spawned::Started
+                }
             }
         }
     }
@@ -435,50 +449,58 @@ impl Kernel for World<'_> {
         if !self.operate() {
             return Signalled::Sent;
         }
-        if self.units.len() > 1 && self.os.all().filter(|p| p.life == Life::Alive).count() > 1 {
-            self.saw(Sight::Neighbours);
+        if self.units.len() > 1
+            && self.os.all().filter(|p| p.state == ProcessState::Alive).count() > 1
+        {
+            self.record_effect(FaultEffect::Neighbours);
         }
-        // Released, and the driver not told yet: nobody is there to be reached.
+        // Released, and not reported to the driver yet: there is no process to reach.
         let Some(entry) = self.target(unit, run).copied() else {
             return Signalled::Gone(Exit::Unknown);
         };
-        let healed = self.healed;
+        let faults_stopped = self.faults_stopped;
         let Some(process) = self.os.find_mut(unit, run) else { return Signalled::Sent };
-        if process.script.signals == Signals::Missed && process.life == Life::Alive && !healed {
-            process.life = Life::Reaped(Exit::Unknown);
-            self.saw(Sight::SignalMissed);
-            if self.has(Flaw::DiesOfNobody) {
-                self.gave_up = true;
+        if process.script.signals == SignalDelivery::Missed
+            && process.state == ProcessState::Alive
+            && !faults_stopped
+        {
+            process.state = ProcessState::Reaped(Exit::Unknown);
+            self.record_effect(FaultEffect::SignalMissed);
+            if self.has(InjectedBug::DiesOfNobody) {
+                self.monitor_gave_up = true;
             }
-            if self.has(Flaw::NobodyIsSent) {
+            if self.has(InjectedBug::NobodyIsSent) {
                 return Signalled::Sent;
             }
         }
         let Some(process) = self.os.find(unit, run).copied() else { return Signalled::Sent };
         // The notice of its end may be late or lost.
         if let Some(exit) = self.end_seen(&process, &entry)
-            && !entry.told
-            && !matches!(self.flaw, Some(Flaw::TrustsNotices | Flaw::NobodyIsSent))
+            && !entry.end_reported
+            && !matches!(
+                self.injected_bug,
+                Some(InjectedBug::TrustsNotices | InjectedBug::NobodyIsSent)
+            )
             && process.ended().is_some()
         {
             if let Some(entry) = self.target(unit, run) {
-                entry.told = true;
+                entry.end_reported = true;
             }
-            if process.script.notice == Notice::Lost {
-                self.saw(Sight::NoticeLost);
+            if process.script.notice == ExitNotice::Lost {
+                self.record_effect(FaultEffect::NoticeLost);
             }
             return Signalled::Gone(exit);
         }
-        if process.script.signals == Signals::Refused && !healed {
-            self.saw(Sight::SignalRefused);
+        if process.script.signals == SignalDelivery::Refused && !faults_stopped {
+            self.record_effect(FaultEffect::SignalRefused);
             return Signalled::Refused;
         }
-        if scope == Scope::Process && process.life != Life::Alive {
+        if scope == Scope::Process && process.state != ProcessState::Alive {
             // A zombie takes any signal and does nothing.
             return Signalled::Sent;
         }
         if signal != Signal::HUP {
-            if self.has(Flaw::KeepsFirstNumber) {
+            if self.has(InjectedBug::KeepsFirstNumber) {
                 self.deliver_to(at, entry.pid, (unit, run), signal);
             } else {
                 self.deliver(at, unit, run, signal, scope);
@@ -500,15 +522,16 @@ impl Kernel for World<'_> {
             return None;
         }
         let process = self.os.find(unit, run).copied();
-        let refused = process.is_some_and(|p| p.script.signals == Signals::Refused) && !self.healed;
+        let refused = process.is_some_and(|p| p.script.signals == SignalDelivery::Refused)
+            && !self.faults_stopped;
         if let Some(signal) = signal
-            && let Some(Entry { pid, .. }) = self.target(unit, run).copied()
+            && let Some(BackendRun { pid, .. }) = self.target(unit, run).copied()
             && !refused
         {
-            if self.has(Flaw::ReapsBeforeSignal) {
+            if self.has(InjectedBug::ReapsBeforeSignal) {
                 self.reap(unit, run);
             }
-            if self.has(Flaw::ReapsBeforeSignal) || self.has(Flaw::ReapsAtNotice) {
+            if self.has(InjectedBug::ReapsBeforeSignal) || self.has(InjectedBug::ReapsAtNotice) {
                 self.deliver_to(at, pid, (unit, run), signal);
             } else {
                 self.deliver(at, unit, run, signal, scope);
@@ -518,16 +541,17 @@ impl Kernel for World<'_> {
             return Some(Remains::Nothing);
         }
         let Some(process) = process else { return Some(Remains::Nothing) };
-        if process.life == Life::Alive {
+        if process.state == ProcessState::Alive {
             self.violate(Property::ReleasedOnce);
             return None;
         }
-        let keeps =
-            self.has(Flaw::NeverReaps) || self.has(Flaw::KeepsFailedStarts) && process.failed;
+        let keeps = self.has(InjectedBug::NeverReaps)
+            || self.has(InjectedBug::KeepsFailedStarts) && process.failed;
         if !keeps {
             self.reap(unit, run);
         }
-        let forgets = self.has(Flaw::ForgetsTheGroup) || self.has(Flaw::KillsASnapshot);
+        let forgets =
+            self.has(InjectedBug::ForgetsTheGroup) || self.has(InjectedBug::KillsASnapshot);
         let entry = self.target(unit, run)?;
         match (process.members, scope) {
             (true, Scope::Group) if !forgets => {
@@ -549,7 +573,7 @@ impl Kernel for World<'_> {
             return Ok(());
         }
         if at < Moment::ORIGIN.after(self.case.saves_fail_until) {
-            if self.has(Flaw::HidesSaveErrors) {
+            if self.has(InjectedBug::HidesSaveErrors) {
                 self.units[unit].saved = state;
                 return Ok(());
             }
@@ -561,7 +585,7 @@ impl Kernel for World<'_> {
             return Ok(());
         }
         self.units[unit].saving = Some(state);
-        if !self.has(Flaw::SavesLate) {
+        if !self.has(InjectedBug::SavesLate) {
             self.write(unit, state);
         }
         if !self.is_dead() {
@@ -573,7 +597,7 @@ impl Kernel for World<'_> {
 
     fn watchdog(&mut self, unit: UnitId, run: RunId) -> Option<Millis> {
         let unit = number(unit);
-        if self.has(Flaw::WatchesTheUntold) {
+        if self.has(InjectedBug::WatchesTheUntold) {
             let watchdog = self.units[unit].policy.rules().watchdog;
             return watchdog.map(|watchdog| watchdog.period);
         }
@@ -593,12 +617,12 @@ impl Kernel for World<'_> {
         if self.violated.is_some() {
             return;
         }
-        match self.dying {
-            Dying::No | Dying::After(..) => {}
-            Dying::Rising | Dying::Dead(_, false) => return,
-            Dying::Dead(accident, true) => {
-                self.dying = Dying::Dead(accident, false);
-                self.lose_power(accident);
+        match self.monitor {
+            MonitorStatus::Running | MonitorStatus::Dying(..) => {}
+            MonitorStatus::Restarting | MonitorStatus::Dead(_, false) => return,
+            MonitorStatus::Dead(outage, true) => {
+                self.monitor = MonitorStatus::Dead(outage, false);
+                self.lose_power(outage);
                 // A step has taken place as soon as it is saved.
                 let known = &self.units[unit];
                 let read = known.disk.read();
@@ -608,11 +632,11 @@ impl Kernel for World<'_> {
                     return;
                 }
                 self.units[unit].saved = report.step.state;
-                self.saw(Sight::DeathInAStep);
+                self.record_effect(FaultEffect::DeathInAStep);
             }
         }
         self.observe(report);
-        if self.has(Flaw::SavesLate)
+        if self.has(InjectedBug::SavesLate)
             && !self.is_dead()
             && let Some(state) = self.units[unit].saving.take()
         {
@@ -621,37 +645,40 @@ impl Kernel for World<'_> {
     }
 
     fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput {
-        let over = self.violated.is_some() || self.gave_up || self.now > HORIZON;
+        let over = self.violated.is_some() || self.monitor_gave_up || self.now > HORIZON;
         if over || self.trace.len() >= self.steps_max {
             return self.occur(self.now, DriverInput::Quit);
         }
-        if let Dying::Dead(accident, fresh) = self.dying {
+        if let MonitorStatus::Dead(outage, fresh) = self.monitor {
             if fresh {
-                self.lose_power(accident);
+                self.lose_power(outage);
             }
-            self.begin_again();
+            self.restart_monitor();
         }
-        let news = self.news.pop_front();
-        if self.dying == Dying::Rising && !matches!(news, Some(DriverInput::UnitAdded(..))) {
-            self.dying = Dying::No;
+        let undelivered = self.undelivered.pop_front();
+        if self.monitor == MonitorStatus::Restarting
+            && !matches!(undelivered, Some(DriverInput::UnitAdded(..)))
+        {
+            self.monitor = MonitorStatus::Running;
         }
-        if let Some(news) = news {
-            return self.occur(self.now, news);
+        if let Some(undelivered) = undelivered {
+            return self.occur(self.now, undelivered);
         }
-        if self.has(Flaw::EndsWhenIdle)
+        if self.has(InjectedBug::EndsWhenIdle)
             && self.os.all().next().is_some()
-            && self.os.all().all(|process| process.life != Life::Alive)
+            && self.os.all().all(|process| process.state != ProcessState::Alive)
         {
             return self.occur(self.now, DriverInput::Quit);
         }
         let late = self.case.timers_late;
         loop {
-            let deadline = deadline.map(|at| self.clocks.when(at, self.flaw));
+            let deadline = deadline.map(|at| self.clocks.when(at, self.injected_bug));
             let due = deadline.map(|at| at.after(late).max(self.now));
-            let turn = self.agenda.next();
+            let planned = self.event_queue.next();
             let input = self.case.inputs.get(self.next_input);
             let asked = input.map(|input| Moment::ORIGIN.after(input.at).max(self.now));
-            let Some(next) = earlier(earlier(due, turn), earlier(asked, self.heals)) else {
+            let Some(next) = earlier(earlier(due, planned), earlier(asked, self.faults_stop_at))
+            else {
                 return self.occur(self.now, DriverInput::Quit);
             };
             if due == Some(next) {
@@ -659,26 +686,26 @@ impl Kernel for World<'_> {
             }
             if asked == Some(next) {
                 let dies = input.is_some_and(|input| {
-                    matches!(input.what, What::Crash { .. } | What::Reboot { .. })
+                    matches!(input.kind, InputKind::Crash { .. } | InputKind::Reboot { .. })
                 });
                 if dies && deadline.is_some_and(|at| at <= next) {
                     // What is due comes before a crash, as it comes before any event.
                     return self.occur(next, DriverInput::DeadlineReached);
                 }
-                match self.take_input(next) {
+                match self.deliver_input(next) {
                     Some(input) => return self.occur(self.now.max(next), input),
                     None => continue,
                 }
             }
-            if self.heals == Some(next) {
-                self.heal(next);
-                if let Some(news) = self.news.pop_front() {
-                    return self.occur(next, news);
+            if self.faults_stop_at == Some(next) {
+                self.stop_faults(next);
+                if let Some(undelivered) = self.undelivered.pop_front() {
+                    return self.occur(next, undelivered);
                 }
                 continue;
             }
-            if let Some((at, turn)) = self.agenda.pop()
-                && let Some(input) = self.take(at.max(self.now), turn)
+            if let Some((at, planned)) = self.event_queue.pop()
+                && let Some(input) = self.deliver_planned(at.max(self.now), planned)
             {
                 return self.occur(at.max(self.now), input);
             }

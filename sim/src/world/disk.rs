@@ -20,9 +20,9 @@ pub(super) enum Content {
 /// The file of one unit and the temporary one beside it, as programs see them and as they survive a loss
 /// of power.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Disk {
-    seen: [Content; 2],
-    kept: [Content; 2],
+pub(super) struct VirtualDisk {
+    visible: [Content; 2],
+    durable: [Content; 2],
 }
 
 /// Which of the two files.
@@ -32,49 +32,49 @@ pub(super) enum File {
     Temporary = 1,
 }
 
-impl Disk {
+impl VirtualDisk {
     pub(super) const EMPTY: Self =
-        Self { seen: [Content::Missing; 2], kept: [Content::Missing; 2] };
+        Self { visible: [Content::Missing; 2], durable: [Content::Missing; 2] };
 
     /// What a monitor reads.
     pub(super) const fn read(&self) -> Content {
-        self.seen[File::Main as usize]
+        self.visible[File::Main as usize]
     }
 
     /// A state was saved, and has survived.
     pub(super) const fn settle(&mut self, state: State) {
-        self.seen[File::Main as usize] = Content::Whole(state);
-        self.kept = self.seen;
+        self.visible[File::Main as usize] = Content::Whole(state);
+        self.durable = self.visible;
     }
 
-    /// Somebody else has written into the file meanwhile.
+    /// Another writer has changed the file meanwhile.
     pub(super) const fn tear(&mut self) {
-        self.seen[File::Main as usize] = Content::Torn;
+        self.visible[File::Main as usize] = Content::Torn;
     }
 
     /// Makes a file empty, as opening it for a new content does. Survives at once.
     pub(super) const fn truncate(&mut self, file: File) {
-        self.seen[file as usize] = Content::Empty;
-        self.kept[file as usize] = Content::Empty;
+        self.visible[file as usize] = Content::Empty;
+        self.durable[file as usize] = Content::Empty;
     }
 
     pub(super) const fn write(&mut self, file: File, state: State) {
-        self.seen[file as usize] = Content::Whole(state);
+        self.visible[file as usize] = Content::Whole(state);
     }
 
     pub(super) const fn sync(&mut self, file: File) {
-        self.kept[file as usize] = self.seen[file as usize];
+        self.durable[file as usize] = self.visible[file as usize];
     }
 
     /// Puts the temporary file in the place of the main one. Whether that survives, the folder's sync
     /// decides.
     pub(super) const fn rename(&mut self) {
-        self.seen[File::Main as usize] = self.seen[File::Temporary as usize];
+        self.visible[File::Main as usize] = self.visible[File::Temporary as usize];
     }
 
     /// Makes the last rename survive, with what of the file's content has survived.
     pub(super) const fn sync_folder(&mut self) {
-        self.kept[File::Main as usize] = self.kept[File::Temporary as usize];
+        self.durable[File::Main as usize] = self.durable[File::Temporary as usize];
     }
 
     /// The power goes: what was not made to survive is lost as the disk loses it. Returns whether a
@@ -82,14 +82,14 @@ impl Disk {
     pub(super) fn lose_power(&mut self, fault: Option<DiskFault>) -> bool {
         let Some(fault) = fault else { return false };
         let before = self.read();
-        let [main, temporary] = self.kept;
+        let [main, temporary] = self.durable;
         let after = match (fault, before) {
             (DiskFault::Tears, Content::Whole(_)) if main == Content::Empty => Content::Torn,
             (DiskFault::Reorders, _) if before != main => temporary,
             (DiskFault::Loses | DiskFault::Tears | DiskFault::Reorders, _) => main,
         };
-        self.seen = [after, temporary];
-        self.kept = self.seen;
+        self.visible = [after, temporary];
+        self.durable = self.visible;
         before != after
     }
 }

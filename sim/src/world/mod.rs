@@ -1,19 +1,19 @@
-//! The virtual world: an operating system that is honest, a case that says what goes wrong in it, and the
+//! The virtual world: an operating system without faults, a case that says which faults to inject, and the
 //! backend above it, on a clock that jumps from event to event.
 //!
 //! The system has numbers, processes, zombies and groups; the disk has files. The backend is the kernel
 //! that the driver is given. It keeps the rules of `monitor-os`: it means processes by identity, keeps an
 //! ended one as a zombie until its release, asks for every child at each notice and before each signal,
-//! saves by a temporary file, and proves the identity of what it adopts. A [`Flaw`] is one of these rules
-//! broken. What is told is held against what is the case.
+//! saves by a temporary file, and proves the identity of what it adopts. An [`InjectedBug`] breaks one of these
+//! rules. The world checks every reported fact against the true state.
 
-mod agenda;
 mod backend;
-mod desk;
 mod disk;
-mod flaw;
+mod event_queue;
+mod fault_effects;
+mod injected_bug;
 mod os;
-mod sights;
+mod pending_replies;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,25 +26,25 @@ use monitor_os::{Driver, DriverInput, Machine, Moment, ObservedInput, Report, Un
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
-use self::agenda::{Agenda, Deed, Turn};
-use self::backend::Entry;
-use self::desk::Desk;
-use self::disk::Disk;
-pub use self::flaw::{Flaw, Flawed, Suspect};
-use self::os::{Life, Os};
-pub use self::sights::{Sight, Sights};
-use crate::case::{Case, Jump, Notice, Signals, What};
+use self::backend::BackendRun;
+use self::disk::VirtualDisk;
+use self::event_queue::{EventQueue, PlannedEvent, WorldEvent};
+pub use self::fault_effects::{FaultEffect, FaultEffects};
+pub use self::injected_bug::{InjectedBug, MachineUnderTest, WithInjectedBug};
+use self::os::{ProcessState, VirtualSystem};
+use self::pending_replies::PendingReplies;
+use crate::case::{Case, ExitNotice, InputKind, Jump, SignalDelivery};
 use crate::guard::{self, Guarded};
-use crate::watch::{Property, Watch};
+use crate::oracle::{Property, SafetyOracle};
 
-/// One step of a trace: what was told when, and what came of it.
+/// One step of a trace: an event, its time and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceLine {
     /// When the event was observed.
     pub at: Moment,
-    /// Who was told.
+    /// The unit.
     pub unit: UnitId,
-    /// What the machine was told.
+    /// The event that the machine received.
     pub event: Event,
     /// The state before.
     pub before: State,
@@ -53,9 +53,9 @@ pub struct TraceLine {
 }
 
 impl TraceLine {
-    /// What is told, with the number of its unit if that is not the first: `@1 start`.
+    /// The event, with the number of its unit unless that is the first: `@1 start`.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn event_text(&self) -> String {
         match self.unit.as_u32() {
             0 => self.event.to_string(),
             unit => format!("@{unit} {}", self.event),
@@ -68,41 +68,43 @@ impl TraceLine {
 pub struct Verdict {
     /// Every step, in order.
     pub trace: Vec<TraceLine>,
-    /// What went wrong in the world and was coped with.
-    pub sights: Sights,
+    /// The faults that took effect.
+    pub fault_effects: FaultEffects,
     /// The first property that was violated; by the last line of the trace, or by its end.
     pub violated: Option<Property>,
     /// The panic that was caught, as one line with its place, where it is the violation.
     pub panic: Option<String>,
 }
 
-/// Runs a case through `suspect` under the driver, until nothing more can happen, or for `steps_max`
+/// Runs a case through `machine` under the driver, until nothing more can happen, or for `steps_max`
 /// steps.
 ///
 /// A case in which the wall clock is set, or the machine sleeps, is run once more each without that: it
 /// must make no difference.
-pub fn run(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Verdict {
-    run_judged(case, suspect, steps_max, Judges::All)
+pub fn run(case: &Case, machine: impl MachineUnderTest + Copy, steps_max: usize) -> Verdict {
+    run_checked(case, machine, steps_max, Checks::All)
 }
 
-/// Runs a case as [`run`] does, judged by some only.
-pub fn run_judged(
+/// Runs a case as [`run`] does, with some checks only.
+pub fn run_checked(
     case: &Case,
-    suspect: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     steps_max: usize,
-    judges: Judges,
+    checks: Checks,
 ) -> Verdict {
-    let mut verdict = run_once(case, suspect, steps_max, Sky::AsGiven, judges);
-    if judges == Judges::None {
+    let mut verdict = run_once(case, machine, steps_max, TimeFaults::AsGiven, checks);
+    if checks == Checks::None {
         return verdict;
     }
-    for (sky, property) in [
-        (Sky::WithoutJumps, Property::WallChangesNothing),
-        (Sky::WithoutSleep, Property::SleepChangesNothing),
+    for (time_faults, property) in [
+        (TimeFaults::WithoutJumps, Property::WallChangesNothing),
+        (TimeFaults::WithoutSleep, Property::SleepChangesNothing),
     ] {
-        if verdict.violated.is_none() && case.inputs.iter().any(|input| sky.hides(input.what)) {
-            // The same trace would be judged in the same way.
-            let plain = run_once(case, suspect, steps_max, sky, Judges::None);
+        if verdict.violated.is_none()
+            && case.inputs.iter().any(|input| time_faults.hides(input.kind))
+        {
+            // The same trace would be checked in the same way.
+            let plain = run_once(case, machine, steps_max, time_faults, Checks::None);
             if plain.panic.is_some() {
                 verdict = plain;
             } else if plain.trace != verdict.trace {
@@ -113,54 +115,59 @@ pub fn run_judged(
     verdict
 }
 
-/// The steps of a case as [`run`] takes them, judged by nobody.
-pub fn trace(case: &Case, suspect: impl Suspect + Copy, steps_max: usize) -> Vec<TraceLine> {
-    run_judged(case, suspect, steps_max, Judges::None).trace
+/// The steps of a case as [`run`] takes them, unchecked.
+pub fn trace(
+    case: &Case,
+    machine: impl MachineUnderTest + Copy,
+    steps_max: usize,
+) -> Vec<TraceLine> {
+    run_checked(case, machine, steps_max, Checks::None).trace
 }
 
-/// The judges of a run. A panic is a violation whatever is judged.
+/// The checks of a run. A panic is a violation whatever is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judges {
-    /// The oracles judge each step, and the end is judged: what is owed has come.
+pub enum Checks {
+    /// The oracles check each step, and the end is checked: what is owed has come.
     All,
-    /// The oracles judge each step.
+    /// The oracles check each step.
     Steps,
-    /// Nothing is judged.
+    /// Nothing is checked.
     None,
 }
 
-/// What of the sky's accidents takes place.
+/// Which time faults of a case take place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sky {
+enum TimeFaults {
     AsGiven,
     WithoutJumps,
     WithoutSleep,
 }
 
-impl Sky {
-    const fn hides(self, what: What) -> bool {
+impl TimeFaults {
+    const fn hides(self, kind: InputKind) -> bool {
         match self {
             Self::AsGiven => false,
-            Self::WithoutJumps => matches!(what, What::Wall(_)),
-            Self::WithoutSleep => matches!(what, What::Suspend(_)),
+            Self::WithoutJumps => matches!(kind, InputKind::Wall(_)),
+            Self::WithoutSleep => matches!(kind, InputKind::Suspend(_)),
         }
     }
 }
 
 fn run_once(
     case: &Case,
-    suspect: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     steps_max: usize,
-    sky: Sky,
-    judges: Judges,
+    time_faults: TimeFaults,
+    checks: Checks,
 ) -> Verdict {
-    let world = World::new(case, &suspect, suspect.flaw(), steps_max, sky, judges);
-    let (verdict, panic) = world.run(suspect);
+    let world = World::new(case, &machine, machine.injected_bug(), steps_max, time_faults, checks);
+    let (verdict, panic) = world.run(machine);
     let Some(first) = panic else { return verdict };
     // Once more, so that the trace ends with the step that has no answer.
-    let guard = Guarded::new(&suspect, suspect.flaw());
+    let guard = Guarded::new(&machine, machine.injected_bug());
     let asked = &guard;
-    let mut world = World::new(case, &asked, suspect.flaw(), steps_max, sky, judges);
+    let mut world =
+        World::new(case, &asked, machine.injected_bug(), steps_max, time_faults, checks);
     world.guard = Some(&guard);
     let (mut verdict, again) = world.run(&guard);
     let (property, line) = match (guard.panic(), again) {
@@ -178,8 +185,8 @@ fn run_once(
 /// A time by which every lawful stop is over and every loop has shown itself.
 const HORIZON: Moment = Moment::from_millis(100 * 24 * 3_600_000);
 
-/// How long after the last input the world heals by itself.
-const HEALS_AFTER: Millis = Millis::from_mins(1);
+/// How long after the last input the faults stop by themselves.
+const FAULTS_STOP_AFTER: Millis = Millis::from_mins(1);
 
 /// More steps than most cases have.
 const TRACE_USUAL: usize = 128;
@@ -192,37 +199,37 @@ struct World<'a> {
     machine: &'a dyn Machine,
     /// The guard around the machine, in a run that is there to show its panic.
     guard: Option<&'a Guarded<'a>>,
-    flaw: Option<Flaw>,
-    sky: Sky,
-    judges: Judges,
+    injected_bug: Option<InjectedBug>,
+    time_faults: TimeFaults,
+    checks: Checks,
     now: Moment,
     clocks: Clocks,
-    agenda: Agenda,
+    event_queue: EventQueue,
     next_input: usize,
-    /// When the world heals by itself, if there is something to heal and it has not.
-    heals: Option<Moment>,
-    healed: bool,
-    os: Os<'a>,
-    units: Vec<Unit<'a>>,
-    /// What the backend knows and has not told the driver yet.
-    news: VecDeque<DriverInput>,
-    dying: Dying,
-    desk: Desk,
+    /// When the faults stop by themselves, if there are any and they have not.
+    faults_stop_at: Option<Moment>,
+    faults_stopped: bool,
+    os: VirtualSystem<'a>,
+    units: Vec<VirtualUnit<'a>>,
+    /// Events that the backend has not delivered to the driver yet.
+    undelivered: VecDeque<DriverInput>,
+    monitor: MonitorStatus,
+    pending_replies: PendingReplies,
     rng: Pcg64Mcg,
     trace: Vec<TraceLine>,
-    sights: Sights,
+    fault_effects: FaultEffects,
     violated: Option<Property>,
     /// Whether the backend has ended the monitor.
-    gave_up: bool,
+    monitor_gave_up: bool,
     steps_max: usize,
 }
 
 /// What the world knows of a unit.
-struct Unit<'a> {
+struct VirtualUnit<'a> {
     policy: &'a Policy,
-    /// The policy that it is to have, until it was told so.
-    amended: Option<&'a Policy>,
-    watch: Watch,
+    /// The policy that it gets with the next change.
+    next_policy: Option<&'a Policy>,
+    oracle: SafetyOracle,
     /// The state by the last step that took place.
     state: State,
     /// The state that was saved last, and the one that is being saved.
@@ -230,10 +237,10 @@ struct Unit<'a> {
     saving: Option<State>,
     /// Whether the last try to save has failed.
     unsaved: bool,
-    disk: Disk,
+    disk: VirtualDisk,
     spawned: usize,
     /// The run that the backend keeps.
-    entry: Option<Entry>,
+    entry: Option<BackendRun>,
     /// When a stop under way must be over.
     over_by: Option<Moment>,
     /// The moment of the last step, and how many there were at it.
@@ -249,21 +256,21 @@ struct Clocks {
     set: i64,
 }
 
-/// The death of the monitor.
+/// Whether the monitor runs, dies or is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dying {
-    No,
+enum MonitorStatus {
+    Running,
     /// It dies after so many more operations.
-    After(u8, Accident),
-    /// It is dead; whether the step in which it died is still to be told.
-    Dead(Accident, bool),
+    Dying(u8, Outage),
+    /// It is dead; whether the step in which it died is still to be reported.
+    Dead(Outage, bool),
     /// Another is being started; what the driver of the dead one does until all units have joined again
     /// has no effect.
-    Rising,
+    Restarting,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accident {
+enum Outage {
     Crash { down: Millis },
     Reboot,
 }
@@ -272,56 +279,58 @@ impl<'a> World<'a> {
     fn new(
         case: &'a Case,
         machine: &'a dyn Machine,
-        flaw: Option<Flaw>,
+        injected_bug: Option<InjectedBug>,
         steps_max: usize,
-        sky: Sky,
-        judges: Judges,
+        time_faults: TimeFaults,
+        checks: Checks,
     ) -> Self {
-        let units = (0..case.units()).map(|unit| Unit::new(case.unit(unit).0)).collect();
+        let units = (0..case.units()).map(|unit| VirtualUnit::new(case.unit(unit).0)).collect();
         let last = case.inputs.last().map_or(Millis::ZERO, |input| input.at);
         let mut world = Self {
             case,
             machine,
             guard: None,
-            flaw,
-            sky,
-            judges,
+            injected_bug,
+            time_faults,
+            checks,
             now: Moment::ORIGIN,
             clocks: Clocks::default(),
-            agenda: Agenda::default(),
+            event_queue: EventQueue::default(),
             next_input: 0,
-            heals: case.is_faulty().then(|| Moment::ORIGIN.after(last).after(HEALS_AFTER)),
-            healed: false,
-            os: Os::new(case.pids),
+            faults_stop_at: case
+                .is_faulty()
+                .then(|| Moment::ORIGIN.after(last).after(FAULTS_STOP_AFTER)),
+            faults_stopped: false,
+            os: VirtualSystem::new(case.pids),
             units,
-            news: VecDeque::new(),
-            dying: Dying::No,
-            desk: Desk::new(flaw),
+            undelivered: VecDeque::new(),
+            monitor: MonitorStatus::Running,
+            pending_replies: PendingReplies::new(injected_bug),
             rng: Pcg64Mcg::seed_from_u64(case.seed),
             trace: Vec::with_capacity(steps_max.min(TRACE_USUAL)),
-            sights: Sights::default(),
+            fault_effects: FaultEffects::default(),
             violated: None,
-            gave_up: false,
+            monitor_gave_up: false,
             steps_max,
         };
         world.join();
         world
     }
 
-    /// Runs the driver in this world, and judges the end. Returns the panic with which it broke off, if
+    /// Runs the driver in this world, and checks the end. Returns the panic with which it broke off, if
     /// any; the verdict is on what was noted by then.
-    fn run(mut self, suspect: impl Suspect) -> (Verdict, Option<String>) {
-        let mut driver = Driver::with_machine(suspect);
+    fn run(mut self, machine: impl MachineUnderTest) -> (Verdict, Option<String>) {
+        let mut driver = Driver::with_machine(machine);
         let panic = guard::catch(|| driver.run(&mut self)).err();
         if panic.is_none()
-            && self.judges == Judges::All
+            && self.checks == Checks::All
             && self.violated.is_none()
-            && (self.gave_up || self.trace.len() < self.steps_max)
+            && (self.monitor_gave_up || self.trace.len() < self.steps_max)
         {
-            self.violated = self.judge_the_end();
+            self.violated = self.check_end();
         }
-        let Self { trace, sights, violated, .. } = self;
-        (Verdict { trace, sights, violated, panic: None }, panic)
+        let Self { trace, fault_effects, violated, .. } = self;
+        (Verdict { trace, fault_effects, violated, panic: None }, panic)
     }
 
     fn machine_has_panicked(&self) -> bool {
@@ -331,7 +340,7 @@ impl<'a> World<'a> {
     /// All units join, with what is saved of them.
     fn join(&mut self) {
         for (number, unit) in self.units.iter().enumerate() {
-            self.news.push_back(DriverInput::UnitAdded(
+            self.undelivered.push_back(DriverInput::UnitAdded(
                 id(number),
                 Arc::new(*unit.policy),
                 unit.state,
@@ -339,8 +348,8 @@ impl<'a> World<'a> {
         }
     }
 
-    fn plan(&mut self, at: Moment, unit: usize, run: RunId, deed: Deed) {
-        self.agenda.plan(at, Turn { unit, run, deed });
+    fn plan(&mut self, at: Moment, unit: usize, run: RunId, event: WorldEvent) {
+        self.event_queue.plan(at, PlannedEvent { unit, run, event });
     }
 
     fn violate(&mut self, property: Property) {
@@ -353,22 +362,22 @@ impl<'a> World<'a> {
         }
     }
 
-    const fn saw(&mut self, sight: Sight) {
-        self.sights = self.sights.with(sight);
+    const fn record_effect(&mut self, effect: FaultEffect) {
+        self.fault_effects = self.fault_effects.with(effect);
     }
 
-    fn has(&self, flaw: Flaw) -> bool {
-        self.flaw == Some(flaw)
+    fn has(&self, injected_bug: InjectedBug) -> bool {
+        self.injected_bug == Some(injected_bug)
     }
 
     const fn occur(&mut self, at: Moment, input: DriverInput) -> ObservedInput {
         self.now = at;
-        ObservedInput { at: self.clocks.read(at, self.flaw), input }
+        ObservedInput { at: self.clocks.read(at, self.injected_bug), input }
     }
 
-    /// Whether a fact told from outside contradicts what is the case. News of a run that is over, and
-    /// doubled news, are no lies.
-    fn is_lie(&self, unit: usize, event: Event) -> bool {
+    /// Whether a fact reported from outside contradicts the true state of the world. Events of a run that is over, and
+    /// repeated events do not contradict it.
+    fn contradicts_world(&self, unit: usize, event: Event) -> bool {
         let Some(process) = self.os.latest(unit) else { return event.run().is_some() };
         if event.run().is_some_and(|run| run > process.run) {
             return true;
@@ -377,8 +386,8 @@ impl<'a> World<'a> {
         let entry = self.units[unit].entry.filter(|entry| entry.run == process.run);
         match event {
             Event::Exited { .. } => {
-                let told = entry.is_some_and(|entry| entry.told);
-                current && (process.ended().is_none() || process.failed || !told)
+                let reported = entry.is_some_and(|entry| entry.end_reported);
+                current && (process.ended().is_none() || process.failed || !reported)
             }
             Event::Started { .. } | Event::Ready { .. } => current && process.failed,
             Event::StartFailed { .. } => current && !process.failed,
@@ -397,130 +406,130 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Takes the next input; returns what the driver is told of it, if anything.
-    fn take_input(&mut self, at: Moment) -> Option<DriverInput> {
+    /// Delivers the next input; returns the event for the driver, if there is one.
+    fn deliver_input(&mut self, at: Moment) -> Option<DriverInput> {
         let input = self.case.inputs.get(self.next_input)?;
         self.next_input += 1;
         let unit = usize::from(input.unit);
         self.units.get(unit)?;
-        if self.sky.hides(input.what) {
+        if self.time_faults.hides(input.kind) {
             return None;
         }
-        match &input.what {
-            What::Tell(event) if self.is_lie(unit, *event) => None,
-            What::Tell(event) => {
-                if self.has(Flaw::ForwardsByNumber)
+        match &input.kind {
+            InputKind::Event(event) if self.contradicts_world(unit, *event) => None,
+            InputKind::Event(event) => {
+                if self.has(InjectedBug::ForwardsByNumber)
                     && let Event::SignalRequested { .. } = event
                 {
                     self.forward(unit);
                 }
-                let wished = is_wish(*event);
-                if wished {
-                    self.desk.ask();
+                let requested = is_request(*event);
+                if requested {
+                    self.pending_replies.note_request();
                 }
                 let next = self.case.inputs.get(self.next_input);
-                let collapses = self.has(Flaw::CollapsesWishes)
+                let collapses = self.has(InjectedBug::CollapsesRequests)
                     && next.is_some_and(|next| {
                         (next.at, next.unit) == (input.at, input.unit)
-                            && matches!(next.what, What::Tell(next) if is_wish(next))
+                            && matches!(next.kind, InputKind::Event(next) if is_request(next))
                     });
-                if wished && collapses {
+                if requested && collapses {
                     return None;
                 }
                 Some(DriverInput::Event(id(unit), *event))
             }
-            What::Amend(policy) => {
-                self.units[unit].amended = Some(policy);
+            InputKind::Policy(policy) => {
+                self.units[unit].next_policy = Some(policy);
                 Some(DriverInput::PolicyChanged(id(unit), Arc::new(*policy)))
             }
-            &What::Crash { after, down } => self.die_after(at, after, Accident::Crash { down }),
-            &What::Reboot { after } => self.die_after(at, after, Accident::Reboot),
-            What::Heal => {
-                self.heal(at);
-                self.news.pop_front()
+            &InputKind::Crash { after, down } => self.die_after(at, after, Outage::Crash { down }),
+            &InputKind::Reboot { after } => self.die_after(at, after, Outage::Reboot),
+            InputKind::StopFaults => {
+                self.stop_faults(at);
+                self.undelivered.pop_front()
             }
-            What::Wall(jump) => {
+            InputKind::Wall(jump) => {
                 self.clocks.set(*jump);
                 if self.units.iter().any(|unit| !unit.state.phase().is_down()) {
-                    self.saw(Sight::WallJump);
+                    self.record_effect(FaultEffect::WallJump);
                 }
                 None
             }
-            What::Suspend(time) => {
+            InputKind::Suspend(time) => {
                 self.clocks.asleep += u64::from(time.as_u32()) * NANOS_PER_MILLI;
                 if self.units.iter().any(|unit| !unit.state.phase().is_down()) {
-                    self.saw(Sight::Sleep);
+                    self.record_effect(FaultEffect::Sleep);
                 }
                 None
             }
         }
     }
 
-    /// From now on nothing goes wrong.
-    fn heal(&mut self, at: Moment) {
+    /// Stops all faults.
+    fn stop_faults(&mut self, at: Moment) {
         self.now = at;
-        self.healed = true;
-        self.heals = None;
+        self.faults_stopped = true;
+        self.faults_stop_at = None;
         for process in self.os.all_mut() {
             process.output = false;
         }
         self.notified();
     }
 
-    /// Lets the world take its next turn; returns what the driver is told of it, if anything.
-    fn take(&mut self, at: Moment, turn: Turn) -> Option<DriverInput> {
-        let Turn { unit, run, deed } = turn;
+    /// Delivers a planned event; returns the event for the driver, if there is one.
+    fn deliver_planned(&mut self, at: Moment, planned: PlannedEvent) -> Option<DriverInput> {
+        let PlannedEvent { unit, run, event } = planned;
         let current = self.os.latest(unit).is_some_and(|process| process.run == run);
-        if deed == Deed::Acknowledge {
+        if event == WorldEvent::Acknowledge {
             // Also of a run that is over by now.
             self.acknowledge(unit, run);
             return Some(DriverInput::Event(id(unit), Event::Started { run }));
         }
         let process = *self.os.find(unit, run)?;
-        let alive = process.life == Life::Alive && current;
-        let event = match deed {
-            Deed::Acknowledge => None,
-            Deed::FailStart => self.fail_start(&process),
-            Deed::Die(exit) => {
+        let alive = process.state == ProcessState::Alive && current;
+        let event = match event {
+            WorldEvent::Acknowledge => None,
+            WorldEvent::FailStart => self.fail_start(&process),
+            WorldEvent::Die(exit) => {
                 let mut noticed = self.die(at, unit, run, exit);
                 let mut ends = u32::from(noticed);
-                while let Some(other) = self.agenda.pop_death(at) {
-                    if let Deed::Die(exit) = other.deed {
+                while let Some(other) = self.event_queue.pop_death(at) {
+                    if let WorldEvent::Die(exit) = other.event {
                         let heard = self.die(at, other.unit, other.run, exit);
                         ends += u32::from(heard);
                         noticed |= heard;
                     }
                 }
                 if ends > 1 {
-                    self.saw(Sight::NoticesMerged);
+                    self.record_effect(FaultEffect::NoticesMerged);
                 }
                 if noticed {
                     self.now = at;
                     self.notified();
                 }
-                return self.news.pop_front();
+                return self.undelivered.pop_front();
             }
-            Deed::Notice => {
-                self.saw(if process.script.notice == Notice::Twice {
-                    Sight::NoticeTwice
+            WorldEvent::Notice => {
+                self.record_effect(if process.script.notice == ExitNotice::Twice {
+                    FaultEffect::NoticeTwice
                 } else {
-                    Sight::NoticeLate
+                    FaultEffect::NoticeLate
                 });
                 self.now = at;
                 self.notified();
-                return self.news.pop_front();
+                return self.undelivered.pop_front();
             }
-            Deed::OutputEnds => {
+            WorldEvent::OutputEnds => {
                 if let Some(process) = self.os.find_mut(unit, run) {
                     process.output = false;
                 }
-                if self.has(Flaw::EndIsEndOfOutput) {
+                if self.has(InjectedBug::EndIsEndOfOutput) {
                     self.now = at;
                     self.notified();
                 }
-                return self.news.pop_front();
+                return self.undelivered.pop_front();
             }
-            Deed::LeftoverDies => {
+            WorldEvent::LeftoverDies => {
                 if !process.members {
                     return None;
                 }
@@ -529,20 +538,20 @@ impl<'a> World<'a> {
                 }
                 return self.members_gone(unit, run);
             }
-            Deed::Ready => alive.then_some(Event::Ready { run }),
-            Deed::Unhealthy => alive.then_some(Event::Unhealthy { run }),
-            Deed::Ping => {
+            WorldEvent::Ready => alive.then_some(Event::Ready { run }),
+            WorldEvent::Unhealthy => alive.then_some(Event::Unhealthy { run }),
+            WorldEvent::Ping => {
                 let beats = process.script.pings.filter(|_| alive)?;
                 // A process that pings for ever would keep the world awake for ever.
                 if self.trace.len() < self.steps_max {
-                    self.plan(at.after(beats), unit, run, Deed::Ping);
+                    self.plan(at.after(beats), unit, run, WorldEvent::Ping);
                 }
                 Some(Event::Ping { run })
             }
-            Deed::Extend => {
+            WorldEvent::Extend => {
                 let every = process.script.extends.filter(|_| alive)?;
                 if self.trace.len() < self.steps_max {
-                    self.plan(at.after(every), unit, run, Deed::Extend);
+                    self.plan(at.after(every), unit, run, WorldEvent::Extend);
                 }
                 Some(Event::Extended { run, by: every.saturating_add(every) })
             }
@@ -554,60 +563,61 @@ impl<'a> World<'a> {
 
     /// Ends a process; returns whether the monitor is notified at once.
     fn die(&mut self, at: Moment, unit: usize, run: RunId, exit: Exit) -> bool {
-        let healed = self.healed;
+        let faults_stopped = self.faults_stopped;
         let Some(process) = self.os.find_mut(unit, run) else { return false };
-        if process.life != Life::Alive {
+        if process.state != ProcessState::Alive {
             return false;
         }
-        process.life = Life::Zombie(exit);
+        process.state = ProcessState::Zombie(exit);
         let script = process.script;
-        if let Some(output) = script.output.filter(|_| !healed) {
+        if let Some(output) = script.output.filter(|_| !faults_stopped) {
             process.output = true;
-            if let crate::case::Output::For(time) = output {
-                self.plan(at.after(time), unit, run, Deed::OutputEnds);
+            if let crate::case::OutputHold::For(time) = output {
+                self.plan(at.after(time), unit, run, WorldEvent::OutputEnds);
             }
         }
         match script.notice {
-            _ if healed => true,
-            Notice::Once => true,
-            Notice::Twice => {
-                self.plan(at.after(Millis::new(1)), unit, run, Deed::Notice);
+            _ if faults_stopped => true,
+            ExitNotice::Once => true,
+            ExitNotice::Twice => {
+                self.plan(at.after(Millis::new(1)), unit, run, WorldEvent::Notice);
                 true
             }
-            Notice::Late(delay) => {
-                self.plan(at.after(delay), unit, run, Deed::Notice);
+            ExitNotice::Late(delay) => {
+                self.plan(at.after(delay), unit, run, WorldEvent::Notice);
                 false
             }
-            Notice::Lost => false,
+            ExitNotice::Lost => false,
         }
     }
 
-    // The death of the monitor.
+    // The death and the restart of the monitor.
 
-    /// Lets the monitor die after so many operations; returns what it is told if that is at once.
-    fn die_after(&mut self, at: Moment, after: u8, accident: Accident) -> Option<DriverInput> {
-        if self.dying != Dying::No {
+    /// Lets the monitor die after so many operations; returns the event of its restart if it dies at once.
+    fn die_after(&mut self, at: Moment, after: u8, outage: Outage) -> Option<DriverInput> {
+        if self.monitor != MonitorStatus::Running {
             return None;
         }
         if after > 0 {
-            self.dying = Dying::After(after, accident);
+            self.monitor = MonitorStatus::Dying(after, outage);
             return None;
         }
         if !self.may_die() {
             return None;
         }
         self.now = at;
-        self.dying = Dying::Dead(accident, false);
-        self.lose_power(accident);
-        self.begin_again();
-        self.news.pop_front()
+        self.monitor = MonitorStatus::Dead(outage, false);
+        self.lose_power(outage);
+        self.restart_monitor();
+        self.undelivered.pop_front()
     }
 
-    /// A process that no saved state knows of is nobody's, so the monitor does not die with one.
+    /// No monitor could find a process that no saved state knows of, so the monitor does not die with one.
     fn may_die(&self) -> bool {
-        let known = |unit: &Unit<'_>| unit.saved == unit.state;
-        let ran =
-            |(number, unit): (usize, &Unit<'_>)| self.os.find(number, unit.saved.run()).is_some();
+        let known = |unit: &VirtualUnit<'_>| unit.saved == unit.state;
+        let ran = |(number, unit): (usize, &VirtualUnit<'_>)| {
+            self.os.find(number, unit.saved.run()).is_some()
+        };
         self.units.iter().all(known) && self.units.iter().enumerate().any(ran)
     }
 
@@ -617,14 +627,14 @@ impl<'a> World<'a> {
             // A machine that answers a failed start with the next one would never come back to wait.
             return false;
         }
-        match self.dying {
-            Dying::No => true,
-            Dying::After(..) if self.units.iter().any(|unit| unit.unsaved) => true,
-            Dying::Dead(..) | Dying::Rising => false,
-            Dying::After(left, accident) => {
-                self.dying = match left.saturating_sub(1) {
-                    0 => Dying::Dead(accident, true),
-                    left => Dying::After(left, accident),
+        match self.monitor {
+            MonitorStatus::Running => true,
+            MonitorStatus::Dying(..) if self.units.iter().any(|unit| unit.unsaved) => true,
+            MonitorStatus::Dead(..) | MonitorStatus::Restarting => false,
+            MonitorStatus::Dying(left, outage) => {
+                self.monitor = match left.saturating_sub(1) {
+                    0 => MonitorStatus::Dead(outage, true),
+                    left => MonitorStatus::Dying(left, outage),
                 };
                 true
             }
@@ -633,11 +643,11 @@ impl<'a> World<'a> {
 
     /// The monitor is dead, what it does has no effect.
     const fn is_dead(&self) -> bool {
-        matches!(self.dying, Dying::Dead(..) | Dying::Rising)
+        matches!(self.monitor, MonitorStatus::Dead(..) | MonitorStatus::Restarting)
     }
 
-    fn lose_power(&mut self, accident: Accident) {
-        if accident != Accident::Reboot {
+    fn lose_power(&mut self, outage: Outage) {
+        if outage != Outage::Reboot {
             return;
         }
         let mut lost = false;
@@ -645,22 +655,22 @@ impl<'a> World<'a> {
             lost |= unit.disk.lose_power(self.case.disk);
         }
         if lost {
-            self.saw(Sight::ContentLost);
+            self.record_effect(FaultEffect::ContentLost);
         }
     }
 
     /// Starts the monitor again with what it finds.
-    fn begin_again(&mut self) {
-        let Dying::Dead(accident, _) = self.dying else { return };
-        self.dying = Dying::Rising;
-        self.news.clear();
-        self.desk.close();
-        let down = match accident {
-            Accident::Crash { down } => down,
-            Accident::Reboot => Millis::ZERO,
+    fn restart_monitor(&mut self) {
+        let MonitorStatus::Dead(outage, _) = self.monitor else { return };
+        self.monitor = MonitorStatus::Restarting;
+        self.undelivered.clear();
+        self.pending_replies.clear();
+        let down = match outage {
+            Outage::Crash { down } => down,
+            Outage::Reboot => Millis::ZERO,
         };
         if down > Millis::ZERO {
-            self.pass_alone(self.now.after(down));
+            self.pass_without_monitor(self.now.after(down));
         }
         for number in 0..self.units.len() {
             let state = self.read_saved(number);
@@ -669,165 +679,175 @@ impl<'a> World<'a> {
             unit.saved = state;
             unit.saving = None;
             unit.over_by = None;
-            unit.watch = unit.watch.after_crash();
+            unit.oracle = unit.oracle.after_crash();
         }
         self.join();
         for number in 0..self.units.len() {
-            let found = self.find_again(number, accident);
+            let found = self.recover_run(number, outage);
             let run = self.units[number].state.run();
-            if !self.has(Flaw::ServesUnread) {
+            if !self.has(InjectedBug::ServesUnread) {
                 let event = Event::Recovered { run, found };
-                self.news.push_back(DriverInput::Event(id(number), event));
+                self.undelivered.push_back(DriverInput::Event(id(number), event));
             }
             // Another policy that was given meanwhile, or in the last step before the death.
-            if let Some(policy) = self.units[number].amended {
-                self.news.push_back(DriverInput::PolicyChanged(id(number), Arc::new(*policy)));
+            if let Some(policy) = self.units[number].next_policy {
+                self.undelivered
+                    .push_back(DriverInput::PolicyChanged(id(number), Arc::new(*policy)));
             }
         }
     }
 
-    /// Lets time pass without a monitor: nobody hears, and others reap those who end.
-    fn pass_alone(&mut self, until: Moment) {
-        while self.agenda.next().is_some_and(|at| at <= until) {
-            if let Some((at, turn)) = self.agenda.pop() {
-                let Turn { unit, run, deed } = turn;
-                match deed {
-                    Deed::Die(exit) => {
+    /// Lets time pass without a monitor: events are lost, and others reap what ends.
+    fn pass_without_monitor(&mut self, until: Moment) {
+        while self.event_queue.next().is_some_and(|at| at <= until) {
+            if let Some((at, planned)) = self.event_queue.pop() {
+                let PlannedEvent { unit, run, event } = planned;
+                match event {
+                    WorldEvent::Die(exit) => {
                         self.die(at, unit, run, exit);
-                        self.saw(Sight::EndUnseen);
+                        self.record_effect(FaultEffect::EndUnseen);
                     }
-                    Deed::LeftoverDies => {
+                    WorldEvent::LeftoverDies => {
                         if let Some(process) = self.os.find_mut(unit, run) {
                             process.members = false;
                         }
                     }
-                    Deed::Ping | Deed::Extend => {
-                        self.take(at, turn);
+                    WorldEvent::Ping | WorldEvent::Extend => {
+                        self.deliver_planned(at, planned);
                     }
-                    Deed::Acknowledge
-                    | Deed::FailStart
-                    | Deed::OutputEnds
-                    | Deed::Notice
-                    | Deed::Ready
-                    | Deed::Unhealthy => {}
+                    WorldEvent::Acknowledge
+                    | WorldEvent::FailStart
+                    | WorldEvent::OutputEnds
+                    | WorldEvent::Notice
+                    | WorldEvent::Ready
+                    | WorldEvent::Unhealthy => {}
                 }
             }
         }
         while let Some(input) = self.case.inputs.get(self.next_input)
             && Moment::ORIGIN.after(input.at) <= until
         {
-            match &input.what {
-                What::Tell(_) | What::Crash { .. } | What::Reboot { .. } => self.next_input += 1,
-                What::Amend(_) | What::Heal | What::Wall(_) | What::Suspend(_) => {
-                    self.take_input(until);
+            match &input.kind {
+                InputKind::Event(_) | InputKind::Crash { .. } | InputKind::Reboot { .. } => {
+                    self.next_input += 1
+                }
+                InputKind::Policy(_)
+                | InputKind::StopFaults
+                | InputKind::Wall(_)
+                | InputKind::Suspend(_) => {
+                    self.deliver_input(until);
                 }
             }
         }
-        self.news.clear();
+        self.undelivered.clear();
         self.now = until;
     }
 
-    // What is judged.
+    // What is checked.
 
-    /// Judges a world in which nothing more can happen.
-    fn judge_the_end(&self) -> Option<Property> {
-        if self.gave_up {
+    /// Checks a world in which nothing more can happen.
+    fn check_end(&self) -> Option<Property> {
+        if self.monitor_gave_up {
             return Some(Property::Total);
         }
-        if !self.desk.has_heard_everybody() {
+        if !self.pending_replies.has_handled_all() {
             return Some(Property::OneReply);
         }
         for number in 0..self.units.len() {
             let unit = &self.units[number];
             let latest = self.os.latest(number);
-            let alive = latest.is_some_and(|process| process.life == Life::Alive);
+            let alive = latest.is_some_and(|process| process.state == ProcessState::Alive);
             let phase = unit.state.phase();
             let patient = self.may_wait_for_ever(number);
-            if unit.watch.is_stopping() && !phase.is_down() && !patient {
+            if unit.oracle.is_stopping() && !phase.is_down() && !patient {
                 return Some(Property::StopEnds);
             }
             let waits_for_life = phase.is_live() && alive;
             let waits_for_ever = patient && matches!(phase, Phase::Releasing | Phase::Stopping);
             if !phase.is_down() && !waits_for_life && !waits_for_ever {
-                return Some(Property::NoLimbo);
+                return Some(Property::NeverStuck);
             }
             if phase.is_down() && alive {
                 return Some(Property::StoppedMeansGone);
             }
             let over = |run: RunId| run != unit.state.run() || phase.is_down();
             let mut all = self.os.all().filter(|process| process.unit == number);
-            if all.any(|process| matches!(process.life, Life::Zombie(_)) && over(process.run)) {
+            if all.any(|process| {
+                matches!(process.state, ProcessState::Zombie(_)) && over(process.run)
+            }) {
                 return Some(Property::ReapedOnce);
             }
         }
         None
     }
 
-    /// Whether a stop without a kill may have begun: by a wish, or under a policy that has none. A stop
+    /// Whether a stop without a kill may have begun: by a request, or under a policy that has none. A stop
     /// keeps the grace with which it began.
     fn may_wait_for_ever(&self, unit: usize) -> bool {
         let endless = |policy: &Policy| policy.rules().stop.grace.is_none();
         let concerned = |input: &&crate::case::TimedInput| usize::from(input.unit) == unit;
         endless(self.case.unit(unit).0)
-            || self.case.inputs.iter().filter(concerned).any(|input| match &input.what {
-                What::Amend(policy) => endless(policy),
-                What::Tell(Event::StopRequested { mode, .. }) => {
+            || self.case.inputs.iter().filter(concerned).any(|input| match &input.kind {
+                InputKind::Policy(policy) => endless(policy),
+                InputKind::Event(Event::StopRequested { mode, .. }) => {
                     *mode == StopMode::Graceful(Grace::Never)
                 }
-                What::Tell(event) => *event == Event::RestartRequested { grace: Grace::Never },
-                What::Crash { .. }
-                | What::Reboot { .. }
-                | What::Heal
-                | What::Wall(_)
-                | What::Suspend(_) => false,
+                InputKind::Event(event) => {
+                    *event == Event::RestartRequested { grace: Grace::Never }
+                }
+                InputKind::Crash { .. }
+                | InputKind::Reboot { .. }
+                | InputKind::StopFaults
+                | InputKind::Wall(_)
+                | InputKind::Suspend(_) => false,
             })
     }
 
-    /// Takes note of a step and has it judged.
+    /// Takes note of a step and checks it.
     fn observe(&mut self, report: &Report<'_>) {
         let number = number(report.unit);
         let Report { at, unit, before, event, step, .. } = *report;
         self.trace.push(TraceLine { at, unit, event, before, step });
         let unit = &mut self.units[number];
         if matches!(event, Event::PolicyChanged) {
-            unit.policy = unit.amended.take().unwrap_or(unit.policy);
+            unit.policy = unit.next_policy.take().unwrap_or(unit.policy);
         }
         unit.state = step.state;
-        if self.judges != Judges::None && !self.machine_has_panicked() {
-            self.judge(number, report);
+        if self.checks != Checks::None && !self.machine_has_panicked() {
+            self.check_step(number, report);
         }
         if self.machine_has_panicked() {
             self.violated = Some(Property::NoPanic);
         }
     }
 
-    fn judge(&mut self, number: usize, report: &Report<'_>) {
+    fn check_step(&mut self, number: usize, report: &Report<'_>) {
         let Report { at, policy, ref before, ref event, ref step, .. } = *report;
         let unit = &mut self.units[number];
-        if let Err(property) = unit.watch.observe_step(policy, before, event, step) {
+        if let Err(property) = unit.oracle.observe_step(policy, before, event, step) {
             self.violate(property);
             return;
         }
         let count = if unit.at_once.0 == at { unit.at_once.1 + 1 } else { 0 };
         unit.at_once = (at, count);
         self.require(count < STEPS_AT_ONCE_MAX, Property::NoHotLoop);
-        self.judge_truth(number, report);
-        self.judge_deadline(number, report);
-        if self.desk.concerns(report)
-            && let Some(property) = self.desk.serve(report)
+        self.check_against_world(number, report);
+        self.check_deadline(number, report);
+        if self.pending_replies.concerns(report)
+            && let Some(property) = self.pending_replies.check(report)
         {
             self.violate(property);
         }
     }
 
-    /// Holds what is told against what is the case.
-    fn judge_truth(&mut self, unit: usize, report: &Report<'_>) {
+    /// Checks the reported facts against the true state of the world.
+    fn check_against_world(&mut self, unit: usize, report: &Report<'_>) {
         let state = report.step.state;
-        if let Outcome::Exited(told) = state.outcome()
+        if let Outcome::Exited(reported) = state.outcome()
             && let Some(process) = self.os.latest(unit)
             && process.run == state.run()
         {
-            self.require(process.ended() == Some(told), Property::TrueStatus);
+            self.require(process.ended() == Some(reported), Property::TrueStatus);
         }
         let current = |run| run == report.before.run();
         if let Event::Started { run } = report.event
@@ -840,8 +860,8 @@ impl<'a> World<'a> {
             && timer.kind == TimerKind::Watchdog
             && report.step.note == Note::Applied
         {
-            let told = self.os.find(unit, timer.run).is_none_or(|run| run.watchdog.is_some());
-            self.require(told, Property::PolicyStartsNothing);
+            let reported = self.os.find(unit, timer.run).is_none_or(|run| run.watchdog.is_some());
+            self.require(reported, Property::PolicyStartsNothing);
         }
         // Which of the two comes first makes no difference to where a run ends.
         if let Event::Exited { run, .. } = report.event
@@ -861,14 +881,15 @@ impl<'a> World<'a> {
             )
         );
         if gone {
-            let there = self.os.latest(unit).is_some_and(|process| process.life == Life::Alive);
+            let there =
+                self.os.latest(unit).is_some_and(|process| process.state == ProcessState::Alive);
             self.require(!there, Property::StoppedMeansGone);
         }
     }
 
     /// A stop is over in the time that its rule gives it, and a little for what is late. While a spawn is
     /// in flight nothing can be stopped.
-    fn judge_deadline(&mut self, number: usize, report: &Report<'_>) {
+    fn check_deadline(&mut self, number: usize, report: &Report<'_>) {
         let late = self.case.timers_late;
         let unit = &mut self.units[number];
         let (before, after) = (report.before.phase(), report.step.state.phase());
@@ -913,14 +934,14 @@ impl<'a> World<'a> {
             }
             _ => unit.over_by,
         };
-        let refused = |script: &crate::case::Script| script.signals == Signals::Refused;
+        let refused = |script: &crate::case::Script| script.signals == SignalDelivery::Refused;
         if overdue && !self.case.unit(number).1.iter().any(refused) {
             self.violate(Property::StopEnds);
         }
     }
 }
 
-const fn is_wish(event: Event) -> bool {
+const fn is_request(event: Event) -> bool {
     matches!(
         event,
         Event::StartRequested
@@ -958,17 +979,17 @@ const fn number(unit: UnitId) -> usize {
     unit.as_u32() as usize
 }
 
-impl<'a> Unit<'a> {
+impl<'a> VirtualUnit<'a> {
     fn new(policy: &'a Policy) -> Self {
         Self {
             policy,
-            amended: None,
-            watch: Watch::default(),
+            next_policy: None,
+            oracle: SafetyOracle::default(),
             state: State::INITIAL,
             saved: State::INITIAL,
             saving: None,
             unsaved: false,
-            disk: Disk::EMPTY,
+            disk: VirtualDisk::EMPTY,
             spawned: 0,
             entry: None,
             over_by: None,
@@ -977,7 +998,7 @@ impl<'a> Unit<'a> {
     }
 }
 
-impl Unit<'_> {
+impl VirtualUnit<'_> {
     /// A state was saved, and has survived.
     const fn settle(&mut self, state: State) {
         self.disk.settle(state);
@@ -996,21 +1017,23 @@ impl Clocks {
         };
     }
 
-    /// What a backend with this flaw takes for the time.
-    const fn read(self, now: Moment, flaw: Option<Flaw>) -> Moment {
-        match flaw {
-            Some(Flaw::SleepingClock) => Moment::from_nanos(now.as_nanos() + self.asleep),
-            Some(Flaw::WallClock) => self.wall(now),
+    /// What a backend with this injected bug takes for the time.
+    const fn read(self, now: Moment, injected_bug: Option<InjectedBug>) -> Moment {
+        match injected_bug {
+            Some(InjectedBug::SleepingClock) => Moment::from_nanos(now.as_nanos() + self.asleep),
+            Some(InjectedBug::WallClock) => self.wall(now),
             _ => now,
         }
     }
 
     /// When the monotonic clock is where such a backend waits for.
-    const fn when(self, deadline: Moment, flaw: Option<Flaw>) -> Moment {
+    const fn when(self, deadline: Moment, injected_bug: Option<InjectedBug>) -> Moment {
         let nanos = deadline.as_nanos();
-        match flaw {
-            Some(Flaw::SleepingClock) => Moment::from_nanos(nanos.saturating_sub(self.asleep)),
-            Some(Flaw::WallClock) => Moment::from_nanos(
+        match injected_bug {
+            Some(InjectedBug::SleepingClock) => {
+                Moment::from_nanos(nanos.saturating_sub(self.asleep))
+            }
+            Some(InjectedBug::WallClock) => Moment::from_nanos(
                 nanos.saturating_sub(self.asleep).saturating_add_signed(self.set.saturating_neg()),
             ),
             _ => deadline,

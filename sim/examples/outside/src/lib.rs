@@ -1,6 +1,6 @@
 //! A toy supervisor with a driver of its own: one job, a clock that is moved by hand.
 //!
-//! It asks `monitor-core` what to do and does it. Its tests judge every step with `monitor-sim`.
+//! It asks `monitor-core` what to do and does it. Its tests check every step with `monitor-sim`.
 
 use monitor_core::{
     Action, Event, Millis, Policy, Remains, RunId, State, Step, TimerSlot, TimerToken,
@@ -23,8 +23,8 @@ pub struct Toy<J> {
     timers: [Option<(TimerToken, u64)>; TimerSlot::ALL.len()],
 }
 
-/// One step, as those who want to know are told: when, in which state, what happened, what was answered.
-pub type Told<'a> = &'a mut dyn FnMut(u64, State, Event, Step);
+/// A callback for each step: the time, the state before, the event and the answer.
+pub type Observer<'a> = &'a mut dyn FnMut(u64, State, Event, Step);
 
 impl<J: Jobs> Toy<J> {
     pub fn new(policy: Policy, jobs: J) -> Self {
@@ -32,7 +32,7 @@ impl<J: Jobs> Toy<J> {
     }
 
     /// Lets time pass: every timer that is due fires at its time.
-    pub fn pass(&mut self, delay: Millis, told: Told<'_>) {
+    pub fn pass(&mut self, delay: Millis, observer: Observer<'_>) {
         let end = self.now_ms + u64::from(delay.as_u32());
         loop {
             let due = self.timers.iter().flatten().copied().filter(|&(_, at)| at <= end);
@@ -42,19 +42,19 @@ impl<J: Jobs> Toy<J> {
             };
             self.now_ms = at;
             self.timers[timer.kind.slot() as usize] = None;
-            self.handle(Event::TimerFired { timer }, told);
+            self.handle(Event::TimerFired { timer }, observer);
         }
         self.now_ms = end;
     }
 
     /// Handles an event, and what follows from it at once.
-    pub fn handle(&mut self, event: Event, told: Told<'_>) {
+    pub fn handle(&mut self, event: Event, observer: Observer<'_>) {
         let mut pending = Some(event);
         while let Some(event) = pending.take() {
             let before = self.state;
             let step = self.policy.step(before, event);
             self.state = step.state;
-            told(self.now_ms, before, event, step);
+            observer(self.now_ms, before, event, step);
             step.for_each(|action| match action {
                 Action::Spawn { run } => {
                     self.jobs.spawn(run);

@@ -2,7 +2,7 @@
 
 use monitor_core::{Event, Exit, RunId, Signal};
 use monitor_os::Moment;
-use monitor_sim::judge::{self, Judge};
+use monitor_sim::conformance::{self, StepChecker};
 use monitor_sim::strategy;
 use outside::{Jobs, Toy};
 use proptest::prelude::*;
@@ -23,29 +23,29 @@ impl Jobs for Obedient {
 
 proptest! {
     #[test]
-    fn no_step_of_the_toy_is_wrong(policy in strategy::policies(), wishes in strategy::wishes()) {
-        let mut judge = Judge::default();
+    fn no_step_of_the_toy_is_wrong(policy in strategy::policies(), requests in strategy::requests()) {
+        let mut checker = StepChecker::default();
         let mut verdict = Ok(());
         let mut steps = 0;
         let mut toy = Toy::new(policy, Obedient::default());
-        let told = &mut |at_ms, before, event, step| {
+        let observer = &mut |at_ms, before, event, step| {
             steps += 1;
             let at = Moment::from_millis(at_ms);
             if verdict.is_ok() {
-                verdict = judge.observe(at, &policy, before, event, step);
+                verdict = checker.observe(at, &policy, before, event, step);
             }
         };
-        toy.handle(Event::StartRequested, told);
-        for (delay, wish) in wishes {
-            toy.pass(delay, told);
-            toy.handle(wish, told);
+        toy.handle(Event::StartRequested, observer);
+        for (delay, request) in requests {
+            toy.pass(delay, observer);
+            toy.handle(request, observer);
             if let Some(run) = toy.jobs.ended.take() {
-                toy.handle(Event::Exited { run, exit: Exit::Signal(Signal::TERM) }, told);
+                toy.handle(Event::Exited { run, exit: Exit::Signal(Signal::TERM) }, observer);
             }
         }
         prop_assert!(steps > 0);
-        if let Err(screen) = verdict {
-            return Err(TestCaseError::fail(screen));
+        if let Err(report) = verdict {
+            return Err(TestCaseError::fail(report));
         }
     }
 }
@@ -53,7 +53,7 @@ proptest! {
 /// Decisions that differ from those of `monitor-core` are put in the place of the machine.
 #[test]
 fn the_decisions_alone_hold_in_the_virtual_world() {
-    if let Err(screen) = judge::check(monitor_os::Core, strategy::cases()) {
-        panic!("{screen}");
+    if let Err(report) = conformance::check(monitor_os::Core, strategy::cases()) {
+        panic!("{report}");
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anstream::{print, println};
 use monitor_core::{Phase, State};
 use monitor_os::now;
-use monitor_sim::real::{self, Cast, Kills, Protocol, Resumed, Step, Trial};
+use monitor_sim::real::{self, KillResult, Kills, Programs, Protocol, Resumed, SyscallStep};
 
 use super::super::VIOLATED;
 use super::{RealArguments, SHOWN_MAX, bar};
@@ -33,7 +33,7 @@ pub(super) fn kill(arguments: &RealArguments, times: u32) -> io::Result<u8> {
     let mut sum = Kills::default();
     let mut seed = arguments.seed;
     while sum.killed < times {
-        let count = KILLS_PER_SAGA.min(times - sum.killed);
+        let count = KILLS_PER_SESSION.min(times - sum.killed);
         let kills = real::kill_monitors(&monitor, &program, seed, count)?;
         seed += 1;
         sum.killed += kills.killed;
@@ -56,15 +56,15 @@ pub(super) fn kill(arguments: &RealArguments, times: u32) -> io::Result<u8> {
 }
 
 /// How often the monitors of one state directory are killed.
-const KILLS_PER_SAGA: u32 = 10;
+const KILLS_PER_SESSION: u32 = 10;
 
 /// Kills a monitor before every nth step of a start and a stop, each in a state directory of its own.
 pub(super) fn step(arguments: &RealArguments, every: usize) -> io::Result<u8> {
     let monitor = monitor(arguments)?;
     let program = std::env::current_exe()?;
-    let cast = Cast { monitor: &monitor, program: &program };
+    let programs = Programs { monitor: &monitor, program: &program };
     let begun = now();
-    let mut steps = cast.steps()?;
+    let mut steps = programs.steps()?;
     let all = steps.len();
     // The steps of one thread together, each in its order; the threads in that of their first steps.
     let mut threads: Vec<String> = Vec::new();
@@ -74,26 +74,26 @@ pub(super) fn step(arguments: &RealArguments, every: usize) -> io::Result<u8> {
         }
     }
     steps.sort_by_key(|step| threads.iter().position(|of| *of == step.of));
-    let steps: Vec<Step> = steps.into_iter().step_by(every.max(1)).collect();
+    let steps: Vec<SyscallStep> = steps.into_iter().step_by(every.max(1)).collect();
     let bar = bar(steps.len() as u64, "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
     bar.set_message("kills of the monitor");
-    let trials = cast.kill_at_each(&steps, arguments.width, || bar.inc(1))?;
+    let results = programs.kill_at_each(&steps, arguments.width, || bar.inc(1))?;
     bar.finish_and_clear();
     let seconds = now().nanos_since(begun) as f64 / 1e9;
-    let mut table = Table::new(threads);
+    let mut table = KillTable::new(threads);
     let (mut missed, mut faults) = (0_u32, 0_u64);
-    for (step, trial) in steps.into_iter().zip(trials) {
-        let Some(trial) = trial else {
+    for (step, result) in steps.into_iter().zip(results) {
+        let Some(result) = result else {
             missed += 1;
             continue;
         };
-        for fault in &trial.faults {
+        for fault in &result.faults {
             faults += 1;
             if faults <= SHOWN_MAX {
-                println!("FAIL {}, killed before {step}: {fault}", trial.protocol);
+                println!("FAIL {}, killed before {step}: {fault}", result.protocol);
             }
         }
-        table.add(&step, &trial);
+        table.add(&step, &result);
     }
     table.print();
     let killed = table.killed();
@@ -106,14 +106,14 @@ pub(super) fn step(arguments: &RealArguments, every: usize) -> io::Result<u8> {
 
 /// How many monitors were killed in each state that was remembered, by the thread that was about to make a call, and by
 /// what the next one did.
-struct Table {
+struct KillTable {
     threads: Vec<String>,
-    rows: BTreeMap<Place, Row>,
+    rows: BTreeMap<TableKey, Row>,
 }
 
 /// What was remembered, in the order in which it is.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct TableKey {
     protocol: Protocol,
     /// Whether the memory is over, which it is when the stop is.
     forgotten: bool,
@@ -126,18 +126,18 @@ struct Row {
     by_resumed: BTreeMap<Resumed, u32>,
 }
 
-impl Table {
+impl KillTable {
     const fn new(threads: Vec<String>) -> Self {
         Self { threads, rows: BTreeMap::new() }
     }
 
-    fn add(&mut self, step: &Step, trial: &Trial) {
-        let phase = trial.remembered.map(State::phase);
-        let forgotten = trial.protocol == Protocol::Stop && phase.is_none();
+    fn add(&mut self, step: &SyscallStep, result: &KillResult) {
+        let phase = result.remembered.map(State::phase);
+        let forgotten = result.protocol == Protocol::Stop && phase.is_none();
         let row =
-            self.rows.entry(Place { protocol: trial.protocol, forgotten, phase }).or_default();
+            self.rows.entry(TableKey { protocol: result.protocol, forgotten, phase }).or_default();
         *row.by_thread.entry(step.of.clone()).or_default() += 1;
-        *row.by_resumed.entry(trial.resumed).or_default() += 1;
+        *row.by_resumed.entry(result.resumed).or_default() += 1;
     }
 
     fn killed(&self) -> u32 {
@@ -155,9 +155,9 @@ impl Table {
         print!("  |");
         Resumed::ALL.iter().for_each(|resumed| print!(" {:>13}", resumed.to_string()));
         println!();
-        for (place, row) in &self.rows {
-            let phase = place.phase.map_or("nothing", Phase::name);
-            print!("  {:<6} {phase:<12}", place.protocol.to_string());
+        for (key, row) in &self.rows {
+            let phase = key.phase.map_or("nothing", Phase::name);
+            print!("  {:<6} {phase:<12}", key.protocol.to_string());
             let threads = self.threads.iter().map(|of| row.by_thread.get(of));
             threads.for_each(|count| print!(" {:>8}", count.copied().unwrap_or(0)));
             print!("  |");

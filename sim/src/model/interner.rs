@@ -5,12 +5,12 @@ use std::ops::Range;
 
 /// Distinct items in the order in which they came, and their ids.
 #[derive(Debug)]
-pub(super) struct Table<T> {
+pub(super) struct Interner<T> {
     items: Vec<T>,
     slots: Slots,
 }
 
-impl<T: Copy + Eq + Hash> Table<T> {
+impl<T: Copy + Eq + Hash> Interner<T> {
     pub(super) fn new() -> Self {
         Self { items: Vec::new(), slots: Slots::new() }
     }
@@ -223,8 +223,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_keeps_its_id_while_the_table_grows() {
-        let mut table = Table::new();
+    fn an_item_keeps_its_id_while_the_interner_grows() {
+        let mut table = Interner::new();
         let item = |index: u32| (index as u8, index, Some(index as u16), [Some(true), None]);
         for index in 0..100_000 {
             assert_eq!(table.intern(item(index)), (index, true));

@@ -28,7 +28,7 @@ use std::str::FromStr;
 use monitor_core::{Event, Millis, Note, ParseError, State, Step};
 use monitor_os::{Moment, UnitId};
 
-use crate::case::{Case, TimedInput, What};
+use crate::case::{Case, InputKind, TimedInput};
 use crate::world::TraceLine;
 
 /// What a case expects of its run. The default expects nothing.
@@ -43,8 +43,8 @@ pub struct Expected {
 /// One step that is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedStep {
-    /// What the machine is told.
-    pub cue: Cue,
+    /// The event that the machine receives.
+    pub trigger: Trigger,
     /// What it answers.
     pub answer: Answer,
 }
@@ -52,9 +52,9 @@ pub struct ExpectedStep {
 impl ExpectedStep {
     /// The runs that are written in it, in order, as names or numbers.
     fn runs(&self) -> Vec<String> {
-        let event = match &self.cue {
-            Cue::Input(_) => "",
-            Cue::World { event, .. } => event,
+        let event = match &self.trigger {
+            Trigger::Input(_) => "",
+            Trigger::World { event, .. } => event,
         };
         let actions = self.answer.items.iter().flat_map(|item| match item {
             Item::One(action) => std::slice::from_ref(action),
@@ -72,9 +72,9 @@ fn is_run(word: &str) -> bool {
     word.starts_with(|c: char| c == '#' || c.is_ascii_uppercase())
 }
 
-/// What the machine is told in a step.
+/// The event of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cue {
+pub enum Trigger {
     /// The input of this index, which is neither a crash nor a reboot.
     Input(usize),
     /// Something that the world does by itself.
@@ -91,7 +91,7 @@ pub enum Cue {
 pub struct Answer {
     items: Vec<Item>,
     /// The phase, and the note if the event did not count; `None` if that does not matter.
-    situation: Option<String>,
+    phase_and_note: Option<String>,
 }
 
 /// One action, or several in any order.
@@ -103,7 +103,7 @@ enum Item {
 
 /// Why an expectation cannot be read. Nothing was run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExpectError {
+pub enum ExpectedError {
     /// A word of the event or its time cannot be read.
     Word(ParseError),
     /// An action is none that the machine can give.
@@ -116,7 +116,7 @@ pub enum ExpectError {
     NoAnswer(String),
 }
 
-impl fmt::Display for ExpectError {
+impl fmt::Display for ExpectedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Word(error) => error.fmt(f),
@@ -142,9 +142,9 @@ impl fmt::Display for ExpectError {
     }
 }
 
-impl std::error::Error for ExpectError {}
+impl std::error::Error for ExpectedError {}
 
-impl From<ParseError> for ExpectError {
+impl From<ParseError> for ExpectedError {
     fn from(error: ParseError) -> Self {
         Self::Word(error)
     }
@@ -153,28 +153,28 @@ impl From<ParseError> for ExpectError {
 const ACTIONS: [&str; 9] =
     ["save", "spawn", "signal", "release", "disarm", "arm", "shorten", "lengthen", "emit"];
 
-/// Reads what `Display` prints: actions, and the situation in brackets.
+/// Reads what `Display` prints: actions, and the phase and the note in brackets.
 ///
 /// # Errors
-/// [`ExpectError`] naming the part that cannot be read.
+/// [`ExpectedError`] naming the part that cannot be read.
 impl FromStr for Answer {
-    type Err = ExpectError;
+    type Err = ExpectedError;
 
-    fn from_str(text: &str) -> Result<Self, ExpectError> {
-        let brackets = || ExpectError::Brackets(text.trim().to_owned());
-        let (mut rest, situation) = match text.trim().strip_suffix(']') {
+    fn from_str(text: &str) -> Result<Self, ExpectedError> {
+        let brackets = || ExpectedError::Brackets(text.trim().to_owned());
+        let (mut rest, phase_and_note) = match text.trim().strip_suffix(']') {
             None => (text.trim(), None),
             Some(rest) => {
-                let (actions, situation) = rest.split_once('[').ok_or_else(brackets)?;
-                if situation.contains(['[', ']']) {
+                let (actions, phase_and_note) = rest.split_once('[').ok_or_else(brackets)?;
+                if phase_and_note.contains(['[', ']']) {
                     return Err(brackets());
                 }
-                (actions.trim(), Some(tidy(situation)))
+                (actions.trim(), Some(tidy(phase_and_note)))
             }
         };
         let mut items = Vec::new();
         if rest == "-" {
-            return Ok(Self { items, situation });
+            return Ok(Self { items, phase_and_note });
         }
         loop {
             rest = rest.trim_start();
@@ -189,18 +189,18 @@ impl FromStr for Answer {
             items.push(item);
             match after.strip_prefix(';') {
                 Some(after) => rest = after,
-                None if after.is_empty() => return Ok(Self { items, situation }),
+                None if after.is_empty() => return Ok(Self { items, phase_and_note }),
                 None => return Err(brackets()),
             }
         }
     }
 }
 
-fn action(text: &str) -> Result<String, ExpectError> {
+fn action(text: &str) -> Result<String, ExpectedError> {
     let text = tidy(text);
     let known = text.split(' ').next().is_some_and(|head| ACTIONS.contains(&head));
     let plain = !text.contains(['{', '}', '[', ']']);
-    if known && plain { Ok(text) } else { Err(ExpectError::Action(text)) }
+    if known && plain { Ok(text) } else { Err(ExpectedError::Action(text)) }
 }
 
 /// The words with one space between them.
@@ -220,8 +220,8 @@ impl fmt::Display for Answer {
                 Item::AnyOrder(actions) => write!(f, "{separator}{{{}}}", actions.join(" ; "))?,
             }
         }
-        match &self.situation {
-            Some(situation) => write!(f, " [{situation}]"),
+        match &self.phase_and_note {
+            Some(phase_and_note) => write!(f, " [{phase_and_note}]"),
             None => Ok(()),
         }
     }
@@ -232,17 +232,17 @@ impl From<Step> for Answer {
         let mut items = Vec::new();
         step.for_each(|action| items.push(Item::One(action.to_string())));
         let phase = step.state.phase();
-        let situation = match step.note {
+        let phase_and_note = match step.note {
             Note::Applied => phase.to_string(),
             Note::Stale | Note::NotApplicable => format!("{phase}, {}", step.note.name()),
         };
-        Self { items, situation: Some(situation) }
+        Self { items, phase_and_note: Some(phase_and_note) }
     }
 }
 
 /// The final state in the words of an `end` line.
 #[must_use]
-pub fn ending(state: State) -> String {
+pub fn end_text(state: State) -> String {
     let (phase, reason, outcome) = (state.phase(), state.reason(), state.outcome());
     let (restarts, strikes, level) = (state.restarts(), state.strikes(), state.level());
     format!(
@@ -313,9 +313,10 @@ impl Names {
                 self.unify_any_order(actions, &found)
             }
         });
-        let situation = |answer: &Answer| answer.situation.as_deref().map(tidy);
+        let phase_and_note = |answer: &Answer| answer.phase_and_note.as_deref().map(tidy);
         same && found_items.next().is_none()
-            && (expected.situation.is_none() || situation(expected) == situation(found))
+            && (expected.phase_and_note.is_none()
+                || phase_and_note(expected) == phase_and_note(found))
     }
 
     fn unify_any_order(&mut self, expected: &[String], found: &[&String]) -> bool {
@@ -367,30 +368,32 @@ fn first_difference(case: &Case, trace: &[TraceLine]) -> Option<Difference> {
     for index in 0..pairs {
         let (wanted, line) = (steps.get(index), trace.get(index));
         let fits = wanted.zip(line).is_some_and(|(step, line)| {
-            let told = line.told();
-            let cue = match &step.cue {
-                Cue::Input(input) => told_by(case, *input) == Some((line.unit, line.event)),
-                Cue::World { at, event } => *at == millis(line.at) && names.unify(event, &told),
+            let event_text = line.event_text();
+            let trigger = match &step.trigger {
+                Trigger::Input(input) => input_event(case, *input) == Some((line.unit, line.event)),
+                Trigger::World { at, event } => {
+                    *at == millis(line.at) && names.unify(event, &event_text)
+                }
             };
-            cue && names.unify_answer(&step.answer, &Answer::from(line.step))
+            trigger && names.unify_answer(&step.answer, &Answer::from(line.step))
         });
         if !fits {
             let expected = wanted.map_or_else(nothing, |step| {
-                format!("{} => {}", cue_text(case, &step.cue), step.answer)
+                format!("{} => {}", trigger_text(case, &step.trigger), step.answer)
             });
             let actual = line.map_or_else(nothing, |line| {
                 let answer = Answer::from(line.step).to_string();
                 format!(
                     "{} {} => {}",
                     millis(line.at),
-                    names.apply(&line.told()),
+                    names.apply(&line.event_text()),
                     names.apply(&answer)
                 )
             });
             return Some(Difference { step: index + 1, expected, actual });
         }
     }
-    let actual = ending(last_state(trace));
+    let actual = end_text(last_state(trace));
     let differs = end.as_ref().filter(|end| {
         !end.split(',').map(tidy).all(|part| {
             actual.split(", ").any(|found| {
@@ -411,18 +414,18 @@ fn millis(at: Moment) -> Millis {
     Millis::new(u32::try_from(at.as_millis()).unwrap_or(u32::MAX))
 }
 
-/// The unit that hears of an input, if one does, and by which event.
-fn told_by(case: &Case, input: usize) -> Option<(UnitId, Event)> {
-    let TimedInput { unit, what, .. } = *case.inputs.get(input)?;
+/// The event that an input is to its unit, if it is one.
+fn input_event(case: &Case, input: usize) -> Option<(UnitId, Event)> {
+    let TimedInput { unit, kind, .. } = *case.inputs.get(input)?;
     let unit = UnitId::new(unit.into());
-    match what {
-        What::Tell(event) => Some((unit, event)),
-        What::Amend(_) => Some((unit, Event::PolicyChanged)),
-        What::Crash { .. }
-        | What::Reboot { .. }
-        | What::Heal
-        | What::Wall(_)
-        | What::Suspend(_) => None,
+    match kind {
+        InputKind::Event(event) => Some((unit, event)),
+        InputKind::Policy(_) => Some((unit, Event::PolicyChanged)),
+        InputKind::Crash { .. }
+        | InputKind::Reboot { .. }
+        | InputKind::StopFaults
+        | InputKind::Wall(_)
+        | InputKind::Suspend(_) => None,
     }
 }
 
@@ -434,7 +437,7 @@ fn last_state(trace: &[TraceLine]) -> State {
 
 /// What a run did, as an expectation. Runs keep the names that the case gives them.
 #[must_use]
-pub fn record(case: &Case, trace: &[TraceLine]) -> Expected {
+pub fn from_trace(case: &Case, trace: &[TraceLine]) -> Expected {
     let names = Names::in_order(case);
     let mut next_input = 0;
     let steps = trace
@@ -443,15 +446,17 @@ pub fn record(case: &Case, trace: &[TraceLine]) -> Expected {
             let mut pending = (next_input..case.inputs.len())
                 .take_while(|&input| case.inputs[input].at <= millis(line.at));
             let input = pending.find(|&input| {
-                told_by(case, input) == Some((line.unit, line.event))
+                input_event(case, input) == Some((line.unit, line.event))
                     && case.inputs[input].at == millis(line.at)
             });
-            let cue = match input {
+            let trigger = match input {
                 Some(input) => {
                     next_input = input + 1;
-                    Cue::Input(input)
+                    Trigger::Input(input)
                 }
-                None => Cue::World { at: millis(line.at), event: names.apply(&line.told()) },
+                None => {
+                    Trigger::World { at: millis(line.at), event: names.apply(&line.event_text()) }
+                }
             };
             let mut answer = Answer::from(line.step);
             for item in &mut answer.items {
@@ -459,10 +464,10 @@ pub fn record(case: &Case, trace: &[TraceLine]) -> Expected {
                     *action = names.apply(action);
                 }
             }
-            ExpectedStep { cue, answer }
+            ExpectedStep { trigger, answer }
         })
         .collect();
-    Expected { steps, end: Some(ending(last_state(trace))) }
+    Expected { steps, end: Some(end_text(last_state(trace))) }
 }
 
 /// Takes a line apart at its `=>`.
@@ -491,20 +496,24 @@ impl Expected {
     pub(crate) fn answered(
         &mut self,
         input: usize,
-        what: What,
+        kind: InputKind,
         answer: &str,
-    ) -> Result<(), ExpectError> {
-        if !matches!(what, What::Tell(_) | What::Amend(_)) {
-            return Err(ExpectError::NoStep(what.to_string()));
+    ) -> Result<(), ExpectedError> {
+        if !matches!(kind, InputKind::Event(_) | InputKind::Policy(_)) {
+            return Err(ExpectedError::NoStep(kind.to_string()));
         }
-        self.steps.push(ExpectedStep { cue: Cue::Input(input), answer: answer.parse()? });
+        self.steps.push(ExpectedStep { trigger: Trigger::Input(input), answer: answer.parse()? });
         Ok(())
     }
 
     /// Adds a step that the world takes by itself: a time and an event.
-    pub(crate) fn then(&mut self, cue: &str, answer: Option<&str>) -> Result<(), ExpectError> {
-        let cue = cue.trim();
-        let (at, event) = cue.split_once(char::is_whitespace).unwrap_or((cue, ""));
+    pub(crate) fn then(
+        &mut self,
+        trigger: &str,
+        answer: Option<&str>,
+    ) -> Result<(), ExpectedError> {
+        let trigger = trigger.trim();
+        let (at, event) = trigger.split_once(char::is_whitespace).unwrap_or((trigger, ""));
         let (at, event) = (at.parse()?, tidy(event));
         let words = match event.split_once(' ') {
             Some((unit, words)) if unit.starts_with('@') => words,
@@ -514,8 +523,10 @@ impl Expected {
             .split(' ')
             .map(|word| if is_run(word) && !word.starts_with('#') { "#1" } else { word });
         numbered.collect::<Vec<_>>().join(" ").parse::<Event>()?;
-        let answer = answer.ok_or_else(|| ExpectError::NoAnswer(format!("then {}", tidy(cue))))?;
-        self.steps.push(ExpectedStep { cue: Cue::World { at, event }, answer: answer.parse()? });
+        let answer =
+            answer.ok_or_else(|| ExpectedError::NoAnswer(format!("then {}", tidy(trigger))))?;
+        self.steps
+            .push(ExpectedStep { trigger: Trigger::World { at, event }, answer: answer.parse()? });
         Ok(())
     }
 }
@@ -523,7 +534,7 @@ impl Expected {
 /// One line of the body of a case, and what it is.
 struct BodyLine {
     key: Key,
-    cue: String,
+    trigger: String,
     answer: Option<String>,
 }
 
@@ -534,10 +545,12 @@ enum Key {
     End,
 }
 
-fn cue_text(case: &Case, cue: &Cue) -> String {
-    match cue {
-        Cue::Input(input) => case.inputs.get(*input).map_or_else(String::new, ToString::to_string),
-        Cue::World { at, event } => format!("then {at} {event}"),
+fn trigger_text(case: &Case, trigger: &Trigger) -> String {
+    match trigger {
+        Trigger::Input(input) => {
+            case.inputs.get(*input).map_or_else(String::new, ToString::to_string)
+        }
+        Trigger::World { at, event } => format!("then {at} {event}"),
     }
 }
 
@@ -547,36 +560,40 @@ fn body(case: &Case) -> Vec<BodyLine> {
     let mut inputs = 0..case.inputs.len();
     let silent = |input: usize| BodyLine {
         key: Key::Input(input),
-        cue: cue_text(case, &Cue::Input(input)),
+        trigger: trigger_text(case, &Trigger::Input(input)),
         answer: None,
     };
-    for ExpectedStep { cue, answer } in &case.expected.steps {
-        let is_before = |input: usize| match cue {
-            Cue::Input(answered) => input < *answered,
-            Cue::World { at, .. } => case.inputs[input].at <= *at && !is_answered(case, input),
+    for ExpectedStep { trigger, answer } in &case.expected.steps {
+        let is_before = |input: usize| match trigger {
+            Trigger::Input(answered) => input < *answered,
+            Trigger::World { at, .. } => case.inputs[input].at <= *at && !is_answered(case, input),
         };
         while inputs.clone().next().is_some_and(is_before) {
             lines.extend(inputs.next().map(silent));
         }
-        let (key, indent) = match cue {
-            Cue::Input(input) => {
+        let (key, indent) = match trigger {
+            Trigger::Input(input) => {
                 inputs.next();
                 (Key::Input(*input), "")
             }
-            Cue::World { at, event } => (Key::Then(format!("{at} {event}")), "  "),
+            Trigger::World { at, event } => (Key::Then(format!("{at} {event}")), "  "),
         };
-        let cue = format!("{indent}{}", cue_text(case, cue));
-        lines.push(BodyLine { key, cue, answer: Some(answer.to_string()) });
+        let trigger = format!("{indent}{}", trigger_text(case, trigger));
+        lines.push(BodyLine { key, trigger, answer: Some(answer.to_string()) });
     }
     lines.extend(inputs.map(silent));
     if let Some(end) = &case.expected.end {
-        lines.push(BodyLine { key: Key::End, cue: "end".to_owned(), answer: Some(end.clone()) });
+        lines.push(BodyLine {
+            key: Key::End,
+            trigger: "end".to_owned(),
+            answer: Some(end.clone()),
+        });
     }
     lines
 }
 
 fn is_answered(case: &Case, input: usize) -> bool {
-    case.expected.steps.iter().any(|step| step.cue == Cue::Input(input))
+    case.expected.steps.iter().any(|step| step.trigger == Trigger::Input(input))
 }
 
 /// Prints the inputs of a case with what is expected.
@@ -589,14 +606,14 @@ pub(crate) fn write_body(f: &mut impl fmt::Write, case: &Case) -> fmt::Result {
 /// Where the answers begin.
 fn column(lines: &[BodyLine]) -> usize {
     let answered = lines.iter().filter(|line| line.answer.is_some());
-    answered.map(|line| line.cue.len()).filter(|&len| len <= 60).max().unwrap_or(0)
+    answered.map(|line| line.trigger.len()).filter(|&len| len <= 60).max().unwrap_or(0)
 }
 
 impl BodyLine {
     fn write(&self, f: &mut impl fmt::Write, width: usize, comment: Option<&str>) -> fmt::Result {
         match &self.answer {
-            Some(answer) => write!(f, "{:<width$} => {answer}", self.cue)?,
-            None => f.write_str(&self.cue)?,
+            Some(answer) => write!(f, "{:<width$} => {answer}", self.trigger)?,
+            None => f.write_str(&self.trigger)?,
         }
         match comment {
             Some(comment) => writeln!(f, "  # {comment}"),
@@ -618,15 +635,15 @@ struct Surroundings {
 /// `text` must be a case, and `trace` its run.
 #[must_use]
 pub fn rewrite(text: &str, case: &Case, trace: &[TraceLine]) -> String {
-    let case = Case { expected: record(case, trace), ..case.clone() };
+    let case = Case { expected: from_trace(case, trace), ..case.clone() };
     let lines = body(&case);
     let mut kept: Vec<(Key, Surroundings)> = Vec::new();
     let mut pending = Surroundings::default();
     let mut inputs = 0;
     for line in text.lines() {
         let comment = comment_at(line).map(|at| line[at + 1..].trim().to_owned());
-        let (cue, _) = split(without_comment(line));
-        let (head, rest) = cue.split_once(char::is_whitespace).unwrap_or((cue, ""));
+        let (trigger, _) = split(without_comment(line));
+        let (head, rest) = trigger.split_once(char::is_whitespace).unwrap_or((trigger, ""));
         let key = match head {
             "then" => Key::Then(tidy(rest)),
             "end" => Key::End,
@@ -756,7 +773,7 @@ end                        => stopped (stop-requested), restarts 0
     #[test]
     fn what_a_run_did_is_what_it_is_expected_to_do() {
         let (case, trace) = run(GOOD);
-        let recorded = Case { expected: record(&case, &trace), ..case };
+        let recorded = Case { expected: from_trace(&case, &trace), ..case };
         assert_eq!(compare(&recorded, &trace), Ok(()));
         assert!(recorded.to_string().contains("spawn A"), "names are kept: {recorded}");
     }

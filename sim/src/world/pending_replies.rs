@@ -1,4 +1,4 @@
-//! The callers: who has wished something, what they wait for, and whether they are answered.
+//! The replies that callers wait for: what each of them waits for, and whether it is answered.
 //!
 //! A caller waits for a state and not for a change: a stop for the end of the run that it met, a start for
 //! a process that serves or for the end of the attempt.
@@ -6,21 +6,21 @@
 use monitor_core::{Event, Phase, RunId, State};
 use monitor_os::{Report, UnitId};
 
-use super::flaw::Flaw;
-use super::is_wish;
-use crate::watch::Property;
+use super::injected_bug::InjectedBug;
+use super::is_request;
+use crate::oracle::Property;
 
 #[derive(Debug)]
-pub(super) struct Desk {
-    flaw: Option<Flaw>,
-    tickets: Vec<Ticket>,
-    /// Wishes that were made, and wishes that were handled.
-    asked: u64,
-    heard: u64,
+pub(super) struct PendingReplies {
+    injected_bug: Option<InjectedBug>,
+    replies: Vec<PendingReply>,
+    /// Requests that were made, and requests that were handled.
+    made: u64,
+    handled: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Ticket {
+struct PendingReply {
     unit: UnitId,
     awaits: Awaits,
     /// Whether the backend has forgotten it.
@@ -53,77 +53,77 @@ const fn is_going_on(state: State) -> bool {
     state.phase().is_live() || matches!(state.phase(), Phase::Releasing | Phase::Purging)
 }
 
-impl Desk {
-    pub(super) const fn new(flaw: Option<Flaw>) -> Self {
-        Self { flaw, tickets: Vec::new(), asked: 0, heard: 0 }
+impl PendingReplies {
+    pub(super) const fn new(injected_bug: Option<InjectedBug>) -> Self {
+        Self { injected_bug, replies: Vec::new(), made: 0, handled: 0 }
     }
 
-    /// Somebody makes a wish.
-    pub(super) const fn ask(&mut self) {
-        self.asked += 1;
+    /// Counts a request that is made.
+    pub(super) const fn note_request(&mut self) {
+        self.made += 1;
     }
 
-    /// The monitor has died: all callers know.
-    pub(super) fn close(&mut self) {
-        self.tickets.clear();
-        self.heard = self.asked;
+    /// Drops all callers, because the monitor has died.
+    pub(super) fn clear(&mut self) {
+        self.replies.clear();
+        self.handled = self.made;
     }
 
-    pub(super) const fn has_heard_everybody(&self) -> bool {
-        self.heard >= self.asked
+    pub(super) const fn has_handled_all(&self) -> bool {
+        self.handled >= self.made
     }
 
-    /// Whether anybody waits, or the step is about a wish.
+    /// Whether a caller waits, or the step is about a request.
     pub(super) const fn concerns(&self, report: &Report<'_>) -> bool {
-        !self.tickets.is_empty() || is_wish(report.event)
+        !self.replies.is_empty() || is_request(report.event)
     }
 
-    /// Serves the callers after a step; returns what is wrong with that.
-    pub(super) fn serve(&mut self, report: &Report<'_>) -> Option<Property> {
+    /// Checks the replies after a step; returns the violated property.
+    pub(super) fn check(&mut self, report: &Report<'_>) -> Option<Property> {
         let registered = self.register(report);
-        if self.tickets.is_empty() {
+        if self.replies.is_empty() {
             return None;
         }
         let state = report.step.state;
         let changed = state.phase() != report.before.phase();
-        let told = report.step.actions.emit.is_some();
-        let newest = self.tickets.len() - 1;
+        let reported = report.step.actions.emit.is_some();
+        let newest = self.replies.len() - 1;
         let mut wrong = None;
-        for (place, ticket) in self.tickets.iter_mut().enumerate() {
-            if ticket.unit != report.unit {
+        for (place, reply) in self.replies.iter_mut().enumerate() {
+            if reply.unit != report.unit {
                 continue;
             }
-            let met = ticket.awaits.is_met(state);
+            let met = reply.awaits.is_met(state);
             let fresh = registered && place == newest;
-            let wakes = match self.flaw {
-                Some(Flaw::WakesByEdge) => met && changed && !fresh,
-                Some(Flaw::RegistersLate) => met && !fresh,
-                Some(Flaw::WakesByAnything) => told && !fresh || met,
+            let wakes = match self.injected_bug {
+                Some(InjectedBug::WakesByEdge) => met && changed && !fresh,
+                Some(InjectedBug::RegistersLate) => met && !fresh,
+                Some(InjectedBug::WakesByAnything) => reported && !fresh || met,
                 _ => met,
             };
-            let wakes = wakes && !ticket.forgotten;
-            let again = ticket.answered && changed;
+            let wakes = wakes && !reply.forgotten;
+            let again = reply.answered && changed;
             wrong = wrong.or(match (wakes, met) {
                 (true, false) => Some(Property::WokenByCondition),
-                (false, true) if !ticket.answered => Some(Property::OneReply),
+                (false, true) if !reply.answered => Some(Property::OneReply),
                 _ if again => Some(Property::OneReply),
                 _ => None,
             });
-            ticket.answered = wakes;
+            reply.answered = wakes;
         }
-        if self.flaw != Some(Flaw::AnswersTwice) {
-            self.tickets.retain(|ticket| !ticket.answered);
+        if self.injected_bug != Some(InjectedBug::AnswersTwice) {
+            self.replies.retain(|reply| !reply.answered);
         }
         wrong
     }
 
-    /// Takes note of a caller if the step is about a wish; returns whether one waits now.
+    /// Adds a caller if the step is about a request; returns whether it waits.
     fn register(&mut self, report: &Report<'_>) -> bool {
         let awaits = match report.event {
             Event::StartRequested | Event::RestartRequested { .. } => Awaits::Settled,
             Event::StopRequested { .. } => Awaits::EndOf(report.before.run()),
             Event::SignalRequested { .. } | Event::ResetRequested | Event::RetryRequested => {
-                self.heard += 1;
+                self.handled += 1;
                 return false;
             }
             Event::PolicyChanged
@@ -138,14 +138,14 @@ impl Desk {
             | Event::TimerFired { .. }
             | Event::Recovered { .. } => return false,
         };
-        self.heard += 1;
-        if self.flaw == Some(Flaw::OneCaller) {
-            for ticket in self.tickets.iter_mut().filter(|ticket| ticket.unit == report.unit) {
-                ticket.forgotten = true;
+        self.handled += 1;
+        if self.injected_bug == Some(InjectedBug::OneCaller) {
+            for reply in self.replies.iter_mut().filter(|reply| reply.unit == report.unit) {
+                reply.forgotten = true;
             }
         }
         let unit = report.unit;
-        self.tickets.push(Ticket { unit, awaits, forgotten: false, answered: false });
+        self.replies.push(PendingReply { unit, awaits, forgotten: false, answered: false });
         true
     }
 }

@@ -12,14 +12,14 @@ use monitor_core::{Millis, Policy};
 use monitor_os::{Moment, StoredUnit, now, stored_units};
 use tempfile::TempDir;
 
-use super::actor::{Actor, NAME};
-use super::scan::{Bearer, Leftovers};
+use super::scan::{Leftovers, ProcessIdentity};
+use super::scripted_child::{NAME, ScriptedChild};
 use crate::case::{Case, Script};
 
 /// One state directory, what runs there, and what its monitors have said.
 #[derive(Debug)]
-pub(super) struct Saga {
-    actor: Actor,
+pub(super) struct CrashSession {
+    child: ScriptedChild,
     monitor: PathBuf,
     program: PathBuf,
     folder: TempDir,
@@ -27,7 +27,7 @@ pub(super) struct Saga {
 
 /// How the last monitor comes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum SessionEnd {
     /// It is asked to end, by SIGTERM.
     Asked,
     /// It ends by itself, since a stop is remembered that an earlier one was asked for.
@@ -36,23 +36,23 @@ pub(super) enum Ending {
 
 /// What came of the last monitor.
 #[derive(Clone, Debug)]
-pub(super) struct Finish {
+pub(super) struct SessionResult {
     /// Which process it was.
-    pub(super) monitor: Bearer,
+    pub(super) monitor: ProcessIdentity,
     /// What it said.
     pub(super) said: String,
     /// What was wrong.
     pub(super) faults: Vec<String>,
 }
 
-impl Saga {
+impl CrashSession {
     /// Lays everything out in a folder of its own; every run follows `script`.
     pub(super) fn new(monitor: &Path, program: &Path, script: Script) -> io::Result<Self> {
         let mut case = Case::new(Policy::DEFAULT);
         case.scripts = vec![script];
         let folder = in_memory()?;
         Ok(Self {
-            actor: Actor::write(folder.path(), "saga", &case, 0)?,
+            child: ScriptedChild::write(folder.path(), "session", &case, 0)?,
             monitor: monitor.into(),
             program: program.into(),
             folder,
@@ -63,7 +63,7 @@ impl Saga {
         self.folder.path().join("state")
     }
 
-    /// What the state directory tells of the unit.
+    /// The unit as the state directory remembers it.
     ///
     /// # Errors
     /// It is not believed, or cannot be read.
@@ -74,12 +74,12 @@ impl Saga {
 
     /// How many runs have begun.
     pub(super) fn begun(&self) -> io::Result<u32> {
-        self.actor.begun()
+        self.child.begun()
     }
 
-    /// The actors that live.
+    /// The children that live.
     pub(super) fn living(&self) -> io::Result<Leftovers> {
-        Leftovers::look(self.folder.path())
+        Leftovers::find(self.folder.path())
     }
 
     /// What all monitors have said so far.
@@ -104,10 +104,10 @@ impl Saga {
 
     fn words(&self) -> Vec<OsString> {
         let own = ["run", "--policy", POLICY, "--state"].map(OsString::from);
-        let actor = self.actor.words().map(PathBuf::into_os_string);
+        let child = self.child.words().map(PathBuf::into_os_string);
         let mut words: Vec<OsString> = own.into();
         words.extend([self.state().into(), "--".into(), self.program.clone().into(), NAME.into()]);
-        words.extend(actor);
+        words.extend(child);
         words
     }
 
@@ -122,12 +122,12 @@ impl Saga {
     }
 
     /// Lets a last monitor find what is left, and waits for its end; afterwards nothing may be left.
-    pub(super) fn finish(&self, ending: Ending) -> io::Result<Finish> {
+    pub(super) fn finish(&self, ending: SessionEnd) -> io::Result<SessionResult> {
         let before = self.log().len();
         let mut running = self.command()?.spawn()?;
-        let monitor = Bearer::of(running.id())?;
-        let mut finish = Finish { monitor, said: String::new(), faults: Vec::new() };
-        if ending == Ending::Asked {
+        let monitor = ProcessIdentity::of(running.id())?;
+        let mut finish = SessionResult { monitor, said: String::new(), faults: Vec::new() };
+        if ending == SessionEnd::Asked {
             // Once it says what it found it hears signals as well.
             let up = until(|| self.log().len() > before || has_ended(&mut running));
             if !up {
@@ -137,20 +137,20 @@ impl Saga {
         }
         if !until(|| has_ended(&mut running)) {
             let why = match ending {
-                Ending::Asked => "the last monitor did not end when it was asked to",
-                Ending::Remembered => "the stop that was remembered is not carried out",
+                SessionEnd::Asked => "the last monitor did not end when it was asked to",
+                SessionEnd::Remembered => "the stop that was remembered is not carried out",
             };
             finish.faults.push(self.fault(why));
             running.kill()?;
             running.wait()?;
         }
         finish.said = self.log().get(before..).unwrap_or_default().to_owned();
-        if let Some(complaint) = self.actor.complaint() {
-            finish.faults.push(self.fault(&format!("an actor complains: {complaint}")));
+        if let Some(complaint) = self.child.complaint() {
+            finish.faults.push(self.fault(&format!("a scripted child complains: {complaint}")));
         }
         let left = self.living()?;
-        if !left.actors.is_empty() {
-            let what = format!("{:?} run on after the last stop", left.actors);
+        if !left.children.is_empty() {
+            let what = format!("{:?} run on after the last stop", left.children);
             finish.faults.push(self.fault(&what));
             left.end(self.folder.path());
         }
@@ -214,6 +214,6 @@ fn terminate(running: &Child) {
 
 const POLICY: &str =
     "restart=always backoff=constant:2ms jitter=0 stop-timeout=50ms kill-window=50ms";
-/// Whoever enters a control group waits for all cores to have been in the kernel (`synchronize_rcu`), and everybody who
-/// makes, enters or removes one for him: where more programs run than there are cores, that takes seconds for each.
+/// A process that enters a control group waits until all cores have been in the kernel (`synchronize_rcu`). Each one
+/// waits for all others that make, enter or remove one: with more programs than cores that takes seconds for each.
 const PATIENCE: Millis = Millis::from_secs(600);

@@ -1,4 +1,4 @@
-//! Where cases are played for real: many at once under one supervisor, each watched to its end.
+//! Runs cases on real processes: many at once under one supervisor, each to its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,46 +16,46 @@ use monitor_os::record::{Record, Recorder};
 use monitor_os::{Core, Events, Launcher, Moment, Notice, Supervisor, Unit, now};
 use tempfile::TempDir;
 
-use super::actor::Actor;
-use super::lives::{Life, lives};
-use crate::case::{Case, Script, What};
+use super::live_runs::{LiveRuns, live_runs};
+use super::scripted_child::ScriptedChild;
+use crate::case::{Case, InputKind, Script};
 use crate::hunt::STEPS_MAX;
 use crate::replay::{self, Dispute};
 use crate::world;
 
-/// A folder for actors and records, and what starts them.
+/// A folder for scripted children and records, and the launcher that starts them.
 #[derive(Debug)]
-pub struct Stage {
+pub struct RealEngine {
     folder: TempDir,
     launcher: Launcher,
     program: PathBuf,
-    performances: u64,
+    cases_run: u64,
 }
 
-/// What was seen of a case.
+/// The result of a case on real processes.
 #[derive(Debug)]
-pub struct Performance {
+pub struct RealResult {
     /// The case.
     pub case: Case,
     /// Steps that were recorded and accepted.
     pub steps: usize,
     /// Runs whose process existed.
     pub runs: usize,
-    /// How each run ended that was told to have ended.
+    /// How each run ended whose end was reported.
     pub exits: Vec<Exit>,
-    /// Runs of which something was left alone, as it was told.
+    /// Runs that left something behind, as it was reported.
     pub leaked: usize,
-    /// Whether observers were told what the simulator tells them.
-    pub likeness: Likeness,
+    /// Whether observers saw the runs that the simulator shows.
+    pub simulator_match: SimulatorMatch,
     /// What was wrong.
-    pub fault: Option<Fault>,
+    pub fault: Option<RealFault>,
     /// The records of its units, in the order of their numbers.
     pub records: Vec<String>,
 }
 
 /// How the lives of a case compare with those that the simulator knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Likeness {
+pub enum SimulatorMatch {
     /// It is the life of the case as it is.
     Same,
     /// It is one that the simulator finds when things are a little late.
@@ -64,49 +64,51 @@ pub enum Likeness {
     Other,
 }
 
-/// What was wrong with a performance.
+/// What was wrong with a case on real processes.
 #[derive(Clone, Debug)]
-pub enum Fault {
+pub enum RealFault {
     /// The record disagrees with the machine, or a property is violated.
     Disputed(Box<Dispute>),
     /// The record cannot be read.
     Unreadable(String),
     /// It did not come down within a minute of its kill.
     NotDown,
-    /// A run is told to have ended in a way in which it cannot have ended.
-    Lied {
+    /// The reported status of a run is one that it cannot have ended with.
+    WrongStatus {
         /// The run.
         run: u32,
-        /// What was told.
-        told: Exit,
+        /// The reported status.
+        reported: Exit,
     },
-    /// Nobody knows how a run ended.
+    /// How a run ended is not known.
     Lost {
         /// The run.
         run: u32,
     },
-    /// An actor complains: it was the second at a time, or could not play.
+    /// A scripted child complains: it was the second at a time, or could not follow its script.
     Complaint(String),
-    /// More runs have begun than were told.
+    /// More runs have begun than were reported.
     Unrecorded {
         /// Runs that have begun.
         begun: u32,
-        /// Runs that were told.
-        told: u32,
+        /// Runs that were reported.
+        reported: u32,
     },
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for RealFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disputed(dispute) => dispute.fmt(f),
             Self::Unreadable(error) => write!(f, "the record cannot be read: {error}"),
             Self::NotDown => write!(f, "not down {} s after its kill", PATIENCE.as_u32() / 1_000),
-            Self::Lied { run, told } => write!(f, "run #{run} cannot have ended with {told}"),
+            Self::WrongStatus { run, reported } => {
+                write!(f, "run #{run} cannot have ended with {reported}")
+            }
             Self::Lost { run } => write!(f, "the status of run #{run} was lost"),
-            Self::Complaint(complaint) => write!(f, "an actor complains: {complaint}"),
-            Self::Unrecorded { begun, told } => {
-                write!(f, "{begun} runs have begun, and {told} were told")
+            Self::Complaint(complaint) => write!(f, "a scripted child complains: {complaint}"),
+            Self::Unrecorded { begun, reported } => {
+                write!(f, "{begun} runs have begun, and {reported} were reported")
             }
         }
     }
@@ -115,82 +117,82 @@ impl fmt::Display for Fault {
 /// How long a case may take for what it has to do within milliseconds.
 const PATIENCE: Millis = Millis::from_secs(60);
 
-impl Stage {
-    /// A stage on which `program` plays the parts: one that calls [`enter`](super::enter) first.
+impl RealEngine {
+    /// An engine on which `program` follows the scripts: one that calls [`enter`](super::enter) first.
     ///
     /// # Errors
     /// No temporary folder can be made.
     pub fn new(launcher: Launcher, program: impl Into<PathBuf>) -> io::Result<Self> {
         let folder = TempDir::with_prefix("monitor-sim-")?;
-        Ok(Self { folder, launcher, program: program.into(), performances: 0 })
+        Ok(Self { folder, launcher, program: program.into(), cases_run: 0 })
     }
 
-    /// Where the files of the actors are.
+    /// The folder of the files of the children.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Plays cases that are [fit](super::fit()), up to `width` at once, until `next` has none any more. `done` is
+    /// Runs cases that are [fit](super::playable()), up to `width` at once, until `next` has none any more. `done` is
     /// called as each ends.
     ///
     /// # Errors
     /// The supervisor cannot be started, or the folder cannot be used.
-    pub fn perform(
+    pub fn run(
         &mut self,
         width: usize,
         mut next: impl FnMut() -> Option<Case>,
-        mut done: impl FnMut(Performance),
+        mut done: impl FnMut(RealResult),
     ) -> io::Result<()> {
         let supervisor = Supervisor::with_launcher(&self.launcher).map_err(io::Error::other)?;
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
-        let mut players: Vec<Player> = Vec::new();
+        let mut running: Vec<RunningCase> = Vec::new();
         loop {
-            while players.len() < width
+            while running.len() < width
                 && let Some(case) = next()
             {
-                players.push(self.begin(&supervisor, case)?);
+                running.push(self.begin(&supervisor, case)?);
             }
-            if players.is_empty() {
+            if running.is_empty() {
                 return Ok(());
             }
             let mut soonest = now().after(Millis::new(100));
-            for player in &mut players {
-                player.hear(&mut context);
-                player.settle(&mut context);
-                soonest = soonest.min(player.act(now()).unwrap_or(soonest));
+            for case in &mut running {
+                case.receive_events(&mut context);
+                case.poll_replies(&mut context);
+                soonest = soonest.min(case.advance(now()).unwrap_or(soonest));
             }
             let mut index = 0;
-            while index < players.len() {
-                if players[index].scene == Scene::Over {
-                    done(players.swap_remove(index).judge()?);
+            while index < running.len() {
+                if running[index].phase == CasePhase::Over {
+                    done(running.swap_remove(index).check()?);
                 } else {
                     index += 1;
                 }
             }
-            // Whoever has news meanwhile ends this.
+            // An event ends this wait.
             thread::park_timeout(Duration::from_nanos(soonest.nanos_since(now())));
         }
     }
 
-    fn begin(&mut self, supervisor: &Supervisor, case: Case) -> io::Result<Player> {
-        let name = self.performances.to_string();
-        self.performances += 1;
-        let parts = (0..case.units()).map(|number| {
-            let actor = Actor::write(self.folder.path(), &name, &case, number)?;
-            let command = actor.command(&self.program).map_err(io::Error::other)?;
+    fn begin(&mut self, supervisor: &Supervisor, case: Case) -> io::Result<RunningCase> {
+        let name = self.cases_run.to_string();
+        self.cases_run += 1;
+        let units = (0..case.units()).map(|number| {
+            let child = ScriptedChild::write(self.folder.path(), &name, &case, number)?;
+            let command = child.command(&self.program).map_err(io::Error::other)?;
             let record = self.folder.path().join(format!("{name}.{number}.record"));
-            let (plain, known) = lives(&case, number);
+            let (plain, known) = live_runs(&case, number);
             let unit = supervisor.add(format!("{name}.{number}"), command, *case.unit(number).0);
-            Ok(Part {
+            Ok(RunningUnit {
                 events: unit.events(),
-                unit,
-                actor,
+                handle: unit,
+                child,
                 recorder: Recorder::new(File::create(&record)?),
                 record,
-                life: Life::default(),
-                played: Life::default(),
+                runs_seen: LiveRuns::default(),
+                final_runs: LiveRuns::default(),
                 plain,
                 known,
                 signals: BTreeMap::new(),
@@ -199,21 +201,21 @@ impl Stage {
                 leaked: 0,
                 fault: None,
                 state: State::INITIAL,
-                settling: None,
+                pending_reply: None,
             })
         });
-        let parts = parts.collect::<io::Result<Vec<_>>>()?;
+        let units = units.collect::<io::Result<Vec<_>>>()?;
         let trace = world::run(&case, Core, STEPS_MAX).trace;
         let length = trace.last().map_or(0, |line| line.at.as_nanos());
         let began = now();
-        Ok(Player {
+        Ok(RunningCase {
             case,
-            parts,
+            units,
             began,
             ends: Moment::from_nanos(began.as_nanos() + length),
             next_input: 0,
-            deeds: BTreeSet::new(),
-            scene: Scene::Playing,
+            scripted_events: BTreeSet::new(),
+            phase: CasePhase::Running,
             until: began,
         })
     }
@@ -227,25 +229,25 @@ impl Wake for Unpark {
     }
 }
 
-/// A case that is being played.
-struct Player {
+/// A case that is running.
+struct RunningCase {
     case: Case,
-    parts: Vec<Part>,
+    units: Vec<RunningUnit>,
     began: Moment,
     /// When it is over in the virtual world.
     ends: Moment,
     next_input: usize,
-    /// What the actors say in their time, which nobody says for them.
-    deeds: BTreeSet<(Moment, usize, u32, Deed)>,
-    scene: Scene,
-    /// When the scene ends at the latest.
+    /// The events that the scripts ask for, which the engine reports in the place of the children.
+    scripted_events: BTreeSet<(Moment, usize, u32, ScriptedEvent)>,
+    phase: CasePhase,
+    /// When the phase ends at the latest.
     until: Moment,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scene {
-    Playing,
-    /// All was asked and the time is over; what was told is no whole life yet.
+enum CasePhase {
+    Running,
+    /// All inputs are given and the time is over; some runs are not reported to their end.
     Waiting,
     /// What is left is killed.
     Ending,
@@ -253,55 +255,57 @@ enum Scene {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Deed {
+enum ScriptedEvent {
     Ready,
     Ping,
     Extend,
     Unhealthy,
 }
 
-/// One unit of it.
-struct Part {
-    unit: Unit,
+/// One unit of a running case.
+struct RunningUnit {
+    handle: Unit,
     events: Events,
-    actor: Actor,
+    child: ScriptedChild,
     recorder: Recorder<File>,
     record: PathBuf,
-    /// What was told so far, and what was when the case was over.
-    life: Life,
-    played: Life,
-    plain: Life,
-    known: BTreeSet<Life>,
+    /// What was reported so far, and what was reported when the case was over.
+    runs_seen: LiveRuns,
+    final_runs: LiveRuns,
+    plain: LiveRuns,
+    known: BTreeSet<LiveRuns>,
     /// The signals that each run was sent.
     signals: BTreeMap<u32, Vec<Signal>>,
     exits: Vec<Exit>,
     runs: u32,
     leaked: usize,
-    fault: Option<Fault>,
-    /// The state that was told last.
+    fault: Option<RealFault>,
+    /// The state that was reported last.
     state: State,
-    /// Waits until every wish was heard.
-    settling: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// Waits until every request was handled.
+    pending_reply: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
-impl Player {
-    /// Takes note of what has happened.
-    fn hear(&mut self, context: &mut Context<'_>) {
-        for number in 0..self.parts.len() {
+impl RunningCase {
+    /// Receives the events of all units.
+    fn receive_events(&mut self, context: &mut Context<'_>) {
+        for number in 0..self.units.len() {
             loop {
-                let next = pin!(self.parts[number].events.next()).poll(context);
+                let next = pin!(self.units[number].events.next()).poll(context);
                 let Poll::Ready(Some(notice)) = next else { break };
                 self.note(number, &notice);
             }
         }
     }
 
-    /// Looks who has heard every wish.
-    fn settle(&mut self, context: &mut Context<'_>) {
-        for part in &mut self.parts {
-            let settling = part.settling.as_mut();
-            if settling.is_some_and(|settling| settling.as_mut().poll(context).is_ready()) {
-                part.settling = None;
+    /// Finds out which units have handled every request.
+    fn poll_replies(&mut self, context: &mut Context<'_>) {
+        for unit in &mut self.units {
+            let pending_reply = unit.pending_reply.as_mut();
+            if pending_reply
+                .is_some_and(|pending_reply| pending_reply.as_mut().poll(context).is_ready())
+            {
+                unit.pending_reply = None;
             }
         }
     }
@@ -309,128 +313,129 @@ impl Player {
     fn note(&mut self, number: usize, notice: &Notice) {
         let run = notice.step.state.run().as_u32();
         let script = *self.case.script(number, (run as usize).saturating_sub(1));
-        // A run that was killed before its actor played is not counted by the actors, so that a later one may play
-        // its part.
+        // A run that was killed before its child played is not counted by the children, so that a later one may follow
+        // its script.
         let scripts: Vec<Script> =
             (0..run as usize).map(|nth| *self.case.script(number, nth)).collect();
-        self.parts[number].note(notice, &scripts);
+        self.units[number].note(notice, &scripts);
         if notice.lifecycle() == Some(Lifecycle::Started) {
-            let mut plan = |after: Option<Millis>, deed| {
+            let mut plan = |after: Option<Millis>, event| {
                 let at = after.map(|after| notice.at.after(after));
-                self.deeds.extend(at.map(|at| (at, number, run, deed)));
+                self.scripted_events.extend(at.map(|at| (at, number, run, event)));
             };
-            plan(script.ready, Deed::Ready);
-            plan(script.pings, Deed::Ping);
-            plan(script.extends, Deed::Extend);
-            plan(script.unhealthy, Deed::Unhealthy);
+            plan(script.ready, ScriptedEvent::Ready);
+            plan(script.pings, ScriptedEvent::Ping);
+            plan(script.extends, ScriptedEvent::Extend);
+            plan(script.unhealthy, ScriptedEvent::Unhealthy);
         }
     }
 
     /// Does what is due; returns when something is due again.
-    fn act(&mut self, at: Moment) -> Option<Moment> {
-        while let Some(&deed) = self.deeds.first().filter(|deed| deed.0 <= at) {
-            self.deeds.remove(&deed);
-            self.say(deed);
+    fn advance(&mut self, at: Moment) -> Option<Moment> {
+        while let Some(&event) = self.scripted_events.first().filter(|event| event.0 <= at) {
+            self.scripted_events.remove(&event);
+            self.send(event);
         }
         while let Some(input) = self.case.inputs.get(self.next_input)
             && self.began.after(input.at) <= at
         {
-            let (unit, what) = (usize::from(input.unit), input.what);
+            let (unit, kind) = (usize::from(input.unit), input.kind);
             self.next_input += 1;
-            if let Some(part) = self.parts.get(unit) {
-                ask(&part.unit, what);
+            if let Some(unit) = self.units.get(unit) {
+                send_input(&unit.handle, kind);
             }
         }
-        self.go_on(at);
+        self.advance_phase(at);
         let input = self.case.inputs.get(self.next_input).map(|input| self.began.after(input.at));
-        let deed = self.deeds.first().map(|&(at, ..)| at);
-        let scene = (self.scene == Scene::Playing).then_some(self.ends);
-        [input, deed, scene].into_iter().flatten().min()
+        let event = self.scripted_events.first().map(|&(at, ..)| at);
+        let phase = (self.phase == CasePhase::Running).then_some(self.ends);
+        [input, event, phase].into_iter().flatten().min()
     }
 
-    /// Says for an actor what its run has to say, if that run is still on.
-    fn say(&mut self, (at, number, run, deed): (Moment, usize, u32, Deed)) {
-        let unit = &self.parts[number].unit;
+    /// Reports an event in the place of a scripted child, if its run goes on.
+    fn send(&mut self, (at, number, run, event): (Moment, usize, u32, ScriptedEvent)) {
+        let unit = &self.units[number].handle;
         let state = unit.state().state();
         if state.run().as_u32() != run || !state.phase().is_live() {
             return;
         }
         let script = *self.case.script(number, (run as usize).saturating_sub(1));
-        match deed {
-            Deed::Ready => unit.ready(),
-            Deed::Unhealthy => unit.unhealthy(),
-            Deed::Ping => {
+        match event {
+            ScriptedEvent::Ready => unit.ready(),
+            ScriptedEvent::Unhealthy => unit.unhealthy(),
+            ScriptedEvent::Ping => {
                 unit.ping();
                 if let Some(beats) = script.pings {
-                    self.deeds.insert((at.after(beats), number, run, deed));
+                    self.scripted_events.insert((at.after(beats), number, run, event));
                 }
             }
-            Deed::Extend => {
+            ScriptedEvent::Extend => {
                 if let Some(every) = script.extends {
                     unit.extend(every.saturating_add(every));
-                    self.deeds.insert((at.after(every), number, run, deed));
+                    self.scripted_events.insert((at.after(every), number, run, event));
                 }
             }
         }
     }
 
-    fn go_on(&mut self, at: Moment) {
-        match self.scene {
-            Scene::Playing if self.next_input == self.case.inputs.len() && at >= self.ends => {
-                self.scene = Scene::Waiting;
+    fn advance_phase(&mut self, at: Moment) {
+        match self.phase {
+            CasePhase::Running if self.next_input == self.case.inputs.len() && at >= self.ends => {
+                self.phase = CasePhase::Waiting;
                 // Also a machine that does other things at the same time is given its time.
                 self.until = at.after(PATIENCE);
-                self.parts.iter_mut().for_each(Part::await_wishes);
+                self.units.iter_mut().for_each(RunningUnit::await_replies);
             }
-            Scene::Waiting => {
+            CasePhase::Waiting => {
                 // What went another way is over at the latest when it is down.
-                let over = |part: &Part| part.known.contains(&part.life) || part.is_down();
-                if self.parts.iter().all(over) || at >= self.until {
-                    self.deeds.clear();
-                    for part in &mut self.parts {
-                        part.played = part.life.clone();
-                        drop(part.unit.kill());
-                        part.await_wishes();
+                let over =
+                    |unit: &RunningUnit| unit.known.contains(&unit.runs_seen) || unit.is_down();
+                if self.units.iter().all(over) || at >= self.until {
+                    self.scripted_events.clear();
+                    for unit in &mut self.units {
+                        unit.final_runs = unit.runs_seen.clone();
+                        drop(unit.handle.kill());
+                        unit.await_replies();
                     }
-                    self.scene = Scene::Ending;
+                    self.phase = CasePhase::Ending;
                     self.until = at.after(PATIENCE);
                 }
             }
-            Scene::Ending => {
-                let down = self.parts.iter().all(Part::is_down);
+            CasePhase::Ending => {
+                let down = self.units.iter().all(RunningUnit::is_down);
                 if down || at >= self.until {
-                    self.scene = Scene::Over;
+                    self.phase = CasePhase::Over;
                 }
             }
-            Scene::Playing | Scene::Over => {}
+            CasePhase::Running | CasePhase::Over => {}
         }
     }
 
-    fn judge(self) -> io::Result<Performance> {
-        let mut seen = Performance {
+    fn check(self) -> io::Result<RealResult> {
+        let mut seen = RealResult {
             case: self.case,
             steps: 0,
             runs: 0,
             exits: Vec::new(),
             leaked: 0,
-            likeness: Likeness::Same,
+            simulator_match: SimulatorMatch::Same,
             fault: None,
             records: Vec::new(),
         };
-        for part in self.parts {
-            let likeness = if part.played == part.plain {
-                Likeness::Same
-            } else if part.known.contains(&part.played) {
-                Likeness::Late
+        for unit in self.units {
+            let simulator_match = if unit.final_runs == unit.plain {
+                SimulatorMatch::Same
+            } else if unit.known.contains(&unit.final_runs) {
+                SimulatorMatch::Late
             } else {
-                Likeness::Other
+                SimulatorMatch::Other
             };
-            seen.likeness = seen.likeness.max(likeness);
-            seen.runs += part.runs as usize;
-            seen.leaked += part.leaked;
-            seen.exits.extend(&part.exits);
-            let record = fs::read_to_string(&part.record)?;
-            let (steps, fault) = part.judge(&record)?;
+            seen.simulator_match = seen.simulator_match.max(simulator_match);
+            seen.runs += unit.runs as usize;
+            seen.leaked += unit.leaked;
+            seen.exits.extend(&unit.exits);
+            let record = fs::read_to_string(&unit.record)?;
+            let (steps, fault) = unit.check(&record)?;
             seen.records.push(record);
             seen.steps += steps;
             seen.fault = seen.fault.or(fault);
@@ -439,11 +444,11 @@ impl Player {
     }
 }
 
-impl Part {
+impl RunningUnit {
     fn note(&mut self, notice: &Notice, scripts: &[Script]) {
-        // A full disk is told by the record, which is then no whole one.
+        // If the disk is full, the record is incomplete, which its check reports.
         self.recorder.record(&notice.name, &notice.report()).ok();
-        self.life.tell(notice.step);
+        self.runs_seen.add(notice.step);
         self.state = notice.step.state;
         let run = notice.step.state.run().as_u32();
         notice.step.for_each(|action| match action {
@@ -489,55 +494,57 @@ impl Part {
                 |exit| scripts.iter().any(|script| script.lives.is_some() && script.exits == exit);
             let killed = |signal| sent.is_some_and(|sent| sent.contains(&signal));
             let fault = match exit {
-                Exit::Unknown => Some(Fault::Lost { run }),
+                Exit::Unknown => Some(RealFault::Lost { run }),
                 Exit::Signal(signal) if killed(signal) => None,
                 Exit::Code(_) | Exit::Signal(_) if scripted(exit) => None,
-                Exit::Code(_) | Exit::Signal(_) => Some(Fault::Lied { run, told: exit }),
+                Exit::Code(_) | Exit::Signal(_) => {
+                    Some(RealFault::WrongStatus { run, reported: exit })
+                }
             };
             self.fault = self.fault.take().or(fault);
         }
     }
 
-    /// From now on it counts as down only when all that was wished so far was heard.
-    fn await_wishes(&mut self) {
-        let heard = self.unit.wait_until(|_| true);
-        self.settling = Some(Box::pin(async { drop(heard.await) }));
+    /// Makes it count as down only when all requests so far are handled.
+    fn await_replies(&mut self) {
+        let handled = self.handle.wait_until(|_| true);
+        self.pending_reply = Some(Box::pin(async { drop(handled.await) }));
     }
 
-    /// Whether it is down, every wish was heard, and all of it was told.
+    /// Whether it is down, every request was handled, and all of it was reported.
     fn is_down(&self) -> bool {
-        let state = self.unit.state().state();
-        self.settling.is_none() && state.phase().is_down() && state == self.state
+        let state = self.handle.state().state();
+        self.pending_reply.is_none() && state.phase().is_down() && state == self.state
     }
 
-    /// Judges what was recorded; returns the steps that were accepted.
-    fn judge(self, record: &str) -> io::Result<(usize, Option<Fault>)> {
+    /// Checks what was recorded; returns the steps that were accepted.
+    fn check(self, record: &str) -> io::Result<(usize, Option<RealFault>)> {
         let agreement = match Record::parse(record.lines()) {
             Ok(record) => replay::replay(&record),
-            Err(error) => return Ok((0, Some(Fault::Unreadable(error.to_string())))),
+            Err(error) => return Ok((0, Some(RealFault::Unreadable(error.to_string())))),
         };
-        let disputed = agreement.dispute.map(|dispute| Fault::Disputed(Box::new(dispute)));
-        let not_down = (!self.is_down()).then_some(Fault::NotDown);
-        let complaint = self.actor.complaint().map(Fault::Complaint);
-        let begun = self.actor.begun()?;
+        let disputed = agreement.dispute.map(|dispute| RealFault::Disputed(Box::new(dispute)));
+        let not_down = (!self.is_down()).then_some(RealFault::NotDown);
+        let complaint = self.child.complaint().map(RealFault::Complaint);
+        let begun = self.child.begun()?;
         let unrecorded =
-            (begun > self.runs).then_some(Fault::Unrecorded { begun, told: self.runs });
+            (begun > self.runs).then_some(RealFault::Unrecorded { begun, reported: self.runs });
         let fault = disputed.or(self.fault).or(complaint).or(unrecorded).or(not_down);
         Ok((agreement.steps, fault))
     }
 }
 
 /// Asks a unit for what a case asks for.
-fn ask(unit: &Unit, what: What) {
-    match what {
-        What::Tell(event) => match event {
+fn send_input(unit: &Unit, kind: InputKind) {
+    match kind {
+        InputKind::Event(event) => match event {
             Event::StartRequested => unit.start(),
             Event::StopRequested { mode, origin } => drop(unit.stop_with(mode, origin)),
             Event::RestartRequested { grace } => unit.restart_within(grace),
             Event::SignalRequested { signal } => unit.signal(signal),
             Event::ResetRequested => unit.reset(),
             Event::RetryRequested => unit.retry(),
-            // Not for this engine: such cases are unfit.
+            // Not for this engine: such cases are not playable.
             Event::PolicyChanged
             | Event::Started { .. }
             | Event::StartFailed { .. }
@@ -550,11 +557,11 @@ fn ask(unit: &Unit, what: What) {
             | Event::TimerFired { .. }
             | Event::Recovered { .. } => {}
         },
-        What::Amend(policy) => unit.set_policy(policy),
-        What::Crash { .. }
-        | What::Reboot { .. }
-        | What::Heal
-        | What::Wall(_)
-        | What::Suspend(_) => {}
+        InputKind::Policy(policy) => unit.set_policy(policy),
+        InputKind::Crash { .. }
+        | InputKind::Reboot { .. }
+        | InputKind::StopFaults
+        | InputKind::Wall(_)
+        | InputKind::Suspend(_) => {}
     }
 }

@@ -1,39 +1,39 @@
-//! Wrong habits of a backend, to be put in the place of the right ones: how the bugs of the bank that are
-//! about numbers, notices, disks, clocks and callers are put back.
+//! Wrong habits of a backend, that replace the right ones: the bugs of the bank that are
+//! about numbers, notices, disks, clocks and callers.
 
 use monitor_core::{Policy, State, Step};
 use monitor_os::{Core, Machine};
 
 /// What is put under test: a machine, and the backend below it.
-pub trait Suspect: Machine {
+pub trait MachineUnderTest: Machine {
     /// What the backend does wrong; `None`: nothing.
-    fn flaw(&self) -> Option<Flaw> {
+    fn injected_bug(&self) -> Option<InjectedBug> {
         None
     }
 }
 
-impl Suspect for Core {}
+impl MachineUnderTest for Core {}
 
-/// The machine that ships, above a backend with a flaw.
+/// The machine that ships, above a backend with an injected bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flawed(pub Flaw);
+pub struct WithInjectedBug(pub InjectedBug);
 
-impl Machine for Flawed {
+impl Machine for WithInjectedBug {
     fn step(&self, policy: &Policy, state: State, event: monitor_core::Event) -> Step {
         Core.step(policy, state, event)
     }
 }
 
-impl Suspect for Flawed {
-    fn flaw(&self) -> Option<Flaw> {
+impl MachineUnderTest for WithInjectedBug {
+    fn injected_bug(&self) -> Option<InjectedBug> {
         Some(self.0)
     }
 }
 
 /// One wrong habit of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Flaw {
-    // Whom a signal reaches.
+pub enum InjectedBug {
+    // Which process a signal reaches.
     /// Reaps at the notice, and signals the group by its number after that.
     ReapsAtNotice,
     /// Asks the handle whether the process is there, reaps, and signals by the number.
@@ -44,7 +44,7 @@ pub enum Flaw {
     KeepsFirstNumber,
 
     // Who is waited for.
-    /// Takes the watchdog of the policy for that which the program was told of.
+    /// Takes the watchdog of the policy for the one that the program knows of.
     WatchesTheUntold,
 
     // How ends are learnt.
@@ -54,7 +54,7 @@ pub enum Flaw {
     KeepsOneEnd,
     /// Takes the end of any child for that of the first unit.
     AnyChildEndsTheRun,
-    /// Takes "nobody has ended" for an end with 0.
+    /// Takes "no child has ended" for an exit with 0.
     NobodyIsAnEnd,
     /// Takes an empty group for an end with 0.
     EmptyGroupIsTheEnd,
@@ -70,9 +70,9 @@ pub enum Flaw {
     KeepsFailedStarts,
     /// Does not reap at all.
     NeverReaps,
-    /// Ends, if a signal finds nobody.
+    /// Ends, if a signal finds no process.
     DiesOfNobody,
-    /// Takes a signal that finds nobody for sent.
+    /// Takes a signal that finds no process for sent.
     NobodyIsSent,
     /// Says that a process has started when it is forked, not when it is executed.
     StartsAtFork,
@@ -86,13 +86,13 @@ pub enum Flaw {
     KillsASnapshot,
 
     // What is found after a crash.
-    /// Adopts whoever has the saved number.
+    /// Adopts any process with the saved number.
     AdoptsByNumber,
     /// Adopts whatever the saved state says to be there.
     AdoptsBlindly,
     /// Takes a zombie for a living process.
     AdoptsZombies,
-    /// Takes an end that nobody knows for one with 0.
+    /// Takes an unknown exit for one with 0.
     UnknownIsZero,
     /// Serves before the saved state is read.
     ServesUnread,
@@ -102,7 +102,7 @@ pub enum Flaw {
     SavesInPlace,
     /// Renames before the content has reached the disk.
     SavesWithoutSync,
-    /// Saves after telling.
+    /// Saves after reporting.
     SavesLate,
     /// Says that a state is saved which is not.
     HidesSaveErrors,
@@ -118,24 +118,24 @@ pub enum Flaw {
     SleepingClock,
     /// Ignores an end with a stamp before that of the start.
     EndsByStamp,
-    /// Ignores news with a stamp before that of other news.
-    NewsByStamp,
+    /// Ignores news of any kind with a stamp before that of another.
+    EventsByStamp,
     /// Ignores pings with a stamp before that of the last ping.
     PingsByStamp,
 
     // Callers.
     /// Wakes a caller by the next change, not by what is.
     WakesByEdge,
-    /// Registers a caller after its wish was handled.
+    /// Registers a caller after its request was handled.
     RegistersLate,
-    /// Wakes whoever waits when anything is told.
+    /// Wakes all callers at any report.
     WakesByAnything,
     /// Has room for one caller.
     OneCaller,
     /// Answers a caller at each change.
     AnswersTwice,
-    /// Keeps the last of the wishes made at one moment.
-    CollapsesWishes,
+    /// Keeps the last of the requests made at one moment.
+    CollapsesRequests,
     /// Ends while nothing runs.
     EndsWhenIdle,
 }

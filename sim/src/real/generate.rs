@@ -2,47 +2,47 @@
 
 use monitor_core::{Event, Exit, Grace, Millis, Origin, Signal, StopMode};
 
-use crate::case::{Case, OnStop, Script, TimedInput, What};
+use crate::case::{Case, InputKind, OnStop, Script, TimedInput};
 use crate::choices::Choices;
 use crate::generate;
 
-/// A case of one unit that is over within some seconds: a few wishes close to each other, then a stop that
+/// A case of one unit that is over within some seconds: a few requests close to each other, then a stop that
 /// ends in a kill.
 pub fn case(choices: &mut impl Choices) -> Case {
     let mut case = Case::new(generate::policy(choices));
     case.scripts = (0..=choices.below(3)).map(|_| script(choices)).collect();
     let mut at = Millis::ZERO;
-    let mut ask = |at, what| case.inputs.push(TimedInput { at, unit: 0, what });
-    ask(at, What::Tell(Event::StartRequested));
+    let mut ask = |at, kind| case.inputs.push(TimedInput { at, unit: 0, kind });
+    ask(at, InputKind::Event(Event::StartRequested));
     for _ in 0..choices.below(6) {
         at = at.saturating_add(pause(choices));
         ask(
             at,
             match choices.below(6) {
-                0 => What::Amend(generate::policy(choices)),
-                1..=4 => What::Tell(wish(choices)),
-                _ => What::Tell(generate::stop(choices)),
+                0 => InputKind::Policy(generate::policy(choices)),
+                1..=4 => InputKind::Event(request(choices)),
+                _ => InputKind::Event(generate::stop(choices)),
             },
         );
     }
     at = at.saturating_add(Millis::new(150));
     let grace = StopMode::Graceful(Grace::After(Millis::new(20)));
-    ask(at, What::Tell(Event::StopRequested { mode: grace, origin: Origin::User }));
+    ask(at, InputKind::Event(Event::StopRequested { mode: grace, origin: Origin::User }));
     at = at.saturating_add(Millis::new(150));
-    ask(at, What::Tell(Event::StopRequested { mode: StopMode::Kill, origin: Origin::User }));
+    ask(at, InputKind::Event(Event::StopRequested { mode: StopMode::Kill, origin: Origin::User }));
     case
 }
 
-/// A wish with a grace that is over soon.
-fn wish(choices: &mut impl Choices) -> Event {
-    let mut wish = generate::wish(choices);
+/// A request with a grace that is over soon.
+fn request(choices: &mut impl Choices) -> Event {
+    let mut request = generate::request(choices);
     if let Event::StopRequested { mode: StopMode::Graceful(grace), .. }
-    | Event::RestartRequested { grace } = &mut wish
+    | Event::RestartRequested { grace } = &mut request
         && *grace != Grace::Policy
     {
         *grace = Grace::After(Millis::new(10));
     }
-    wish
+    request
 }
 
 fn script(choices: &mut impl Choices) -> Script {

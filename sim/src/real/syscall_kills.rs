@@ -10,9 +10,9 @@ use std::thread::{self, JoinHandle};
 
 use monitor_core::{Millis, Reason, State};
 
-use super::saga::{Ending, Saga, until};
-use super::scan::{Bearer, is_populated};
-use super::traced::{Step, Traced};
+use super::crash_session::{CrashSession, SessionEnd, until};
+use super::scan::{ProcessIdentity, is_populated};
+use super::traced::{SyscallStep, Traced};
 use crate::case::{OnStop, Script};
 
 /// Which protocol a step belongs to.
@@ -20,7 +20,7 @@ use crate::case::{OnStop, Script};
 pub enum Protocol {
     /// From the beginning of the monitor until it says that its process was started.
     Start,
-    /// From then on, while somebody asks for a stop by `monitor stop`, until the monitor has ended.
+    /// From then on, while a stop is requested by `monitor stop`, until the monitor has ended.
     Stop,
 }
 
@@ -58,15 +58,15 @@ impl fmt::Display for Resumed {
         f.write_str(match self {
             Self::Anew => "begins anew",
             Self::Adopted => "adopts",
-            Self::Over => "tells the end",
+            Self::Over => "reports the end",
             Self::GoesOn => "goes on",
         })
     }
 }
 
-/// What came of a monitor that was killed at a step.
+/// The result of a kill of a monitor at a step.
 #[derive(Clone, Debug)]
-pub struct Trial {
+pub struct KillResult {
     /// What it was about.
     pub protocol: Protocol,
     /// The state that was remembered then, if one was.
@@ -76,28 +76,28 @@ pub struct Trial {
     /// What was wrong.
     pub faults: Vec<String>,
     /// The monitor that was killed, and the next one.
-    monitors: [Bearer; 2],
+    monitors: [ProcessIdentity; 2],
 }
 
-/// The programs that a kill at a step takes.
+/// The programs that a kill at a step needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Cast<'a> {
+pub struct Programs<'a> {
     /// The program `monitor`.
     pub monitor: &'a Path,
     /// A program that calls [`enter`](super::enter).
     pub program: &'a Path,
 }
 
-impl Cast<'_> {
-    /// All steps of a start and a stop, in the order in which they were taken by a monitor that nobody kills. The
+impl Programs<'_> {
+    /// All steps of a start and a stop, in the order in which they were taken by a monitor that is not killed. The
     /// calling thread must have no other child.
     ///
     /// # Errors
     /// A program cannot be started, or tracing is not allowed here.
-    pub fn steps(self) -> io::Result<Vec<Step>> {
+    pub fn steps(self) -> io::Result<Vec<SyscallStep>> {
         let mut steps = Vec::new();
-        let saga = self.saga()?;
-        self.play(&saga, |step| {
+        let session = self.session()?;
+        self.run_traced(&session, |step| {
             steps.push(step.clone());
             false
         })?;
@@ -108,45 +108,49 @@ impl Cast<'_> {
     /// wake each other more or less often.
     ///
     /// # Errors
-    /// See [`Cast::steps`].
-    fn kill_at(self, step: &Step) -> io::Result<Option<Trial>> {
-        let saga = self.saga()?;
-        let is_meant = |taken: &Step| taken.of == step.of && taken.nth == step.nth;
-        let Some((monitor, protocol)) = self.play(&saga, is_meant)? else {
+    /// See [`Programs::steps`].
+    fn kill_at(self, step: &SyscallStep) -> io::Result<Option<KillResult>> {
+        let session = self.session()?;
+        let is_meant = |taken: &SyscallStep| taken.of == step.of && taken.nth == step.nth;
+        let Some((monitor, protocol)) = self.run_traced(&session, is_meant)? else {
             return Ok(None);
         };
-        let before = saga.log();
+        let before = session.log();
         let mut faults = Vec::new();
-        let living = saga.living()?;
-        let remembered = saga.remembered()?;
+        let living = session.living()?;
+        let remembered = session.remembered()?;
         let known = remembered.as_ref().and_then(|unit| unit.pid);
-        // Who has ended meanwhile is not looked for: a record names him as one that is gone.
+        // A process that has ended meanwhile is passed over: a record names it as gone.
         let living =
-            saga.living()?.actors.intersection(&living.actors).copied().collect::<Vec<_>>();
+            session.living()?.children.intersection(&living.children).copied().collect::<Vec<_>>();
         for pid in living.into_iter().filter(|&pid| Some(pid) != known) {
             faults.push(format!("process {pid} runs and is not recorded"));
         }
         let state = remembered.map(|unit| unit.state);
         let stops = state.is_some_and(|state| state.reason() == Reason::StopRequested);
-        let finish = saga.finish(if stops { Ending::Remembered } else { Ending::Asked })?;
+        let finish =
+            session.finish(if stops { SessionEnd::Remembered } else { SessionEnd::Asked })?;
         faults.extend(finish.faults);
         if stops && finish.said.contains("started #") {
-            faults.push(saga.fault("a stop was forgotten: another run was started"));
+            faults.push(session.fault("a stop was forgotten: another run was started"));
         }
-        let told = if state.is_some() {
-            run_told(&saga.log())
+        let reported = if state.is_some() {
+            last_run(&session.log())
         } else {
-            // Who remembers nothing counts from 1 again.
-            run_told(&before) + run_told(&finish.said)
+            // A monitor that remembers nothing counts from 1 again.
+            last_run(&before) + last_run(&finish.said)
         };
-        if saga.begun()? > told {
-            faults.push(saga.fault(&format!("{} runs began, {told} were told", saga.begun()?)));
+        if session.begun()? > reported {
+            faults.push(
+                session
+                    .fault(&format!("{} runs began, {reported} were reported", session.begun()?)),
+            );
         }
         let resumed = resumed(&finish.said).unwrap_or_else(|| {
-            faults.push(saga.fault("the next monitor does not say how it goes on"));
+            faults.push(session.fault("the next monitor does not say how it goes on"));
             Resumed::GoesOn
         });
-        Ok(Some(Trial {
+        Ok(Some(KillResult {
             monitors: [monitor, finish.monitor],
             protocol,
             remembered: state,
@@ -155,16 +159,16 @@ impl Cast<'_> {
         }))
     }
 
-    /// Kills a monitor at each of the steps, several at once, and gives what came of it in their order.
+    /// Kills a monitor at each of the steps, several at once, and gives the result in their order.
     ///
     /// # Errors
-    /// See [`Cast::steps`].
+    /// See [`Programs::steps`].
     pub fn kill_at_each(
         self,
-        steps: &[Step],
+        steps: &[SyscallStep],
         width: usize,
         progress: impl Fn() + Sync,
-    ) -> io::Result<Vec<Option<Trial>>> {
+    ) -> io::Result<Vec<Option<KillResult>>> {
         let next = AtomicUsize::new(0);
         // Each thread traces the monitors that it has started, and no others.
         let worker = || {
@@ -177,34 +181,34 @@ impl Cast<'_> {
             }
             Ok::<_, io::Error>(done)
         };
-        let mut trials = thread::scope(|scope| {
+        let mut results = thread::scope(|scope| {
             let workers: Vec<_> = (0..width.max(1)).map(|_| scope.spawn(worker)).collect();
-            let mut trials = Vec::new();
+            let mut results = Vec::new();
             for worker in workers {
                 let ended = worker.join().map_err(|_| io::Error::other("a thread panicked"))?;
-                trials.extend(ended?);
+                results.extend(ended?);
             }
-            Ok::<_, io::Error>(trials)
+            Ok::<_, io::Error>(results)
         })?;
-        trials.sort_by_key(|&(number, _)| number);
-        let mut trials: Vec<_> = trials.into_iter().map(|(_, trial)| trial).collect();
-        // A helper ends by itself when its monitor is dead, and its group is swept by nobody before. A group that is never
+        results.sort_by_key(|&(number, _)| number);
+        let mut results: Vec<_> = results.into_iter().map(|(_, result)| result).collect();
+        // A helper ends by itself when its monitor is dead, and nothing sweeps its group before. A group that is never
         // empty is left, which is seen below.
-        let monitors = || trials.iter().flatten().flat_map(|trial| trial.monitors);
-        until(|| !monitors().flat_map(Bearer::groups).any(|group| is_populated(&group)));
+        let monitors = || results.iter().flatten().flat_map(|result| result.monitors);
+        until(|| !monitors().flat_map(ProcessIdentity::groups).any(|group| is_populated(&group)));
         // Each monitor sweeps as it begins, so one more does it after the last.
-        self.saga()?.finish(Ending::Asked)?;
-        for trial in trials.iter_mut().flatten() {
-            let left = trial.monitors.into_iter().flat_map(Bearer::groups).count();
+        self.session()?.finish(SessionEnd::Asked)?;
+        for result in results.iter_mut().flatten() {
+            let left = result.monitors.into_iter().flat_map(ProcessIdentity::groups).count();
             if left > 0 {
-                trial.faults.push(format!("{left} control groups are left"));
+                result.faults.push(format!("{left} control groups are left"));
             }
         }
-        Ok(trials)
+        Ok(results)
     }
 
-    fn saga(self) -> io::Result<Saga> {
-        Saga::new(
+    fn session(self) -> io::Result<CrashSession> {
+        CrashSession::new(
             self.monitor,
             self.program,
             Script { lives: None, on_stop: OnStop::Dies(Millis::ZERO), ..Script::OBEDIENT },
@@ -213,18 +217,18 @@ impl Cast<'_> {
 
     /// Lets a monitor take its steps, and asks it to stop when its process was started; kills it at the step that is
     /// meant. Returns which process it was, and what it was about, if it was killed.
-    fn play(
+    fn run_traced(
         self,
-        saga: &Saga,
-        mut is_meant: impl FnMut(&Step) -> bool,
-    ) -> io::Result<Option<(Bearer, Protocol)>> {
-        let mut traced = Traced::begin(&mut saga.traced_command()?)?;
-        let monitor = Bearer::of(traced.id())?;
+        session: &CrashSession,
+        mut is_meant: impl FnMut(&SyscallStep) -> bool,
+    ) -> io::Result<Option<(ProcessIdentity, Protocol)>> {
+        let mut traced = Traced::begin(&mut session.traced_command()?)?;
+        let monitor = ProcessIdentity::of(traced.id())?;
         let mut stop: Option<JoinHandle<io::Result<ExitStatus>>> = None;
         let mut killed = None;
         while let Some(step) = traced.next()? {
-            if stop.is_none() && saga.log().contains("started #1") {
-                stop = Some(ask_to_stop(self.monitor.into(), saga.state()));
+            if stop.is_none() && session.log().contains("started #1") {
+                stop = Some(request_stop(self.monitor.into(), session.state()));
             }
             let protocol = if stop.is_some() { Protocol::Stop } else { Protocol::Start };
             if is_meant(&step) {
@@ -233,14 +237,14 @@ impl Cast<'_> {
                 break;
             }
         }
-        // Whoever asked ends with the connection.
+        // The request ends with the connection.
         stop.map(JoinHandle::join);
         Ok(killed)
     }
 }
 
 /// Asks from another thread, whose child the tracer does not hear of.
-fn ask_to_stop(monitor: PathBuf, state: PathBuf) -> JoinHandle<io::Result<ExitStatus>> {
+fn request_stop(monitor: PathBuf, state: PathBuf) -> JoinHandle<io::Result<ExitStatus>> {
     thread::spawn(move || {
         let mut command = Command::new(monitor);
         command.arg("stop").arg("--state").arg(state);
@@ -248,8 +252,8 @@ fn ask_to_stop(monitor: PathBuf, state: PathBuf) -> JoinHandle<io::Result<ExitSt
     })
 }
 
-/// The last run that is told of, 0 if none is.
-fn run_told(said: &str) -> u32 {
+/// The last reported run, 0 if there is none.
+fn last_run(said: &str) -> u32 {
     let run = |line: &str| -> Option<u32> {
         let rest = line.split_once('#')?.1;
         rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
@@ -277,8 +281,8 @@ mod tests {
     fn what_a_monitor_says_is_read() {
         let adopts = "monitor:    0.000s  adopted #3 pid 7, which was running\n";
         let over = "monitor:    0.000s  #12 ended without a monitor: signal=TERM\nstarted #13\n";
-        assert_eq!((resumed(adopts), run_told(adopts)), (Some(Resumed::Adopted), 3));
-        assert_eq!((resumed(over), run_told(over)), (Some(Resumed::Over), 13));
-        assert_eq!((resumed(""), run_told("")), (None, 0));
+        assert_eq!((resumed(adopts), last_run(adopts)), (Some(Resumed::Adopted), 3));
+        assert_eq!((resumed(over), last_run(over)), (Some(Resumed::Over), 13));
+        assert_eq!((resumed(""), last_run("")), (None, 0));
     }
 }

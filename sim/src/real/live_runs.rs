@@ -1,4 +1,4 @@
-//! The lives that the simulator knows for a case: what observers are told of its units, without the times.
+//! The runs that the simulator shows for a case, as observers see them, without the times.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,13 +10,13 @@ use crate::case::{Case, OnStop, Start};
 use crate::hunt::STEPS_MAX;
 use crate::world;
 
-/// What observers are told of a unit, in order: the number of the run, the step in its life, and how it ended.
+/// The runs of a unit as observers see them: for each report the run, the step in its lifecycle, and its exit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Life(Vec<(u32, Lifecycle, Option<Exit>)>);
+pub struct LiveRuns(Vec<(u32, Lifecycle, Option<Exit>)>);
 
-impl Life {
-    /// Adds what a step tells, if it tells anything.
-    pub fn tell(&mut self, step: Step) {
+impl LiveRuns {
+    /// Adds the report of a step, if it has one.
+    pub fn add(&mut self, step: Step) {
         if let Some(lifecycle) = step.actions.emit {
             let exit = match (lifecycle, step.state.outcome()) {
                 (Lifecycle::Exited, Outcome::Exited(exit)) => Some(exit),
@@ -28,7 +28,7 @@ impl Life {
 }
 
 /// Prints `#1 starting, started, exited code=1; #2 starting`.
-impl fmt::Display for Life {
+impl fmt::Display for LiveRuns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last = None;
         for &(run, lifecycle, exit) in &self.0 {
@@ -45,11 +45,11 @@ impl fmt::Display for Life {
     }
 }
 
-/// The life of a unit that the simulator finds for a case, and all that it finds when timers, starts, and
+/// The runs of a unit that the simulator shows for a case, and all that it shows when timers, starts, and
 /// processes that end or die are a little late, each by one of a few times.
 #[must_use]
-pub fn lives(case: &Case, unit: usize) -> (Life, BTreeSet<Life>) {
-    let plain = life(case, unit);
+pub fn live_runs(case: &Case, unit: usize) -> (LiveRuns, BTreeSet<LiveRuns>) {
+    let plain = runs(case, unit);
     let mut all = BTreeSet::from([plain.clone()]);
     let times = || LATE.map(Millis::new).into_iter();
     let late = |at: Millis, by: Millis| at.saturating_add(by);
@@ -65,21 +65,21 @@ pub fn lives(case: &Case, unit: usize) -> (Life, BTreeSet<Life>) {
                     *delay = late(*delay, deaths);
                 }
             }
-            all.insert(life(&case, unit));
+            all.insert(runs(&case, unit));
         }
     }
     (plain, all)
 }
 
-fn life(case: &Case, unit: usize) -> Life {
-    let mut life = Life::default();
+fn runs(case: &Case, unit: usize) -> LiveRuns {
+    let mut runs = LiveRuns::default();
     let unit = UnitId::new(unit as u32);
     for line in world::run(case, Core, STEPS_MAX).trace {
         if line.unit == unit {
-            life.tell(line.step);
+            runs.add(line.step);
         }
     }
-    life
+    runs
 }
 
 /// Milliseconds.

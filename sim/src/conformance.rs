@@ -1,6 +1,6 @@
-//! The oracles for other drivers: they are told of every step, and speak at the first that is wrong.
+//! The oracles for other drivers: they check every step and report the first that is wrong.
 //!
-//! A driver of another crate tells its judge what the machine was told and what it answered; together with
+//! A driver of another crate passes each event and each answer to its checker; together with
 //! [`crate::strategy`] its tests so use the inputs and the properties of this harness. A machine that only
 //! decides otherwise, under the driver of `monitor-os`, needs no more than [`check`].
 
@@ -11,22 +11,22 @@ use proptest::test_runner::TestRunner;
 
 use crate::canary::{self, Canary, Evidence};
 use crate::case::Case;
+use crate::failure_report::{FailureReport, TraceTable};
 use crate::harness::{Harness, Standard};
 use crate::hunt;
-use crate::screen::{FailureScreen, Table};
-use crate::watch::Watch;
-use crate::world::{Suspect, TraceLine};
+use crate::oracle::SafetyOracle;
+use crate::world::{MachineUnderTest, TraceLine};
 
-/// Judges the steps of one unit. Begin with a new one for each unit.
+/// Checks the steps of one unit. Begin with a new one for each unit.
 #[derive(Clone, Debug, Default)]
-pub struct Judge {
-    watch: Watch,
+pub struct StepChecker {
+    oracle: SafetyOracle,
     trace: Vec<TraceLine>,
     policies: Vec<Policy>,
 }
 
-impl Judge {
-    /// Judges one step: at `at`, under `policy`, the machine was told `event` in the state `before`, and
+impl StepChecker {
+    /// Checks one step: at `at`, under `policy`, the machine received `event` in the state `before`, and
     /// answered `step`.
     ///
     /// # Errors
@@ -41,8 +41,8 @@ impl Judge {
     ) -> Result<(), String> {
         self.trace.push(TraceLine { at, unit: UnitId::default(), event, before, step });
         self.policies.push(*policy);
-        self.watch.observe(policy, before, event, step).map_err(|property| {
-            let table = Table { trace: &self.trace, policies: &self.policies, marked: true };
+        self.oracle.observe(policy, before, event, step).map_err(|property| {
+            let table = TraceTable { trace: &self.trace, policies: &self.policies, marked: true };
             let (source, sentence) = (property.source(), property.sentence());
             format!("FAIL {property} ({source}): {sentence}\npolicy {policy}\n{table}")
         })
@@ -56,9 +56,9 @@ impl Judge {
 /// Before that the canaries of every campaign run, so that a harness that is blind does not pass.
 ///
 /// # Errors
-/// The failure screen, or the [alarms](crate::alarm) that ring.
+/// The failure report, or the [alarms](crate::alarm) that ring.
 pub fn check(
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
 ) -> Result<(), String> {
     check_by(Standard, machine, cases)
@@ -70,7 +70,7 @@ pub fn check(
 /// Those of [`check`].
 pub fn check_by(
     harness: impl Harness,
-    machine: impl Suspect + Copy,
+    machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
 ) -> Result<(), String> {
     let Evidence { found, mut alarms } = canary::look_for(harness, &Canary::CAMPAIGN);
@@ -79,17 +79,17 @@ pub fn check_by(
         return Err(alarms.to_string());
     }
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let screen = std::cell::RefCell::new(None);
+    let report = std::cell::RefCell::new(None);
     let result = TestRunner::new(config).run(&cases, |case| {
         let verdict = harness.run(&case, machine);
         let Some(property) = verdict.violated else { return Ok(()) };
         let failure = hunt::confirm(harness, case.seed, case, property, machine);
-        let shown = FailureScreen::of(&failure);
-        screen.replace(Some(shown.to_string()));
+        let shown = FailureReport::of(&failure);
+        report.replace(Some(shown.to_string()));
         Err(TestCaseError::fail(property.name()))
     });
-    let screen = screen.into_inner();
-    result.map_err(|error| screen.unwrap_or_else(|| error.to_string()))
+    let report = report.into_inner();
+    result.map_err(|error| report.unwrap_or_else(|| error.to_string()))
 }
 
 #[cfg(test)]
@@ -105,18 +105,19 @@ mod tests {
     fn the_machine_that_ships_passes_and_a_broken_one_is_shown() {
         assert_eq!(check(Core, strategy::cases()), Ok(()));
         let bug: bank::Bug = "BB-16".parse().unwrap();
-        let screen = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err();
-        assert!(screen.starts_with("FAIL ") && screen.contains("the rules say:"), "{screen}");
+        let report = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err();
+        assert!(report.starts_with("FAIL ") && report.contains("the rules say:"), "{report}");
     }
 
     #[test]
     fn a_judge_speaks_at_the_first_wrong_step() {
-        let (policy, mut judge) = (Policy::DEFAULT, Judge::default());
+        let (policy, mut checker) = (Policy::DEFAULT, StepChecker::default());
         let step = policy.step(State::INITIAL, Event::StartRequested);
         let right =
-            judge.observe(Moment::ORIGIN, &policy, State::INITIAL, Event::StartRequested, step);
+            checker.observe(Moment::ORIGIN, &policy, State::INITIAL, Event::StartRequested, step);
         assert_eq!(right, Ok(()));
-        let again = judge.observe(Moment::ORIGIN, &policy, step.state, Event::StartRequested, step);
+        let again =
+            checker.observe(Moment::ORIGIN, &policy, step.state, Event::StartRequested, step);
         assert!(again.unwrap_err().contains("\n> "), "two spawns, one marked");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use monitor_core::{Exit, Millis};
 
-use super::saga::{Ending, Saga, pause};
+use super::crash_session::{CrashSession, SessionEnd, pause};
 use crate::case::{OnStop, Script};
 use crate::choices::{Choices, Seeded};
 
@@ -44,19 +44,19 @@ pub fn kill_monitors(monitor: &Path, program: &Path, seed: u64, times: u32) -> i
         leaves: (choices.below(4) == 0).then_some(OnStop::Dies(Millis::ZERO)),
         ..Script::OBEDIENT
     };
-    let saga = Saga::new(monitor, program, script)?;
+    let session = CrashSession::new(monitor, program, script)?;
     let mut kills = Kills::default();
     for _ in 0..times {
-        let mut running = saga.command()?.spawn()?;
+        let mut running = session.command()?.spawn()?;
         // Most of what can go wrong does so in the first milliseconds of a monitor or of a run.
         let micros = u64::from(choices.below(30_000));
         pause(Duration::from_micros(micros));
         running.kill()?;
         running.wait()?;
         kills.killed += 1;
-        kills.orphans += u32::from(saga.remembered()?.is_some_and(|unit| unit.pid.is_some()));
+        kills.orphans += u32::from(session.remembered()?.is_some_and(|unit| unit.pid.is_some()));
     }
-    kills.faults = saga.finish(Ending::Asked)?.faults;
-    kills.runs = saga.begun()?;
+    kills.faults = session.finish(SessionEnd::Asked)?.faults;
+    kills.runs = session.begun()?;
     Ok(kills)
 }

@@ -1,6 +1,6 @@
-//! The safety oracles: what must hold at every step of every trace, judged from events and steps alone.
+//! The safety oracles: what must hold at every step of every trace, checked from events and steps alone.
 //!
-//! A [`Watch`] sees what a driver sees, and nothing of the machine's inside, so the same oracles judge
+//! A [`SafetyOracle`] sees what a driver sees, and nothing of the machine's inside, so the same oracles check
 //! the exhaustive search, the virtual kernel and the record of a real run.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use monitor_core::{
     TimerKind, TimerSlot,
 };
 
-use crate::observation::{Heard, Observation, Process, Seen, Timer, View};
+use crate::observation::{EventMeaning, Observation, ProcessEffect, StepView, TimerEffect, View};
 
 /// Something that must hold, with its sentence and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +26,7 @@ pub enum Property {
     /// I5.
     FirstStatusStands,
     /// I7.
-    ToldInOrder,
+    ReportedInOrder,
     /// I8.
     SavedWhenChanged,
     /// I9.
@@ -48,7 +48,7 @@ pub enum Property {
     /// I26.
     ReleasedOnce,
     /// I28.
-    NoLimbo,
+    NeverStuck,
     /// I29.
     SignalIsNoStop,
     /// I30.
@@ -82,7 +82,7 @@ pub enum Property {
     /// I31.
     NoHotLoop,
     /// I32.
-    SameAgain,
+    Deterministic,
     /// I33.
     WokenByCondition,
     /// I36.
@@ -99,7 +99,7 @@ impl Property {
         Self::StopEnds,
         Self::StopsCompose,
         Self::FirstStatusStands,
-        Self::ToldInOrder,
+        Self::ReportedInOrder,
         Self::SavedWhenChanged,
         Self::DelayLaw,
         Self::Budget,
@@ -110,7 +110,7 @@ impl Property {
         Self::PolicyStartsNothing,
         Self::StoppedMeansGone,
         Self::ReleasedOnce,
-        Self::NoLimbo,
+        Self::NeverStuck,
         Self::SignalIsNoStop,
         Self::RestartIsOneIntent,
         Self::TimersMatchThePhase,
@@ -127,7 +127,7 @@ impl Property {
         Self::AdoptsItsOwn,
         Self::ReapedOnce,
         Self::NoHotLoop,
-        Self::SameAgain,
+        Self::Deterministic,
         Self::WokenByCondition,
         Self::Total,
         Self::NoPanic,
@@ -142,7 +142,7 @@ impl Property {
             Self::StopEnds => "stop-ends",
             Self::StopsCompose => "stops-compose",
             Self::FirstStatusStands => "first-status-stands",
-            Self::ToldInOrder => "told-in-order",
+            Self::ReportedInOrder => "reported-in-order",
             Self::SavedWhenChanged => "saved-when-changed",
             Self::DelayLaw => "delay-law",
             Self::Budget => "budget",
@@ -153,7 +153,7 @@ impl Property {
             Self::PolicyStartsNothing => "policy-starts-nothing",
             Self::StoppedMeansGone => "stopped-means-gone",
             Self::ReleasedOnce => "released-once",
-            Self::NoLimbo => "no-limbo",
+            Self::NeverStuck => "never-stuck",
             Self::SignalIsNoStop => "signal-is-no-stop",
             Self::RestartIsOneIntent => "restart-is-one-intent",
             Self::TimersMatchThePhase => "timers-match-the-phase",
@@ -170,7 +170,7 @@ impl Property {
             Self::AdoptsItsOwn => "adopts-its-own",
             Self::ReapedOnce => "reaped-once",
             Self::NoHotLoop => "no-hot-loop",
-            Self::SameAgain => "same-again",
+            Self::Deterministic => "deterministic",
             Self::WokenByCondition => "woken-by-condition",
             Self::Total => "total",
             Self::NoPanic => "no-panic",
@@ -186,7 +186,7 @@ impl Property {
             Self::StopEnds => "I3",
             Self::StopsCompose => "I4",
             Self::FirstStatusStands => "I5",
-            Self::ToldInOrder => "I7",
+            Self::ReportedInOrder => "I7",
             Self::SavedWhenChanged => "I8",
             Self::DelayLaw => "I9",
             Self::Budget => "I11",
@@ -197,7 +197,7 @@ impl Property {
             Self::PolicyStartsNothing => "I21",
             Self::StoppedMeansGone => "I24",
             Self::ReleasedOnce => "I26",
-            Self::NoLimbo => "I28",
+            Self::NeverStuck => "I28",
             Self::SignalIsNoStop => "I29",
             Self::RestartIsOneIntent => "I30",
             Self::TimersMatchThePhase => "I34",
@@ -214,7 +214,7 @@ impl Property {
             Self::AdoptsItsOwn => "I23",
             Self::ReapedOnce => "I25",
             Self::NoHotLoop => "I31",
-            Self::SameAgain => "I32",
+            Self::Deterministic => "I32",
             Self::WokenByCondition => "I33",
             Self::Total | Self::NoPanic => "I36",
         }
@@ -225,18 +225,18 @@ impl Property {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::OneIncarnation => "no run begins before the one before has ended and is released",
-            Self::StopSticks => "after a stop no run begins until somebody asks for one",
+            Self::StopSticks => "after a stop no run begins until one is requested",
             Self::StopEnds => "a stop comes to its end, whatever the process does",
             Self::StopsCompose => "a second stop neither repeats a signal nor lengthens a deadline",
-            Self::FirstStatusStands => "the first status told of a run is the one that is kept",
-            Self::ToldInOrder => {
-                "observers are told of a run in the order of its life, each step once"
+            Self::FirstStatusStands => "the first reported status of a run is kept",
+            Self::ReportedInOrder => {
+                "observers see the steps of a run in the order of its lifecycle, each once"
             }
             Self::SavedWhenChanged => "the state is saved exactly when it has changed",
             Self::DelayLaw => "a delay is what the curve says, and never above its cap",
             Self::Budget => "automatic restarts without a healthy run stay within the budget",
             Self::BackoffWaits => {
-                "the wait before an attempt ends by its timer or by a wish, by nothing else"
+                "the wait before an attempt ends by its timer or by a request, and by nothing else"
             }
             Self::StaleIsSilent => {
                 "what is stale or does not apply changes nothing and asks for nothing"
@@ -248,15 +248,15 @@ impl Property {
                 "a process that is wanted down is signalled as soon as it exists"
             }
             Self::PolicyStartsNothing => {
-                "another policy begins no run, forgets no failure and waits for no ping of which the program was not told"
+                "another policy begins no run, forgets no failure and waits for no ping that the program does not know of"
             }
             Self::StoppedMeansGone => {
-                "down is said only when the run is released, or with the mark of a leak"
+                "a unit is reported down only when its run is released, or with a reported leak"
             }
             Self::ReleasedOnce => {
                 "each run is released once, after its end and before the next begins"
             }
-            Self::NoLimbo => "what is not down has a run, a release or a timer to wait for",
+            Self::NeverStuck => "what is not down has a run, a release or a timer to wait for",
             Self::SignalIsNoStop => "a signal that is no stop changes neither intent nor policy",
             Self::RestartIsOneIntent => "a restart ends in a new run unless a stop comes after it",
             Self::TimersMatchThePhase => {
@@ -272,7 +272,7 @@ impl Property {
                 "a start that the limit counts is counted, and within its burst"
             }
             Self::FreshRun => "a run begins wanted, without an outcome, under a number of its own",
-            Self::TrueStatus => "the status that is told of a run is the one that the kernel has",
+            Self::TrueStatus => "the reported status of a run is the one that the kernel has",
             Self::WallChangesNothing => "setting the wall clock changes nothing",
             Self::SleepChangesNothing => {
                 "the sleep of the machine lets no delay pass, and changes nothing else"
@@ -289,7 +289,7 @@ impl Property {
             }
             Self::ReapedOnce => "every child is reaped, also one that could not be set up",
             Self::NoHotLoop => "no unit takes step after step without time",
-            Self::SameAgain => "the same case has the same trace",
+            Self::Deterministic => "the same case has the same trace",
             Self::WokenByCondition => "no caller is woken before what it waits for is so",
             Self::Total => "every input has an answer, and nothing ends the monitor",
             Self::NoPanic => "the machine answers every event, and never panics",
@@ -306,14 +306,14 @@ impl fmt::Display for Property {
 /// What the oracles remember of a trace. Small and comparable, so that it can be part of a searched
 /// state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Watch {
-    run: Run,
+pub struct SafetyOracle {
+    run: RunState,
     intent: Intent,
     /// Which kinds of timer are armed, by slot.
     armed: [Option<TimerKind>; 3],
-    /// Automatic runs since the last wish, reset or healthy run; counted no further than matters.
+    /// Automatic runs since the last request, reset or healthy run; counted no further than matters.
     automatic: u16,
-    told: Told,
+    reported: Reported,
     status: Option<Exit>,
     /// The escalation towards the current run.
     asked_to_stop: bool,
@@ -321,7 +321,7 @@ pub struct Watch {
 
 /// What is known of the current run from outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Run {
+enum RunState {
     #[default]
     None,
     /// Spawned, not ended.
@@ -332,7 +332,7 @@ enum Run {
     EndedKilled,
 }
 
-/// What somebody has asked for last.
+/// The last request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Intent {
     #[default]
@@ -350,9 +350,9 @@ impl Intent {
     }
 }
 
-/// How far observers have been told of the current run.
+/// The last report of the current run to observers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Told {
+enum Reported {
     #[default]
     Nothing,
     Starting,
@@ -360,14 +360,14 @@ enum Told {
     Ready,
     Healthy,
     Stopping,
-    /// Told to be stopped before it was told to exist.
+    /// Reported to be stopped before it was reported to exist.
     StoppingUnstarted,
     Killing,
     Ended,
 }
 
-impl Watch {
-    /// The same watch for a monitor that was started again: timers did not survive.
+impl SafetyOracle {
+    /// The same oracle for a monitor that was started again: timers did not survive.
     #[must_use]
     pub const fn after_crash(mut self) -> Self {
         self.armed = [None; 3];
@@ -383,34 +383,34 @@ impl Watch {
         }
     }
 
-    /// Whether a run was spawned whose end was not told yet.
+    /// Whether a run was spawned whose end was not reported yet.
     #[must_use]
     pub const fn has_run(&self) -> bool {
-        matches!(self.run, Run::Open)
+        matches!(self.run, RunState::Open)
     }
 
     /// Whether a release was commanded and not answered.
     #[must_use]
     pub const fn has_release(&self) -> bool {
-        matches!(self.run, Run::Ended | Run::EndedKilled)
+        matches!(self.run, RunState::Ended | RunState::EndedKilled)
     }
 
-    /// Whether somebody has asked for the process to be brought down and nobody for it to come up since.
+    /// Whether a stop was requested last, and no start since.
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
         matches!(self.intent, Intent::Down(_))
     }
 
-    /// Whether somebody has asked for a restart that has not led to a new run yet.
+    /// Whether a restart was requested that has not led to a new run yet.
     #[must_use]
     pub const fn is_restarting(&self) -> bool {
         matches!(self.intent, Intent::Restart)
     }
 
-    /// Judges one step and takes note of it.
+    /// Checks one step and remembers it.
     ///
     /// # Errors
-    /// The first property that the step breaks. The watch is of no use after that.
+    /// The first property that the step breaks. The oracle is of no use after that.
     #[inline]
     pub fn observe(
         &mut self,
@@ -431,40 +431,40 @@ impl Watch {
         step: &Step,
     ) -> Result<(), Property> {
         let view = View::of(policy, before, event, step);
-        if view.is_nothing() { Ok(()) } else { self.judge_seen(&view) }
+        if view.is_nothing() { Ok(()) } else { self.check_view(&view) }
     }
 
-    /// The same for a step that was already looked at.
+    /// Checks a step whose observation is known.
     ///
     /// # Errors
-    /// The first property that the step breaks. The watch is of no use after that.
-    pub fn judge(&mut self, seen: &Observation) -> Result<(), Property> {
-        self.judge_seen(seen)
+    /// The first property that the step breaks. The oracle is of no use after that.
+    pub fn check(&mut self, observation: &Observation) -> Result<(), Property> {
+        self.check_view(observation)
     }
 
     #[inline]
-    fn judge_seen(&mut self, seen: &impl Seen) -> Result<(), Property> {
-        let heard = seen.heard();
-        let unarmed = matches!(heard, Heard::Fired(kind) if !self.is_armed(kind));
-        require(!seen.is_loud(), Property::StaleIsSilent)?;
-        require(!unarmed || seen.note() == Note::Stale, Property::StaleIsSilent)?;
-        require(!seen.is_unsaved(), Property::SavedWhenChanged)?;
+    fn check_view(&mut self, view: &impl StepView) -> Result<(), Property> {
+        let meaning = view.meaning();
+        let unarmed = matches!(meaning, EventMeaning::Fired(kind) if !self.is_armed(kind));
+        require(!view.acts_though_ignored(), Property::StaleIsSilent)?;
+        require(!unarmed || view.note() == Note::Stale, Property::StaleIsSilent)?;
+        require(!view.is_unsaved(), Property::SavedWhenChanged)?;
         let had_release = self.has_release();
-        self.hear(heard);
-        self.judge_process(seen, had_release)?;
-        self.judge_timers(seen, heard)?;
-        if let Some(lifecycle) = seen.emit() {
-            self.tell(lifecycle, seen.is_false_leak())?;
+        self.apply_event(meaning);
+        self.check_process(view, had_release)?;
+        self.check_timers(view, meaning)?;
+        if let Some(lifecycle) = view.emit() {
+            self.check_lifecycle(lifecycle, view.is_false_leak())?;
         }
-        self.judge_state(seen, heard)?;
-        seen.breaks().map_or(Ok(()), Err)
+        self.check_state(view, meaning)?;
+        view.breaks().map_or(Ok(()), Err)
     }
 
-    /// Takes note of what the event says, whatever the machine makes of it.
-    fn hear(&mut self, heard: Heard) {
-        match heard {
-            Heard::Nothing | Heard::Started => {}
-            Heard::Up { restart, going_down } => {
+    /// Remembers what the event means, whatever the machine answers.
+    fn apply_event(&mut self, meaning: EventMeaning) {
+        match meaning {
+            EventMeaning::Nothing | EventMeaning::Started => {}
+            EventMeaning::Up { restart, going_down } => {
                 let shutting = matches!(
                     self.intent,
                     Intent::Down(Origin::Shutdown) | Intent::Last(Origin::Shutdown)
@@ -477,7 +477,7 @@ impl Watch {
                     self.intent = Intent::Up;
                 }
             }
-            Heard::Down { last, origin, decided } => {
+            EventMeaning::Down { last, origin, decided } => {
                 let origin = match (self.intent, origin) {
                     (Intent::Down(Origin::User) | Intent::Last(Origin::User), _) => Origin::User,
                     (_, origin) => origin,
@@ -493,24 +493,24 @@ impl Watch {
                     Intent::Down(origin)
                 };
             }
-            Heard::Ended(exit) => self.end(exit),
-            Heard::Released => {
+            EventMeaning::Ended(exit) => self.end(exit),
+            EventMeaning::Released => {
                 if self.has_release() {
-                    self.run = Run::None;
+                    self.run = RunState::None;
                 }
             }
-            Heard::Fired(kind) => {
+            EventMeaning::Fired(kind) => {
                 if self.is_armed(kind) {
                     self.armed[kind.slot() as usize] = None;
                     // What survives the kill for that long is given up.
                     if kind == TimerKind::KillWindow && self.has_release() {
-                        self.run = Run::None;
+                        self.run = RunState::None;
                     }
                 }
             }
-            Heard::Recovered { found, after_shutdown, after_user } => {
+            EventMeaning::Recovered { found, after_shutdown, after_user } => {
                 match found {
-                    Found::Alive => self.run = Run::Open,
+                    Found::Alive => self.run = RunState::Open,
                     Found::Exited(exit) => self.end(Some(exit)),
                     Found::Gone | Found::Rebooted => self.end(Some(Exit::Unknown)),
                 }
@@ -526,46 +526,47 @@ impl Watch {
                 }
                 self.asked_to_stop = false;
             }
-            Heard::Reset => self.automatic = 0,
+            EventMeaning::Reset => self.automatic = 0,
         }
     }
 
     fn end(&mut self, exit: Option<Exit>) {
-        if self.run == Run::Open {
-            self.run = Run::Ended;
-            // An error after the process was there is an end that nobody saw.
-            let started = self.told >= Told::Started && self.told != Told::StoppingUnstarted;
+        if self.run == RunState::Open {
+            self.run = RunState::Ended;
+            // An error after the process was there is an unseen end.
+            let started =
+                self.reported >= Reported::Started && self.reported != Reported::StoppingUnstarted;
             self.status = exit.or_else(|| started.then_some(Exit::Unknown));
         }
     }
 
     #[inline]
-    fn judge_process(&mut self, seen: &impl Seen, had_release: bool) -> Result<(), Property> {
-        match seen.process() {
-            Process::Leave => Ok(()),
-            Process::Spawn { wished, budget, breaks } => {
-                require(self.run == Run::None, Property::OneIncarnation)?;
+    fn check_process(&mut self, view: &impl StepView, had_release: bool) -> Result<(), Property> {
+        match view.process() {
+            ProcessEffect::Leave => Ok(()),
+            ProcessEffect::Spawn { requested, budget, breaks } => {
+                require(self.run == RunState::None, Property::OneIncarnation)?;
                 require(!self.intent.is_down(), Property::StopSticks)?;
                 breaks.map_or(Ok(()), Err)?;
-                self.count(wished || self.intent == Intent::Restart, budget)?;
+                self.count(requested || self.intent == Intent::Restart, budget)?;
                 self.intent = Intent::Up;
-                self.run = Run::Open;
+                self.run = RunState::Open;
                 self.status = None;
                 self.asked_to_stop = false;
                 Ok(())
             }
-            Process::Signal { kill, scope, beside, again } => {
+            ProcessEffect::Signal { kill, scope, beside, again } => {
                 let reachable =
-                    self.run == Run::Open || (self.has_release() && scope == Scope::Group);
+                    self.run == RunState::Open || (self.has_release() && scope == Scope::Group);
                 require(reachable, Property::SignalsHitTheRun)?;
                 if beside {
                     return Ok(());
                 }
                 if kill {
-                    require(self.told != Told::Killing || again, Property::StopsCompose)?;
+                    require(self.reported != Reported::Killing || again, Property::StopsCompose)?;
                     if self.has_release() {
-                        require(self.run != Run::EndedKilled, Property::StopsCompose)?;
-                        self.run = Run::EndedKilled;
+                        require(self.run != RunState::EndedKilled, Property::StopsCompose)?;
+                        self.run = RunState::EndedKilled;
                     }
                 } else {
                     require(!self.asked_to_stop, Property::StopsCompose)?;
@@ -573,7 +574,7 @@ impl Watch {
                 self.asked_to_stop = true;
                 Ok(())
             }
-            Process::Release { recovery } => {
+            ProcessEffect::Release { recovery } => {
                 require(self.has_release(), Property::ReleasedOnce)?;
                 require(!had_release || recovery, Property::ReleasedOnce)
             }
@@ -581,20 +582,24 @@ impl Watch {
     }
 
     #[inline]
-    fn judge_timers(&mut self, seen: &impl Seen, heard: Heard) -> Result<(), Property> {
-        require(!seen.is_off_the_curve(), Property::DelayLaw)?;
+    fn check_timers(
+        &mut self,
+        view: &impl StepView,
+        meaning: EventMeaning,
+    ) -> Result<(), Property> {
+        require(!view.is_off_the_curve(), Property::DelayLaw)?;
         for slot in TimerSlot::ALL {
             let armed = &mut self.armed[slot as usize];
-            match seen.timer(slot) {
-                Timer::Keep => {}
-                Timer::Disarm => *armed = None,
-                Timer::Shorten(kind) => *armed = Some(kind),
+            match view.timer(slot) {
+                TimerEffect::Keep => {}
+                TimerEffect::Disarm => *armed = None,
+                TimerEffect::Shorten(kind) => *armed = Some(kind),
                 // Whatever the program asks for: a stop comes no later for it.
-                Timer::Lengthen(kind) => {
+                TimerEffect::Lengthen(kind) => {
                     require(kind == TimerKind::StartTimeout, Property::StopsCompose)?;
                 }
-                Timer::Arm(kind) => {
-                    let again = matches!(heard, Heard::Down { .. })
+                TimerEffect::Arm(kind) => {
+                    let again = matches!(meaning, EventMeaning::Down { .. })
                         && kind == TimerKind::StopGrace
                         && *armed == Some(TimerKind::StopGrace);
                     require(!again, Property::StopsCompose)?;
@@ -615,15 +620,19 @@ impl Watch {
         require(self.automatic <= budget.saturating_add(1), Property::Budget)
     }
 
-    fn tell(&mut self, lifecycle: Lifecycle, is_false_leak: bool) -> Result<(), Property> {
-        use Told::{
+    fn check_lifecycle(
+        &mut self,
+        lifecycle: Lifecycle,
+        is_false_leak: bool,
+    ) -> Result<(), Property> {
+        use Reported::{
             Ended, Healthy, Killing, Nothing, Ready, Started, Starting, Stopping, StoppingUnstarted,
         };
         if matches!(lifecycle, Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }) {
-            let gone = self.run == Run::None || lifecycle.remains() == Remains::Leaked;
+            let gone = self.run == RunState::None || lifecycle.remains() == Remains::Leaked;
             require(gone && !is_false_leak, Property::StoppedMeansGone)?;
         }
-        let next = match (lifecycle, self.told) {
+        let next = match (lifecycle, self.reported) {
             (Lifecycle::Starting, Nothing | Ended) => Starting,
             (Lifecycle::Started, Starting) => Started,
             (Lifecycle::Started, StoppingUnstarted) => Stopping,
@@ -645,19 +654,19 @@ impl Watch {
             ) => Ended,
             (Lifecycle::BackingOff | Lifecycle::Throttled, Ended) => Ended,
             (Lifecycle::Stopped { .. } | Lifecycle::GaveUp { .. }, Nothing | Ended) => Ended,
-            _ => return Err(Property::ToldInOrder),
+            _ => return Err(Property::ReportedInOrder),
         };
-        self.told = next;
+        self.reported = next;
         Ok(())
     }
 
     #[inline]
-    fn judge_state(&mut self, seen: &impl Seen, heard: Heard) -> Result<(), Property> {
-        let phase = seen.phase();
+    fn check_state(&mut self, view: &impl StepView, meaning: EventMeaning) -> Result<(), Property> {
+        let phase = view.phase();
         if let Some(status) = self.status {
-            require(seen.exit() == Some(status), Property::FirstStatusStands)?;
+            require(view.exit() == Some(status), Property::FirstStatusStands)?;
         }
-        seen.state_breaks().map_or(Ok(()), Err)?;
+        view.state_breaks().map_or(Ok(()), Err)?;
         let waiting_slot = self.armed[TimerSlot::Phase as usize];
         require(
             waiting_slot.is_none() || waiting_slot == phase.timer(),
@@ -668,12 +677,12 @@ impl Watch {
             Property::TimersMatchThePhase,
         )?;
         let window = self.armed[TimerSlot::Window as usize].is_some();
-        let pending = self.run != Run::None
+        let pending = self.run != RunState::None
             || waiting_slot.is_some()
             || (phase == Phase::Throttled && window);
-        require(phase.is_down() || pending, Property::NoLimbo)?;
-        require(!phase.is_down() || self.run == Run::None, Property::StoppedMeansGone)?;
-        let acknowledged = heard == Heard::Started && seen.note() == Note::Applied;
+        require(phase.is_down() || pending, Property::NeverStuck)?;
+        require(!phase.is_down() || self.run == RunState::None, Property::StoppedMeansGone)?;
+        let acknowledged = meaning == EventMeaning::Started && view.note() == Note::Applied;
         if self.is_stopping() {
             require(!acknowledged || self.asked_to_stop, Property::StopWhileStartingWins)?;
             let served = matches!(
@@ -687,12 +696,12 @@ impl Watch {
             require(!served, Property::StopSticks)?;
         }
         // A start limit may hold up what a user asked for, but not forget it.
-        if matches!(heard, Heard::Up { restart: false, .. }) && phase == Phase::Throttled {
+        if matches!(meaning, EventMeaning::Up { restart: false, .. }) && phase == Phase::Throttled {
             self.intent = Intent::Restart;
         }
         // Or refuse it, but openly.
         if self.is_restarting() && phase == Phase::Stopped {
-            require(seen.refused(), Property::RestartIsOneIntent)?;
+            require(view.refused(), Property::RestartIsOneIntent)?;
             self.intent = Intent::None;
         }
         Ok(())

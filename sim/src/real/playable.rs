@@ -5,37 +5,37 @@ use std::fmt;
 use monitor_core::{Event, Exit, Millis, StopMode};
 use monitor_os::Core;
 
-use crate::case::{Case, Script, Start, What};
+use crate::case::{Case, InputKind, Script, Start};
 use crate::hunt::STEPS_MAX;
 use crate::world;
 
 /// What is in the way of playing a case for real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Unfit {
+pub enum NotPlayable {
     /// A start takes a time of its own, or fails: the kernel's own starts do not follow a script.
     ScriptedStart,
     /// Notices, signals or the output are at fault.
     Fault,
-    /// A process ends and nobody knows how.
+    /// A process ends, and how is not known.
     UnknownExit,
     /// The numbers, the disk, the timers or the saves are at fault.
     WorldFault,
-    /// It is told facts that only the kernel can tell.
-    ToldFact,
+    /// It reports facts that only a kernel can report.
+    ReportedFact,
     /// The monitor or the machine dies, or the clock is set.
     Accident,
     /// In the virtual world it takes longer than this.
     TooLong(Millis),
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for NotPlayable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ScriptedStart => f.write_str("its starts are late or fail by a script"),
             Self::Fault => f.write_str("notices, signals or the output are at fault"),
-            Self::UnknownExit => f.write_str("a process ends and nobody knows how"),
+            Self::UnknownExit => f.write_str("a process ends, and how is not known"),
             Self::WorldFault => f.write_str("numbers, disk, timers or saves are at fault"),
-            Self::ToldFact => f.write_str("it is told facts that only a kernel can tell"),
+            Self::ReportedFact => f.write_str("it reports facts that only a kernel can report"),
             Self::Accident => f.write_str("the monitor or the machine dies, or a clock is set"),
             Self::TooLong(limit) => write!(f, "it takes longer than {limit}, or has no end"),
         }
@@ -46,44 +46,45 @@ impl fmt::Display for Unfit {
 ///
 /// # Errors
 /// The first thing that is in the way.
-pub fn fit(case: &Case, limit: Millis) -> Result<(), Unfit> {
+pub fn playable(case: &Case, limit: Millis) -> Result<(), NotPlayable> {
     let nothing = Millis::ZERO;
     let plain = case.timers_late == nothing && case.saves_fail_until == nothing;
     if !plain || case.pids.is_some() || case.disk.is_some() {
-        return Err(Unfit::WorldFault);
+        return Err(NotPlayable::WorldFault);
     }
     for unit in 0..case.units() {
         case.unit(unit).1.iter().try_for_each(script)?;
     }
-    case.inputs.iter().try_for_each(|input| what(input.what))?;
+    case.inputs.iter().try_for_each(|input| kind(input.kind))?;
     let trace = world::run(case, Core, STEPS_MAX).trace;
     let last = trace.last().map_or(0, |line| line.at.as_millis());
     if trace.len() >= STEPS_MAX || last > u64::from(limit.as_u32()) {
-        return Err(Unfit::TooLong(limit));
+        return Err(NotPlayable::TooLong(limit));
     }
     Ok(())
 }
 
-fn script(script: &Script) -> Result<(), Unfit> {
+fn script(script: &Script) -> Result<(), NotPlayable> {
     if script.start != Start::After(Millis::ZERO) {
-        return Err(Unfit::ScriptedStart);
+        return Err(NotPlayable::ScriptedStart);
     }
     if script.is_faulty() {
-        return Err(Unfit::Fault);
+        return Err(NotPlayable::Fault);
     }
     if script.exits == Exit::Unknown && script.lives.is_some() {
-        return Err(Unfit::UnknownExit);
+        return Err(NotPlayable::UnknownExit);
     }
     Ok(())
 }
 
-const fn what(what: What) -> Result<(), Unfit> {
-    match what {
-        What::Amend(_) | What::Heal => Ok(()),
-        What::Crash { .. } | What::Reboot { .. } | What::Wall(_) | What::Suspend(_) => {
-            Err(Unfit::Accident)
-        }
-        What::Tell(event) => match event {
+const fn kind(kind: InputKind) -> Result<(), NotPlayable> {
+    match kind {
+        InputKind::Policy(_) | InputKind::StopFaults => Ok(()),
+        InputKind::Crash { .. }
+        | InputKind::Reboot { .. }
+        | InputKind::Wall(_)
+        | InputKind::Suspend(_) => Err(NotPlayable::Accident),
+        InputKind::Event(event) => match event {
             Event::StartRequested
             | Event::StopRequested {
                 mode: StopMode::Graceful(_) | StopMode::Kill | StopMode::OnNextExit,
@@ -103,7 +104,7 @@ const fn what(what: What) -> Result<(), Unfit> {
             | Event::Exited { .. }
             | Event::Released { .. }
             | Event::TimerFired { .. }
-            | Event::Recovered { .. } => Err(Unfit::ToldFact),
+            | Event::Recovered { .. } => Err(NotPlayable::ReportedFact),
         },
     }
 }

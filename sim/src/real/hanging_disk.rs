@@ -1,4 +1,4 @@
-//! A disk that hangs when it is told to: a file system in a file in memory, which is frozen and thawed.
+//! A disk that hangs on demand: a file system in a file in memory, which is frozen and thawed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 /// A file system of its own, mounted in a folder. Dropped, it is thawed and unmounted; should the process be killed in the
 /// middle, `fsfreeze -u` and `umount` do the same by hand.
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(super) struct HangingDisk {
     place: PathBuf,
     hangs: bool,
 }
 
-impl Disk {
-    /// Makes one in this folder, which should be in memory, so that nobody else's disk is kept busy.
+impl HangingDisk {
+    /// Makes one in this folder, which should be in memory, so that no real disk is kept busy.
     ///
     /// # Errors
     /// A program is missing (e2fsprogs, util-linux) or refuses: it takes root and a loop device. Nothing is mounted.
@@ -39,14 +39,14 @@ impl Disk {
         self.hangs
     }
 
-    /// From now on whoever writes waits, in the kernel, until it goes on.
+    /// Lets all writers wait in the kernel, until it goes on.
     pub(super) fn hang(&mut self) -> io::Result<()> {
         run(Command::new("fsfreeze").arg("-f").arg(&self.place))?;
         self.hangs = true;
         Ok(())
     }
 
-    /// Whoever waits goes on.
+    /// Lets the writers go on.
     pub(super) fn go_on(&mut self) -> io::Result<()> {
         run(Command::new("fsfreeze").arg("-u").arg(&self.place))?;
         self.hangs = false;
@@ -54,22 +54,22 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
+impl Drop for HangingDisk {
     fn drop(&mut self) {
         if self.hangs {
             self.go_on().ok();
         }
-        // Gone from sight at once, and for good when nobody has anything open in it.
+        // Hidden at once, and unmounted when nothing is open in it.
         run(Command::new("umount").arg("-l").arg(&self.place)).ok();
     }
 }
 
 fn run(command: &mut Command) -> io::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let told = |why: String| io::Error::other(format!("{program}: {why}"));
+    let reported = |why: String| io::Error::other(format!("{program}: {why}"));
     let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let status = command.status().map_err(|error| told(error.to_string()))?;
-    if status.success() { Ok(()) } else { Err(told(status.to_string())) }
+    let status = command.status().map_err(|error| reported(error.to_string()))?;
+    if status.success() { Ok(()) } else { Err(reported(status.to_string())) }
 }
 
 const IMAGE_BYTES: u64 = 16 * 1024 * 1024;

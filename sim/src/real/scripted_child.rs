@@ -1,4 +1,4 @@
-//! The child: a process that does what the script of its run says.
+//! A scripted child: a process that does what the script of its run says.
 //!
 //! It is this program once more, under a name of its own. Which run it is it reads from a file that it
 //! holds the lock of for as long as it lives: so two of one unit at a time are seen by the second.
@@ -23,7 +23,7 @@ use signal_hook::low_level::emulate_default_handler;
 use super::traced;
 use crate::case::{Case, OnStop, Script};
 
-/// If this process was started as an actor, plays the part and does not return; and if as a monitor that is to be
+/// If this process was started as a scripted child, follows its script and does not return; and if as a monitor that is to be
 /// traced, becomes that.
 ///
 /// Call it before anything else in `main`.
@@ -36,26 +36,26 @@ pub fn enter() {
     }
     if name.as_deref() == Some(OsStr::new(NAME)) {
         let words: Vec<PathBuf> = args.map(PathBuf::from).collect();
-        let code = act(&words).unwrap_or_else(|error| {
-            // Whoever cannot be told sees by the code that this is no end that a script asked for.
+        let code = run_child(&words).unwrap_or_else(|error| {
+            // If the file cannot be written, the code shows that no script asked for this end.
             let runs = words.last().map(PathBuf::as_path);
-            runs.map(|runs| fs::write(note(runs), error.to_string()).ok());
+            runs.map(|runs| fs::write(complaint_path(runs), error.to_string()).ok());
             CONFUSED
         });
         process::exit(code);
     }
 }
 
-/// The part of one unit of a case.
+/// The scripts of one unit of a case, in files.
 #[derive(Clone, Debug)]
-pub struct Actor {
+pub struct ScriptedChild {
     case: PathBuf,
     unit: usize,
     runs: PathBuf,
 }
 
-impl Actor {
-    /// Writes down the part of a unit, in files of a folder that nobody else uses.
+impl ScriptedChild {
+    /// Writes the scripts of a unit into files of a folder that nothing else uses.
     ///
     /// # Errors
     /// The folder cannot be written to.
@@ -75,7 +75,7 @@ impl Actor {
         Command::new(program, std::iter::once(PathBuf::from(NAME)).chain(self.words()))
     }
 
-    /// The words after the name of an actor.
+    /// The words after the name of a scripted child.
     pub(super) fn words(&self) -> [PathBuf; 3] {
         [self.case.clone(), self.unit.to_string().into(), self.runs.clone()]
     }
@@ -89,51 +89,51 @@ impl Actor {
         text.trim().parse().map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
-    /// What an actor has to complain of: it was the second at a time, or could not play.
+    /// The complaint of a scripted child: it was the second at a time, or could not follow its script.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
-        fs::read_to_string(note(&self.runs)).ok()
+        fs::read_to_string(complaint_path(&self.runs)).ok()
     }
 }
 
-/// What every actor bears on its command line.
-pub(super) const NAME: &str = "monitor-sim-actor";
-/// The word in the place of the case for what an actor leaves.
+/// What every child bears on its command line.
+pub(super) const NAME: &str = "monitor-sim-child";
+/// The word in the place of the case for what a scripted child leaves.
 const MEMBER: &str = "member";
-/// The code of an actor that cannot play, which no script asks for.
+/// The code of a scripted child that cannot follow its script, which no script asks for.
 const CONFUSED: i32 = 99;
 
 /// Where a complaint is written.
-fn note(runs: &Path) -> PathBuf {
+fn complaint_path(runs: &Path) -> PathBuf {
     let mut name = runs.as_os_str().to_owned();
     name.push(".complaint");
     name.into()
 }
 
-fn act(words: &[PathBuf]) -> io::Result<i32> {
+fn run_child(words: &[PathBuf]) -> io::Result<i32> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
     if let [member, on_stop, _runs] = words
         && member == Path::new(MEMBER)
     {
         let on_stop = on_stop.to_str().and_then(read_on_stop).ok_or_else(invalid)?;
-        let heard = listen(on_stop)?;
-        // Whoever waits for this may go on: signals are heard from now on. It may have been killed meanwhile.
+        let signals = receive_signals(on_stop)?;
+        // Its parent waits for this: signals are received from now on. It may have been killed meanwhile.
         let mut out = io::stdout();
         out.write_all(b".").and_then(|()| out.flush()).ok();
-        return Ok(live(&heard, on_stop, None));
+        return Ok(wait_for_end(&signals, on_stop, None));
     }
     let [case, unit, runs] = words else { return Err(invalid()) };
     let unit = unit.to_str().and_then(|unit| unit.parse().ok()).ok_or_else(invalid)?;
     let text = fs::read_to_string(case)?;
     let case: Case = text.parse().map_err(|_| invalid())?;
     let mut held = OpenOptions::new().read(true).write(true).open(runs)?;
-    let nth = take_turn(&mut held)?;
+    let nth = lock_and_count(&mut held)?;
     let script = *case.script(unit, nth);
-    play(&script, runs)
+    follow(&script, runs)
 }
 
 /// Holds the file, counts the run, and says which one it is, from 0.
-fn take_turn(held: &mut File) -> io::Result<usize> {
+fn lock_and_count(held: &mut File) -> io::Result<usize> {
     if flock(&*held, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(io::Error::other("two at a time"));
     }
@@ -145,18 +145,18 @@ fn take_turn(held: &mut File) -> io::Result<usize> {
     Ok(nth)
 }
 
-fn play(script: &Script, runs: &Path) -> io::Result<i32> {
-    let heard = listen(script.on_stop)?;
+fn follow(script: &Script, runs: &Path) -> io::Result<i32> {
+    let signals = receive_signals(script.on_stop)?;
     if let Some(on_stop) = script.leaves {
-        leave(on_stop, runs)?;
+        leave_member(on_stop, runs)?;
     }
     let end = script.lives.map(|lives| (now().after(lives), script.exits));
-    Ok(live(&heard, script.on_stop, end))
+    Ok(wait_for_end(&signals, script.on_stop, end))
 }
 
 /// Starts something that stays in the group, and waits until it hears signals. It bears the name of the file, so
 /// that it can be found.
-fn leave(on_stop: OnStop, runs: &Path) -> io::Result<()> {
+fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
     let words = [NAME, MEMBER, &write_on_stop(on_stop)];
     let mut member = process::Command::new(env::current_exe()?)
         .args(words)
@@ -172,28 +172,32 @@ fn leave(on_stop: OnStop, runs: &Path) -> io::Result<()> {
 }
 
 /// Lets signals come by a channel, as far as they do not just kill. SIGHUP does nothing, as in the virtual world.
-fn listen(on_stop: OnStop) -> io::Result<mpsc::Receiver<i32>> {
+fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<i32>> {
     let stops = [SIGTERM, SIGINT, SIGQUIT, SIGABRT];
-    let heard: &[i32] = if on_stop == OnStop::Dies(Millis::ZERO) { &[] } else { &stops };
-    let mut signals = Signals::new([&[SIGHUP], heard].concat())?;
-    let (tell, told) = mpsc::channel();
+    let caught: &[i32] = if on_stop == OnStop::Dies(Millis::ZERO) { &[] } else { &stops };
+    let mut signals = Signals::new([&[SIGHUP], caught].concat())?;
+    let (sender, receiver) = mpsc::channel();
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            if signal != SIGHUP && tell.send(signal).is_err() {
+            if signal != SIGHUP && sender.send(signal).is_err() {
                 return;
             }
         }
     })?;
-    Ok(told)
+    Ok(receiver)
 }
 
 /// Lives to the end of the script, or to that of a stop; returns the code to exit with.
-fn live(heard: &mpsc::Receiver<i32>, on_stop: OnStop, end: Option<(Moment, Exit)>) -> i32 {
+fn wait_for_end(
+    signals: &mpsc::Receiver<i32>,
+    on_stop: OnStop,
+    end: Option<(Moment, Exit)>,
+) -> i32 {
     let mut death: Option<(Moment, i32)> = None;
     loop {
         let next = [end.map(|(at, _)| at), death.map(|(at, _)| at)].into_iter().flatten().min();
         let left = next.map_or(FOR_EVER, |at| Duration::from_nanos(at.nanos_since(now())));
-        match heard.recv_timeout(left) {
+        match signals.recv_timeout(left) {
             Ok(signal) => {
                 if let OnStop::Dies(delay) = on_stop {
                     death = death.or_else(|| Some((now().after(delay), signal)));

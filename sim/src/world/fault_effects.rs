@@ -1,8 +1,8 @@
-//! What went wrong in a world and took effect.
+//! The faults that took effect in a run.
 
-/// Something that went wrong and was coped with.
+/// A fault that took effect, after which the run went on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum FaultEffect {
     /// The notice of an end was lost, and the end was learnt otherwise.
     NoticeLost,
     /// A notice came twice.
@@ -13,12 +13,12 @@ pub enum Sight {
     NoticesMerged,
     /// A signal was refused.
     SignalRefused,
-    /// A signal found nobody, because others had reaped the process.
+    /// A signal found no process, because others had reaped the process.
     SignalMissed,
     /// A number was given to another process.
-    NumberReused,
+    PidReused,
     /// All numbers were taken.
-    NumbersUsedUp,
+    PidsExhausted,
     /// A process ended, and others held its output open.
     OutputHeld,
     /// A process could not be set up and had to be reaped.
@@ -39,20 +39,20 @@ pub enum Sight {
     Neighbours,
 }
 
-/// A set of sights.
+/// A set of fault effects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sights(u32);
+pub struct FaultEffects(u32);
 
-impl Sights {
+impl FaultEffects {
     /// The set with one more.
     #[must_use]
-    pub const fn with(self, sight: Sight) -> Self {
-        Self(self.0 | (1 << sight as u32))
+    pub const fn with(self, effect: FaultEffect) -> Self {
+        Self(self.0 | (1 << effect as u32))
     }
 
     /// Whether the set has it.
     #[must_use]
-    pub const fn has(self, sight: Sight) -> bool {
-        self.0 >> sight as u32 & 1 == 1
+    pub const fn has(self, effect: FaultEffect) -> bool {
+        self.0 >> effect as u32 & 1 == 1
     }
 }

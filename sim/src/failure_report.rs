@@ -1,4 +1,4 @@
-//! The failure screen: the property, the trace as a table with the wrong step marked, and how to replay.
+//! The failure report: the property, the trace as a table with the wrong step marked, and how to replay.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
@@ -10,7 +10,7 @@ use monitor_os::{Machine, Moment};
 
 use crate::alarm::Alarm;
 use crate::bugs::Oracle;
-use crate::case::{Case, TimedInput, What};
+use crate::case::{Case, InputKind, TimedInput};
 use crate::hunt::Failure;
 use crate::model::{self, Counterexample};
 use crate::reference::{self, Mismatch};
@@ -22,7 +22,7 @@ use crate::world::TraceLine;
 /// The first step that is not as the rules say is marked with `!`, and what they say stands under it. The
 /// line of a violation is the last one; it is marked with `>`.
 #[derive(Clone, Copy, Debug)]
-pub struct Table<'a> {
+pub struct TraceTable<'a> {
     /// The steps.
     pub trace: &'a [TraceLine],
     /// The policy in force at each step, as [`policies`] or [`replay::trace`](crate::replay::trace) gives
@@ -32,16 +32,16 @@ pub struct Table<'a> {
     pub marked: bool,
 }
 
-impl fmt::Display for Table<'_> {
+impl fmt::Display for TraceTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, usize::MAX)
     }
 }
 
-impl Table<'_> {
+impl TraceTable<'_> {
     /// Prints at most so many lines; steps in the middle are left out first, the wrong ones last.
     fn write(&self, f: &mut fmt::Formatter<'_>, lines_max: usize) -> fmt::Result {
-        let inputs = self.trace.iter().map(|line| line.told().len());
+        let inputs = self.trace.iter().map(|line| line.event_text().len());
         let width = inputs.max().unwrap_or(0).max(14);
         writeln!(f, "  {:>10}  {:<width$}  {:<24} actions", "time", "input", "phase")?;
         let steps = self.trace.iter().zip(self.policies).enumerate();
@@ -69,7 +69,7 @@ impl Table<'_> {
                 (false, false) => ' ',
             };
             let TraceLine { at, before, step, .. } = line;
-            write!(f, "{mark} {:>10}  {:<width$}  ", at.to_string(), line.told())?;
+            write!(f, "{mark} {:>10}  {:<width$}  ", at.to_string(), line.event_text())?;
             writeln!(f, "{:<24} {}", phases(*before, *step), actions(*step))?;
             if let Some((_, mismatch)) = wrong.as_ref().filter(|(wrong, _)| *wrong == index) {
                 let (phases, actions) = ruled(mismatch, *before);
@@ -114,17 +114,17 @@ pub fn policies(case: &Case, trace: &[TraceLine]) -> Vec<Policy> {
     (0..trace.len()).map(|index| policy_at(case, trace, index)).collect()
 }
 
-/// That of the last amendment that was told by then.
+/// The last policy that was put in force by then.
 fn policy_at(case: &Case, trace: &[TraceLine], index: usize) -> Policy {
     let TraceLine { unit, at, .. } = trace[index];
     let its = |input: &&TimedInput| u32::from(input.unit) == unit.as_u32();
     let given = case.inputs.iter().filter(its).filter_map(|input| {
         let due = at >= Moment::ORIGIN.after(input.at);
-        if let What::Amend(policy) = input.what { due.then_some(policy) } else { None }
+        if let InputKind::Policy(policy) = input.kind { due.then_some(policy) } else { None }
     });
-    // Of several at one moment those that are told later are not in force yet.
-    let told = |line: &&TraceLine| line.unit == unit && line.event == Event::PolicyChanged;
-    let later = trace[index + 1..].iter().take_while(|line| line.at == at).filter(told).count();
+    // Of several at one moment those that come later are not in force yet.
+    let changes = |line: &&TraceLine| line.unit == unit && line.event == Event::PolicyChanged;
+    let later = trace[index + 1..].iter().take_while(|line| line.at == at).filter(changes).count();
     let given: Vec<Policy> = given.collect();
     let last = given.len().checked_sub(1 + later);
     last.map_or_else(|| *case.unit(unit.as_u32() as usize).0, |last| given[last])
@@ -169,9 +169,9 @@ pub fn untimed(event: Event, before: State, step: Step) -> String {
     format!("{:<32}  {:<24} {}", event.to_string(), phases(before, step), actions(step))
 }
 
-/// Where a failing case is kept: the case itself and its pictures.
+/// Where a failing case is saved: the case itself and its pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct SavedFailure {
     /// The case, as text.
     pub case: PathBuf,
     /// Its timeline as an image.
@@ -184,43 +184,43 @@ pub struct Kept {
 ///
 /// # Errors
 /// What the file system says; some of the files may have been written.
-pub fn keep(failure: &Failure, folder: &Path) -> io::Result<Kept> {
+pub fn save(failure: &Failure, folder: &Path) -> io::Result<SavedFailure> {
     let Failure { seed, property, case, trace, .. } = failure;
     let file = |kind: &str| folder.join(format!("{property}-{seed}.{kind}"));
-    let kept = Kept { case: file("txt"), svg: file("svg"), html: file("html") };
+    let saved = SavedFailure { case: file("txt"), svg: file("svg"), html: file("html") };
     let lanes = Timeline::new(trace, true);
     fs::create_dir_all(folder)?;
-    fs::write(&kept.case, case.to_string())?;
-    fs::write(&kept.svg, timeline::svg(&lanes))?;
-    fs::write(&kept.html, timeline::html(&lanes, property.name(), trace))?;
-    Ok(kept)
+    fs::write(&saved.case, case.to_string())?;
+    fs::write(&saved.svg, timeline::svg(&lanes))?;
+    fs::write(&saved.html, timeline::html(&lanes, property.name(), trace))?;
+    Ok(saved)
 }
 
-/// Everything about one failure, on a screen of [`FailureScreen::LINES_MAX`] lines.
+/// All facts about one failure, on at most [`FailureReport::LINES_MAX`] lines.
 #[derive(Clone, Copy, Debug)]
-pub struct FailureScreen<'a> {
+pub struct FailureReport<'a> {
     /// The failure.
     pub failure: &'a Failure,
-    /// Who spoke.
+    /// The oracle that found it.
     pub oracle: Oracle,
-    /// Where it is kept; if nowhere, the whole case is printed.
-    pub kept: Option<&'a Kept>,
-    /// What else the command that replays it must say, such as `--sabotage BB-1`; empty for nothing.
+    /// Where it is saved; if nowhere, the whole case is printed.
+    pub saved: Option<&'a SavedFailure>,
+    /// What else the command that replays it must say, such as `--inject BB-1`; empty for nothing.
     pub options: &'a str,
 }
 
-impl<'a> FailureScreen<'a> {
-    /// How many lines a screen has, for a case that is kept.
+impl<'a> FailureReport<'a> {
+    /// The most lines of a report whose case is saved.
     pub const LINES_MAX: usize = 25;
 
-    /// The screen of a failure that is not kept, found by a property.
+    /// The report of a failure that is not saved, found by a property.
     #[must_use]
     pub const fn of(failure: &'a Failure) -> Self {
-        Self { failure, oracle: Oracle::Property(failure.property), kept: None, options: "" }
+        Self { failure, oracle: Oracle::Property(failure.property), saved: None, options: "" }
     }
 }
 
-impl fmt::Display for FailureScreen<'_> {
+impl fmt::Display for FailureReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const HEAD_MAX: usize = 8;
         const AROUND: usize = 6;
@@ -243,9 +243,9 @@ impl fmt::Display for FailureScreen<'_> {
         }
         // The inputs stand in the table.
         let head = Case { inputs: Vec::new(), ..case.clone() };
-        let text = if self.kept.is_some() { head.to_string() } else { case.to_string() };
+        let text = if self.saved.is_some() { head.to_string() } else { case.to_string() };
         let lines: Vec<&str> = text.lines().collect();
-        let fits = if self.kept.is_some() { HEAD_MAX } else { usize::MAX };
+        let fits = if self.saved.is_some() { HEAD_MAX } else { usize::MAX };
         let left_out = if lines.len() > fits { lines.len() + 1 - fits } else { 0 };
         for line in &lines[..lines.len() - left_out] {
             writeln!(f, "    {line}")?;
@@ -256,14 +256,14 @@ impl fmt::Display for FailureScreen<'_> {
         let more = usize::from(panic.is_some()) + usize::from(*is_unshrunk);
         let lines_left = Self::LINES_MAX.saturating_sub(AROUND + more + lines.len().min(fits));
         let policies = &policies(case, trace);
-        Table { trace, policies, marked: true }.write(f, lines_left.max(6))?;
+        TraceTable { trace, policies, marked: true }.write(f, lines_left.max(6))?;
         match sibling {
             Some(sibling) => writeln!(f, "passes    {sibling}")?,
             None => writeln!(f, "passes    no case that differs in one input")?,
         }
         let space = if self.options.is_empty() { "" } else { " " };
-        match self.kept {
-            Some(Kept { case, svg, html }) => {
+        match self.saved {
+            Some(SavedFailure { case, svg, html }) => {
                 let case = case.display();
                 writeln!(f, "replay    monitor-sim replay {case}{space}{}", self.options)?;
                 writeln!(f, "as test   monitor-sim replay {case} --emit rust")?;
@@ -324,7 +324,7 @@ pub fn counterexample(
     text
 }
 
-/// The case as a complete Rust test, to be kept in any crate that depends on `monitor-sim`.
+/// The case as a complete Rust test, to be saved in any crate that depends on `monitor-sim`.
 #[must_use]
 pub fn rust_test(case: &Case) -> String {
     let mut text = String::from("#[test]\nfn this_case_violates_nothing() {\n");
@@ -344,7 +344,7 @@ mod tests {
     use super::*;
     use crate::bank;
     use crate::hunt;
-    use crate::world::Suspect as _;
+    use crate::world::MachineUnderTest as _;
 
     #[test]
     fn every_bug_of_the_bank_fits_on_a_screen() {
@@ -353,22 +353,22 @@ mod tests {
         for bug in bank::ALL {
             let hunt = [bug.race, None].map(|race| hunt::hunt(race, 0..1_000, *bug, || {}));
             let Some(failure) = hunt.into_iter().find_map(|hunt| hunt.failure) else { continue };
-            let kept = keep(&failure, folder.path()).unwrap();
-            let screen = FailureScreen { kept: Some(&kept), ..FailureScreen::of(&failure) };
-            let text = screen.to_string();
-            assert!(text.lines().count() <= FailureScreen::LINES_MAX, "{bug}:\n{text}");
+            let saved = save(&failure, folder.path()).unwrap();
+            let report = FailureReport { saved: Some(&saved), ..FailureReport::of(&failure) };
+            let text = report.to_string();
+            assert!(text.lines().count() <= FailureReport::LINES_MAX, "{bug}:\n{text}");
             let aim = failure.aim.unwrap().to_string();
             assert!(text.contains(&aim), "{bug}: {aim} is not said:\n{text}");
             assert!(text.contains("\n> "), "{bug}: the violation is not marked:\n{text}");
-            let in_the_machine = bug.flaw().is_none();
+            let in_the_machine = bug.injected_bug().is_none();
             of_the_machine += usize::from(in_the_machine);
             explained += usize::from(in_the_machine && text.contains("the rules say:"));
-            let again: Case = fs::read_to_string(&kept.case).unwrap().parse().unwrap();
+            let again: Case = fs::read_to_string(&saved.case).unwrap().parse().unwrap();
             assert_eq!(again, failure.case, "{bug}");
             shown += 1;
         }
         assert!(shown * 2 > bank::ALL.len(), "only {shown} bugs were found");
-        // The others are noticed by the kernel while the wrong step is executed, before it is told.
+        // The others are noticed by the kernel while the wrong step is executed, before it is reported.
         assert!(
             explained * 10 > of_the_machine * 9,
             "only {explained} of {of_the_machine} show a wrong step"
