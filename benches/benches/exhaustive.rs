@@ -7,7 +7,7 @@
 //! The family of `check` has its counts cut to two and three, so that it is searched within a `cargo test`. The last
 //! contest is about the largest of its members with counts as people set them: what a search is needed for.
 //!
-//! Not equal: ours knows that a search state is a setting of the machine and an oracle of the oracles, and
+//! Not equal: ours knows that a search state is a setting of the machine and a state of the oracles, and
 //! explores the two apart; it also counts every input that changes nothing, keeps the world's edges, and
 //! answers the questions of liveness on the finished graph. stateright is given its easier reading, in
 //! which an input that changes nothing is no transition, and its literal one, in which it is.

@@ -1,7 +1,7 @@
 //! The oracles for other drivers: they check every step and report the first that is wrong.
 //!
-//! A driver of another crate passes each event and each answer to its checker; together with
-//! [`crate::strategy`] its tests so use the inputs and the properties of this harness. A machine that only
+//! A driver of another crate passes each event and each answer to its checker. With
+//! [`crate::strategy`] its tests use the inputs and the properties of this harness. A machine that only
 //! decides otherwise, under the driver of `monitor-os`, needs no more than [`check`].
 
 use monitor_core::{Event, Policy, State, Step};

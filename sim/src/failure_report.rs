@@ -324,7 +324,7 @@ pub fn counterexample(
     text
 }
 
-/// The case as a complete Rust test, to be saved in any crate that depends on `monitor-sim`.
+/// The case as a complete Rust test, to be kept in any crate that depends on `monitor-sim`.
 #[must_use]
 pub fn rust_test(case: &Case) -> String {
     let mut text = String::from("#[test]\nfn this_case_violates_nothing() {\n");

@@ -340,7 +340,7 @@ fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
     VIOLATED
 }
 
-/// Keeps the failing case with its pictures, and prints the failure, with the bug that was injected.
+/// Saves the failing case with its pictures, and prints the failure, with the bug that was injected.
 fn show(failure: &Failure, out: &Path, injected: Option<(Bug, Oracle)>) {
     let saved = failure_report::save(failure, out).map_err(|error| {
         eprintln!("monitor-sim: {}: {error}: the case is printed only", out.display());

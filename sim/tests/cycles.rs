@@ -5,8 +5,8 @@ use std::path::Path;
 use monitor_os::Launcher;
 use monitor_sim::real::{Cycles, Leftovers, cycle};
 
-/// Goal: every end is reported once and with its status, what is missing is reported as such, shortages pass, and nothing is left.
-/// One test, because the limit is that of the whole process.
+/// Goal: every end is reported once and with its status, what is missing is reported as such, shortages pass, and
+/// nothing is left. One test, because the limit is that of the whole process.
 #[test]
 fn nothing_is_lost_or_left_while_descriptors_run_out() {
     let before = Leftovers::find(Path::new("/")).unwrap();

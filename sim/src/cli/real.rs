@@ -39,10 +39,10 @@ pub(crate) struct RealArguments {
     /// How long a case may take in the virtual world [default: 15s, and 2s for those that are drawn].
     #[arg(long, value_name = "TIME")]
     limit: Option<Millis>,
-    /// Start and end this many programs in the key of cases, while descriptors and processes run out and the disk hangs.
+    /// Start and end this many programs instead of cases, while descriptors and processes run out and the disk hangs.
     #[arg(long, value_name = "N", conflicts_with_all = ["files", "kills"])]
     cycles: Option<u64>,
-    /// Kill the program `monitor` this often in the key of cases, at moments that are drawn, and go on.
+    /// Kill the program `monitor` this often instead of cases, at moments that are drawn, and go on.
     #[arg(long, value_name = "N", conflicts_with = "files", group = "killing")]
     kills: Option<u32>,
     /// Kill the program `monitor` before each system call of a start and a stop, or before every Nth.

@@ -12,16 +12,16 @@ pub(super) struct SearchStateKey {
 
 /// Distinct search states in the order in which they came.
 ///
-/// What is known of a setting lies together on a bucket. The place of a search state there is that of its outline among
+/// What is known of a setting lies together in a bucket. The place of a search state there is that of its outline among
 /// those of the shape, so that it is found without a search.
 #[derive(Debug)]
 pub(super) struct SearchStates {
     items: Vec<SearchStateKey>,
     /// By setting.
     buckets: Vec<Bucket>,
-    /// By setting: how many places there are on its bucket.
+    /// By setting: how many places there are in its bucket.
     lengths: Vec<u32>,
-    /// The ids on all buckets, or [`FREE`].
+    /// The ids in all buckets, or [`FREE`].
     ids: Vec<u32>,
 }
 

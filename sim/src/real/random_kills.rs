@@ -25,7 +25,7 @@ pub struct Kills {
 
 /// Kills a monitor so many times, then lets the next one go on, and stops that.
 ///
-/// `monitor` is that program, `program` one that plays the parts. What the process does, and when the monitor
+/// `monitor` is that program, `program` one that calls [`enter`](super::enter). What the process does, and when the monitor
 /// dies, is drawn from `seed`; but the time is real.
 ///
 /// # Errors

@@ -133,7 +133,7 @@ impl RealEngine {
         self.folder.path()
     }
 
-    /// Runs cases that are [fit](super::playable()), up to `width` at once, until `next` has none any more. `done` is
+    /// Runs cases that are [playable](super::playable()), up to `width` at once, until `next` has none any more. `done` is
     /// called as each ends.
     ///
     /// # Errors
@@ -313,7 +313,7 @@ impl RunningCase {
     fn note(&mut self, number: usize, notice: &Notice) {
         let run = notice.step.state.run().as_u32();
         let script = *self.case.script(number, (run as usize).saturating_sub(1));
-        // A run that was killed before its child played is not counted by the children, so that a later one may follow
+        // A run that was killed before its child began is not counted by the children, so that a later one may follow
         // its script.
         let scripts: Vec<Script> =
             (0..run as usize).map(|nth| *self.case.script(number, nth)).collect();

@@ -1,4 +1,4 @@
-//! What is left of a result in the system: zombies, descriptors, children.
+//! What cases leave in the system: zombies, descriptors, children.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,12 +16,12 @@ pub struct Leftovers {
     pub descriptors: usize,
     /// Children that ended and were not reaped.
     pub zombies: usize,
-    /// Children that run, of any result in this folder, by number.
+    /// Children that run, of any case in this folder, by number.
     pub children: BTreeSet<u32>,
 }
 
 impl Leftovers {
-    /// Looks. `folder` is the one of the children; those of other folders are not counted.
+    /// Finds what is left. `folder` is the one of the children; those of other folders are not counted.
     ///
     /// # Errors
     /// `/proc` cannot be read.

@@ -118,7 +118,7 @@ pub enum InjectedBug {
     SleepingClock,
     /// Ignores an end with a stamp before that of the start.
     EndsByStamp,
-    /// Ignores news of any kind with a stamp before that of another.
+    /// Ignores any event with a stamp before that of an earlier one.
     EventsByStamp,
     /// Ignores pings with a stamp before that of the last ping.
     PingsByStamp,
