@@ -110,7 +110,7 @@ fn file_is_appended_by_each_run() {
     let error = status.start_error().unwrap();
     assert!(matches!(error, SpawnError::Stream(_)), "{error}");
     assert_eq!((error.step(), error.is_transient(), error.exit_code()), ("stream", false, 125));
-    assert!(error.to_string().contains("`/no/such/directory/log`"), "{error}");
+    assert!(error.to_string().contains("no directory `/no`"), "{error}");
 }
 
 #[test]
@@ -219,8 +219,9 @@ fn log_is_not_led_into_a_file_of_another_user() {
         size_bytes: NonZeroU64::new(1 << 20).unwrap(),
         kept: NonZeroU16::new(1).unwrap(),
     };
-    let open = |trust| LogSink::file(&log, trust, Some(rotation), LogFormat::Lines);
-    let sink = open(trust).unwrap();
+    let open =
+        |trust: &PathTrust| LogSink::file(&log, trust.clone(), Some(rotation), LogFormat::Lines);
+    let sink = open(&trust).unwrap();
     let captured = |sink| Output::Captured(Capture::new().to_sink(sink));
     scene.run("restart=no", command.clone().with_output(captured(sink.clone())));
     assert_eq!(read(&log), "line\n");
@@ -228,19 +229,82 @@ fn log_is_not_led_into_a_file_of_another_user() {
     fs::remove_file(&log).unwrap();
     symlink(&secret, &log).unwrap();
     let expected = PathError { path: log.clone(), fault: PathFault::Link };
-    assert_eq!(open(trust).unwrap_err(), expected);
+    assert_eq!(open(&trust).unwrap_err(), expected);
     scene.run("restart=no", command.with_output(captured(sink)));
     fs::remove_file(&log).unwrap();
     fs::hard_link(&secret, &log).unwrap();
     assert_eq!(
-        open(trust).unwrap_err(),
+        open(&trust).unwrap_err(),
         PathError { path: log.clone(), fault: PathFault::Owner(0) }
     );
     assert_eq!(read(&secret), "of root\n");
     let exposed = |writer| PathError { path: logs.clone(), fault: PathFault::Exposed(writer) };
-    assert_eq!(open(PathTrust::MONITOR).unwrap_err(), exposed(Writer::User(NOBODY)));
+    assert_eq!(open(&PathTrust::MONITOR).unwrap_err(), exposed(Writer::User(NOBODY)));
     fs::set_permissions(&logs, PermissionsExt::from_mode(0o777)).unwrap();
-    assert_eq!(open(trust).unwrap_err(), exposed(Writer::Everyone));
+    assert_eq!(open(&trust).unwrap_err(), exposed(Writer::Everyone));
+}
+
+/// Goal: an environment file gives a program nothing that its user could not read, however the user names it.
+#[test]
+fn environment_file_is_not_led_into_a_file_of_another_user() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new();
+    let (own, secret) = (scene.of_nobody("own"), scene.path("secret"));
+    fs::write(&secret, "SECRET=of root\n").unwrap();
+    let file = own.join("env");
+    symlink(&secret, &file).unwrap();
+    let command = || as_nobody(shell("true")).with_environment_file(file.clone()).unwrap();
+    let status = scene.run("restart=no", command());
+    let expected = PathError { path: file.clone(), fault: PathFault::Link };
+    assert_eq!(status.start_error(), Some(&SpawnError::EnvironmentPath(expected)));
+    // Nor does it fill the memory of the helper.
+    fs::remove_file(&file).unwrap();
+    File::create(&file).unwrap().set_len(1 << 40).unwrap();
+    chown(&file, Some(NOBODY), None).unwrap();
+    let status = scene.run("restart=no", command());
+    let error = status.start_error().unwrap();
+    assert!(error.to_string().contains("File too large"), "{error}");
+    // That of root, to which nobody else may lead, is read as before.
+    let command = as_nobody(shell("test \"$SECRET\" = 'of root'"));
+    let status = scene.run("restart=no", command.with_environment_file(secret).unwrap());
+    assert_eq!(status.exit(), Some(Exit::Code(0)), "{:?}", status.start_error());
+}
+
+/// Goal: the record of a supervision is as little led elsewhere as a log.
+#[test]
+fn record_is_not_led_into_a_file_of_another_user() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new();
+    let (own, secret) = (scene.of_nobody("own"), scene.path("secret"));
+    fs::write(&secret, "of root\n").unwrap();
+    symlink(&secret, own.join("record")).unwrap();
+    let error = PathTrust::MONITOR.create(own.join("record")).unwrap_err();
+    assert_eq!(error.fault, PathFault::Exposed(Writer::User(NOBODY)));
+    let record = std::process::Command::new(env!("CARGO_BIN_EXE_monitor"))
+        .args(["run", "--record", own.join("record").to_str().unwrap(), "--", "true"])
+        .output()
+        .unwrap();
+    assert_eq!(record.status.code(), Some(125));
+    assert_eq!(read(&secret), "of root\n");
+    let plain = scene.path("record");
+    fs::write(&plain, "an older and longer one").unwrap();
+    PathTrust::MONITOR.create(&plain).unwrap().write_all(b"new").unwrap();
+    assert_eq!(read(&plain), "new");
+}
+
+/// Goal: the monitor's own output is a log, also where it is a pipe, as in a container.
+#[test]
+fn own_output_is_a_log() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_monitor"))
+        .args(["run", "--quiet", "--restart", "no", "--log", "/dev/stdout", "--", "echo", "line"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, b"line\n");
 }
 
 /// Goal: a log of the monitor's own is a regular file or a device, never something that it would wait for.

@@ -129,8 +129,11 @@ impl Credentials {
 
 /// Who may be able to change the path of a file that such a program names.
 pub(super) fn trust(credentials: Option<&Credentials>) -> PathTrust {
-    let unit = credentials.and_then(|whom| Some((whom.user?.as_raw(), whom.group.as_raw())));
-    unit.map_or(PathTrust::MONITOR, |(user, group)| PathTrust::and_user(user, group))
+    let program = credentials.and_then(|of| {
+        let others = of.groups.iter().flatten().map(|group| group.as_raw());
+        Some(PathTrust::and_user(of.user?.as_raw(), of.group.as_raw(), others))
+    });
+    program.unwrap_or(PathTrust::MONITOR)
 }
 
 fn find_user(name: &str) -> Result<(Uid, Option<User>), SpawnError> {

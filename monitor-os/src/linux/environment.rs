@@ -1,13 +1,16 @@
 //! The environment of a program: what is inherited, and what is changed of it.
 
+use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-use std::{env, fs};
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
 use super::command::CommandError;
+use super::guarded::{PathFault, PathTrust, Purpose, open_file};
 use super::setup::SetupStage;
 use super::spawn::SpawnError;
 
@@ -71,7 +74,11 @@ impl Environment {
     ///
     /// # Errors
     /// [`SpawnError::EnvironmentLine`], and [`SpawnError::Setup`] with [`SetupStage::EnvironmentFile`].
-    pub(super) fn resolve(&self, inherited: Vec<CString>) -> Result<Vec<CString>, SpawnError> {
+    pub(super) fn resolve(
+        &self,
+        inherited: Vec<CString>,
+        trust: &PathTrust,
+    ) -> Result<Vec<CString>, SpawnError> {
         let mut variables = inherited;
         for change in &self.changes {
             match change {
@@ -79,7 +86,7 @@ impl Environment {
                 Change::Set(variable) => put(&mut variables, variable.clone()),
                 Change::Unset(name) => remove(&mut variables, name.as_bytes()),
                 Change::File(path) => {
-                    for variable in read_file(path)? {
+                    for variable in read_file(path, trust)? {
                         put(&mut variables, variable);
                     }
                 }
@@ -204,13 +211,27 @@ fn check(name: &OsStr) -> Result<(), CommandError> {
 /// Reads `NAME=value` lines. The value is all that follows the first `=`: there are no quotes and no
 /// substitutions. Empty lines and those that begin with `#` are passed over, and a carriage return at the end
 /// of a line belongs to that end.
-fn read_file(path: &CStr) -> Result<Vec<CString>, SpawnError> {
+fn read_file(path: &CStr, trust: &PathTrust) -> Result<Vec<CString>, SpawnError> {
     let subject = OsStr::from_bytes(path.to_bytes());
-    let bytes = fs::read(subject).map_err(|error| SpawnError::Setup {
+    let failed = |errno| SpawnError::Setup {
         stage: SetupStage::EnvironmentFile,
         subject: subject.into(),
-        errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
+        errno,
+    };
+    let file = open_file(Path::new(subject), trust, Purpose::Settings);
+    let file = file.map_err(|error| {
+        if matches!(error.fault, PathFault::Os(_) | PathFault::NoDirectory) {
+            failed(error.fault.errno())
+        } else {
+            SpawnError::EnvironmentPath(error)
+        }
     })?;
+    let mut bytes = Vec::new();
+    let read = File::from(file).take(BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|error| failed(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())))?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(failed(Errno::FBIG.raw_os_error()));
+    }
     let mut variables = Vec::new();
     for (line, text) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
         let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -235,8 +256,13 @@ fn line_variable(text: &[u8]) -> Option<CString> {
     CString::new(text).ok()
 }
 
+/// How long an environment file may be: the kernel takes less than that of all variables.
+const BYTES_MAX: u64 = 16 << 20;
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn texts(variables: &[CString]) -> Vec<&str> {
@@ -260,12 +286,12 @@ mod tests {
         environment.set("E".as_ref(), "2".as_ref()).unwrap();
         environment.unset("D".as_ref()).unwrap();
         let inherited = ["A=x", "AA=y", "E=z"].map(|text| CString::new(text).unwrap()).to_vec();
-        let resolved = environment.resolve(inherited.clone()).unwrap();
+        let resolved = environment.resolve(inherited.clone(), &PathTrust::MONITOR).unwrap();
         assert_eq!(texts(&resolved), ["AA=y", "E=2", "B=of file", "C=a = \"b\" # c"]);
         environment.clear();
         environment.set("F".as_ref(), "".as_ref()).unwrap();
         assert!(environment.inherited().is_empty() && !environment.has_file());
-        assert_eq!(texts(&environment.resolve(inherited).unwrap()), ["F="]);
+        assert_eq!(texts(&environment.resolve(inherited, &PathTrust::MONITOR).unwrap()), ["F="]);
     }
 
     /// Goal: what the monitor was told of itself is inherited by nobody, and what is like it is.
@@ -292,7 +318,7 @@ mod tests {
             let (kept, path) = file(content);
             let mut environment = Environment::default();
             environment.read(path);
-            let error = environment.resolve(Vec::new()).unwrap_err();
+            let error = environment.resolve(Vec::new(), &PathTrust::MONITOR).unwrap_err();
             let path = kept.path().into();
             assert_eq!(error, SpawnError::EnvironmentLine { path, line: bad });
             assert!(error.to_string().contains(&format!("line {bad} of ")), "{error}");
@@ -300,7 +326,7 @@ mod tests {
         }
         let mut environment = Environment::default();
         environment.read(c"/proc/nonexistent/env".into());
-        let error = environment.resolve(Vec::new()).unwrap_err();
+        let error = environment.resolve(Vec::new(), &PathTrust::MONITOR).unwrap_err();
         assert_eq!((error.errno(), error.step()), (2, "environment"));
         assert!(error.to_string().contains("/proc/nonexistent/env"), "{error}");
     }

@@ -24,7 +24,7 @@ impl FileStreams {
     ///
     /// # Errors
     /// See [`PathFault`](super::PathFault); the process is of no use then.
-    pub(super) fn put_in_place(&self, trust: PathTrust) -> Result<(), PathError> {
+    pub(super) fn put_in_place(&self, trust: &PathTrust) -> Result<(), PathError> {
         let Self { input, output, error, joined } = self;
         let open = |path: &Path, purpose| open_file(path, trust, purpose);
         let failed = |path: &PathBuf| {

@@ -75,8 +75,8 @@ impl Setup {
     /// Sets everything for this process, which has one thread, and returns the environment of its program.
     ///
     /// The control group comes first, so that nothing happens outside of it, then what takes privileges, and the
-    /// directory last, as the user whom it must be open to. Files are read by whoever the monitor is, and those of the
-    /// streams are opened so too, by a path that is guarded against the user of the program.
+    /// directory last, as the user whom it must be open to. Files are opened as the user of the monitor, by paths that
+    /// are guarded against the user of the program.
     ///
     /// # Errors
     /// [`SpawnError::Setup`] and [`SpawnError::EnvironmentLine`]; the process is of no use then.
@@ -95,7 +95,8 @@ impl Setup {
         for variable in credentials.iter().flat_map(Credentials::variables) {
             put(&mut inherited, variable);
         }
-        let mut variables = environment.resolve(inherited)?;
+        let trust = trust(credentials.as_ref());
+        let mut variables = environment.resolve(inherited, &trust)?;
         if let Some(mark) = self.mark.and_then(orphans::mark) {
             put(&mut variables, mark);
         }
@@ -106,7 +107,7 @@ impl Setup {
             umask(Mode::from_raw_mode(mask.into()));
         }
         // Before a limit can be in the way.
-        self.files.put_in_place(trust(credentials.as_ref())).map_err(SpawnError::Stream)?;
+        self.files.put_in_place(&trust).map_err(SpawnError::Stream)?;
         set_oom_score(self.oom_score)?;
         if let Some(nice) = self.nice {
             setpriority_process(None, nice.into())

@@ -19,7 +19,7 @@ use rustix::process::{
 use super::command::Command;
 use super::descriptors::above_streams;
 use super::group::LeaderPid;
-use super::guarded::PathError;
+use super::guarded::{PathError, PathTrust};
 use super::process::Process;
 use super::setup::{self, SetupStage, native};
 use super::stdio::Stdio;
@@ -42,7 +42,7 @@ pub(crate) fn spawn(command: &Command, stdio: &Stdio) -> Result<Process, SpawnEr
         return Err(SpawnError::NoLauncher { path: command.program().into(), setting });
     }
     let environment = command.environment();
-    let environment = environment.resolve(environment.inherited())?;
+    let environment = environment.resolve(environment.inherited(), &PathTrust::MONITOR)?;
     let args = command.argv();
     let unwanted = above_streams().map_err(|error| match Errno::from_io_error(&error) {
         Some(errno) if is_exhaustion(errno) => {
@@ -231,6 +231,8 @@ pub enum SpawnError {
     },
     /// A standard stream of the program cannot be opened, and why.
     Stream(PathError),
+    /// An environment file is not read because somebody could have led it elsewhere, and how.
+    EnvironmentPath(PathError),
     /// The helper that starts programs ended before it had become the program: somebody killed it, or it is
     /// no helper of this version. The program did not run.
     LauncherDied {
@@ -267,7 +269,7 @@ impl SpawnError {
             | Self::Setup { errno, .. }
             | Self::Unrecorded { errno, .. }
             | Self::Refused { errno, .. } => *errno,
-            Self::Stream(error) => error.fault.errno(),
+            Self::Stream(error) | Self::EnvironmentPath(error) => error.fault.errno(),
             Self::InterpreterMissing { .. } => Errno::NOENT.raw_os_error(),
             Self::NotAProgram { .. } => Errno::NOEXEC.raw_os_error(),
             Self::ArgumentsTooLong { .. } => Errno::TOOBIG.raw_os_error(),
@@ -291,7 +293,9 @@ impl SpawnError {
             | Self::ResourcesExhausted { .. }
             | Self::Refused { .. } => "exec",
             Self::Setup { stage, .. } => stage.name(),
-            Self::EnvironmentLine { .. } => SetupStage::EnvironmentFile.name(),
+            Self::EnvironmentLine { .. } | Self::EnvironmentPath(_) => {
+                SetupStage::EnvironmentFile.name()
+            }
             Self::Stream(_) => "stream",
             Self::LauncherDied { .. } | Self::NoLauncher { .. } => "launch",
             Self::Unrecorded { .. } => "record",
@@ -306,7 +310,7 @@ impl SpawnError {
             || match self {
                 Self::Busy { .. } | Self::LauncherDied { .. } | Self::Unrecorded { .. } => true,
                 Self::Setup { stage, errno, .. } => stage.passes(*errno),
-                Self::Stream(error) => error.fault.passes(),
+                Self::Stream(error) | Self::EnvironmentPath(error) => error.fault.passes(),
                 Self::NotFound { .. }
                 | Self::InterpreterMissing { .. }
                 | Self::NotExecutable { .. }
@@ -338,6 +342,7 @@ impl SpawnError {
             | Self::Busy { .. }
             | Self::Setup { .. }
             | Self::EnvironmentLine { .. }
+            | Self::EnvironmentPath(_)
             | Self::Refused { .. } => 126,
             Self::ResourcesExhausted { .. }
             | Self::Unwatchable { .. }
@@ -439,6 +444,7 @@ impl fmt::Display for SpawnError {
                 path.display()
             ),
             Self::Stream(error) => write!(f, "a standard stream: {error}"),
+            Self::EnvironmentPath(error) => write!(f, "the environment file: {error}"),
             Self::LauncherDied { path } => write!(
                 f,
                 "`{}` did not run: the helper that was to become it ended before; \
@@ -464,7 +470,7 @@ impl fmt::Display for SpawnError {
 impl std::error::Error for SpawnError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Stream(error) => Some(error),
+            Self::Stream(error) | Self::EnvironmentPath(error) => Some(error),
             Self::NotFound { .. }
             | Self::InterpreterMissing { .. }
             | Self::NotExecutable { .. }

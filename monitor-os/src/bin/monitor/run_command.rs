@@ -1,18 +1,14 @@
 //! `monitor run`.
 
 use std::fmt::Display;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
 use monitor_core::{Event, Exit, Grace, Origin, Reason, StopMode};
 use monitor_os::record::Recorder;
-use monitor_os::{Events, Launcher, Notice, Status, StopSignals, Supervisor, Unit};
-use rustix::fs::OFlags;
+use monitor_os::{Events, Launcher, Notice, PathTrust, Status, StopSignals, Supervisor, Unit};
 use rustix::io::Errno;
 
 use crate::args::{EventsFormat, OutputArgs, RunArgs};
@@ -138,7 +134,9 @@ impl Sinks {
     /// The record cannot be written.
     pub(crate) fn open(output: OutputArgs, mode: UnitMode) -> Result<Self, String> {
         let record = output.record.map(|path| {
-            let queue = open_record(&path)
+            let queue = PathTrust::MONITOR
+                .create(&path)
+                .map_err(io::Error::from)
                 .and_then(|file| LineQueue::begin("monitor-record", file.into(), Loss::End));
             queue.map(Arc::new).map_err(|error| {
                 let fix = match Errno::from_io_error(&error) {
@@ -221,16 +219,6 @@ impl Sinks {
             }
         }
     }
-}
-
-/// Opens the file of a record. Neither this nor a write waits for the reader of a named pipe.
-///
-/// # Errors
-/// See `open(2)`; a named pipe must have a reader (ENXIO).
-fn open_record(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
 }
 
 /// The file of a record, behind its queue.

@@ -61,6 +61,9 @@ pub(super) fn failure(error: &SpawnError) -> Vec<u8> {
         SpawnError::Stream(error) => {
             (b'o', error.path.as_os_str(), Some(error.fault.to_string().into()))
         }
+        SpawnError::EnvironmentPath(error) => {
+            (b'e', error.path.as_os_str(), Some(error.fault.to_string().into()))
+        }
         SpawnError::NotExecutable { path, .. }
         | SpawnError::NotAProgram { path }
         | SpawnError::ArgumentsTooLong { path }
@@ -110,6 +113,10 @@ fn decode_failure(bytes: &[u8]) -> Option<SpawnError> {
         b'o' => {
             let fault = detail?.to_str()?.parse().ok()?;
             SpawnError::Stream(PathError { path: subject.into(), fault })
+        }
+        b'e' => {
+            let fault = detail?.to_str()?.parse().ok()?;
+            SpawnError::EnvironmentPath(PathError { path: subject.into(), fault })
         }
         b'l' => {
             let line = detail?.to_str()?.parse().ok()?;

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::{NonZeroU16, NonZeroU64};
-use std::os::unix::fs::FileExt;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ impl RotatingFile {
         trust: PathTrust,
         rotation: Option<Rotation>,
     ) -> Result<Self, PathError> {
-        let file = File::from(OpenParent::of(&path, trust)?.open(Purpose::Log)?);
+        let file = File::from(OpenParent::of(&path, &trust)?.open(Purpose::Log)?);
         // None is known for an own descriptor.
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         let mut last = [b'\n'];
@@ -63,10 +64,16 @@ impl RotatingFile {
     /// Goes on with the file as it is by now: another writer may have had it since it was opened, or put it aside.
     /// If it cannot be opened, the one of before is written on.
     pub(super) fn reopen(&mut self) {
-        match Self::open(Arc::clone(&self.path), self.trust, self.rotation) {
+        match Self::open(Arc::clone(&self.path), self.trust.clone(), self.rotation) {
             Ok(file) => *self = file,
             Err(error) => telemetry::log_not_written(&error.into()),
         }
+    }
+
+    /// The pipe that it is, if it is one: the monitor's own output, which `/dev/stdout` leads to.
+    pub(super) fn into_pipe(self) -> Result<OwnedFd, Self> {
+        let is_pipe = self.file.metadata().is_ok_and(|it| it.file_type().is_fifo());
+        if is_pipe { Ok(self.file.into()) } else { Err(self) }
     }
 
     /// Whether the file ends in the middle of a line.
@@ -124,7 +131,7 @@ impl RotatingFile {
         let Some(rotation) = self.rotation else {
             return;
         };
-        match put_aside(&self.path, self.trust, rotation.kept.get()) {
+        match put_aside(&self.path, &self.trust, rotation.kept.get()) {
             Ok(next) => {
                 self.file = next;
                 self.length = 0;
@@ -141,7 +148,7 @@ impl RotatingFile {
 
 /// Makes room for a file of this name and makes that, all of it in one held directory. The oldest goes first, so that no
 /// name is taken twice.
-fn put_aside(path: &Path, trust: PathTrust, kept: u16) -> io::Result<File> {
+fn put_aside(path: &Path, trust: &PathTrust, kept: u16) -> io::Result<File> {
     let parent = OpenParent::of(path, trust)?;
     let numbered = |number| numbered(Path::new(parent.name()), number).into_os_string();
     for number in (0..kept).rev() {
@@ -228,9 +235,9 @@ mod tests {
         fs::create_dir(&logs).unwrap();
         chown(&logs, Some(65_534), Some(65_534)).unwrap();
         let path = logs.join("log");
-        let trust = PathTrust::and_user(65_534, 65_534);
+        let trust = PathTrust::and_user(65_534, 65_534, []);
         let mut log =
-            RotatingFile::open(path.as_path().into(), trust, Some(rotation(4, 1))).unwrap();
+            RotatingFile::open(path.as_path().into(), trust.clone(), Some(rotation(4, 1))).unwrap();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -251,7 +258,7 @@ mod tests {
         // One that stays there is said, and what is open is written on.
         fs::remove_file(&path).ok();
         symlink(&victim, &path).unwrap();
-        let error = RotatingFile::open(path.as_path().into(), trust, None).unwrap_err();
+        let error = RotatingFile::open(path.as_path().into(), trust.clone(), None).unwrap_err();
         assert_eq!(error, PathError { path, fault: PathFault::Link });
         log.reopen();
         write_all(&mut log, b"more\n");

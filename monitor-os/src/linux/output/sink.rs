@@ -58,7 +58,7 @@ pub struct SinkCounts {
 impl LogSink {
     /// Appends to a regular file or a character device, of which this sink must be the only writer. The file is made
     /// where it is missing (mode 0666 less the umask). One that ends in the middle of a line, because a monitor died
-    /// there, gets a newline first.
+    /// there, gets a newline first. A pipe is taken if it is the monitor's own, as `/dev/stdout`.
     ///
     /// `trust` says who beside root and the monitor may be able to write the directories on the way. What is opened
     /// later, at a rotation, is checked in the same way.
@@ -72,7 +72,10 @@ impl LogSink {
         form: LogFormat,
     ) -> Result<Self, PathError> {
         let path = Arc::<Path>::from(path.into());
-        let file = RotatingFile::open(Arc::clone(&path), trust, rotation)?;
+        let file = match RotatingFile::open(Arc::clone(&path), trust, rotation)?.into_pipe() {
+            Ok(pipe) => return Ok(Self::descriptor(pipe, form)),
+            Err(file) => file,
+        };
         let mut pending = Vec::new();
         if form != LogFormat::Raw && file.in_a_line() {
             pending.push(b'\n');
