@@ -908,7 +908,10 @@ seed 7
             ("policy restart=always\n5ms leap", "line 2: event: \"leap\""),
             ("", "line 1: there is no policy yet"),
             ("policy restart=always\n5ms @1 start", "line 2: \"@1\" names no unit"),
-            ("policy restart=no\nunit\n5ms @1 heal", "line 3: \"stop-faults\" concerns the whole"),
+            (
+                "policy restart=no\nunit\n5ms @1 stop-faults",
+                "line 3: \"stop-faults\" concerns the whole",
+            ),
             ("policy restart=always\npids 0", "line 2: \"pids 0\" is no number"),
             ("policy restart=always\ndisk eats", "line 2: \"eats\" is not known"),
             ("policy restart=always\nprocess #1 notice=maybe", "line 2: \"notice=maybe\" is not"),
