@@ -22,7 +22,7 @@
 //! Nothing here needs an async runtime: requests to a `Unit` are calls that do not block, and
 //! what is waited for is a future, for any runtime or for `block_on`.
 //!
-//! # Memory
+//! # State directory
 //! A supervisor that is killed can be started again, and goes on with what still runs:
 #![cfg_attr(feature = "linux", doc = "```")]
 #![cfg_attr(not(feature = "linux"), doc = "```ignore")]

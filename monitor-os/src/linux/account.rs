@@ -14,7 +14,7 @@ use super::guarded::PathTrust;
 use super::setup::{SetupStage, failed, native};
 use super::spawn::SpawnError;
 
-/// Whom a program is to run as, by names or numbers. A text of digits is a number.
+/// The account of a program, by names or numbers. A text of digits is a number.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Account {
     pub(super) user: Option<String>,

@@ -272,7 +272,7 @@ pub(crate) fn target_first(
 /// Runs a command under supervision.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
-#[command(group(ArgGroup::new("memory").args(["name", "state"]).multiple(true)))]
+#[command(group(ArgGroup::new("stored").args(["name", "state"]).multiple(true)))]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) unit: UnitOptions,
@@ -284,15 +284,15 @@ pub(crate) struct RunArgs {
 
     /// Remember the command under this name, so that a monitor that was killed can be started again; see
     /// below
-    #[arg(long, value_name = "NAME", help_heading = "Memory")]
+    #[arg(long, value_name = "NAME", help_heading = "State directory")]
     pub(crate) name: Option<String>,
 
     /// Remember it in this directory [default with --name: see below]
-    #[arg(long, value_name = "DIR", help_heading = "Memory")]
+    #[arg(long, value_name = "DIR", help_heading = "State directory")]
     pub(crate) state: Option<PathBuf>,
 
     /// Stay when the command is down, until it is started by `monitor start`
-    #[arg(long, help_heading = "Memory", requires = "memory")]
+    #[arg(long, help_heading = "State directory", requires = "stored")]
     pub(crate) stay: bool,
 
     /// Give HUP, QUIT, USR1, USR2, ALRM, CONT and WINCH on to the command; TERM and INT stop it all the same [default:
@@ -332,11 +332,11 @@ pub(crate) struct UpArgs {
     pub(crate) path: PathBuf,
 
     /// Remember the units under this name [default: the name of PATH, without .toml]
-    #[arg(long, value_name = "NAME", help_heading = "Memory", conflicts_with = "state")]
+    #[arg(long, value_name = "NAME", help_heading = "State directory", conflicts_with = "state")]
     pub(crate) name: Option<String>,
 
     /// Remember them in this directory
-    #[arg(long, value_name = "DIR", help_heading = "Memory")]
+    #[arg(long, value_name = "DIR", help_heading = "State directory")]
     pub(crate) state: Option<PathBuf>,
 
     #[command(flatten)]
@@ -468,21 +468,21 @@ A preset has defaults of its own in place of those shown above.
 
 Times: 100ms, 10s, 1m30s, 2h.
 
-Memory:
+State directory:
   With --name or --state, what a monitor must know is written down before the command runs. If
   the monitor is killed, start it again in the same way: it finds the command by its identity,
   never by a number alone, and goes on. A stop that had begun is finished, the retries that were
   used stay used, and there are never two. A second monitor for the same directory is refused.
   The place of a name is $XDG_RUNTIME_DIR/monitor/NAME, or for root without it /run/monitor/NAME.
   How a command ended that an earlier monitor had started is known from Linux 6.15 on, and unknown
-  (255) before. The memory ends when the monitor ends by itself: the next one begins afresh.
+  (255) before. The record ends when the monitor ends by itself: the next one begins afresh.
   Without either option nothing is stored.
 
 Streams:
   Without options they are the monitor's. A file (file:PATH) is written by the command itself. With log, the
   monitor reads what is printed: it writes it to --log, keeps the last lines for `monitor logs`, and shows them
   when a run fails. --log-rotate makes web.log into web.log.1 and so on, between two lines; nobody else
-  may write the file. With a memory nothing is lost when the monitor is killed: the command can print 64 KiB
+  may write the file. With a state directory nothing is lost when the monitor is killed: the command can print 64 KiB
   more, then waits for the next monitor. Without one it gets a SIGPIPE.
   Files and logs are opened so that the user of the command cannot lead them elsewhere. A directory that others
   than root and this user may write is refused, but for one like /tmp (mode 1777). A file: that is a FIFO is opened
@@ -504,7 +504,7 @@ Signals to the monitor:
   ALRM             PROF, IO and the other real-time signals
   TSTP, TTIN,      stop and continue the monitor, not the command. CHLD, URG, WINCH and PIPE do
   TTOU, STOP, CONT nothing
-  KILL, and ILL,   kill the monitor. With a memory the command runs on, and the next monitor goes on
+  KILL, and ILL,   kill the monitor. With a state directory the command runs on, and the next monitor goes on
   TRAP, ABRT, BUS, with it. Without one the kernel kills the command too, but not what it has started,
   FPE, SEGV, SYS   and not a program that is set-user-ID or has file capabilities. So does 32, where the
                    C library has no use for it

@@ -24,7 +24,7 @@ impl EventText {
     /// The text for a step in the life of the process; `None` if another says it.
     pub(crate) fn happened(&mut self, notice: &Notice, lifecycle: Lifecycle) -> Option<String> {
         match lifecycle {
-            // Said with the process id, as soon as the process is there.
+            // Reported with the process id, as soon as the process is there.
             Lifecycle::Starting => {
                 self.started.insert(notice.unit, notice.at);
                 return None;

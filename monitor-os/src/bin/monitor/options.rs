@@ -224,7 +224,7 @@ pub(crate) struct UnitOptions {
     pub(crate) health_start_delay: Option<Millis>,
 
     /// What becomes of a command that outlived its monitor [default: adopt]
-    #[arg(long, value_name = "WHAT", help_heading = "Memory", value_enum)]
+    #[arg(long, value_name = "WHAT", help_heading = "State directory", value_enum)]
     pub(crate) on_crash: Option<OnCrashOption>,
 }
 
