@@ -36,10 +36,10 @@ fn out(directory: &TempDir) -> std::path::PathBuf {
     directory.path().join("out")
 }
 
-/// A directory that everybody may write to.
+/// A directory in which everybody may make files, as in `/tmp`.
 fn open_directory() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o1777)).unwrap();
     directory
 }
 
