@@ -55,8 +55,8 @@ impl PathTrust {
     /// The same and one more user, with its primary and its other groups.
     pub(super) fn and_user(user: u32, group: u32, others: impl IntoIterator<Item = u32>) -> Self {
         let others = others.into_iter().collect();
-        let program = (user != geteuid().as_raw()).then(|| ProgramUser { user, group, others });
-        Self { program: program.map(Arc::new) }
+        let is_other = user != geteuid().as_raw();
+        Self { program: is_other.then(|| Arc::new(ProgramUser { user, group, others })) }
     }
 
     /// Opens a file for writing from its beginning, and makes it where it is missing (mode 0666 less the umask). Neither
@@ -112,7 +112,9 @@ impl PathTrust {
                     Exposure::Closed
                 }
                 Writer::Group(_) if is_shared => Exposure::Shared,
-                writer => return Err(writer),
+                writer @ (Writer::User(_) | Writer::Group(_) | Writer::Everyone) => {
+                    return Err(writer);
+                }
             });
         }
         Ok(exposure)
@@ -555,11 +557,8 @@ impl OpenParent {
         let try_open = |flags| open(&path, common | flags, Mode::empty());
         let kind = FileType::from_raw_mode(found.st_mode);
         let can_wait = matches!(kind, FileType::Fifo | FileType::CharacterDevice);
-        let wait = match purpose {
-            Purpose::Settings => OFlags::empty(),
-            _ if can_wait => OFlags::NONBLOCK,
-            _ => OFlags::empty(),
-        };
+        let may_wait = purpose == Purpose::Settings || !can_wait;
+        let wait = if may_wait { OFlags::empty() } else { OFlags::NONBLOCK };
         let (wanted, instead) = match purpose {
             // With both ends it neither waits for a peer nor ends with one.
             Purpose::Input if kind == FileType::Fifo && !self.by_kernel => {

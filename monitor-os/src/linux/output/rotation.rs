@@ -258,7 +258,7 @@ mod tests {
         // One that stays there is said, and what is open is written on.
         fs::remove_file(&path).ok();
         symlink(&victim, &path).unwrap();
-        let error = RotatingFile::open(path.as_path().into(), trust.clone(), None).unwrap_err();
+        let error = RotatingFile::open(path.as_path().into(), trust, None).unwrap_err();
         assert_eq!(error, PathError { path, fault: PathFault::Link });
         log.reopen();
         write_all(&mut log, b"more\n");
