@@ -754,6 +754,8 @@ fn slow_reader_of_events_is_told_what_it_missed() {
     unit.reset();
     let next = completed("the last", streams[0].next()).unwrap();
     assert_eq!((next.missed, next.event), (0, Event::ResetRequested));
+    // One stream after the other gets it.
+    completed("all have it", unit.wait_until(|_| true)).unwrap();
     assert_eq!(completed("what is kept of a stream", gone.next()).unwrap().missed, 101);
     drop(supervisor);
     while completed("the end", gone.next()).is_some() {}
