@@ -52,7 +52,7 @@ impl TraceTable<'_> {
         });
         let wrong_at = wrong.as_ref().map(|(index, _)| *index);
         let rule_lines = usize::from(wrong.is_some());
-        let shown = self.shown(lines_max.saturating_sub(1 + rule_lines), wrong_at);
+        let shown = self.visible_rows(lines_max.saturating_sub(1 + rule_lines), wrong_at);
         let last = self.trace.len().saturating_sub(1);
         let mut next = 0;
         for (index, line) in self.trace.iter().enumerate() {
@@ -81,7 +81,7 @@ impl TraceTable<'_> {
 
     /// The steps to show if there are so many lines for them: the last ones and the wrong one, the first,
     /// and then from both ends.
-    fn shown(&self, lines_max: usize, wrong: Option<usize>) -> BTreeSet<usize> {
+    fn visible_rows(&self, lines_max: usize, wrong: Option<usize>) -> BTreeSet<usize> {
         let steps = self.trace.len();
         if steps <= lines_max {
             return (0..steps).collect();

@@ -657,7 +657,7 @@ impl<'a> PathWalk<'a> {
     }
 
     fn check(&mut self) -> Result<(), PathError> {
-        let failed = |fault| PathError { path: shown(&self.path), fault };
+        let failed = |fault| PathError { path: or_current(&self.path), fault };
         let stat = fstat(&self.directory).map_err(|errno| failed(errno.into()))?;
         let exposure = self.trust.exposure(&stat, access_list(&self.directory).as_deref());
         let exposure = exposure.map_err(|writer| failed(PathFault::Exposed(writer)))?;
@@ -752,7 +752,7 @@ fn os(name: &CString) -> &OsStr {
 }
 
 /// A path for an error; an empty one is the directory of this process.
-fn shown(path: &Path) -> PathBuf {
+fn or_current(path: &Path) -> PathBuf {
     if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.into() }
 }
 

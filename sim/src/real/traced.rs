@@ -121,7 +121,7 @@ impl Traced {
                 WaitStatus::PtraceEvent(task, _, event) => {
                     if event == PTRACE_EVENT_EXEC && self.is_program(task) {
                         self.tasks.remove(&task);
-                        let_go(task, None)?;
+                        resume(task, None)?;
                     } else {
                         go_on(task, None)?;
                     }
@@ -150,15 +150,15 @@ impl Traced {
     pub(super) fn kill(self) -> io::Result<()> {
         kill(self.monitor, Signal::SIGKILL)?;
         if let Some(task) = self.held {
-            let_go(task, None)?;
+            resume(task, None)?;
         }
         loop {
             match waitpid(None, Some(OF_THIS_THREAD)) {
                 Ok(WaitStatus::PtraceSyscall(task) | WaitStatus::PtraceEvent(task, ..)) => {
-                    let_go(task, None)?;
+                    resume(task, None)?;
                 }
                 Ok(WaitStatus::Stopped(task, signal)) => {
-                    let_go(task, (signal != Signal::SIGSTOP).then_some(signal))?;
+                    resume(task, (signal != Signal::SIGSTOP).then_some(signal))?;
                 }
                 Ok(
                     WaitStatus::Exited(..)
@@ -227,7 +227,7 @@ fn go_on(task: Pid, signal: Option<Signal>) -> Result<(), Errno> {
 }
 
 /// Lets a task go for good.
-fn let_go(task: Pid, signal: Option<Signal>) -> Result<(), Errno> {
+fn resume(task: Pid, signal: Option<Signal>) -> Result<(), Errno> {
     dead_or(ptrace::detach(task, signal))
 }
 

@@ -72,23 +72,23 @@ impl fmt::Display for Mistake {
 mod tests {
     use super::*;
 
-    fn shown(text: &str, bytes: Range<usize>) -> String {
+    fn rendered(text: &str, bytes: Range<usize>) -> String {
         Mistake::at(Path::new("a.toml"), text, bytes, "no").to_string()
     }
 
     #[test]
     fn place_is_counted_in_characters_and_underlined() {
         assert_eq!(
-            shown("a = 1\n\té = 22\nc = 3\n", 12..14),
+            rendered("a = 1\n\té = 22\nc = 3\n", 12..14),
             "a.toml:2:6: no\n    2 | \té = 22\n      | \t    ^^"
         );
     }
 
     #[test]
     fn places_at_the_edges_are_shown() {
-        assert_eq!(shown("", 0..0), "a.toml:1:1: no\n    1 | \n      | ^");
-        assert_eq!(shown("a =\n", 4..4), "a.toml:2:1: no\n    2 | \n      | ^");
-        assert_eq!(shown("a\nb", 0..3), "a.toml:1:1: no\n    1 | a\n      | ^");
-        assert_eq!(shown("a", 9..12), "a.toml:1:2: no\n    1 | a\n      |  ^");
+        assert_eq!(rendered("", 0..0), "a.toml:1:1: no\n    1 | \n      | ^");
+        assert_eq!(rendered("a =\n", 4..4), "a.toml:2:1: no\n    2 | \n      | ^");
+        assert_eq!(rendered("a\nb", 0..3), "a.toml:1:1: no\n    1 | a\n      | ^");
+        assert_eq!(rendered("a", 9..12), "a.toml:1:2: no\n    1 | a\n      |  ^");
     }
 }

@@ -387,7 +387,7 @@ mod tests {
         View { units, ..View::new(Vec::new()) }
     }
 
-    fn shown(view: &mut View, size: (u16, u16)) -> String {
+    fn rendered(view: &mut View, size: (u16, u16)) -> String {
         let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
         terminal.draw(|frame| view.draw(frame)).unwrap();
         terminal.backend().to_string()
@@ -401,14 +401,14 @@ mod tests {
     fn units_are_shown_with_what_comes_next() {
         let mut view = view();
         view.cpu.insert("web".into(), 42);
-        let text = shown(&mut view, (120, 8));
+        let text = rendered(&mut view, (120, 8));
         for word in ["UNIT", "fleet/db", "backing-off #2", "42%", "code=3", "attempt #3 in 2.00s"] {
             assert!(text.contains(word), "{word:?} is not in {text}");
         }
         assert!(text.contains("q quit"), "{text}");
         // Any size is drawn.
         for size in [(1, 1), (20, 2), (300, 3)] {
-            shown(&mut view, size);
+            rendered(&mut view, size);
         }
     }
 
@@ -418,7 +418,7 @@ mod tests {
         let mut view = view();
         view.press(KeyEvent::new(KeyCode::Down, KeyModifiers::NONE));
         press(&mut view, 's');
-        assert!(shown(&mut view, (80, 8)).contains("stop web? y yes"));
+        assert!(rendered(&mut view, (80, 8)).contains("stop web? y yes"));
         assert_eq!(press(&mut view, 'q'), TopLoop::Continue);
         assert_eq!(view.message, None);
         press(&mut view, 's');
