@@ -36,11 +36,13 @@ pub enum Alarm {
     ExpectationsAcceptAll,
     /// Bugs of the bank are gone.
     BankTooSmall,
+    /// The number of cases that ran is not the number asked for, or is zero.
+    CasesMissing,
 }
 
 impl Alarm {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::CanariesOff,
         Self::ChoosersDoNotChoose,
         Self::NoFaultInjected,
@@ -56,6 +58,7 @@ impl Alarm {
         Self::ReplayAcceptsAll,
         Self::ExpectationsAcceptAll,
         Self::BankTooSmall,
+        Self::CasesMissing,
     ];
 
     /// The name, as printed.
@@ -77,6 +80,7 @@ impl Alarm {
             Self::ReplayAcceptsAll => "replay-accepts-all",
             Self::ExpectationsAcceptAll => "expectations-accept-all",
             Self::BankTooSmall => "bank-too-small",
+            Self::CasesMissing => "cases-missing",
         }
     }
 
@@ -129,6 +133,9 @@ impl Alarm {
             Self::BankTooSmall => {
                 "bugs of the bank are gone, so it is not known that the checks would find them"
             }
+            Self::CasesMissing => {
+                "the number of cases that ran is not the number asked for, or is zero, so silence proves nothing"
+            }
         }
     }
 
@@ -159,6 +166,9 @@ impl Alarm {
             Self::ReplayAcceptsAll => "look at sim/src/replay.rs",
             Self::ExpectationsAcceptAll => "look at `compare` in sim/src/expected.rs",
             Self::BankTooSmall => "look at sim/src/bank.rs",
+            Self::CasesMissing => {
+                "give cases, time and a sound report; else look at `seeds` in sim/src/hunt.rs and at its callers"
+            }
         }
     }
 }
@@ -191,6 +201,20 @@ impl Alarms {
     /// Lets all alarms of another set ring too.
     pub fn add(&mut self, other: Self) {
         other.0.into_iter().for_each(|(alarm, detail)| self.ring(alarm, detail));
+    }
+
+    /// Holds what ran against what was asked for: lets [`Alarm::CasesMissing`] ring unless each row has run
+    /// exactly the cases asked of it, and at least one.
+    ///
+    /// A row is its name, the cases that ran, and the cases asked for.
+    pub fn count<N: fmt::Display>(&mut self, rows: impl IntoIterator<Item = (N, u64, u64)>) {
+        let short = rows.into_iter().filter(|&(_, ran, asked)| ran == 0 || ran != asked);
+        let short: Vec<String> = short
+            .map(|(row, ran, asked)| format!("{row}: {ran} cases ran, and {asked} were asked for"))
+            .collect();
+        if !short.is_empty() {
+            self.ring(Alarm::CasesMissing, short.join("; "));
+        }
     }
 
     /// Whether none rings.
@@ -246,6 +270,22 @@ mod tests {
         };
         assert_eq!(rung(["a", "b"]), rung(["b", "a"]));
         assert!(!rung(["a", "b"]).is_silent() && Alarms::default().is_silent());
+    }
+
+    #[test]
+    fn what_ran_is_held_against_what_was_asked_for() {
+        let counted = |rows: &[(&str, u64, u64)]| {
+            let mut alarms = Alarms::default();
+            alarms.count(rows.iter().copied());
+            alarms
+        };
+        assert!(counted(&[("a", 3, 3), ("b", 1, 1)]).is_silent());
+        for (ran, asked) in [(0, 0), (0, 1), (2, 3), (4, 3)] {
+            let alarms = counted(&[("a", 3, 3), ("b", ran, asked)]);
+            assert!(alarms.rings(Alarm::CasesMissing), "{ran} of {asked}");
+            assert!(alarms.to_string().contains("b: "), "{alarms}");
+            assert!(!alarms.to_string().contains("a: 3"), "{alarms}");
+        }
     }
 
     #[test]

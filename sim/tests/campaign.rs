@@ -109,6 +109,51 @@ fn wrong_command_line_has_the_status_of_a_wrong_input() {
     }
 }
 
+/// With zero of something nothing would run, and silence would look like success.
+#[test]
+fn zero_of_something_is_refused_with_the_option_the_value_and_the_mend() {
+    for (command, option) in [("check", "--cases"), ("bugs", "--campaigns")] {
+        refused(&[command, option, "0"], option, "nothing would run: give a whole number from 1");
+    }
+    refused(&["check", "--inject", "BB-1", "--cases", "0"], "--cases", "from 1");
+    refused(&["check", "--cases", "-"], "--cases", "from 1");
+}
+
+#[test]
+#[cfg(feature = "real")]
+fn zero_cases_on_real_processes_are_refused_and_none_rings() {
+    for option in ["--cases", "--cycles", "--kills", "--steps", "--width"] {
+        refused(&["real", option, "0"], option, "nothing would run: give a whole number from 1");
+    }
+    let output = sim(&["real", "--budget", "0s"], &[]);
+    assert_eq!(output.status.code(), Some(12), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("ALARM cases-missing: "), "{}", text(&output.stdout));
+}
+
+fn refused(arguments: &[&str], option: &str, mend: &str) {
+    let output = sim(arguments, &[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{arguments:?}: {said}");
+    let value = arguments.last().expect("a value");
+    for part in [option, &format!("'{value}'"), mend] {
+        assert!(said.contains(part), "{arguments:?}: {part:?} is missing in {said}");
+    }
+}
+
+/// After the largest seed comes 0, so that a check runs as many cases wherever it begins.
+#[test]
+fn a_check_that_begins_at_the_largest_seed_runs_its_cases() {
+    let last = u64::MAX.to_string();
+    let output = sim(&["check", "--cases", "2", "--seed", &last], &[]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("; 28 cases, "), "{said}");
+    // A bug below the machine, which the random engine alone can find.
+    let output = sim(&["check", "--inject", "BB-83", "--cases", "300", "--seed", &last], &[]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(10), "{said}");
+}
+
 /// A report without the proof that its canaries ran, or that met too little, is not believed.
 #[test]
 fn alarms_have_a_status_of_their_own_and_stand_in_the_json() {
