@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// What is wrong with the harness itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
@@ -234,14 +237,46 @@ impl Alarms {
         self.0.keys().copied()
     }
 
+    /// Lets all alarms of another set ring too, each with the name of what it is about.
+    pub fn add_of(&mut self, whose: &str, other: &Self) {
+        for (&alarm, detail) in &other.0 {
+            let is_named = detail.starts_with(whose);
+            self.ring(alarm, if is_named { detail.clone() } else { format!("{whose}: {detail}") });
+        }
+    }
+
     /// By name: what was seen and what it means, for reports.
     #[must_use]
     pub fn texts(&self) -> BTreeMap<String, String> {
-        let text = |alarm: &Alarm, detail: &String| format!("{}; seen: {detail}", alarm.meaning());
+        let text = |alarm: &Alarm, detail: &String| format!("{}{SEEN}{detail}", alarm.meaning());
         self.0
             .iter()
             .map(|(alarm, detail)| (alarm.name().to_owned(), text(alarm, detail)))
             .collect()
+    }
+}
+
+/// What stands between the meaning of an alarm and what was seen, in reports.
+const SEEN: &str = "; seen: ";
+
+/// Writes [`Alarms::texts`].
+impl Serialize for Alarms {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.texts().serialize(serializer)
+    }
+}
+
+/// Reads what was written; a name that is no alarm's is an error, so that none is passed over.
+impl<'de> Deserialize<'de> for Alarms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut alarms = Self::default();
+        for (name, text) in BTreeMap::<String, String>::deserialize(deserializer)? {
+            let alarm = Alarm::ALL.into_iter().find(|alarm| alarm.name() == name);
+            let alarm = alarm.ok_or_else(|| D::Error::custom(format!("{name:?} is no alarm")))?;
+            let known = text.strip_prefix(alarm.meaning()).and_then(|rest| rest.strip_prefix(SEEN));
+            alarms.ring(alarm, known.unwrap_or(&text));
+        }
+        Ok(alarms)
     }
 }
 

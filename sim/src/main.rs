@@ -43,6 +43,7 @@ Exit status:
   10  a property is violated, a record disagrees, or a case is not as it expects
   11  a case was not the same when run again
   12  an alarm rings: a check of the harness is blind (docs/CAMPAIGNS.md has them all)
+  13  the shards that were merged leave a gap: cases that no shard has run
   64  the command line or the input is not understood
   70  a file cannot be read or written
   75  interrupted: the same command goes on
