@@ -624,7 +624,10 @@ mod tests {
             ..shard_file(index, 3)
         };
         let merged = merge([shard_file(0, 3), idle(1), shard_file(2, 3)]).unwrap();
-        assert_eq!((merged.alarms.to_string(), merged.gaps), (String::new(), vec![100..200]));
+        assert_eq!(
+            (merged.alarms.to_string(), merged.gaps),
+            (String::new(), vec![Range { start: 100, end: 200 }])
+        );
         // But where no shard has run a case, nothing was checked.
         let merged = merge([idle(0), idle(1), idle(2)]).unwrap();
         assert!(merged.alarms.rings(Alarm::CasesMissing), "{}", merged.alarms);

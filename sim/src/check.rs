@@ -107,7 +107,7 @@ pub struct Hunted {
 
 impl Hunted {
     /// Whether so many cases ran, and the race took place in none of them.
-    fn never_occurred(&self) -> bool {
+    const fn never_occurred(&self) -> bool {
         self.hunt.cases >= OCCURS_WITHIN && self.hunt.occurred == 0
     }
 }

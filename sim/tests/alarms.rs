@@ -379,7 +379,7 @@ fn an_exhaustive_search_that_is_blind_rings() {
     assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::BankTooSmall), "{ran}");
 }
 
-fn nothing_done(evidence: Evidence) -> Checked {
+const fn nothing_done(evidence: Evidence) -> Checked {
     Checked {
         evidence,
         explored: Vec::new(),
@@ -394,8 +394,7 @@ fn nothing_done(evidence: Evidence) -> Checked {
 /// Every row of a check counts its cases against those asked for, whatever the reason of the difference.
 #[test]
 fn a_check_that_runs_no_case_or_too_few_rings() {
-    let evidence = Evidence::default();
-    let nothing = nothing_done(evidence.clone());
+    let nothing = nothing_done(Evidence::default());
     let ran = check::alarms(Standard, &nothing);
     assert!(ran.rings(Alarm::CasesMissing), "nothing ran: {ran}");
     let hunted = |cases: u64| check::hunt_races(Standard, 0..cases, Core, || ());
