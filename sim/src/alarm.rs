@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// What is wrong with the harness itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
@@ -36,11 +39,13 @@ pub enum Alarm {
     ExpectationsAcceptAll,
     /// Bugs of the bank are gone.
     BankTooSmall,
+    /// The number of cases that ran is not the number asked for, or is zero.
+    CasesMissing,
 }
 
 impl Alarm {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::CanariesOff,
         Self::ChoosersDoNotChoose,
         Self::NoFaultInjected,
@@ -56,6 +61,7 @@ impl Alarm {
         Self::ReplayAcceptsAll,
         Self::ExpectationsAcceptAll,
         Self::BankTooSmall,
+        Self::CasesMissing,
     ];
 
     /// The name, as printed.
@@ -77,6 +83,7 @@ impl Alarm {
             Self::ReplayAcceptsAll => "replay-accepts-all",
             Self::ExpectationsAcceptAll => "expectations-accept-all",
             Self::BankTooSmall => "bank-too-small",
+            Self::CasesMissing => "cases-missing",
         }
     }
 
@@ -129,6 +136,9 @@ impl Alarm {
             Self::BankTooSmall => {
                 "bugs of the bank are gone, so it is not known that the checks would find them"
             }
+            Self::CasesMissing => {
+                "the number of cases that ran is not the number asked for, or is zero, so silence proves nothing"
+            }
         }
     }
 
@@ -159,6 +169,9 @@ impl Alarm {
             Self::ReplayAcceptsAll => "look at sim/src/replay.rs",
             Self::ExpectationsAcceptAll => "look at `compare` in sim/src/expected.rs",
             Self::BankTooSmall => "look at sim/src/bank.rs",
+            Self::CasesMissing => {
+                "give cases, time and a sound report; else look at `seeds` in sim/src/hunt.rs and at its callers"
+            }
         }
     }
 }
@@ -193,6 +206,20 @@ impl Alarms {
         other.0.into_iter().for_each(|(alarm, detail)| self.ring(alarm, detail));
     }
 
+    /// Holds what ran against what was asked for: lets [`Alarm::CasesMissing`] ring unless each row has run
+    /// exactly the cases asked of it, and at least one.
+    ///
+    /// A row is its name, the cases that ran, and the cases asked for.
+    pub fn count<N: fmt::Display>(&mut self, rows: impl IntoIterator<Item = (N, u64, u64)>) {
+        let short = rows.into_iter().filter(|&(_, ran, asked)| ran == 0 || ran != asked);
+        let short: Vec<String> = short
+            .map(|(row, ran, asked)| format!("{row}: {ran} cases ran, and {asked} were asked for"))
+            .collect();
+        if !short.is_empty() {
+            self.ring(Alarm::CasesMissing, short.join("; "));
+        }
+    }
+
     /// Whether none rings.
     #[must_use]
     pub fn is_silent(&self) -> bool {
@@ -210,14 +237,46 @@ impl Alarms {
         self.0.keys().copied()
     }
 
+    /// Lets all alarms of another set ring too, each with the name of what it is about.
+    pub fn add_of(&mut self, whose: &str, other: &Self) {
+        for (&alarm, detail) in &other.0 {
+            let is_named = detail.starts_with(whose);
+            self.ring(alarm, if is_named { detail.clone() } else { format!("{whose}: {detail}") });
+        }
+    }
+
     /// By name: what was seen and what it means, for reports.
     #[must_use]
     pub fn texts(&self) -> BTreeMap<String, String> {
-        let text = |alarm: &Alarm, detail: &String| format!("{}; seen: {detail}", alarm.meaning());
+        let text = |alarm: &Alarm, detail: &String| format!("{}{SEEN}{detail}", alarm.meaning());
         self.0
             .iter()
             .map(|(alarm, detail)| (alarm.name().to_owned(), text(alarm, detail)))
             .collect()
+    }
+}
+
+/// What stands between the meaning of an alarm and what was seen, in reports.
+const SEEN: &str = "; seen: ";
+
+/// Writes [`Alarms::texts`].
+impl Serialize for Alarms {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.texts().serialize(serializer)
+    }
+}
+
+/// Reads what was written; a name that is no alarm's is an error, so that none is passed over.
+impl<'de> Deserialize<'de> for Alarms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut alarms = Self::default();
+        for (name, text) in BTreeMap::<String, String>::deserialize(deserializer)? {
+            let alarm = Alarm::ALL.into_iter().find(|alarm| alarm.name() == name);
+            let alarm = alarm.ok_or_else(|| D::Error::custom(format!("{name:?} is no alarm")))?;
+            let known = text.strip_prefix(alarm.meaning()).and_then(|rest| rest.strip_prefix(SEEN));
+            alarms.ring(alarm, known.unwrap_or(&text));
+        }
+        Ok(alarms)
     }
 }
 
@@ -246,6 +305,22 @@ mod tests {
         };
         assert_eq!(rung(["a", "b"]), rung(["b", "a"]));
         assert!(!rung(["a", "b"]).is_silent() && Alarms::default().is_silent());
+    }
+
+    #[test]
+    fn what_ran_is_held_against_what_was_asked_for() {
+        let counted = |rows: &[(&str, u64, u64)]| {
+            let mut alarms = Alarms::default();
+            alarms.count(rows.iter().copied());
+            alarms
+        };
+        assert!(counted(&[("a", 3, 3), ("b", 1, 1)]).is_silent());
+        for (ran, asked) in [(0, 0), (0, 1), (2, 3), (4, 3)] {
+            let alarms = counted(&[("a", 3, 3), ("b", ran, asked)]);
+            assert!(alarms.rings(Alarm::CasesMissing), "{ran} of {asked}");
+            assert!(alarms.to_string().contains("b: "), "{alarms}");
+            assert!(!alarms.to_string().contains("a: 3"), "{alarms}");
+        }
     }
 
     #[test]

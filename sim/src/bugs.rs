@@ -2,7 +2,6 @@
 //! the case is that is shown.
 
 use std::fmt;
-use std::ops::Range;
 
 use crate::bank::{Bug, Layer};
 use crate::family::{FamilyMember, family};
@@ -175,7 +174,7 @@ pub struct Detection {
 pub fn detect(
     harness: impl Harness,
     bug: Bug,
-    seeds: Range<u64>,
+    seeds: impl IntoIterator<Item = u64> + Clone,
     mut progress: impl FnMut(),
 ) -> Option<Detection> {
     let mut cases = 0;

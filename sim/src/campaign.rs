@@ -255,8 +255,8 @@ pub struct ShardFile {
     pub report: CampaignReport,
     /// By the name of each canary what it has found: the proof that it ran.
     pub canaries: BTreeMap<String, String>,
-    /// By name, the alarms that ring: a check of the harness is blind.
-    pub alarms: BTreeMap<String, String>,
+    /// The alarms that ring: a check of the harness is blind.
+    pub alarms: Alarms,
 }
 
 impl ShardFile {
@@ -271,18 +271,22 @@ impl ShardFile {
             next: shard.range(total).start,
             report: CampaignReport::default(),
             canaries: BTreeMap::new(),
-            alarms: BTreeMap::new(),
+            alarms: Alarms::default(),
         }
     }
 
-    /// What shows the harness of this shard to be blind, but for what the sum of all shards shows.
+    /// What shows the harness of this shard to be blind, but for what the sum of all shards shows: the
+    /// alarms that it has on record, and what its numbers show.
     #[must_use]
     pub fn own_alarms(&self) -> Alarms {
-        let whose = format!("shard {}/{}", self.shard.index, self.shard.count);
-        let mut alarms =
-            canary::missing(&self.canaries, &Canary::CAMPAIGN, &Alarms::default(), &whose);
+        let whose = self.name();
+        let mut alarms = canary::missing(&self.canaries, &Canary::CAMPAIGN, &self.alarms, &whose);
+        alarms.add_of(&whose, &self.alarms);
         let Range { start, end } = self.done();
-        let due = end.div_ceil(DOUBLED_EVERY) - start.div_ceil(DOUBLED_EVERY);
+        if (start, self.report.cases) != (end, 0) {
+            alarms.count([(&whose, self.report.cases, end.saturating_sub(start))]);
+        }
+        let due = end.div_ceil(DOUBLED_EVERY).saturating_sub(start.div_ceil(DOUBLED_EVERY));
         if self.report.doubled != due {
             let ran = self.report.doubled;
             let detail = format!("{whose}: {ran} cases were run twice, and {due} were due");
@@ -297,6 +301,20 @@ impl ShardFile {
         let mut alarms = self.own_alarms();
         alarms.add(self.report.alarms(harness));
         alarms
+    }
+
+    fn name(&self) -> String {
+        format!("shard {}/{}", self.shard.index, self.shard.count)
+    }
+
+    /// Whether `next` lies within the shard, and the shard within the campaign.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let Shard { index, count } = self.shard;
+        index < count && {
+            let Range { start, end } = self.shard.range(self.total);
+            (start..=end).contains(&self.next)
+        }
     }
 
     /// Whether every case of the shard was run.
@@ -415,6 +433,7 @@ impl std::error::Error for MergeError {}
 pub fn merge(files: impl IntoIterator<Item = ShardFile>) -> Result<Merged, MergeError> {
     let mut shards: BTreeMap<Shard, ShardFile> = BTreeMap::new();
     let mut duplicates = 0;
+    let mut alarms = Alarms::default();
     for file in files {
         if let Some(first) = shards.values().next()
             && !first.is_of(&file)
@@ -427,6 +446,8 @@ pub fn merge(files: impl IntoIterator<Item = ShardFile>) -> Result<Merged, Merge
             };
             return Err(MergeError::Foreign { first: name(first), other: name(&file) });
         }
+        // Those of a copy too, whichever of the two counts.
+        alarms.add_of(&file.name(), &file.alarms);
         match shards.get_mut(&file.shard) {
             Some(known) => {
                 duplicates += 1;
@@ -442,14 +463,10 @@ pub fn merge(files: impl IntoIterator<Item = ShardFile>) -> Result<Merged, Merge
     let mut files: Vec<ShardFile> = shards.into_values().collect();
     files.sort_by_key(|file| file.done().start);
     let total = files.first().ok_or(MergeError::Nothing)?.total;
-    let mut merged = Merged {
-        report: CampaignReport::default(),
-        total,
-        gaps: Vec::new(),
-        duplicates,
-        alarms: Alarms::default(),
-    };
+    let mut merged =
+        Merged { report: CampaignReport::default(), total, gaps: Vec::new(), duplicates, alarms };
     let mut reached = 0;
+    let mut covered = 0_u64;
     let mut before = 0..0;
     for file in files {
         let done = file.done();
@@ -460,11 +477,13 @@ pub fn merge(files: impl IntoIterator<Item = ShardFile>) -> Result<Merged, Merge
             merged.gaps.push(reached..done.start);
         }
         reached = done.end;
+        covered += done.end.saturating_sub(done.start);
         before = done;
         merged.alarms.add(file.own_alarms());
         merged.report.add(file.report);
     }
     merged.alarms.add(merged.report.alarms(Standard));
+    merged.alarms.count([("the sum of all shards", merged.report.cases, covered)]);
     if reached < total {
         merged.gaps.push(reached..total);
     }
@@ -573,6 +592,45 @@ mod tests {
         assert_eq!(merged.duplicates, 1);
         assert_eq!(merged.gaps, vec![Range { start: 100, end: 200 }]);
         assert_eq!(merged.report.cases, 200);
+    }
+
+    #[test]
+    fn alarms_of_a_shard_ring_in_the_sum_and_numbers_are_held_against_its_range() {
+        let rung = |spoil: fn(&mut ShardFile)| {
+            let mut spoilt = shard_file(1, 3);
+            spoil(&mut spoilt);
+            merge([shard_file(0, 3), spoilt, shard_file(2, 3)]).unwrap().alarms
+        };
+        assert_eq!(rung(|_| ()).to_string(), "");
+        for alarm in Alarm::ALL {
+            let mut file = shard_file(1, 3);
+            file.alarms.ring(alarm, "it");
+            let text = serde_json::to_string(&file).unwrap();
+            assert_eq!(serde_json::from_str::<ShardFile>(&text).unwrap(), file);
+            let said = merge([shard_file(0, 3), file]).unwrap().alarms.to_string();
+            assert!(said.contains(&format!("ALARM {alarm}: ")), "{said}");
+            assert!(said.contains("shard 1/3: it"), "{said}");
+            let mut copy = ShardFile { next: 100, ..shard_file(1, 3) };
+            copy.alarms.ring(alarm, "it");
+            let merged = merge([shard_file(1, 3), copy]).unwrap();
+            assert!(merged.alarms.rings(alarm), "{alarm} of a copy");
+        }
+        assert!(rung(|file| file.report.cases = 99).rings(Alarm::CasesMissing));
+        assert!(rung(|file| file.report = CampaignReport::default()).rings(Alarm::CasesMissing));
+        // A shard that was interrupted before its first block is a gap, and no alarm of its own.
+        let idle = |index| ShardFile {
+            next: Shard { index, count: 3 }.range(300).start,
+            report: CampaignReport::default(),
+            ..shard_file(index, 3)
+        };
+        let merged = merge([shard_file(0, 3), idle(1), shard_file(2, 3)]).unwrap();
+        assert_eq!(
+            (merged.alarms.to_string(), merged.gaps),
+            (String::new(), vec![Range { start: 100, end: 200 }])
+        );
+        // But where no shard has run a case, nothing was checked.
+        let merged = merge([idle(0), idle(1), idle(2)]).unwrap();
+        assert!(merged.alarms.rings(Alarm::CasesMissing), "{}", merged.alarms);
     }
 
     #[test]

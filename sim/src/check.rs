@@ -105,15 +105,33 @@ pub struct Hunted {
     pub hunt: Hunt,
 }
 
+impl Hunted {
+    /// Whether so many cases ran, and the race took place in none of them.
+    const fn never_occurred(&self) -> bool {
+        self.hunt.cases >= OCCURS_WITHIN && self.hunt.occurred == 0
+    }
+}
+
+/// The race that takes place most rarely, `stop-while-starting`, does so in one of six of its cases.
+const OCCURS_WITHIN: u64 = 100;
+
+/// The rows of a check: each race, and then anything.
+fn aims() -> impl Iterator<Item = Option<Race>> {
+    Race::ALL.into_iter().map(Some).chain([None])
+}
+
+fn aim_name(race: Option<Race>) -> &'static str {
+    race.map_or("anything", Race::name)
+}
+
 /// Hunts each race, and then anything, with cases from `seeds`.
 pub fn hunt_races(
     harness: impl Harness,
-    seeds: std::ops::Range<u64>,
+    seeds: impl IntoIterator<Item = u64> + Clone,
     machine: impl MachineUnderTest + Copy,
     mut progress: impl FnMut(),
 ) -> Vec<Hunted> {
-    let races = Race::ALL.into_iter().map(Some).chain([None]);
-    races
+    aims()
         .map(|race| {
             let hunt = hunt::hunt_by(harness, race, seeds.clone(), machine, &mut progress);
             Hunted { race, hunt }
@@ -137,16 +155,42 @@ pub fn coverage(hunted: &[Hunted]) -> Coverage {
     Coverage { cases, met: [None, Some(met(false)), Some(met(true)), Some(aims)] }
 }
 
-/// What a whole check shows to be wrong with the harness.
+/// All that a whole check has done, and what was asked of it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What the canaries have found.
+    pub evidence: Evidence,
+    /// The exhaustive search.
+    pub explored: Vec<Explored>,
+    /// The hunts.
+    pub hunted: Vec<Hunted>,
+    /// How many cases each hunt was asked for.
+    pub cases: u64,
+    /// How many cases ran twice.
+    pub doubled: u64,
+    /// Of how many that were asked for.
+    pub doubled_due: u64,
+    /// The bugs that were injected.
+    pub tested: Vec<SelfTest>,
+}
+
+/// What a whole check that found no violation shows to be wrong with the harness.
 #[must_use]
-pub fn alarms(
-    harness: impl Harness,
-    evidence: &Evidence,
-    explored: &[Explored],
-    hunted: &[Hunted],
-    tested: &[SelfTest],
-) -> Alarms {
+pub fn alarms(harness: impl Harness, checked: &Checked) -> Alarms {
+    let Checked { evidence, explored, hunted, tested, .. } = checked;
     let mut alarms = evidence.alarms.clone();
+    let rows = aims().map(|race| {
+        let row = hunted.iter().find(|found| found.race == race);
+        (aim_name(race), row.map_or(0, |found| found.hunt.cases), checked.cases)
+    });
+    alarms.count(rows.chain([("second runs", checked.doubled, checked.doubled_due)]));
+    let absent = hunted.iter().filter(|found| found.never_occurred());
+    let absent: Vec<&str> = absent.map(|found| aim_name(found.race)).collect();
+    if !absent.is_empty() {
+        let detail =
+            format!("in {} cases each, never took place: {}", checked.cases, absent.join(", "));
+        alarms.ring(Alarm::CoverageBelowFloor, detail);
+    }
     alarms.add(canary::missing(&evidence.found, &Canary::ALL, &evidence.alarms, "this check"));
     if explored.len() < EXPLORED_MIN {
         let detail = format!("{} policies were explored, not {EXPLORED_MIN}", explored.len());
@@ -176,18 +220,25 @@ const EXPLORED_MIN: usize = 19;
 /// No policy has fewer states: the smallest has 97.
 const STATES_MIN: usize = 50;
 
-/// Runs each case of `seeds` that aims at nothing twice; returns the first that is not the same again.
+/// Runs each case of `seeds` that aims at nothing twice; returns how many there were.
+///
+/// # Errors
+/// The first case that is not the same again.
 pub fn first_nondeterminism(
     harness: impl Harness,
-    seeds: std::ops::Range<u64>,
+    seeds: impl IntoIterator<Item = u64>,
     machine: impl MachineUnderTest + Copy,
-) -> Option<(Property, Case)> {
-    seeds.into_iter().find_map(|seed| {
+) -> Result<u64, Box<(Property, Case)>> {
+    let mut doubled = 0;
+    for seed in seeds {
         let case = harness.draw(None, seed);
         let first = harness.run(&case, machine);
-        let same = harness.is_deterministic(&case, machine, &first);
-        (!same).then_some((Property::Deterministic, case))
-    })
+        if !harness.is_deterministic(&case, machine, &first) {
+            return Err(Box::new((Property::Deterministic, case)));
+        }
+        doubled += 1;
+    }
+    Ok(doubled)
 }
 
 /// Whether the harness finds a bug that was injected.

@@ -4,11 +4,14 @@
 //! [`crate::strategy`] its tests use the inputs and the properties of this harness. A machine that only
 //! decides otherwise, under the driver of `monitor-os`, needs no more than [`check`].
 
+use std::cell::{Cell, RefCell};
+
 use monitor_core::{Event, Policy, State, Step};
 use monitor_os::{Moment, UnitId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use crate::alarm::Alarms;
 use crate::canary::{self, Canary, Evidence};
 use crate::case::Case;
 use crate::failure_report::{FailureReport, TraceTable};
@@ -53,7 +56,8 @@ impl StepChecker {
 ///
 /// How many cases, and from which seed, is proptest's matter: `PROPTEST_CASES`, `PROPTEST_RNG_SEED`.
 ///
-/// Before that the canaries of every campaign run, so that a harness that is blind does not pass.
+/// Before that the canaries of every campaign run, so that a harness that is blind does not pass. Nor does
+/// one that runs fewer cases than were asked for, or none.
 ///
 /// # Errors
 /// The failure report, or the [alarms](crate::alarm) that ring.
@@ -79,8 +83,20 @@ pub fn check_by(
         return Err(alarms.to_string());
     }
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let report = std::cell::RefCell::new(None);
+    run_cases(harness, config, machine, cases)
+}
+
+fn run_cases(
+    harness: impl Harness,
+    config: ProptestConfig,
+    machine: impl MachineUnderTest + Copy,
+    cases: impl Strategy<Value = Case>,
+) -> Result<(), String> {
+    let asked = u64::from(config.cases);
+    let ran = Cell::new(0);
+    let report = RefCell::new(None);
     let result = TestRunner::new(config).run(&cases, |case| {
+        ran.set(ran.get() + 1);
         let verdict = harness.run(&case, machine);
         let Some(property) = verdict.violated else { return Ok(()) };
         let failure = hunt::confirm(harness, case.seed, case, property, machine);
@@ -89,7 +105,10 @@ pub fn check_by(
         Err(TestCaseError::fail(property.name()))
     });
     let report = report.into_inner();
-    result.map_err(|error| report.unwrap_or_else(|| error.to_string()))
+    result.map_err(|error| report.unwrap_or_else(|| error.to_string()))?;
+    let mut alarms = Alarms::default();
+    alarms.count([("this check", ran.get(), asked)]);
+    if alarms.is_silent() { Ok(()) } else { Err(alarms.to_string()) }
 }
 
 #[cfg(test)]
@@ -107,6 +126,16 @@ mod tests {
         let bug: bank::Bug = "BB-16".parse().unwrap();
         let report = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err();
         assert!(report.starts_with("FAIL ") && report.contains("the rules say:"), "{report}");
+    }
+
+    /// As `PROPTEST_CASES=0` asks for.
+    #[test]
+    fn a_check_of_no_case_does_not_pass() {
+        let config =
+            |cases| ProptestConfig { failure_persistence: None, cases, ..Default::default() };
+        let ran = |cases| run_cases(Standard, config(cases), Core, strategy::cases());
+        assert!(ran(0).unwrap_err().starts_with("ALARM cases-missing: "));
+        assert_eq!(ran(3), Ok(()));
     }
 
     #[test]

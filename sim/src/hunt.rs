@@ -101,6 +101,11 @@ pub fn draw(race: Option<Race>, seed: u64) -> Case {
     }
 }
 
+/// So many seeds, one after the other from `first`; after the largest comes 0.
+pub fn seeds(first: u64, count: u64) -> impl Iterator<Item = u64> + Clone {
+    (0..count).map(move |nth| first.wrapping_add(nth))
+}
+
 /// Shrinks a case that violates `property`, and runs what comes of it again. If that does not fail in the
 /// same way, the case stands as it was drawn.
 pub fn confirm(
@@ -124,7 +129,7 @@ pub fn confirm(
 /// `progress` is called after each case.
 pub fn hunt(
     race: Option<Race>,
-    seeds: std::ops::Range<u64>,
+    seeds: impl IntoIterator<Item = u64>,
     machine: impl MachineUnderTest + Copy,
     progress: impl FnMut(),
 ) -> Hunt {
@@ -135,7 +140,7 @@ pub fn hunt(
 pub fn hunt_by(
     harness: impl Harness,
     race: Option<Race>,
-    seeds: std::ops::Range<u64>,
+    seeds: impl IntoIterator<Item = u64>,
     machine: impl MachineUnderTest + Copy,
     mut progress: impl FnMut(),
 ) -> Hunt {
@@ -158,4 +163,19 @@ pub fn hunt_by(
         }
     }
     hunt
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_os::Core;
+
+    use super::*;
+
+    #[test]
+    fn as_many_cases_run_as_seeds_were_asked_for_wherever_they_begin() {
+        assert_eq!(seeds(u64::MAX, 3).collect::<Vec<_>>(), [u64::MAX, 0, 1]);
+        for first in [0, 7, u64::MAX - 1, u64::MAX] {
+            assert_eq!(hunt(None, seeds(first, 5), Core, || {}).cases, 5, "from {first}");
+        }
+    }
 }

@@ -6,8 +6,9 @@ use monitor_os::{Core, Machine};
 use monitor_sim::alarm::{Alarm, Alarms};
 use monitor_sim::bank::Bug;
 use monitor_sim::campaign::{self, Plan, Shard, ShardFile};
-use monitor_sim::canary::{self, Canary};
+use monitor_sim::canary::{self, Canary, Evidence};
 use monitor_sim::case::{Case, ExitNotice, InputKind, Script, SignalDelivery};
+use monitor_sim::check::Checked;
 use monitor_sim::choices::FromBytes;
 use monitor_sim::coverage::Measure;
 use monitor_sim::generate;
@@ -374,8 +375,74 @@ fn an_exhaustive_search_that_is_blind_rings() {
     assert!(!ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LivenessNotChecked), "{ran}");
     // Nothing was explored, hunted or injected.
     let evidence = canary::look_for(Standard, &Canary::ALL);
-    let ran = check::alarms(Standard, &evidence, &[], &[], &[]);
+    let ran = check::alarms(Standard, &nothing_done(evidence));
     assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::BankTooSmall), "{ran}");
+}
+
+const fn nothing_done(evidence: Evidence) -> Checked {
+    Checked {
+        evidence,
+        explored: Vec::new(),
+        hunted: Vec::new(),
+        cases: 0,
+        doubled: 0,
+        doubled_due: 0,
+        tested: Vec::new(),
+    }
+}
+
+/// Every row of a check counts its cases against those asked for, whatever the reason of the difference.
+#[test]
+fn a_check_that_runs_no_case_or_too_few_rings() {
+    let nothing = nothing_done(Evidence::default());
+    let ran = check::alarms(Standard, &nothing);
+    assert!(ran.rings(Alarm::CasesMissing), "nothing ran: {ran}");
+    let hunted = |cases: u64| check::hunt_races(Standard, 0..cases, Core, || ());
+    let whole = Checked { hunted: hunted(3), cases: 3, doubled: 3, doubled_due: 3, ..nothing };
+    let ran = check::alarms(Standard, &whole);
+    assert!(!ran.rings(Alarm::CasesMissing), "all ran: {ran}");
+    let rings = |checked: Checked, row: &str| {
+        let said = check::alarms(Standard, &checked).to_string();
+        assert!(said.contains("ALARM cases-missing") && said.contains(row), "{row}: {said}");
+    };
+    let mut one_row = whole.clone();
+    one_row.hunted[4].hunt.cases = 0;
+    rings(one_row, "stop-between-timer-and-spawn: 0 cases ran, and 3 were asked for");
+    let mut no_row = whole.clone();
+    no_row.hunted.pop();
+    rings(no_row, "anything: 0 cases ran");
+    rings(Checked { hunted: hunted(0), ..whole.clone() }, "double-stop: 0 cases ran");
+    rings(Checked { cases: 4, ..whole.clone() }, "crowd: 3 cases ran, and 4 were asked for");
+    rings(Checked { doubled: 0, ..whole }, "second runs: 0 cases ran");
+}
+
+/// The cases of one race do not aim at it.
+#[derive(Clone, Copy)]
+struct NoRace(Race);
+
+impl Harness for NoRace {
+    fn draw(self, race: Option<Race>, seed: u64) -> Case {
+        let case = hunt::draw(race, seed);
+        if race == Some(self.0) { Case::new(case.policy) } else { case }
+    }
+}
+
+#[test]
+fn a_race_that_never_takes_place_rings_and_is_named() {
+    for race in Race::ALL {
+        let harness = NoRace(race);
+        let checked = Checked {
+            hunted: check::hunt_races(harness, 0..100, Core, || ()),
+            cases: 100,
+            ..nothing_done(Evidence::default())
+        };
+        let ran = check::alarms(harness, &checked);
+        let seen = format!("never took place: {race}\n");
+        assert!(ran.rings(Alarm::CoverageBelowFloor) && ran.to_string().contains(&seen), "{ran}");
+        let report = Plan::new("alarms").run_by(harness, 0..CASES, Core);
+        let ran = report.alarms(harness);
+        assert!(ran.rings(Alarm::CoverageBelowFloor), "{race} in a campaign: {ran}");
+    }
 }
 
 /// A machine that has no answer to a reset.

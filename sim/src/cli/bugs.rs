@@ -12,11 +12,13 @@ use monitor_sim::harness::Standard;
 use monitor_sim::hunt::Aim;
 use monitor_sim::race::Race;
 
+use super::positive;
+
 /// How the bank is hunted.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BugsArguments {
     /// How many campaigns of the random engine to run for each bug.
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = positive::<usize>)]
     campaigns: usize,
     /// Print one array of objects instead of a table.
     #[arg(long)]
@@ -44,7 +46,7 @@ pub(crate) fn bugs(
     let results: Vec<BugResult> = bank
         .into_iter()
         .map(|bug| {
-            let results = bugs::hunt_bug(Standard, bug, arguments.campaigns.max(1), &clock);
+            let results = bugs::hunt_bug(Standard, bug, arguments.campaigns, &clock);
             progress.inc(1);
             results
         })

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -17,32 +19,32 @@ use monitor_os::Core;
 use monitor_sim::alarm::{Alarm, Alarms};
 use monitor_sim::campaign::{self, CampaignReport, Merged, Plan, Shard, ShardFile};
 use monitor_sim::canary::{self, Canary};
-use monitor_sim::harness::Standard;
+use monitor_sim::harness::{Harness, Standard};
 
 use serde::Serialize;
 
-use super::{BLIND, INTERNAL, USAGE, VIOLATED};
+use super::{BLIND, INTERNAL, USAGE, VIOLATED, positive};
 
 #[derive(Args)]
 pub(crate) struct RunArguments {
     /// The campaign's name. The same name is the same cases, on every machine.
-    #[arg(long, default_value = "default", value_name = "ID")]
+    #[arg(long, default_value = "default", value_name = "ID", value_parser = campaign_name)]
     campaign: String,
     /// How many cases the whole campaign has, over all shards.
-    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = positive::<u64>)]
     cases: u64,
-    /// Stop after this time, such as 10m, with what was done by then.
+    /// Stop after this time, such as 10m, with what was done by then; each thread runs one block at least.
     #[arg(long, value_name = "TIME")]
     budget: Option<monitor_core::Millis>,
     /// How many threads to use; all cores by default. The result is the same.
-    #[arg(long, value_name = "J")]
+    #[arg(long, value_name = "J", value_parser = positive::<usize>)]
     jobs: Option<usize>,
     /// Which part of the campaign to run, as K/N with K from 0. Without it: the index that Kubernetes,
     /// Slurm or GitLab gives, with --shards; else the whole.
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
     /// How many parts there are, where the index comes from the environment.
-    #[arg(long, value_name = "N", conflicts_with = "shard")]
+    #[arg(long, value_name = "N", conflicts_with = "shard", value_parser = positive::<u64>)]
     shards: Option<u64>,
     /// Where the report is kept, and found again to go on after an interruption.
     #[arg(long, default_value = "monitor-sim-campaign", value_name = "DIR")]
@@ -61,14 +63,24 @@ pub(crate) struct MergeArguments {
 
 /// Exit status: some of the cases were not the same when run again.
 const UNEQUAL: u8 = 11;
+/// Exit status: shards that were merged leave a gap.
+const INCOMPLETE: u8 = 13;
 /// Exit status: interrupted; the same command goes on where it was.
 const RESUMABLE: u8 = 75;
 
 /// How many cases a thread takes at a time.
 const BLOCK: u64 = 2_000;
 
+/// Reads the name of a campaign, which a report must tell from others.
+fn campaign_name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("a name without a letter: give one such as nightly".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 pub(crate) fn run(arguments: &RunArguments) -> u8 {
-    match try_run(arguments) {
+    match try_run(Standard, arguments) {
         Ok(code) => code,
         Err(CliError { code, message }) => {
             eprintln!("monitor-sim: {message}");
@@ -94,8 +106,20 @@ impl CliError {
     }
 }
 
-fn try_run(arguments: &RunArguments) -> Result<u8, CliError> {
+fn try_run(harness: impl Harness, arguments: &RunArguments) -> Result<u8, CliError> {
+    // Before the canaries and all else, so that a signal at any time leaves a report and status 75.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| CliError { code: INTERNAL, message: format!("signals: {error}") })?;
+    }
     let shard = resolve_shard(arguments)?;
+    if shard.count > arguments.cases {
+        return Err(CliError::usage(format!(
+            "shard: {} shards of {} cases leave shards without a case: give fewer shards or more --cases",
+            shard.count, arguments.cases
+        )));
+    }
     let plan = Plan::new(&arguments.campaign);
     let path = arguments.out.join(format!("shard-{}-of-{}.json", shard.index, shard.count));
     let mut file = load(&path, ShardFile::new(&plan, shard, arguments.cases))?;
@@ -108,23 +132,23 @@ fn try_run(arguments: &RunArguments) -> Result<u8, CliError> {
         arguments.cases,
         file.next
     );
-    let evidence = canary::look_for(Standard, &Canary::CAMPAIGN);
+    // What rang when the cases of the report ran still holds for them.
+    file.alarms = if file.report.cases > 0 { file.own_alarms() } else { Alarms::default() };
+    let evidence = canary::look_for(harness, &Canary::CAMPAIGN);
+    file.canaries = evidence.found;
+    file.alarms.add(evidence.alarms.clone());
     // A canary that is found where nothing is injected may mean that the machine is broken: the cases tell.
     if evidence.alarms.iter().any(|alarm| alarm != Alarm::CanariesOff) {
+        save(&path, &file)?;
         print!("{}", evidence.alarms);
         println!("FAIL the harness is blind, so no case was run");
+        println!("report    {}", path.display());
         return Ok(BLIND);
-    }
-    file.canaries = evidence.found;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| CliError { code: INTERNAL, message: format!("signals: {error}") })?;
     }
     let jobs =
         arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let interrupted = work(&plan, &mut file, &path, jobs, arguments.budget, &stop)?;
-    Ok(conclude(&file, evidence.alarms, &path, interrupted))
+    Ok(conclude(&file, &path, interrupted))
 }
 
 /// Runs the rest of a shard on `jobs` threads, saving what was done every two seconds. Returns whether
@@ -152,21 +176,21 @@ fn work(
         late || stop.load(Ordering::Relaxed)
     };
     let next_block = AtomicU64::new(file.next);
-    let halt = AtomicBool::new(over());
+    let halt = AtomicBool::new(stop.load(Ordering::Relaxed));
     let (sender, reports) = mpsc::channel::<(u64, CampaignReport)>();
     let (begun_at, mut saved_at) = (file.report.cases, bar.elapsed());
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             let sender = sender.clone();
-            let (next_block, halt) = (&next_block, &halt);
+            let (next_block, halt, over) = (&next_block, &halt, &over);
             scope.spawn(move || {
                 while !halt.load(Ordering::Relaxed) {
-                    let start = next_block.fetch_add(BLOCK, Ordering::Relaxed);
-                    if start >= end {
-                        break;
-                    }
-                    let report = plan.run(start..(start + BLOCK).min(end), Core);
-                    if sender.send((start, report)).is_err() {
+                    let after = |start: u64| start.saturating_add(BLOCK).min(end);
+                    let take = |start| (start < end).then(|| after(start));
+                    let (order, block) = (Ordering::Relaxed, &next_block);
+                    let Ok(start) = block.fetch_update(order, order, take) else { break };
+                    let report = plan.run(start..after(start), Core);
+                    if sender.send((start, report)).is_err() || over() {
                         break;
                     }
                 }
@@ -188,7 +212,7 @@ fn work(
             }
             if bar.elapsed().saturating_sub(saved_at) > Duration::from_secs(2) {
                 saved_at = bar.elapsed();
-                file.alarms = file.all_alarms(Standard).texts();
+                file.alarms.add(file.all_alarms(Standard));
                 if let Err(error) = save(path, file) {
                     halt.store(true, Ordering::Relaxed);
                     result = Err(error);
@@ -198,7 +222,7 @@ fn work(
         result
     })?;
     bar.finish_and_clear();
-    file.alarms = file.all_alarms(Standard).texts();
+    file.alarms.add(file.all_alarms(Standard));
     save(path, file)?;
     let (cases, seconds) = (file.report.cases - begun_at, bar.elapsed().as_secs_f64());
     println!(
@@ -209,8 +233,12 @@ fn work(
     Ok(stop.load(Ordering::Relaxed))
 }
 
-fn conclude(file: &ShardFile, mut alarms: Alarms, path: &Path, interrupted: bool) -> u8 {
-    alarms.add(file.all_alarms(Standard));
+fn conclude(file: &ShardFile, path: &Path, interrupted: bool) -> u8 {
+    let mut alarms = file.alarms.clone();
+    if !interrupted {
+        let Range { start, end } = file.done();
+        alarms.count([("this run", file.report.cases, end - start)]);
+    }
     print_report(&file.report, &alarms);
     println!("report    {}", path.display());
     let status = status(&file.report, &alarms);
@@ -315,12 +343,14 @@ fn load(path: &Path, fresh: ShardFile) -> Result<ShardFile, CliError> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<ShardFile, CliError> {
-    serde_json::from_str(text).map_err(|error| {
+    let damaged = |why: &dyn Display| {
         CliError::usage(format!(
-            "{}: {error}: this is no report of `monitor-sim run`, or is damaged; remove it",
+            "{}: {why}: this is no report of `monitor-sim run`, or is damaged; remove it",
             path.display()
         ))
-    })
+    };
+    let file: ShardFile = serde_json::from_str(text).map_err(|error| damaged(&error))?;
+    if file.is_sound() { Ok(file) } else { Err(damaged(&"next: it is no index of the shard")) }
 }
 
 /// Replaces the file as a whole, so that an interruption leaves the old one or the new one.
@@ -350,7 +380,10 @@ pub(crate) fn merge(arguments: &MergeArguments) -> u8 {
             } else {
                 print_merged(&merged);
             }
-            status(&merged.report, &merged.alarms)
+            match status(&merged.report, &merged.alarms) {
+                0 if !merged.gaps.is_empty() => INCOMPLETE,
+                status => status,
+            }
         }
         Err(CliError { code, message }) => {
             eprintln!("monitor-sim: {message}");
@@ -396,7 +429,56 @@ fn print_merged(merged: &Merged) {
         println!("{} files were copies of others and count once", merged.duplicates);
     }
     for gap in &merged.gaps {
-        println!("gap       cases {gap:?} are missing: run their shard");
+        println!("gap       cases {gap:?} are missing: run their shard, and merge again");
     }
     print_report(&merged.report, &merged.alarms);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A harness of which one canary is not found.
+    #[derive(Clone, Copy)]
+    struct Blind;
+
+    impl Harness for Blind {
+        fn look(self, canary: Canary, is_injected: bool) -> Result<String, String> {
+            if canary == Canary::End {
+                return Err("nothing".to_owned());
+            }
+            canary::look(self, canary, is_injected)
+        }
+    }
+
+    /// A blind shard must not look like one that nobody has run.
+    #[test]
+    fn a_blind_run_saves_its_report_with_the_alarms_and_the_sum_rings() {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = |index| RunArguments {
+            campaign: "test".to_owned(),
+            cases: 1_000,
+            budget: None,
+            jobs: Some(1),
+            shard: Some(Shard { index, count: 2 }),
+            shards: None,
+            out: dir.path().to_owned(),
+        };
+        let ran = |code: Result<u8, CliError>| code.map_err(|error| error.message);
+        assert_eq!(ran(try_run(Blind, &arguments(0))), Ok(BLIND));
+        assert_eq!(ran(try_run(Standard, &arguments(1))), Ok(0));
+        let merged = || merge(&MergeArguments { dirs: vec![dir.path().to_owned()], json: false });
+        let alarms = try_merge(&[dir.path().to_owned()]).map(|merged| merged.alarms);
+        let said = alarms.map_err(|error| error.message).unwrap().to_string();
+        assert!(said.contains("ALARM end-not-checked: "), "{said}");
+        assert!(said.contains("seen    shard 0/2: nothing"), "{said}");
+        assert_eq!(merged(), BLIND);
+        // No case ran under the alarm, so a harness that sees goes on as if nothing had been;
+        assert_eq!(ran(try_run(Standard, &arguments(0))), Ok(0));
+        assert_eq!(merged(), 0);
+        // where cases stand in the report, the alarm stays.
+        assert_eq!(ran(try_run(Blind, &arguments(0))), Ok(BLIND));
+        assert_eq!(ran(try_run(Standard, &arguments(0))), Ok(BLIND));
+        assert_eq!(merged(), BLIND);
+    }
 }

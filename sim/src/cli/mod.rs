@@ -8,9 +8,11 @@ pub(crate) mod real;
 pub(crate) mod replay;
 pub(crate) mod timeline;
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::str::FromStr;
 
 use monitor_core::Policy;
 use monitor_os::Core;
@@ -23,6 +25,20 @@ use monitor_sim::world::{self, TraceLine};
 /// Reads a file, or the standard input for `-`.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
+}
+
+/// Reads how many of something are to run: with zero nothing would, and silence would look like success.
+pub(crate) fn positive<N>(text: &str) -> Result<N, String>
+where
+    N: FromStr<Err: Display> + Default + PartialEq,
+{
+    match text.parse() {
+        Ok(number) if number == N::default() => {
+            Err("nothing would run: give a whole number from 1".to_owned())
+        }
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}: give a whole number from 1")),
+    }
 }
 
 /// Exit status: a property is violated, a record disagrees, or a case is not as it expects.

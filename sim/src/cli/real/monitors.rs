@@ -35,12 +35,11 @@ pub(super) fn kill(arguments: &RealArguments, times: u32) -> io::Result<u8> {
     while sum.killed < times {
         let count = KILLS_PER_SESSION.min(times - sum.killed);
         let kills = real::kill_monitors(&monitor, &program, seed, count)?;
-        seed += 1;
         sum.killed += kills.killed;
         sum.orphans += kills.orphans;
         sum.runs += kills.runs;
-        sum.faults
-            .extend(kills.faults.into_iter().map(|fault| format!("seed {}: {fault}", seed - 1)));
+        sum.faults.extend(kills.faults.into_iter().map(|fault| format!("seed {seed}: {fault}")));
+        seed = seed.wrapping_add(1);
         bar.set_position(u64::from(sum.killed));
     }
     bar.finish_and_clear();
@@ -74,7 +73,7 @@ pub(super) fn step(arguments: &RealArguments, every: usize) -> io::Result<u8> {
         }
     }
     steps.sort_by_key(|step| threads.iter().position(|of| *of == step.of));
-    let steps: Vec<SyscallStep> = steps.into_iter().step_by(every.max(1)).collect();
+    let steps: Vec<SyscallStep> = steps.into_iter().step_by(every).collect();
     let bar = bar(steps.len() as u64, "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
     bar.set_message("kills of the monitor");
     let results = programs.kill_at_each(&steps, arguments.width, || bar.inc(1))?;
