@@ -8,11 +8,16 @@ mod program;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::chown;
 use std::process::{Child, Command, Stdio};
 
 use program::waiting::{ended, until};
 use program::{Deadline, Running, run, stderr};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, fchmod};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::process::geteuid;
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use tempfile::TempDir;
 
 /// A directory in which a monitor and its programs run.
@@ -198,6 +203,48 @@ fn stop_is_obeyed_while_standard_output_is_stuck() {
         signal(&monitor, "TERM");
         assert_eq!(ended(&mut monitor).code(), Some(143), "{slow}");
     }
+}
+
+/// Goal: the unread terminal of another user, as after `su`, holds up the output of no other unit. Method: nobody may
+/// open the terminal again, for which root becomes another user.
+#[test]
+fn unread_terminal_of_another_user_holds_up_its_own_output_only() {
+    let scene = Scene::new();
+    let path = |name: &str| scene.directory.path().join(name);
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags).unwrap();
+    unlockpt(&master).unwrap();
+    let slave = ioctl_tiocgptpeer(&master, flags).unwrap();
+    fchmod(&slave, Mode::empty()).unwrap();
+    fs::create_dir(path("units")).unwrap();
+    scene.write("units/a.toml", "command = ['yes']\nstdout = 'log'\n");
+    let counts = "command = ['sh', '-c', 'while :; do echo; sleep 0.01; done']\nlog = 'b.log'\n";
+    scene.write("units/b.toml", &counts.replace("b.log", path("b.log").to_str().unwrap()));
+    let args = ["up", "units", "--state", "state"];
+    let terminal = || Stdio::from(slave.try_clone().unwrap());
+    let mut command = if geteuid().is_root() {
+        // The program itself may lie where nobody else can read.
+        fs::copy(env!("CARGO_BIN_EXE_monitor"), path("monitor")).unwrap();
+        for name in ["", "units", "units/a.toml", "units/b.toml", "monitor"] {
+            chown(path(name), Some(65534), Some(65534)).unwrap();
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "./monitor"]).args(args);
+        command.current_dir(&scene.directory).stdin(Stdio::null()).stderr(Stdio::null());
+        command.stdout(terminal());
+        command
+    } else {
+        scene.monitor(&args, terminal(), Stdio::null())
+    };
+    let mut monitor = command.spawn().unwrap();
+    let has_room = || {
+        poll(&mut [PollFd::new(&slave, PollFlags::OUT)], Some(&Timespec::default())).unwrap() > 0
+    };
+    until(|| !has_room());
+    let before = scene.count("b.log");
+    until(|| scene.count("b.log") > before + 20);
+    signal(&monitor, "TERM");
+    assert_eq!(ended(&mut monitor).code(), Some(0));
 }
 
 /// Goal: a record that nobody reads ends, which is said, and holds up nothing; one that nobody opened is refused.
