@@ -28,6 +28,8 @@ pub(crate) struct LineQueue {
 pub(crate) enum Loss {
     /// They are dropped and counted. A line in their place says how many, as soon as the stream takes it.
     Mark,
+    /// The same among lines of JSON, of which it is one.
+    MarkJson,
     /// Nothing is written any more, so that what was written has no gap.
     End,
 }
@@ -172,7 +174,7 @@ impl QueueShared {
         loop {
             let written = match self.next() {
                 NextWrite::Write(line) => {
-                    let written = mark(to, &mut gap).and_then(|()| write(to, &line));
+                    let written = self.mark(to, &mut gap).and_then(|()| write(to, &line));
                     if written.is_err() {
                         gap += 1;
                     }
@@ -180,7 +182,7 @@ impl QueueShared {
                 }
                 NextWrite::Mark(dropped) => {
                     gap += dropped;
-                    mark(to, &mut gap)
+                    self.mark(to, &mut gap)
                 }
             };
             let mut state = self.lock();
@@ -215,20 +217,24 @@ impl QueueShared {
         }
     }
 
+    /// Says how many lines are missing here, if any are.
+    fn mark(&self, to: &File, gap: &mut u64) -> io::Result<()> {
+        if *gap > 0 {
+            let lines = if *gap == 1 { "line" } else { "lines" };
+            let text = match self.loss {
+                Loss::MarkJson => format!("{{\"event\":\"lines-lost\",\"lines\":{gap}}}\n"),
+                Loss::Mark | Loss::End => format!("[monitor: {gap} {lines} lost]\n"),
+            };
+            write(to, text.as_bytes())?;
+            *gap = 0;
+        }
+        Ok(())
+    }
+
     /// A panic elsewhere leaves the queue whole.
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Says how many lines are missing here, if any are.
-fn mark(to: &File, gap: &mut u64) -> io::Result<()> {
-    if *gap > 0 {
-        let lines = if *gap == 1 { "line" } else { "lines" };
-        write(to, format!("[monitor: {gap} {lines} lost]\n").as_bytes())?;
-        *gap = 0;
-    }
-    Ok(())
 }
 
 /// Writes all bytes, however long that takes. A stream may be non-blocking because another process has set it so.
