@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process;
 use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use monitor_core::{Exit, Policy, Reason};
@@ -22,7 +22,7 @@ use monitor_os::{
     PathTrust, Rotation, Slow, Status, StopResult, Stream, Supervisor, Unit,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use tempfile::TempDir;
 use waiting::{awaited, completed, until};
 
@@ -182,7 +182,7 @@ const LONG: &str = "seq 1 100000; echo done > mark";
 fn slow_reader_holds_up_the_program_and_gets_everything() {
     let scene = Scene::new();
     let (mut reader, writer) = pipe();
-    let sink = LogSink::descriptor(writer.try_clone().unwrap(), LogFormat::Raw);
+    let sink = LogSink::descriptor(writer.try_clone().unwrap(), LogFormat::Raw).unwrap();
     let capture = Capture::new().to_sink(sink.clone());
     let unit = scene.start("restart=no", scene.shell(LONG).with_output(Output::Captured(capture)));
     until(|| is_full(&writer));
@@ -215,7 +215,7 @@ fn slow_reader_holds_up_the_program_and_gets_everything() {
 fn slow_reader_that_may_lose_is_told_how_much() {
     let scene = Scene::new();
     let (mut reader, writer) = pipe();
-    let sink = LogSink::descriptor(writer, LogFormat::Lines);
+    let sink = LogSink::descriptor(writer, LogFormat::Lines).unwrap();
     let capture = Capture::new().to_sink(sink.clone()).when_slow(Slow::DropNewest);
     scene.run(scene.shell(LONG).with_output(Output::Captured(capture)));
     scene.line("mark");
@@ -239,8 +239,8 @@ fn slow_reader_that_may_lose_is_told_how_much() {
 fn sink_that_takes_nothing_holds_up_no_stop() {
     let scene = Scene::new();
     let (reader, writer) = pipe();
-    let capture =
-        Capture::new().to_sink(LogSink::descriptor(writer.try_clone().unwrap(), LogFormat::Lines));
+    let capture = Capture::new()
+        .to_sink(LogSink::descriptor(writer.try_clone().unwrap(), LogFormat::Lines).unwrap());
     let command = scene.shell("exec yes").with_output(Output::Captured(capture));
     let unit = scene.start("restart=always", command);
     until(|| is_full(&writer));
@@ -248,6 +248,37 @@ fn sink_that_takes_nothing_holds_up_no_stop() {
     assert_eq!(unit.state().state().reason(), Reason::StopRequested);
     drop(scene);
     drop(reader);
+}
+
+/// Goal: a kill does not wait for what a slow reader would still take. Method: a reader that takes a page now and then,
+/// which would take a quarter of a minute for all.
+#[test]
+fn kill_ends_the_wait_for_a_slow_reader() {
+    const PAGE: usize = 4096;
+    let scene = Scene::new();
+    let (mut reader, writer) = pipe();
+    fcntl_setpipe_size(&writer, PAGE).unwrap();
+    let sink = LogSink::descriptor(writer.try_clone().unwrap(), LogFormat::Raw).unwrap();
+    let command =
+        scene.shell("exec yes").with_output(Output::Captured(Capture::new().to_sink(sink)));
+    let unit = scene.start("restart=no", command);
+    until(|| is_full(&writer));
+    let (end, ends) = mpsc::channel::<()>();
+    let reading = std::thread::spawn(move || {
+        let mut pages = 0;
+        while ends.recv_timeout(Duration::from_millis(500)) == Err(RecvTimeoutError::Timeout) {
+            pages += usize::from(reader.read(&mut [0; PAGE]).unwrap() > 0);
+        }
+        pages
+    });
+    let stop = unit.stop();
+    until(|| unit.state().pid().is_none());
+    completed("the end of the kill", unit.kill());
+    drop(end);
+    // What waits is at least what was read at once from a full pipe.
+    let pages = reading.join().unwrap();
+    assert!(pages < 16, "the kill has waited for {pages} pages");
+    completed("the end of the stop", stop);
 }
 
 /// Goal: a disk that is full for a while loses nothing with [`Slow::Block`], and is counted.
@@ -291,7 +322,7 @@ fn changed_capture_takes_the_lines_of_the_next_run() {
     let scene = Scene::new();
     let rings = [LogRing::new(1000), LogRing::new(1000)];
     let (_reader, stuck) = pipe();
-    let stuck = LogSink::descriptor(stuck, LogFormat::Raw);
+    let stuck = LogSink::descriptor(stuck, LogFormat::Raw).unwrap();
     let begin = Capture::new().to_ring(rings[0].clone()).to_sink(stuck);
     let command = |script: &str, capture| {
         scene.shell(script).with_output(Output::Captured(capture)).with_error(Output::Null)

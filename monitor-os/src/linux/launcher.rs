@@ -30,8 +30,9 @@ pub(super) use message::{LaunchMessage, read_failure};
 ///
 /// A program of a unit that is not in a [`StateDir`](super::StateDir) dies with the monitor: the kernel
 /// kills it (`PR_SET_PDEATHSIG` of `prctl(2)`). So does each health check. The kernel does not reach what
-/// the program has started, nor a program that is set-user-ID or has file capabilities. Where the program
-/// has another user, the monitor needs `CAP_KILL`. Programs of stored units run on for the next monitor.
+/// the program has started. It forgets the order when the program changes its credentials: by itself, as `setpriv`
+/// and `su` do, or because it is set-user-ID or has file capabilities. Give such a program its user by
+/// [`Command::as_user`](super::Command::as_user). Where the program has another user, the monitor needs `CAP_KILL`. Programs of stored units run on for the next monitor.
 ///
 /// The helper is the program that supervises, started once more under another name, so that the two are
 /// always of one build: call [`Launcher::enter`] first in `main`.

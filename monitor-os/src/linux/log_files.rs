@@ -197,7 +197,8 @@ mod tests {
         let sink =
             LogSink::file(&log, PathTrust::MONITOR, Some(rotation), LogFormat::Prefixed).unwrap();
         let kept = Some(LogFile { path: log, kept: 5, form: LogFormat::Prefixed });
-        let own = LogSink::descriptor(tempfile::tempfile().unwrap().into(), LogFormat::Raw);
+        let own =
+            LogSink::descriptor(tempfile::tempfile().unwrap().into(), LogFormat::Raw).unwrap();
         let captured = Output::Captured(Capture::new().to_sink(own.clone()).to_sink(sink));
         let here = std::env::current_dir().unwrap().join("out");
         let command = || Command::new("x", [""; 0]).unwrap();

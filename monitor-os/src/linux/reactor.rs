@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use monitor_core::{
-    Event, Exit, Millis, Phase, Remains, RunId, Scope, Signal, StartFailure, State,
+    Event, Exit, Millis, Phase, Remains, RunId, Scope, Signal, StartFailure, State, StopMode,
 };
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -196,11 +196,15 @@ impl LinuxKernel {
             && at <= self.observed
         {
             self.polls.remove(&(at, key));
-            if self.is_draining(key) {
+            if !self.is_draining(key) {
+                self.dispatch(key);
+            } else if self.logs.is_stuck() {
                 telemetry::not_drained();
                 self.drained(key);
-            } else {
-                self.dispatch(key);
+            } else if let Some(run) = self.runs.get_mut(&key) {
+                let at = self.observed.after(DRAIN_POLL);
+                run.poll = Some(at);
+                self.polls.insert((at, key));
             }
         }
         if woken {
@@ -262,6 +266,10 @@ impl LinuxKernel {
                         unit.count_request();
                     }
                     return;
+                }
+                // A kill ends the wait for a slow reader, too.
+                if let Request::Event(Event::StopRequested { mode: StopMode::Kill, .. }) = request {
+                    self.end_drain(unit);
                 }
                 self.queue.push_back(Queued::Request(PendingRequest { unit, request, reply }));
             }
@@ -527,7 +535,7 @@ impl LinuxKernel {
         TearDown::NotYet
     }
 
-    /// Lets the output of a run that is down be read to its end, which is waited for, up to a limit.
+    /// Lets the output of a run that is down be read to its end. That is waited for as long as the sinks take it.
     fn drain(&mut self, key: u64, unit: UnitId, id: RunId) -> TearDown {
         let Some(found) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) else {
             return TearDown::Down;
@@ -536,7 +544,7 @@ impl LinuxKernel {
             found.run = None;
             return TearDown::Down;
         }
-        let at = self.observed.max(now()).after(DRAIN_LIMIT);
+        let at = self.observed.max(now()).after(DRAIN_POLL);
         let mut run = Box::new(Run::new(unit, id, Progress::Draining, None));
         run.poll = Some(at);
         self.polls.insert((at, key));
@@ -544,7 +552,7 @@ impl LinuxKernel {
         TearDown::Draining
     }
 
-    /// Reports what was held back until the output of a run was drained, or until the limit.
+    /// Reports what was held back until the output of a run was drained.
     fn drained(&mut self, key: u64) {
         let Some(mut run) = self.take_run(key) else {
             return;
@@ -557,6 +565,17 @@ impl LinuxKernel {
             found.run = None;
             let remains = Remains::Nothing;
             self.enqueue(DriverInput::Event(unit, Event::Released { run: id, remains }));
+        }
+    }
+
+    /// Ends the wait for the output of a unit's run.
+    fn end_drain(&mut self, unit: UnitId) {
+        if let Some(found) = self.units.get(&unit)
+            && let Some(key) = found.run
+            && self.is_draining(key)
+        {
+            self.logs.hurry(found);
+            self.drained(key);
         }
     }
 
@@ -595,7 +614,7 @@ impl LinuxKernel {
         if !awaited || !self.logs.read_out(unit, key) {
             return false;
         }
-        let at = self.observed.max(now()).after(DRAIN_LIMIT);
+        let at = self.observed.max(now()).after(DRAIN_POLL);
         run.pending_exit = Some(ended);
         run.poll = Some(at);
         self.polls.insert((at, key));
@@ -1025,6 +1044,6 @@ const NOTIFY: u64 = 1 << 63;
 const READINESS: u64 = 1 << 62;
 /// Its health checks.
 const CHECK: u64 = 1 << 61;
-/// How long a run that is down waits for its output to be taken: a slow reader or a full disk holds up no stop
-/// for longer. What is left is read later.
-const DRAIN_LIMIT: Millis = Millis::from_secs(5);
+/// How often the reactor looks whether the thread that drains the output of a run is stuck. The thread itself knows
+/// the sinks that take nothing.
+const DRAIN_POLL: Millis = Millis::from_secs(1);

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, FileType, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use monitor_core::Millis;
 use rustix::event::{Timespec, poll};
-use rustix::fs::{FlockOperation, flock, fstatfs};
+use rustix::fs::{FlockOperation, OFlags, flock, fstatfs};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -176,13 +176,10 @@ impl StateDir {
         Self::check_unit(&record.unit)?;
         let path = self.path_of(&record.unit, suffix);
         let next = self.path_of(&record.unit, NEXT);
-        let written = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&next)?;
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = open_regular(&next, options)?;
+        let mut written = || {
             file.write_all(record.to_string().as_bytes())?;
             // The name must not get to the disk before the bytes.
             if durability == Durability::Lasting {
@@ -269,17 +266,54 @@ fn read_unit(directory: &Path, unit: &str, boot: BootId) -> Result<Option<UnitRe
 
 /// Reads the journal of a unit; `None` if there is none.
 fn read_journal(path: PathBuf, unit: &str) -> Result<Option<UnitRecord>, StateError> {
+    let file = match open_regular(&path, OpenOptions::new().read(true)) {
+        Ok(file) => file,
+        Err(StateError::Unusable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
     let mut bytes = Vec::new();
-    match File::open(&path).and_then(|file| file.take(LENGTH_MAX).read_to_end(&mut bytes)) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StateError::Unusable { path, source }),
+    if let Err(source) = file.take(LENGTH_MAX).read_to_end(&mut bytes) {
+        return Err(StateError::Unusable { path, source });
     }
     let text = str::from_utf8(&bytes).map_err(|_| JournalError::Foreign);
     let record = text.and_then(str::parse::<UnitRecord>).and_then(|record| {
         if *record.unit == *unit { Ok(record) } else { Err(JournalError::OtherUnit) }
     });
     record.map(Some).map_err(|error| StateError::Journal { path, error })
+}
+
+/// Opens a regular file of a state directory. It follows no link, and never waits as for the writer of a named pipe.
+///
+/// # Errors
+/// [`StateError::Unusable`], [`StateError::NotRegular`]; no other file was changed.
+fn open_regular(path: &Path, options: &mut OpenOptions) -> Result<File, StateError> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = options.custom_flags(flags.bits().cast_signed()).open(path);
+    let kind = match &opened {
+        Ok(file) => file.metadata(),
+        Err(_) => path.symlink_metadata(),
+    };
+    match (opened, kind.map(|found| found.file_type())) {
+        (_, Ok(kind)) if !kind.is_file() => {
+            Err(StateError::NotRegular { path: path.into(), found: kind_name(kind) })
+        }
+        (Ok(file), Ok(_)) => Ok(file),
+        (Err(source), _) | (Ok(_), Err(source)) => {
+            Err(StateError::Unusable { path: path.into(), source })
+        }
+    }
+}
+
+fn kind_name(kind: FileType) -> &'static str {
+    match kind {
+        kind if kind.is_symlink() => "a symbolic link",
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_fifo() => "a named pipe",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    }
 }
 
 /// Why a state directory, or a record in it, cannot be used. Nothing was started or signalled, unless
@@ -293,6 +327,13 @@ pub enum StateError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Something other than a regular file has the name of a file of the directory; remove it.
+    NotRegular {
+        /// The file.
+        path: PathBuf,
+        /// What has its name, such as `a named pipe`.
+        found: &'static str,
     },
     /// It belongs to another user, or others may write to it: what they write would be believed.
     Exposed {
@@ -341,7 +382,8 @@ impl StateError {
     pub(super) fn errno(&self) -> i32 {
         let source = match self {
             Self::Unusable { source, .. } | Self::Leftover { source, .. } => source.raw_os_error(),
-            Self::Exposed { .. }
+            Self::NotRegular { .. }
+            | Self::Exposed { .. }
             | Self::LockedDir { .. }
             | Self::Journal { .. }
             | Self::Name { .. }
@@ -357,6 +399,13 @@ impl fmt::Display for StateError {
         match self {
             Self::Unusable { path, source } => {
                 write!(f, "cannot use {}: {source}; correct the path or its mode", path.display())
+            }
+            Self::NotRegular { path, found } => {
+                write!(
+                    f,
+                    "cannot use {}: it is {found} and no regular file; remove it",
+                    path.display()
+                )
             }
             Self::Exposed { path } => write!(
                 f,
@@ -397,7 +446,8 @@ impl std::error::Error for StateError {
         match self {
             Self::Unusable { source, .. } | Self::Leftover { source, .. } => Some(source),
             Self::Journal { error, .. } => Some(error),
-            Self::Exposed { .. }
+            Self::NotRegular { .. }
+            | Self::Exposed { .. }
             | Self::LockedDir { .. }
             | Self::Name { .. }
             | Self::Taken { .. }
@@ -419,7 +469,7 @@ fn lock(directory: &Path) -> Result<File, StateError> {
     let unusable = |source| StateError::Unusable { path: path.clone(), source };
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.open(&path).map_err(unusable)?;
+    let mut file = open_regular(&path, options)?;
     let end = now().after(PATIENCE);
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -465,7 +515,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use monitor_core::State;
-    use rustix::fs::inotify;
+    use rustix::fs::{CWD, Mode, inotify, mkfifoat};
     use tempfile::tempdir;
 
     use super::*;
@@ -647,6 +697,37 @@ mod tests {
         let (path, boot, names) = (path.clone(), *boot, Mutex::default());
         let held = LockedDir { directory: open(), lock: open(), path, boot, on_disk: true, names };
         StateDir { locked: Arc::new(held) }
+    }
+
+    /// Goal: what has the name of a file and is none is named; it is neither followed nor waited for.
+    #[test]
+    fn what_is_no_regular_file_is_refused() {
+        type Make = fn(&Path);
+        let kinds: [(&str, Make); 4] = [
+            ("a named pipe", |path| mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).unwrap()),
+            ("a symbolic link", |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()),
+            ("a socket", |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())),
+            ("a directory", |path| fs::create_dir(path).unwrap()),
+        ];
+        for (kind, make) in kinds {
+            let refused = |name: &str, touch: fn(&Path) -> Result<(), StateError>| {
+                let directory = tempdir().unwrap();
+                make(&directory.path().join(name));
+                let error = touch(directory.path()).unwrap_err();
+                let is_meant = matches!(&error, StateError::NotRegular { path, found }
+                    if path.ends_with(name) && *found == kind);
+                assert!(is_meant && error.to_string().contains(kind), "{name}: {error}");
+            };
+            refused("lock", |path| StateDir::open(path).map(drop));
+            for name in ["web.journal", "web.lasting"] {
+                refused(name, |path| StateDir::open(path)?.read("web").map(drop));
+                refused(name, |path| read_all(path, BootId::current().unwrap()).map(drop));
+            }
+            refused("web.journal.new", |path| {
+                let state = StateDir::open(path)?;
+                state.write(&record(&state, "web"), Durability::Boot)
+            });
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ use super::signals::{Signals, ignored};
 ///
 /// No signal leaves a program without a monitor. A stop brings the programs down first. Where a signal
 /// kills the monitor itself, the program of a unit in a [`StateDir`](super::StateDir) runs on for
-/// the next monitor. Any other program is killed by the kernel, see
-/// [`Launcher`](super::Launcher).
+/// the next monitor. Any other program is killed by the kernel,
+/// unless it has changed its credentials, see [`Launcher`](super::Launcher).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignalAnswer {

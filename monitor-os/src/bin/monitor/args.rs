@@ -498,7 +498,8 @@ Control:
 
 Signals to the monitor:
   TERM, INT, HUP,  stop the command (stop signal, grace, kill), then exit; 37 is RTMIN+3, by which
-  QUIT, PWR, 37    systemd is halted
+  QUIT, PWR, 37    systemd is halted. While the monitor starts, it ends 5s later with status 125 if a
+                   file that it opens hangs
   a second INT     kill the command at once
   USR1, USR2,      do nothing; each is said when it comes first. So are STKFLT, XCPU, XFSZ, VTALRM,
   ALRM             PROF, IO and the other real-time signals
@@ -506,8 +507,9 @@ Signals to the monitor:
   TTOU, STOP, CONT nothing
   KILL, and ILL,   kill the monitor. With a state directory the command runs on, and the next monitor goes on
   TRAP, ABRT, BUS, with it. Without one the kernel kills the command too, but not what it has started,
-  FPE, SEGV, SYS   and not a program that is set-user-ID or has file capabilities. So does 32, where the
-                   C library has no use for it
+  FPE, SEGV, SYS   and not a program that has changed its user, group or capabilities: by itself, as
+                   setpriv, su and gosu do, or as set-user-ID programs do. Those run on; give --user
+                   in the place of setpriv. So does 32, where the C library has no use for it
   With --forward-signals, and as the first process of a container (PID 1): HUP, QUIT, USR1, USR2,
   ALRM, CONT and WINCH go to the command. Zombies of others are reaped in any case.
   A signal that was ignored when the monitor was started stays ignored (nohup).
@@ -516,8 +518,11 @@ Signals to the monitor:
 Diagnostics:
   Lines about the command, mistakes and MONITOR_LOG go to standard error. The monitor never waits for
   it: up to 512 KiB are kept while nobody reads. Further lines are dropped, and `[monitor: N lines
-  lost]` stands in their place. At its end the monitor waits for a reader for up to 1s after it has
-  taken something last, and at most 5s. A --record of which so much waits ends there, which is said.
+  lost]` stands in their place; with --events json, an object with the event `lines-lost`. At its
+  end the monitor waits for a reader for up to 1s after it has taken something last, and at most 5s. A
+  --record of which so much waits ends there, which is said.
+  The output of the command that the monitor passes on is waited for at the end of a run: as long as
+  its reader takes bytes, and 1s while it takes none. A second INT does not wait.
 
 Exit status: that of the command's last run, also after a stop by a signal to the monitor:
   0-255  its exit code

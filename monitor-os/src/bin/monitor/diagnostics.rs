@@ -14,6 +14,7 @@ use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::EnvFilter;
 
+use crate::args::EventsFormat;
 use crate::line_queue::{LineQueue, Loss};
 
 /// The diagnostics of a monitor: until this is dropped, nobody who has something to say waits for standard error.
@@ -24,13 +25,18 @@ use crate::line_queue::{LineQueue, Loss};
 pub(crate) struct Diagnostics(());
 
 impl Diagnostics {
-    /// Begins to put into the queue what [`say`] is given, panics, and what `MONITOR_LOG` asks for.
+    /// Begins to put into the queue what [`say`] is given, panics, and what `MONITOR_LOG` asks for. The mark of lost
+    /// lines has the form of the events.
     ///
     /// # Errors
     /// No descriptor, thread or memory left.
-    pub(crate) fn begin() -> io::Result<Self> {
+    pub(crate) fn begin(events: EventsFormat) -> io::Result<Self> {
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;
-        let queue = LineQueue::begin("monitor-stderr", stderr, Loss::Mark)?;
+        let loss = match events {
+            EventsFormat::Text => Loss::Mark,
+            EventsFormat::Json => Loss::MarkJson,
+        };
+        let queue = LineQueue::begin("monitor-stderr", stderr, loss)?;
         // It is begun once.
         QUEUE.set(queue).ok();
         panic::set_hook(Box::new(|panic| {
@@ -49,10 +55,15 @@ impl Diagnostics {
 
 impl Drop for Diagnostics {
     fn drop(&mut self) {
-        if let Some(queue) = QUEUE.get() {
-            // Without a reader there is nowhere to report it.
-            queue.flush().ok();
-        }
+        flush();
+    }
+}
+
+/// Writes what waits, as long as somebody reads.
+pub(crate) fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        // Without a reader there is nowhere to report it.
+        queue.flush().ok();
     }
 }
 

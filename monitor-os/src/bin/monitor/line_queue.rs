@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use monitor_core::Millis;
-use monitor_os::now;
+use monitor_os::{Moment, now};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -28,6 +28,8 @@ pub(crate) struct LineQueue {
 pub(crate) enum Loss {
     /// They are dropped and counted. A line in their place says how many, as soon as the stream takes it.
     Mark,
+    /// The same among lines of JSON, of which it is one.
+    MarkJson,
     /// Nothing is written any more, so that what was written has no gap.
     End,
 }
@@ -49,8 +51,8 @@ struct QueueState {
     size: usize,
     /// How many lines were dropped since the queue was full. All that wait were there before.
     dropped: u64,
-    /// Whether the thread is writing a line that is not in the queue any more.
-    writing: bool,
+    /// Since when the thread has been writing a line that is not in the queue any more.
+    writing: Option<Moment>,
     /// Counts what was written, well or not.
     steps: u64,
     /// With [`Loss::End`]: the error after which nothing is written.
@@ -114,8 +116,8 @@ impl LineQueue {
         self.shared.filled.notify_one();
     }
 
-    /// Waits until everything is written: as long as the stream takes something in each [`STALL`], and at
-    /// most [`FLUSH_LIMIT`].
+    /// Waits until everything is written: as long as the stream takes a line in each [`STALL`], and at most
+    /// [`FLUSH_LIMIT`]. A stream that was stuck for so long before is not waited for.
     ///
     /// # Errors
     /// The stream did not take all; or why nothing is written any more.
@@ -132,7 +134,9 @@ impl LineQueue {
             let left = Duration::from_nanos(end.nanos_since(now()));
             let steps = state.steps;
             let stuck = |state: &mut QueueState| state.steps == steps && !state.is_written();
-            let waited = self.shared.written.wait_timeout_while(state, left.min(STALL), stuck);
+            let stuck_for = state.writing.map_or(0, |since| now().nanos_since(since));
+            let stall = STALL.saturating_sub(Duration::from_nanos(stuck_for));
+            let waited = self.shared.written.wait_timeout_while(state, left.min(stall), stuck);
             let (next, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             state = next;
             if timeout.timed_out() && !state.is_written() {
@@ -158,7 +162,7 @@ impl QueueState {
     }
 
     fn is_written(&self) -> bool {
-        self.lines.is_empty() && self.dropped == 0 && !self.writing
+        self.lines.is_empty() && self.dropped == 0 && self.writing.is_none()
     }
 }
 
@@ -170,7 +174,7 @@ impl QueueShared {
         loop {
             let written = match self.next() {
                 NextWrite::Write(line) => {
-                    let written = mark(to, &mut gap).and_then(|()| write(to, &line));
+                    let written = self.mark(to, &mut gap).and_then(|()| write(to, &line));
                     if written.is_err() {
                         gap += 1;
                     }
@@ -178,11 +182,11 @@ impl QueueShared {
                 }
                 NextWrite::Mark(dropped) => {
                     gap += dropped;
-                    mark(to, &mut gap)
+                    self.mark(to, &mut gap)
                 }
             };
             let mut state = self.lock();
-            state.writing = false;
+            state.writing = None;
             state.steps += 1;
             if let (Err(error), Loss::End) = (written, self.loss) {
                 state.lines.clear();
@@ -200,11 +204,11 @@ impl QueueShared {
         loop {
             if let Some(line) = state.lines.pop_front() {
                 state.size = state.size.saturating_sub(line.len() + LINE_COST);
-                state.writing = true;
+                state.writing = Some(now());
                 return NextWrite::Write(line);
             }
             if state.dropped > 0 {
-                state.writing = true;
+                state.writing = Some(now());
                 return NextWrite::Mark(std::mem::take(&mut state.dropped));
             }
             // The memory of a burst is given back.
@@ -213,20 +217,24 @@ impl QueueShared {
         }
     }
 
+    /// Says how many lines are missing here, if any are.
+    fn mark(&self, to: &File, gap: &mut u64) -> io::Result<()> {
+        if *gap > 0 {
+            let lines = if *gap == 1 { "line" } else { "lines" };
+            let text = match self.loss {
+                Loss::MarkJson => format!("{{\"event\":\"lines-lost\",\"lines\":{gap}}}\n"),
+                Loss::Mark | Loss::End => format!("[monitor: {gap} {lines} lost]\n"),
+            };
+            write(to, text.as_bytes())?;
+            *gap = 0;
+        }
+        Ok(())
+    }
+
     /// A panic elsewhere leaves the queue whole.
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Says how many lines are missing here, if any are.
-fn mark(to: &File, gap: &mut u64) -> io::Result<()> {
-    if *gap > 0 {
-        let lines = if *gap == 1 { "line" } else { "lines" };
-        write(to, format!("[monitor: {gap} {lines} lost]\n").as_bytes())?;
-        *gap = 0;
-    }
-    Ok(())
 }
 
 /// Writes all bytes, however long that takes. A stream may be non-blocking because another process has set it so.

@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 
 use monitor_core::{Event, Exit, Grace, Origin, Reason, StopMode};
 use monitor_os::record::Recorder;
@@ -17,7 +16,7 @@ use crate::diagnostics::{Diagnostics, say};
 use crate::event_entry::EventFormatter;
 use crate::event_text;
 use crate::line_queue::{LineQueue, Loss};
-use crate::signal_actions::{Forwarding, SignalAction, follow};
+use crate::signal_actions::{Forwarding, SignalAction, SignalFollower};
 use crate::spec::Spec;
 use crate::state_dir::CommandStore;
 use crate::streams::Opened;
@@ -26,7 +25,7 @@ use crate::units::{UnitEntry, UnitMode, Units};
 
 /// Supervises the command until it is down, and gives its exit status on.
 pub(crate) fn run(args: RunArgs, spec: Spec, name: String, launcher: &Launcher) -> ExitCode {
-    let _diagnostics = match Diagnostics::begin() {
+    let _diagnostics = match Diagnostics::begin(args.output.events) {
         Ok(diagnostics) => diagnostics,
         Err(error) => return failed(&error),
     };
@@ -48,7 +47,6 @@ fn supervise(
     name: String,
     launcher: &Launcher,
 ) -> Result<Status, Box<dyn std::error::Error>> {
-    let memory = CommandStore::open(&args)?;
     let when_down = if args.stay { WhenDown::Stay } else { WhenDown::End };
     // Before any other thread is started, so that all of them block these signals.
     let forwards = args.forward_signals.unwrap_or_else(|| std::process::id() == 1);
@@ -57,11 +55,11 @@ fn supervise(
     } else {
         (StopSignals::new()?, Forwarding::Off)
     };
+    let follower = SignalFollower::begin(signals, forwarding)?;
+    let memory = CommandStore::open(&args)?;
     let mut sinks = Sinks::open(args.output, UnitMode::One)?;
     let Spec { command, policy, on_crash, streams } = spec;
     let (opened, Opened { ring, echoed, terminal }) = streams.open(command.clone(), None, None)?;
-    // Put back on each way out of here.
-    let _raw_terminal = terminal.map(RawTerminal::enter);
     // This program has no other children, so orphans are its to reap.
     let supervisor = Supervisor::builder().launcher(launcher).with_orphans().start()?;
     let unit = match &memory {
@@ -80,12 +78,11 @@ fn supervise(
     });
     let mut events = unit.events();
     let control = memory.as_ref().map(|memory| memory.control(units.clone(), &unit)).transpose()?;
+    // After all that may block, since a stop may end the program there. It is put back on each way out of here.
+    let _raw_terminal = terminal.map(RawTerminal::enter);
     unit.resume();
     let stopped = unit.clone();
-    // Ends with the program: it has nothing to clean up.
-    thread::Builder::new()
-        .name("monitor-signals".into())
-        .spawn(move || follow(&signals, forwarding, |action| apply(action, &stopped)))?;
+    follower.serve(move |action| apply(action, &stopped));
     sinks.follow(&mut events, &units, when_down);
     sinks.finish();
     let status = unit.state();
@@ -256,4 +253,4 @@ fn exit_status(status: &Status) -> u8 {
 }
 
 /// The exit status of a monitor that failed.
-const MONITOR_FAILED: u8 = 125;
+pub(crate) const MONITOR_FAILED: u8 = 125;

@@ -226,7 +226,8 @@ impl ToMonitor {
         }
         let capture = self.capture(&command, &mut opened)?;
         if self.tty {
-            let echo = LogSink::descriptor(own(io::stdout().as_fd())?, LogFormat::Raw);
+            let echo = LogSink::descriptor(own(io::stdout().as_fd())?, LogFormat::Raw)
+                .map_err(StreamsError::Own)?;
             let terminal = Terminal::new(terminal::size());
             opened.terminal = Some(terminal.clone());
             return Ok((command.on_terminal(terminal, capture.to_sink(echo)), opened));
@@ -240,7 +241,8 @@ impl ToMonitor {
                     (false, None) => LogFormat::Raw,
                 };
                 let label = name.map(|name| label(name, colours)).unwrap_or_default();
-                capture = capture.to_sink(LogSink::labelled(own(own_stream)?, form, label));
+                let echo = LogSink::labelled(own(own_stream)?, form, label);
+                capture = capture.to_sink(echo.map_err(StreamsError::Own)?);
             }
             Ok(Output::Captured(capture))
         };

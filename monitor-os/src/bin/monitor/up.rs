@@ -23,7 +23,7 @@ use crate::diagnostics::{Diagnostics, say};
 use crate::mistake::Mistake;
 use crate::options::UnitOptions;
 use crate::run_command::{Sinks, failed};
-use crate::signal_actions::{Forwarding, SignalAction, follow};
+use crate::signal_actions::{Forwarding, SignalAction, SignalFollower};
 use crate::spec::Spec;
 use crate::state_dir::default_directory;
 use crate::streams::{Opened, StreamSetup, StreamsError};
@@ -31,8 +31,15 @@ use crate::units::{UnitEntry, UnitMode, Units};
 
 /// Supervises what the files say until a signal ends it.
 pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
-    let _diagnostics = match Diagnostics::begin() {
+    let _diagnostics = match Diagnostics::begin(args.output.events) {
         Ok(diagnostics) => diagnostics,
+        Err(error) => return failed(&error),
+    };
+    // Before any other thread is started, so that all of them block these signals.
+    let follower = StopSignals::new()
+        .and_then(|signals| SignalFollower::begin(signals, Forwarding::Impossible));
+    let follower = match follower {
+        Ok(follower) => follower,
         Err(error) => return failed(&error),
     };
     let units = match read(&args.path, ReadPhase::AtStart) {
@@ -42,7 +49,7 @@ pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    match supervise(args, units, launcher) {
+    match supervise(args, units, launcher, &follower) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -52,6 +59,7 @@ fn supervise(
     args: UpArgs,
     units: Vec<(String, Spec)>,
     mut launcher: Launcher,
+    follower: &SignalFollower,
 ) -> Result<(), Box<dyn std::error::Error>> {
     launcher.raise_descriptor_limit()?;
     let room = getrlimit(Resource::Nofile).current;
@@ -72,8 +80,6 @@ fn supervise(
         (None, None) => default_directory(&name_of(&args.path)?)?,
     };
     let directory = StateDir::open(state)?;
-    // Before any other thread is started, so that all of them block these signals.
-    let signals = StopSignals::new()?;
     let mut sinks = Sinks::open(args.output, UnitMode::Many)?;
     // This program has no other children, so orphans are its to reap.
     let supervisor = Supervisor::builder().launcher(&launcher).with_orphans().start()?;
@@ -91,10 +97,8 @@ fn supervise(
     // One that waits is enough: it will read what the files say by then.
     let (reload, reloads) = mpsc::sync_channel(1);
     let (commanded, reloading) = (Arc::clone(&manager), Arc::clone(&manager));
-    // Both end with the program: they have nothing to clean up.
-    thread::Builder::new().name("monitor-signals".into()).spawn(move || {
-        follow(&signals, Forwarding::Impossible, |action| commanded.apply(action, &reload));
-    })?;
+    follower.serve(move |action| commanded.apply(action, &reload));
+    // Ends with the program: it has nothing to clean up.
     thread::Builder::new()
         .name("monitor-reload".into())
         .spawn(move || reloads.into_iter().for_each(|()| reloading.reload()))?;

@@ -1,15 +1,12 @@
 //! Where lines are written, and what waits there.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
-
+use super::descriptor::Descriptor;
 use super::lines::Piece;
 use super::rotation::{RotatingFile, Rotation};
 use super::{ByIdentity, Slow};
@@ -87,18 +84,35 @@ impl LogSink {
     /// Writes to a pipe, a terminal, a socket or a file, such as the standard output of this process. A reader
     /// that is gone is no reason to end: what would be written is lost and counted.
     ///
-    /// A pipe or a terminal is opened anew, so that writing never blocks and nobody else who has it is touched.
-    #[must_use]
-    pub fn descriptor(descriptor: OwnedFd, form: LogFormat) -> Self {
+    /// A write never blocks, and the flags of the descriptor stay as they are, because other processes share them.
+    /// A pipe or a terminal is opened anew. One that cannot be, such as the terminal of another user, is written by
+    /// a thread of its own, behind 64 KiB.
+    ///
+    /// # Errors
+    /// No descriptor, thread or memory left for that thread; nothing was started.
+    pub fn descriptor(descriptor: OwnedFd, form: LogFormat) -> io::Result<Self> {
         Self::labelled(descriptor, form, "")
     }
 
     /// The same with a text before each line, which says whose it is where several programs print. [`LogFormat::Raw`] has no
     /// lines, and none.
-    #[must_use]
-    pub fn labelled(descriptor: OwnedFd, form: LogFormat, label: impl Into<Box<str>>) -> Self {
-        let target = SinkTarget::Descriptor(Descriptor::new(descriptor));
-        Self::new(form, label.into(), None, target, Vec::new())
+    ///
+    /// # Errors
+    /// See [`LogSink::descriptor`].
+    pub fn labelled(
+        descriptor: OwnedFd,
+        form: LogFormat,
+        label: impl Into<Box<str>>,
+    ) -> io::Result<Self> {
+        let target = SinkTarget::Descriptor(Descriptor::new(descriptor)?);
+        Ok(Self::new(form, label.into(), None, target, Vec::new()))
+    }
+
+    /// Writes to a descriptor by a relay, as to the terminal of another user.
+    #[cfg(test)]
+    pub(super) fn by_relay(descriptor: OwnedFd, form: LogFormat) -> Self {
+        let target = SinkTarget::Descriptor(Descriptor::by_relay(descriptor).unwrap());
+        Self::new(form, Box::default(), None, target, Vec::new())
     }
 
     fn new(
@@ -108,7 +122,14 @@ impl LogSink {
         target: SinkTarget,
         pending: Vec<u8>,
     ) -> Self {
-        let writer = SinkWriter { target, pending, blocked: false, marked_at: 0, line_ended: true };
+        let writer = SinkWriter {
+            target,
+            pending,
+            blocked: false,
+            marked_at: 0,
+            line_ended: true,
+            written: 0,
+        };
         Self(ByIdentity::new(SinkState {
             form,
             label,
@@ -214,7 +235,10 @@ impl LogSink {
                 break Flushed::All;
             };
             match writer.target.write(rest) {
-                Ok(count) => written += count,
+                Ok(count) => {
+                    written += count;
+                    writer.written += count as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Flushed::Full,
                 Err(error) => {
                     self.0.failed_writes.fetch_add(1, Ordering::Relaxed);
@@ -243,8 +267,28 @@ impl LogSink {
     pub(super) fn waiter(&self) -> Option<OwnedFd> {
         match &self.writer().target {
             SinkTarget::File(_) => None,
-            SinkTarget::Descriptor(descriptor) => descriptor.fd.as_fd().try_clone_to_owned().ok(),
+            SinkTarget::Descriptor(descriptor) => descriptor.waiter(),
         }
+    }
+
+    /// Whether everything that the sink has taken is where it leads.
+    pub(super) fn is_settled(&self) -> bool {
+        let writer = self.writer();
+        let on_the_way = match &writer.target {
+            SinkTarget::File(_) => false,
+            SinkTarget::Descriptor(descriptor) => !descriptor.is_settled(),
+        };
+        writer.pending.is_empty() && !on_the_way
+    }
+
+    /// A count that grows whenever bytes leave the sink.
+    pub(super) fn progress(&self) -> u64 {
+        let writer = self.writer();
+        let relayed = match &writer.target {
+            SinkTarget::File(_) => 0,
+            SinkTarget::Descriptor(descriptor) => descriptor.relayed(),
+        };
+        writer.written.wrapping_add(relayed)
     }
 
     /// A panic elsewhere leaves the writer whole.
@@ -275,6 +319,8 @@ struct SinkWriter {
     marked_at: u64,
     /// Whether the last byte that was taken ended a line.
     line_ended: bool,
+    /// How many bytes the target has taken so far.
+    written: u64,
 }
 
 #[derive(Debug)]
@@ -294,68 +340,11 @@ impl SinkTarget {
     const fn is_closed(&self) -> bool {
         match self {
             Self::File(_) => false,
-            Self::Descriptor(descriptor) => descriptor.closed,
+            Self::Descriptor(descriptor) => descriptor.is_closed(),
         }
     }
 }
 
-#[derive(Debug)]
-struct Descriptor {
-    fd: File,
-    /// Whether writing may block, so that room is asked for first.
-    blocks: bool,
-    /// Nobody reads it any more.
-    closed: bool,
-}
-
-impl Descriptor {
-    fn new(fd: OwnedFd) -> Self {
-        let kind = fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
-        // Another open file, for O_NONBLOCK belongs to all who share one: a shell, the programs beside us.
-        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        let (fd, blocks) = match kind {
-            Ok(FileType::Fifo | FileType::CharacterDevice) => {
-                open(path, flags, Mode::empty()).map_or((fd, true), |own| (own, false))
-            }
-            Ok(FileType::RegularFile) => (fd, false),
-            Ok(_) | Err(_) => (fd, true),
-        };
-        Self { fd: File::from(fd), blocks, closed: false }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let share = if self.blocks {
-            if !has_room(self.fd.as_fd()) {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            bytes.get(..ROOM).unwrap_or(bytes)
-        } else {
-            bytes
-        };
-        loop {
-            match self.fd.write(share) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-                Err(error) => {
-                    // A full disk passes; everything else is the end of this descriptor.
-                    self.closed = error.kind() != io::ErrorKind::StorageFull;
-                    return Err(error);
-                }
-                Ok(written) => return Ok(written),
-            }
-        }
-    }
-}
-
-fn has_room(fd: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
-    // An error is told by the write.
-    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-}
-
-/// What a pipe or a socket takes without blocking when it says that it has room (`PIPE_BUF` of `pipe(7)`).
-const ROOM: usize = 4096;
 const PENDING_KEPT: usize = 4096;
 
 #[cfg(test)]
@@ -384,7 +373,7 @@ mod tests {
             (LogFormat::Prefixed, "web | T F a\nweb | T P lo\u{0}\nweb | T F ng\nweb | T F b\n"),
         ] {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-            let sink = LogSink::labelled(writer, form, "web | ");
+            let sink = LogSink::labelled(writer, form, "web | ").unwrap();
             sink.write_raw(b"raw", Slow::Block);
             for piece in [line("a"), long("lo\u{0}"), line("ng"), line("b")] {
                 sink.write_line(piece, "T", Slow::Block);
@@ -402,7 +391,7 @@ mod tests {
             (LogFormat::Prefixed, "T stdout F whole\nT stdout P lo\nT stdout F ng\n"),
         ] {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-            let sink = LogSink::descriptor(writer, form);
+            let sink = LogSink::descriptor(writer, form).unwrap();
             sink.write_raw(b"raw", Slow::Block);
             for piece in [line("whole"), Piece { ends: false, ..line("lo") }, line("ng")] {
                 sink.write_line(piece, "T stdout", Slow::Block);
@@ -416,7 +405,7 @@ mod tests {
     #[test]
     fn dropped_lines_are_counted_and_marked() {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        let sink = LogSink::descriptor(writer, LogFormat::Lines);
+        let sink = LogSink::descriptor(writer, LogFormat::Lines).unwrap();
         let long = "x".repeat(100_000);
         sink.write_line(line(&long), "", Slow::DropNewest);
         assert_eq!(sink.flush(""), Flushed::Full);
@@ -447,7 +436,7 @@ mod tests {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let other = writer.try_clone().unwrap();
         // Opened before the reader goes, as a pipe must be.
-        let sink = LogSink::descriptor(writer, LogFormat::Lines);
+        let sink = LogSink::descriptor(writer, LogFormat::Lines).unwrap();
         drop(reader);
         wait_unread(other);
         for lost in 1..4 {
@@ -455,14 +444,5 @@ mod tests {
             assert_eq!(sink.flush(""), Flushed::All);
             assert_eq!(sink.counts(), SinkCounts { lost_lines: lost, failed_writes: 1 });
         }
-    }
-
-    #[test]
-    fn descriptor_of_others_still_blocks() {
-        let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        let other = writer.try_clone().unwrap();
-        let _sink = LogSink::descriptor(writer, LogFormat::Raw);
-        let flags = rustix::fs::fcntl_getfl(&other).unwrap();
-        assert!(!flags.contains(OFlags::NONBLOCK));
     }
 }

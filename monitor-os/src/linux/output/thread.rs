@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -21,20 +23,21 @@ use crate::linux::timer::Timer;
 use crate::linux::wake::{Notifier, Wake};
 use crate::telemetry;
 
-/// The other end of the thread. Dropped, it reads what was printed so far, for at most [`END_LIMIT`], and ends it.
+/// The other end of the thread. Dropped, it drains all streams, for at most [`END_LIMIT`], and ends the thread.
 #[derive(Debug)]
 pub(in crate::linux) struct LogThread {
     commands: Sender<ReadCommand>,
     notifier: Notifier,
     events: Receiver<LogEvent>,
     ended: Receiver<()>,
+    step: Arc<Step>,
     next_stream: u64,
 }
 
 /// What the thread has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::linux) enum LogEvent {
-    /// What [`LogThread::drain`] has asked for with this number is done.
+    /// What [`LogThread::drain`] has asked for with this number is done, as far as the sinks took it.
     Drained(u64),
     /// A run has printed the line by which it says that it serves.
     Ready(UnitId, RunId),
@@ -52,8 +55,10 @@ enum ReadCommand {
     Redirect { id: StreamId, capture: Capture },
     /// What comes now is of this run.
     Begin { id: StreamId, unit: UnitId, run: RunId },
-    /// Say the number when all that is there by now is read and passed on.
+    /// Say the number when all that is there by now is read and passed on, or a sink has stalled.
     Drain { ids: Vec<StreamId>, number: u64 },
+    /// No drain waits for these until their next run begins.
+    Hurry { ids: Vec<StreamId> },
     /// Drain all, and end.
     End,
 }
@@ -71,7 +76,9 @@ impl LogThread {
         let (epoll, timer) = (Epoll::new()?, Timer::new()?);
         epoll.add(&wake, WAKE_KEY, Trigger::Level)?;
         epoll.add(&timer, TIMER_KEY, Trigger::Level)?;
+        let step = Arc::<Step>::default();
         let mut reader = LogReader {
+            step: Arc::clone(&step),
             epoll,
             timer,
             wake,
@@ -91,10 +98,11 @@ impl LogThread {
                 telemetry::log_ended(&error);
             }
             // Nobody may be waited for any more.
+            reader.step.end();
             drop(reader);
             drop(ends);
         })?;
-        Ok(Self { commands, notifier, events, ended, next_stream: FIRST_STREAM })
+        Ok(Self { commands, notifier, events, ended, step, next_stream: FIRST_STREAM })
     }
 
     /// Begins to read a stream, of which `source` must not block.
@@ -121,8 +129,22 @@ impl LogThread {
     }
 
     /// Asks for [`LogEvent::Drained`] with the number when all that was printed so far is read and passed on.
+    ///
+    /// The thread waits as long as the sinks take bytes, and for [`DRAIN_STALL`] while they take none. A sink that
+    /// has stalled once is not waited for again before it takes bytes.
     pub(in crate::linux) fn drain(&self, ids: Vec<StreamId>, number: u64) {
         self.send(ReadCommand::Drain { ids, number });
+    }
+
+    /// Ends the wait of drains for these streams, until their next run begins. What is there is still written when the
+    /// sinks take it.
+    pub(in crate::linux) fn hurry(&self, ids: Vec<StreamId>) {
+        self.send(ReadCommand::Hurry { ids });
+    }
+
+    /// Whether the thread has ended, or has been in one step for [`DRAIN_STALL`], as where a disk hangs.
+    pub(in crate::linux) fn is_stuck(&self) -> bool {
+        self.step.is_stuck()
     }
 
     /// What there is to say since the last call, in the order in which it happened.
@@ -141,8 +163,37 @@ impl LogThread {
 impl Drop for LogThread {
     fn drop(&mut self) {
         self.send(ReadCommand::End);
-        // A disk that hangs for longer keeps the thread, and nobody else.
-        self.ended.recv_timeout(END_LIMIT + END_LIMIT).ok();
+        while self.ended.recv_timeout(DRAIN_STALL) == Err(RecvTimeoutError::Timeout) {
+            // A disk that hangs keeps the thread, and nobody else.
+            if self.is_stuck() {
+                return;
+            }
+        }
+    }
+}
+
+/// Since when the thread has been in its present step, in monotonic nanoseconds; 0 while it waits for events.
+#[derive(Debug, Default)]
+struct Step(AtomicU64);
+
+impl Step {
+    fn begin(&self) {
+        self.0.store(monotonic_nanos(), Ordering::Release);
+    }
+
+    fn wait(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
+    /// There is no other.
+    fn end(&self) {
+        self.0.store(1, Ordering::Release);
+    }
+
+    fn is_stuck(&self) -> bool {
+        let began = self.0.load(Ordering::Acquire);
+        let limit = u64::try_from(DRAIN_STALL.as_nanos()).unwrap_or(u64::MAX);
+        began != 0 && monotonic_nanos().saturating_sub(began) >= limit
     }
 }
 
@@ -161,6 +212,7 @@ struct LogReader {
     drains: Vec<(BTreeSet<StreamId>, u64)>,
     /// When sinks that took nothing are tried again.
     retry_at: Option<u64>,
+    step: Arc<Step>,
     /// When the thread ends, drained or not.
     end: Option<u64>,
     /// For all streams: what was read is passed on before the next read.
@@ -178,6 +230,10 @@ struct CapturedStream {
     splitter: Splitter,
     flow: Flow,
     drain: Drain,
+    /// What a drain has seen of its sinks, until they have taken all.
+    stall: Option<Stall>,
+    /// Whether no drain waits for it before its next run.
+    hurried: bool,
     /// The time of the last portion and the stream, as they stand before a line.
     prefix: String,
 }
@@ -191,6 +247,15 @@ enum Drain {
     Reading(usize),
     /// It was read, and its sinks have not taken all.
     Writing,
+}
+
+/// How long a drain waits for the sinks of a stream.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    /// What the sinks had taken when they were last seen to take anything.
+    progress: u64,
+    /// When they have stalled, unless they take something before.
+    at: u64,
 }
 
 /// Whether the line by which its run says that it serves is waited for.
@@ -239,9 +304,11 @@ impl LogReader {
     fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::new();
         loop {
-            let deadline = [self.retry_at, self.end].into_iter().flatten().min();
+            let deadline = [self.retry_at, self.end, self.next_stall()].into_iter().flatten().min();
             self.timer.set(deadline)?;
+            self.step.wait();
             self.epoll.wait(&mut ready)?;
+            self.step.begin();
             for &key in &ready {
                 match key {
                     WAKE_KEY => self.wake.drain(),
@@ -288,6 +355,8 @@ impl LogReader {
                     splitter: Splitter::default(),
                     flow: Flow::Reading,
                     drain: Drain::Unasked,
+                    stall: None,
+                    hurried: false,
                     prefix: String::new(),
                 };
                 source.watch(&self.epoll, id);
@@ -306,6 +375,7 @@ impl LogReader {
             ReadCommand::Begin { id, unit, run } => {
                 if let Some(source) = self.streams.get_mut(&id) {
                     source.run = run;
+                    source.hurried = false;
                     source.pattern = match source.capture.to.ready_pattern {
                         Some(_) => PatternState::Awaited(unit),
                         None => PatternState::Unasked,
@@ -318,8 +388,16 @@ impl LogReader {
                 for id in ids {
                     if let Some(source) = self.streams.get_mut(&id) {
                         source.drain = Drain::Reading(DRAIN_BYTES);
+                        source.update_stall();
                     }
                     self.due.insert(id);
+                }
+            }
+            ReadCommand::Hurry { ids } => {
+                for id in ids {
+                    if let Some(source) = self.streams.get_mut(&id) {
+                        source.hurried = true;
+                    }
                 }
             }
             ReadCommand::End => {
@@ -377,18 +455,27 @@ impl LogReader {
     /// Writes what waits for the sinks of a stream. If something stays that may not be dropped, nothing more is
     /// read until it is taken.
     fn write(&mut self, id: StreamId) -> SinkRoom {
+        self.step.begin();
         let Some(source) = self.streams.get_mut(&id) else {
             return SinkRoom::Some;
         };
+        // At the end of a run the last bytes of a sink that may drop lines are waited for too.
+        let drains = source.drain == Drain::Writing;
+        let waits = drains || source.capture.to.slow == Slow::Block;
         // Of the sinks that hold it up: a descriptor that tells of room, if there is one.
         let mut held = None;
+        let mut retry_after = RETRY_AFTER;
         for sink in &source.capture.to.sinks {
-            match (sink.flush(&source.prefix), source.capture.to.slow) {
+            match (sink.flush(&source.prefix), waits) {
+                (Flushed::All, _) if drains && !sink.is_settled() => {
+                    held = held.or(Some(None));
+                    retry_after = SETTLE_PAUSE;
+                }
                 (Flushed::All, _) => {}
-                (Flushed::Full, Slow::Block) => held = Some(sink.waiter()),
-                (Flushed::Failed, Slow::Block) => held = held.or(Some(None)),
+                (Flushed::Full, true) => held = Some(sink.waiter()),
+                (Flushed::Failed, true) => held = held.or(Some(None)),
                 // Also tried again by the next line.
-                (Flushed::Full | Flushed::Failed, Slow::DropNewest) => {
+                (Flushed::Full | Flushed::Failed, false) => {
                     self.retry_at.get_or_insert_with(|| after(RETRY_AFTER));
                 }
             }
@@ -402,11 +489,9 @@ impl LogReader {
                 source.flow = Flow::Reading;
                 source.watch(&self.epoll, id);
             }
-            if source.drain == Drain::Writing {
-                source.drain = Drain::Unasked;
-                for (ids, _) in &mut self.drains {
-                    ids.remove(&id);
-                }
+            if drains {
+                source.stall = None;
+                self.end_drain(id);
             }
             return SinkRoom::Some;
         };
@@ -415,7 +500,8 @@ impl LogReader {
         }
         let waiter = waiter.filter(|fd| self.epoll.add(fd, id.0, Trigger::Room).is_ok());
         if waiter.is_none() {
-            self.retry_at.get_or_insert_with(|| after(RETRY_AFTER));
+            let at = after(retry_after);
+            self.retry_at = Some(self.retry_at.map_or(at, |before| before.min(at)));
         }
         source.flow = Flow::Held(waiter);
         SinkRoom::None
@@ -438,7 +524,54 @@ impl LogReader {
         }
     }
 
+    /// No drain waits for a stream any more.
+    fn end_drain(&mut self, id: StreamId) {
+        if let Some(source) = self.streams.get_mut(&id) {
+            source.drain = Drain::Unasked;
+        }
+        for (ids, _) in &mut self.drains {
+            ids.remove(&id);
+        }
+    }
+
+    /// The streams that a drain waits for.
+    fn draining(&self) -> impl Iterator<Item = (StreamId, &CapturedStream)> {
+        let ids = self.drains.iter().flat_map(|(ids, _)| ids);
+        ids.filter_map(|id| Some((*id, self.streams.get(id)?)))
+    }
+
+    /// When a drain looks whether sinks have stalled.
+    fn next_stall(&self) -> Option<u64> {
+        self.draining().filter_map(|(_, source)| Some(source.stall?.at)).min()
+    }
+
+    /// Ends the wait for sinks that have stalled, and for streams that are not to be waited for.
+    fn end_stalled_drains(&mut self) {
+        let now = monotonic_nanos();
+        let due = |source: &CapturedStream| {
+            source.hurried || source.stall.is_some_and(|stall| stall.at <= now)
+        };
+        let due: Vec<_> =
+            self.draining().filter(|(_, source)| due(source)).map(|(id, _)| id).collect();
+        for id in due {
+            let Some(source) = self.streams.get_mut(&id) else {
+                continue;
+            };
+            if !source.hurried {
+                source.update_stall();
+                if source.stall.is_some_and(|stall| stall.at > now) {
+                    continue;
+                }
+                telemetry::not_drained();
+            }
+            self.end_drain(id);
+            // Only its rule for slow sinks holds it up now.
+            self.write(id);
+        }
+    }
+
     fn report_drained(&mut self) {
+        self.end_stalled_drains();
         let streams = &self.streams;
         let over = |(ids, _): &mut (BTreeSet<_>, _)| !ids.iter().any(|id| streams.contains_key(id));
         let over: Vec<_> = self.drains.extract_if(.., over).collect();
@@ -496,8 +629,17 @@ impl CapturedStream {
                 capture.deliver(piece, *run, *stream, prefix);
             });
         }
-        if drained {
+        if drained || reached == Reached::End {
             self.drain = Drain::Writing;
+        }
+    }
+
+    /// Notes whether its sinks have taken anything.
+    fn update_stall(&mut self) {
+        let sinks = self.capture.to.sinks.iter();
+        let progress = sinks.fold(0, |sum: u64, sink| sum.wrapping_add(sink.progress()));
+        if self.stall.is_none_or(|stall| stall.progress != progress) {
+            self.stall = Some(Stall { progress, at: after(DRAIN_STALL) });
         }
     }
 
@@ -550,19 +692,23 @@ const BUFFER: usize = 64 * 1024;
 /// More than a pipe holds that nobody but root can make larger (`pipe(7)`).
 const DRAIN_BYTES: usize = 1024 * 1024;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How long the end of the thread waits for sinks that take nothing.
+/// How often a drain looks whether a relay has written all.
+const SETTLE_PAUSE: Duration = Duration::from_millis(10);
+/// How long a drain waits for sinks that take nothing.
+pub(in crate::linux) const DRAIN_STALL: Duration = Duration::from_secs(1);
+/// How long the end of the thread waits in all.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::sync::Mutex;
 
     use rustix::fs::{OFlags, fcntl_setfl};
-    use rustix::pipe::{PipeFlags, pipe_with};
+    use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
     use super::*;
-    use crate::linux::output::LogRing;
+    use crate::linux::output::{LogFormat, LogRing};
     use crate::linux::testing::until;
 
     /// A pipe of which the thread reads one end; the other one.
@@ -608,5 +754,74 @@ mod tests {
             lines.map(|line| (line.run.as_u32(), line.text.to_vec())).collect::<Vec<_>>()
         });
         assert_eq!(lines, [vec![], vec![(7, b"x".to_vec())]]);
+    }
+
+    /// Waits for the end of a drain.
+    fn drained(thread: &LogThread, number: u64) {
+        until(|| thread.take_events().any(|event| event == LogEvent::Drained(number)));
+    }
+
+    fn full_pipe() -> (OwnedFd, OwnedFd) {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        fcntl_setpipe_size(&writer, 4096).unwrap();
+        std::fs::File::from(writer.try_clone().unwrap()).write_all(&[b'x'; 4096]).unwrap();
+        (reader, writer)
+    }
+
+    /// Goal: the thread itself ends the wait for a sink that takes nothing, by either rule for slow sinks.
+    #[test]
+    fn drain_ends_when_a_sink_has_stalled() {
+        for slow in [Slow::Block, Slow::DropNewest] {
+            for new in [
+                |fd| LogSink::descriptor(fd, LogFormat::Raw).unwrap(),
+                |fd| LogSink::by_relay(fd, LogFormat::Raw),
+            ] {
+                let (_wake, reactor) = Wake::new().unwrap();
+                let mut thread = LogThread::start(reactor).unwrap();
+                let (_reader, writer) = full_pipe();
+                let capture = Capture::new().to_sink(new(writer)).when_slow(slow);
+                let (id, mut program) = attached(&mut thread, capture);
+                program.write_all(b"never taken\n").unwrap();
+                thread.drain(vec![id], 1);
+                drained(&thread, 1);
+                thread.drain(vec![id], 2);
+                drained(&thread, 2);
+            }
+        }
+    }
+
+    /// Goal: a drain has nothing left that a reader would take: not in a relay, nor of a sink that may drop lines.
+    #[test]
+    fn drain_waits_for_what_a_reader_takes() {
+        let text = b"0123456789abcdef\n".repeat(3000);
+        let whole = text.len();
+        for new in [
+            |fd| LogSink::descriptor(fd, LogFormat::Raw).unwrap(),
+            |fd| LogSink::by_relay(fd, LogFormat::Raw),
+        ] {
+            let (_wake, reactor) = Wake::new().unwrap();
+            let mut thread = LogThread::start(reactor).unwrap();
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+            fcntl_setpipe_size(&writer, 4096).unwrap();
+            let capture = Capture::new().to_sink(new(writer)).when_slow(Slow::DropNewest);
+            let (id, mut program) = attached(&mut thread, capture);
+            program.write_all(&text).unwrap();
+            thread.drain(vec![id], 1);
+            let (began, begins) = mpsc::channel();
+            let reading = thread::spawn(move || {
+                let mut reader = std::fs::File::from(reader);
+                let (mut count, mut page) = (0, [0; 4096]);
+                while count < whole {
+                    count += reader.read(&mut page).unwrap();
+                    began.send(count).unwrap();
+                    thread::yield_now();
+                }
+            });
+            drained(&thread, 1);
+            // A page may wait in the pipe, and one is on its way from the reader to here.
+            let read = begins.try_iter().last().unwrap();
+            assert!(read + 2 * 4096 >= whole, "{read} of {whole}");
+            reading.join().unwrap();
+        }
     }
 }
