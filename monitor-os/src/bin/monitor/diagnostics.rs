@@ -141,3 +141,6 @@ impl Write for Traced {
         Ok(())
     }
 }
+
+/// The exit status of a monitor that failed.
+pub(crate) const MONITOR_FAILED: u8 = 125;

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::args::{EventsFormat, OutputArgs, RunArgs};
 use crate::control::protocol::line;
-use crate::diagnostics::{Diagnostics, say};
+use crate::diagnostics::{Diagnostics, MONITOR_FAILED, say};
 use crate::event_entry::EventFormatter;
 use crate::event_text;
 use crate::line_queue::{LineQueue, Loss};
@@ -251,6 +251,3 @@ fn exit_status(status: &Status) -> u8 {
             .map_or(Exit::Unknown.shell_status(), |ended| Exit::from(ended).shell_status()),
     }
 }
-
-/// The exit status of a monitor that failed.
-pub(crate) const MONITOR_FAILED: u8 = 125;

@@ -12,8 +12,7 @@ use monitor_core::Signal;
 use monitor_os::{SignalAnswer, StopSignals};
 use nix::sys::signal::{SigSet, SigmaskHow};
 
-use crate::diagnostics::{self, say};
-use crate::run_command::MONITOR_FAILED;
+use crate::diagnostics::{self, MONITOR_FAILED, say};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::descriptor::Descriptor;
+use rustix::io::Errno;
+
 use super::lines::Piece;
 use super::rotation::{RotatingFile, Rotation};
 use super::{ByIdentity, Slow};
@@ -70,7 +72,13 @@ impl LogSink {
     ) -> Result<Self, PathError> {
         let path = Arc::<Path>::from(path.into());
         let file = match RotatingFile::open(Arc::clone(&path), trust, rotation)?.into_pipe() {
-            Ok(pipe) => return Ok(Self::descriptor(pipe, form)),
+            Ok(pipe) => {
+                let failed = |error: io::Error| PathError {
+                    path: path.to_path_buf(),
+                    fault: Errno::from_io_error(&error).unwrap_or(Errno::IO).into(),
+                };
+                return Self::descriptor(pipe, form).map_err(failed);
+            }
             Err(file) => file,
         };
         let mut pending = Vec::new();
