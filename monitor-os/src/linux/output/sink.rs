@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::descriptor::Descriptor;
 use rustix::io::Errno;
 
+use super::descriptor::Descriptor;
 use super::lines::Piece;
 use super::rotation::{RotatingFile, Rotation};
 use super::{ByIdentity, Slow};
