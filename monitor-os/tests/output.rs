@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process;
 use std::sync::Mutex;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use monitor_core::{Exit, Policy, Reason};
@@ -22,7 +22,7 @@ use monitor_os::{
     PathTrust, Rotation, Slow, Status, StopResult, Stream, Supervisor, Unit,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::pipe::{PipeFlags, pipe_with};
 use tempfile::TempDir;
 use waiting::{awaited, completed, until};
 
@@ -248,37 +248,6 @@ fn sink_that_takes_nothing_holds_up_no_stop() {
     assert_eq!(unit.state().state().reason(), Reason::StopRequested);
     drop(scene);
     drop(reader);
-}
-
-/// Goal: a kill does not wait for what a slow reader would still take. Method: a reader that takes a page now and then,
-/// which would take a quarter of a minute for all.
-#[test]
-fn kill_ends_the_wait_for_a_slow_reader() {
-    const PAGE: usize = 4096;
-    let scene = Scene::new();
-    let (mut reader, writer) = pipe();
-    fcntl_setpipe_size(&writer, PAGE).unwrap();
-    let sink = LogSink::descriptor(writer.try_clone().unwrap(), LogFormat::Raw).unwrap();
-    let command =
-        scene.shell("exec yes").with_output(Output::Captured(Capture::new().to_sink(sink)));
-    let unit = scene.start("restart=no", command);
-    until(|| is_full(&writer));
-    let (end, ends) = mpsc::channel::<()>();
-    let reading = std::thread::spawn(move || {
-        let mut pages = 0;
-        while ends.recv_timeout(Duration::from_millis(500)) == Err(RecvTimeoutError::Timeout) {
-            pages += usize::from(reader.read(&mut [0; PAGE]).unwrap() > 0);
-        }
-        pages
-    });
-    let stop = unit.stop();
-    until(|| unit.state().pid().is_none());
-    completed("the end of the kill", unit.kill());
-    drop(end);
-    // What waits is at least what was read at once from a full pipe.
-    let pages = reading.join().unwrap();
-    assert!(pages < 16, "the kill has waited for {pages} pages");
-    completed("the end of the stop", stop);
 }
 
 /// Goal: a disk that is full for a while loses nothing with [`Slow::Block`], and is counted.

@@ -196,15 +196,11 @@ impl LinuxKernel {
             && at <= self.observed
         {
             self.polls.remove(&(at, key));
-            if !self.is_draining(key) {
-                self.dispatch(key);
-            } else if self.logs.is_stuck() {
+            if self.is_draining(key) {
                 telemetry::not_drained();
                 self.drained(key);
-            } else if let Some(run) = self.runs.get_mut(&key) {
-                let at = self.observed.after(DRAIN_POLL);
-                run.poll = Some(at);
-                self.polls.insert((at, key));
+            } else {
+                self.dispatch(key);
             }
         }
         if woken {
@@ -535,7 +531,8 @@ impl LinuxKernel {
         TearDown::NotYet
     }
 
-    /// Lets the output of a run that is down be read to its end. That is waited for as long as the sinks take it.
+    /// Lets the output of a run that is down be read to its end. That is waited for as long as the sinks take
+    /// it, up to a limit.
     fn drain(&mut self, key: u64, unit: UnitId, id: RunId) -> TearDown {
         let Some(found) = self.units.get_mut(&unit).filter(|unit| unit.run == Some(key)) else {
             return TearDown::Down;
@@ -544,7 +541,7 @@ impl LinuxKernel {
             found.run = None;
             return TearDown::Down;
         }
-        let at = self.observed.max(now()).after(DRAIN_POLL);
+        let at = self.observed.max(now()).after(DRAIN_LIMIT);
         let mut run = Box::new(Run::new(unit, id, Progress::Draining, None));
         run.poll = Some(at);
         self.polls.insert((at, key));
@@ -552,7 +549,7 @@ impl LinuxKernel {
         TearDown::Draining
     }
 
-    /// Reports what was held back until the output of a run was drained.
+    /// Reports what was held back until the output of a run was drained, or until the limit.
     fn drained(&mut self, key: u64) {
         let Some(mut run) = self.take_run(key) else {
             return;
@@ -614,7 +611,7 @@ impl LinuxKernel {
         if !awaited || !self.logs.read_out(unit, key) {
             return false;
         }
-        let at = self.observed.max(now()).after(DRAIN_POLL);
+        let at = self.observed.max(now()).after(DRAIN_LIMIT);
         run.pending_exit = Some(ended);
         run.poll = Some(at);
         self.polls.insert((at, key));
@@ -1044,6 +1041,6 @@ const NOTIFY: u64 = 1 << 63;
 const READINESS: u64 = 1 << 62;
 /// Its health checks.
 const CHECK: u64 = 1 << 61;
-/// How often the reactor looks whether the thread that drains the output of a run is stuck. The thread itself knows
-/// the sinks that take nothing.
-const DRAIN_POLL: Millis = Millis::from_secs(1);
+/// How long a run that is down waits for a sink that takes bytes slowly, or for a disk that hangs. What is left is
+/// written later. The thread that reads the output ends the wait for a sink that takes none.
+const DRAIN_LIMIT: Millis = Millis::from_secs(5);

@@ -268,11 +268,6 @@ impl Logs {
         }
     }
 
-    /// Whether nothing is read or written any more, as where a disk hangs.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.thread.as_ref().is_some_and(LogThread::is_stuck)
-    }
-
     /// Nothing of a run is left: [`Logs::read_out`], and its terminal ends.
     pub(super) fn drain(&self, unit: &mut ReactorUnit, number: u64) -> bool {
         let any = self.read_out(unit, number);

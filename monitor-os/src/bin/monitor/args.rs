@@ -522,7 +522,7 @@ Diagnostics:
   end the monitor waits for a reader for up to 1s after it has taken something last, and at most 5s. A
   --record of which so much waits ends there, which is said.
   The output of the command that the monitor passes on is waited for at the end of a run: as long as
-  its reader takes bytes, and 1s while it takes none. A second INT does not wait.
+  its reader takes bytes, at most 5s, and 1s while it takes none. A second INT does not wait.
 
 Exit status: that of the command's last run, also after a stop by a signal to the monitor:
   0-255  its exit code

@@ -95,7 +95,7 @@ impl Output {
 ///
 /// One thread reads all captured streams of a supervisor. The end of a program's output is never waited for: a run
 /// is over when its processes have ended and what they had written until then was read and passed on. That is waited
-/// for as long as its sinks take bytes, and up to 1 s while they take none. A kill does not wait for it.
+/// for as long as its sinks take bytes, at most 5 s, and up to 1 s while they take none. A kill does not wait for it.
 ///
 /// A line is what ends with a newline. The last one of a run counts without it; one of more than 16 KiB is cut
 /// into pieces. Bytes that are no UTF-8 stay as they are.
@@ -153,8 +153,8 @@ impl Capture {
     /// that (`readiness=notify`).
     ///
     /// Each run has a pipe of its own then, so that nothing counts for it that an earlier one prints. What was printed
-    /// before the end of a run is handled before that end, which is reported later by as long as a sink takes
-    /// bytes, and by up to 1 s while it takes none.
+    /// before the end of a run is handled before that end, which is reported up to 5 s later while a sink takes
+    /// bytes, and up to 1 s later while it takes none.
     #[must_use]
     pub fn ready_at(mut self, pattern: LinePattern) -> Self {
         self.to.ready_pattern = Some(pattern);

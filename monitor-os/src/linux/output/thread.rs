@@ -143,7 +143,7 @@ impl LogThread {
     }
 
     /// Whether the thread has ended, or has been in one step for [`DRAIN_STALL`], as where a disk hangs.
-    pub(in crate::linux) fn is_stuck(&self) -> bool {
+    fn is_stuck(&self) -> bool {
         self.step.is_stuck()
     }
 
@@ -695,7 +695,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often a drain looks whether a relay has written all.
 const SETTLE_PAUSE: Duration = Duration::from_millis(10);
 /// How long a drain waits for sinks that take nothing.
-pub(in crate::linux) const DRAIN_STALL: Duration = Duration::from_secs(1);
+const DRAIN_STALL: Duration = Duration::from_secs(1);
 /// How long the end of the thread waits in all.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
