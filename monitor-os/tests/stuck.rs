@@ -251,6 +251,7 @@ fn unread_terminal_of_another_user_holds_up_its_own_output_only() {
 /// the making seems to hold is waited for.
 #[test]
 fn stop_ends_a_start_that_hangs() {
+    let _deadline = Deadline::begin();
     for (signals, expected) in
         [(&["INT", "INT"][..], "killed while it started"), (&["TERM"], "stopped while it started")]
     {
@@ -309,6 +310,7 @@ fn hanging_start(scene: &Scene, command: &[&str]) -> (File, Child) {
 /// Goal: a named pipe in the place of a journal is told, and not waited for.
 #[test]
 fn named_pipe_in_the_place_of_a_journal_is_refused() {
+    let _deadline = Deadline::begin();
     let scene = Scene::new();
     let state = scene.directory.path().join("state");
     fs::DirBuilder::new().mode(0o700).create(&state).unwrap();
