@@ -247,7 +247,7 @@ impl Logs {
         Ok(())
     }
 
-    /// Lets what a run has printed so far be read to its end, after which [`Logs::news`] has `number`. Returns whether
+    /// Lets what a run has printed so far be read to its end, after which [`Logs::take_events`] has `number`. Returns whether
     /// there is anything to read.
     pub(super) fn read_out(&self, unit: &ReactorUnit, number: u64) -> bool {
         let (Some(thread), Some(channels)) = (&self.thread, &unit.channels) else {
