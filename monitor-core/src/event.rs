@@ -154,6 +154,30 @@ impl Event {
         }
     }
 
+    /// Whether somebody requests something: the events that end in `Requested`. All others are facts.
+    #[must_use]
+    pub const fn is_request(self) -> bool {
+        match self {
+            Self::StartRequested
+            | Self::StopRequested { .. }
+            | Self::RestartRequested { .. }
+            | Self::SignalRequested { .. }
+            | Self::ResetRequested
+            | Self::RetryRequested => true,
+            Self::PolicyChanged
+            | Self::Started { .. }
+            | Self::StartFailed { .. }
+            | Self::Ready { .. }
+            | Self::Ping { .. }
+            | Self::Extended { .. }
+            | Self::Unhealthy { .. }
+            | Self::Exited { .. }
+            | Self::Released { .. }
+            | Self::TimerFired { .. }
+            | Self::Recovered { .. } => false,
+        }
+    }
+
     /// A graceful stop by the policy's own stop rule, on behalf of a user.
     #[must_use]
     pub const fn stop() -> Self {

@@ -96,6 +96,24 @@ impl Phase {
         }
     }
 
+    /// Whether the process serves.
+    #[must_use]
+    pub const fn is_serving(self) -> bool {
+        matches!(self, Self::Running | Self::Healthy)
+    }
+
+    /// Whether a main process has ended whose run is not released yet.
+    #[must_use]
+    pub const fn is_releasing(self) -> bool {
+        matches!(self, Self::Releasing | Self::Purging)
+    }
+
+    /// Whether a run goes on, from its spawn to its release.
+    #[must_use]
+    pub const fn has_run(self) -> bool {
+        self.is_live() || self.is_releasing()
+    }
+
     /// Whether nothing is pending: no process, no wait, no release.
     #[must_use]
     pub const fn is_down(self) -> bool {

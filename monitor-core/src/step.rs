@@ -990,8 +990,8 @@ impl Policy {
         if from.phase.timer().is_some() {
             step.actions.timer = TimerCommand::Disarm;
         }
-        let served = matches!(from.phase, Phase::Running | Phase::Healthy);
-        let serves = matches!(phase, Phase::Running | Phase::Healthy);
+        let served = from.phase.is_serving();
+        let serves = phase.is_serving();
         if served && !serves && self.rules.watchdog.is_some() {
             step.actions.watchdog = TimerCommand::Disarm;
         }

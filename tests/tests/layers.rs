@@ -14,7 +14,8 @@ use syn::visit::{self, Visit};
 struct Rules {
     /// The file with which the crate begins, from the top of the workspace.
     root: &'static str,
-    /// Files by the layer that they are in, the lowest first, without `.rs`. A file may import its own layer and lower ones.
+    /// Files and folders by the layer that they are in, the lowest first, without `.rs`. A file may import its own
+    /// layer and lower ones.
     /// Where there are none, only circles are refused.
     layers: &'static [&'static [&'static str]],
     /// Circles that are still there, each by the number of its files. It may only shrink, and goes with the last one.
@@ -34,7 +35,25 @@ const RULES: &[Rules] = &[
         ],
         debts: &[],
     },
-    Rules { root: "monitor-os/src/lib.rs", layers: &[], debts: &[7, 34] },
+    Rules {
+        root: "monitor-os/src/lib.rs",
+        layers: &[
+            &["driver", "block_on", "by_identity", "telemetry"],
+            &["record"],
+            &["linux"],
+            &["output"],
+            &["command"],
+            &["backend/output", "backend/store"],
+            &["backend/start"],
+            &["backend/health", "backend/readiness"],
+            &["backend/run"],
+            &["backend/status"],
+            &["backend/reactor"],
+            &["backend"],
+            &["handle"],
+        ],
+        debts: &[],
+    },
     Rules { root: "monitor-os/src/bin/monitor/main.rs", layers: &[], debts: &[13] },
     Rules { root: "sim/src/lib.rs", layers: &[], debts: &[2, 2, 4, 8, 12] },
     Rules { root: "sim/src/main.rs", layers: &[], debts: &[2] },
@@ -83,7 +102,7 @@ impl Graph {
         let root = Path::new(rules.root);
         let layer = |path: &Path| {
             let name = path.strip_prefix(root.parent().unwrap()).unwrap().with_extension("");
-            rules.layers.iter().position(|layer| layer.iter().any(|file| name == Path::new(file)))
+            rules.layers.iter().position(|layer| layer.iter().any(|place| name.starts_with(place)))
         };
         if !rules.layers.is_empty() {
             for (from, to) in self.imports.iter().filter(|(from, _)| *from != root) {

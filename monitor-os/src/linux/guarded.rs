@@ -33,7 +33,7 @@ use rustix::process::{getegid, geteuid};
 
 /// Which user beside root and the monitor's own may be able to write the directories of a file.
 ///
-/// It is the user of the program whose file it is: [`Command::path_trust`](super::Command::path_trust). The groups of
+/// It is the user of the program whose file it is: [`Command::path_trust`](crate::Command::path_trust). The groups of
 /// that user count as the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PathTrust {
@@ -53,7 +53,7 @@ impl PathTrust {
     pub const MONITOR: Self = Self { program: None };
 
     /// The same and one more user, with its primary and its other groups.
-    pub(super) fn and_user(user: u32, group: u32, others: impl IntoIterator<Item = u32>) -> Self {
+    pub(crate) fn and_user(user: u32, group: u32, others: impl IntoIterator<Item = u32>) -> Self {
         let others = others.into_iter().collect();
         let is_other = user != geteuid().as_raw();
         Self { program: is_other.then(|| Arc::new(ProgramUser { user, group, others })) }
@@ -204,7 +204,7 @@ fn access_list(directory: &OwnedFd) -> Option<Vec<u8>> {
 
 /// For what a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// The monitor appends to it. It is made where it is missing (mode 0666 less the umask), for the unit's user if that
     /// may change names in the directory.
     Log,
@@ -274,7 +274,7 @@ pub enum Writer {
 
 impl PathFault {
     /// Whether it may pass though nobody corrects anything: a FIFO has no reader yet, or somebody was busy with it.
-    pub(super) const fn passes(self) -> bool {
+    pub(crate) const fn passes(self) -> bool {
         match self {
             Self::Os(errno) => errno == Errno::NXIO.raw_os_error(),
             Self::Changing => true,
@@ -290,7 +290,7 @@ impl PathFault {
     }
 
     /// The error number that comes nearest, for logs.
-    pub(super) const fn errno(self) -> i32 {
+    pub(crate) const fn errno(self) -> i32 {
         let errno = match self {
             Self::Os(errno) => return errno,
             Self::NoDirectory => Errno::NOENT,
@@ -421,7 +421,7 @@ impl From<PathError> for io::Error {
 
 /// The directory in which a file is, held, and the name of the file there, which is no symbolic link.
 #[derive(Debug)]
-pub(super) struct OpenParent {
+pub(crate) struct OpenParent {
     directory: OwnedFd,
     exposure: Exposure,
     name: CString,
@@ -437,7 +437,7 @@ impl OpenParent {
     ///
     /// # Errors
     /// See [`PathFault`].
-    pub(super) fn of(path: &Path, trust: &PathTrust) -> Result<Self, PathError> {
+    pub(crate) fn of(path: &Path, trust: &PathTrust) -> Result<Self, PathError> {
         if path.as_os_str().is_empty() {
             return Err(PathError { path: path.into(), fault: Errno::NOENT.into() });
         }
@@ -487,7 +487,7 @@ impl OpenParent {
     ///
     /// # Errors
     /// See [`PathFault`].
-    pub(super) fn open(&self, purpose: Purpose) -> Result<OwnedFd, PathError> {
+    pub(crate) fn open(&self, purpose: Purpose) -> Result<OwnedFd, PathError> {
         let failed = |fault| PathError { path: self.path.clone(), fault };
         for _ in 0..TRIES {
             let follow = if self.by_kernel { OFlags::empty() } else { OFlags::NOFOLLOW };
@@ -513,12 +513,12 @@ impl OpenParent {
     ///
     /// # Errors
     /// See `rename(2)`; nothing changed.
-    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(renameat(&self.directory, from, &self.directory, to)?)
     }
 
     /// The name of the file in its directory.
-    pub(super) fn name(&self) -> &OsStr {
+    pub(crate) fn name(&self) -> &OsStr {
         os(&self.name)
     }
 
@@ -612,7 +612,7 @@ impl OpenParent {
 ///
 /// # Errors
 /// See [`PathFault`].
-pub(super) fn open_file(
+pub(crate) fn open_file(
     path: &Path,
     trust: &PathTrust,
     purpose: Purpose,
@@ -776,7 +776,7 @@ mod tests {
     use tempfile::{TempDir, tempdir};
 
     use super::*;
-    use crate::linux::testing::is_root;
+    use crate::testing::is_root;
 
     const NOBODY: u32 = 65_534;
 

@@ -10,14 +10,14 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::group::has_ended;
-use super::identity::start_time;
+use crate::linux::procfs::has_ended;
+use crate::linux::procfs::start_time;
 
 /// The identity of a monitor process, unique since the boot. A dead monitor holds nothing.
 ///
 /// Prints `pid=12 start=345 namespace=7`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct MonitorIdentity {
+pub(crate) struct MonitorIdentity {
     pid: i32,
     /// When it was started, for its number is given to others after it.
     start: u64,
@@ -31,17 +31,17 @@ impl MonitorIdentity {
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub(super) fn own() -> io::Result<Self> {
+    pub(crate) fn own() -> io::Result<Self> {
         let pid = getpid().as_raw_nonzero().get();
         Ok(Self { pid, start: start_time(pid)?, namespace: pid_namespace()? })
     }
 
-    pub(super) const fn pid(self) -> u32 {
+    pub(crate) const fn pid(self) -> u32 {
         self.pid.unsigned_abs()
     }
 
     /// Whether it is dead; a zombie is. Of one in another PID namespace nothing can be known here.
-    pub(super) fn is_dead(self) -> bool {
+    pub(crate) fn is_dead(self) -> bool {
         if !self.is_of_this_namespace() {
             return false;
         }
@@ -86,7 +86,7 @@ impl FromStr for MonitorIdentity {
 ///
 /// Prints 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Token([u64; 2]);
+pub(crate) struct Token([u64; 2]);
 
 impl Token {
     /// Draws one.
@@ -96,7 +96,7 @@ impl Token {
     ///
     /// # Source
     /// `getrandom(2)`.
-    pub(super) fn random() -> io::Result<Self> {
+    pub(crate) fn random() -> io::Result<Self> {
         let mut halves = [[0; 8]; 2];
         for half in &mut halves {
             // So few bytes come at once or not at all.
@@ -131,7 +131,7 @@ impl FromStr for Token {
 ///
 /// # Errors
 /// Those of the last attempt.
-pub(super) fn with_free_name<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn with_free_name<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut outcome = attempt();
     for _ in 1..ATTEMPTS {
         let taken = matches!(&outcome, Err(error) if is_taken(error));
@@ -155,7 +155,7 @@ fn is_taken(error: &io::Error) -> bool {
 /// Prints `monitor-12-345-00112233445566778899aabbccddeeff-7`: number and start of the monitor, the token, and its PID
 /// namespace. Earlier releases counted their runs: a number of up to 20 decimal digits stands for the token then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct RunName {
+pub(crate) struct RunName {
     monitor: MonitorIdentity,
     token: RunToken,
 }
@@ -196,18 +196,18 @@ impl RunName {
     ///
     /// # Errors
     /// `/proc` cannot be read, or [`Token::random`].
-    pub(super) fn next() -> io::Result<Self> {
+    pub(crate) fn next() -> io::Result<Self> {
         // One in 2^64 has the form of what an earlier release counted, and is a name all the same.
         Ok(Self { monitor: MonitorIdentity::own()?, token: RunToken(Token::random()?) })
     }
 
     /// Whether the numbers of processes that its monitor has written down mean anything here.
-    pub(super) fn is_of_this_namespace(self) -> bool {
+    pub(crate) fn is_of_this_namespace(self) -> bool {
         self.monitor.is_of_this_namespace()
     }
 
     /// Whether the monitor that made it is dead.
-    pub(super) fn is_abandoned(self) -> bool {
+    pub(crate) fn is_abandoned(self) -> bool {
         self.monitor.is_dead()
     }
 }
@@ -239,7 +239,7 @@ impl FromStr for RunName {
 
 /// A text is not the form of a [`RunName`], of its [`Token`] or of a [`MonitorIdentity`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct InvalidRunName;
+pub(crate) struct InvalidRunName;
 
 fn pid_namespace() -> io::Result<u32> {
     let inode = fs::metadata("/proc/self/ns/pid")?.ino();
@@ -247,14 +247,14 @@ fn pid_namespace() -> io::Result<u32> {
 }
 
 /// With what the names of runs, and of their sockets, begin.
-pub(super) const PREFIX: &str = "monitor-";
+pub(crate) const PREFIX: &str = "monitor-";
 /// How many names are tried, of which the first is free unless the kernel's random numbers are not.
 const ATTEMPTS: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{finish, sleeper, wait_readable};
+    use crate::testing::{finish, sleeper, wait_readable};
 
     #[test]
     fn names_tell_whose_they_are() {
