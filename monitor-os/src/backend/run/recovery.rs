@@ -280,7 +280,8 @@ mod tests {
     use crate::linux::process::Process;
     use crate::linux::procfs::start_time;
     use crate::linux::run_name::RunName;
-    use crate::testing::{available_features, finish, sleeper, wait_readable};
+    use crate::testing::{available_features, finish, sleeper, until, wait_readable};
+    use rustix::process::Pid;
 
     struct Scene {
         state: StateDir,
@@ -394,6 +395,14 @@ mod tests {
         finish(process);
     }
 
+    /// Reaps a shell that has ended, once the `sleep` that it leaves is the program and not a copy of the shell.
+    fn remainder(process: Process) -> Remainder {
+        let left = process.reap().unwrap().group.remainder().unwrap();
+        let comm = |pid: Pid| format!("/proc/{}/comm", pid.as_raw_nonzero());
+        until(|| left.pids().all(|pid| std::fs::read(comm(pid)).unwrap() == b"sleep\n"));
+        left
+    }
+
     /// The first tick after the starts of all that are left.
     fn after_starts(left: &Remainder) -> u64 {
         let starts = left.pids().map(|pid| start_time(pid.as_raw_nonzero().get()).unwrap());
@@ -409,7 +418,7 @@ mod tests {
         let process = crate::testing::shell("sleep 1000 & exit 1");
         wait_readable(&process);
         let record = scene.record(&process, &RUNNING);
-        let mut stranger = process.reap().unwrap().group.remainder().unwrap();
+        let mut stranger = remainder(process);
         let after = after_starts(&stranger);
         let kill = |record: &UnitRecord| {
             let recovered = recover(&scene.state, record, OnCrash::Kill, available_features())
@@ -444,7 +453,7 @@ mod tests {
         wait_readable(&process);
         let over = scene.record(&process, &BACKING_OFF);
         let running = scene.record(&process, &RUNNING);
-        let mut left = process.reap().unwrap().group.remainder().unwrap();
+        let mut left = remainder(process);
         let running = UnitRecord { held: after_starts(&left), ..running };
         assert!(
             recover(&scene.state, &over, OnCrash::Kill, available_features())
