@@ -71,10 +71,10 @@ fn write_grace(f: &mut fmt::Formatter<'_>, grace: Grace) -> fmt::Result {
     }
 }
 
-/// Reads what `Display` prints. Words are separated by white space.
+/// Reads the form that `Display` prints. White space separates words.
 ///
 /// # Errors
-/// [`ParseError`] naming the word that is missing or wrong.
+/// [`ParseError`] with the missing or wrong word.
 impl FromStr for Event {
     type Err = ParseError;
 
@@ -197,7 +197,7 @@ fn parse_grace(word: Option<&str>) -> Result<Grace, ParseError> {
 /// Reads `#3`.
 ///
 /// # Errors
-/// [`ParseError`] naming the value.
+/// [`ParseError`] with the value.
 impl FromStr for RunId {
     type Err = ParseError;
 
@@ -209,10 +209,10 @@ impl FromStr for RunId {
     }
 }
 
-/// Reads a kind's name, such as `backoff`.
+/// Reads the name of a kind, such as `backoff`.
 ///
 /// # Errors
-/// [`ParseError`] naming the value and the kinds there are.
+/// [`ParseError`] with the value and the known kinds.
 impl FromStr for TimerKind {
     type Err = ParseError;
 
@@ -227,7 +227,7 @@ impl FromStr for TimerKind {
 /// Reads `transient` or `permanent`.
 ///
 /// # Errors
-/// [`ParseError`] naming the value.
+/// [`ParseError`] with the value.
 impl FromStr for StartFailure {
     type Err = ParseError;
 
@@ -240,7 +240,7 @@ impl FromStr for StartFailure {
 /// Reads `100ms` or `100ms..110ms`.
 ///
 /// # Errors
-/// [`ParseError`] naming the value.
+/// [`ParseError`] with the value.
 impl FromStr for Delay {
     type Err = ParseError;
 
@@ -258,12 +258,12 @@ impl FromStr for Delay {
 
 // Policies.
 
-/// Why a policy text is no policy. Nothing was changed.
+/// The reason why a text is no policy. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyTextError {
     /// A word cannot be read.
     Parse(ParseError),
-    /// The words can be read, and make no sound policy together.
+    /// The words can be read, but do not make a sound policy together.
     Policy(PolicyError),
 }
 
@@ -293,7 +293,7 @@ impl From<PolicyError> for PolicyTextError {
 /// Reads `key=value` words on top of [`Policy::DEFAULT`], or of `preset=NAME` if that comes first.
 ///
 /// # Errors
-/// [`PolicyTextError`] naming the word that cannot be read, or what is unsound about them together.
+/// [`PolicyTextError`] with the word that cannot be read, or with the unsound item.
 impl FromStr for Policy {
     type Err = PolicyTextError;
 
@@ -312,7 +312,7 @@ impl FromStr for Policy {
     }
 }
 
-/// Every key of the text form, in the order in which they are printed.
+/// The keys of the text form, in the order in which they are printed.
 const KEYS: &str = "write one of preset (first), restart, retries, success, prevent, force, early-exit, backoff, first-delay, skip, jitter, healthy-after, forgive, limit, stop-signal, stop-timeout, kill-window, scope, start-timeout, readiness, first-start, later-start, watchdog, watchdog-signal, save";
 
 fn set(rules: &mut Rules, counts: Counts, word: &str) -> Result<(), ParseError> {
@@ -399,7 +399,7 @@ fn set(rules: &mut Rules, counts: Counts, word: &str) -> Result<(), ParseError> 
     Ok(())
 }
 
-/// Prints what differs from [`Policy::DEFAULT`]; the default itself prints as `restart=on-failure`.
+/// Prints the differences from [`Policy::DEFAULT`]; the default prints as `restart=on-failure`.
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rules, base) = (&self.rules, &Self::DEFAULT.rules);
@@ -502,10 +502,10 @@ impl fmt::Display for Curve {
     }
 }
 
-/// Reads what `Display` prints.
+/// Reads the form that `Display` prints.
 ///
 /// # Errors
-/// [`ParseError`] naming the value.
+/// [`ParseError`] with the value.
 impl FromStr for Curve {
     type Err = ParseError;
 
@@ -567,7 +567,7 @@ impl fmt::Display for Factor {
 /// Reads `2`, `1.5` or `1.25`.
 ///
 /// # Errors
-/// [`ParseError`] naming the value.
+/// [`ParseError`] with the value.
 impl FromStr for Factor {
     type Err = ParseError;
 
@@ -589,11 +589,11 @@ impl FromStr for Factor {
 }
 
 impl Restart {
-    /// Reads `no`, `on-failure`, `on-failure:3`, `always` or `unless-stopped`, with `counts` saying
-    /// what the number counts.
+    /// Reads `no`, `on-failure`, `on-failure:3`, `always` or `unless-stopped`; `counts` gives the
+    /// meaning of the number.
     ///
     /// # Errors
-    /// [`ParseError`] naming the value.
+    /// [`ParseError`] with the value.
     pub fn parse_with_retries(
         text: &str,
         counts: Counts,
@@ -607,7 +607,7 @@ impl Restart {
     }
 }
 
-/// A bound of 0 is none, as in Docker (seed.md B39).
+/// A bound of 0 means no bound, as in Docker (seed.md B39).
 fn parse_retries(max: &str, counts: Counts) -> Result<Option<Retries>, ParseError> {
     let max = number("restart", max)?;
     Ok((max > 0).then_some(Retries { max, counts }))
@@ -642,7 +642,7 @@ fn number<T: FromStr>(field: &'static str, text: &str) -> Result<T, ParseError> 
     })
 }
 
-/// Values with their names; the last member says how to mend another name.
+/// Values with their names; the last member is the fix for an unknown name.
 type Names<T, const N: usize> = ([(T, &'static str); N], &'static str);
 
 fn named<T: Copy>(names: &[(T, &str)], text: &str) -> Option<T> {
@@ -754,7 +754,7 @@ pub(crate) mod tests {
         assert_eq!("  stop\tgrace=5s ".parse::<Event>().unwrap().to_string(), "stop grace=5s");
     }
 
-    /// A number has no sign, wherever it stands.
+    /// A number has no sign, in any position.
     #[test]
     fn a_sign_too_many_is_never_read() {
         let factors = ["retries=3:runs backoff=exponential:1s*1.25<=9s skip=1", "signal 1"];
@@ -768,7 +768,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Each with the field and the value that are to blame.
+    /// Wrong texts, each with the field and the value in its error.
     #[test]
     fn what_is_no_event_is_refused() {
         for (text, field, value) in [
@@ -817,7 +817,7 @@ pub(crate) mod tests {
         );
     }
 
-    /// At the 40th byte, or before the character that stands there.
+    /// At the 40th byte, or before the character at that byte.
     #[test]
     fn a_long_value_is_cut_between_characters() {
         let whole = "x".repeat(40);
@@ -832,7 +832,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Every key with a value that is not the default.
+    /// Every key with a value other than the default.
     const POLICIES: [&str; 36] = [
         "restart=no",
         "restart=on-failure",
@@ -907,7 +907,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Each with the field and the value that are to blame.
+    /// Wrong texts, each with the field and the value in its error.
     #[test]
     fn what_is_no_policy_is_refused() {
         for (text, field, value) in [

@@ -10,9 +10,9 @@ fn code(source: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Goal: nobody adds a dependency on an allocator or an operating system unseen.
-/// Method: read the sources, because a target without `std` may not be installed; docs/SEED.md has the
-/// command for a machine that has one.
+/// Goal: no dependency on an allocator or an operating system is added unnoticed.
+/// Method: read the sources, because a target without `std` may not be installed; docs/SEED.md has
+/// the command for a machine with such a target.
 #[test]
 fn the_core_names_neither_std_nor_alloc() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../monitor-core");
