@@ -63,8 +63,10 @@ mod exit;
 mod explain;
 pub mod manual;
 mod monitor;
+mod names;
 mod parse_error;
 mod policy;
+mod policy_text;
 mod preset;
 mod run;
 mod scope;
@@ -87,12 +89,12 @@ pub use policy::{
     Readiness, Restart, Retries, Rules, SaveRule, StartLimit, StartRetry, StartRule, StartsCounted,
     StopRule, Watchdog,
 };
+pub use policy_text::PolicyTextError;
 pub use preset::Preset;
 pub use run::{RunId, TimerKind, TimerSlot, TimerToken};
 pub use scope::Scope;
 pub use signal::{Signal, SignalOutOfRange};
 pub use state::{Phase, Reason, State};
 pub use step::{Note, Step};
-pub use text::PolicyTextError;
 pub use time::{Delay, Millis};
 pub use wire::{DecodeError, VERSION};

@@ -27,9 +27,20 @@ const RULES: &[Rules] = &[
     Rules {
         root: "monitor-core/src/lib.rs",
         layers: &[
-            &["parse_error", "time", "run", "signal", "scope", "exit", "event", "state", "action"],
+            &[
+                "parse_error",
+                "names",
+                "time",
+                "run",
+                "signal",
+                "scope",
+                "exit",
+                "event",
+                "state",
+                "action",
+            ],
             &["policy", "backoff", "preset"],
-            &["text", "explain", "wire"],
+            &["text", "policy_text", "explain", "wire"],
             &["step"],
             &["monitor", "manual"],
         ],
