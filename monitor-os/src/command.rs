@@ -12,26 +12,24 @@ pub(crate) mod setup_stage;
 pub(crate) mod spawn_error;
 pub(crate) mod streams;
 
-use crate::command::arguments::ArgVector;
-use crate::command::arguments::c_string;
-use crate::command::command_error::CommandError;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use crate::command::account::trust;
+use crate::command::arguments::{ArgVector, c_string};
+use crate::command::command_error::CommandError;
 use crate::command::environment::Environment;
 use crate::command::file_streams::FileStreams;
 use crate::command::health_check::HealthCheck;
 use crate::command::ready_by::ReadyBy;
 use crate::command::setup::Setup;
 use crate::command::spawn_error::SpawnError;
-use crate::command::streams::Streams;
-use crate::command::streams::{Input, Output};
+use crate::command::streams::{Input, Output, Streams};
 use crate::linux::containment::Contain;
-use crate::linux::guarded::PathTrust;
 use crate::linux::limit::Limit;
+use crate::linux::path_trust::PathTrust;
 use crate::linux::pty::Terminal;
 use crate::output::capture::Capture;
 

@@ -131,11 +131,13 @@ pub use linux::clock::now;
 #[cfg(feature = "linux")]
 pub use linux::containment::{Contain, Containment, Survivor};
 #[cfg(feature = "linux")]
-pub use linux::guarded::{PathError, PathFault, PathTrust, Writer};
-#[cfg(feature = "linux")]
 pub use linux::kernel_features::KernelFeatures;
 #[cfg(feature = "linux")]
 pub use linux::limit::{Limit, LimitError};
+#[cfg(feature = "linux")]
+pub use linux::path_error::{PathError, PathFault, Writer};
+#[cfg(feature = "linux")]
+pub use linux::path_trust::PathTrust;
 #[cfg(feature = "linux")]
 pub use linux::process::Ended;
 #[cfg(feature = "linux")]

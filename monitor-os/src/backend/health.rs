@@ -1,6 +1,5 @@
 //! A command that asks from outside whether a program is well.
 
-use crate::command::health_check::HealthCheck;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use monitor_core::RunId;
 
 use crate::backend::start::launch::Launch;
 use crate::command::Command;
+use crate::command::health_check::HealthCheck;
 use crate::command::spawn_error::SpawnError;
 use crate::driver::kernel::{Moment, UnitId};
 use crate::linux::process::Ended;

@@ -6,7 +6,6 @@ mod notifications;
 mod step_log;
 pub(crate) mod unit;
 
-use crate::command::spawn_error::failed;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 use std::io;
@@ -40,7 +39,7 @@ use crate::backend::store::unit_store::UnitStore;
 use crate::command::Command;
 use crate::command::setup::Notified;
 use crate::command::setup_stage::SetupStage;
-use crate::command::spawn_error::SpawnError;
+use crate::command::spawn_error::{SpawnError, failed};
 use crate::command::streams::Streams;
 use crate::driver::kernel::{
     DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,

@@ -11,9 +11,8 @@ use rustix::io::Errno;
 
 use crate::command::environment::variable;
 use crate::command::setup_stage::SetupStage;
-use crate::command::spawn_error::SpawnError;
-use crate::command::spawn_error::{failed, native};
-use crate::linux::guarded::PathTrust;
+use crate::command::spawn_error::{SpawnError, failed, native};
+use crate::linux::path_trust::PathTrust;
 
 /// The account of a program, by names or numbers. A text of digits is a number.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

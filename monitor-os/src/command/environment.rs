@@ -12,7 +12,9 @@ use rustix::io::Errno;
 use crate::command::command_error::CommandError;
 use crate::command::setup_stage::SetupStage;
 use crate::command::spawn_error::SpawnError;
-use crate::linux::guarded::{PathFault, PathTrust, Purpose, open_file};
+use crate::linux::guarded::{Purpose, open_file};
+use crate::linux::path_error::PathFault;
+use crate::linux::path_trust::PathTrust;
 
 /// Changes to the monitor's own environment, in the order in which they are made.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

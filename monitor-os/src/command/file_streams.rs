@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdout};
 
-use crate::linux::guarded::{PathError, PathTrust, Purpose, open_file};
+use crate::linux::guarded::{Purpose, open_file};
+use crate::linux::path_error::PathError;
+use crate::linux::path_trust::PathTrust;
 
 /// Which standard streams of a program lead to files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use monitor_core::StartFailure;
 use rustix::io::Errno;
 
 use crate::command::setup_stage::SetupStage;
-use crate::linux::guarded::PathError;
+use crate::linux::path_error::PathError;
 
 /// Why a program was not started.
 ///

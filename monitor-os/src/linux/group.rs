@@ -1,8 +1,5 @@
 //! The process group of a run, once its leader is reaped.
 
-use crate::linux::leader_pid::LeaderPid;
-use crate::linux::procfs::group_and_session;
-use crate::linux::procfs::has_ended;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, test_kill_process_group};
 
+use crate::linux::leader_pid::LeaderPid;
 use crate::linux::mark::Mark;
-use crate::linux::procfs::{start_time, ticks_now};
+use crate::linux::procfs::{group_and_session, has_ended, start_time, ticks_now};
 use crate::linux::signal::{SignalError, continue_follows, named, send};
 
 /// The group of a leader that was reaped: nothing holds its number any more but the members that are left.

@@ -1,7 +1,5 @@
 //! How a process is recognised that an earlier monitor has started.
 
-use crate::linux::procfs::inode;
-use crate::linux::procfs::start_time;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -13,6 +11,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::linux::kernel_features::KernelFeatures;
 use crate::linux::leader_pid::LeaderPid;
+use crate::linux::procfs::{inode, start_time};
 
 /// One process, told apart from every other since the boot.
 ///

@@ -18,6 +18,8 @@ pub(crate) mod mark;
 pub(crate) mod notify;
 pub(crate) mod oom;
 pub(crate) mod orphans;
+pub(crate) mod path_error;
+pub(crate) mod path_trust;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod procfs;

@@ -15,8 +15,7 @@ use rustix::process::{
 
 use crate::linux::leader_pid::LeaderPid;
 use crate::linux::mark::mark_of;
-use crate::linux::procfs::{has_ended, session_of};
-use crate::linux::procfs::{start_time_in, ticks_now};
+use crate::linux::procfs::{has_ended, session_of, start_time_in, ticks_now};
 use crate::linux::run_name::RunName;
 use crate::linux::signal::{SignalError, continue_follows, named, send};
 

@@ -1,9 +1,5 @@
 //! An own child, from its start to the moment it is reaped.
 
-use crate::linux::signal::SignalError;
-use crate::linux::signal::continue_follows;
-use crate::linux::signal::named;
-use crate::linux::signal::send;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -11,6 +7,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_
 
 use crate::linux::group::ReapedGroup;
 use crate::linux::leader_pid::LeaderPid;
+use crate::linux::signal::{SignalError, continue_follows, named, send};
 
 /// A child that was not reaped yet: running, stopped, or a zombie.
 ///

@@ -10,8 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::linux::procfs::has_ended;
-use crate::linux::procfs::start_time;
+use crate::linux::procfs::{has_ended, start_time};
 
 /// The identity of a monitor process, unique since the boot. A dead monitor holds nothing.
 ///

@@ -8,7 +8,9 @@ use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::linux::guarded::{OpenParent, PathError, PathTrust, Purpose};
+use crate::linux::guarded::{OpenParent, Purpose};
+use crate::linux::path_error::PathError;
+use crate::linux::path_trust::PathTrust;
 use crate::telemetry;
 
 /// When a log file is put aside, and how many old ones are kept.
@@ -179,7 +181,7 @@ mod tests {
     use tempfile::tempdir;
 
     use super::*;
-    use crate::linux::guarded::PathFault;
+    use crate::linux::path_error::PathFault;
     use crate::testing::is_root;
 
     fn rotation(size: u64, kept: u16) -> Rotation {

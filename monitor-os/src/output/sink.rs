@@ -1,6 +1,5 @@
 //! Where lines are written, and what waits there.
 
-use crate::output::log_format::LogFormat;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -10,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::io::Errno;
 
 use crate::by_identity::ByIdentity;
-use crate::linux::guarded::{PathError, PathTrust};
+use crate::linux::path_error::PathError;
+use crate::linux::path_trust::PathTrust;
 use crate::output::descriptor::Descriptor;
 use crate::output::lines::Piece;
 use crate::output::log_file::LogFile;
+use crate::output::log_format::LogFormat;
 use crate::output::rotation::{RotatingFile, Rotation};
 use crate::output::slow::Slow;
 use crate::telemetry;

@@ -21,8 +21,7 @@ use crate::linux::wake::{Notifier, Wake};
 use crate::output::capture::Capture;
 use crate::output::line::{Line, Stream};
 use crate::output::lines::{Piece, Splitter};
-use crate::output::sink::Flushed;
-use crate::output::sink::LogSink;
+use crate::output::sink::{Flushed, LogSink};
 use crate::output::slow::Slow;
 use crate::telemetry;
 

@@ -1,6 +1,5 @@
 //! Notifications of a run: that it serves, that it is alive, and its status.
 
-use crate::command::spawn_error::failed;
 use std::sync::Arc;
 
 use monitor_core::Millis;
@@ -8,14 +7,13 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::backend::readiness::probe::ReadinessProbe;
+use crate::backend::start::stdio::Stdio;
 use crate::command::Command;
 use crate::command::ready_by::ReadyBy;
-use crate::linux::notify::{Datagram, NotifyLine, NotifySocket};
-
-use crate::backend::start::stdio::Stdio;
 use crate::command::setup_stage::SetupStage;
-use crate::command::spawn_error::SpawnError;
+use crate::command::spawn_error::{SpawnError, failed};
 use crate::driver::kernel::Moment;
+use crate::linux::notify::{Datagram, NotifyLine, NotifySocket};
 use crate::telemetry;
 
 /// The status that the program of a run reported by `sd_notify(3)`. It decides nothing.

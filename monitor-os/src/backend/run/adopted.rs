@@ -1,11 +1,9 @@
 //! A process that an earlier monitor has started: no child of ours, and yet ours to watch and to stop.
 
-use crate::linux::signal::asks_to_end;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::process::{Pid, Signal as NativeSignal};
-
 use monitor_core::{Scope, Signal};
+use rustix::process::{Pid, Signal as NativeSignal};
 
 use crate::linux::group::Remainder;
 use crate::linux::kernel_features::KernelFeatures;
@@ -13,8 +11,7 @@ use crate::linux::leader_pid::LeaderPid;
 use crate::linux::mark::Mark;
 use crate::linux::process::Ended;
 use crate::linux::procfs::has_ended;
-use crate::linux::signal::{SignalError, named, send};
-
+use crate::linux::signal::{SignalError, asks_to_end, named, send};
 use crate::linux::sys::exit_status;
 
 /// A process of which identity was proved while this pidfd held it.

@@ -1,6 +1,5 @@
 //! One run, from the moment its process exists until nothing of it is left.
 
-use crate::linux::signal::asks_to_end;
 use std::fs;
 use std::num::NonZeroU32;
 
@@ -20,7 +19,7 @@ use crate::linux::orphans::{Origin, Orphan, OwnSession};
 use crate::linux::process::{Ended, Process};
 use crate::linux::procfs::session_of;
 use crate::linux::run_name::RunName;
-use crate::linux::signal::SignalError;
+use crate::linux::signal::{SignalError, asks_to_end};
 use crate::telemetry;
 
 /// A run, how far it is, and when to look at it again.

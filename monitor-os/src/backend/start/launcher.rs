@@ -1,8 +1,5 @@
 //! The helper between the monitor and the program: held until it is recorded, then it becomes the program.
 
-use crate::backend::start::message::FORM;
-use crate::backend::start::message::LaunchMessage;
-use crate::backend::start::message::failure;
 use std::env;
 use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
@@ -12,11 +9,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::exit;
 
-use crate::backend::start::helper_sequence::apply;
 use nix::unistd::{close, execve};
 use rustix::event::{Timespec, poll};
 use rustix::io::Errno;
 
+use crate::backend::start::helper_sequence::apply;
+use crate::backend::start::message::{FORM, LaunchMessage, failure};
 use crate::backend::start::spawn::search;
 use crate::command::Command;
 use crate::command::setup::Setup;

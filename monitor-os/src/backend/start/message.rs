@@ -12,7 +12,7 @@ use crate::command::environment::Environment;
 use crate::command::setup::Setup;
 use crate::command::setup_stage::SetupStage;
 use crate::command::spawn_error::SpawnError;
-use crate::linux::guarded::PathError;
+use crate::linux::path_error::PathError;
 
 /// What the helper is to do.
 #[derive(Debug, PartialEq, Eq)]

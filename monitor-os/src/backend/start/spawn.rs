@@ -1,8 +1,5 @@
 //! Starting a program without copying the monitor.
 
-use crate::command::spawn_error::SpawnError;
-use crate::command::spawn_error::failed;
-use crate::command::spawn_error::is_exhaustion;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -16,15 +13,14 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
 };
 
-use crate::command::Command;
-use crate::linux::descriptors::above_streams;
-use crate::linux::guarded::PathTrust;
-use crate::linux::leader_pid::LeaderPid;
-use crate::linux::process::Process;
-
 use crate::backend::start::stdio::Stdio;
+use crate::command::Command;
 use crate::command::setup_stage::SetupStage;
-use crate::command::spawn_error::native;
+use crate::command::spawn_error::{SpawnError, failed, is_exhaustion, native};
+use crate::linux::descriptors::above_streams;
+use crate::linux::leader_pid::LeaderPid;
+use crate::linux::path_trust::PathTrust;
+use crate::linux::process::Process;
 
 /// Starts `command` as the leader of a new session and process group.
 ///

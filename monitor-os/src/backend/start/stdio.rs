@@ -18,7 +18,7 @@ use crate::command::Command;
 use crate::command::spawn_error::SpawnError;
 use crate::command::streams::{Input, Output};
 use crate::driver::kernel::UnitId;
-use crate::linux::guarded::{PathError, PathFault};
+use crate::linux::path_error::{PathError, PathFault};
 use crate::linux::wake::Notifier;
 use crate::output::capture::Capture;
 use crate::output::line::Stream;

@@ -1,11 +1,10 @@
 //! Log files of a run, for `monitor logs` without a running monitor.
 
-use crate::output::log_file::LogFile;
-use crate::output::log_file::StreamFiles;
 use std::sync::Arc;
 
 use crate::command::streams::Streams;
 use crate::output::line::Stream;
+use crate::output::log_file::{LogFile, StreamFiles};
 
 /// The log files of a run in its record. For a run of this monitor they are the streams of its command, shared with it,
 /// so that no path is in memory twice.
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
     use crate::command::Command;
     use crate::command::streams::Output;
-    use crate::linux::guarded::PathTrust;
+    use crate::linux::path_trust::PathTrust;
     use crate::output::capture::Capture;
     use crate::output::rotation::Rotation;
     use crate::output::sink::LogSink;
