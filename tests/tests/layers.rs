@@ -35,7 +35,7 @@ const RULES: &[Rules] = &[
         debts: &[],
     },
     Rules { root: "monitor-os/src/lib.rs", layers: &[], debts: &[7, 34] },
-    Rules { root: "monitor-os/src/bin/monitor/main.rs", layers: &[], debts: &[13] },
+    Rules { root: "monitor-os/cli/src/main.rs", layers: &[], debts: &[13] },
     Rules { root: "sim/src/lib.rs", layers: &[], debts: &[2, 2, 4, 8, 12] },
     Rules { root: "sim/src/main.rs", layers: &[], debts: &[2] },
 ];

@@ -1,9 +1,10 @@
 //! Completions and manual pages, from outside.
-#![cfg(feature = "cli")]
-#![expect(clippy::print_stderr, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "the tests of crashes use the rest")]
 mod program;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod trials;
 
 use std::fs;
 use std::io;
@@ -11,6 +12,20 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use program::{Deadline, Running, code, monitor, stderr};
+use trials::{Outcome, Skipped, require, trials};
+
+trials! {
+    completions_are_there_for_every_shell,
+    completions_can_be_read_by_bash,
+    completions_can_be_read_by_zsh,
+    completions_can_be_read_by_fish,
+    bash_offers_what_is_there,
+    zsh_offers_what_is_there,
+    fish_offers_what_is_there,
+    long_comments_are_shown,
+    pages_are_there_for_every_command,
+    pages_can_be_shown,
+}
 
 fn printed(args: &[&str]) -> Vec<u8> {
     let output = monitor(args).output().unwrap();
@@ -28,44 +43,63 @@ fn commands() -> Vec<String> {
     names.filter(|name| *name != "help").map(ToOwned::to_owned).collect()
 }
 
-/// Runs a tool on a file; `None`, and says so, if this machine has no such tool.
-fn tool(name: &str, args: &[&str], file: &Path) -> Option<Output> {
-    match Command::new(name).args(args).arg(file).output() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            eprintln!("skipped in part: there is no `{name}` on this machine");
-            None
-        }
-        output => Some(output.unwrap()),
+/// Runs a tool on a file, if this machine has it.
+fn tool(name: &str, args: &[&str], file: &Path) -> Result<Output, Skipped> {
+    found(name, Command::new(name).args(args).arg(file).output())
+}
+
+/// What a program printed, if this machine has it.
+fn found(name: &str, output: io::Result<Output>) -> Result<Output, Skipped> {
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    require(!output.as_ref().is_err_and(missing), &format!("there is no `{name}` here"))?;
+    Ok(output.unwrap())
+}
+
+fn completions_are_there_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = printed(&["completions", shell]);
+        assert!(String::from_utf8_lossy(&text).contains("MONITOR_COMPLETE"), "{shell}");
     }
 }
 
-#[test]
-fn completions_can_be_read_by_their_shells() {
+fn completions_can_be_read_by_bash() -> Outcome {
+    can_be_read("bash", "-n")
+}
+
+fn completions_can_be_read_by_zsh() -> Outcome {
+    can_be_read("zsh", "-n")
+}
+
+fn completions_can_be_read_by_fish() -> Outcome {
+    can_be_read("fish", "--no-execute")
+}
+
+/// Whether a shell understands its script. With the option it runs nothing.
+fn can_be_read(shell: &str, option: &str) -> Outcome {
     let directory = tempfile::tempdir().unwrap();
-    for (shell, check) in [
-        ("bash", Some("-n")),
-        ("zsh", Some("-n")),
-        ("fish", Some("--no-execute")),
-        ("elvish", None),
-        ("powershell", None),
-    ] {
-        let text = printed(&["completions", shell]);
-        assert!(String::from_utf8_lossy(&text).contains("MONITOR_COMPLETE"), "{shell}");
-        let file = directory.path().join(shell);
-        fs::write(&file, text).unwrap();
-        if let Some(output) = check.and_then(|check| tool(shell, &[check], &file)) {
-            assert!(output.status.success(), "{shell}: {}", stderr(&output));
-        }
-    }
+    let file = directory.path().join(shell);
+    fs::write(&file, printed(&["completions", shell])).unwrap();
+    let output = tool(shell, &[option], &file)?;
+    assert!(output.status.success(), "{shell}: {}", stderr(&output));
+    Ok(())
 }
 
 /// A shell: its name, and how it is asked what it offers for the last word of `$LINE`. It prints a word a line, and may
 /// print its description after a tab.
-const SHELLS: [(&str, &[&str]); 3] = [
-    ("bash", &["-c", BASH]),
-    ("zsh", &["-f", "-c", ZSH]),
-    ("fish", &["--no-config", "-c", "monitor completions fish | source; complete -C $LINE"]),
-];
+type Shell = (&'static str, &'static [&'static str]);
+
+fn bash_offers_what_is_there() -> Outcome {
+    offers_what_is_there(("bash", &["-c", BASH]))
+}
+
+fn zsh_offers_what_is_there() -> Outcome {
+    offers_what_is_there(("zsh", &["-f", "-c", ZSH]))
+}
+
+fn fish_offers_what_is_there() -> Outcome {
+    const FISH: &str = "monitor completions fish | source; complete -C $LINE";
+    offers_what_is_there(("fish", &["--no-config", "-c", FISH]))
+}
 
 /// The function of the script is called as bash calls it.
 const BASH: &str = r#"
@@ -102,36 +136,32 @@ const ZSHRC: &str = "
     zle-line-init() { LBUFFER=$LINE; zle ask; exit; }
     zle -N zle-line-init";
 
-/// What a shell offers for the last word of a line; `runtime` has the places of the names. `None` if this machine has no
-/// such shell.
-fn offered((shell, ask): (&str, &[&str]), runtime: &Path, line: &str) -> Option<Vec<String>> {
+/// What a shell offers for the last word of a line; `runtime` has the places of the names.
+fn offered((shell, ask): Shell, runtime: &Path, line: &str) -> Result<Vec<String>, Skipped> {
     let mut command = Command::new(shell);
     let program = Path::new(env!("CARGO_BIN_EXE_monitor")).parent().unwrap();
     let path = std::env::var("PATH").unwrap();
     let path = format!("{}:{}:{path}", program.to_str().unwrap(), runtime.to_str().unwrap());
     command.args(ask).env("PATH", path).env("XDG_RUNTIME_DIR", runtime).env("LINE", line);
     command.env("TERM", "dumb").stdin(Stdio::null());
-    let output = match command.output() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        output => output.unwrap(),
-    };
+    let output = found(shell, command.output())?;
     assert!(output.status.success(), "{shell}: {line:?}: {}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     let words = text.lines().filter_map(|line| line.split('\t').next());
     // zsh has the slash after a directory apart, and bash has it in the word.
     let words = words.map(|word| word.trim_end_matches('/')).filter(|word| !word.is_empty());
-    Some(words.map(ToOwned::to_owned).collect())
+    Ok(words.map(ToOwned::to_owned).collect())
 }
 
 /// Goal: each shell offers every command, their options, and the names of what is there. Method: the completion as the
 /// shell calls it, beside a monitor of two units and one of one.
-#[test]
-fn shells_offer_what_is_there() {
+fn offers_what_is_there(shell: Shell) -> Outcome {
     const SLEEP: &str = "command = ['sleep', '1000']\n";
     let _deadline = Deadline::begin();
     let directory = tempfile::tempdir().unwrap();
     let runtime = directory.path();
     fs::write(runtime.join(".zshrc"), ZSHRC).unwrap();
+    offered(shell, runtime, "monitor list s")?;
     std::os::unix::fs::symlink("/bin/true", runtime.join("tool-of-this-test")).unwrap();
     fs::write(runtime.join("tool-of-no-use"), "").unwrap();
     let fleet = runtime.join("fleet");
@@ -155,44 +185,38 @@ fn shells_offer_what_is_there() {
     let all = ["fleet", "fleet/db", "fleet/web", "solo"];
     let all_commands = commands();
     let commands: Vec<_> = all_commands.iter().map(String::as_str).collect();
-    for shell in SHELLS {
-        if offered(shell, runtime, "monitor list s").is_none() {
-            eprintln!("skipped in part: there is no `{}` on this machine", shell.0);
-            continue;
-        }
-        let check = |line: &str, words: &[&str]| {
-            let mut offered = offered(shell, runtime, line).unwrap();
-            // Where no option is begun they are offered too, by zsh before all else.
-            offered.retain(|word| !word.starts_with("--") || line.contains(" --backoff"));
-            assert_eq!(offered, words, "{}: {line:?}", shell.0);
-        };
-        check("monitor ", &[&commands[..], &["help"]].concat());
-        for command in ["status", "stop", "start", "restart", "reset", "logs", "events", "set"] {
-            check(&format!("monitor {command} "), &all);
-        }
-        check("monitor status fleet/", &all[1..3]);
-        check("monitor list s", &["solo"]);
-        check("monitor signal f", &all[..3]);
-        check("monitor signal solo HU", &["HUP"]);
-        check(&format!("monitor stop --state {place} --unit "), &["db", "web"]);
-        check(&format!("monitor signal --state {place} HU"), &["HUP"]);
-        check("monitor run --backoff-i", &["--backoff-initial"]);
-        check("monitor run --stop-signal US", &["USR1", "USR2"]);
-        check("monitor run --restart ", &["no", "on-failure", "always", "unless-stopped"]);
-        check("monitor run --on-crash ", &["adopt", "kill"]);
-        check("monitor man ex", &["example-config"]);
-        check("monitor run -- tool-of", &["tool-of-this-test"]);
-        check(&format!("monitor run -- ls {runtime_path}/f"), &[&format!("{runtime_path}/fleet")]);
-        check(&format!("monitor up {runtime_path}/f"), &[&format!("{runtime_path}/fleet")]);
+    let check = |line: &str, words: &[&str]| {
+        let mut offered = offered(shell, runtime, line).unwrap();
+        // Where no option is begun they are offered too, by zsh before all else.
+        offered.retain(|word| !word.starts_with("--") || line.contains(" --backoff"));
+        assert_eq!(offered, words, "{}: {line:?}", shell.0);
+    };
+    check("monitor ", &[&commands[..], &["help"]].concat());
+    for command in ["status", "stop", "start", "restart", "reset", "logs", "events", "set"] {
+        check(&format!("monitor {command} "), &all);
     }
+    check("monitor status fleet/", &all[1..3]);
+    check("monitor list s", &["solo"]);
+    check("monitor signal f", &all[..3]);
+    check("monitor signal solo HU", &["HUP"]);
+    check(&format!("monitor stop --state {place} --unit "), &["db", "web"]);
+    check(&format!("monitor signal --state {place} HU"), &["HUP"]);
+    check("monitor run --backoff-i", &["--backoff-initial"]);
+    check("monitor run --stop-signal US", &["USR1", "USR2"]);
+    check("monitor run --restart ", &["no", "on-failure", "always", "unless-stopped"]);
+    check("monitor run --on-crash ", &["adopt", "kill"]);
+    check("monitor man ex", &["example-config"]);
+    check("monitor run -- tool-of", &["tool-of-this-test"]);
+    check(&format!("monitor run -- ls {runtime_path}/f"), &[&format!("{runtime_path}/fleet")]);
+    check(&format!("monitor up {runtime_path}/f"), &[&format!("{runtime_path}/fleet")]);
     for running in [many, one] {
         running.signal("TERM");
         running.finish();
     }
+    Ok(())
 }
 
 /// Goal: what is said of a command beside its first line is shown, by its help and by its page.
-#[test]
 fn long_comments_are_shown() {
     for (command, words) in [
         ("run", "ten seconds of service forgive all earlier failures."),
@@ -212,8 +236,7 @@ fn long_comments_are_shown() {
     }
 }
 
-#[test]
-fn pages_are_there_for_every_command_and_can_be_shown() {
+fn pages_are_there_for_every_command() {
     let directory = tempfile::tempdir().unwrap();
     printed(&["man", "--out", directory.path().to_str().unwrap()]);
     let main = fs::read_to_string(directory.path().join("monitor.1")).unwrap();
@@ -225,15 +248,22 @@ fn pages_are_there_for_every_command_and_can_be_shown() {
         // In roff a hyphen of a name is written with a backslash.
         assert!(main.contains(&name.replace('-', "\\-")), "{name}");
         let file = directory.path().join(format!("{name}.1"));
-        let text = fs::read(&file).unwrap();
-        assert_eq!(text, printed(&["man", &command]), "{name}");
-        // It warns of what it does not understand.
-        if let Some(output) = tool("groff", &["-man", "-Tutf8", "-ww", "-z"], &file) {
-            assert!(output.status.success(), "{name}");
-            assert_eq!(stderr(&output), "", "{name}");
-        }
+        assert_eq!(fs::read(&file).unwrap(), printed(&["man", &command]), "{name}");
     }
     let refused = monitor(&["man", "halt"]).output().unwrap();
     assert_eq!(code(&refused), 2);
     assert!(stderr(&refused).contains("write one of run"), "{}", stderr(&refused));
+}
+
+fn pages_can_be_shown() -> Outcome {
+    let directory = tempfile::tempdir().unwrap();
+    printed(&["man", "--out", directory.path().to_str().unwrap()]);
+    for command in commands() {
+        let file = directory.path().join(format!("monitor-{command}.1"));
+        // It warns of what it does not understand.
+        let output = tool("groff", &["-man", "-Tutf8", "-ww", "-z"], &file)?;
+        assert!(output.status.success(), "{command}");
+        assert_eq!(stderr(&output), "", "{command}");
+    }
+    Ok(())
 }

@@ -1,9 +1,10 @@
 //! A running monitor is asked, by the program and by whoever opens its socket.
-#![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "the tests of crashes use the rest")]
 mod program;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod trials;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,6 +20,33 @@ use program::waiting::{awaited, ended, until};
 use program::{Running, code, monitor, stderr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use trials::{Outcome, require_root, trials};
+
+trials! {
+    status_tells_why_what_next_and_what_is_used,
+    status_of_a_wait_says_how_long_and_which_ends_there_were,
+    stop_tells_how_it_went_and_ends_the_monitor,
+    stop_in_a_wait_ends_it,
+    monitor_that_stays_is_started_again,
+    monitor_that_stays_ends_by_a_signal,
+    restart_signal_and_reset_are_obeyed,
+    rules_are_set_all_or_none,
+    events_are_what_the_monitor_said,
+    events_that_are_not_kept_are_counted,
+    requests_that_are_not_understood_do_nothing,
+    request_is_read_as_it_comes,
+    silent_and_slow_clients_are_in_nobodys_way,
+    nobody_home_is_told_with_what_is_remembered,
+    names_find_their_monitor_and_long_paths_are_fine,
+    socket_is_for_its_user,
+    strangers_are_refused,
+    what_stands_in_the_way_of_the_socket_is_told,
+    logs_show_what_is_kept_and_follow,
+    slow_follower_of_logs_is_told_what_it_missed,
+    what_a_client_has_not_read_is_bounded,
+    busy_clients_starve_nobody,
+    logs_of_what_is_not_captured_are_refused,
+}
 
 /// A state directory, beside which the supervised script leaves marks.
 struct Scene {
@@ -110,7 +138,6 @@ fn say(mut stream: UnixStream, bytes: &[u8]) -> Value {
 const SERVE: &str = "trap 'exit 9' TERM; echo up > up; while :; do sleep 0.01; done";
 const LONG: [&str; 4] = ["--backoff-initial", "1h", "--backoff-max", "1h"];
 
-#[test]
 fn status_tells_why_what_next_and_what_is_used() {
     let scene = Scene::new();
     let script = "sleep 1000 & setsid sleep 1000 & echo $! > other; wait";
@@ -146,7 +173,6 @@ fn status_tells_why_what_next_and_what_is_used() {
     running.finish();
 }
 
-#[test]
 fn status_of_a_wait_says_how_long_and_which_ends_there_were() {
     let scene = Scene::new();
     let options = [&LONG[..], &["--restart", "on-failure:5"]].concat();
@@ -181,7 +207,6 @@ fn status_of_a_wait_says_how_long_and_which_ends_there_were() {
 
 /// Goal: a stop tells the truth, by its words and by its status, and ends the monitor with the status of the
 /// command.
-#[test]
 fn stop_tells_how_it_went_and_ends_the_monitor() {
     let deaf = "trap '' TERM; echo up > up; while :; do sleep 0.01; done";
     // What is left ends with the directory.
@@ -206,7 +231,6 @@ fn stop_tells_how_it_went_and_ends_the_monitor() {
     }
 }
 
-#[test]
 fn stop_in_a_wait_ends_it() {
     for (args, status) in [(&["stop"][..], 0), (&["stop", "--wait"], 4)] {
         let scene = Scene::new();
@@ -218,7 +242,6 @@ fn stop_in_a_wait_ends_it() {
     }
 }
 
-#[test]
 fn monitor_that_stays_is_started_again() {
     let scene = Scene::new();
     let running = scene.start(&["--stay"], SERVE, "started #1");
@@ -242,7 +265,6 @@ fn monitor_that_stays_is_started_again() {
 }
 
 /// Goal: of a monitor that stays, a signal ends it also when the command is down already.
-#[test]
 fn monitor_that_stays_ends_by_a_signal() {
     let scene = Scene::new();
     let running = scene.start(&["--stay", "--restart", "no"], "exit 5", "stopped");
@@ -250,7 +272,6 @@ fn monitor_that_stays_ends_by_a_signal() {
     assert_eq!(running.finish().0, 5);
 }
 
-#[test]
 fn restart_signal_and_reset_are_obeyed() {
     let scene = Scene::new();
     let script =
@@ -273,7 +294,6 @@ fn restart_signal_and_reset_are_obeyed() {
     running.finish();
 }
 
-#[test]
 fn rules_are_set_all_or_none() {
     let scene = Scene::new();
     let running = scene.start(&["--restart", "always"], SERVE, "started #1");
@@ -305,7 +325,6 @@ fn rules_are_set_all_or_none() {
     running.finish();
 }
 
-#[test]
 fn events_are_what_the_monitor_said() {
     let scene = Scene::new();
     let mut running = scene.start(&LONG, "exit 7", "started #1");
@@ -333,7 +352,6 @@ fn events_are_what_the_monitor_said() {
 }
 
 /// Goal: what is not kept is told, and counted.
-#[test]
 fn events_that_are_not_kept_are_counted() {
     let scene = Scene::new();
     let rules = "restart=always backoff=constant:1ms jitter=0";
@@ -353,7 +371,6 @@ fn events_that_are_not_kept_are_counted() {
     running.finish();
 }
 
-#[test]
 fn requests_that_are_not_understood_do_nothing() {
     let scene = Scene::new();
     let running = scene.start(&[], SERVE, "started #1");
@@ -381,7 +398,6 @@ fn requests_that_are_not_understood_do_nothing() {
 }
 
 /// Goal: a request may come in pieces.
-#[test]
 fn request_is_read_as_it_comes() {
     let scene = Scene::new();
     let running = scene.start(&[], SERVE, "started #1");
@@ -397,7 +413,6 @@ fn request_is_read_as_it_comes() {
 
 /// Goal: nobody is kept out by clients that say nothing, nobody is harmed by one that reads nothing, and those
 /// for whom there is no room are told so.
-#[test]
 fn silent_and_slow_clients_are_in_nobodys_way() {
     let scene = Scene::new();
     let rules = "restart=always backoff=constant:1ms jitter=0";
@@ -442,7 +457,6 @@ fn silent_and_slow_clients_are_in_nobodys_way() {
     assert!(runs < 400, "the monitor kept what nobody reads");
 }
 
-#[test]
 fn nobody_home_is_told_with_what_is_remembered() {
     let scene = Scene::new();
     let output = scene.ask(&["status"]);
@@ -477,7 +491,6 @@ fn nobody_home_is_told_with_what_is_remembered() {
     assert!(text.contains("main.journal") && text.contains("no journal"), "{text}");
 }
 
-#[test]
 fn names_find_their_monitor_and_long_paths_are_fine() {
     let directory = tempfile::tempdir().unwrap();
     let long = directory.path().join("d".repeat(200));
@@ -516,43 +529,48 @@ fn names_find_their_monitor_and_long_paths_are_fine() {
     assert_eq!(ended(&mut child).code(), Some(143));
 }
 
-/// Goal: the socket is for its user, and root; the credentials are checked also where the modes let somebody in.
-#[test]
-fn strangers_are_refused() {
+/// Goal: the socket is for its user.
+fn socket_is_for_its_user() {
     let scene = Scene::new();
     let running = scene.start(&[], SERVE, "started #1");
     let socket = PathBuf::from(&scene.state).join("control");
     assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o7777, 0o600);
-    if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        // The program itself may lie where nobody else can read.
-        let program = scene.path("monitor");
-        fs::copy(env!("CARGO_BIN_EXE_monitor"), &program).unwrap();
-        for path in [scene.directory.path(), scene.state.as_ref(), &program] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        let stop = || {
-            let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-            let mut command = Command::new("setpriv");
-            command.args(nobody).arg(&program).args(["stop", "--state", &scene.state]);
-            command.output().unwrap()
-        };
-        let by_mode = stop();
-        assert_eq!(code(&by_mode), 1);
-        assert!(stderr(&by_mode).contains("as its user or as root"), "{}", stderr(&by_mode));
-        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
-        let by_credentials = stop();
-        assert_eq!(code(&by_credentials), 1);
-        assert!(stderr(&by_credentials).contains("only the user"), "{}", stderr(&by_credentials));
-        assert_eq!(scene.status()["monitor"]["clients"]["turned_away"], 1);
-    } else {
-        eprintln!("not root: nobody else can be asked to try");
+    running.signal("TERM");
+    running.finish();
+}
+
+/// Goal: the credentials are checked also where the modes let somebody in.
+fn strangers_are_refused() -> Outcome {
+    require_root("ask as another user")?;
+    let scene = Scene::new();
+    let running = scene.start(&[], SERVE, "started #1");
+    let socket = PathBuf::from(&scene.state).join("control");
+    // The program itself may lie where nobody else can read.
+    let program = scene.path("monitor");
+    fs::copy(env!("CARGO_BIN_EXE_monitor"), &program).unwrap();
+    for path in [scene.directory.path(), scene.state.as_ref(), &program] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
+    let stop = || {
+        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        let mut command = Command::new("setpriv");
+        command.args(nobody).arg(&program).args(["stop", "--state", &scene.state]);
+        command.output().unwrap()
+    };
+    let by_mode = stop();
+    assert_eq!(code(&by_mode), 1);
+    assert!(stderr(&by_mode).contains("as its user or as root"), "{}", stderr(&by_mode));
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let by_credentials = stop();
+    assert_eq!(code(&by_credentials), 1);
+    assert!(stderr(&by_credentials).contains("only the user"), "{}", stderr(&by_credentials));
+    assert_eq!(scene.status()["monitor"]["clients"]["turned_away"], 1);
     running.signal("TERM");
     let (_, rest) = running.finish();
     assert!(!rest.contains("a stop was requested"), "{rest}");
+    Ok(())
 }
 
-#[test]
 fn what_stands_in_the_way_of_the_socket_is_told() {
     let scene = Scene::new();
     fs::create_dir_all(PathBuf::from(&scene.state).join("control/x")).unwrap();
@@ -562,7 +580,6 @@ fn what_stands_in_the_way_of_the_socket_is_told() {
 }
 
 /// Goal: what was printed is shown, by stream and by number, over runs, and what comes then.
-#[test]
 fn logs_show_what_is_kept_and_follow() {
     let scene = Scene::new();
     let script = "echo one; echo err >&2; printf 'b\\377d\\n'; echo up > up
@@ -615,7 +632,6 @@ fn stdout_bytes(scene: &Scene, args: &[&str]) -> Vec<u8> {
 }
 
 /// Goal: who follows and does not read is in nobody's way, and is told how much is missing.
-#[test]
 fn slow_follower_of_logs_is_told_what_it_missed() {
     let scene = Scene::new();
     let script = "echo first; until test -e more; do sleep 0.01; done; seq 1 200000; echo up > up; sleep 1000";
@@ -650,7 +666,6 @@ fn slow_follower_of_logs_is_told_what_it_missed() {
 
 /// Goal: what is put aside for a client that does not read is bounded, also where much more is kept for it. Method: what is
 /// kept goes over meanwhile, so what the client misses was not put aside for it.
-#[test]
 fn what_a_client_has_not_read_is_bounded() {
     let scene = Scene::new();
     let script = "seq 1 400000; until test -e more; do sleep 0.01; done; \
@@ -688,7 +703,6 @@ fn what_a_client_has_not_read_is_bounded() {
 
 /// Goal: clients that take whatever comes as fast as it comes are in the way of nobody: each of them gets its share, others
 /// are answered, and what is supervised is. Method: followers of a program that prints without an end.
-#[test]
 fn busy_clients_starve_nobody() {
     let scene = Scene::new();
     let options = ["--log-echo=false", "--backoff-initial", "1ms", "--healthy-after", "none"];
@@ -741,7 +755,6 @@ fn busy_clients_starve_nobody() {
     running.finish();
 }
 
-#[test]
 fn logs_of_what_is_not_captured_are_refused() {
     let scene = Scene::new();
     let running = scene.start(&[], SERVE, "started #1");

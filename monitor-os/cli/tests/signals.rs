@@ -1,9 +1,10 @@
 //! What the monitor does with each of the 64 signals: none leaves its program without a monitor.
-#![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod trials;
 
 use std::fs;
 use std::process::Command;
@@ -12,9 +13,18 @@ use std::time::Duration;
 
 use monitor_core::Signal;
 use monitor_os::SignalAnswer;
-use program::waiting::{Patience, ended, until};
-use program::{Running, runs};
+use program::Running;
+use program::waiting::{Patience, ended, runs, until};
 use tempfile::TempDir;
+use trials::{Outcome, require_root, trials};
+
+trials! {
+    no_signal_to_run_leaves_its_program_alone,
+    no_signal_to_run_with_memory_leaves_its_program_alone,
+    no_signal_to_up_leaves_its_program_alone,
+    program_of_another_user_dies_with_its_monitor,
+    health_check_dies_with_its_monitor,
+}
 
 /// A monitor of a program that notes its number, and all that is needed to start it again.
 struct Scene {
@@ -153,38 +163,31 @@ fn kill(monitor: &mut Running, number: u8) {
     ended(&mut monitor.child);
 }
 
-#[test]
 fn no_signal_to_run_leaves_its_program_alone() {
     Scene::new("run", false, &[]).walk();
 }
 
-#[test]
 fn no_signal_to_run_with_memory_leaves_its_program_alone() {
     Scene::new("run", true, &[]).walk();
 }
 
-#[test]
 fn no_signal_to_up_leaves_its_program_alone() {
     Scene::new("up", true, &[]).walk();
 }
 
 /// Goal: a program dies with its monitor also as another user, whose account is assumed by a call that ends the
 /// order to the kernel.
-#[test]
-fn program_of_another_user_dies_with_its_monitor() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can start programs as another user");
-        return;
-    }
+fn program_of_another_user_dies_with_its_monitor() -> Outcome {
+    require_root("start programs as another user")?;
     let scene = Scene::new("run", false, &["--user", "65534:65534"]);
     let mut monitor = scene.start();
     let program = scene.program(1);
     kill(&mut monitor, 9);
     until(|| !runs(&program));
+    Ok(())
 }
 
 /// Goal: the processes of health checks die with the monitor as well, also where the program is stored.
-#[test]
 fn health_check_dies_with_its_monitor() {
     const CHECK: &str = "echo $$ > check; exec sleep 1000";
     let scene = Scene::new("run", true, &["--health", CHECK, "--health-interval", "1ms"]);

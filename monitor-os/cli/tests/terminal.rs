@@ -1,5 +1,4 @@
 //! `monitor run --tty` on a terminal of the tests' own.
-#![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "other tests use the rest")]

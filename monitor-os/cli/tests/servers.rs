@@ -1,16 +1,16 @@
 //! Real servers under the program: served from, killed, stopped, restarted, given another configuration by a
 //! signal, their logs rotated; and what a database has promised is there after a kill.
 //!
-//! `tests/servers/install.sh` installs them. Where one is not installed, its test says so and does nothing.
+//! `tests/servers/install.sh` installs them. Where one is not installed, its test is skipped.
 
-#![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stderr, reason = "what is skipped is said, and why")]
 
 #[expect(dead_code, reason = "nobody listens here but a server")]
 mod port;
 #[expect(dead_code, reason = "other tests use more of it")]
 mod program;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod trials;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,9 +21,16 @@ use std::process::Command;
 use std::time::Duration;
 
 use port::Port;
-use program::waiting::until;
-use program::{Running, monitor, runs};
+use program::waiting::{runs, until};
+use program::{Running, monitor};
 use tempfile::TempDir;
+use trials::{Outcome, Skipped, require, trials};
+
+trials! {
+    nginx_is_served_from_whatever_happens_to_it,
+    redis_is_back_after_a_kill,
+    no_row_that_postgres_has_promised_is_missing_after_a_kill,
+}
 
 /// A server under a monitor, with a folder for its files.
 struct Server {
@@ -104,16 +111,13 @@ fn talk(port: u16, text: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn is_missing(program: &str) -> bool {
-    let missing = !Command::new("sh")
-        .args(["-c", "command -v \"$0\" > /dev/null", program])
-        .status()
-        .unwrap()
-        .success();
-    if missing {
-        eprintln!("skipped: {program} is not installed; tests/servers/install.sh installs it");
-    }
-    missing
+fn require_installed(program: &str) -> Outcome {
+    let found = Command::new("sh").args(["-c", "command -v \"$0\" > /dev/null", program]).status();
+    require(found.unwrap().success(), &missing(program))
+}
+
+fn missing(program: &str) -> String {
+    format!("{program} is not installed; tests/servers/install.sh installs it")
 }
 
 fn nginx_conf(folder: &Path, port: u16, page: &str) -> String {
@@ -127,11 +131,8 @@ fn nginx_conf(folder: &Path, port: u16, page: &str) -> String {
     )
 }
 
-#[test]
-fn nginx_is_served_from_whatever_happens_to_it() {
-    if is_missing("nginx") {
-        return;
-    }
+fn nginx_is_served_from_whatever_happens_to_it() -> Outcome {
+    require_installed("nginx")?;
     let (folder, held) = (TempDir::new().unwrap(), Port::new());
     let port = held.address().port();
     let conf = folder.path().join("nginx.conf");
@@ -167,13 +168,11 @@ fn nginx_is_served_from_whatever_happens_to_it() {
     server.restart();
     until(|| page().ends_with("two"));
     server.stop();
+    Ok(())
 }
 
-#[test]
-fn redis_is_back_after_a_kill() {
-    if is_missing("redis-server") {
-        return;
-    }
+fn redis_is_back_after_a_kill() -> Outcome {
+    require_installed("redis-server")?;
     let (folder, held) = (TempDir::new().unwrap(), Port::new());
     let port = held.address().port();
     let number = port.to_string();
@@ -212,14 +211,11 @@ fn redis_is_back_after_a_kill() {
     server.restart();
     until(|| say("PING").starts_with("+PONG") && log.exists());
     server.stop();
+    Ok(())
 }
 
-#[test]
-fn no_row_that_postgres_has_promised_is_missing_after_a_kill() {
-    let Some(bin) = postgres_bin() else {
-        eprintln!("skipped: postgres is not installed; tests/servers/install.sh installs it");
-        return;
-    };
+fn no_row_that_postgres_has_promised_is_missing_after_a_kill() -> Outcome {
+    let bin = postgres_bin().ok_or_else(|| Skipped(missing("postgres")))?;
     // Whoever it runs as must be able to reach its folder.
     let (folder, held) = (TempDir::new().unwrap(), Port::new());
     let port = held.address().port();
@@ -321,6 +317,7 @@ fn no_row_that_postgres_has_promised_is_missing_after_a_kill() {
     server.restart();
     until(|| sql("select 1").as_deref() == Some("1"));
     server.stop();
+    Ok(())
 }
 
 /// Where the programs of the newest `PostgreSQL` are, if one is installed.

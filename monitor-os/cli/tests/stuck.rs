@@ -1,5 +1,4 @@
 //! Streams of the monitor itself that take nothing: they hold up no stop, no reload and no program.
-#![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -1,47 +1,43 @@
 //! Processes of kinds that no script can be: the first thread has ended, or the monitor may not signal it.
-#![cfg(feature = "cli")]
-#![expect(
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and says why it is passed over"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod trials;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use program::waiting::{awaited, ended, until};
-use program::{Running, runs};
+use program::Running;
+use program::waiting::{awaited, ended, runs, until};
+use trials::{Outcome, Skipped, require_root, trials};
 
-/// Makes a program of C; `None`, and a printed reason, where there is no compiler.
-fn compiled(directory: &Path, source: &str) -> Option<PathBuf> {
+trials! {
+    process_without_its_first_thread_lives,
+    process_that_may_not_be_signalled_is_awaited,
+}
+
+/// Makes a program of C.
+fn compiled(directory: &Path, source: &str) -> Result<PathBuf, Skipped> {
     let (file, program) = (directory.join("program.c"), directory.join("program"));
     fs::write(&file, source).unwrap();
-    match Command::new("cc").arg("-pthread").arg("-o").arg(&program).arg(&file).status() {
-        Ok(status) => {
-            assert!(status.success());
-            Some(program)
-        }
-        Err(error) => {
-            eprintln!("passed over: cc: {error}");
-            None
-        }
-    }
+    let status = Command::new("cc").arg("-pthread").arg("-o").arg(&program).arg(&file).status();
+    let status = status.map_err(|error| Skipped(format!("cc: {error}")))?;
+    assert!(status.success());
+    Ok(program)
 }
 
 /// Facts, pitfall 6: `/proc` calls a process a zombie whose first thread has ended while others run. The pidfd knows.
-#[test]
-fn process_without_its_first_thread_lives() {
+fn process_without_its_first_thread_lives() -> Outcome {
     let directory = tempfile::tempdir().unwrap();
     let source = "#include <pthread.h>
         #include <unistd.h>
         static void *live(void *unused) { for (;;) pause(); }
         int main(void) { pthread_t t; pthread_create(&t, 0, live, 0); pthread_exit(0); }";
-    let Some(program) = compiled(directory.path(), source) else { return };
+    let program = compiled(directory.path(), source)?;
     let mut monitor = Running::start(&["--restart", "no", "--", program.to_str().unwrap()]);
     let line = monitor.wait_for("started #1");
     let pid = line.trim_end().rsplit(' ').next().unwrap();
@@ -52,23 +48,19 @@ fn process_without_its_first_thread_lives() {
     assert!(rest.contains("stopping #1") && rest.contains("exited #1 by signal TERM"), "{rest}");
     assert_eq!(status, 143);
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    Ok(())
 }
 
 /// Facts, pitfall 28: who may not signal its process says so, goes on with the escalation, and hears of the end all the
 /// same. Method: the program is root's and makes itself root's altogether; the monitor is somebody else's.
-#[test]
-fn process_that_may_not_be_signalled_is_awaited() {
-    if fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap() != 0
-    {
-        eprintln!("passed over: it takes root to make a program that becomes root");
-        return;
-    }
+fn process_that_may_not_be_signalled_is_awaited() -> Outcome {
+    require_root("make a program that becomes root")?;
     let directory = tempfile::tempdir().unwrap();
     let mode = |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode));
     let source = "#define _GNU_SOURCE
         #include <unistd.h>
         int main(void) { if (setresuid(0, 0, 0)) return 9; write(1, \"up\\n\", 3); for (;;) pause(); }";
-    let Some(program) = compiled(directory.path(), source) else { return };
+    let program = compiled(directory.path(), source)?;
     mode(directory.path(), 0o755).unwrap();
     mode(&program, 0o4755).unwrap();
     let said = directory.path().join("said");
@@ -106,4 +98,5 @@ fn process_that_may_not_be_signalled_is_awaited() {
     kill("KILL", pid);
     says("exited #1 by signal KILL");
     assert_eq!(ended(&mut running).code(), Some(137));
+    Ok(())
 }

@@ -1,18 +1,42 @@
 //! The monitor is killed at every stage of a run, and started again on the same state directory.
-#![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod trials;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use program::waiting::until;
-use program::{Running, cgroups_of, code, monitor, run, runs, stderr};
+use program::waiting::{runs, until};
+use program::{Running, cgroups_of, code, monitor, run, stderr};
 use tempfile::TempDir;
+use trials::{Outcome, require, trials};
+
+trials! {
+    killed_while_running_the_process_is_adopted,
+    killed_while_running_the_process_is_killed_if_that_is_asked,
+    stranger_that_got_the_number_after_a_crash_is_spared,
+    adopted_group_ends_with_a_stop,
+    killed_in_a_backoff_it_waits_again_and_keeps_its_counters,
+    killed_while_stopping_the_stop_is_finished,
+    death_without_a_monitor_counts,
+    leftover_without_a_leader_is_ended_first,
+    killed_at_any_moment_of_a_start_there_are_never_two,
+    second_monitor_is_refused_and_told_by_whom,
+    damaged_memory_is_refused_and_nothing_runs,
+    unsaved_start_waits_where_the_policy_demands,
+    names_have_a_place_of_their_own,
+    output_outlives_the_monitor,
+    output_that_nobody_wants_any_more_is_read_all_the_same,
+    without_a_monitor_the_last_lines_come_from_the_files,
+    without_a_monitor_the_last_lines_come_from_rotated_files,
+    without_a_monitor_nothing_is_made_up,
+    without_a_monitor_the_files_are_those_of_the_run,
+}
 
 /// A state directory, and a directory in which the supervised script leaves marks.
 struct Scene {
@@ -81,7 +105,6 @@ fn tells_of_strangers() -> bool {
     (numbers.next().unwrap(), numbers.next().unwrap()) >= (6_u32, 15_u32)
 }
 
-#[test]
 fn killed_while_running_the_process_is_adopted() {
     let scene = Scene::new();
     let mut first = scene.start(&[], SERVE);
@@ -103,7 +126,6 @@ fn killed_while_running_the_process_is_adopted() {
     assert!(!scene.journal().exists(), "the memory ends with the supervision");
 }
 
-#[test]
 fn killed_while_running_the_process_is_killed_if_that_is_asked() {
     let scene = Scene::new();
     let script = "echo $$ >> pids; sh -c 'echo $$ >> others; exec sleep 1000' & wait";
@@ -124,13 +146,10 @@ fn killed_while_running_the_process_is_killed_if_that_is_asked() {
 /// Goal: a group of a stranger that got the number of a run is not taken for it, and is named. Method: the numbers are
 /// made to go round (`ns_last_pid` of `proc_sys_kernel(5)`): the stranger leads a session of the number, leaves a process
 /// in it and ends.
-#[test]
-fn stranger_that_got_the_number_after_a_crash_is_spared() {
+fn stranger_that_got_the_number_after_a_crash_is_spared() -> Outcome {
     const LAST: &str = "/proc/sys/kernel/ns_last_pid";
-    if fs::OpenOptions::new().write(true).open(LAST).is_err() {
-        eprintln!("passed over: the next number of a process cannot be set here ({LAST})");
-        return;
-    }
+    let may_set = fs::OpenOptions::new().write(true).open(LAST).is_ok();
+    require(may_set, "the next number of a process cannot be set here (ns_last_pid)")?;
     for on_crash in ["kill", "adopt"] {
         let scene = Scene::new();
         let options = ["--containment", "group", "--on-crash", on_crash];
@@ -160,10 +179,10 @@ fn stranger_that_got_the_number_after_a_crash_is_spared() {
         let spared = Command::new("kill").args(["-KILL", &stranger]).status().unwrap().success();
         assert!(spared, "a stranger was killed ({on_crash})");
     }
+    Ok(())
 }
 
 /// Goal: what an adopted process started ends with a stop, though the process itself is no child.
-#[test]
 fn adopted_group_ends_with_a_stop() {
     let scene = Scene::new();
     let script = "echo $$ >> pids; sh -c 'echo $$ >> others; exec sleep 1000' & wait";
@@ -179,7 +198,6 @@ fn adopted_group_ends_with_a_stop() {
     assert!(!runs(&other));
 }
 
-#[test]
 fn killed_in_a_backoff_it_waits_again_and_keeps_its_counters() {
     let scene = Scene::new();
     let script = "echo run >> runs; exit 3";
@@ -197,7 +215,6 @@ fn killed_in_a_backoff_it_waits_again_and_keeps_its_counters() {
     assert!(rest.contains("gave up"), "{rest}");
 }
 
-#[test]
 fn killed_while_stopping_the_stop_is_finished() {
     let scene = Scene::new();
     // Deaf to the first request to end.
@@ -221,7 +238,6 @@ fn killed_while_stopping_the_stop_is_finished() {
     assert_eq!(scene.count("pids"), 1, "started again though it was to stop");
 }
 
-#[test]
 fn death_without_a_monitor_counts() {
     let scene = Scene::new();
     let script = "echo $$ >> pids; while :; do sleep 0.01; done";
@@ -242,7 +258,6 @@ fn death_without_a_monitor_counts() {
 }
 
 /// Goal: what the dead process left in its group is ended before the next run.
-#[test]
 fn leftover_without_a_leader_is_ended_first() {
     let scene = Scene::new();
     let script =
@@ -268,7 +283,6 @@ fn leftover_without_a_leader_is_ended_first() {
 
 /// Goal: killed at any moment of a start, the monitor leaves no process that the next one does not know of.
 /// Method: it is killed a little later each time; the moments are spread over the whole start.
-#[test]
 fn killed_at_any_moment_of_a_start_there_are_never_two() {
     for moment in 0..40 {
         let scene = Scene::new();
@@ -292,7 +306,6 @@ fn killed_at_any_moment_of_a_start_there_are_never_two() {
     }
 }
 
-#[test]
 fn second_monitor_is_refused_and_told_by_whom() {
     let scene = Scene::new();
     let mut first = scene.start(&[], SERVE);
@@ -306,7 +319,6 @@ fn second_monitor_is_refused_and_told_by_whom() {
     assert_eq!(scene.count("pids"), 1);
 }
 
-#[test]
 fn damaged_memory_is_refused_and_nothing_runs() {
     let scene = Scene::new();
     fs::create_dir(&scene.state).unwrap();
@@ -325,7 +337,6 @@ fn damaged_memory_is_refused_and_nothing_runs() {
 
 /// Goal: with `save=required` nothing runs that could not be saved, and it is tried again until it can.
 /// Method: a directory stands where the file is to be written.
-#[test]
 fn unsaved_start_waits_where_the_policy_demands() {
     let scene = Scene::new();
     let obstacle = Path::new(&scene.state).join("main.journal.new");
@@ -341,7 +352,6 @@ fn unsaved_start_waits_where_the_policy_demands() {
     assert_eq!(scene.count("pids"), 1);
 }
 
-#[test]
 fn names_have_a_place_of_their_own() {
     let directory = tempfile::tempdir().unwrap();
     let named = |name: &str| {
@@ -359,7 +369,6 @@ fn names_have_a_place_of_their_own() {
 
 /// Goal: what a program prints while no monitor runs is kept for the next one, and the program does not end by it
 /// (pitfall 12). Method: it prints before, while, and after; every line is counted.
-#[test]
 fn output_outlives_the_monitor() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -391,7 +400,6 @@ fn output_outlives_the_monitor() {
 }
 
 /// Goal: a command that is not to be captured any more does not wait for ever, when the next monitor has it.
-#[test]
 fn output_that_nobody_wants_any_more_is_read_all_the_same() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -417,7 +425,6 @@ fn logs(scene: &Scene, options: &[&str]) -> (i32, String, String) {
 
 /// Goal: who asks after the monitor was killed has the last lines of the files, of the streams that are wanted, and is told
 /// that they are no monitor's, and what is not to be had.
-#[test]
 fn without_a_monitor_the_last_lines_come_from_the_files() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -450,7 +457,6 @@ fn without_a_monitor_the_last_lines_come_from_the_files() {
 }
 
 /// Goal: of a log that the monitor wrote, the files that were put aside are read as well, and its form is understood.
-#[test]
 fn without_a_monitor_the_last_lines_come_from_rotated_files() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -487,7 +493,6 @@ fn without_a_monitor_the_last_lines_come_from_rotated_files() {
 
 /// Goal: a file in which nothing says which stream a line is of is not taken for one of them, and what only the monitor
 /// had is said to be gone.
-#[test]
 fn without_a_monitor_nothing_is_made_up() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -519,7 +524,6 @@ fn without_a_monitor_nothing_is_made_up() {
 
 /// Goal: the files are those of the run, whatever the next monitor was told of the runs after it: a file stays the
 /// program's, and what is captured goes to the new log. One that no record names is found where the program has it.
-#[test]
 fn without_a_monitor_the_files_are_those_of_the_run() {
     let scene = Scene::new();
     let [old, new, other] = ["old", "new", "other"].map(|name| scene.path(name));

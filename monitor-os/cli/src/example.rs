@@ -110,7 +110,7 @@ mod tests {
     /// Goal: the copy in the docs is what the program prints. `UPDATE_DOCS=1` writes it.
     #[test]
     fn copy_in_the_docs_is_current() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/monitor.example.toml");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitor.example.toml");
         if std::env::var_os("UPDATE_DOCS").is_some() {
             fs::write(&path, example()).unwrap();
         }

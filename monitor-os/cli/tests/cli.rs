@@ -1,5 +1,4 @@
 //! The program `monitor`, from outside.
-#![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "the tests of crashes use the rest")]

@@ -1,17 +1,19 @@
 //! The program under test, run and read from outside.
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../cgroups/mod.rs"]
+mod cgroups;
 #[path = "../waiting/mod.rs"]
 pub(crate) mod waiting;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+pub(crate) use cgroups::cgroups;
 use waiting::{Patience, ended};
 
 pub(crate) fn monitor(args: &[&str]) -> Command {
@@ -51,26 +53,6 @@ impl Deadline {
         });
         Self { _held: held }
     }
-}
-
-/// Whether a process of that number runs; a zombie does not.
-pub(crate) fn runs(pid: &str) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
-        !matches!(state, Some(b'Z' | b'X'))
-    })
-}
-
-/// Where control groups for runs are made, as a child of this process has it; `None` if none may be made.
-pub(crate) fn cgroups() -> Option<PathBuf> {
-    if !monitor_os::KernelFeatures::probe().cgroup {
-        return None;
-    }
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
-    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2")).unwrap();
-    Some(Path::new(mount.split(' ').nth(1).unwrap()).join(own))
 }
 
 /// The control groups that a monitor has left.
