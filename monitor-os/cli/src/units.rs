@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use monitor_core::Policy;
 use monitor_os::{Command, LogRing, Unit};
 
-use crate::streams::StreamSetup;
+use crate::config::spec::Spec;
+use crate::config::streams::StreamSetup;
+use crate::report::unit_mode::UnitMode;
 
 /// The units of a monitor. Clones share them.
 #[derive(Clone, Debug)]
@@ -13,13 +15,6 @@ pub(crate) struct Units {
     mode: UnitMode,
     /// In the order of their names.
     entries: Arc<Mutex<Vec<Arc<UnitEntry>>>>,
-}
-
-/// Whether a monitor has one unit or many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UnitMode {
-    One,
-    Many,
 }
 
 /// A unit and its configuration.
@@ -120,6 +115,23 @@ impl Units {
     fn entries(&self) -> MutexGuard<'_, Vec<Arc<UnitEntry>>> {
         // A panic elsewhere leaves the list whole.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl UnitEntry {
+    /// What of it the files say otherwise; `None` if nothing.
+    pub(crate) fn differs(&self, spec: &Spec) -> Option<&'static str> {
+        match (self.runs(&spec.command, &spec.streams), *self.policy == spec.policy) {
+            (true, true) => None,
+            (true, false) => Some("policy"),
+            (false, true) => Some("command, from its next run on"),
+            (false, false) => Some("policy; command, from its next run on"),
+        }
+    }
+
+    /// Whether its runs are of this command, on these streams.
+    pub(crate) fn runs(&self, command: &Command, streams: &StreamSetup) -> bool {
+        (&self.command, &self.streams) == (command, streams)
     }
 }
 

@@ -12,8 +12,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
-use super::address;
-use super::protocol::{Answer, Ask, ControlRequest, Reply, VERSION, line};
+use super::protocol::{Answer, Ask, ControlRequest, Reply, VERSION, json_line};
+use super::socket::address;
 
 /// A question that was asked, and its answers.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Connection {
         stream.set_read_timeout(timeout.limit()).map_err(failed)?;
         stream.set_write_timeout(Some(ANSWER_LIMIT)).map_err(failed)?;
         // A monitor that has refused the connection says why.
-        match stream.write_all(&line(&ControlRequest::new(unit.map(Into::into), ask))) {
+        match stream.write_all(&json_line(&ControlRequest::new(unit.map(Into::into), ask))) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }

@@ -13,12 +13,12 @@
 
 use std::fmt;
 
-use humantime::format_rfc3339_micros;
-use monitor_os::{Line, StopResult, Stream, Survivor};
 use serde::{Deserialize, Serialize};
 
-use super::report::{Overview, StatusReport};
-use crate::event_entry::EventEntry;
+use crate::report::event_entry::EventEntry;
+use crate::report::log_line::{LogLine, StreamName};
+use crate::report::status_report::{Overview, StatusReport};
+use crate::report::stop_outcome::Stopped;
 
 /// The version of the protocol, in every line.
 pub(crate) const VERSION: u32 = 2;
@@ -118,66 +118,6 @@ pub(crate) enum Reply {
     Refused(Refusal),
 }
 
-/// A line that the command printed, or a piece of one that is very long.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LogLine {
-    /// By the clock on the wall, in the form of RFC 3339.
-    pub(crate) at: String,
-    pub(crate) run: u32,
-    pub(crate) stream: StreamName,
-    /// Without the newline.
-    pub(crate) text: Text,
-    /// Whether the line ends here.
-    pub(crate) ends: bool,
-}
-
-/// A text, or the bytes of what is none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Text {
-    Utf8(String),
-    Bytes(Vec<u8>),
-}
-
-/// Where it was printed: [`Stream`] on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum StreamName {
-    Stdout,
-    Stderr,
-}
-
-impl StreamName {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Stdout => Stream::Stdout.name(),
-            Self::Stderr => Stream::Stderr.name(),
-        }
-    }
-}
-
-impl From<Stream> for StreamName {
-    fn from(stream: Stream) -> Self {
-        match stream {
-            Stream::Stdout => Self::Stdout,
-            Stream::Stderr => Self::Stderr,
-        }
-    }
-}
-
-impl LogLine {
-    pub(crate) fn new(line: Line) -> Self {
-        let text = String::from_utf8(line.text.into_vec());
-        Self {
-            at: format_rfc3339_micros(line.at).to_string(),
-            run: line.run.as_u32(),
-            stream: line.stream.into(),
-            text: text.map_or_else(|error| Text::Bytes(error.into_bytes()), Text::Utf8),
-            ends: line.ends,
-        }
-    }
-}
-
 /// How the machine handled a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HandledRequest {
@@ -194,37 +134,6 @@ pub(crate) struct HandledRequest {
     pub(crate) explain: String,
     /// The policy in force, in the text form.
     pub(crate) policy: String,
-}
-
-/// What has become of a stop: [`StopResult`] on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Stopped {
-    /// It ended without a kill.
-    Graceful,
-    /// It was sent the kill.
-    Killed,
-    /// Something that it had started runs on: who, as far as it can be seen, each as `NAME (pid N)`.
-    Leaked(Vec<String>),
-    /// There was no process to stop.
-    NotRunning,
-}
-
-impl Stopped {
-    /// `None` if the monitor cannot say.
-    pub(crate) fn of(result: StopResult, survivors: &[Survivor]) -> Option<Self> {
-        match result {
-            StopResult::Graceful => Some(Self::Graceful),
-            StopResult::Killed => Some(Self::Killed),
-            StopResult::Leaked => {
-                Some(Self::Leaked(survivors.iter().map(ToString::to_string).collect()))
-            }
-            StopResult::NotRunning => Some(Self::NotRunning),
-            StopResult::SupervisorGone => None,
-            // The type may grow; what is not known here is not claimed.
-            _ => None,
-        }
-    }
 }
 
 /// Why nothing was done.
@@ -298,7 +207,7 @@ impl ControlRequest {
 }
 
 /// A value as one line.
-pub(crate) fn line(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn json_line(value: &impl Serialize) -> Vec<u8> {
     // None of the types has a map with other keys than texts, nor a fallible `Serialize`.
     let mut line = serde_json::to_vec(value).unwrap_or_default();
     line.push(b'\n');
@@ -324,7 +233,7 @@ mod tests {
             Ask::Logs { follow: true, last: Some(3), stream: Some(StreamName::Stderr) },
         ] {
             let request = ControlRequest::new(Some("web".into()), ask);
-            let line = line(&request);
+            let line = json_line(&request);
             assert_eq!(ControlRequest::read(line.trim_ascii_end()), Ok(request));
         }
     }

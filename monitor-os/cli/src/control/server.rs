@@ -28,16 +28,19 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use rustix::process::geteuid;
 
-use super::history::History;
 use super::protocol::{
-    Answer, Ask, ControlRequest, HandledRequest, LogLine, REQUEST_MAX, Refusal, RefusalKind, Reply,
-    Stopped, StreamName, VERSION, line,
+    Answer, Ask, ControlRequest, HandledRequest, REQUEST_MAX, Refusal, RefusalKind, Reply, VERSION,
+    json_line,
 };
-use super::report::{ClientCounts, MonitorInfo, Overview, StatusReport};
-use super::{SOCKET, address};
-use crate::event_entry::EventFormatter;
-use crate::policy::changed;
-use crate::units::{UnitMode, Units, choice};
+use super::socket::{SOCKET, address};
+use crate::config::policy::changed;
+use crate::report::event_formatter::EventFormatter;
+use crate::report::history::History;
+use crate::report::log_line::{LogLine, StreamName};
+use crate::report::status_report::{ClientCounts, MonitorInfo, Overview, StatusReport};
+use crate::report::stop_outcome::Stopped;
+use crate::report::unit_mode::UnitMode;
+use crate::units::{Units, choice};
 
 /// A control socket that is served. Its thread ends with the supervisor of its units.
 #[derive(Debug)]
@@ -742,7 +745,7 @@ impl Client {
     }
 
     fn put(&mut self, answer: Reply) {
-        self.output.append(&mut line(&Answer { version: VERSION, answer }));
+        self.output.append(&mut json_line(&Answer { version: VERSION, answer }));
     }
 
     /// Fills the output of a client that has read what was there; returns how many entries or lines were lost.
@@ -899,9 +902,9 @@ mod tests {
     use monitor_os::{Command, Supervisor, block_on};
 
     use super::*;
-    use crate::event_entry::EventEntry;
-    use crate::options::UnitOptions;
-    use crate::spec::Spec;
+    use crate::config::options::UnitOptions;
+    use crate::config::spec::Spec;
+    use crate::report::event_entry::EventEntry;
     use crate::units::UnitEntry;
 
     /// Goal: of what happened no more is put aside for a client than it may leave unread, and one entry beyond that; the rest
