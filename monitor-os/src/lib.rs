@@ -52,11 +52,11 @@
 //!   same code over Linux and over the simulator's virtual kernel.
 //! - `Supervisor` and `Unit` (feature `linux`): that driver over Linux, on a thread of its own that waits
 //!   for processes by their pidfds, with handles for any other thread or task.
-//! - the program `monitor` (feature `cli`): one supervised command, for people and scripts.
+//! - the program `monitor` (crate `monitor-os-cli`): supervised commands, for people and scripts.
 //!
 //! # Features
-//! `linux` and `cli` are on by default. `record` is the format in which a supervision is written down and
-//! read again; it needs neither of them.
+//! `linux` is on by default. `record` is the format in which a supervision is written down and read again; it
+//! needs no other feature.
 
 // By this name the tests in here and those beside wait in the same way.
 #[cfg(all(test, feature = "linux"))]
