@@ -79,7 +79,7 @@ const RULES: &[Rules] = &[
         debts: &[],
     },
     Rules { root: "sim/src/lib.rs", layers: &[], debts: &[2, 2, 4, 8, 12] },
-    Rules { root: "sim/src/main.rs", layers: &[], debts: &[2] },
+    Rules { root: "sim/cli/src/main.rs", layers: &[], debts: &[] },
 ];
 
 #[test]

@@ -1,18 +1,8 @@
-//! The subcommands of `monitor-sim`, one file each, and the exit statuses that they share.
+//! Files that are given to `monitor-sim`: cases and records.
 
-pub(crate) mod bugs;
-pub(crate) mod campaign;
-pub(crate) mod graph;
-#[cfg(feature = "real")]
-pub(crate) mod real;
-pub(crate) mod replay;
-pub(crate) mod timeline;
-
-use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::str::FromStr;
 
 use monitor_core::Policy;
 use monitor_os::Core;
@@ -22,34 +12,12 @@ use monitor_sim::failure_report;
 use monitor_sim::hunt::STEPS_MAX;
 use monitor_sim::world::{self, TraceLine};
 
+use crate::exit_status::{INTERNAL, USAGE};
+
 /// Reads a file, or the standard input for `-`.
-pub(crate) fn read(path: &Path) -> io::Result<String> {
+fn read(path: &Path) -> io::Result<String> {
     if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
 }
-
-/// Reads how many of something are to run: with zero nothing would, and silence would look like success.
-pub(crate) fn positive<N>(text: &str) -> Result<N, String>
-where
-    N: FromStr<Err: Display> + Default + PartialEq,
-{
-    match text.parse() {
-        Ok(number) if number == N::default() => {
-            Err("nothing would run: give a whole number from 1".to_owned())
-        }
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}: give a whole number from 1")),
-    }
-}
-
-/// Exit status: a property is violated, a record disagrees, or a case is not as it expects.
-pub(crate) const VIOLATED: u8 = 10;
-/// Exit status: an alarm rings, because a check of the harness is blind; or a bug that was injected
-/// was not found.
-pub(crate) const BLIND: u8 = 12;
-/// Exit status: the input is not understood.
-pub(crate) const USAGE: u8 = 64;
-/// Exit status: a file cannot be read or written.
-pub(crate) const INTERNAL: u8 = 70;
 
 /// What a file can hold.
 pub(crate) enum Artifact {

@@ -17,7 +17,8 @@ use monitor_sim::reference;
 use monitor_sim::replay;
 use monitor_sim::world::{self, MachineUnderTest};
 
-use super::{Artifact, INTERNAL, USAGE, VIOLATED};
+use crate::exit_status::{INTERNAL, USAGE, VIOLATED};
+use crate::input::{Artifact, artifact};
 
 #[derive(Args)]
 pub(crate) struct ReplayArguments {
@@ -52,7 +53,7 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> u8 {
     if arguments.rewrite {
         return rewrite(&arguments.file);
     }
-    let case = match super::artifact(&arguments.file) {
+    let case = match artifact(&arguments.file) {
         Ok(Artifact::Case(case)) => case,
         Ok(Artifact::Record(record)) => return replay_record(&record),
         Err(code) => return code,

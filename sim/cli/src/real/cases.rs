@@ -1,6 +1,4 @@
-//! The subcommand `real`: cases on Linux, with processes that follow their scripts.
-
-mod monitors;
+//! Cases on real processes: those that are given, or those that are drawn.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anstream::{eprintln, print, println};
-use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use monitor_core::{Exit, Millis};
 use monitor_os::{Launcher, now};
 use monitor_sim::alarm::Alarms;
@@ -18,68 +14,10 @@ use monitor_sim::choices::Seeded;
 use monitor_sim::hunt;
 use monitor_sim::real::{self, Leftovers, RealEngine, RealResult, SimulatorMatch, playable};
 
-use super::{Artifact, BLIND, INTERNAL, VIOLATED, artifact, positive};
-
-#[derive(Args)]
-#[command(after_help = AFTER_HELP)]
-pub(crate) struct RealArguments {
-    /// Cases to run, each once; without any, cases are drawn until the budget is used up.
-    #[arg(value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// How long to go on with cases that are drawn.
-    #[arg(long, value_name = "TIME", default_value = "60s", conflicts_with = "files")]
-    budget: Millis,
-    /// How many cases to draw at most.
-    #[arg(long, value_name = "N", conflicts_with = "files", value_parser = positive::<u64>)]
-    cases: Option<u64>,
-    /// The first seed; each case takes the next one, and after the largest comes 0.
-    #[arg(long, value_name = "SEED", default_value_t = 0, conflicts_with = "files")]
-    seed: u64,
-    /// How many cases run at once.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = positive::<usize>)]
-    width: usize,
-    /// How long a case may take in the virtual world [default: 15s, and 2s for those that are drawn].
-    #[arg(long, value_name = "TIME")]
-    limit: Option<Millis>,
-    /// Start and end this many programs instead of cases, while descriptors and processes run out and the disk hangs.
-    #[arg(long, value_name = "N", conflicts_with_all = ["files", "kills"],
-        value_parser = positive::<u64>)]
-    cycles: Option<u64>,
-    /// Kill the program `monitor` this often instead of cases, at moments that are drawn, and go on.
-    #[arg(long, value_name = "N", conflicts_with = "files", group = "killing",
-        value_parser = positive::<u32>)]
-    kills: Option<u32>,
-    /// Kill the program `monitor` before each system call of a start and a stop, or before every Nth.
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", group = "killing",
-        conflicts_with_all = ["files", "cycles"], value_parser = positive::<usize>)]
-    steps: Option<usize>,
-    /// The program `monitor` to kill [default: the one beside this program].
-    #[arg(long, value_name = "PATH", requires = "killing")]
-    monitor: Option<PathBuf>,
-    /// Where cases are saved in which something was wrong.
-    #[arg(long, value_name = "DIR", default_value = "monitor-sim-failures")]
-    out: PathBuf,
-}
-
-/// How many cases with a fault are shown.
-const SHOWN_MAX: u64 = 3;
-
-const AFTER_HELP: &str = "\
-Each case runs under the supervisor of monitor-os, with this program as the process that follows the
-script. Everything is recorded, and the record must be accepted by the machine and by every oracle. How a
-run is reported to have ended must be a way in which it can have ended, no two runs of a unit live at a time,
-and afterwards there is no zombie, no descriptor and no process left that was not reported.
-
-Examples:
-  monitor-sim real --budget 60s            drawn cases for a minute
-  monitor-sim real --cycles 10000          starts and ends while descriptors and processes run out
-                                           and the disk hangs, which takes root
-  monitor-sim real --kills 500             kill -9 of the monitor at any moment, and go on
-  monitor-sim real --steps                 the same at each step of a start and a stop
-  monitor-sim real sim/cases/*.txt         the cases of the simulator; what only a virtual world can do is
-                                           skipped, and why is said
-
-Status 12 if no case ran: all were skipped, or the budget ended before the first.";
+use super::options::{RealArguments, SHOWN_MAX};
+use crate::exit_status::{BLIND, VIOLATED};
+use crate::input::{Artifact, artifact};
+use crate::progress::templated;
 
 /// The sum of all results.
 #[derive(Default)]
@@ -111,28 +49,8 @@ impl Tally {
     }
 }
 
-pub(crate) fn real(arguments: &RealArguments, launcher: &Launcher) -> u8 {
-    let code = if let Some(cycles) = arguments.cycles {
-        cycle(launcher, cycles)
-    } else if let Some(times) = arguments.kills {
-        monitors::kill(arguments, times)
-    } else if let Some(every) = arguments.steps {
-        monitors::step(arguments, every)
-    } else if arguments.files.is_empty() {
-        drawn(arguments, launcher)
-    } else {
-        given(arguments, launcher)
-    };
-    code.unwrap_or_else(|error| {
-        eprintln!(
-            "monitor-sim: {error}: the kernel's own limits are in the way, or /proc is missing"
-        );
-        INTERNAL
-    })
-}
-
 /// Runs the given cases, each once.
-fn given(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
+pub(super) fn given(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     let mut cases = Vec::new();
     for path in &arguments.files {
         match artifact(path) {
@@ -171,11 +89,11 @@ fn given(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
 }
 
 /// Runs cases that are drawn, until the budget is used up.
-fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
+pub(super) fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     let ends = now().after(arguments.budget);
     let mut seeds = hunt::seeds(arguments.seed, arguments.cases.unwrap_or(u64::MAX));
     let seconds = u64::from(arguments.budget.as_u32()) / 1_000;
-    let bar = bar(seconds, "{msg:<34} {wide_bar} {pos}/{len} s");
+    let bar = templated(seconds, "{msg:<34} {wide_bar} {pos}/{len} s");
     let begun = now();
     let mut ran = 0_u64;
     let limit = arguments.limit.unwrap_or(Millis::from_secs(2));
@@ -199,51 +117,6 @@ fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     );
     bar.finish_and_clear();
     code
-}
-
-/// Starts and ends programs while descriptors and processes run out and the disk hangs.
-fn cycle(launcher: &Launcher, cycles: u64) -> io::Result<u8> {
-    let before = Leftovers::find(Path::new("/"))?;
-    let begun = now();
-    let bar = bar(cycles, "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
-    bar.set_message("starts and ends");
-    let program = std::env::current_exe()?;
-    let seen = real::cycle(launcher, &program, cycles, |started| bar.set_position(started))?;
-    bar.finish_and_clear();
-    let after = Leftovers::find(Path::new("/"))?;
-    let seconds = now().nanos_since(begun) as f64 / 1e9;
-    let descriptors = after.descriptors.saturating_sub(before.descriptors);
-    println!("\n  programs started             {:>9}   in {seconds:.1} s", seen.started);
-    println!("  ends, with their status      {:>9}", seen.ended);
-    println!("  starts of what is missing    {:>9}", seen.missing);
-    println!("  starts without descriptors   {:>9}   EMFILE", seen.no_descriptors);
-    println!(
-        "  starts without processes     {:>9}   EAGAIN by a limit of the user",
-        seen.no_processes
-    );
-    println!("  saves that hung with the disk{:>9}   for 20 ms each", seen.disk_hung);
-    println!("  ends with a wrong status     {:>9}", seen.wrong_status);
-    println!("  ends not reported            {:>9}", seen.started - seen.ended - seen.wrong_status);
-    println!("  programs not reported        {:>9}", seen.unreported);
-    println!("  two of a unit at a time      {:>9}", seen.complaints.len());
-    println!("  zombies left                 {:>9}", after.zombies);
-    println!("  descriptors left             {descriptors:>9}");
-    println!("  control groups left          {:>9}", seen.groups);
-    seen.absent.iter().for_each(|what| println!("not shown: {what}"));
-    seen.complaints.iter().for_each(|complaint| println!("FAIL {complaint}"));
-    if !seen.all_met() {
-        println!("FAIL something was taken away and never missed: give more cycles");
-    }
-    let clean = seen.is_clean() && after.zombies == 0 && descriptors == 0 && seen.all_met();
-    Ok(if clean { 0 } else { VIOLATED })
-}
-
-fn bar(length: u64, form: &str) -> ProgressBar {
-    let bar = ProgressBar::new(length);
-    if let Ok(style) = ProgressStyle::with_template(form) {
-        bar.set_style(style);
-    }
-    bar
 }
 
 /// Runs cases, prints what was wrong with each and the sum of all.

@@ -14,16 +14,16 @@ use std::time::Duration;
 
 use anstream::{eprintln, print, println};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use monitor_os::Core;
 use monitor_sim::alarm::{Alarm, Alarms};
 use monitor_sim::campaign::{self, CampaignReport, Merged, Plan, Shard, ShardFile};
 use monitor_sim::canary::{self, Canary};
 use monitor_sim::harness::{Harness, Standard};
-
 use serde::Serialize;
 
-use super::{BLIND, INTERNAL, USAGE, VIOLATED, positive};
+use crate::exit_status::{BLIND, INCOMPLETE, INTERNAL, RESUMABLE, UNEQUAL, USAGE, VIOLATED};
+use crate::options::positive;
+use crate::progress::templated;
 
 #[derive(Args)]
 pub(crate) struct RunArguments {
@@ -60,13 +60,6 @@ pub(crate) struct MergeArguments {
     #[arg(long)]
     json: bool,
 }
-
-/// Exit status: some of the cases were not the same when run again.
-const UNEQUAL: u8 = 11;
-/// Exit status: shards that were merged leave a gap.
-const INCOMPLETE: u8 = 13;
-/// Exit status: interrupted; the same command goes on where it was.
-const RESUMABLE: u8 = 75;
 
 /// How many cases a thread takes at a time.
 const BLOCK: u64 = 2_000;
@@ -162,12 +155,8 @@ fn work(
     stop: &AtomicBool,
 ) -> Result<bool, CliError> {
     let end = file.shard.range(file.total).end;
-    let bar = ProgressBar::new(end - file.done().start).with_position(file.report.cases);
-    if let Ok(style) = ProgressStyle::with_template(
-        "{wide_bar} {human_pos}/{human_len} cases  {per_sec}  {eta} left",
-    ) {
-        bar.set_style(style);
-    }
+    let template = "{wide_bar} {human_pos}/{human_len} cases  {per_sec}  {eta} left";
+    let bar = templated(end - file.done().start, template).with_position(file.report.cases);
     bar.reset_eta();
     let over = || {
         let late = budget.is_some_and(|budget| {

@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use monitor_sim::failure_report::TraceTable;
 use monitor_sim::timeline::{self, Timeline};
 
-use super::INTERNAL;
+use crate::exit_status::INTERNAL;
+use crate::input;
 
 #[derive(Args)]
 pub(crate) struct TimelineArguments {
@@ -38,7 +39,7 @@ enum Format {
 
 pub(crate) fn timeline(arguments: &TimelineArguments) -> u8 {
     let name = arguments.file.display().to_string();
-    let (trace, policies) = match super::steps(&arguments.file) {
+    let (trace, policies) = match input::steps(&arguments.file) {
         Ok(steps) => steps,
         Err(code) => return code,
     };

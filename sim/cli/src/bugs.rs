@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use anstream::{eprint, print, println};
 use clap::Args;
-use indicatif::ProgressBar;
 use monitor_sim::alarm::{Alarm, Alarms};
 use monitor_sim::bank::{self, Bug};
 use monitor_sim::bugs::{self, BugResult, Oracle};
@@ -12,7 +11,9 @@ use monitor_sim::harness::Standard;
 use monitor_sim::hunt::Aim;
 use monitor_sim::race::Race;
 
-use super::positive;
+use crate::exit_status::BLIND;
+use crate::options::positive;
+use crate::progress::bar;
 
 /// How the bank is hunted.
 #[derive(Args, Clone, Debug)]
@@ -31,14 +32,11 @@ pub(crate) struct BugsArguments {
     list: bool,
 }
 
-/// Hunts the bank and prints what was found; returns whether everything was, and no alarm rings.
-pub(crate) fn bugs(
-    arguments: &BugsArguments,
-    bar: impl FnOnce(u64, &'static str) -> ProgressBar,
-) -> bool {
+/// Hunts the bank and prints what was found; returns the exit status: whether everything was found, and no alarm rings.
+pub(crate) fn bugs(arguments: &BugsArguments) -> u8 {
     if arguments.list {
         print_list();
-        return true;
+        return 0;
     }
     let bank = arguments.id.map_or_else(|| bank::ALL.to_vec(), |only| vec![only]);
     let progress = bar(bank.len() as u64, "bugs");
@@ -64,7 +62,8 @@ pub(crate) fn bugs(
     } else {
         print!("{alarms}")
     }
-    results.iter().all(BugResult::is_found) && alarms.is_silent()
+    let is_found = results.iter().all(BugResult::is_found);
+    if is_found && alarms.is_silent() { 0 } else { BLIND }
 }
 
 fn alarms(arguments: &BugsArguments, results: &[BugResult]) -> Alarms {

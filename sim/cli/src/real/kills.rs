@@ -9,8 +9,9 @@ use monitor_core::{Phase, State};
 use monitor_os::now;
 use monitor_sim::real::{self, KillResult, Kills, Programs, Protocol, Resumed, SyscallStep};
 
-use super::super::VIOLATED;
-use super::{RealArguments, SHOWN_MAX, bar};
+use super::options::{RealArguments, SHOWN_MAX};
+use crate::exit_status::VIOLATED;
+use crate::progress::templated;
 
 /// The program that is killed: the one that was named, or the one beside this program.
 fn monitor(arguments: &RealArguments) -> io::Result<PathBuf> {
@@ -28,7 +29,8 @@ pub(super) fn kill(arguments: &RealArguments, times: u32) -> io::Result<u8> {
     let monitor = monitor(arguments)?;
     let program = std::env::current_exe()?;
     let begun = now();
-    let bar = bar(u64::from(times), "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
+    let bar =
+        templated(u64::from(times), "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
     bar.set_message("kills of the monitor");
     let mut sum = Kills::default();
     let mut seed = arguments.seed;
@@ -74,7 +76,8 @@ pub(super) fn step(arguments: &RealArguments, every: usize) -> io::Result<u8> {
     }
     steps.sort_by_key(|step| threads.iter().position(|of| *of == step.of));
     let steps: Vec<SyscallStep> = steps.into_iter().step_by(every).collect();
-    let bar = bar(steps.len() as u64, "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
+    let bar =
+        templated(steps.len() as u64, "{msg:<24} {wide_bar} {human_pos}/{human_len}  {per_sec}");
     bar.set_message("kills of the monitor");
     let results = programs.kill_at_each(&steps, arguments.width, || bar.inc(1))?;
     bar.finish_and_clear();

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use anstream::print;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use monitor_core::{Policy, Preset};
 use monitor_os::Core;
-use monitor_sim::graph::{self, Format, Visits};
+use monitor_sim::graph::{self, Visits};
 use monitor_sim::model;
+
+use crate::input;
 
 #[derive(Args)]
 pub(crate) struct GraphArguments {
@@ -31,7 +33,7 @@ pub(crate) fn graph(arguments: &GraphArguments) -> u8 {
     let mut policy = arguments.policy.or(preset);
     let mut visits = Visits::default();
     for file in &arguments.visited {
-        let (trace, policies) = match super::steps(file) {
+        let (trace, policies) = match input::steps(file) {
             Ok(steps) => steps,
             Err(code) => return code,
         };
@@ -40,6 +42,27 @@ pub(crate) fn graph(arguments: &GraphArguments) -> u8 {
     }
     let exploration = model::explore(&[policy.unwrap_or_default()], &Core);
     let visits = if arguments.visited.is_empty() { None } else { Some(&visits) };
-    print!("{}", graph::draw(&exploration, arguments.format, visits));
+    print!("{}", graph::draw(&exploration, arguments.format.into(), visits));
     0
+}
+
+/// The language of a diagram, as the command line names it.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Mermaid, which code hosts render.
+    Mermaid,
+    /// DOT, which Graphviz renders: `dot -Tsvg`.
+    Dot,
+    /// An image, laid out by hand.
+    Svg,
+}
+
+impl From<Format> for graph::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Mermaid => Self::Mermaid,
+            Format::Dot => Self::Dot,
+            Format::Svg => Self::Svg,
+        }
+    }
 }
