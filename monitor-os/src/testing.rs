@@ -31,15 +31,6 @@ pub(crate) use masks::available as available_features;
 pub(crate) use port::Port;
 pub(crate) use waiting::{awaited, comes, until};
 
-/// Whether the tests run as root; says so where they do not.
-pub(crate) fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("passed over: it takes root to give files to another user");
-    }
-    root
-}
-
 /// Waits until `fd` is readable.
 #[track_caller]
 pub(crate) fn wait_readable(fd: impl AsFd) {

@@ -182,7 +182,6 @@ mod tests {
 
     use super::*;
     use crate::linux::path_error::PathFault;
-    use crate::testing::is_root;
 
     fn rotation(size: u64, kept: u16) -> Rotation {
         Rotation {
@@ -227,10 +226,8 @@ mod tests {
 
     /// Goal: the user of a program, who may change the names beside its log, leads no rotation into a file of root's.
     #[test]
+    #[ignore = "it takes root, as which the gate runs it"]
     fn link_in_the_place_of_the_next_file_is_not_followed() {
-        if !is_root() {
-            return;
-        }
         let directory = tempdir().unwrap();
         let (victim, logs) = (directory.path().join("victim"), directory.path().join("logs"));
         fs::write(&victim, "").unwrap();
