@@ -1,4 +1,4 @@
-//! The reactor runs health checks: one at a time for each run that serves.
+//! Health checks in the reactor: one at a time for each run that serves.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the handles send to the reactor's thread.
+//! The messages from the handles to the reactor's thread.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a step of the machine and a health check write to the log.
+//! The log events of a step of the machine and of a health check.
 
 use monitor_core::{Lifecycle, Note, Outcome, RunId};
 use tracing::{debug, info, info_span, trace, trace_span, warn};

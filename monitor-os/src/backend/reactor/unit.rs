@@ -1,4 +1,4 @@
-//! A unit in the reactor's thread.
+//! The reactor's side of a unit.
 
 use std::sync::Arc;
 
