@@ -47,7 +47,7 @@ pub struct Command {
     streams: Option<Arc<Streams>>,
 }
 
-/// Settings of a program beside its words and its streams.
+/// Settings of a program other than its words and its streams.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Settings {
     environment: Environment,

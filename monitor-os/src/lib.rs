@@ -38,7 +38,7 @@
 //! let policy = "restart=no".parse::<Policy>()?;
 //! let unit = supervisor.restore(&state, OnCrash::Adopt, "demo", command, policy)?;
 //!
-//! unit.resume(); // starts it, or goes on from where an earlier monitor left it
+//! unit.resume(); // starts it, or continues the run of an earlier monitor
 //! let status = block_on(unit.wait_until(|status| status.is_down()))?;
 //! assert_eq!(status.exit(), Some(monitor_core::Exit::Code(7)));
 //! # drop(supervisor);

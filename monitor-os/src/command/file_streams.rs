@@ -1,4 +1,4 @@
-//! The standard streams that lead to files, and how the helper opens them.
+//! The standard streams that lead to files, and their opening by the helper.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -34,7 +34,7 @@ pub(crate) struct Setup {
     pub(crate) files: FileStreams,
     /// The process id of a monitor; the program dies when that monitor dies.
     pub(crate) dies_with: Option<i32>,
-    /// The one descriptor beside the standard streams that the program is given.
+    /// The one descriptor that the program gets in addition to the standard streams.
     pub(crate) descriptor: Option<u8>,
 }
 

@@ -216,7 +216,7 @@ pub enum DriverInput {
     PolicyChanged(UnitId, Arc<Policy>),
     /// Removes a unit with its timers and its state; the processes of its run are not touched.
     UnitRemoved(UnitId),
-    /// The driver is to end.
+    /// Ends the driver.
     Quit,
 }
 

@@ -373,7 +373,7 @@ impl Unit {
 
     /// Requests to continue from the state that an earlier monitor left.
     ///
-    /// A stop is finished, a wait begins anew, a live run is watched, and a unit that was down for
+    /// A stop is finished, a wait restarts, a live run is watched, and a unit that was down for
     /// good stays down. A unit that was never started is started.
     pub fn resume(&self) {
         self.request(Request::Resume, None);

@@ -531,7 +531,7 @@ mod tests {
         drop((reader, again, log));
     }
 
-    /// Goal: in a directory where everybody may add names, such as `/tmp`, no foreign link or file
+    /// Goal: in a directory where every user may add names, such as `/tmp`, no foreign link or file
     /// is taken.
     #[test]
     fn file_with_another_name_is_refused_where_others_may_write() {

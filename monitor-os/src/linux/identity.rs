@@ -54,7 +54,7 @@ impl Identity {
     pub(crate) fn find(&self, features: KernelFeatures) -> io::Result<Option<OwnedFd>> {
         let pidfd = match pidfd_open(self.pid.to_pid(), PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
-            // EINVAL is the number of a thread that leads no process.
+            // EINVAL: the number is that of a thread that leads no process.
             Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };

@@ -33,7 +33,7 @@ pub enum PathFault {
     /// Trusted owners are root, the monitor's user and the program's user. In a directory of the
     /// program's user, only that user is trusted.
     Owner(u32),
-    /// The file has another name, in a directory in which everybody may add names.
+    /// The file has another name, in a directory in which every user may add names.
     HardLink,
     /// The path is a FIFO, and a log must be a regular file.
     Fifo,
@@ -53,7 +53,7 @@ pub enum Writer {
     User(u32),
     /// The group with this number.
     Group(u32),
-    /// Everybody.
+    /// All users.
     Everyone,
 }
 

@@ -9,8 +9,7 @@ use rustix::process::{getegid, geteuid};
 
 use crate::linux::path_error::Writer;
 
-/// The user that may be able to write the directories of a file, beside root and the monitor's
-/// user.
+/// The user that may write the directories of a file, in addition to root and the monitor's user.
 ///
 /// It is the user of the program that the file belongs to:
 /// [`Command::path_trust`](crate::Command::path_trust). The groups of that user count as the user.
@@ -98,7 +97,7 @@ impl PathTrust {
     }
 }
 
-/// The accounts that may write a directory beside its owner.
+/// The accounts other than its owner that may write a directory.
 ///
 /// # Source
 /// `acl(5)`; `struct posix_acl_xattr_entry` of `<linux/posix_acl_xattr.h>`.

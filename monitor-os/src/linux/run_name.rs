@@ -55,7 +55,7 @@ impl MonitorIdentity {
             // means that the process ends just now, or that others are hidden here (`hidepid` of
             // `proc(5)`).
             Ok(held) => start_time(self.pid).is_ok_and(|it| it != self.start) || has_ended(&held),
-            // EINVAL is the number of a thread that leads no process.
+            // EINVAL: the number is that of a thread that leads no process.
             Err(errno) => matches!(errno, Errno::SRCH | Errno::INVAL),
         }
     }

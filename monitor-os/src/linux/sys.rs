@@ -17,7 +17,8 @@ use rustix::ioctl::{Updater, ioctl, opcode};
 /// parent.
 ///
 /// # Errors
-/// The kernel cannot report it (before Linux 6.15), or the process is gone without a kept status.
+/// The kernel cannot report it (before Linux 6.15), or the process is gone and its status was not
+/// kept.
 ///
 /// # Source
 /// `PIDFD_GET_INFO` and `struct pidfd_info` of `<linux/pidfd.h>`.
@@ -34,7 +35,7 @@ pub(crate) fn exit_status(pidfd: impl AsFd) -> Result<Option<i32>, Errno> {
 /// Restores the default of SIGPIPE, which Rust ignores, so that `execve` does not pass the ignoring
 /// on.
 pub(crate) fn restore_sigpipe() {
-    // SAFETY: the default disposition runs no code of ours, and none was registered before.
+    // SAFETY: the default disposition runs no code of this crate, and none was registered before.
     let restored = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
     debug_assert!(restored.is_ok(), "SIGPIPE is a signal whose disposition may be set");
 }

@@ -25,7 +25,7 @@ impl FromStr for LinePattern {
     fn from_str(pattern: &str) -> Result<Self, PatternError> {
         Regex::new(pattern).map(Self).map_err(|error| {
             let error = error.to_string();
-            // The last line has the reason; the lines above it draw the place.
+            // The last line has the reason; the lines above it mark the position.
             let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
             PatternError { pattern: pattern.into(), reason: reason.into() }
         })

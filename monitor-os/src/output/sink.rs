@@ -55,8 +55,8 @@ impl LogSink {
     /// because a monitor died there, gets a newline first. A pipe is accepted if it is the
     /// monitor's own, such as `/dev/stdout`.
     ///
-    /// `trust` names the accounts beside root and the monitor that may be able to write the
-    /// directories of the path. Each later open, at a rotation, repeats this check.
+    /// `trust` names the accounts that may write the directories of the path, in addition to root
+    /// and the monitor. Each later open, at a rotation, repeats this check.
     ///
     /// # Errors
     /// See [`PathError`]; nothing changed.

@@ -154,7 +154,7 @@ impl Launch {
     }
 }
 
-/// The context of a launch beside its streams.
+/// The context of a launch, without its streams.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LaunchContext<'a> {
     pub(crate) cgroup: Option<&'a RunCgroup>,

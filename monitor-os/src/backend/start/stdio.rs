@@ -42,7 +42,7 @@ impl Stdio {
         given.chain(extra)
     }
 
-    /// The number of the descriptor beside the standard streams.
+    /// The number of the descriptor that is no standard stream.
     pub(crate) fn extra(&self) -> Option<u8> {
         self.extra.as_ref().map(|&(_, number)| number)
     }
