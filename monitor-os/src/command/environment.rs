@@ -147,7 +147,7 @@ const OF_THE_MONITOR: &[&str] = &[
     "FDSTORE",
     // The number of this run of this service, by which the journal finds its lines.
     "INVOCATION_ID",
-    // The device and inode of this process's standard output or error, if the journal reads it.
+    // The device and inode of the output that the journal reads, for its own protocol.
     "JOURNAL_STREAM",
     // The names of the descriptors that this process was given.
     "LISTEN_FDNAMES",

@@ -5,8 +5,8 @@
 /// A version proves nothing, because features are backported, filtered (`seccomp(2)`) or forbidden.
 ///
 /// Every absent feature has a fallback. A supervisor with fewer features than the kernel has works
-/// as on an older kernel, which is how tests cover the fallbacks. A feature that the kernel lacks
-/// causes only a late error.
+/// as on an older kernel, which is how tests cover the fallbacks. A claimed feature that the kernel
+/// lacks causes only a late error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct KernelFeatures {

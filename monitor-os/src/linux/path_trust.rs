@@ -149,10 +149,11 @@ fn unmapped(map: &str, overflow: u32) -> Option<u32> {
 pub(crate) enum Exposure {
     /// Root and the monitor alone.
     Closed,
-    /// Others may add names, but no second name for a file of others.
+    /// Others may add names.
     ///
     /// In a sticky directory such as `/tmp`, they change only their own names. In a directory of
-    /// root that a group may write, they change any name.
+    /// root that a group may write, they change any name, but make no second name for a file of
+    /// others.
     Shared,
     /// The program's user.
     Program,

@@ -1,6 +1,6 @@
 //! The name of a run, which identifies its control group, its socket and its processes.
 //!
-//! The identity of its monitor, which is part of the name, is here too.
+//! The identity of the monitor is a part of the name.
 
 use std::fmt;
 use std::fs;

@@ -81,7 +81,7 @@ pub(crate) fn continue_follows(signal: u8) -> bool {
 }
 
 fn number(signal: Signal) -> u8 {
-    // Named signals are 1 to 31 (or 127 on the oddest architecture), so this is exact.
+    // Named signals are 1 to 31 (or up to 127 on an unusual architecture), so this is exact.
     u8::try_from(signal.as_raw()).unwrap_or(u8::MAX)
 }
 

@@ -15,7 +15,7 @@ use crate::output::rotation::numbered;
 pub struct LogFile {
     /// The absolute path by which the file was opened; symbolic links are not resolved.
     pub path: PathBuf,
-    /// The most older files beside it, by its [`Rotation`](crate::Rotation); 0 without rotation.
+    /// The most rotated files that may exist, by its [`Rotation`](crate::Rotation); 0 without one.
     pub kept: u16,
     /// The format of its lines; raw if the program itself writes the file.
     pub form: LogFormat,

@@ -7,9 +7,9 @@ use regex::bytes::Regex;
 
 /// A regular expression that is searched in each line, in the syntax of the crate `regex`.
 ///
-/// It may match anywhere in a line of at most 16 KiB, or in a piece of a longer line. `^` and `$`
-/// are the ends of that text. The newline, and a carriage return before it, are no part of the
-/// line.
+/// A plain text is a valid expression. The expression may match anywhere in a line of at most 16
+/// KiB, or in a piece of a longer line. `^` and `$` are the ends of that text. The newline, and a
+/// carriage return before it, are no part of the line.
 #[derive(Clone, Debug)]
 pub struct LinePattern(Regex);
 

@@ -21,7 +21,7 @@ use crate::telemetry;
 pub struct Rotation {
     /// The longest file, in bytes; only a single line that is longer exceeds it.
     pub size_bytes: NonZeroU64,
-    /// The number of old files that are retained beside the current one.
+    /// The number of old files that are retained, without the current one.
     pub kept: NonZeroU16,
 }
 

@@ -141,7 +141,7 @@ fn copy(source: &InputSource, wake: &Wake, state: &Mutex<PumpState>) {
 fn end(sink: Option<StdinSink>) {
     match sink {
         Some(StdinSink::Terminal(fd)) => {
-            // A terminal that takes no character is broken, which its program notices.
+            // A terminal that takes no character has failed otherwise, so the error is ignored.
             rustix::io::write(&fd, &[END_OF_INPUT]).ok();
         }
         // The last owner closes the pipe by dropping it.

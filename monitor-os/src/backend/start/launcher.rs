@@ -57,7 +57,7 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// Returns the launcher; in a process that was started as the helper, does its work and exits.
+    /// Returns the launcher; in a process that was started as the helper, it does not return.
     ///
     /// Call it before anything else in `main`, and before any thread is started.
     #[must_use]

@@ -22,8 +22,8 @@ use crate::output::line::Stream;
 
 /// A state directory, held by this process alone: one journal for each unit, and a lock.
 ///
-/// On a file system in memory (`/run`) the records last for the boot, as any process does. On a
-/// disk they outlast the boot. The monitor syncs records that must survive a reboot, and the
+/// On a file system in memory (`/run`) the records last for the boot, which no process outlives. On
+/// a disk they outlast the boot. The monitor syncs records that must survive a reboot, and the
 /// supervisor's thread waits for that. These are the first record of each unit, and each record in
 /// which a user's stop or a final verdict begins or ends. A power cut may lose other data: the
 /// identity of the process, which is gone then, and recent failure counts.
