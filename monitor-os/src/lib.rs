@@ -52,11 +52,11 @@
 //!   deterministic, and one code over Linux and over the simulator's virtual kernel.
 //! - `Supervisor` and `Unit` (feature `linux`): a driver over Linux on a thread of its own, which
 //!   waits for processes by their pidfds. The handles work on any other thread or task.
-//! - the program `monitor` (feature `cli`): one supervised command, for people and scripts.
+//! - the program `monitor` (crate `monitor-os-cli`): supervised commands, for people and scripts.
 //!
 //! # Features
-//! `linux` and `cli` are on by default. `record` is the format of a supervision that was written
-//! down. It needs neither of them.
+//! `linux` is on by default. `record` is the format of a supervision that was written down. It
+//! needs no other feature.
 
 // Tests inside the crate and tests beside it import the waiting helpers by this one name.
 #[cfg(all(test, feature = "linux"))]

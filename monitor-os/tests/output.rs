@@ -1,5 +1,4 @@
 //! What programs print and read, on the real kernel: no byte is lost, and nothing waits for the end of a file.
-#![cfg(feature = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod kernel_features;
@@ -24,7 +23,7 @@ use monitor_os::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tempfile::TempDir;
-use waiting::{awaited, completed, until};
+use waiting::{awaited, completed, line, runs, until};
 
 /// A supervisor, and a directory in which scripts run and leave marks.
 struct Scene {
@@ -67,9 +66,7 @@ impl Scene {
 
     /// Waits until a script has written a whole line to a file, and returns it.
     fn line(&self, name: &str) -> String {
-        let path = self.path(name);
-        until(|| fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n')));
-        fs::read_to_string(&path).unwrap().trim().to_owned()
+        line(&self.path(name))
     }
 }
 
@@ -85,14 +82,6 @@ fn texts(ring: &LogRing) -> Vec<String> {
 
 fn captured(ring: &LogRing) -> Output {
     Output::Captured(Capture::new().to_ring(ring.clone()))
-}
-
-/// Whether a process of that number runs; a zombie does not.
-fn runs(pid: &str) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
-        !matches!(state, Some(b'Z' | b'X'))
-    })
 }
 
 /// Goal: who keeps the output open keeps nobody waiting, and what it prints later is read (BB-108, pitfall 11).

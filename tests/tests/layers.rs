@@ -65,9 +65,21 @@ const RULES: &[Rules] = &[
         ],
         debts: &[],
     },
-    Rules { root: "monitor-os/src/bin/monitor/main.rs", layers: &[], debts: &[13] },
+    Rules {
+        root: "monitor-os/cli/src/main.rs",
+        layers: &[
+            &["names", "report"],
+            &["completion", "view"],
+            &["config"],
+            &["cli", "units"],
+            &["control"],
+            &["logs", "state_dir"],
+            &["command"],
+        ],
+        debts: &[],
+    },
     Rules { root: "sim/src/lib.rs", layers: &[], debts: &[2, 2, 4, 8, 12] },
-    Rules { root: "sim/src/main.rs", layers: &[], debts: &[2] },
+    Rules { root: "sim/cli/src/main.rs", layers: &[], debts: &[] },
 ];
 
 #[test]

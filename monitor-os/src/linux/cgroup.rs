@@ -283,7 +283,7 @@ impl CgroupLocation {
     }
 }
 
-/// Prints `12 /system/monitor-1-2-3-4`.
+/// Prints `12 /system/monitor-1-2-00112233445566778899aabbccddeeff-4`.
 impl fmt::Display for CgroupLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.inode, self.name())
@@ -560,7 +560,14 @@ mod tests {
         groups.sweep();
         assert!(cgroup.directory().exists());
         assert_eq!(location.to_string().parse(), Ok(location.clone()));
-        for foreign in ["", "7", "x /monitor-1-2-3-4", "7 /", "7 /web", "7 /monitor-1-2-3-4/.."] {
+        for foreign in [
+            "",
+            "7",
+            "x /monitor-1-2-00112233445566778899aabbccddeeff-4",
+            "7 /",
+            "7 /web",
+            "7 /monitor-1-2-00112233445566778899aabbccddeeff-4/..",
+        ] {
             assert_eq!(foreign.parse::<CgroupLocation>(), Err(InvalidCgroupLocation), "{foreign}");
         }
         let name = cgroup.run.to_string();

@@ -228,7 +228,9 @@ mod tests {
     fn addresses_are_of_their_run() {
         let [one, two] = [(); 2].map(|()| NotifySocket::new().unwrap());
         assert_ne!(one.name, two.name);
-        assert!(is_own(&one.name) && is_own("monitor-12-345-6-7/notify"));
+        assert!(
+            is_own(&one.name) && is_own("monitor-12-345-00112233445566778899aabbccddeeff-7/notify")
+        );
         for foreign in ["monitor-/notify", "monitor-12/notify", "other/notify", "/notify", ""] {
             assert!(!is_own(foreign), "{foreign}");
         }

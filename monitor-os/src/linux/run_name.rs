@@ -161,43 +161,11 @@ fn is_taken(error: &io::Error) -> bool {
 /// name of a control group; there the group itself is the proof.
 ///
 /// Prints `monitor-12-345-00112233445566778899aabbccddeeff-7`: number and start of the monitor, the
-/// token, and its PID namespace. Earlier releases counted their runs. In their names a number of up
-/// to 20 decimal digits stands for the token.
+/// token, and its PID namespace.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct RunName {
     monitor: MonitorIdentity,
-    token: RunToken,
-}
-
-/// The token of a run among those of a monitor.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct RunToken(Token);
-
-impl RunToken {
-    /// The number of a run of an earlier release.
-    fn counted(self) -> Option<u64> {
-        let [high, low] = self.0.0;
-        (high == 0).then_some(low)
-    }
-}
-
-impl fmt::Display for RunToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.counted() {
-            Some(number) => number.fmt(f),
-            None => self.0.fmt(f),
-        }
-    }
-}
-
-impl FromStr for RunToken {
-    type Err = InvalidRunName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidRunName> {
-        let counted =
-            || text.parse().map(|number| Self(Token([0, number]))).map_err(|_| InvalidRunName);
-        text.parse().map(Self).or_else(|InvalidRunName| counted())
-    }
+    token: Token,
 }
 
 impl RunName {
@@ -206,8 +174,7 @@ impl RunName {
     /// # Errors
     /// `/proc` cannot be read, or an error of [`Token::random`].
     pub(crate) fn next() -> io::Result<Self> {
-        // One token in 2^64 has the form of an earlier release's number, and is a valid name.
-        Ok(Self { monitor: MonitorIdentity::own()?, token: RunToken(Token::random()?) })
+        Ok(Self { monitor: MonitorIdentity::own()?, token: Token::random()? })
     }
 
     /// Whether the process ids that its monitor recorded are valid in this PID namespace.
@@ -268,9 +235,7 @@ mod tests {
     #[test]
     fn names_tell_whose_they_are() {
         let monitor = MonitorIdentity { pid: 12, start: 345, namespace: 7 };
-        let token = RunToken(Token([0, 6]));
-        assert_eq!("monitor-12-345-6-7".parse(), Ok(RunName { monitor, token }));
-        let token = RunToken(Token([0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff]));
+        let token = Token([0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff]);
         let text = "monitor-12-345-00112233445566778899aabbccddeeff-7";
         assert_eq!(text.parse(), Ok(RunName { monitor, token }));
         assert_eq!(RunName { monitor, token }.to_string(), text);
@@ -279,15 +244,15 @@ mod tests {
             "monitor-",
             "monitor-1-2-3",
             "monitor-x-1-2-3",
-            "monitor-01-2-3-4",
+            "monitor-01-2-00112233445566778899aabbccddeeff-4",
+            "monitor-1-2-6-4",
             "monitor-1-2-0112233445566778899aabbccddeeff-4",
             "monitor-1-2-00112233445566778899AABBCCDDEEFF-4",
-            "monitor-1-2-00000000000000000000000000000006-4",
             "web",
         ] {
             assert_eq!(foreign.parse::<RunName>(), Err(InvalidRunName), "{foreign}");
         }
-        assert!("monitor-1-2-3-4-5".parse::<RunName>().is_err());
+        assert!("monitor-1-2-00112233445566778899aabbccddeeff-4-5".parse::<RunName>().is_err());
         let own = RunName::next().unwrap();
         assert_ne!(RunName::next().unwrap(), own);
         assert_eq!(own.to_string().parse(), Ok(own));

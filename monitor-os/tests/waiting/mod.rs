@@ -2,7 +2,9 @@
 //! was awaited, and what there was instead.
 
 use std::fmt::Debug;
+use std::fs;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::pin::pin;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
@@ -117,4 +119,19 @@ pub(crate) fn comes(fd: impl AsFd, what: PollFlags) -> bool {
             Err(errno) => assert_eq!(errno, Errno::INTR),
         }
     }
+}
+
+/// Waits for a whole line in a file, and returns the last.
+#[track_caller]
+pub(crate) fn line(path: &Path) -> String {
+    until(|| fs::read_to_string(path).is_ok_and(|text| text.ends_with('\n')));
+    fs::read_to_string(path).unwrap().lines().last().unwrap().to_owned()
+}
+
+/// Whether a process of that number runs. A zombie does not.
+pub(crate) fn runs(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        !matches!(state, Some(b'Z' | b'X'))
+    })
 }

@@ -437,8 +437,10 @@ mod tests {
             assert!(recovered.remaining.is_none());
             recovered.doubtful
         };
-        let foreign =
-            Some(Box::new(Mark { name: "monitor-1-2-3-4".parse().unwrap(), owner: None }));
+        let foreign = Some(Box::new(Mark {
+            name: "monitor-1-2-00112233445566778899aabbccddeeff-4".parse().unwrap(),
+            owner: None,
+        }));
         for doubtful in [
             UnitRecord { held: 0, ..record.clone() },
             UnitRecord { held: after - 1, ..record.clone() },

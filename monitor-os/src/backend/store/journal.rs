@@ -21,7 +21,7 @@ use crate::output::log_file::{LogFile, STREAMS};
 /// boot 7d1f7a3e-...
 /// state 01050100...
 /// process #3 pid=1234 start=5566 inode=78
-/// cgroup 910 /system/monitor-55-66-7-8
+/// cgroup 910 /system/monitor-55-66-8899aabbccddeeff0011223344556677-8
 /// held 5570
 /// mark monitor-55-66-00112233445566778899aabbccddeeff-8
 /// owner 1000
@@ -29,9 +29,6 @@ use crate::output::log_file::{LogFile, STREAMS};
 /// stderr kept=0 form=raw /var/log/web.err
 /// crc32 1c2b3a49
 /// ```
-///
-/// Form 1 is read too. In form 1 the names of runs have a small number in place of the token, and
-/// the lines `held` and `owner` are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnitRecord {
     pub(crate) unit: Arc<str>,
@@ -74,9 +71,9 @@ pub enum JournalError {
     Empty,
     /// The file is no journal.
     Foreign,
-    /// A later release wrote the file.
-    Newer {
-        /// The version of its form; this release reads 1 and 2.
+    /// Another release wrote the file, in another form.
+    OtherForm {
+        /// The version of its form; this release reads 2 alone.
         version: u32,
     },
     /// The end of the file is missing.
@@ -94,7 +91,7 @@ impl fmt::Display for JournalError {
         let why = match self {
             Self::Empty => "it is empty",
             Self::Foreign => "it is no journal of this program",
-            Self::Newer { version } => {
+            Self::OtherForm { version } => {
                 return write!(
                     f,
                     "it has the form {version} and this release reads {FORM}; use the release that wrote it"
@@ -115,7 +112,7 @@ impl std::error::Error for JournalError {
             Self::State(error) => Some(error),
             Self::Empty
             | Self::Foreign
-            | Self::Newer { .. }
+            | Self::OtherForm { .. }
             | Self::Torn
             | Self::Damaged
             | Self::OtherUnit => None,
@@ -172,9 +169,9 @@ impl FromStr for UnitRecord {
         };
         let (form, _) = rest.split_once('\n').ok_or(JournalError::Torn)?;
         match form.parse() {
-            Ok(1 | FORM) => {}
-            Ok(version) if version > FORM => return Err(JournalError::Newer { version }),
-            Ok(_) | Err(_) => return Err(JournalError::Damaged),
+            Ok(FORM) => {}
+            Ok(version) => return Err(JournalError::OtherForm { version }),
+            Err(_) => return Err(JournalError::Damaged),
         }
         let (body, sum) = text
             .strip_suffix('\n')
@@ -288,7 +285,8 @@ mod tests {
             let record = record(process);
             assert_eq!(read(&record.to_string()), Ok(record.clone()));
             if !process.is_empty() {
-                let cgroup = Some("7 /a b/monitor-1-2-3-4".parse().unwrap());
+                let cgroup =
+                    Some("7 /a b/monitor-1-2-00112233445566778899aabbccddeeff-4".parse().unwrap());
                 let held = UnitRecord { cgroup, ..record.clone() };
                 assert_eq!(read(&held.to_string()), Ok(held));
                 let name = "monitor-1-2-00112233445566778899aabbccddeeff-4".parse().unwrap();
@@ -297,8 +295,8 @@ mod tests {
                     let marked = UnitRecord { mark, held: 5570, ..record.clone() };
                     assert_eq!(read(&marked.to_string()), Ok(marked));
                 }
-                // The name has the form of an earlier release.
-                let name = "monitor-1-2-3-4".parse().unwrap();
+                // A fixed name, from another monitor.
+                let name = "monitor-1-2-00112233445566778899aabbccddeeff-4".parse().unwrap();
                 let mark = Some(Box::new(Mark { name, owner: None }));
                 let marked = UnitRecord { mark, ..record };
                 assert_eq!(read(&marked.to_string()), Ok(marked.clone()));
@@ -341,17 +339,6 @@ mod tests {
         }
     }
 
-    /// Goal: a journal of the previous release is read with all its fields.
-    #[test]
-    fn first_form_is_read() {
-        let mark = Some(Box::new(Mark { name: "monitor-1-2-3-4".parse().unwrap(), owner: None }));
-        let record = UnitRecord { mark, ..record("pid=2 start=3") };
-        let whole = record.to_string();
-        let body = whole[..whole.find(SUM).unwrap()].replacen("journal 2", "journal 1", 1);
-        let sum = crc32(body.as_bytes());
-        assert_eq!(read(&format!("{body}{SUM}{sum:08x}\n")), Ok(record));
-    }
-
     /// Goal: a tick counts only in the namespace of the monitor that wrote it.
     #[test]
     fn last_tick_counts_in_its_namespace() {
@@ -360,7 +347,7 @@ mod tests {
         assert_eq!(record.known_until(), 0);
         let marked = |name| Some(Box::new(Mark { name, owner: None }));
         assert_eq!(UnitRecord { mark: marked(own), ..record.clone() }.known_until(), 7);
-        let foreign = "monitor-1-2-3-4".parse().unwrap();
+        let foreign = "monitor-1-2-00112233445566778899aabbccddeeff-4".parse().unwrap();
         assert_eq!(UnitRecord { mark: marked(foreign), ..record.clone() }.known_until(), 0);
         let cgroup = format!("12 /x/{own}").parse().ok();
         assert_eq!(UnitRecord { cgroup, ..record }.known_until(), 7);
@@ -369,8 +356,11 @@ mod tests {
     #[test]
     fn foreign_newer_and_unknown_are_told_apart() {
         assert_eq!(read("[section]\n"), Err(JournalError::Foreign));
+        for version in [1, 3] {
+            let error = read(&format!("monitor-journal {version}\nanything")).unwrap_err();
+            assert_eq!(error, JournalError::OtherForm { version });
+        }
         let error = read("monitor-journal 3\nanything").unwrap_err();
-        assert_eq!(error, JournalError::Newer { version: 3 });
         assert!(error.to_string().contains("use the release that wrote it"), "{error}");
 
         let mut text = record("").to_string();

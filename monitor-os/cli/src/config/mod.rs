@@ -1,0 +1,12 @@
+//! What is said of a unit: by flags, by keys of a file, and what is made of it.
+
+pub(crate) mod example;
+pub(crate) mod file;
+pub(crate) mod mistake;
+pub(crate) mod opened_streams;
+pub(crate) mod options;
+pub(crate) mod policy;
+pub(crate) mod spec;
+pub(crate) mod stream_values;
+pub(crate) mod streams;
+pub(crate) mod values;

@@ -1,0 +1,225 @@
+//! Where the standard streams of the command lead, as it was said, and opened.
+
+use std::fmt;
+
+use monitor_os::{Command, Input, LogRing, Output, Slow};
+
+use super::opened_streams::{Opened, StreamsError, ToMonitor};
+use super::options::UnitOptions;
+use super::stream_values::{OutputOption, RING_BYTES, StdinOption};
+use super::values::ReadyOption;
+use crate::report::unit_mode::UnitMode;
+
+/// What of the streams of a unit leads to the monitor, and is opened when the unit is made. The rest is part of the
+/// command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamSetup {
+    /// `None` if nothing does. Boxed, since there are many units of which nothing does.
+    to_monitor: Option<Box<ToMonitor>>,
+}
+
+/// Where the streams of a unit lead, said or not. Prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    stdin: StdinOption,
+    stdout: OutputOption,
+    stderr: OutputOption,
+}
+
+impl Ends {
+    pub(crate) fn of(options: &UnitOptions, mode: UnitMode) -> Self {
+        let wanted = options.tty == Some(true)
+            || matches!(options.ready, Some(ReadyOption::Line(_)))
+            || options.log.is_some()
+            || options.log_ring.is_some()
+            || options.log_prefix == Some(true)
+            || options.log_echo.is_some();
+        let default = if wanted { OutputOption::Log } else { OutputOption::Inherit };
+        let input = if mode == UnitMode::Many { StdinOption::Null } else { StdinOption::Inherit };
+        Self {
+            stdin: options.stdin.clone().unwrap_or(input),
+            stdout: options.stdout.clone().unwrap_or_else(|| default.clone()),
+            stderr: options.stderr.clone().unwrap_or(default),
+        }
+    }
+}
+
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stdin {}, stdout {}, stderr {}", self.stdin, self.stdout, self.stderr)
+    }
+}
+
+impl StreamSetup {
+    /// Puts together what was said of the one unit of a monitor, or of one of many, and lets the command have what
+    /// does not lead to the monitor.
+    ///
+    /// # Errors
+    /// The option that does not go with the others, and why.
+    pub(crate) fn build(
+        command: Command,
+        options: &UnitOptions,
+        mode: UnitMode,
+    ) -> Result<(Command, Self), (&'static str, &'static str)> {
+        let tty = options.tty.unwrap_or(false);
+        let many = mode == UnitMode::Many;
+        if tty && many {
+            return Err((
+                "tty",
+                "the terminal of the monitor can be used by one command only; run it by `monitor run`",
+            ));
+        }
+        if many && options.stdin == Some(StdinOption::Pipe) {
+            return Err((
+                "stdin",
+                "the input of the monitor can feed one command only; write null or file:PATH",
+            ));
+        }
+        let ready = match &options.ready {
+            Some(ReadyOption::Line(pattern)) => Some(pattern.clone()),
+            Some(ReadyOption::Start | ReadyOption::By(_)) | None => None,
+        };
+        let Ends { stdin, stdout, stderr } = Ends::of(options, mode);
+        if stdout == OutputOption::Stdout {
+            return Err((
+                "stdout",
+                "it cannot lead to itself; write inherit, null, log or file:PATH",
+            ));
+        }
+        let separate =
+            options.stdin.is_some() || options.stdout.is_some() || options.stderr.is_some();
+        if tty && separate {
+            return Err((
+                "tty",
+                "a terminal takes the place of stdin, stdout and stderr; leave them out",
+            ));
+        }
+        if options.log_rotate.is_some() && options.log.is_none() {
+            return Err(("log-rotate", "there is no file to rotate; name it by log"));
+        }
+        let captured = stdout == OutputOption::Log || stderr == OutputOption::Log;
+        if (options.log.is_some() || options.log_slow.is_some()) && !captured {
+            return Err((
+                "log",
+                "neither stdout nor stderr leads to the log; write log for one of them",
+            ));
+        }
+        if ready.is_some() && !captured {
+            return Err((
+                "ready",
+                "no line can be seen, since neither stdout nor stderr leads to the log; write log for one of them",
+            ));
+        }
+        let to_monitor = (captured || stdin == StdinOption::Pipe).then(|| {
+            Box::new(ToMonitor {
+                stdin: tty || stdin == StdinOption::Pipe,
+                stdout: stdout == OutputOption::Log,
+                stderr: stderr == OutputOption::Log,
+                tty,
+                log: options.log.clone(),
+                rotation: options.log_rotate,
+                prefix: options.log_prefix.unwrap_or(false),
+                echo: options.log_echo.unwrap_or_else(|| options.log.is_none()),
+                ring_bytes: options.log_ring.map_or(RING_BYTES, |size| size.0),
+                ready,
+                slow: options.log_slow.map_or(Slow::Block, Into::into),
+            })
+        });
+        let command = match stdin {
+            StdinOption::Inherit | StdinOption::Pipe => command,
+            StdinOption::Null => command.with_input(Input::Null),
+            StdinOption::File(path) => command.with_input(Input::File(path)),
+        };
+        let command = match stdout {
+            OutputOption::Inherit | OutputOption::Log | OutputOption::Stdout => command,
+            OutputOption::Null => command.with_output(Output::Null),
+            OutputOption::File(path) => command.with_output(Output::File(path)),
+        };
+        let command = match stderr {
+            OutputOption::Inherit | OutputOption::Log => command,
+            OutputOption::Stdout => command.with_joined_error(),
+            OutputOption::Null => command.with_error(Output::Null),
+            OutputOption::File(path) => command.with_error(Output::File(path)),
+        };
+        Ok((command, Self { to_monitor }))
+    }
+
+    /// Opens what the command is to have. `ring` has the lines that it printed before its streams were changed; `name`
+    /// stands before those that are echoed, where several units are.
+    ///
+    /// # Errors
+    /// The log file or a stream of the monitor cannot be opened.
+    pub(crate) fn open(
+        &self,
+        command: Command,
+        ring: Option<LogRing>,
+        name: Option<&str>,
+    ) -> Result<(Command, Opened), StreamsError> {
+        let opened = Opened { ring, ..Opened::default() };
+        match &self.to_monitor {
+            Some(to_monitor) => to_monitor.open(command, opened, name),
+            None => Ok((command, opened)),
+        }
+    }
+
+    /// How many descriptors they take at most, beside those of a start.
+    pub(crate) fn descriptors(&self) -> u64 {
+        self.to_monitor.as_ref().map_or(0, |to_monitor| {
+            let captured = u64::from(to_monitor.stdout) + u64::from(to_monitor.stderr);
+            // Both ends of a pipe, and where it is echoed.
+            3 * captured + u64::from(to_monitor.log.is_some())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::stream_values::{WhenSlow, rotation};
+
+    #[test]
+    fn what_does_not_go_together_is_named() {
+        let options = UnitOptions::default;
+        let null = || Some(OutputOption::Null);
+        let line = || Some(ReadyOption::Line("x".parse().unwrap()));
+        let lead = |options: &UnitOptions, mode| {
+            let command = Command::new("x", [""; 0]).unwrap();
+            StreamSetup::build(command, options, mode)
+        };
+        for (options, option) in [
+            (UnitOptions { stdout: Some(OutputOption::Stdout), ..options() }, "stdout"),
+            (UnitOptions { tty: Some(true), stdout: Some(OutputOption::Log), ..options() }, "tty"),
+            (UnitOptions { log_rotate: rotation("1M:1").ok(), ..options() }, "log-rotate"),
+            (UnitOptions { log_slow: Some(WhenSlow::Drop), ..options() }, "log"),
+            (
+                UnitOptions {
+                    stdout: null(),
+                    stderr: Some(OutputOption::Stdout),
+                    ready: line(),
+                    ..options()
+                },
+                "ready",
+            ),
+        ] {
+            assert_eq!(lead(&options, UnitMode::One).unwrap_err().0, option);
+        }
+        for (options, option) in [
+            (UnitOptions { tty: Some(true), ..options() }, "tty"),
+            (UnitOptions { stdin: Some(StdinOption::Pipe), ..options() }, "stdin"),
+        ] {
+            assert!(lead(&options, UnitMode::One).is_ok());
+            assert_eq!(lead(&options, UnitMode::Many).unwrap_err().0, option);
+        }
+        let plain = Command::new("x", [""; 0]).unwrap();
+        let nothing = StreamSetup { to_monitor: None };
+        assert_eq!(lead(&options(), UnitMode::One), Ok((plain.clone(), nothing.clone())));
+        let of_many = (plain.with_input(Input::Null), nothing);
+        assert_eq!(lead(&options(), UnitMode::Many), Ok(of_many));
+        let readable = UnitOptions { stdout: null(), ready: line(), ..options() };
+        let readable = lead(&readable, UnitMode::One).unwrap().1.to_monitor.unwrap();
+        assert!(readable.stderr && !readable.stdout);
+        let options = UnitOptions { log: Some("/x".into()), ..options() };
+        let captured = lead(&options, UnitMode::One).unwrap().1.to_monitor.unwrap();
+        assert!(captured.stdout && captured.stderr && !captured.echo);
+    }
+}

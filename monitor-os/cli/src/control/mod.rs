@@ -1,0 +1,9 @@
+//! Control of a running monitor: a Unix socket in its state directory.
+//!
+//! A client connects, writes one request as one line of JSON, and reads answers, one a line, until the monitor
+//! closes.
+
+pub(crate) mod client;
+pub(crate) mod protocol;
+pub(crate) mod server;
+mod socket;

@@ -1,0 +1,44 @@
+//! Event entries: one for each step in the life of a unit, the same on the terminal, as JSON, and by the control
+//! socket.
+
+use serde::{Deserialize, Serialize};
+
+/// One entry. As JSON it is one object on one line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EventEntry {
+    /// Microseconds since the first entry of this monitor.
+    pub(crate) at_us: u64,
+    pub(crate) unit: String,
+    /// The name of a [`Lifecycle`], or `recovered`.
+    pub(crate) event: String,
+    /// With `recovered`: what was found of an earlier monitor's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<String>,
+    pub(crate) run: u32,
+    pub(crate) phase: String,
+    pub(crate) reason: String,
+    pub(crate) restarts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<String>,
+    /// The delay before the next attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delay_ms: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) errno: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) leaked: Option<bool>,
+    /// With `leaked`: who runs on, as far as it can be seen, each as `NAME (pid N)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) survivors: Vec<String>,
+    /// Whether the kernel killed it for want of memory; absent if that is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) oom_killed: Option<bool>,
+    pub(crate) explain: String,
+    /// The text for a person; absent where the entry before or after it says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
+}

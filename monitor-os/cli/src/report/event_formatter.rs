@@ -1,0 +1,91 @@
+//! Makes event entries of the notices of a supervisor.
+
+use monitor_core::{Event, Found, Lifecycle, Millis, Outcome, Remains};
+use monitor_os::{Moment, Notice};
+
+use super::event_entry::EventEntry;
+use super::event_text::EventText;
+
+/// Formats notices as entries; knows when the monitor began.
+#[derive(Debug, Default)]
+pub(crate) struct EventFormatter {
+    origin: Option<Moment>,
+    wording: EventText,
+}
+
+impl EventFormatter {
+    /// The entries of a notice, at most two: what an earlier monitor left, and a step in the life of the
+    /// process.
+    pub(crate) fn format(&mut self, notice: &Notice) -> impl Iterator<Item = EventEntry> + use<> {
+        let origin = *self.origin.get_or_insert(notice.at);
+        let found = if let Event::Recovered { run, found } = notice.event {
+            let text = Some(EventText::found(run, found, notice));
+            Some(EventEntry {
+                event: "recovered".into(),
+                found: Some(name(found).into()),
+                survivors: names(notice),
+                text,
+                ..entry(origin, notice)
+            })
+        } else {
+            None
+        };
+        let happened = notice.lifecycle().map(|lifecycle| EventEntry {
+            event: lifecycle.name().into(),
+            text: self.wording.happened(notice, lifecycle),
+            pid: notice.status.pid().filter(|_| lifecycle != Lifecycle::Starting),
+            // In other steps it is the time that the phase has, which the policy says as well.
+            delay_ms: notice
+                .delay
+                .filter(|_| lifecycle == Lifecycle::BackingOff)
+                .map(Millis::as_u32),
+            leaked: (lifecycle.remains() == Remains::Leaked).then_some(true),
+            survivors: match lifecycle.remains() {
+                Remains::Leaked => names(notice),
+                Remains::Nothing => Vec::new(),
+            },
+            oom_killed: notice.status.oom_killed().filter(|_| lifecycle == Lifecycle::Exited),
+            ..entry(origin, notice)
+        });
+        found.into_iter().chain(happened)
+    }
+}
+
+/// What every entry of a notice says.
+fn entry(origin: Moment, notice: &Notice) -> EventEntry {
+    let state = notice.step.state;
+    let status = &notice.status;
+    let error = status.start_error();
+    EventEntry {
+        at_us: notice.at.nanos_since(origin) / NANOS_PER_MICRO,
+        unit: notice.name.to_string(),
+        run: state.run().as_u32(),
+        phase: state.phase().name().into(),
+        reason: state.reason().name().into(),
+        restarts: state.restarts(),
+        pid: status.pid(),
+        outcome: match state.outcome() {
+            Outcome::None => None,
+            outcome @ (Outcome::Exited(_) | Outcome::StartFailed(_)) => Some(outcome.to_string()),
+        },
+        error: error.map(ToString::to_string),
+        errno: error.map(monitor_os::SpawnError::errno),
+        explain: status.explain().to_string(),
+        ..EventEntry::default()
+    }
+}
+
+fn names(notice: &Notice) -> Vec<String> {
+    notice.status.survivors().iter().map(ToString::to_string).collect()
+}
+
+const fn name(found: Found) -> &'static str {
+    match found {
+        Found::Alive => "alive",
+        Found::Exited(_) => "exited",
+        Found::Gone => "gone",
+        Found::Rebooted => "rebooted",
+    }
+}
+
+const NANOS_PER_MICRO: u64 = 1_000;

@@ -1,0 +1,35 @@
+//! The outcome of a stop.
+
+use monitor_os::{StopResult, Survivor};
+use serde::{Deserialize, Serialize};
+
+/// What has become of a stop: [`StopResult`] on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Stopped {
+    /// It ended without a kill.
+    Graceful,
+    /// It was sent the kill.
+    Killed,
+    /// Something that it had started runs on: who, as far as it can be seen, each as `NAME (pid N)`.
+    Leaked(Vec<String>),
+    /// There was no process to stop.
+    NotRunning,
+}
+
+impl Stopped {
+    /// `None` if the monitor cannot say.
+    pub(crate) fn of(result: StopResult, survivors: &[Survivor]) -> Option<Self> {
+        match result {
+            StopResult::Graceful => Some(Self::Graceful),
+            StopResult::Killed => Some(Self::Killed),
+            StopResult::Leaked => {
+                Some(Self::Leaked(survivors.iter().map(ToString::to_string).collect()))
+            }
+            StopResult::NotRunning => Some(Self::NotRunning),
+            StopResult::SupervisorGone => None,
+            // The type may grow; what is not known here is not claimed.
+            _ => None,
+        }
+    }
+}

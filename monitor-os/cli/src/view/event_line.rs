@@ -1,0 +1,76 @@
+//! Event entries as lines for a person.
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use monitor_core::Event;
+use monitor_os::{LogRing, Moment, Notice};
+
+use super::text::printable;
+use crate::report::event_entry::EventEntry;
+use crate::report::last_lines::{failed, last_of};
+use crate::report::unit_mode::UnitMode;
+
+/// How lifecycle lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventsFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// The last lines that a run printed, once all of them were read, if it failed without having been stopped.
+pub(crate) fn last_lines_of_failure(
+    notice: &Notice,
+    ring: &LogRing,
+    mode: UnitMode,
+) -> Vec<String> {
+    if !matches!(notice.event, Event::Released { .. })
+        || !failed(notice.before, notice.status.policy())
+    {
+        return Vec::new();
+    }
+    let unit = before_text(&notice.name, mode);
+    let dim = Style::new().dimmed();
+    let lines = last_of(ring, notice.before.run(), FAILURE_LINES);
+    let shown = lines.iter().map(|line| {
+        format!(
+            "{dim}monitor:           |{dim:#} {unit}{}",
+            printable(&String::from_utf8_lossy(&line.text))
+        )
+    });
+    shown.collect()
+}
+
+/// How many lines are shown of a run that failed.
+const FAILURE_LINES: usize = 10;
+
+/// An entry as a line for a person, in colour, with the name of the unit where there are many; `None` if there is
+/// nothing to say.
+pub(crate) fn event_line(entry: &EventEntry, mode: UnitMode) -> Option<String> {
+    let text = entry.text.as_deref()?;
+    let time = Moment::from_nanos(entry.at_us.saturating_mul(NANOS_PER_MICRO)).to_string();
+    let (dim, style) = (Style::new().dimmed(), style(&entry.event));
+    let unit = before_text(&entry.unit, mode);
+    Some(format!("{dim}monitor: {time:>9}{dim:#}  {unit}{style}{text}{style:#}"))
+}
+
+/// The name of a unit where there are many.
+fn before_text(unit: &str, mode: UnitMode) -> String {
+    match mode {
+        UnitMode::One => String::new(),
+        UnitMode::Many => format!("{unit}: "),
+    }
+}
+
+/// By the name of the event, which another release may know and this one not.
+fn style(event: &str) -> Style {
+    match event {
+        "started" | "ready" | "healthy" => AnsiColor::Green.on_default(),
+        "stopping" | "backing-off" | "throttled" => AnsiColor::Yellow.on_default(),
+        "killing" | "unkillable" | "start-failed" | "gave-up" => AnsiColor::Red.on_default(),
+        _ => Style::new(),
+    }
+}
+
+const NANOS_PER_MICRO: u64 = 1_000;

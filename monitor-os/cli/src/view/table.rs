@@ -1,0 +1,99 @@
+//! The units of a monitor as a table for a person.
+
+use std::fmt;
+
+use anstyle::Style;
+
+use super::text::{ByteSize, Time, phase_style};
+use crate::report::status_report::UnitSummary;
+
+/// Text in columns that are as wide as what is in them.
+#[derive(Clone, Debug)]
+pub(crate) struct Table(Vec<[Cell; COLUMNS]>);
+
+/// A text in one style.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cell(pub(crate) String, pub(crate) Style);
+
+/// How many columns there are.
+pub(crate) const COLUMNS: usize = 8;
+
+/// The headings of the columns.
+pub(crate) const HEADINGS: [&str; COLUMNS] =
+    ["UNIT", "PHASE", "PID", "FOR", "RESTARTS", "MEMORY", "LAST EXIT", "NEXT"];
+
+/// The table of some units, with headings.
+pub(crate) fn table(units: &[UnitSummary]) -> Table {
+    let head = HEADINGS.map(|heading| Cell(heading.into(), Style::new().dimmed()));
+    Table(std::iter::once(head).chain(units.iter().map(cells)).collect())
+}
+
+/// What is shown of a unit.
+pub(crate) fn cells(unit: &UnitSummary) -> [Cell; COLUMNS] {
+    let plain = |text: String| Cell(text, Style::new());
+    let phase = match unit.run {
+        0 => unit.phase.clone(),
+        run => format!("{} #{run}", unit.phase),
+    };
+    let next = match unit.left_ms {
+        Some(left) => format!("{} in {}", unit.next, Time(left)),
+        None => unit.next.clone(),
+    };
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    [
+        Cell(unit.name.clone(), Style::new().bold()),
+        Cell(phase, phase_style(&unit.phase, unit.down)),
+        plain(or_dash(unit.pid.map(|pid| pid.to_string()))),
+        plain(or_dash(unit.since_ms.map(|since| Time(since).to_string()))),
+        plain(unit.restarts.to_string()),
+        plain(or_dash(unit.tree.map(|tree| ByteSize(tree.resident_bytes).to_string()))),
+        plain(or_dash(unit.last.as_deref().map(short))),
+        plain(next),
+    ]
+}
+
+/// A text that leaves room for others; `monitor status NAME/UNIT` has all of it.
+fn short(text: &str) -> String {
+    let mut short: String = text.chars().take(SHORT).collect();
+    if short.len() < text.len() {
+        short.push_str("...");
+    }
+    short
+}
+
+/// In characters.
+const SHORT: usize = 32;
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut widths = [0; COLUMNS];
+        for row in &self.0 {
+            for (width, Cell(text, _)) in widths.iter_mut().zip(row) {
+                *width = text.chars().count().max(*width);
+            }
+        }
+        for row in &self.0 {
+            for (index, (Cell(text, style), width)) in row.iter().zip(widths).enumerate() {
+                let gap = if index == 0 { "" } else { "  " };
+                // Nothing is behind the last one.
+                let pad = if index + 1 == COLUMNS { 0 } else { width - text.chars().count() };
+                write!(f, "{gap}{style}{text}{style:#}{:pad$}", "")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        assert_eq!(short("code=3"), "code=3");
+        let long = "\u{e9}".repeat(SHORT);
+        assert_eq!(short(&long), long);
+        assert_eq!(short(&format!("{long}x")), format!("{long}..."));
+    }
+}
