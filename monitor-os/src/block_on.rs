@@ -1,13 +1,13 @@
-//! Waiting for a future without a runtime.
+//! The wait for a future without a runtime.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-/// Runs a future to its end on the calling thread, which sleeps while there is nothing to do.
+/// Runs a future to its end on the calling thread, which sleeps while the future waits.
 ///
-/// Enough for everything in this crate. Do not call it from async code: it blocks.
+/// It suffices for every future of this crate. Do not call it from async code, because it blocks.
 ///
 /// # Examples
 /// ```
@@ -21,7 +21,8 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
-        // A wake-up since the poll makes this return at once; one without a cause polls in vain.
+        // A wake-up since the poll makes this return at once; a spurious return causes a needless
+        // poll.
         thread::park();
     }
 }

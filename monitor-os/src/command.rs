@@ -1,4 +1,4 @@
-//! What is to be run: a program, its arguments, and all that is set for it.
+//! Description of a program to run: its words, and every setting of its process.
 
 pub(crate) mod account;
 pub(crate) mod arguments;
@@ -33,20 +33,21 @@ use crate::linux::path_trust::PathTrust;
 use crate::linux::pty::Terminal;
 use crate::output::capture::Capture;
 
-/// What to run: a program, its arguments, its environment, its streams, its user and its limits.
+/// Description of a program to run: arguments, environment, streams, user and limits.
 ///
-/// It holds nothing that the kernel cannot take, so that starting it fails only for reasons outside of it.
+/// A value holds nothing that the kernel rejects by its form. A start therefore fails only for
+/// reasons outside of the command.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Command {
-    /// The program, then its arguments. Clones share them, and the rest.
+    /// The program, then its arguments. Clones share this memory, and the other fields.
     words: ArgVector,
-    /// `None` if nothing was set, as with most.
+    /// `None` if nothing was set, which is the usual case.
     settings: Option<Arc<Settings>>,
-    /// `None` if all are the monitor's.
+    /// `None` if all three streams are the monitor's.
     streams: Option<Arc<Streams>>,
 }
 
-/// What is set for a program beside its words and its streams.
+/// Settings of a program other than its words and its streams.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Settings {
     environment: Environment,
@@ -59,14 +60,17 @@ struct Settings {
 impl Command {
     /// Describes a run of `program` with `args`, in the monitor's own environment.
     ///
-    /// What addresses the monitor itself there, such as `NOTIFY_SOCKET`, `LISTEN_FDS` or `CREDENTIALS_DIRECTORY`, is
-    /// not inherited. No descriptor above 2 is, but that of [`ReadyBy::Descriptor`].
+    /// The program does not inherit variables that address the monitor itself, such as
+    /// `NOTIFY_SOCKET`, `LISTEN_FDS` or `CREDENTIALS_DIRECTORY`. It inherits no descriptor above 2,
+    /// except that of [`ReadyBy::Descriptor`].
     ///
-    /// A program without a slash is looked up in the `PATH` of the environment that it is given, or in
-    /// `/bin:/usr/bin` if that has none. The program becomes the zeroth argument; `args` come after it.
+    /// A program without a slash is looked up in the `PATH` of the environment that it is given.
+    /// Without a `PATH` the lookup uses `/bin:/usr/bin`. The program becomes the zeroth argument;
+    /// `args` follow it.
     ///
     /// # Errors
-    /// [`CommandError::ProgramEmpty`], [`CommandError::NulInProgram`], [`CommandError::NulInArgument`].
+    /// [`CommandError::ProgramEmpty`], [`CommandError::NulInProgram`],
+    /// [`CommandError::NulInArgument`].
     pub fn new<I>(program: impl Into<OsString>, args: I) -> Result<Self, CommandError>
     where
         I: IntoIterator<Item: Into<OsString>>,
@@ -93,10 +97,10 @@ impl Command {
         Ok(self)
     }
 
-    /// Gives the program none of the variables that it was to have so far, those of the monitor included.
+    /// Removes all variables that were set before, those of the monitor included.
     ///
-    /// This and the next three are changes to the monitor's own environment, as it is at each start, and are made
-    /// in the order of the calls.
+    /// This method and the next three change the monitor's own environment, as it is at each start.
+    /// The changes are made in the order of the calls.
     #[must_use]
     pub fn without_environment(mut self) -> Self {
         self.settings_mut().environment.clear();
@@ -116,7 +120,7 @@ impl Command {
         Ok(self)
     }
 
-    /// Keeps this variable from the program.
+    /// Removes this variable from the environment of the program.
     ///
     /// # Errors
     /// [`CommandError::EnvironmentName`], [`CommandError::NulInEnvironment`].
@@ -125,11 +129,13 @@ impl Command {
         Ok(self)
     }
 
-    /// Gives the program the variables in this file, which is read at each start as the user of the monitor.
+    /// Gives the program the variables in this file, which each start reads as the user of the
+    /// monitor.
     ///
-    /// Each line is `NAME=value`, the value as it stands, without quotes. Empty lines and those that begin with
-    /// `#` are passed over; any other makes the start fail and is named. It takes a supervisor that has a
-    /// [`Launcher`](crate::Launcher), as do the settings below.
+    /// Each line is `NAME=value`; the value is taken literally, without quotes. Empty lines and
+    /// lines that begin with `#` are skipped. Any other line makes the start fail, and the error
+    /// names the line. This setting and all settings below need a supervisor that has a
+    /// [`Launcher`](crate::Launcher).
     ///
     /// # Errors
     /// [`CommandError::EnvironmentFile`].
@@ -142,11 +148,12 @@ impl Command {
         Ok(self)
     }
 
-    /// Runs the program as this user, by name or number, with its group and all groups that name it.
+    /// Runs the program as this user, by name or number, with the user's group and supplementary
+    /// groups.
     ///
-    /// `HOME`, `LOGNAME`, `SHELL` and `USER` of the monitor's environment become those of the user; what the
-    /// command says of them itself prevails. A number without an entry in the user database needs
-    /// [`Command::with_group`]. Names are looked up at each start.
+    /// `HOME`, `LOGNAME`, `SHELL` and `USER` of the monitor's environment become those of the user.
+    /// The command's own changes to these variables prevail. A number without an entry in the user
+    /// database needs [`Command::with_group`]. Each start looks the names up.
     ///
     /// # Errors
     /// [`CommandError::Account`].
@@ -155,7 +162,7 @@ impl Command {
         Ok(self)
     }
 
-    /// Runs the program with this group, by name or number, instead of that of its user.
+    /// Runs the program with this group, by name or number, instead of the user's group.
     ///
     /// # Errors
     /// [`CommandError::Account`].
@@ -164,7 +171,9 @@ impl Command {
         Ok(self)
     }
 
-    /// Gives the program exactly these supplementary groups, by names or numbers, instead of those of its user.
+    /// Gives the program exactly these supplementary groups, by names or numbers.
+    ///
+    /// They replace the groups of the user.
     ///
     /// # Errors
     /// [`CommandError::Account`].
@@ -177,7 +186,8 @@ impl Command {
         Ok(self)
     }
 
-    /// Takes these bits from the mode of every file that the program makes, 0 to 0o777 (`umask(2)`).
+    /// Removes these bits, 0 to 0o777, from the mode of every file that the program makes
+    /// (`umask(2)`).
     ///
     /// # Errors
     /// [`CommandError::Umask`].
@@ -189,14 +199,14 @@ impl Command {
         Ok(self)
     }
 
-    /// Limits what each process of the program may use; of two limits with one name the later counts.
+    /// Limits a resource of each process of the program; a later limit replaces one of equal name.
     #[must_use]
     pub fn with_limit(mut self, limit: Limit) -> Self {
         self.settings_mut().setup.limit(limit);
         self
     }
 
-    /// Gives the program this nice value, -20 (served first) to 19 (`setpriority(2)`).
+    /// Gives the program this nice value, from -20 (served first) to 19 (`setpriority(2)`).
     ///
     /// # Errors
     /// [`CommandError::Nice`].
@@ -208,9 +218,11 @@ impl Command {
         Ok(self)
     }
 
-    /// Makes the kernel choose the program sooner (up to 1000) or later (down to -1000) when memory is short
-    /// (`proc_pid_oom_score_adj(5)`). Without it, a protection of the monitor is not handed down, and anything else
-    /// is.
+    /// Sets the OOM score: the kernel kills the program sooner (up to 1000) or later (down to
+    /// -1000).
+    ///
+    /// The score counts when memory is short (`proc_pid_oom_score_adj(5)`). Without this setting
+    /// the program inherits the monitor's score, unless that score protects the monitor.
     ///
     /// # Errors
     /// [`CommandError::OomScore`].
@@ -222,12 +234,12 @@ impl Command {
         Ok(self)
     }
 
-    /// Says by what its runs are held together, so that a stop reaches everything that they started.
+    /// Sets the containment of each run, so that a stop reaches every process that the run started.
     ///
-    /// A control group takes a supervisor that has a [`Launcher`](crate::Launcher).
+    /// A control group needs a supervisor that has a [`Launcher`](crate::Launcher).
     #[must_use]
     pub fn contained_by(mut self, contain: Contain) -> Self {
-        // What is so already takes no memory.
+        // An unchanged default allocates no settings.
         if contain != self.contain() {
             self.settings_mut().contain = contain;
         }
@@ -236,8 +248,8 @@ impl Command {
 
     /// Runs the program in this directory instead of the monitor's own.
     ///
-    /// A relative path of the program, and an empty entry of the `PATH`, count from there. The directory is entered
-    /// as the user of the program.
+    /// A relative path of the program, and an empty entry of the `PATH`, count from this directory.
+    /// The helper enters it as the user of the program.
     ///
     /// # Errors
     /// [`CommandError::Directory`].
@@ -247,37 +259,39 @@ impl Command {
         Ok(self)
     }
 
-    /// Lets its standard input come from there. It is the monitor's otherwise.
+    /// Sets the source of the standard input; the default is the monitor's own.
     #[must_use]
     pub fn with_input(mut self, input: Input) -> Self {
         self.streams_mut().input = input;
         self
     }
 
-    /// Lets its standard output lead there. It is the monitor's otherwise.
+    /// Sets the target of the standard output; the default is the monitor's own.
     #[must_use]
     pub fn with_output(mut self, output: Output) -> Self {
         self.streams_mut().output = output;
         self
     }
 
-    /// Lets its standard error lead there. It is the monitor's otherwise.
+    /// Sets the target of the standard error; the default is the monitor's own.
     #[must_use]
     pub fn with_error(mut self, error: Output) -> Self {
         self.streams_mut().error = Some(error);
         self
     }
 
-    /// Lets its standard error lead where its standard output does, in the order in which both are written.
+    /// Joins the standard error to the standard output, in the order in which both are written.
     #[must_use]
     pub fn with_joined_error(mut self) -> Self {
         self.streams_mut().error = None;
         self
     }
 
-    /// Runs it on a terminal of its own, which takes the place of all three streams. What it prints is captured; what
-    /// an [`Input::Piped`] gives is typed, and of another input nothing is. It takes a supervisor that has a
-    /// [`Launcher`](crate::Launcher). A terminal ends with the monitor, also with one that is killed.
+    /// Runs the program on a terminal of its own, which replaces all three streams.
+    ///
+    /// The output is captured. The bytes of an [`Input::Piped`] are typed; any other input types
+    /// nothing. The terminal ends with the monitor, even with one that is killed. This setting
+    /// needs a supervisor that has a [`Launcher`](crate::Launcher).
     #[must_use]
     pub fn on_terminal(mut self, terminal: Terminal, capture: Capture) -> Self {
         let streams = self.streams_mut();
@@ -287,11 +301,13 @@ impl Command {
         self
     }
 
-    /// Sets how the program shows that it serves; otherwise [`Unit::ready`](crate::Unit::ready) reports it. The policy
-    /// decides whether the monitor waits for that.
+    /// Sets how the program shows that it serves; the default is
+    /// [`Unit::ready`](crate::Unit::ready).
     ///
-    /// A line that it prints can be the sign as well: see [`Capture::ready_at`]. All but that and [`ReadyBy::Tcp`] take a supervisor that has a [`Launcher`](crate::Launcher). With one, a program whose
-    /// policy has a watchdog has a `NOTIFY_SOCKET` in any case.
+    /// The policy decides whether the monitor waits for readiness. A printed line can be the signal
+    /// of readiness too: see [`Capture::ready_at`]. [`ReadyBy::Notify`] and [`ReadyBy::Descriptor`]
+    /// need a supervisor that has a [`Launcher`](crate::Launcher). With a launcher, a program whose
+    /// policy has a watchdog always has a `NOTIFY_SOCKET`.
     ///
     /// # Errors
     /// [`CommandError::ReadyDescriptor`], [`CommandError::ReadyPort`].
@@ -307,17 +323,20 @@ impl Command {
         Ok(self)
     }
 
-    /// Sets a command that checks the health of the program while it serves. If the check fails, the effect is that of
-    /// [`Unit::unhealthy`](crate::Unit::unhealthy). It takes a supervisor that has a [`Launcher`](crate::Launcher).
+    /// Sets a command that checks the health of the program while the program serves.
+    ///
+    /// A failed check has the effect of [`Unit::unhealthy`](crate::Unit::unhealthy). This setting
+    /// needs a supervisor that has a [`Launcher`](crate::Launcher).
     #[must_use]
     pub fn with_health_check(mut self, check: HealthCheck) -> Self {
         self.settings_mut().health = Some(check);
         self
     }
 
-    /// Who beside root and the monitor may be able to write the directories of its files: the user that it runs as.
+    /// Returns the accounts that may be able to write the directories of the command's files.
     ///
-    /// Names are looked up now, which may wait for a server of accounts.
+    /// These are root, the monitor and the user that the program runs as. The call looks names up,
+    /// which may wait for a server of accounts.
     ///
     /// # Errors
     /// [`SpawnError::Setup`] with [`SetupStage::UserLookup`](crate::SetupStage::UserLookup) or
@@ -352,22 +371,22 @@ impl Command {
         Arc::make_mut(self.streams.get_or_insert_default())
     }
 
-    /// Where its streams lead; `None` if all are the monitor's.
+    /// The targets of its streams; `None` if all are the monitor's.
     pub(crate) fn streams(&self) -> Option<&Streams> {
         self.streams.as_deref()
     }
 
-    /// The same, to be kept.
+    /// The streams as shared memory, for a holder that outlives the command.
     pub(crate) const fn shared_streams(&self) -> Option<&Arc<Streams>> {
         self.streams.as_ref()
     }
 
-    /// Whether it runs on a terminal of its own.
+    /// Whether the program runs on a terminal of its own.
     pub(crate) fn has_terminal(&self) -> bool {
         self.streams.as_ref().is_some_and(|streams| streams.terminal.is_some())
     }
 
-    /// The first of its settings that only a helper can make.
+    /// Returns the first setting that only a helper can make.
     pub(crate) fn needs_helper(&self) -> Option<&'static str> {
         let Settings { environment, setup, contain, ready, health } = self.settings();
         let file = environment.has_file().then_some("an environment file");
@@ -407,7 +426,7 @@ impl Command {
     }
 }
 
-/// The settings of a command of which nothing was set.
+/// The settings of a command without any.
 static UNSET: LazyLock<Settings> = LazyLock::new(Settings::default);
 
 fn account(name: String) -> Result<String, CommandError> {

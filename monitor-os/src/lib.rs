@@ -14,22 +14,22 @@
 //! let status = block_on(unit.wait_until(|status| status.is_down()))?;
 //!
 //! assert_eq!(status.exit(), Some(Exit::Code(7)));
-//! println!("{}", status.explain()); // stopped #2: all 1 retries are used, last code=7; nothing ...
+//! println!("{}", status.explain()); // stopped #2: all 1 retries are used, last code=7; ...
 //! assert_eq!(block_on(unit.stop()), StopResult::NotRunning);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here needs an async runtime: requests to a `Unit` are calls that do not block, and
-//! what is waited for is a future, for any runtime or for `block_on`.
+//! Nothing here needs an async runtime. Requests to a `Unit` are calls that do not block. Each wait
+//! is a future, for any runtime or for `block_on`.
 //!
 //! # State directory
-//! A supervisor that is killed can be started again, and goes on with what still runs:
+//! A supervisor that was killed can be started again, and continues with the runs that are alive:
 #![cfg_attr(feature = "linux", doc = "```")]
 #![cfg_attr(not(feature = "linux"), doc = "```ignore")]
 //! use monitor_core::Policy;
 //! use monitor_os::{Command, Launcher, OnCrash, StateDir, Supervisor, block_on};
 //!
-//! // The first line of `main`: the same program is the helper that starts others.
+//! // The first line of `main`, because this program is the helper that starts others.
 //! let launcher = Launcher::enter();
 //! # let place = std::env::temp_dir().join(format!("monitor-os-doc-{}", std::process::id()));
 //! let state = StateDir::open(&place)?; // refused while another monitor has it
@@ -38,7 +38,7 @@
 //! let policy = "restart=no".parse::<Policy>()?;
 //! let unit = supervisor.restore(&state, OnCrash::Adopt, "demo", command, policy)?;
 //!
-//! unit.resume(); // starts it, or goes on from where an earlier monitor left it
+//! unit.resume(); // starts it, or continues the run of an earlier monitor
 //! let status = block_on(unit.wait_until(|status| status.is_down()))?;
 //! assert_eq!(status.exit(), Some(monitor_core::Exit::Code(7)));
 //! # drop(supervisor);
@@ -47,18 +47,18 @@
 //! ```
 //!
 //! # Layers
-//! Three, each usable alone:
-//! - [`Driver`] over a [`Kernel`]: executes what the machine asks for. Synchronous, deterministic, the
-//!   same code over Linux and over the simulator's virtual kernel.
-//! - `Supervisor` and `Unit` (feature `linux`): that driver over Linux, on a thread of its own that waits
-//!   for processes by their pidfds, with handles for any other thread or task.
+//! Three layers, each usable alone:
+//! - [`Driver`] over a [`Kernel`]: executes the actions of the machine. It is synchronous,
+//!   deterministic, and one code over Linux and over the simulator's virtual kernel.
+//! - `Supervisor` and `Unit` (feature `linux`): a driver over Linux on a thread of its own, which
+//!   waits for processes by their pidfds. The handles work on any other thread or task.
 //! - the program `monitor` (crate `monitor-os-cli`): supervised commands, for people and scripts.
 //!
 //! # Features
-//! `linux` is on by default. `record` is the format in which a supervision is written down and read again; it
+//! `linux` is on by default. `record` is the format of a supervision that was written down. It
 //! needs no other feature.
 
-// By this name the tests in here and those beside wait in the same way.
+// Tests inside the crate and tests beside it import the waiting helpers by this one name.
 #[cfg(all(test, feature = "linux"))]
 extern crate self as monitor_os;
 

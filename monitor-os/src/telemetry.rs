@@ -1,8 +1,8 @@
-//! What is told to `tracing`: events with fields, in one place so that their names stay the same.
+//! The events for `tracing`, with their fields, in one place so that their names stay consistent.
 //!
-//! TRACE: every event and command. DEBUG: events that did not count. INFO: the life of a process. WARN:
-//! what somebody should look at. ERROR: the monitor itself cannot go on. What children print, their
-//! arguments and their environment are never logged.
+//! TRACE: every event and command. DEBUG: events without an effect. INFO: the life of a process.
+//! WARN: problems for the operator. ERROR: the monitor itself cannot continue. The output,
+//! arguments and environment of children are never logged.
 
 use std::fmt::Display;
 use std::io;
@@ -16,12 +16,12 @@ pub(crate) fn not_signalled(signal: Signal, error: &impl Display) {
     warn!(signal = %signal, %error, "signal not sent");
 }
 
-/// The kernel refused a signal for what an ended run left.
+/// The kernel refused a signal for the remaining processes of an ended run.
 pub(crate) fn leftover_not_signalled(error: &impl Display) {
     warn!(%error, "signal for what the run left not sent");
 }
 
-/// The members of a group could not be listed; it is tried again.
+/// The members of a group could not be listed; the scan is retried.
 pub(crate) fn group_unreadable(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "cannot see what the run left; looking again");
 }
@@ -31,17 +31,17 @@ pub(crate) fn no_cgroup(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "no control group for this run; a process group instead");
 }
 
-/// Orphans could not be listed or held; they are looked for again.
+/// Orphans could not be listed or held; the search is retried.
 pub(crate) fn orphans_unreadable(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "cannot see who lost a parent; looking again");
 }
 
-/// No watch could be had for a process; a timer asks for its end instead.
+/// A process could not be watched; a timer polls for its end instead.
 pub(crate) fn unwatched(error: &io::Error) {
     warn!(errno = error.raw_os_error(), "no watch for a process; asking by a timer");
 }
 
-/// A run could not be listened to.
+/// The notifications of a run cannot be received.
 pub(crate) fn no_notifications(error: &io::Error) {
     if error.kind() == io::ErrorKind::AddrInUse {
         warn!(
@@ -53,7 +53,7 @@ pub(crate) fn no_notifications(error: &io::Error) {
     }
 }
 
-/// What is in the group of a run of an earlier monitor may be a stranger's by now, and was left alone.
+/// The processes in the group of an earlier monitor's run may be foreign, and were spared.
 pub(crate) fn left_alone(unit: &str, doubtful: &[impl Display]) {
     let processes: Vec<_> = doubtful.iter().take(NAMED_MAX).map(ToString::to_string).collect();
     let more = doubtful.len() - processes.len();
@@ -66,20 +66,20 @@ pub(crate) fn left_alone(unit: &str, doubtful: &[impl Display]) {
     );
 }
 
-/// How many processes a line names.
+/// The most processes that a line names.
 const NAMED_MAX: usize = 8;
 
-/// A program has asked for something that this monitor does not do.
+/// A program requested an effect that this monitor does not have.
 pub(crate) fn not_honoured(name: &str) {
     warn!(name, "what the program asks for is not honoured");
 }
 
-/// A state, or which process was made, was not saved. A state is tried again.
+/// A state, or the identity of a process, was not saved; a state is retried.
 pub(crate) fn not_saved(error: &impl Display) {
     warn!(%error, "not saved");
 }
 
-/// The reactor ends; programs of stored units go on without a monitor.
+/// The reactor ends; the programs of stored units continue without a monitor.
 pub(crate) fn cannot_go_on(error: &io::Error) {
     error!(
         errno = error.raw_os_error(),
@@ -87,12 +87,12 @@ pub(crate) fn cannot_go_on(error: &io::Error) {
     );
 }
 
-/// A sink of captured output took nothing; it is counted.
+/// A sink of captured output took nothing; the sink counts it.
 pub(crate) fn log_not_written(error: &io::Error) {
     warn!(errno = error.raw_os_error(), %error, "captured output not written");
 }
 
-/// A log file could not be put aside; it is written on.
+/// A log file could not be rotated; it is written on.
 pub(crate) fn not_rotated(path: &Path, error: &io::Error) {
     let errno = error.raw_os_error();
     warn!(path = %path.display(), errno, %error, "log file not rotated; writing on");
@@ -106,12 +106,12 @@ pub(crate) fn log_ended(error: &io::Error) {
     );
 }
 
-/// A run is released though its output was not passed on within the limit.
+/// A run is released although its output was not passed on within the limit.
 pub(crate) fn not_drained() {
     warn!("output of an ended run not taken by its sinks in time; going on, it is read later");
 }
 
-/// What an adopted process prints is not read.
+/// The output of an adopted process is not read.
 pub(crate) fn not_captured(error: &impl Display) {
     warn!(%error, "output of an adopted process not captured");
 }

@@ -1,4 +1,4 @@
-//! What the tests share: waiting for conditions, never for time.
+//! Helpers that the tests share; they wait for conditions, never for time.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
@@ -53,9 +53,9 @@ pub(crate) fn shell(script: &str) -> Process {
     spawn(&Command::new("/bin/sh", ["-c", script]).unwrap()).unwrap()
 }
 
-/// Starts a program that does nothing for long enough and leaves every signal at its default.
+/// Starts a program that sleeps long enough and leaves every signal at its default.
 ///
-/// A shell would not do: it catches SIGINT and forgets the one that comes before its child is there.
+/// A shell catches SIGINT, and forgets one that comes before its child exists.
 pub(crate) fn sleeper() -> Process {
     spawn(&Command::new("sleep", ["100"]).unwrap()).unwrap()
 }
@@ -66,7 +66,7 @@ pub(crate) fn finish(process: Process) -> Ended {
     process.reap().unwrap().ended
 }
 
-/// A named pipe in a directory of its own, by which a script says that it got somewhere.
+/// A named pipe in a directory of its own, by which a script reports its progress.
 pub(crate) struct Fifo {
     directory: TempDir,
     reader: File,
@@ -91,14 +91,15 @@ impl Fifo {
         self.directory.path().join("fifo")
     }
 
-    /// Waits for a script to write something.
+    /// Waits for a script to write to the pipe.
     pub(crate) fn wait(&self) {
         wait_readable(&self.reader);
     }
 }
 
-/// Waits until nobody has the reading end of this pipe: a child that another test is just starting has it for a moment
-/// longer than who drops it.
+/// Waits until no process has the reading end of this pipe.
+///
+/// A child that another test is just starting has it for a moment longer than the dropping test.
 pub(crate) fn wait_unread(writer: impl AsFd) {
     assert!(comes(writer, PollFlags::empty()), "awaited in vain: nobody reads; somebody does");
 }

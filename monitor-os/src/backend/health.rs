@@ -1,4 +1,4 @@
-//! A command that asks from outside whether a program is well.
+//! The health checks of a run, and their published results.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use crate::linux::process::Ended;
 /// The results of the health checks of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// The last check, and when it was over, on the monotonic clock.
+    /// The result of the last check, and the time of its end on the monotonic clock.
     pub last: Option<(Moment, CheckResult)>,
-    /// How many have failed in a row.
+    /// The number of failures in a row.
     pub failures: u32,
-    /// How many make it unhealthy.
+    /// The number of failures in a row that make the run unhealthy.
     pub retries: u32,
 }
 
 /// The result of a health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckResult {
-    /// It ended in this way.
+    /// The check ended in this way.
     Ended(Ended),
-    /// It was killed because it took too long.
+    /// The check was killed at its timeout.
     TimedOut,
-    /// It could not be started.
+    /// The check could not be started.
     NotStarted(Arc<SpawnError>),
 }
 
 impl CheckResult {
-    /// Whether the program is healthy; `None` if that is unknown, because the machine had no room for the check.
+    /// Whether the program is healthy; `None` if a transient error prevented the check.
     #[must_use]
     pub fn passed(&self) -> Option<bool> {
         match self {
@@ -70,10 +70,10 @@ pub(crate) struct Check {
     pub(crate) is_last: bool,
 }
 
-/// How far the checks of a run are.
+/// The stage of a run's checks.
 #[derive(Debug)]
 pub(crate) enum CheckStage {
-    /// The next is due then.
+    /// The next check is due at this time.
     Waiting(Moment),
     Running {
         launch: Launch,
@@ -91,20 +91,23 @@ impl Check {
         }
     }
 
-    /// Kills what runs. Whoever has ended needs none, and a kill is not refused: it is of the same user or below.
+    /// Kills a running check.
+    ///
+    /// An ended process needs no kill. The kernel does not refuse the kill, because the check has
+    /// the monitor's privileges or fewer.
     pub(crate) fn kill(&self) {
         if let CheckStage::Running { launch, .. } = &self.stage {
             launch.process().stop_group(KILL).ok();
         }
     }
 
-    /// Takes the result of a check that has ended, and reaps it; `None` if it runs.
+    /// Returns the result of a check that has ended, and reaps it; `None` while it runs.
     pub(crate) fn collect(&mut self, at: Moment) -> Option<CheckResult> {
         let CheckStage::Running { launch, .. } = &self.stage else {
             return None;
         };
         launch.process().peek()?;
-        // While the zombie holds the number of the group, for what it has left.
+        // Kills the rest of the group while the zombie reserves its number.
         self.kill();
         let next = CheckStage::Waiting(at.after(self.how.interval));
         let CheckStage::Running { launch, timed_out, .. } =
@@ -138,7 +141,7 @@ const KILL: u8 = 9;
 mod tests {
     use super::*;
 
-    /// Goal: failures count in a row: one that passes begins anew.
+    /// Goal: only failures in a row count; a passed check resets the count.
     #[test]
     fn failures_in_a_row_are_counted() {
         let how = HealthCheck::new("true", [""; 0]).unwrap().with_retries(2).unwrap();

@@ -1,7 +1,8 @@
-//! What carries out the requests of the driver: it knows processes and no rule of the lifecycle.
+//! Execution of the driver's actions on processes, without any rule of the lifecycle.
 //!
-//! A child is started by `posix_spawn(3)` as the leader of a session and a process group of its own, is waited for and
-//! signalled through a pidfd, and is reaped last: while it is unreaped, the kernel gives its numbers to no other process.
+//! `posix_spawn(3)` starts each child as the leader of a session and a process group of its own.
+//! The monitor waits for the child and signals it through a pidfd. The child is reaped last,
+//! because the kernel reuses its numbers only after that.
 
 pub(crate) mod health;
 pub(crate) mod output;

@@ -1,4 +1,5 @@
-//! The Linux kernel behind the driver: one thread that waits for everything at once.
+//! The reactor: the Linux kernel behind the driver, as one thread that waits for all descriptors at
+//! once.
 
 mod checks;
 pub(crate) mod inbox;

@@ -14,28 +14,28 @@ use crate::command::setup_stage::SetupStage;
 use crate::command::spawn_error::{SpawnError, failed, native};
 use crate::linux::path_trust::PathTrust;
 
-/// The account of a program, by names or numbers. A text of digits is a number.
+/// The account of a program, by names or numbers; a text of digits is a number.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Account {
     pub(crate) user: Option<String>,
     pub(crate) group: Option<String>,
-    /// The supplementary groups; `None` for those of the user.
+    /// The supplementary groups; `None` stands for those of the user.
     pub(crate) groups: Option<Vec<String>>,
 }
 
-/// An [`Account`] in numbers, as they are at this moment.
+/// An [`Account`] in numbers, as the databases of users and groups give them at this moment.
 #[derive(Debug)]
 pub(crate) struct Credentials {
     user: Option<Uid>,
     group: Gid,
     groups: Option<Vec<Gid>>,
     entry: Option<User>,
-    /// For errors.
+    /// The account as a text for errors.
     subject: String,
 }
 
 impl Account {
-    /// Looks the names up; `None` if nothing is wanted.
+    /// Looks the names up; `None` if no account was set.
     ///
     /// # Errors
     /// [`SpawnError::Setup`] with [`SetupStage::UserLookup`] or [`SetupStage::GroupLookup`].
@@ -51,7 +51,7 @@ impl Account {
             (Some(name), ..) => find_group(name)?,
             (None, Some(entry), _) => entry.gid,
             (None, None, None) => getegid(),
-            // A mere number has no group of its own, and that of the monitor would be root's.
+            // A bare number has no group of its own, and the monitor's group would be that of root.
             (None, None, Some(user)) => {
                 return Err(failed(SetupStage::UserLookup, user, Errno::NOENT));
             }
@@ -60,7 +60,7 @@ impl Account {
             (Some(names), ..) => {
                 Some(names.iter().map(|name| find_group(name)).collect::<Result<_, _>>()?)
             }
-            // Who is the user already has the groups, and no right to set them.
+            // A process that runs as the user already has the groups, and may not set them.
             (None, _, Some(user)) if user == geteuid() && !user.is_root() => None,
             (None, Some(entry), _) => Some(groups_of(entry, group)?),
             (None, None, Some(_)) => Some(vec![group]),
@@ -70,7 +70,7 @@ impl Account {
         Ok(Some(Credentials { user, group, groups, entry, subject }))
     }
 
-    /// One text for each item.
+    /// Encodes the account, one text for each item.
     pub(crate) fn encode(&self) -> impl Iterator<Item = String> {
         let item = |key: &str, value: &String| format!("{key} {value}");
         let items = [
@@ -96,7 +96,7 @@ impl Account {
 }
 
 impl Credentials {
-    /// What the environment says of the user, in the place of what it says of the monitor's.
+    /// The variables about the user, which replace those about the monitor's user.
     pub(crate) fn variables(&self) -> impl Iterator<Item = CString> {
         let values = self.entry.iter().flat_map(|entry| {
             let name = OsStr::new(&entry.name);
@@ -110,7 +110,7 @@ impl Credentials {
         values.filter_map(|(name, value)| variable(name.as_ref(), value))
     }
 
-    /// Becomes it: groups first, since the user has no right to set them.
+    /// Changes the account of this process; groups first, because the user may not set them.
     ///
     /// # Errors
     /// [`SpawnError::Setup`] with [`SetupStage::Account`].
@@ -127,7 +127,7 @@ impl Credentials {
     }
 }
 
-/// Who may be able to change the path of a file that such a program names.
+/// Accounts that may be able to change the path of a file that such a program names.
 pub(crate) fn trust(credentials: Option<&Credentials>) -> PathTrust {
     let program = credentials.and_then(|of| {
         let others = of.groups.iter().flatten().map(|group| group.as_raw());
@@ -159,19 +159,19 @@ fn find_group(name: &str) -> Result<Gid, SpawnError> {
     found.map(|group| group.gid).ok_or_else(|| not_found(Errno::NOENT))
 }
 
-/// All groups that name the user, and the one that it runs with.
+/// All groups that name the user, and the group that the program runs with.
 fn groups_of(user: &User, group: Gid) -> Result<Vec<Gid>, SpawnError> {
     let name = CString::new(OsStr::new(&user.name).as_bytes()).unwrap_or_default();
     getgrouplist(&name, group)
         .map_err(|errno| failed(SetupStage::GroupLookup, &user.name, native(errno)))
 }
 
-/// The number in a text; 2^32 - 1 means "no change" to the kernel and is none.
+/// The number in a text; 2^32 - 1 means "no change" to the kernel and is rejected.
 fn number(text: &str) -> Option<u32> {
     whole_number(text).filter(|&number| number != u32::MAX)
 }
 
-/// Several numbers say that there is no such entry (`getpwnam(3)`).
+/// Maps the error numbers that report a missing entry to ENOENT (`getpwnam(3)`).
 const fn why(errno: nix::errno::Errno) -> Errno {
     match native(errno) {
         Errno::SRCH | Errno::BADF | Errno::PERM => Errno::NOENT,

@@ -1,4 +1,4 @@
-//! A program and its arguments, as the kernel takes them.
+//! The argument vector: a program and its arguments, in the form that the kernel takes.
 
 use std::ffi::{CStr, CString, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::command::command_error::CommandError;
 
-/// A program and its arguments, in one piece of memory as the kernel has them (`/proc/PID/cmdline`): a NUL byte ends each.
+/// A program and its arguments in one piece of memory, with a NUL byte after each.
+///
+/// The kernel has the vector in this form (`/proc/PID/cmdline`).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct ArgVector(Arc<[u8]>);
 
@@ -14,7 +16,8 @@ impl ArgVector {
     /// Joins a program and its arguments.
     ///
     /// # Errors
-    /// [`CommandError::ProgramEmpty`], [`CommandError::NulInProgram`], [`CommandError::NulInArgument`].
+    /// [`CommandError::ProgramEmpty`], [`CommandError::NulInProgram`],
+    /// [`CommandError::NulInArgument`].
     pub(crate) fn new<I>(program: impl Into<OsString>, args: I) -> Result<Self, CommandError>
     where
         I: IntoIterator<Item: Into<OsString>>,
@@ -38,7 +41,7 @@ impl ArgVector {
     }
 }
 
-/// The text with a NUL byte at its end; `None` if it has one within.
+/// The text with a NUL byte at its end; `None` if the text contains a NUL byte.
 pub(crate) fn c_string(text: OsString) -> Option<CString> {
     CString::new(text.into_vec()).ok()
 }

@@ -1,38 +1,40 @@
-//! Why a command cannot be described.
+//! Errors in the description of a command.
 
 use std::ffi::OsString;
 use std::fmt;
 
-/// Why a [`Command`](crate::Command) cannot be described.
+/// Error in the description of a [`Command`](crate::Command).
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum CommandError {
     /// The program is an empty string; name one.
     ProgramEmpty,
-    /// The program contains a NUL byte, which the kernel takes for its end; remove it.
+    /// The program contains a NUL byte, which ends it for the kernel; remove the byte.
     NulInProgram,
     /// An argument contains a NUL byte; remove it.
     NulInArgument {
-        /// Which one, counted from 0 and without the program.
+        /// The index of the argument, counted from 0 and without the program.
         index: usize,
     },
     /// The working directory is empty or contains a NUL byte; correct it.
     Directory,
-    /// The descriptor by which it shows that it is ready is a standard stream; give one from 3 to 255.
+    /// The descriptor of the readiness message is a standard stream; give one from 3 to 255.
     ReadyDescriptor {
         /// The number that was given.
         number: u8,
     },
-    /// The port at which it is ready is 0, which stands for any; give one from 1 to 65535.
+    /// The port of the readiness check is 0, which stands for any port; give one from 1 to 65535.
     ReadyPort,
     /// A number of a health check is 0; give at least 1 ms, or 1 retry.
     HealthZero {
-        /// `interval`, `timeout` or `retries`.
+        /// The setting: `interval`, `timeout` or `retries`.
         item: &'static str,
     },
     /// The path of an environment file is empty or contains a NUL byte; correct it.
     EnvironmentFile,
-    /// The name of a user or of a group is empty, or has a comma, a colon, white space or a NUL byte; correct it.
+    /// The name of a user or of a group is malformed; correct it.
+    ///
+    /// The name is empty, or has a comma, a colon, white space or a NUL byte.
     Account {
         /// The name.
         name: String,
@@ -42,12 +44,12 @@ pub enum CommandError {
         /// The mask.
         mask: u16,
     },
-    /// The nice value is none; choose one from -20 to 19.
+    /// The nice value is out of range; choose one from -20 to 19.
     Nice {
         /// The value.
         nice: i8,
     },
-    /// The OOM score is none; choose one from -1000 to 1000.
+    /// The OOM score is out of range; choose one from -1000 to 1000.
     OomScore {
         /// The score.
         score: i16,

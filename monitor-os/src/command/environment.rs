@@ -1,4 +1,4 @@
-//! The environment of a program: what is inherited, and what is changed of it.
+//! The environment of a program: the inherited variables, and the changes to them.
 
 use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -35,7 +35,7 @@ enum Change {
 
 impl Environment {
     pub(crate) fn clear(&mut self) {
-        // Nothing that was changed before is left.
+        // A clear makes all earlier changes void.
         self.changes = vec![Change::Clear];
     }
 
@@ -57,13 +57,14 @@ impl Environment {
         self.changes.push(Change::File(file));
     }
 
-    /// Whether a file is to be read, which is not for the supervisor's thread.
+    /// Whether a file is to be read, which the supervisor's thread must not do.
     pub(crate) fn has_file(&self) -> bool {
         self.changes.iter().any(|change| matches!(change, Change::File(_)))
     }
 
-    /// The variables of the monitor that are changed, `NAME=value` each, as they are at this moment, without those
-    /// that are [about the monitor](OF_THE_MONITOR).
+    /// The inherited variables, `NAME=value` each, as they are at this moment.
+    ///
+    /// Variables [about the monitor](OF_THE_MONITOR) are left out.
     pub(crate) fn inherited(&self) -> Vec<CString> {
         if self.changes.first() == Some(&Change::Clear) {
             return Vec::new();
@@ -72,10 +73,11 @@ impl Environment {
         inherited.filter_map(|(name, value)| variable(&name, &value)).collect()
     }
 
-    /// Makes the changes.
+    /// Applies the changes to the inherited variables.
     ///
     /// # Errors
-    /// [`SpawnError::EnvironmentLine`], and [`SpawnError::Setup`] with [`SetupStage::EnvironmentFile`].
+    /// [`SpawnError::EnvironmentLine`], and [`SpawnError::Setup`] with
+    /// [`SetupStage::EnvironmentFile`].
     pub(crate) fn resolve(
         &self,
         inherited: Vec<CString>,
@@ -97,7 +99,7 @@ impl Environment {
         Ok(variables)
     }
 
-    /// One text for each change.
+    /// Encodes the changes, one text for each.
     pub(crate) fn encode(&self) -> Vec<Vec<u8>> {
         let text = |change: &Change| match change {
             Change::Clear => b"c".to_vec(),
@@ -128,59 +130,60 @@ fn is_of_the_monitor(name: &OsStr) -> bool {
     OF_THE_MONITOR.iter().any(|known| name == *known)
 }
 
-/// What this process was told of itself by the process that started it. A program would take it for its own: it would
-/// say there that it is ready, or read descriptors that it does not have. So none of it is inherited; a command that
-/// names one of them has it all the same.
+/// Variables by which a parent process addresses this process.
+///
+/// An inherited one would mislead a program: it would report readiness there, or read descriptors
+/// that it does not have. No program inherits them. A command that sets one of them passes it on.
 ///
 /// # Source
-/// `systemd.exec(5)`, environment variables in spawned processes; `sd_notify(3)`, `sd_watchdog_enabled(3)`,
-/// `sd_listen_fds(3)`; of Node.js, `child_process.fork`.
+/// `systemd.exec(5)`, environment variables in spawned processes; `sd_notify(3)`;
+/// `sd_watchdog_enabled(3)`; `sd_listen_fds(3)`; `child_process.fork` of Node.js.
 const OF_THE_MONITOR: &[&str] = &[
     // The directory with the secrets of the service that this process is.
     "CREDENTIALS_DIRECTORY",
-    // The same, where the secrets are encrypted.
+    // The directory with the encrypted secrets of that service.
     "ENCRYPTED_CREDENTIALS_DIRECTORY",
-    // How many descriptors the service manager keeps for this process.
+    // The number of descriptors that the service manager stores for this process.
     "FDSTORE",
     // The number of this run of this service, by which the journal finds its lines.
     "INVOCATION_ID",
-    // The file that this process's standard output or error is, so that it may speak the journal's own protocol.
+    // The device and inode of the output that the journal reads, for its own protocol.
     "JOURNAL_STREAM",
     // The names of the descriptors that this process was given.
     "LISTEN_FDNAMES",
-    // How many they are, from 3 on.
+    // The number of these descriptors, which begin at 3.
     "LISTEN_FDS",
-    // The process for which they are.
+    // The process that these descriptors are for.
     "LISTEN_PID",
-    // The same process by the inode of its pidfd.
+    // That process by the inode of its pidfd.
     "LISTEN_PIDFDID",
-    // The main process of the service, of which this process is one.
+    // The main process of the service that this process belongs to.
     "MAINPID",
     // The service manager.
     "MANAGERPID",
-    // The same process by the inode of its pidfd.
+    // The service manager by the inode of its pidfd.
     "MANAGERPIDFDID",
-    // The file that tells of a shortage of memory in the control group of this process.
+    // The file that reports a shortage of memory in the control group of this process.
     "MEMORY_PRESSURE_WATCH",
-    // What is to be written to that file.
+    // The bytes to write to that file.
     "MEMORY_PRESSURE_WRITE",
-    // The run of another monitor that this process is of.
+    // The run of another monitor that this process belongs to.
     "MONITOR_RUN",
-    // The descriptor by which this process speaks with the Node.js that started it.
+    // The descriptor of the channel to the Node.js process that started this process.
     "NODE_CHANNEL_FD",
-    // In which form it does.
+    // The format of the messages on that channel.
     "NODE_CHANNEL_SERIALIZATION_MODE",
-    // Where this process says how it is.
+    // The socket that takes this process's status notifications.
     "NOTIFY_SOCKET",
-    // The process that the service manager has started.
+    // The process that the service manager started.
     "SYSTEMD_EXEC_PID",
-    // The process that is to say that it is alive.
+    // The process that has to report that it is alive.
     "WATCHDOG_PID",
-    // How often.
+    // The longest silence of that process, in microseconds.
     "WATCHDOG_USEC",
 ];
 
-/// Puts a variable in the place of that of the same name, or at the end.
+/// Replaces the variable of equal name, or appends the variable.
 pub(crate) fn put(variables: &mut Vec<CString>, variable: CString) {
     let name = name_of(&variable);
     match variables.iter_mut().find(|old| name_of(old) == name) {
@@ -189,12 +192,12 @@ pub(crate) fn put(variables: &mut Vec<CString>, variable: CString) {
     }
 }
 
-/// Takes the variable of this name out.
+/// Removes the variable of this name.
 pub(crate) fn remove(variables: &mut Vec<CString>, name: &[u8]) {
     variables.retain(|variable| name_of(variable) != name);
 }
 
-/// `NAME=value`; `None` with a NUL byte in it.
+/// Joins `NAME=value`; `None` if a NUL byte is in it.
 pub(crate) fn variable(name: &OsStr, value: &OsStr) -> Option<CString> {
     CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
 }
@@ -210,9 +213,11 @@ fn check(name: &OsStr) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Reads `NAME=value` lines. The value is all that follows the first `=`: there are no quotes and no
-/// substitutions. Empty lines and those that begin with `#` are passed over, and a carriage return at the end
-/// of a line belongs to that end.
+/// Reads `NAME=value` lines.
+///
+/// The value is all that follows the first `=`, without quotes or substitutions. Empty lines and
+/// lines that begin with `#` are skipped. A carriage return at the end of a line is part of the
+/// line end.
 fn read_file(path: &CStr, trust: &PathTrust) -> Result<Vec<CString>, SpawnError> {
     let subject = OsStr::from_bytes(path.to_bytes());
     let failed = |errno| SpawnError::Setup {
@@ -248,7 +253,7 @@ fn read_file(path: &CStr, trust: &PathTrust) -> Result<Vec<CString>, SpawnError>
     Ok(variables)
 }
 
-/// A name with a space in it is taken for the `export NAME` of a shell, or for prose.
+/// Parses one line; `None` for a name with white space, such as a shell's `export NAME`.
 fn line_variable(text: &[u8]) -> Option<CString> {
     let end = text.iter().position(|&byte| byte == b'=').filter(|&end| end > 0)?;
     let name = text.get(..end)?;
@@ -258,7 +263,7 @@ fn line_variable(text: &[u8]) -> Option<CString> {
     CString::new(text).ok()
 }
 
-/// How long an environment file may be: the kernel takes less than that of all variables.
+/// The longest environment file, in bytes; the kernel takes fewer bytes of variables.
 const BYTES_MAX: u64 = 16 << 20;
 
 #[cfg(test)]
@@ -296,7 +301,7 @@ mod tests {
         assert_eq!(texts(&environment.resolve(inherited, &PathTrust::MONITOR).unwrap()), ["F="]);
     }
 
-    /// Goal: what the monitor was told of itself is inherited by nobody, and what is like it is.
+    /// Goal: no variable about the monitor is inherited, and a variable with a similar name is.
     #[test]
     fn what_is_of_the_monitor_is_known_by_its_whole_name() {
         assert!(OF_THE_MONITOR.is_sorted(), "a table that people read");

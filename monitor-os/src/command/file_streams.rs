@@ -1,4 +1,4 @@
-//! The standard streams that lead to files, and how the helper opens them.
+//! The standard streams that lead to files, and their opening by the helper.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,21 +11,22 @@ use crate::linux::guarded::{Purpose, open_file};
 use crate::linux::path_error::PathError;
 use crate::linux::path_trust::PathTrust;
 
-/// Which standard streams of a program lead to files.
+/// The standard streams of a program that lead to files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FileStreams {
     pub(crate) input: Option<PathBuf>,
     pub(crate) output: Option<PathBuf>,
     pub(crate) error: Option<PathBuf>,
-    /// Whether the error is the output, opened once.
+    /// Whether the standard error is the output file, opened once for both.
     pub(crate) joined: bool,
 }
 
 impl FileStreams {
-    /// Opens them for this process, which is the program next, in the place of what it was given.
+    /// Opens the files and replaces the standard streams of this process, which then becomes the
+    /// program.
     ///
     /// # Errors
-    /// See [`PathFault`](crate::PathFault); the process is of no use then.
+    /// See [`PathFault`](crate::PathFault); the process cannot become the program after an error.
     pub(crate) fn put_in_place(&self, trust: &PathTrust) -> Result<(), PathError> {
         let Self { input, output, error, joined } = self;
         let open = |path: &Path, purpose| open_file(path, trust, purpose);
@@ -48,7 +49,7 @@ impl FileStreams {
         Ok(())
     }
 
-    /// One text for each.
+    /// Encodes the streams, one text for each.
     pub(crate) fn encode(&self) -> impl Iterator<Item = Vec<u8>> {
         let Self { input, output, error, joined } = self;
         let joined = joined.then_some(Path::new(""));

@@ -1,4 +1,4 @@
-//! A command that asks from outside whether a program is well.
+//! A command that checks the health of a program from outside.
 
 use std::ffi::OsString;
 
@@ -7,11 +7,12 @@ use monitor_core::Millis;
 use crate::command::arguments::ArgVector;
 use crate::command::command_error::CommandError;
 
-/// A command that is run while a program serves, and fails where that is not well.
+/// A command that runs repeatedly while a program serves, and fails if the program is unhealthy.
 ///
-/// It has the environment, user, directory and limits of the program, no input, and nobody reads its output. It is run
-/// again the interval after its last end, so there are never two. At its timeout it is killed with its group, which
-/// counts as a failure, as does every exit status but 0.
+/// The check has the environment, user, directory and limits of the program. It has no input, and
+/// its output is discarded. The next check starts the interval after the end of the last one, so
+/// two never run at once. At its timeout a check is killed with its group, which counts as a
+/// failure. Any exit status other than 0 is a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
     pub(crate) words: ArgVector,
@@ -22,10 +23,10 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// A check every 30 s, which may take 30 s; three failures in a row make a program unhealthy.
+    /// A check every 30 s, with a timeout of 30 s and 3 failures in a row.
     ///
     /// # Errors
-    /// As [`Command::new`](crate::Command::new).
+    /// Those of [`Command::new`](crate::Command::new).
     pub fn new<I>(program: impl Into<OsString>, args: I) -> Result<Self, CommandError>
     where
         I: IntoIterator<Item: Into<OsString>>,
@@ -35,7 +36,7 @@ impl HealthCheck {
         Ok(Self { words, interval, timeout, retries: 3, start_delay: None })
     }
 
-    /// Waits this long between the end of a check and the next one, at least 1 ms.
+    /// Sets the wait between the end of a check and the next one, at least 1 ms.
     ///
     /// # Errors
     /// [`CommandError::HealthZero`].
@@ -44,7 +45,7 @@ impl HealthCheck {
         Ok(self)
     }
 
-    /// Kills a check that takes longer, at least 1 ms.
+    /// Sets the timeout of a check, at least 1 ms; a check that runs longer is killed.
     ///
     /// # Errors
     /// [`CommandError::HealthZero`].
@@ -53,7 +54,7 @@ impl HealthCheck {
         Ok(self)
     }
 
-    /// How many failures in a row make a program unhealthy, at least 1.
+    /// Sets the number of failures in a row that make a program unhealthy, at least 1.
     ///
     /// # Errors
     /// [`CommandError::HealthZero`].
@@ -65,7 +66,8 @@ impl HealthCheck {
         Ok(self)
     }
 
-    /// Waits this long before the first check of a run, from the moment at which it serves; else the interval.
+    /// Sets the wait from the start of serving to the first check of a run; the default is the
+    /// interval.
     #[must_use]
     pub const fn with_start_delay(mut self, delay: Millis) -> Self {
         self.start_delay = Some(delay);

@@ -1,4 +1,4 @@
-//! What a program is given beside its arguments and environment, and how the helper gives it.
+//! Settings of the process of a program, and their encoding for the helper.
 
 use std::ffi::CString;
 use std::fmt;
@@ -13,39 +13,39 @@ use crate::command::file_streams::FileStreams;
 use crate::linux::limit::Limit;
 use crate::linux::run_name::RunName;
 
-/// What only the child itself can set, between its making and the program.
+/// Settings that only the child can make, after its creation and before the program.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Setup {
     /// The directory of the control group to enter.
     pub(crate) cgroup: Option<CString>,
-    /// The name of the run, by which what it starts is recognised.
+    /// The name of the run, by which the monitor recognises the processes that the run started.
     pub(crate) mark: Option<RunName>,
     pub(crate) notified: Option<Notified>,
     pub(crate) oom_score: Option<i16>,
     pub(crate) nice: Option<i8>,
-    /// At most one for each name.
+    /// At most one limit for each name.
     pub(crate) limits: Vec<Limit>,
     pub(crate) umask: Option<u16>,
     pub(crate) account: Account,
     pub(crate) directory: Option<CString>,
-    /// Whether the standard input is to be the controlling terminal of the session.
+    /// Whether the standard input becomes the controlling terminal of the session.
     pub(crate) terminal: bool,
-    /// Which of the standard streams lead to files.
+    /// The standard streams that lead to files.
     pub(crate) files: FileStreams,
-    /// The process id of the monitor with which the program is to die.
+    /// The process id of a monitor; the program dies when that monitor dies.
     pub(crate) dies_with: Option<i32>,
-    /// The one descriptor beside the standard streams that the program is given.
+    /// The one descriptor that the program gets in addition to the standard streams.
     pub(crate) descriptor: Option<u8>,
 }
 
 impl Setup {
-    /// Puts a limit in the place of that of the same name.
+    /// Adds a limit, or replaces the limit of equal name.
     pub(crate) fn limit(&mut self, limit: Limit) {
         self.limits.retain(|known| known.name() != limit.name());
         self.limits.push(limit);
     }
 
-    /// The first setting, for an error that says what needs a helper.
+    /// The first setting that was made, for an error that names it.
     pub(crate) fn first(&self) -> Option<&'static str> {
         let settings = [
             (self.directory.is_some(), "a working directory"),
@@ -59,7 +59,7 @@ impl Setup {
         settings.into_iter().find_map(|(is_set, name)| is_set.then_some(name))
     }
 
-    /// One text for each setting.
+    /// Encodes the settings, one text for each.
     pub(crate) fn encode(&self) -> Vec<Vec<u8>> {
         let Self {
             cgroup,
@@ -122,22 +122,22 @@ impl Setup {
     }
 }
 
-/// What a program needs to know to say how it is; see `sd_notify(3)` and `sd_watchdog_enabled(3)`.
+/// The variables by which a program reports its status: `sd_notify(3)`, `sd_watchdog_enabled(3)`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Notified {
-    /// The address of the socket, with `@` for the byte NUL in front of it.
+    /// The address of the socket, with `@` in place of a leading NUL byte.
     pub(crate) address: String,
-    /// How long it may be silent, if that is bounded.
+    /// The longest silence of the program, if the policy bounds it.
     pub(crate) watchdog: Option<Millis>,
 }
 
 impl Notified {
-    /// Puts it in the place of what this process was told, which is about the monitor.
+    /// Replaces the monitor's own variables for status reports by those of the program.
     pub(crate) fn put_into(&self, variables: &mut Vec<CString>) {
         remove(variables, b"WATCHDOG_USEC");
         remove(variables, b"WATCHDOG_PID");
         let mut tell = |name: &str, value: String| {
-            // Neither has a NUL byte.
+            // Neither the name nor the value has a NUL byte.
             variable(name.as_ref(), value.as_ref()).map(|told| put(variables, told))
         };
         tell("NOTIFY_SOCKET", self.address.clone());

@@ -1,36 +1,36 @@
-//! The steps of a start that the helper makes before the program runs.
+//! The steps that the helper takes before the program runs.
 
 use rustix::io::Errno;
 
-/// A step between the making of a process and its program.
+/// A step between the creation of a process and its program.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SetupStage {
-    /// There is no control group for the run (EOPNOTSUPP: none may be made here), or it could not be entered.
+    /// The run has no control group (EOPNOTSUPP: none may be made here), or cannot enter it.
     Cgroup,
-    /// What it says that it is ready by, a socket or a pipe, could not be made.
+    /// The socket or pipe of the readiness report could not be made.
     Readiness,
-    /// The terminal could not be made the program's own (`TIOCSCTTY` of `ioctl_tty(2)`).
+    /// The terminal could not become the controlling terminal (`TIOCSCTTY` of `ioctl_tty(2)`).
     Terminal,
     /// An environment file could not be read.
     EnvironmentFile,
-    /// The OOM score could not be set: to lower it takes `CAP_SYS_RESOURCE`.
+    /// The OOM score could not be set; lowering it needs `CAP_SYS_RESOURCE`.
     OomScore,
-    /// The nice value could not be set: to lower it takes `CAP_SYS_NICE`, or the limit `nice`.
+    /// The nice value could not be set; lowering it needs `CAP_SYS_NICE`, or the limit `nice`.
     Nice,
-    /// A limit could not be set: to raise a hard limit takes `CAP_SYS_RESOURCE`.
+    /// A limit could not be set; raising a hard limit needs `CAP_SYS_RESOURCE`.
     Limit,
-    /// There is no such user (ENOENT), or the user could not be looked up at the moment.
+    /// The user does not exist (ENOENT), or the lookup failed at the moment.
     UserLookup,
-    /// There is no such group (ENOENT), or the group could not be looked up at the moment.
+    /// The group does not exist (ENOENT), or the lookup failed at the moment.
     GroupLookup,
-    /// The user or the groups could not be set (EPERM: it takes `CAP_SETUID` and `CAP_SETGID`).
+    /// The user or the groups could not be set (EPERM: needs `CAP_SETUID` and `CAP_SETGID`).
     Account,
-    /// The working directory could not be entered, as the user of the program.
+    /// The user of the program could not enter the working directory.
     Directory,
-    /// The monitor had died before the program ran, so the program was not started.
+    /// The monitor died before the program ran, so the program was not started.
     Monitor,
-    /// The descriptors of the monitor could not be kept from the program: they could not be listed.
+    /// The monitor's descriptors could not be listed, and would have leaked into the program.
     Descriptors,
 }
 
@@ -71,7 +71,7 @@ impl SetupStage {
         }
     }
 
-    /// What was not possible, and what it takes.
+    /// The failed step, and its remedy.
     pub(crate) const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Cgroup => (
@@ -109,15 +109,16 @@ impl SetupStage {
         }
     }
 
-    /// Whether it failed because there is no such entry, of which the error number would say "no such file".
+    /// Whether a user or group does not exist; the text of ENOENT would name a missing file
+    /// instead.
     pub(crate) const fn is_absent(self, errno: i32) -> bool {
         matches!(self, Self::UserLookup | Self::GroupLookup) && errno == Errno::NOENT.raw_os_error()
     }
 
-    /// Whether an error of this stage may pass though nobody has corrected anything.
+    /// Whether an error of this stage may pass without a correction.
     ///
-    /// A user or a group that is not there stays away; one that cannot be looked up is on a server that does not
-    /// answer. Names that others have taken are not those that are tried next.
+    /// A missing user or group stays missing; a failed lookup means a server that does not answer.
+    /// After a name that is taken, the next try uses another name.
     pub(crate) const fn passes(self, errno: i32) -> bool {
         match self {
             Self::UserLookup | Self::GroupLookup => errno != Errno::NOENT.raw_os_error(),

@@ -1,4 +1,4 @@
-//! Why a program was not started.
+//! Errors of the start of a program.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -11,14 +11,14 @@ use rustix::io::Errno;
 use crate::command::setup_stage::SetupStage;
 use crate::linux::path_error::PathError;
 
-/// Why a program was not started.
+/// Error of the start of a program.
 ///
-/// No child exists after any of them, and trying again changes nothing unless
-/// [`SpawnError::is_transient`] says that it may.
+/// No child exists after any of these errors. A retry changes nothing unless
+/// [`SpawnError::is_transient`] is true.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// There is no such file; correct the path, or install the program.
+    /// The file does not exist; correct the path, or install the program.
     NotFound {
         /// The program as it was given.
         program: PathBuf,
@@ -27,51 +27,58 @@ pub enum SpawnError {
         /// ENOENT or ENOTDIR.
         errno: i32,
     },
-    /// The file is there, but the interpreter in its first line or its dynamic loader is not; install that.
+    /// The file exists, but its interpreter or dynamic loader does not; install that.
     ///
-    /// The kernel says ENOENT for both, which sends people looking for the wrong file.
+    /// The kernel reports ENOENT in both cases, which points at the wrong file. The interpreter is
+    /// named in the first line of the file.
     InterpreterMissing {
         /// The file.
         path: PathBuf,
     },
-    /// The file may not be executed (EACCES, EPERM); set its mode, or look at the mount options
-    /// and the directories above it.
+    /// The file may not be executed (EACCES, EPERM); set its mode.
+    ///
+    /// Mount options and the directories above the file can be the cause too.
     NotExecutable {
         /// The file.
         path: PathBuf,
         /// EACCES or EPERM.
         errno: i32,
     },
-    /// The file is no program for this machine (ENOEXEC): a script without a `#!` line, or built for another
-    /// architecture. No shell is tried in its place.
+    /// The file is not a program for this machine (ENOEXEC).
+    ///
+    /// It is a script without a `#!` line, or built for another architecture. No shell is tried in
+    /// its place.
     NotAProgram {
         /// The file.
         path: PathBuf,
     },
-    /// Arguments and environment are too large for the kernel (E2BIG): together, or one of 128 KiB and more;
-    /// shorten them.
+    /// Arguments and environment are too large for the kernel (E2BIG); shorten them.
+    ///
+    /// Their sum is too large, or a single one has 128 KiB or more.
     ArgumentsTooLong {
         /// The file.
         path: PathBuf,
     },
-    /// Somebody has the file open for writing (ETXTBSY), maybe only a child that is just being started; it
-    /// passes.
+    /// A process has the file open for writing (ETXTBSY); the error passes.
+    ///
+    /// The writer may be another child that is just being started.
     Busy {
         /// The file.
         path: PathBuf,
     },
-    /// A limit is reached or memory is short (EAGAIN, ENOMEM, EMFILE, ENFILE); it may pass, else raise the
-    /// limit.
+    /// A limit is reached or memory is short (EAGAIN, ENOMEM, EMFILE, ENFILE).
+    ///
+    /// The error may pass; otherwise raise the limit.
     ResourcesExhausted {
         /// The file.
         path: PathBuf,
-        /// Which of the four.
+        /// EAGAIN, ENOMEM, EMFILE or ENFILE.
         errno: i32,
     },
-    /// The program was started but no pidfd could be had for it, so it was killed and reaped again.
+    /// The started program got no pidfd, so it was killed and reaped.
     ///
-    /// With ENOSYS the kernel is older than Linux 5.3; with ESRCH the child was gone already because SIGCHLD
-    /// is ignored.
+    /// ENOSYS means a kernel older than Linux 5.3. ESRCH means that the child was gone already,
+    /// because SIGCHLD is ignored.
     Unwatchable {
         /// The file.
         path: PathBuf,
@@ -82,49 +89,52 @@ pub enum SpawnError {
     Refused {
         /// The file.
         path: PathBuf,
-        /// The reason.
+        /// The error of `execve(2)`.
         errno: i32,
     },
-    /// The process could not be made as the command says; the stage says which step failed and what it takes.
+    /// A step before the program failed; the stage names the step and its remedy.
     Setup {
         /// The step.
         stage: SetupStage,
-        /// The path, name or value that it is about.
+        /// The path, name or value of the setting.
         subject: OsString,
-        /// The reason.
+        /// The error of the step.
         errno: i32,
     },
-    /// A line of an environment file is no `NAME=value`; correct it, or make it a comment by a `#` in front.
+    /// A line of an environment file is no `NAME=value`; correct it, or put a `#` in front.
     EnvironmentLine {
         /// The file.
         path: PathBuf,
         /// The number of the line, counted from 1.
         line: u32,
     },
-    /// A standard stream of the program cannot be opened, and why.
+    /// A standard stream of the program cannot be opened.
     Stream(PathError),
-    /// An environment file is not read because somebody could have led it elsewhere, and how.
+    /// An environment file is not read, because another account could have redirected its path.
     EnvironmentPath(PathError),
-    /// The helper that starts programs ended before it had become the program: somebody killed it, or it is
-    /// no helper of this version. The program did not run.
+    /// The helper ended before it became the program, so the program did not run.
+    ///
+    /// The helper was killed, or it is not a helper of this version.
     LauncherDied {
         /// The program.
         path: PathBuf,
     },
-    /// Which process it is could not be written down where the policy demands that, so the program did not
-    /// run; see the status of the state directory.
+    /// The process could not be recorded although the policy demands it; the program did not run.
+    ///
+    /// See the status of the state directory.
     Unrecorded {
         /// The program.
         path: PathBuf,
-        /// The reason.
+        /// The error of the write.
         errno: i32,
     },
-    /// The command has a setting that only a helper can make; make the supervisor by
-    /// [`Supervisor::with_launcher`](crate::Supervisor::with_launcher).
+    /// The command has a setting that only a helper can make.
+    ///
+    /// Make the supervisor by [`Supervisor::with_launcher`](crate::Supervisor::with_launcher).
     NoLauncher {
         /// The program.
         path: PathBuf,
-        /// The setting, as `a working directory`.
+        /// The setting, such as `a working directory`.
         setting: &'static str,
     },
 }
@@ -151,8 +161,9 @@ impl SpawnError {
         }
     }
 
-    /// The step that failed, as a word for logs: `exec`, `stream`, `launch`, `record`, `watch`, or that of a
-    /// [`SetupStage`].
+    /// The failed step as a word for logs.
+    ///
+    /// The word is `exec`, `stream`, `launch`, `record`, `watch`, or the name of a [`SetupStage`].
     #[must_use]
     pub const fn step(&self) -> &'static str {
         match self {
@@ -175,7 +186,7 @@ impl SpawnError {
         }
     }
 
-    /// Whether the same command may succeed later though nobody has corrected anything.
+    /// Whether a retry of the unchanged command may succeed without a correction.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         is_exhaustion(Errno::from_raw_os_error(self.errno()))
@@ -196,14 +207,15 @@ impl SpawnError {
             }
     }
 
-    /// The failure for the machine.
+    /// The failure as an input of the machine.
     pub(crate) const fn failure(&self) -> StartFailure {
         if self.is_transient() { StartFailure::Transient } else { StartFailure::Permanent }
     }
 
-    /// The exit code that tells this error by the convention of shells and of `env(1)`.
+    /// The exit code for this error, by the convention of shells and of `env(1)`.
     ///
-    /// 127: not found. 126: found, but it cannot be run. 125: the monitor itself failed.
+    /// 127: the program was not found. 126: it was found, but it cannot be run. 125: the monitor
+    /// failed.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
@@ -225,7 +237,7 @@ impl SpawnError {
         }
     }
 
-    /// Names the error of an exec. Which of two files is missing is asked of the file system.
+    /// Names the error of an exec; on ENOENT it asks the file system which file is missing.
     pub(crate) fn from_errno(path: PathBuf, errno: Errno) -> Self {
         if errno == Errno::NOENT && path.exists() {
             return Self::InterpreterMissing { path };
@@ -233,7 +245,7 @@ impl SpawnError {
         Self::from_errno_there(path, errno)
     }
 
-    /// The same where what is missing was asked already.
+    /// Names the error of an exec, without a question to the file system.
     pub(crate) const fn from_errno_there(path: PathBuf, errno: Errno) -> Self {
         let raw = errno.raw_os_error();
         match errno {
@@ -365,12 +377,12 @@ pub(crate) const fn is_exhaustion(errno: Errno) -> bool {
     matches!(errno, Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE)
 }
 
-/// An error of one step.
+/// Builds the error of one step.
 pub(crate) fn failed(stage: SetupStage, subject: impl Into<OsString>, errno: Errno) -> SpawnError {
     SpawnError::Setup { stage, subject: subject.into(), errno: errno.raw_os_error() }
 }
 
-/// The same error in the words of the other library.
+/// Converts an error number of `nix` to one of `rustix`.
 pub(crate) const fn native(errno: nix::errno::Errno) -> Errno {
     Errno::from_raw_os_error(errno as i32)
 }

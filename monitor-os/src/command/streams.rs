@@ -1,4 +1,4 @@
-//! Where the standard streams of a program lead.
+//! Sources and targets of the standard streams of a program.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -10,17 +10,17 @@ use crate::output::capture::Capture;
 use crate::output::log_file::{LogFile, StreamFiles};
 use crate::output::log_format::LogFormat;
 
-/// Where the standard streams of a command lead.
+/// Sources and targets of the standard streams of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Streams {
     pub(crate) input: Input,
     pub(crate) output: Output,
-    /// `None` if it leads where the output does.
+    /// `None` if the standard error leads to the target of the output.
     pub(crate) error: Option<Output>,
     pub(crate) terminal: Option<Terminal>,
 }
 
-/// All are those of the monitor.
+/// All streams are those of the monitor.
 impl Default for Streams {
     fn default() -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Default for Streams {
 }
 
 impl Streams {
-    /// Whether a run says by a line that it serves.
+    /// Whether a printed line is the signal of readiness.
     pub(crate) fn have_ready_pattern(&self) -> bool {
         [Some(&self.output), self.error.as_ref()].into_iter().flatten().any(|output| match output {
             Output::Captured(capture) => capture.has_ready_pattern(),
@@ -41,14 +41,14 @@ impl Streams {
         })
     }
 
-    /// Where what is printed can be read again.
+    /// The log files of the output and of the error, where they exist.
     pub(crate) fn log_files(&self) -> StreamFiles {
         let output = self.output.log_file();
         let error = self.error.as_ref().map_or_else(|| output.clone(), Output::log_file);
         [output, error]
     }
 
-    /// What of them the helper opens.
+    /// The streams that the helper opens.
     pub(crate) fn files(&self) -> FileStreams {
         let input = match &self.input {
             Input::File(path) => Some(path),
@@ -71,7 +71,7 @@ impl Streams {
         }
     }
 
-    /// What becomes of the output that is captured; of none, it is forgotten.
+    /// The capture of the output; an uncaptured output gets a capture that discards.
     pub(crate) fn capture(&self) -> Capture {
         match &self.output {
             Output::Captured(capture) => capture.clone(),
@@ -80,58 +80,62 @@ impl Streams {
     }
 }
 
-/// Where the standard input of a program comes from.
+/// Source of the standard input of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Input {
-    /// It is that of the monitor.
+    /// The standard input of the monitor.
     #[default]
     Inherit,
-    /// There is nothing to read.
+    /// An empty input.
     Null,
-    /// Each run reads this file from its beginning. The helper of a [`Launcher`](crate::Launcher) opens it, as it does
-    /// an [`Output::File`].
+    /// Each run reads this file from its beginning.
+    ///
+    /// The helper of a [`Launcher`](crate::Launcher) opens it, as with [`Output::File`].
     File(PathBuf),
     /// Each run has a pipe of its own, which is closed when its process has ended.
     Piped(InputSource),
 }
 
-/// What is copied into the standard input of one run after the other; for [`Input::Piped`].
+/// Source that is copied into the standard input of successive runs, for [`Input::Piped`].
 ///
-/// It is read only while a run can take it. What a run has in its pipe when it ends is gone with it; what did not
-/// go in is for the next run. At its end, the input of this run and of those that follow ends.
+/// The monitor reads it only while a run can take bytes. Bytes that are in the pipe when a run ends
+/// are lost. Bytes that did not fit go to the next run. At the end of the source, the input of this
+/// run and of all later runs ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputSource(pub(crate) ByIdentity<OwnedFd>);
 
 impl InputSource {
-    /// Copies what can be read from a descriptor: a pipe, a terminal, a socket or a file.
+    /// Copies from a descriptor: a pipe, a terminal, a socket or a file.
     #[must_use]
     pub fn new(source: OwnedFd) -> Self {
         Self(ByIdentity::new(source))
     }
 }
 
-/// Where a standard output or a standard error of a program leads.
+/// Target of the standard output or the standard error of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Output {
-    /// To that of the monitor.
+    /// The stream of the monitor.
     #[default]
     Inherit,
-    /// To nowhere.
+    /// The output is discarded.
     Null,
-    /// To the end of this file, which is made where it is missing (mode 0666 less the umask). The program itself
-    /// writes it: it costs the monitor nothing, and does not end with it.
+    /// The end of this file, which is made if it is missing (mode 0666 less the umask).
     ///
-    /// The helper of a [`Launcher`](crate::Launcher) opens it for each run, so that nobody else waits for its disk. The
-    /// user of the program cannot lead it elsewhere: see [`PathFault`](crate::PathFault). A FIFO is opened in both
-    /// directions and has no peer to wait for; without the right to read it, the start is tried again until it has a
-    /// reader.
+    /// The program itself writes the file, which costs the monitor nothing and does not end with
+    /// it. The helper of a [`Launcher`](crate::Launcher) opens it for each run, so no other process
+    /// waits for its disk. The user of the program cannot redirect the path: see
+    /// [`PathFault`](crate::PathFault).
+    ///
+    /// A FIFO is opened in both directions, so the open does not wait for a peer. Without the right
+    /// to read it, the start is retried until the FIFO has a reader.
     File(PathBuf),
-    /// To the monitor, which reads it.
+    /// The monitor, which reads the stream.
     Captured(Capture),
 }
 
 impl Output {
-    /// The log file, if there is one.
+    /// The log file, if the output has one.
     pub(crate) fn log_file(&self) -> Option<LogFile> {
         match self {
             Self::Inherit | Self::Null => None,

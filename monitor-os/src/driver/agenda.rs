@@ -1,4 +1,4 @@
-//! The deadlines of all units, in the order of delivery.
+//! The agenda: the deadlines of all units, in the order of delivery.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,15 +7,15 @@ use monitor_core::TimerSlot;
 
 use crate::driver::kernel::{Moment, UnitId};
 
-/// A deadline. The order is that of delivery: the earliest first, then by unit, then by what it is for.
+/// A deadline, ordered by delivery: the earliest first, then by unit, then by alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline {
     pub(crate) at: Moment,
-    /// The unit and the place of the alarm, as one number: a heap compares and moves little else.
+    /// The unit and the place of the alarm in one number, because a heap mainly compares and moves.
     whose: u64,
 }
 
-/// What a deadline is for.
+/// The subject of a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alarm {
     Timer(TimerSlot),
@@ -53,16 +53,18 @@ impl Deadline {
     }
 }
 
-/// A heap from which nothing is taken before its time: a deadline that no longer stands is passed over when
-/// it comes up, or swept out with the others when they are more than those that stand.
+/// A heap of deadlines, from which a deadline is removed only at its time or by a sweep.
+///
+/// A stale deadline is skipped when it comes first. A sweep removes all stale ones when they
+/// outnumber the valid ones.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
     heap: BinaryHeap<Reverse<Deadline>>,
-    /// How many there were after the last sweep.
+    /// The number of deadlines after the last sweep.
     swept: usize,
 }
 
-/// Below this many a sweep is not worth it.
+/// The size below which a sweep is not worth its cost.
 const SWEEP_MIN: usize = 64;
 
 impl Agenda {
@@ -70,18 +72,18 @@ impl Agenda {
         self.heap.push(Reverse(deadline));
     }
 
-    /// The first deadline, which stands if nothing has changed since [`Agenda::tidy`].
+    /// The first deadline, which is valid if nothing has changed since [`Agenda::tidy`].
     pub(crate) fn first(&self) -> Option<Deadline> {
         self.heap.peek().map(|&Reverse(first)| first)
     }
 
-    /// Takes the first deadline if it is due; it may no longer stand.
+    /// Takes the first deadline if it is due; the deadline may be stale.
     pub(crate) fn take_due(&mut self, now: Moment) -> Option<Deadline> {
         self.first().filter(|first| first.at <= now)?;
         self.heap.pop().map(|Reverse(first)| first)
     }
 
-    /// Drops what no longer stands, as far as it comes first or has become too much.
+    /// Drops stale deadlines: those that come first, or all of them if they are too many.
     pub(crate) fn tidy(&mut self, stands: impl Fn(Deadline) -> bool) {
         if self.heap.len() > SWEEP_MIN.max(self.swept * 2) {
             self.heap.retain(|&Reverse(deadline)| stands(deadline));
@@ -124,7 +126,7 @@ mod tests {
         assert_eq!(agenda.first(), Some(deadline(30, 1)));
     }
 
-    /// A watchdog that is set anew at each ping must not fill the memory.
+    /// A watchdog that is armed anew at each ping must not fill the memory.
     #[test]
     fn what_no_longer_stands_neither_comes_first_nor_piles_up() {
         let mut agenda = Agenda::default();
@@ -133,7 +135,7 @@ mod tests {
             agenda.tidy(|deadline| deadline.at == Moment::from_millis(at));
             assert_eq!(agenda.first(), Some(deadline(at, 0)));
         }
-        // Such as never come up because another comes first.
+        // These never come up, because another deadline comes first.
         agenda.set(deadline(0, 0));
         for at in 1..10_000 {
             agenda.set(deadline(at, 1));

@@ -1,4 +1,4 @@
-//! What a driver needs of the world, real or virtual.
+//! The world under a driver, real or virtual: its operations and its inputs.
 
 use core::fmt;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use monitor_core::{
     Event, Exit, Millis, Policy, Remains, RunId, Scope, Signal, StartFailure, State, Step,
 };
 
-/// A point on a monotonic clock, in nanoseconds from an arbitrary origin; saturates after 584 years.
+/// A point on a monotonic clock, in nanoseconds from an arbitrary origin; saturates after 584
+/// years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
@@ -88,15 +89,16 @@ impl fmt::Display for UnitId {
 
 /// The world under a [`Driver`](crate::Driver): it acts and observes, and decides nothing.
 ///
-/// Implemented by the Linux backend and by the simulator, so that the driver that is tested is the
-/// driver that ships. Every method gets the moment at which the event behind it was observed.
+/// The Linux backend and the simulator implement it, so that tests run the shipped driver. Every
+/// method gets the moment at which its event was observed.
 pub trait Kernel {
-    /// Makes the process of a run. The answer may also come later, as an event.
+    /// Makes the process of a run; the answer may come later, as an event.
     fn spawn(&mut self, at: Moment, unit: UnitId, run: RunId) -> Spawned;
 
-    /// Sends a signal to the main process of a run or to everything that the run started.
+    /// Sends a signal to the main process of a run, or to all processes that the run started.
     ///
-    /// It must reach that run or nothing: never a process that got its number since.
+    /// The signal must reach that run or no process. It must never reach a process that reuses a
+    /// number of the run.
     fn signal(
         &mut self,
         at: Moment,
@@ -106,11 +108,11 @@ pub trait Kernel {
         scope: Scope,
     ) -> Signalled;
 
-    /// Brings down what an ended run left, drains its output, and reaps it.
+    /// Stops the remaining processes of an ended run, drains its output, and reaps it.
     ///
-    /// Returns what remains, or `None` if [`Event::Released`] comes later. With [`Scope::Process`]
-    /// nothing but the output is waited for. Doing it twice for one run is harmless, and of a run that was never
-    /// spawned, because it could not be saved, there remains nothing.
+    /// The result is the remains; it is `None` if [`Event::Released`] comes later. With
+    /// [`Scope::Process`] the call waits only for the output. A second call for one run is
+    /// harmless. For a run that was never spawned, because it could not be saved, nothing remains.
     fn release(
         &mut self,
         at: Moment,
@@ -123,30 +125,31 @@ pub trait Kernel {
     /// Saves a unit's state.
     ///
     /// # Errors
-    /// [`SaveFailed`] if the state before is what a later monitor would find. The driver goes on, tries
-    /// again every second, and reports both.
+    /// [`SaveFailed`] if a later monitor would find the previous state. The driver continues,
+    /// retries every second, and reports both.
     fn save(&mut self, at: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed>;
 
-    /// The watchdog period that the program of a run was started with; `None` if it was started without a watchdog.
+    /// The watchdog period at the start of a run's program; `None` if it started without a
+    /// watchdog.
     ///
-    /// The driver asks whenever it arms the watchdog of a run: the program pings by the period of its start, whatever
-    /// the policy says since.
+    /// The driver calls this whenever it arms the watchdog of a run. The program pings by the
+    /// period of its start, whatever the later policy.
     ///
     /// # Source
-    /// `sd_watchdog_enabled(3)`; systemd keeps the `WatchdogSec` with which a service was started until its next start,
-    /// also over a reload and over its own restart (`watchdog_original_usec`).
+    /// `sd_watchdog_enabled(3)`. systemd keeps the `WatchdogSec` of a service's start until its
+    /// next start, even across a reload and its own restart (`watchdog_original_usec`).
     fn watchdog(&mut self, unit: UnitId, run: RunId) -> Option<Millis>;
 
     /// Draws uniformly from 0 to `jitter`, both included.
     fn draw(&mut self, jitter: Millis) -> Millis;
 
-    /// Observes a step after its execution: the last call for an event.
+    /// Observes a step after its execution; this is the last call for an event.
     fn observe(&mut self, report: &Report<'_>);
 
     /// Waits for the next input, at most until `deadline`.
     ///
-    /// Returns [`DriverInput::DeadlineReached`] when the deadline is reached. Of an event and a deadline at the same
-    /// moment either may come first: the driver puts them in order.
+    /// At the deadline it returns [`DriverInput::DeadlineReached`]. If an event and a deadline have
+    /// one moment, either may come first, because the driver orders them.
     fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput;
 }
 
@@ -164,16 +167,20 @@ pub enum Spawned {
 /// The answer to a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signalled {
-    /// It was sent.
+    /// The signal was sent.
     Sent,
-    /// The process is gone, and this is what is known of its end. Counts as the report of its exit, so
-    /// that a stop does not wait for a notice that was lost (BB-33, BB-34 of the bug bank).
+    /// The process is gone, with this exit.
+    ///
+    /// The answer counts as the report of the exit, so that a stop does not wait for a lost notice.
+    ///
+    /// # Source
+    /// BB-33, BB-34 of the bug bank.
     Gone(Exit),
-    /// The kernel refused. The escalation goes on by its timers.
+    /// The kernel refused; the escalation continues by its timers.
     Refused,
 }
 
-/// A state was not saved. The kernel's own log has the reason.
+/// Error of a state that was not saved; the kernel's log has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SaveFailed;
 
@@ -185,37 +192,38 @@ impl fmt::Display for SaveFailed {
 
 impl core::error::Error for SaveFailed {}
 
-/// An input of the driver, and when it was observed.
+/// An input of the driver, and the moment at which it was observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedInput {
-    /// When it was observed. Never earlier than the input before.
+    /// The moment at which it was observed, never earlier than that of the previous input.
     pub at: Moment,
     /// The input.
     pub input: DriverInput,
 }
 
-/// What a driver reacts to.
+/// Input of a driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DriverInput {
     /// The deadline is reached.
     DeadlineReached,
     /// An event for a unit.
     Event(UnitId, Event),
-    /// Adds a unit with the state to go on from, in place of an earlier unit of that number. Units may share a
-    /// policy, because most have the same one.
+    /// Adds a unit with its initial state; replaces an earlier unit of that number.
+    ///
+    /// Units may share a policy, because most units have equal ones.
     UnitAdded(UnitId, Arc<Policy>, State),
     /// Gives a unit another policy.
     PolicyChanged(UnitId, Arc<Policy>),
-    /// Removes a unit: drops its timers and its state. The processes of its run are not touched.
+    /// Removes a unit with its timers and its state; the processes of its run are not touched.
     UnitRemoved(UnitId),
-    /// The driver is to end.
+    /// Ends the driver.
     Quit,
 }
 
-/// One event and everything that came of it.
+/// The report of an event and its effects.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
-    /// When the event was observed.
+    /// The moment at which the event was observed.
     pub at: Moment,
     /// The unit.
     pub unit: UnitId,
@@ -225,7 +233,7 @@ pub struct Report<'a> {
     pub before: State,
     /// The event.
     pub event: Event,
-    /// The machine's answer, executed by now.
+    /// The machine's answer; its commands are executed already.
     pub step: Step,
     /// The delay that was drawn, if the step armed the phase's timer.
     pub delay: Option<Millis>,

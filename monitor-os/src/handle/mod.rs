@@ -1,3 +1,3 @@
-//! What callers hold.
+//! The handles that a caller holds: the supervisor and its units.
 
 pub(crate) mod supervisor;

@@ -1,4 +1,4 @@
-//! The handles: what a program holds of the reactor's thread.
+//! The supervisor and its units, as handles of the reactor's thread.
 
 use std::fmt;
 use std::io;
@@ -32,18 +32,18 @@ use crate::linux::wake::{Notifier, Wake};
 
 /// Supervises any number of processes from one thread of its own.
 ///
-/// Clones are handles of the same supervisor. None of its methods needs an async runtime; the futures
-/// work in any of them, and in [`block_on`](crate::block_on()) without one.
+/// Clones are handles of one supervisor. No method needs an async runtime. The futures work in any
+/// runtime, and in [`block_on`](crate::block_on()) without one.
 ///
 /// # Drop
-/// Dropping the last clone brings all units down as their policies say, then ends and joins the thread.
-/// That blocks for as long as the stops take; with a policy that never kills, maybe for ever. Use
-/// [`Supervisor::shutdown`] to wait in async code, and [`Unit::kill`] before it not to wait for graces.
+/// Dropping the last clone stops all units by their policies, then ends and joins the thread. The
+/// drop blocks as long as the stops take. With a policy that never kills, it may block for ever. In
+/// async code, wait with [`Supervisor::shutdown`]. To skip the graces, call [`Unit::kill`] before.
 /// A [`Unit`] does not keep its supervisor alive.
 ///
 /// # Tracing
-/// The thread tells `tracing` what it does, so a subscriber must not block: one that writes to a pipe or a
-/// terminal needs a bounded queue in between, as the program `monitor` has.
+/// The thread reports its work to `tracing`, so a subscriber must not block. A subscriber that
+/// writes to a pipe or a terminal needs a bounded queue, as the program `monitor` has.
 ///
 /// # Examples
 /// See the [front page](crate).
@@ -64,7 +64,7 @@ struct ReactorThread {
     features: KernelFeatures,
 }
 
-/// Where messages for the reactor go in.
+/// The sending end of the reactor's queue of messages.
 #[derive(Debug)]
 struct Inbox {
     inbox: mpsc::Sender<Message>,
@@ -72,7 +72,7 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// Never blocks. A reactor that has ended needs no messages.
+    /// Sends a message without blocking; it is dropped if the reactor has ended.
     fn send(&self, message: Message) {
         if self.inbox.send(message).is_ok() {
             self.notifier.notify();
@@ -81,7 +81,7 @@ impl Inbox {
 }
 
 impl Supervisor {
-    /// Starts the thread. Its programs are started directly.
+    /// Starts a supervisor that starts its programs directly.
     ///
     /// # Errors
     /// See [`SupervisorError`]; nothing was started.
@@ -89,10 +89,11 @@ impl Supervisor {
         Self::builder().start()
     }
 
-    /// Starts the thread. Its programs are started through a helper, for which see [`Launcher`].
+    /// Starts a supervisor that starts its programs through the helper of a [`Launcher`].
     ///
-    /// A start costs one more exec, of the helper: some 3 ms from request to end of `/bin/true` on a busy machine
-    /// with two cores, where a direct start takes 0.7 ms. The supervisor's thread does not wait for it.
+    /// Each start has one more exec, that of the helper. A run of `/bin/true` takes some 3 ms from
+    /// request to end on a busy machine with two cores. A direct start takes 0.7 ms there. The
+    /// supervisor's thread does not wait for the helper.
     ///
     /// # Errors
     /// See [`SupervisorError`]; nothing was started.
@@ -100,7 +101,7 @@ impl Supervisor {
         Self::builder().launcher(launcher).start()
     }
 
-    /// A supervisor with more settings, which is there when it is started.
+    /// Returns a builder with all settings; [`SupervisorBuilder::start`] starts the supervisor.
     pub const fn builder() -> SupervisorBuilder {
         SupervisorBuilder { launcher: None, features: None, orphans: Parent::Another }
     }
@@ -125,8 +126,9 @@ impl Supervisor {
         let handle = thread::Builder::new()
             .name("monitor-reactor".into())
             .spawn(move || {
-                // Handlers of the program must not run here; children start with nothing blocked. The
-                // call fails for a wrong argument only, and then the handlers run here too.
+                // Signal handlers of the program must not run on this thread. Children start with
+                // no signal blocked. The call fails only for a wrong argument; then the handlers
+                // run on this thread too.
                 SigSet::all().thread_block().ok();
                 Driver::new().run(&mut kernel);
                 drop(kernel);
@@ -145,12 +147,13 @@ impl Supervisor {
         })
     }
 
-    /// Adds a unit: a command that is supervised by a policy, and that nobody has started yet.
+    /// Adds a unit: a command that is supervised by a policy. The unit is not started.
     ///
-    /// With a [`Launcher`] its programs die with this process, since no other monitor would find them.
+    /// With a [`Launcher`] its programs die with this process, because no later monitor would find
+    /// them.
     ///
-    /// It is there until the supervisor ends. The name is for people; two units may have the same. A policy that many
-    /// have in common can be given as one `Arc`.
+    /// The unit exists until the supervisor ends. The name is for people; two units may share a
+    /// name. One `Arc` can hold a policy that many units share.
     #[must_use = "the unit is started by its handle"]
     pub fn add(
         &self,
@@ -161,16 +164,18 @@ impl Supervisor {
         self.join(name.into(), command, policy.into(), None, None)
     }
 
-    /// Adds a unit that is stored in a state directory, and finds what an earlier monitor left of it.
+    /// Adds a unit that is stored in a state directory, and recovers the run of an earlier monitor.
     ///
-    /// Nothing happens to what was found before [`Unit::resume`], or any other request. The policy and the
-    /// command are those given here: what runs goes on as it is, and the next run is of this command.
+    /// The recovered run is not changed before [`Unit::resume`] or another request. Policy and
+    /// command are those of this call. A live run continues unchanged, and the next run uses this
+    /// command.
     ///
-    /// Blocks for up to 3 s where the process that was left has just ended, and up to 10 s for the death of
-    /// what is to be killed.
+    /// The call blocks for up to 3 s if the recovered process has just ended. It blocks for up to
+    /// 10 s for the death of processes that `OnCrash::Kill` kills.
     ///
     /// # Errors
-    /// See [`StateError`]; no unit was added, and what `OnCrash::Kill` names may be killed.
+    /// See [`StateError`]; no unit was added, and processes that `OnCrash::Kill` names may be
+    /// killed.
     pub fn restore(
         &self,
         state: &StateDir,
@@ -188,9 +193,11 @@ impl Supervisor {
         Ok(self.join(name, command, policy.into(), Some(store), recovered))
     }
 
-    /// Everything that happens to any of its units from now on, those that are added later included, in order.
+    /// Subscribes to all events of all units from now on, in order; includes units that are added
+    /// later.
     ///
-    /// The stream is bounded; a reader that lags learns how much it missed, see [`Events`].
+    /// The stream is bounded. A reader that lags learns the number of missed events: see
+    /// [`Events`].
     #[must_use]
     pub fn events(&self) -> Events {
         let (subscriber, events) = events();
@@ -225,8 +232,9 @@ impl Supervisor {
         Unit { id, inbox, status }
     }
 
-    /// Brings all units down as their policies say, and completes when the thread has nothing to do any
-    /// more. From the call on, requests to start a unit are ignored.
+    /// Stops all units by their policies; completes when the thread has no work left.
+    ///
+    /// From the call on, requests to start a unit are ignored.
     pub fn shutdown(&self) -> impl Future<Output = ()> + Send + 'static {
         self.thread.inbox.send(Message::ShutDown);
         let mut ended = self.thread.ended.clone();
@@ -243,11 +251,11 @@ pub struct SupervisorBuilder {
     orphans: Parent,
 }
 
-/// Who gets the children of those that have ended.
+/// The parent of processes whose own parent has ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Parent {
     This,
-    /// Init, or another that stands between.
+    /// Init, or a subreaper between init and this process.
     Another,
 }
 
@@ -258,25 +266,29 @@ impl SupervisorBuilder {
         self
     }
 
-    /// Uses no more of the kernel than this, instead of all that [`KernelFeatures::probe`] finds.
+    /// Limits the use of the kernel to these features; the default is [`KernelFeatures::probe`].
     pub const fn kernel_features(mut self, features: KernelFeatures) -> Self {
         self.features = Some(features);
         self
     }
 
-    /// Makes this process the parent of all orphans among its descendants (`PR_SET_CHILD_SUBREAPER`), so that a run
-    /// without a control group is stopped with what left its process group, and no zombie is left to others. Orphans
-    /// are known by the variable `MONITOR_RUN`, which each program is given that a helper starts, then by their session.
+    /// Makes this process the parent of all orphans among its descendants
+    /// (`PR_SET_CHILD_SUBREAPER`).
     ///
-    /// It concerns the whole process, and outlasts the supervisor: every child that ends and that this supervisor did
-    /// not start is reaped. So it is for a program that starts processes by no other means, with one supervisor, and
-    /// that calls it before it starts other threads, all of which must block SIGCHLD as this one does from then on.
+    /// A stop of a run without a control group then reaches processes that left its process group.
+    /// No zombie is left to another process. Orphans are identified by the variable `MONITOR_RUN`,
+    /// and then by their session. A helper sets that variable for each program that it starts.
+    ///
+    /// The setting concerns the whole process and outlasts the supervisor. Every child that ends is
+    /// reaped, even if this supervisor did not start it. It therefore suits a program that has one
+    /// supervisor and starts no processes by other means. Call it before other threads start. From
+    /// then on, all threads must block SIGCHLD, as this thread does.
     pub const fn with_orphans(mut self) -> Self {
         self.orphans = Parent::This;
         self
     }
 
-    /// Starts the thread.
+    /// Starts the supervisor's thread.
     ///
     /// # Errors
     /// See [`SupervisorError`]; nothing was started.
@@ -295,11 +307,11 @@ impl Drop for ReactorThread {
     }
 }
 
-/// Why a supervisor could not be started. Nothing was started.
+/// Error of the start of a supervisor; nothing was started.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SupervisorError {
-    /// The end of a child would go unseen; see the source for what to do.
+    /// The end of a child would go unnoticed; the source names the remedy.
     ChildrenUnwaitable(ChildrenUnwaitable),
     /// No descriptor, thread or memory is left; raise the limit, or close some.
     NoResources(io::Error),
@@ -326,12 +338,14 @@ impl std::error::Error for SupervisorError {
     }
 }
 
-/// One supervised process: a handle to request something of it and to see how it is.
+/// Handle of one supervised process, for requests and status.
 ///
-/// Requests never block and never fail: the supervisor's thread handles them in the order in which they were
-/// made. They set what is wanted, in any state, and are recorded as such: a stop during a backoff ends the
-/// backoff, a start during a stop follows the stop. Of a request and the end of a process that are seen in the same moment the
-/// end comes first: a stop may then find nothing that runs. [`Unit::wait_until`] waits until a request is handled.
+/// Requests never block and never fail. The supervisor's thread handles them in the order in which
+/// they were made. A request sets the target of the unit in any state and is recorded. A stop
+/// during a backoff ends the backoff; a start during a stop follows the stop.
+///
+/// If a request and the end of a process are observed at one moment, the end comes first. A stop
+/// may then find no running process. [`Unit::wait_until`] waits until a request is handled.
 #[derive(Clone, Debug)]
 pub struct Unit {
     id: UnitId,
@@ -340,38 +354,40 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// Its number among the units of its supervisor.
+    /// The number of the unit among the units of its supervisor.
     #[must_use]
     pub const fn id(&self) -> UnitId {
         self.id
     }
 
-    /// Its name.
+    /// The name of the unit.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.status.name
     }
 
-    /// Requests a start. Forgets earlier failures, unless it is up already.
+    /// Requests a start; clears the failure counts, unless the unit is up already.
     pub fn start(&self) {
         self.send_event(Event::StartRequested);
     }
 
-    /// Requests to go on from where an earlier monitor left it: a stop is finished, a wait begins anew, what
-    /// runs is watched, and what was to stay down stays down. One that was never started is started.
+    /// Requests to continue from the state that an earlier monitor left.
+    ///
+    /// A stop is finished, a wait restarts, a live run is watched, and a unit that was down for
+    /// good stays down. A unit that was never started is started.
     pub fn resume(&self) {
         self.request(Request::Resume, None);
     }
 
     /// Requests a stop: the stop signal, the policy's grace, then the kill.
     ///
-    /// The request is made by the call. Await the answer, or do not.
+    /// The call makes the request, whether or not the result is awaited.
     #[expect(clippy::must_use_candidate, reason = "the request is made by the call")]
     pub fn stop(&self) -> Stopping {
         self.stop_with(StopMode::Graceful(Grace::Policy), Origin::User)
     }
 
-    /// Requests a stop by the kill.
+    /// Requests a stop by an immediate kill.
     #[expect(clippy::must_use_candidate, reason = "the request is made by the call")]
     pub fn kill(&self) -> Stopping {
         self.stop_with(StopMode::Kill, Origin::User)
@@ -385,35 +401,36 @@ impl Unit {
         Stopping { answer }
     }
 
-    /// Requests a stop and a start as one restart: a stop in between cancels it.
+    /// Requests a stop and a start as one restart; a stop in between cancels it.
     pub fn restart(&self) {
         self.restart_within(Grace::Policy);
     }
 
-    /// The same with a grace of its own for the half that brings it down.
+    /// Requests a restart with a grace of its own for the stop.
     pub fn restart_within(&self, grace: Grace) {
         self.send_event(Event::RestartRequested { grace });
     }
 
-    /// Requests a signal for its main process, if there is one. Changes no intent.
+    /// Requests a signal for the main process, if there is one; does not change the target.
     ///
-    /// Signals 1 to 31; a real-time signal is refused and logged.
+    /// Signals 1 to 31 are sent. A real-time signal is refused and logged.
     pub fn signal(&self, signal: Signal) {
         self.send_event(Event::SignalRequested { signal });
     }
 
-    /// Puts another policy in force, from the next decision on.
+    /// Requests another policy, which is in force from the next decision on.
     pub fn set_policy(&self, policy: impl Into<Arc<Policy>>) {
         self.request(Request::Policy(policy.into()), None);
     }
 
-    /// Gives it another command, from its next run on. What runs goes on as it is.
+    /// Sets the command of the next run; a live run continues unchanged.
     pub fn set_command(&self, command: Command) {
         let command = Box::new(command);
         self.inbox.send(Message::Command { unit: self.id, command });
     }
 
-    /// Requests to forget earlier failures: the growth of the delay, the retries used, the starts counted.
+    /// Requests to clear the failure counts: the delay's growth, the used retries, the counted
+    /// starts.
     pub fn reset(&self) {
         self.send_event(Event::ResetRequested);
     }
@@ -423,19 +440,19 @@ impl Unit {
         self.send_event(Event::RetryRequested);
     }
 
-    /// Reports that the process in [`Unit::state`] serves, where the policy waits for that.
+    /// Reports that the process in [`Unit::state`] serves, if the policy waits for readiness.
     ///
-    /// For a run that is over by then it changes nothing; the reports below do not, either.
+    /// A report about a run that is over changes nothing. This applies to all reports below.
     pub fn ready(&self) {
         self.ready_of(self.state().state().run());
     }
 
-    /// Reports that the process of this run serves: for a caller whose check ends later, maybe in the next run.
+    /// Reports that the process of this run serves, for a caller whose check may outlast the run.
     pub fn ready_of(&self, run: RunId) {
         self.send_event(Event::Ready { run });
     }
 
-    /// Reports that the process in [`Unit::state`] is alive: begins the watchdog's period anew.
+    /// Reports that the process in [`Unit::state`] is alive; restarts the watchdog's period.
     pub fn ping(&self) {
         self.ping_of(self.state().state().run());
     }
@@ -445,19 +462,22 @@ impl Unit {
         self.send_event(Event::Ping { run });
     }
 
-    /// Asks for more time to start for the process in [`Unit::state`]: it is not to be found late before this is over.
-    /// Once it serves, or is to stop, that changes nothing.
+    /// Requests more time for the start of the process in [`Unit::state`].
+    ///
+    /// The start times out no earlier than `by` from now. The request changes nothing once the
+    /// process serves or is to stop.
     pub fn extend(&self, by: Millis) {
         self.extend_of(self.state().state().run(), by);
     }
 
-    /// Asks for more time to start for the process of this run.
+    /// Requests more time for the start of the process of this run.
     pub fn extend_of(&self, run: RunId, by: Millis) {
         self.send_event(Event::Extended { run, by });
     }
 
-    /// Reports that the process in [`Unit::state`] failed a health check: it is stopped, and the policy
-    /// decides what follows.
+    /// Reports a failed health check of the process in [`Unit::state`].
+    ///
+    /// The process is stopped, and the policy decides the next action.
     pub fn unhealthy(&self) {
         self.unhealthy_of(self.state().state().run());
     }
@@ -467,19 +487,20 @@ impl Unit {
         self.send_event(Event::Unhealthy { run });
     }
 
-    /// The status. A request that was just made may not show yet; [`Unit::wait_until`] waits for that too.
+    /// The status; it may not reflect a request yet, which [`Unit::wait_until`] waits for.
     #[must_use]
     pub fn state(&self) -> Status {
         self.status.status()
     }
 
-    /// Waits until all requests made so far by any clone of this handle were handled, and `condition` holds.
+    /// Waits until all earlier requests by any clone of this handle are handled, and `condition`
+    /// holds.
     ///
-    /// The condition is asked of states, not of changes: one that holds already is enough, and a state
-    /// that has passed by meanwhile may go unseen. Use [`Unit::events`] to see each of them.
+    /// The condition is evaluated on states, not on changes. It is enough that it holds already. A
+    /// state that passes quickly may never be evaluated; [`Unit::events`] shows each one.
     ///
     /// # Errors
-    /// [`SupervisorGone`] if the supervisor ended before; with it comes the last status.
+    /// [`SupervisorGone`] if the supervisor ended before; it carries the last status.
     pub fn wait_until<C>(
         &self,
         mut condition: C,
@@ -496,9 +517,10 @@ impl Unit {
         }
     }
 
-    /// Everything that happens to it from now on, in order.
+    /// Subscribes to all events of the unit from now on, in order.
     ///
-    /// The stream is bounded; a reader that lags learns how much it missed, see [`Events`].
+    /// The stream is bounded. A reader that lags learns the number of missed events: see
+    /// [`Events`].
     #[must_use]
     pub fn events(&self) -> Events {
         let (subscriber, events) = events();
@@ -517,10 +539,10 @@ impl Unit {
     }
 }
 
-/// The answer to a stop, when it is there. Dropping it changes nothing about the stop.
+/// Future of the result of a stop; dropping it does not change the stop.
 ///
-/// Each caller gets an own answer about the run that was going on when the stop was handled, also if it is
-/// followed by another run, because somebody has requested a start meanwhile.
+/// Each caller gets its own result, about the run that was live when the stop was handled. A later
+/// start does not change the result.
 #[derive(Debug)]
 pub struct Stopping {
     answer: oneshot::Receiver<StopResult>,
@@ -536,14 +558,14 @@ impl Future for Stopping {
     }
 }
 
-/// The supervisor has ended, so that nothing will change any more.
+/// Error of a wait: the supervisor has ended, so no status will change any more.
 #[derive(Clone, Debug)]
 pub struct SupervisorGone {
     last: Box<Status>,
 }
 
 impl SupervisorGone {
-    /// The unit as it was at the end.
+    /// The last status of the unit.
     #[must_use]
     pub fn last(&self) -> &Status {
         &self.last
@@ -558,7 +580,7 @@ impl fmt::Display for SupervisorGone {
 
 impl std::error::Error for SupervisorGone {}
 
-/// A panic elsewhere leaves these counters whole.
+/// A panic of another thread leaves these counters consistent.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

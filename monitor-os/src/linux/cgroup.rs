@@ -1,4 +1,5 @@
-//! A control group of its own for each run: nothing that a run starts can leave it, whatever it forks.
+//! Control groups: each run has one of its own, which no process that the run starts can leave by
+//! itself.
 
 use std::ffi::{CString, OsString};
 use std::fmt;
@@ -19,36 +20,37 @@ use crate::linux::procfs::has_ended;
 use crate::linux::run_name::{InvalidRunName, RunName, with_free_name};
 use crate::linux::signal::{SignalError, continue_follows, named, send};
 
-/// Where control groups for runs are made: below that of the monitor, in the second version's hierarchy.
+/// The parent of the runs' control groups: the monitor's own group in the hierarchy of version 2.
 ///
 /// # Source
-/// `cgroups(7)`; facts, section 8: the mount is found by its type and not by its path, because hybrid systems
-/// have it in a place of its own.
+/// `cgroups(7)`. The mount is found by its type and not by its path, because hybrid systems mount
+/// the hierarchy elsewhere.
 #[derive(Debug)]
 pub(crate) struct Cgroups {
     /// The directory of the monitor's own group.
     directory: PathBuf,
-    /// That group as `/proc/PID/cgroup` names it, in one line.
+    /// The name of that group, as in `/proc/PID/cgroup`, in one line.
     name: Arc<str>,
 }
 
 impl Cgroups {
-    /// Finds the monitor's own group; `None` if there is none, or if it is not to be seen from here.
+    /// Finds the monitor's own group; `None` if there is none, or if it is not visible from here.
     pub(crate) fn find() -> Option<Arc<Self>> {
         let name = group_in(&fs::read("/proc/self/cgroup").ok()?)?;
-        // A journal could not tell of others.
+        // A journal cannot record a name that is not one line of text.
         Self::named(name.to_str().filter(|name| !name.contains('\n'))?.into())
     }
 
-    /// The group of this name; `None` if it is not to be seen from here.
+    /// The group of this name; `None` if it is not visible from here.
     fn named(name: Arc<str>) -> Option<Arc<Self>> {
         Some(Arc::new(Self { directory: directory_of(&name)?, name }))
     }
 
-    /// Makes an empty group for the next run, with its name.
+    /// Makes an empty group for the next run, and names it.
     ///
     /// # Errors
-    /// No right to it (EACCES, EPERM, EROFS), too many (EAGAIN), or [`RunName::next`]; nothing was made.
+    /// No right to make it (EACCES, EPERM, EROFS), too many groups (EAGAIN), or an error of
+    /// [`RunName::next`]; nothing was made.
     pub(crate) fn make(self: &Arc<Self>, features: KernelFeatures) -> io::Result<RunCgroup> {
         with_free_name(|| self.make_named(RunName::next()?, features))
     }
@@ -69,7 +71,7 @@ impl Cgroups {
         self.directory.join(run.to_string())
     }
 
-    /// Removes the empty groups of monitors that are dead, which were killed before they could.
+    /// Removes the empty groups of dead monitors, which were killed before they could remove them.
     pub(crate) fn sweep(&self) {
         let Ok(entries) = fs::read_dir(&self.directory) else {
             return;
@@ -77,23 +79,24 @@ impl Cgroups {
         for entry in entries.flatten() {
             let run = entry.file_name().to_str().and_then(|name| name.parse::<RunName>().ok());
             if run.is_some_and(RunName::is_abandoned) {
-                // One in which something runs is busy, and a journal tells of it.
+                // A group with processes is busy, and a journal records it.
                 remove(&entry.path()).ok();
             }
         }
     }
 
-    /// Whether a process may be moved here from the monitor's own group, which is tried by a move that changes
-    /// nothing.
+    /// Whether a process may be moved here from the monitor's own group.
+    ///
+    /// The check makes a move that changes nothing.
     pub(crate) fn may_move(&self) -> bool {
         fs::write(self.directory.join(PROCS), "0").is_ok()
     }
 }
 
-/// The control group of one run. Dropped, it is removed, unless something runs in it.
+/// The control group of one run; dropping it removes the group, unless processes run in it.
 #[derive(Debug)]
 pub(crate) struct RunCgroup {
-    /// Where it is.
+    /// The parent of the group.
     groups: Arc<Cgroups>,
     run: RunName,
     inode: u64,
@@ -109,11 +112,12 @@ impl RunCgroup {
         Ok(Self { groups, run, inode, events, features })
     }
 
-    /// Finds a group that an earlier monitor made; `None` if it is gone. Its inode bears no other group before the
-    /// next boot.
+    /// Finds a group that an earlier monitor made; `None` if it is gone.
+    ///
+    /// The inode identifies the group, because no other group has it before the next boot.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The group cannot be read.
     pub(crate) fn find(
         location: &CgroupLocation,
         features: KernelFeatures,
@@ -134,12 +138,12 @@ impl RunCgroup {
         CgroupLocation { inode: self.inode, parent: Arc::clone(&self.groups.name), run: self.run }
     }
 
-    /// Whether a process is in it or below it.
+    /// Whether a process is in the group or below it.
     pub(crate) fn holds(&self, pid: Pid) -> bool {
         group_of(pid).is_some_and(|found| found.starts_with(self.location().name()))
     }
 
-    /// Which run has it.
+    /// The name of the run that has the group.
     pub(crate) const fn run(&self) -> RunName {
         self.run
     }
@@ -154,15 +158,16 @@ impl RunCgroup {
         CString::new(self.directory().into_os_string().into_vec()).unwrap_or_default()
     }
 
-    /// Reports a change when something begins or ceases to run in it: late, and not more often than every 10 ms.
+    /// A file that reports when the group gets or loses its processes; late, and at most every 10
+    /// ms.
     pub(crate) fn events(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
 
-    /// Whether anything runs in it or below it. A zombie does not count.
+    /// Whether any process runs in the group or below it; a zombie does not count.
     pub(crate) fn is_populated(&mut self) -> io::Result<bool> {
         let mut text = String::new();
-        // Another monitor may have swept it, if the one that made it is dead.
+        // Another monitor may have removed the group, if the monitor that made it is dead.
         match self.events.rewind().and_then(|()| self.events.read_to_string(&mut text)) {
             Ok(_) => Ok(text.lines().any(|line| line == "populated 1")),
             Err(error) if is_gone(&error) => Ok(false),
@@ -170,11 +175,12 @@ impl RunCgroup {
         }
     }
 
-    /// Sends a signal to everybody in it but `main`, and SIGCONT after it unless it is SIGKILL. Whoever was frozen is
-    /// thawed, to handle it.
+    /// Sends a signal to all members but `main`, then SIGCONT unless the signal is SIGKILL.
+    ///
+    /// Frozen members are thawed, so that they handle the signal.
     ///
     /// # Errors
-    /// The last failure; the others were signalled all the same.
+    /// The last failure; the other members were signalled.
     pub(crate) fn signal(&self, signal: u8, main: Option<Pid>) -> Result<(), SignalError> {
         let wanted = named(signal)?;
         if !continue_follows(signal) {
@@ -185,8 +191,10 @@ impl RunCgroup {
         sent
     }
 
-    /// Kills everybody in it. Where the kernel cannot do that by itself (before Linux 5.14), everybody is frozen
-    /// first, so that nobody is forked in the middle; that takes several calls, until nobody is left.
+    /// Kills all members of the group.
+    ///
+    /// A kernel before Linux 5.14 cannot do that in one step. There the members are frozen first,
+    /// so that none forks in the middle. That takes several calls, until no member is left.
     ///
     /// # Errors
     /// See [`RunCgroup::signal`].
@@ -206,7 +214,7 @@ impl RunCgroup {
 
     fn freeze(&self, frozen: bool) {
         if self.features.cgroup_freeze {
-            // It may be gone, and then nobody is there to be frozen.
+            // The group may be gone, and then it has no member to freeze.
             fs::write(self.directory().join("cgroup.freeze"), if frozen { "1" } else { "0" }).ok();
         }
     }
@@ -228,16 +236,16 @@ impl RunCgroup {
         outcome
     }
 
-    /// The numbers of all that run in it and below it.
+    /// The numbers of all processes in the group and below it.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The group cannot be read.
     pub(crate) fn members(&self) -> io::Result<Vec<Pid>> {
         let mut members = Vec::new();
         let listed = walk(&self.directory(), &mut |directory| {
             let text = fs::read_to_string(directory.join(PROCS))?;
             let numbers = text.lines().filter_map(|line| line.parse().ok());
-            // A member of another namespace of numbers is shown as 0.
+            // A member in another PID namespace is shown as 0.
             members.extend(numbers.filter_map(Pid::from_raw));
             Ok(())
         });
@@ -258,18 +266,18 @@ impl Drop for RunCgroup {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct CgroupLocation {
     inode: u64,
-    /// The group above it, as `/proc/PID/cgroup` names it, in one line.
+    /// The parent group, as in `/proc/PID/cgroup`, in one line.
     parent: Arc<str>,
     run: RunName,
 }
 
 impl CgroupLocation {
-    /// Of which run it is.
+    /// The name of the run that the group belongs to.
     pub(crate) const fn run(&self) -> RunName {
         self.run
     }
 
-    /// The group as `/proc/PID/cgroup` names it.
+    /// The name of the group, as in `/proc/PID/cgroup`.
     fn name(&self) -> String {
         format!("{}/{}", self.parent.trim_end_matches('/'), self.run)
     }
@@ -287,7 +295,7 @@ impl FromStr for CgroupLocation {
 
     fn from_str(text: &str) -> Result<Self, InvalidCgroupLocation> {
         let (inode, name) = text.split_once(' ').ok_or(InvalidCgroupLocation)?;
-        // What is named here may be killed and removed.
+        // The named group may be killed and removed, so its name must be that of a run.
         let (parent, run) = name.rsplit_once('/').ok_or(InvalidCgroupLocation)?;
         let run = run.parse().map_err(|InvalidRunName| InvalidCgroupLocation)?;
         let parent = if parent.is_empty() { "/" } else { parent };
@@ -299,32 +307,34 @@ impl FromStr for CgroupLocation {
     }
 }
 
-/// A text is not the form of a [`CgroupLocation`].
+/// Error of a text that is not the form of a [`CgroupLocation`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct InvalidCgroupLocation;
 
-/// Opens a pidfd for a member of a group or of one below it; `None` if it has ended or its number went to somebody else.
+/// Opens a pidfd for a process in a group or below it.
+///
+/// `None` if the process has ended, or if another process has its number.
 fn hold(pid: Pid, group: &Path) -> Result<Option<OwnedFd>, Errno> {
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,
         Err(Errno::SRCH) => return Ok(None),
         Err(errno) => return Err(errno),
     };
-    // Read after the opening: whoever bears the number now is the one that is held.
+    // Read after the opening, so that the group is that of the held process.
     let is_member = group_of(pid).is_some_and(|found| found.starts_with(group));
     Ok((is_member && !has_ended(&pidfd)).then_some(pidfd))
 }
 
-/// Removes a group and those below it, which is refused where something runs.
+/// Removes a group and the groups below it; a group with processes stays.
 fn remove(directory: &Path) -> io::Result<()> {
-    // Most have none below them, and this takes no descriptor, of which there may be none left.
+    // Most groups have none below. This call needs no descriptor, of which none may be left.
     if fs::remove_dir(directory).is_ok() {
         return Ok(());
     }
     walk(directory, &mut |directory| fs::remove_dir(directory))
 }
 
-/// Visits a directory and those below it, the lowest first.
+/// Visits a directory and the directories below it, the lowest first.
 fn walk(directory: &Path, visit: &mut impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -343,19 +353,19 @@ fn refused(error: io::Error) -> SignalError {
     SignalError::Refused { errno: error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()) }
 }
 
-/// The group of a process in the hierarchy of the second version.
+/// The group of a process in the hierarchy of version 2.
 fn group_of(pid: Pid) -> Option<PathBuf> {
     group_in(&fs::read(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).ok()?)
 }
 
-/// Reads the group of the second version out of `/proc/PID/cgroup`.
+/// Reads the group of version 2 out of `/proc/PID/cgroup`.
 fn group_in(text: &[u8]) -> Option<PathBuf> {
     let group = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
     let group = group.strip_suffix(b" (deleted)").unwrap_or(group);
     Some(PathBuf::from(OsString::from_vec(group.to_vec())))
 }
 
-/// The group of a process in the hierarchy of one controller of the first version.
+/// The group of a process in the hierarchy of one controller of version 1.
 pub(crate) fn group_of_version_one(pid: Pid, controller: &str) -> Option<PathBuf> {
     let text = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).ok()?;
     text.lines().find_map(|line| {
@@ -364,7 +374,7 @@ pub(crate) fn group_of_version_one(pid: Pid, controller: &str) -> Option<PathBuf
     })
 }
 
-/// The directory of a group in the hierarchy of one controller of the first version.
+/// The directory of a group in the hierarchy of one controller of version 1.
 pub(crate) fn mount_of_version_one(controller: &str, group: &Path) -> Option<PathBuf> {
     find_mount(|line| {
         let mount = Mount::read(line).filter(|mount| mount.kind == b"cgroup")?;
@@ -373,7 +383,7 @@ pub(crate) fn mount_of_version_one(controller: &str, group: &Path) -> Option<Pat
     })
 }
 
-/// The directory of a group of the second version, where it is mounted.
+/// The directory of a group of version 2, if the hierarchy is mounted.
 fn directory_of(group: &str) -> Option<PathBuf> {
     find_mount(|line| location(line, Path::new(group)))
 }
@@ -382,7 +392,8 @@ fn find_mount(find: impl FnMut(&[u8]) -> Option<PathBuf>) -> Option<PathBuf> {
     fs::read("/proc/self/mountinfo").ok()?.split(|&byte| byte == b'\n').find_map(find)
 }
 
-/// The directory of a group of the second version, if this line of `/proc/PID/mountinfo` is a mount that shows it.
+/// The directory of a group of version 2, if this line of `/proc/PID/mountinfo` is a mount that
+/// shows it.
 fn location(line: &[u8], group: &Path) -> Option<PathBuf> {
     Mount::read(line).filter(|mount| mount.kind == b"cgroup2")?.location(group)
 }
@@ -392,7 +403,7 @@ struct Mount<'a> {
     root: PathBuf,
     target: PathBuf,
     kind: &'a [u8],
-    /// Of the file system as a whole.
+    /// The options of the file system as a whole.
     options: &'a [u8],
 }
 
@@ -400,18 +411,19 @@ impl<'a> Mount<'a> {
     fn read(line: &'a [u8]) -> Option<Self> {
         let mut fields = line.split(|&byte| byte == b' ');
         let (root, target) = (unescape(fields.nth(3)?).into(), unescape(fields.next()?).into());
-        // After a lone dash, since the number of fields before it varies.
+        // The file system's type follows a lone dash, because the number of fields before it
+        // varies.
         fields.find(|field| *field == b"-")?;
         Some(Self { root, target, kind: fields.next()?, options: fields.nth(1)? })
     }
 
-    /// Where a group is in it.
+    /// The directory of a group in this mount.
     fn location(&self, group: &Path) -> Option<PathBuf> {
         Some(self.target.join(group.strip_prefix(&self.root).ok()?))
     }
 }
 
-/// Turns `\040` and the like back into the bytes for which they stand.
+/// Replaces escapes such as `\040` by their bytes.
 fn unescape(field: &[u8]) -> OsString {
     let mut bytes = Vec::new();
     let mut rest = field;
@@ -483,8 +495,9 @@ mod tests {
         finish(first);
     }
 
-    /// Goal: facts, pitfall 10. A program that forks and exits every moment is in nobody's list for long enough to be
-    /// killed by its number. Method: such a runner, by each way to kill that the kernel offers.
+    /// Goal: pitfall 10. A program that forks and exits continuously is in no list long enough to
+    /// be killed by its number. Method: such a program, and each way to kill that the kernel
+    /// offers.
     #[test]
     #[ignore = "it takes the right to make control groups, with which the gate runs it"]
     fn runner_is_killed_by_each_means() {
@@ -507,7 +520,7 @@ mod tests {
         }
     }
 
-    /// Goal: facts, pitfall 34. What is frozen hears a request to end.
+    /// Goal: pitfall 34. A frozen process receives a request to end.
     #[test]
     #[ignore = "it takes the right to make control groups, with which the gate runs it"]
     fn frozen_members_are_thawed_to_handle_a_stop() {
@@ -520,7 +533,7 @@ mod tests {
         until(|| cgroup.members().unwrap().is_empty());
     }
 
-    /// Goal: a group that another monitor has swept is an empty one, and not one that cannot be read.
+    /// Goal: a group that another monitor has removed counts as empty, not as unreadable.
     #[test]
     #[ignore = "it takes the right to make control groups, with which the gate runs it"]
     fn swept_group_is_empty() {
@@ -542,7 +555,7 @@ mod tests {
             RunCgroup::find(location, cgroup.features).unwrap().map(|cgroup| cgroup.location())
         };
         let other = CgroupLocation { inode: location.inode + 1, ..location.clone() };
-        // What is found and dropped is removed, so the wrong one is asked for first.
+        // A dropped group is removed, so the wrong location is tried first.
         fs::create_dir(cgroup.directory().join("below")).unwrap();
         let groups = Cgroups::find().unwrap();
         groups.sweep();
@@ -559,7 +572,7 @@ mod tests {
             assert_eq!(foreign.parse::<CgroupLocation>(), Err(InvalidCgroupLocation), "{foreign}");
         }
         let name = cgroup.run.to_string();
-        // The same number, and another start.
+        // The number is equal, and the start differs.
         let start = name.split('-').nth(2).unwrap();
         let abandoned = groups.directory.join(name.replacen(&format!("-{start}-"), "-0-", 1));
         fs::create_dir(&abandoned).unwrap();

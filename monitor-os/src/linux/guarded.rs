@@ -1,18 +1,25 @@
-//! Opening a file that a unit names without being led elsewhere: by held directories, link by link.
+//! Guarded opening of a file that a unit names: directories are held, and each link is checked.
 //!
-//! A path is walked one name at a time, each directory held by a descriptor. As long as only root and the monitor may
-//! change the names in a directory, the path leads where the operator meant, and links are followed. From the first
-//! directory on in which the unit's own user may change a name, no link is followed, and a file must belong to that
-//! user: a name there may be a second one (a hard link) of any file, and only its owner tells. Where others may add names
-//! but make no second name for a file of others, a file must have one name and a trusted owner: in a sticky directory such as
-//! `/tmp`, and in one of root's that a group may write, such as `/var/log` of some systems. A directory that anybody else
-//! may write, by its mode or its access list, is refused.
+//! A path is walked one name at a time, and a descriptor holds each directory. Three cases differ
+//! by the accounts that may change the names in a directory:
 //!
-//! The file is looked at by a descriptor that opens nothing (`O_PATH`) and then opened by that descriptor, so that what
-//! was checked is what is opened. What is checked cannot change meanwhile: nobody but root gives a file to another
-//! user, and who did not make a name in a sticky directory cannot take it away. So a count of names, which would be 1
-//! again in the right moment, decides only there. No open waits for another process: neither a FIFO without a peer nor
-//! a device does.
+//! - Only root and the monitor: the path leads to the operator's file, and links are followed.
+//! - The unit's own user, in this or an earlier directory: no link is followed, and the file must
+//!   belong to that user. A name there may be a hard link to any file, and only the owner shows
+//!   that.
+//! - Others may add names, but no second name for a file of others: the file must have one name and
+//!   a trusted owner. Examples are a sticky directory such as `/tmp`, and a directory of root that
+//!   a group may write, such as `/var/log` of some systems.
+//!
+//! A directory that any other account may write, by its mode or its access list, is refused.
+//!
+//! The file is checked by a descriptor that opens nothing (`O_PATH`), and then opened by that
+//! descriptor. The opened file is therefore the checked file. The checked properties cannot change
+//! meanwhile: only root gives a file to another user. In a sticky directory, only the owner of a
+//! name removes it. Elsewhere the count of names could become 1 at the right moment, so the count
+//! decides only there.
+//!
+//! No open waits for another process: neither a FIFO without a peer nor a device blocks it.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -30,19 +37,22 @@ use rustix::io::Errno;
 use crate::linux::path_error::{INVALID, PathError, PathFault};
 use crate::linux::path_trust::{Exposure, PathTrust, access_list};
 
-/// For what a file is opened.
+/// Purpose of an opened file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// The monitor appends to it. It is made where it is missing (mode 0666 less the umask), for the unit's user if that
-    /// may change names in the directory.
+    /// The monitor appends to the file.
+    ///
+    /// A missing file is made (mode 0666 less the umask). It belongs to the unit's user if that
+    /// user may change names in the directory.
     Log,
-    /// A program appends to it. It is made as a log is. Any kind of file is taken that can be written.
+    /// A program appends to the file, which is made like a log; any writable kind of file is
+    /// accepted.
     Output,
-    /// A program reads it.
+    /// A program reads the file.
     Input,
-    /// The helper reads it to its end, which takes a writer if it is a FIFO.
+    /// The helper reads the file to its end, which needs a writer if it is a FIFO.
     Settings,
-    /// The monitor writes it from its beginning. It is made as a log is.
+    /// The monitor writes the file from its beginning; it is made like a log.
     Record,
 }
 
@@ -52,21 +62,21 @@ impl Purpose {
     }
 }
 
-/// The directory in which a file is, held, and the name of the file there, which is no symbolic link.
+/// The held directory of a file, and the name of the file in it, which is no symbolic link.
 #[derive(Debug)]
 pub(crate) struct OpenParent {
     directory: OwnedFd,
     exposure: Exposure,
     name: CString,
-    /// How the file is called in errors.
+    /// The path of the file in errors.
     path: PathBuf,
     trust: PathTrust,
-    /// Whether a link of the kernel leads to the file, as `/proc/self/fd/1` does.
+    /// Whether a link of the kernel leads to the file, such as `/proc/self/fd/1`.
     by_kernel: bool,
 }
 
 impl OpenParent {
-    /// Walks to the directory of a file. The file itself need not be there.
+    /// Walks to the directory of a file; the file itself may be missing.
     ///
     /// # Errors
     /// See [`PathFault`].
@@ -116,7 +126,7 @@ impl OpenParent {
         Err(PathError { path: path.into(), fault: Errno::ISDIR.into() })
     }
 
-    /// Opens the file, and makes it where that belongs to the purpose.
+    /// Opens the file, and makes it if the purpose allows that.
     ///
     /// # Errors
     /// See [`PathFault`].
@@ -132,7 +142,7 @@ impl OpenParent {
                     return self.open_held(&held, &stat, purpose).map_err(|e| failed(e.into()));
                 }
                 Err(Errno::NOENT) if !purpose.reads() => match self.make(purpose) {
-                    // Somebody was faster: that is looked at.
+                    // Another process made the file, which the next turn checks.
                     Err(Errno::EXIST) => {}
                     made => return made.map_err(|errno| failed(errno.into())),
                 },
@@ -142,7 +152,7 @@ impl OpenParent {
         Err(failed(PathFault::Changing))
     }
 
-    /// Gives a file of the directory another name there, which it takes from whatever has it.
+    /// Renames a file within the directory; an existing file of the new name is replaced.
     ///
     /// # Errors
     /// See `rename(2)`; nothing changed.
@@ -158,7 +168,7 @@ impl OpenParent {
     fn check(&self, found: &Stat, purpose: Purpose) -> Result<(), PathFault> {
         match FileType::from_raw_mode(found.st_mode) {
             FileType::Directory => return Err(Errno::ISDIR.into()),
-            // Only if it was put here since it was looked at.
+            // Only if the link was put here after the check.
             FileType::Symlink => return Err(PathFault::Link),
             FileType::Socket => return Err(PathFault::Socket),
             FileType::Fifo if purpose == Purpose::Log && !self.by_kernel => {
@@ -183,7 +193,7 @@ impl OpenParent {
         if is_owned { Ok(()) } else { Err(PathFault::Owner(found.st_uid)) }
     }
 
-    /// Opens what is held. The kernel leads to it, whatever its name is by now.
+    /// Opens the held file by the kernel's link, which is independent of its current name.
     fn open_held(&self, held: &OwnedFd, found: &Stat, purpose: Purpose) -> Result<OwnedFd, Errno> {
         let path = format!("/proc/self/fd/{}", held.as_raw_fd());
         let common = OFlags::CLOEXEC | OFlags::NOCTTY;
@@ -193,7 +203,7 @@ impl OpenParent {
         let may_wait = purpose == Purpose::Settings || !can_wait;
         let wait = if may_wait { OFlags::empty() } else { OFlags::NONBLOCK };
         let (wanted, instead) = match purpose {
-            // With both ends it neither waits for a peer nor ends with one.
+            // With both ends the open neither waits for a peer nor ends with one.
             Purpose::Input if kind == FileType::Fifo && !self.by_kernel => {
                 (OFlags::RDWR, Some(OFlags::RDONLY))
             }
@@ -205,7 +215,7 @@ impl OpenParent {
             // A pipe with both ends here would never be without a reader.
             Purpose::Log if self.by_kernel => (OFlags::WRONLY | OFlags::APPEND, None),
             Purpose::Record => (OFlags::WRONLY | OFlags::TRUNC, None),
-            // Readable where it can be, for its last byte.
+            // Readable if possible, for its last byte.
             Purpose::Log => (OFlags::RDWR | OFlags::APPEND, Some(OFlags::WRONLY | OFlags::APPEND)),
         };
         let opened = match (try_open(wanted | wait), instead) {
@@ -215,7 +225,7 @@ impl OpenParent {
             (opened, _) => opened?,
         };
         if can_wait && matches!(purpose, Purpose::Input | Purpose::Output) {
-            // Programs expect to wait where they read and write.
+            // Programs expect reads and writes to block.
             fcntl_setfl(&opened, wanted & OFlags::APPEND)?;
         }
         Ok(opened)
@@ -234,7 +244,7 @@ impl OpenParent {
             && let Some(program) = &self.trust.program
         {
             let (user, group) = (Uid::from_raw(program.user), Gid::from_raw(program.group));
-            // Else the next look would find a file that is not the user's.
+            // Otherwise the next open would find a file that is not the user's.
             fchown(&made, Some(user), Some(group))?;
         }
         Ok(made)
@@ -254,8 +264,10 @@ pub(crate) fn open_file(
 }
 
 impl PathTrust {
-    /// Opens a file for writing from its beginning, and makes it where it is missing (mode 0666 less the umask). Neither
-    /// this nor a write waits for the reader of a named pipe.
+    /// Opens a file for writing from its beginning, and makes it if it is missing.
+    ///
+    /// The mode of a new file is 0666 less the umask. Neither the open nor a write waits for the
+    /// reader of a named pipe.
     ///
     /// # Errors
     /// See [`PathFault`]; nothing changed. A named pipe must have a reader (ENXIO).
@@ -264,13 +276,13 @@ impl PathTrust {
     }
 }
 
-/// How far a path was walked.
+/// The progress of the walk along a path.
 struct PathWalk<'a> {
-    /// The whole path, as it was said.
+    /// The whole path, as it was given.
     named: &'a Path,
     directory: OwnedFd,
     exposure: Exposure,
-    /// As far as it was walked.
+    /// The walked part of the path.
     path: PathBuf,
     trust: &'a PathTrust,
 }
@@ -287,11 +299,11 @@ impl<'a> PathWalk<'a> {
         Ok(walk)
     }
 
-    /// Goes to a directory, `..` and `/` included, which must be no link.
+    /// Enters a directory, including `..` and `/`, which must be no link.
     fn enter(&mut self, name: &OsStr) -> Result<(), PathError> {
         let next = directory(self.directory.as_fd(), name);
         let fault = |errno| match errno {
-            // A link that was put here since it was looked at.
+            // A link that was put here after the check.
             Errno::LOOP => PathFault::Link,
             errno => errno.into(),
         };
@@ -305,12 +317,12 @@ impl<'a> PathWalk<'a> {
         let stat = fstat(&self.directory).map_err(|errno| failed(errno.into()))?;
         let exposure = self.trust.exposure(&stat, access_list(&self.directory).as_deref());
         let exposure = exposure.map_err(|writer| failed(PathFault::Exposed(writer)))?;
-        // What is below a directory that others may write is not where the operator alone has put it.
+        // A directory below a shared one was not placed by the operator alone.
         self.exposure = self.exposure.max(exposure);
         Ok(())
     }
 
-    /// Where a link leads that may be followed.
+    /// The target of a link that may be followed.
     fn link(&self, name: &CString) -> Result<PathBuf, PathError> {
         let failed = |errno: Errno| self.fault(os(name), errno.into());
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -328,12 +340,12 @@ impl<'a> PathWalk<'a> {
         Ok(PathBuf::from(OsString::from_vec(to.into_bytes())))
     }
 
-    /// Whether the links here are the kernel's, to what a process has open.
+    /// Whether the links here are the kernel's, to open files of a process.
     fn is_kernels(&self) -> bool {
         fstatfs(&self.directory).is_ok_and(|of| of.f_type == PROC_SUPER_MAGIC)
     }
 
-    /// What the kernel refuses is said of the whole path, all else of the name that is at fault.
+    /// An error of the kernel names the whole path; any other error names the faulty part.
     fn fault(&self, name: &OsStr, fault: PathFault) -> PathError {
         let is_kernels = matches!(fault, PathFault::Os(_));
         let path = if is_kernels { self.named.into() } else { self.path.join(name) };
@@ -358,7 +370,7 @@ impl PathComponents {
     fn of(path: &Path) -> Self {
         let mut names = Self { names: Vec::new(), wants_directory: false };
         names.prepend(path);
-        // The walk begins there.
+        // The walk begins at the root.
         names.names.pop_if(|first| first == "/");
         names
     }
@@ -394,9 +406,9 @@ fn or_current(path: &Path) -> PathBuf {
     if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.into() }
 }
 
-/// As many as the kernel follows (`path_resolution(7)`).
+/// The number of links that the kernel follows (`path_resolution(7)`).
 const LINKS_MAX: u32 = 40;
-/// How often a file that somebody makes and removes meanwhile is looked at again.
+/// The number of attempts on a file that another process makes and removes meanwhile.
 const TRIES: u32 = 8;
 
 #[cfg(test)]
@@ -425,7 +437,7 @@ mod tests {
         fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
     }
 
-    /// A directory of `nobody`, in one that belongs to whoever runs the tests. It takes root.
+    /// A directory of the user `nobody`, in one of the test's user; it needs root.
     fn of_nobody() -> (TempDir, PathBuf) {
         let directory = tempdir().unwrap();
         set_mode(directory.path(), 0o755);
@@ -485,7 +497,7 @@ mod tests {
         assert_eq!(fs::read_to_string(at("a/file")).unwrap(), "text++");
     }
 
-    /// Goal: no open waits for a peer, and what is given to a program waits as programs expect.
+    /// Goal: no open waits for a peer, and the descriptors of a program block as programs expect.
     #[test]
     fn kinds_are_told_apart_and_none_is_waited_for() {
         let directory = tempdir().unwrap();
@@ -507,7 +519,8 @@ mod tests {
         }
         let log = open(Path::new("/dev/null"), Purpose::Log).unwrap();
         assert!(fcntl_getfl(log).unwrap().contains(OFlags::NONBLOCK));
-        // A pipe that the kernel's own link leads to has its peer, and no more ends than were asked for.
+        // A pipe behind a link of the kernel has its peer, and is opened with the requested end
+        // only.
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let link = PathBuf::from(format!("/proc/self/fd/{}", writer.as_raw_fd()));
         let again = open(&link, Purpose::Output).unwrap();
@@ -517,7 +530,8 @@ mod tests {
         drop((reader, again, log));
     }
 
-    /// Goal: where everybody may add names, as in `/tmp`, no link and no file of a stranger is taken.
+    /// Goal: in a directory where every user may add names, such as `/tmp`, no foreign link or file
+    /// is taken.
     #[test]
     fn file_with_another_name_is_refused_where_others_may_write() {
         let directory = tempdir().unwrap();
@@ -535,7 +549,8 @@ mod tests {
         assert_eq!(error, PathError { path: directory.path().into(), fault });
     }
 
-    /// Goal: what the user of a program does to the directory of its log leads into no file of root's.
+    /// Goal: changes by a program's user to the directory of its log never lead into a file of
+    /// root.
     #[test]
     #[ignore = "it takes root, as which the gate runs it"]
     fn user_of_a_program_leads_nothing_elsewhere() {
@@ -559,7 +574,7 @@ mod tests {
                 chown(&file, Some(1), None).unwrap();
             });
             assert_eq!(fault(&file, &nobody(), purpose), PathFault::Owner(1));
-            // A directory of root's below it is reached by a name that the user may give to another.
+            // A directory of root below it is reached by a name that the user may replace.
             symlink(directory.path(), &below).unwrap();
             assert_eq!(fault(&below.join("secret"), &nobody(), purpose), PathFault::Link);
             fs::remove_file(&below).unwrap();
@@ -575,8 +590,9 @@ mod tests {
         assert_eq!(fs::read_to_string(&secret).unwrap(), "of root");
     }
 
-    /// Goal: nor does it in the moment between a look and an open. Method: another thread changes the name without
-    /// end, between a link, a file with a second name, nothing and a plain file.
+    /// Goal: such changes do not succeed between the check and the open. Method: another thread
+    /// replaces the name continuously by a link, a file with a second name, nothing and a plain
+    /// file.
     #[test]
     #[ignore = "it takes root, as which the gate runs it"]
     fn race_is_not_won() {

@@ -1,4 +1,4 @@
-//! How a process is recognised that an earlier monitor has started.
+//! The identity of a process across monitors, and the identity of a boot.
 
 use std::fmt;
 use std::fs;
@@ -13,15 +13,15 @@ use crate::linux::kernel_features::KernelFeatures;
 use crate::linux::leader_pid::LeaderPid;
 use crate::linux::procfs::{inode, start_time};
 
-/// One process, told apart from every other since the boot.
+/// The identity of one process, distinct from every other since the boot.
 ///
-/// A number alone proves nothing: it is given to the next process when its bearer is reaped. Number and
-/// start time come round together only if the machine is set back to the same tick (10 ms); the inode of
-/// a pidfd, where the kernel has it, never does before a boot.
+/// A number alone proves nothing: the kernel reuses it once its process is reaped. Number and start
+/// time repeat together only if the machine is set back to the tick (10 ms) of the start. The inode
+/// of a pidfd, if the kernel has it, never repeats within a boot.
 ///
 /// # Source
-/// `proc_pid_stat(5)`, field 22; `pidfd_open(2)` on pidfs, Linux 6.9. BB-82 of the bug bank: a recorded
-/// number was believed, and a stranger killed.
+/// `proc_pid_stat(5)`, field 22; `pidfd_open(2)` on pidfs, Linux 6.9. BB-82 of the bug bank: a
+/// recorded number was trusted, and a foreign process killed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Identity {
     pub(crate) pid: LeaderPid,
@@ -45,25 +45,26 @@ impl Identity {
         Ok(Self { pid, start: start_time(pid.as_raw())?, inode })
     }
 
-    /// Finds the process if it is still there, maybe as a zombie. The descriptor then holds it: what was
-    /// proved cannot change.
+    /// Finds the process if it still exists, maybe as a zombie.
+    ///
+    /// The descriptor then holds the process, so the proved identity cannot change.
     ///
     /// # Errors
-    /// No descriptor left, or `/proc` cannot be read; nothing is known then.
+    /// No descriptor left, or `/proc` cannot be read; the result is unknown then.
     pub(crate) fn find(&self, features: KernelFeatures) -> io::Result<Option<OwnedFd>> {
         let pidfd = match pidfd_open(self.pid.to_pid(), PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
-            // EINVAL is the number of a thread that leads no process.
+            // EINVAL: the number is that of a thread that leads no process.
             Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
         let found = if features.pidfs_inode { inode(&pidfd)? } else { None };
         let same = match (self.inode, found) {
             (Some(recorded), Some(found)) => recorded == found,
-            // Read after the opening: whoever bears the number now is the one that is held.
+            // Read after the opening, so that the start time is that of the held process.
             (_, None) | (None, _) => match start_time(self.pid.as_raw()) {
                 Ok(found) => found == self.start,
-                // Reaped since.
+                // The process was reaped after the opening.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => false,
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => false,
                 Err(error) => return Err(error),
@@ -100,11 +101,11 @@ impl FromStr for Identity {
     }
 }
 
-/// A text is not the form of an [`Identity`].
+/// Error of a text that is not the form of an [`Identity`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct InvalidIdentity;
 
-/// The identity of the running system: a random number that every boot makes anew.
+/// The identity of the running system: a random number that every boot draws anew.
 ///
 /// # Source
 /// `proc_sys_kernel(5)`, `random/boot_id`.
@@ -112,7 +113,7 @@ pub(crate) struct InvalidIdentity;
 pub(crate) struct BootId(u128);
 
 impl BootId {
-    /// Reads it.
+    /// Reads the identity of this boot.
     ///
     /// # Errors
     /// `/proc` cannot be read.
@@ -165,8 +166,8 @@ mod tests {
         assert!(identity.find(available_features()).unwrap().is_none());
     }
 
-    /// Goal: a stranger of the same number is refused, by each proof alone. Method: the recorded values are
-    /// changed, as if the number had gone round.
+    /// Goal: a foreign process of equal number is refused, by each proof alone. Method: the
+    /// recorded values are changed, as if the number had been reused.
     #[test]
     fn stranger_of_the_same_number_is_refused() {
         let process = sleeper();
@@ -177,7 +178,7 @@ mod tests {
         assert!(other.find(available_features()).unwrap().is_none());
         let same = Identity { inode: None, ..identity };
         assert!(same.find(available_features()).unwrap().is_some());
-        // A kernel without such inodes goes by the start time.
+        // A kernel without such inodes uses the start time.
         assert!(identity.find(KernelFeatures::NONE).unwrap().is_some());
         assert!(other.find(KernelFeatures::NONE).unwrap().is_none());
         process.stop_group(9).unwrap();

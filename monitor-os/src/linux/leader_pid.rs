@@ -1,10 +1,11 @@
-//! The number of a process that leads a group of its own.
+//! The process id of a session leader.
 
 use rustix::process::Pid;
 
-/// The process id of a child that leads a session; also the number of that session and of its group.
+/// The process id of a child that leads a session, which is the number of its session and group.
 ///
-/// Always greater than 1: the other values mean "everybody", "my own group" and "init" to the kernel.
+/// Always greater than 1: to the kernel the other values mean "everybody", "my own group" and
+/// "init".
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct LeaderPid(i32);
 
@@ -20,7 +21,7 @@ impl LeaderPid {
     }
 
     pub(crate) fn to_pid(self) -> Pid {
-        // The number is positive, so the fallback is never taken; init is the harmless way to say so.
+        // The number is positive, so the fallback is never used; init is a harmless one.
         Pid::from_raw(self.0).unwrap_or(Pid::INIT)
     }
 }

@@ -1,4 +1,4 @@
-//! The name of a run in the environment of its processes.
+//! The mark: the name of a run in the environment of its processes.
 
 use std::ffi::CString;
 use std::fs;
@@ -7,21 +7,22 @@ use rustix::process::{Pid, geteuid};
 
 use crate::linux::run_name::RunName;
 
-/// What the environment of a process says that a run has started, for runs of which the kernel does not say it: those
-/// of an earlier monitor, whose orphans went to another parent.
+/// The mark by which the processes of an earlier monitor's run are identified.
 ///
-/// The token in the name is known to the run, to root, and to whoever one of them has told it. Who was told may still be a
-/// stranger that holds up a stop. So a process counts only if it runs as this monitor does or as the program did: a
-/// program of root that gave its rights away and left its group, its session and its parents is left alone.
+/// The kernel does not identify them, because their orphans went to another parent. The run, root,
+/// and every process that one of them has told know the token in the name. A foreign process that
+/// was told may still delay a stop. A process therefore counts only if it runs as the monitor's or
+/// the program's user. A root program that dropped its privileges and left its group, session and
+/// parents is therefore spared.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Mark {
     pub(crate) name: RunName,
-    /// The real user of the program; `None` if it was not written down.
+    /// The real user of the program; `None` if it was not recorded.
     pub(crate) owner: Option<u32>,
 }
 
 impl Mark {
-    /// Whether a process bears it, and may.
+    /// Whether a process has the mark, and runs as a permitted user.
     pub(crate) fn is_borne_by(&self, pid: Pid) -> bool {
         mark_of(pid) == Some(self.name)
             && real_user(pid)
@@ -36,14 +37,14 @@ pub(crate) fn mark_of(pid: Pid) -> Option<RunName> {
     str::from_utf8(mark).ok()?.parse().ok()
 }
 
-/// The real user of a process: what a program that others may run as its owner (`su`) cannot change.
+/// The real user of a process, which a program run as its owner (`su`) cannot change.
 pub(crate) fn real_user(pid: Pid) -> Option<u32> {
     let status = fs::read(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
     let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
     str::from_utf8(line).ok()?.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The variable that marks what a run starts.
+/// The variable that marks the processes of a run.
 pub(crate) fn mark(name: RunName) -> Option<CString> {
     CString::new(format!("{MARK}{name}")).ok()
 }
@@ -56,7 +57,8 @@ mod tests {
     use crate::command::Command;
     use crate::testing::{finish, spawn, until};
 
-    /// Goal: who bears the mark and runs as another user than the monitor and the program is a stranger.
+    /// Goal: a process with the mark and another user than the monitor's and the program's is
+    /// foreign.
     #[test]
     fn mark_counts_with_the_user() {
         let name = RunName::next().unwrap();
@@ -65,7 +67,7 @@ mod tests {
         let process = spawn(&command).unwrap();
         let pid = process.pid().to_pid();
         let mark = Mark { name, owner: None };
-        // A program is started before its environment can be read.
+        // A program is started before its environment is readable.
         until(|| mark_of(pid) == Some(name));
         assert_eq!(real_user(pid), Some(geteuid().as_raw()));
         assert!(mark.is_borne_by(pid));

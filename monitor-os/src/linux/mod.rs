@@ -1,7 +1,7 @@
-//! Linux, one file for each facility: safe and typed primitives that decide nothing.
+//! Linux, one file for each facility: safe and typed primitives without any decision.
 //!
-//! Linux 5.4 is the oldest kernel that has all that is needed (`waitid(2)` on a pidfd). What later kernels add is a
-//! value, [`KernelFeatures`](kernel_features::KernelFeatures).
+//! Linux 5.4 is the oldest kernel with every required facility (`waitid(2)` on a pidfd). The
+//! features of later kernels are a value, [`KernelFeatures`](kernel_features::KernelFeatures).
 
 pub(crate) mod cgroup;
 pub(crate) mod clock;

@@ -1,4 +1,4 @@
-//! Children that the kernel gives to this process because their parents have ended.
+//! Orphans: children that the kernel gives to this process because their parents have ended.
 
 use std::fs;
 use std::io;
@@ -19,10 +19,11 @@ use crate::linux::procfs::{has_ended, session_of, start_time_in, ticks_now};
 use crate::linux::run_name::RunName;
 use crate::linux::signal::{SignalError, continue_follows, named, send};
 
-/// The right to all orphans of this process's descendants, and the duty to reap them.
+/// The role of the parent of all orphans among this process's descendants, which must reap them.
 ///
 /// # Source
-/// `PR_SET_CHILD_SUBREAPER` of `prctl(2)`. As the first process of a container, a process has both anyway.
+/// `PR_SET_CHILD_SUBREAPER` of `prctl(2)`. The first process of a container has this role in any
+/// case.
 #[derive(Debug)]
 pub(crate) struct Orphans {
     signals: SignalFd,
@@ -42,9 +43,9 @@ impl Orphans {
         Ok(Self { signals })
     }
 
-    /// Takes the notices that children have ended, of which there are fewer than ends.
+    /// Takes the pending signals of ended children; several ends may share one signal.
     pub(crate) fn drain(&self) {
-        // Nothing pending, and every other outcome, is an end of the list.
+        // Any result other than a signal ends the list.
         while let Ok(Some(_)) = self.signals.read_signal() {}
     }
 }
@@ -64,7 +65,7 @@ pub(crate) struct Orphan {
 }
 
 impl Orphan {
-    /// Holds a child of this process, which nobody else reaps.
+    /// Holds a child of this process, which no other code reaps.
     pub(crate) fn hold(pid: Pid) -> Result<Self, Errno> {
         Ok(Self { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
     }
@@ -84,7 +85,7 @@ impl Orphan {
     }
 }
 
-/// The children of this process, in the order in which `/proc` lists them.
+/// Lists the children of this process, in the order of `/proc`.
 ///
 /// # Errors
 /// `/proc` cannot be read, or the kernel does not list children (`CONFIG_PROC_CHILDREN`).
@@ -94,7 +95,8 @@ pub(crate) fn children() -> io::Result<Vec<Pid>> {
         let thread = thread?.path();
         let text = match fs::read_to_string(thread.join("children")) {
             Ok(text) => text,
-            // A thread that has ended, after that was opened or before, which has given its children to another.
+            // The thread has ended, before or after the opening, and its children went to another
+            // thread.
             Err(error)
                 if Errno::from_io_error(&error) == Some(Errno::SRCH)
                     || matches!(thread.try_exists(), Ok(false)) =>
@@ -111,20 +113,22 @@ pub(crate) fn children() -> io::Result<Vec<Pid>> {
 
 /// Reaps a child if it has ended; returns whether it has.
 ///
-/// By its own number: a look at all at once is stuck at the first zombie, which may not be meant (facts, pitfall 4).
+/// `waitid(P_ALL)` could return an unrelated zombie, so each child is waited for by its number
+/// (pitfall 4).
 pub(crate) fn reap(pid: Pid) -> bool {
     !matches!(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
 }
 
-/// By what an orphan says which run it is of. That it is of one of this process is the kernel's word: an orphan is a
-/// descendant.
+/// The evidence of the run that an orphan belongs to.
+///
+/// That it belongs to a run of this process is certain, because an orphan is a descendant.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Origin {
-    /// The mark in its environment, which it may have thrown away.
+    /// The mark in its environment, which it may have removed.
     mark: Option<RunName>,
     /// Its session, which it may have left.
     session: Option<i32>,
-    /// When it was started.
+    /// The tick of its start.
     start: Option<u64>,
 }
 
@@ -138,7 +142,7 @@ impl Origin {
         }
     }
 
-    /// Whether it is of the run with this mark and this session.
+    /// Whether the orphan belongs to the run with this mark and this session.
     pub(crate) fn is(&self, mark: Option<RunName>, session: Option<OwnSession>) -> bool {
         match (self.mark, mark) {
             (Some(own), Some(mark)) => own == mark,
@@ -149,25 +153,28 @@ impl Origin {
     }
 }
 
-/// The session that the main process of a run has made, by its number, which is that process's.
+/// The session that the main process of a run has made, by its number, which is that process's
+/// number.
 ///
-/// A session that a process is in is the one in which its parent was when it was started, unless it leads one itself.
-/// So it is in this one if that had the number at its start: if it was started before the main process was reaped, with
-/// which the number became free. Of the same tick it is in doubt, and not of the run.
+/// A process is in the session that its parent was in at its start, unless it leads one itself. It
+/// is therefore in this session if the session had the number at that start. That holds if it was
+/// started before the reaping of the main process, which freed the number. A start in the tick of
+/// the reaping is in doubt, so such a process does not count.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct OwnSession {
     number: NonZeroI32,
-    /// The tick of the reap; later than any until then.
+    /// The tick of the reaping; a later one than any until then.
     until: u64,
 }
 
 impl OwnSession {
-    /// That of a main process that was not reaped.
+    /// The session of a main process that was not reaped.
     pub(crate) fn of_unreaped(leader: LeaderPid) -> Self {
         Self { number: leader.to_pid().as_raw_nonzero(), until: u64::MAX }
     }
 
-    /// The same once that is reaped, or just before. The first time counts.
+    /// Ends the session's time at the reaping of its process, or just before; the first call
+    /// counts.
     pub(crate) fn end(&mut self) {
         self.until = self.until.min(ticks_now());
     }
@@ -207,7 +214,8 @@ mod tests {
         assert!(!found.is(None, Some(other_session)) && !found.is(None, None));
         let marked = Origin { mark: Some(own), ..found };
         assert!(marked.is(Some(own), None) && !marked.is(Some(other), Some(session)));
-        // Goal: who was started after the number became free, or in the same tick, may be a stranger.
+        // Goal: a process that started after the number became free, or in that tick, may be
+        // foreign.
         let found = Origin::of(process.pid().to_pid());
         let ended = |until| Some(OwnSession { until, ..session });
         assert!(found.is(None, ended(start + 1)) && !found.is(None, ended(start)));

@@ -1,4 +1,4 @@
-//! Why a file that a unit names is not opened.
+//! Errors of the guarded opening of a file.
 
 use std::fmt;
 use std::io;
@@ -7,43 +7,45 @@ use std::str::FromStr;
 
 use rustix::io::Errno;
 
-/// Why a file that a unit names was not opened. Nothing was changed.
+/// Error of the opening of a file that a unit names; nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathError {
-    /// The file as it was named, or the directory or link on the way that is at fault.
+    /// The file as it was named, or the faulty directory or link on its path.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The fault of that path.
     pub fault: PathFault,
 }
 
-/// What is wrong with a path.
+/// Fault of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathFault {
-    /// The kernel says so, by this error number.
+    /// The kernel refused, with this error number.
     Os(i32),
-    /// There is no such directory on the way.
+    /// A directory on the path is missing.
     NoDirectory,
-    /// A directory on the way may be written by somebody who could lead the path elsewhere.
+    /// Another account may write a directory on the path, and could redirect the path.
     Exposed(Writer),
-    /// It is a symbolic link that somebody else than root or the monitor's user may have made.
+    /// The path is a symbolic link whose maker may be neither root nor the monitor's user.
     Link,
-    /// The file belongs to this user: neither to root, the monitor's or the program's user, nor, in a directory of the
-    /// program's user, to that user.
+    /// The file belongs to this user, which is not trusted.
+    ///
+    /// Trusted owners are root, the monitor's user and the program's user. In a directory of the
+    /// program's user, only that user is trusted.
     Owner(u32),
-    /// The file has another name as well, in a directory in which everybody may add names.
+    /// The file has another name, in a directory in which every user may add names.
     HardLink,
-    /// It is a FIFO, and a log is a regular file.
+    /// The path is a FIFO, and a log must be a regular file.
     Fifo,
-    /// It is a socket, which cannot be opened.
+    /// The path is a socket, which cannot be opened.
     Socket,
-    /// It is a block device, and nothing is appended to one.
+    /// The path is a block device, which cannot be appended to.
     BlockDevice,
-    /// Somebody changed it while it was looked at; it may pass.
+    /// Another process changed the path while it was checked; the error may pass.
     Changing,
 }
 
-/// Somebody who may write a directory.
+/// Account that may write a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Writer {
@@ -51,12 +53,13 @@ pub enum Writer {
     User(u32),
     /// The group with this number.
     Group(u32),
-    /// Everybody.
+    /// All users.
     Everyone,
 }
 
 impl PathFault {
-    /// Whether it may pass though nobody corrects anything: a FIFO has no reader yet, or somebody was busy with it.
+    /// Whether the fault may pass without a correction: a FIFO without a reader yet, or a
+    /// concurrent change.
     pub(crate) const fn passes(self) -> bool {
         match self {
             Self::Os(errno) => errno == Errno::NXIO.raw_os_error(),
@@ -72,7 +75,7 @@ impl PathFault {
         }
     }
 
-    /// The error number that comes nearest, for logs.
+    /// The closest error number, for logs.
     pub(crate) const fn errno(self) -> i32 {
         let errno = match self {
             Self::Os(errno) => return errno,
@@ -87,7 +90,7 @@ impl PathFault {
     }
 }
 
-/// The form in which the helper sends it.
+/// The form in which the helper sends the fault.
 impl fmt::Display for PathFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -191,7 +194,7 @@ impl fmt::Display for PathError {
 
 impl std::error::Error for PathError {}
 
-/// For what is told by an error number alone.
+/// For callers that report only an error number.
 impl From<PathError> for io::Error {
     fn from(error: PathError) -> Self {
         if let PathFault::Os(errno) = error.fault {

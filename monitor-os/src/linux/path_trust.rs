@@ -1,4 +1,4 @@
-//! Who may write the directories on the way to a file of a unit.
+//! Trust in accounts that may write the directories of a unit's files.
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -9,13 +9,13 @@ use rustix::process::{getegid, geteuid};
 
 use crate::linux::path_error::Writer;
 
-/// Which user beside root and the monitor's own may be able to write the directories of a file.
+/// The user that may write the directories of a file, in addition to root and the monitor's user.
 ///
-/// It is the user of the program whose file it is: [`Command::path_trust`](crate::Command::path_trust). The groups of
-/// that user count as the user.
+/// It is the user of the program that the file belongs to:
+/// [`Command::path_trust`](crate::Command::path_trust). The groups of that user count as the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PathTrust {
-    /// `None` if the program runs as the monitor does.
+    /// `None` if the program runs as the monitor's user.
     pub(crate) program: Option<Arc<ProgramUser>>,
 }
 
@@ -27,18 +27,20 @@ pub(crate) struct ProgramUser {
 }
 
 impl PathTrust {
-    /// Root and the user of this process alone.
+    /// Trusts root and the user of this process alone.
     pub const MONITOR: Self = Self { program: None };
 
-    /// The same and one more user, with its primary and its other groups.
+    /// Trusts one more user, with its primary and its other groups.
     pub(crate) fn and_user(user: u32, group: u32, others: impl IntoIterator<Item = u32>) -> Self {
         let others = others.into_iter().collect();
         let is_other = user != geteuid().as_raw();
         Self { program: is_other.then(|| Arc::new(ProgramUser { user, group, others })) }
     }
 
-    /// Root, the user of the monitor, and in a user namespace the owners that it has no number for, such as the host's
-    /// root: what they may do, the namespace cannot tell apart.
+    /// Whether a user is root or the monitor's user.
+    ///
+    /// In a user namespace, unmapped owners count too, such as the host's root. The namespace
+    /// cannot tell their rights apart.
     pub(crate) fn is_privileged(user: u32) -> bool {
         user == 0 || user == geteuid().as_raw() || *UNMAPPED == Some(user)
     }
@@ -56,7 +58,8 @@ impl PathTrust {
         self.program.as_ref().is_some_and(has)
     }
 
-    /// Who may change the names in a directory. `acl` is its access list, if it has one.
+    /// The accounts that may change the names in a directory; `acl` is its access list, if it has
+    /// one.
     pub(crate) fn exposure(
         &self,
         directory: &Stat,
@@ -71,7 +74,7 @@ impl PathTrust {
             return Err(Writer::User(owner));
         };
         let is_sticky = Mode::from_raw_mode(directory.st_mode).contains(Mode::SVTX);
-        // Its members may rename what is there, and link only what is theirs.
+        // Members may rename the files in it, but link only their own.
         let is_shared = Self::is_privileged(owner) && *LINKS_ARE_PROTECTED;
         for writer in writers(directory, acl) {
             exposure = exposure.max(match writer {
@@ -80,7 +83,7 @@ impl PathTrust {
                 Writer::User(user) if self.is_program(user) => Exposure::Program,
                 Writer::Group(group) if self.has_group(group) => Exposure::Program,
                 Writer::Group(0) => Exposure::Closed,
-                // A user whose primary group is its own, with the umask 002.
+                // A user with a primary group of its own and the umask 002.
                 Writer::Group(group) if !geteuid().is_root() && group == getegid().as_raw() => {
                     Exposure::Closed
                 }
@@ -94,7 +97,7 @@ impl PathTrust {
     }
 }
 
-/// Who may write a directory beside its owner.
+/// The accounts other than its owner that may write a directory.
 ///
 /// # Source
 /// `acl(5)`; `struct posix_acl_xattr_entry` of `<linux/posix_acl_xattr.h>`.
@@ -141,19 +144,22 @@ fn unmapped(map: &str, overflow: u32) -> Option<u32> {
     (!is_mapped).then_some(overflow)
 }
 
-/// Who may change the names in the directories that a path has led through.
+/// The accounts that may change the names in the directories of a walked path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exposure {
     /// Root and the monitor alone.
     Closed,
-    /// Others may add names. They change only their own, as in `/tmp`, or those of others but make no second name for a
-    /// file of others, as in a directory of root's that a group may write.
+    /// Others may add names.
+    ///
+    /// In a sticky directory such as `/tmp`, they change only their own names. In a directory of
+    /// root that a group may write, they change any name, but make no second name for a file of
+    /// others.
     Shared,
     /// The program's user.
     Program,
 }
 
-/// The access list of a directory that is held; `None` if its mode says all.
+/// The access list of a held directory; `None` if the mode says all.
 pub(crate) fn access_list(directory: &OwnedFd) -> Option<Vec<u8>> {
     let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
     let mut list = vec![0; ACL_BYTES_MAX];
@@ -162,20 +168,26 @@ pub(crate) fn access_list(directory: &OwnedFd) -> Option<Vec<u8>> {
     Some(list)
 }
 
-/// The number that stands for users without one in this user namespace (`user_namespaces(7)`), if there may be some.
+/// The number that stands for unmapped users of this user namespace, if there may be any.
+///
+/// # Source
+/// `user_namespaces(7)`.
 static UNMAPPED: LazyLock<Option<u32>> = LazyLock::new(|| {
     let map = fs::read_to_string("/proc/self/uid_map").ok()?;
     let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?;
     unmapped(&map, overflow.trim().parse().ok()?)
 });
 
-/// Whether the kernel lets nobody make a second name for a file that is not theirs to write (`proc_sys_fs(5)`).
+/// Whether the kernel forbids a second name for a file without the right to write it.
+///
+/// # Source
+/// `proc_sys_fs(5)`, `protected_hardlinks`.
 static LINKS_ARE_PROTECTED: LazyLock<bool> = LazyLock::new(|| {
     let set = fs::read_to_string("/proc/sys/fs/protected_hardlinks");
     set.is_ok_and(|text| text.trim() == "1")
 });
 
-/// As large as an attribute can be (`xattr(7)`).
+/// The largest size of an attribute (`xattr(7)`).
 const ACL_BYTES_MAX: usize = 1 << 16;
 
 #[cfg(test)]
@@ -219,13 +231,13 @@ mod tests {
         }
         (stat.st_uid, stat.st_gid, stat.st_mode) = (777, 778, 0o040_755);
         assert_eq!(PathTrust::MONITOR.exposure(&stat, None), Err(Writer::User(777)));
-        // A program of root's group is not root.
+        // A program with root's group is not root.
         let rooted = PathTrust::and_user(777, 0, []);
         (stat.st_uid, stat.st_gid, stat.st_mode) = (0, 0, 0o040_775);
         assert_eq!(rooted.exposure(&stat, None), Ok(Exposure::Program));
     }
 
-    /// Goal: an access list counts, of which the mode shows no more than the mask.
+    /// Goal: the entries of an access list count, of which the mode shows only the mask.
     #[test]
     fn access_list_says_who_may_write() {
         let own = tempdir().unwrap();

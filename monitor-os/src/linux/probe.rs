@@ -1,4 +1,4 @@
-//! Finds the features of the kernel by trying them.
+//! The probe that finds the features of the kernel by trying them.
 
 use rustix::process::{PidfdFlags, child_subreaper, getpid, pidfd_open};
 
@@ -8,7 +8,7 @@ use crate::linux::procfs::inode;
 use crate::linux::sys::exit_status;
 
 impl KernelFeatures {
-    /// Tries everything once. An error of any kind means that it is absent.
+    /// Tries every feature once; an error of any kind means that the feature is absent.
     #[must_use]
     pub fn probe() -> Self {
         let own = pidfd_open(getpid(), PidfdFlags::empty());

@@ -1,4 +1,4 @@
-//! An own child, from its start to the moment it is reaped.
+//! A child of this process, from its start until it is reaped.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -11,9 +11,9 @@ use crate::linux::signal::{SignalError, continue_follows, named, send};
 
 /// A child that was not reaped yet: running, stopped, or a zombie.
 ///
-/// It leads a session and a process group that bear its number. As long as this value lives, the number
-/// belongs to it, which is what makes [`Process::signal_group`] safe; [`Process::reap`] ends both. A value
-/// that is dropped leaves the process alone, and its zombie stays until the monitor ends.
+/// It leads a session and a process group that have its number. While this value lives, the number
+/// belongs to the child, which makes [`Process::signal_group`] safe. [`Process::reap`] ends both. A
+/// dropped value leaves the process alone, and its zombie stays until the monitor ends.
 #[derive(Debug)]
 #[must_use = "a child that is not reaped stays a zombie"]
 pub(crate) struct Process {
@@ -22,7 +22,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Takes over a child; `pidfd` must have been opened for `pid` before anybody could reap it.
+    /// Takes over a child; `pidfd` must have been opened for `pid` before any code could reap it.
     pub(crate) const fn new(pid: LeaderPid, pidfd: OwnedFd) -> Self {
         Self { pid, pidfd }
     }
@@ -38,7 +38,7 @@ impl Process {
     /// See [`SignalError`]; nothing was sent. A zombie takes every signal without an error.
     ///
     /// # Source
-    /// `pidfd_send_signal(2)`: a pidfd cannot hit a stranger that got the same number.
+    /// `pidfd_send_signal(2)`: a pidfd cannot reach another process that got the number.
     pub(crate) fn signal(&self, signal: u8) -> Result<(), SignalError> {
         send(&self.pidfd, named(signal)?)
     }
@@ -52,15 +52,16 @@ impl Process {
         if continue_follows(signal) { send(&self.pidfd, Signal::CONT) } else { Ok(()) }
     }
 
-    /// Sends `signal` to the process group: this process and what it started and has not detached.
+    /// Sends `signal` to the process group: this process and its descendants that have not left the
+    /// group.
     ///
     /// # Errors
-    /// See [`SignalError`]; nothing was sent. It is enough that one member could be signalled.
+    /// See [`SignalError`]; nothing was sent. One signalled member is enough for success.
     ///
     /// # Source
-    /// `killpg(3)`. A group's number can be given to a stranger only after the leader was reaped, and
-    /// then there is no `Process` to call this on. The exception is a leader that somebody else reaped
-    /// ([`Ended::Lost`]), which is gone, and its group is not touched.
+    /// `killpg(3)`. A group's number is reused only after the leader was reaped, and then there is
+    /// no `Process`. The exception is a leader that other code reaped ([`Ended::Lost`]). Its group
+    /// is not signalled.
     pub(crate) fn signal_group(&self, signal: u8) -> Result<(), SignalError> {
         let signal = named(signal)?;
         if self.peek() == Some(Ended::Lost) {
@@ -69,10 +70,10 @@ impl Process {
         kill_process_group(self.pid.into(), signal).map_err(|e| SignalError::new(e, signal))
     }
 
-    /// Asks the process group to end: sends `signal`, then SIGCONT.
+    /// Requests the end of the process group: sends `signal`, then SIGCONT.
     ///
-    /// A stopped process keeps the signal pending until it is continued, and would sit out its grace
-    /// period. SIGKILL needs no SIGCONT, so it is not followed by one.
+    /// A stopped process keeps the signal pending until it is continued, and would use up its grace
+    /// period. SIGKILL needs no SIGCONT, so none follows it.
     ///
     /// # Errors
     /// See [`SignalError`]; nothing was sent.
@@ -84,10 +85,10 @@ impl Process {
         Ok(())
     }
 
-    /// Looks whether the process has ended, and leaves the zombie, which holds its numbers.
+    /// Returns the exit if the process has ended, and leaves the zombie, which holds its numbers.
     ///
-    /// `None` can be the answer for a readable pidfd: a tracer holds the zombie. Ask again later, by a
-    /// timer, not at once.
+    /// The result can be `None` for a readable pidfd, if a tracer holds the zombie. Poll again
+    /// later, by a timer.
     ///
     /// # Source
     /// `waitid(2)` with `WNOWAIT`.
@@ -95,7 +96,7 @@ impl Process {
         self.wait(WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
     }
 
-    /// Frees the zombie and its number, and says how the process ended.
+    /// Reaps the process, which frees its number, and returns its exit.
     ///
     /// # Errors
     /// The process itself, if it has not ended; nothing changed.
@@ -111,7 +112,7 @@ impl Process {
             match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
                 Ok(status) => return status.map(|status| Ended::from_status(&status)),
                 Err(Errno::INTR) => {}
-                // ECHILD. No other error is possible: the descriptor is a pidfd and the options are ours.
+                // ECHILD; no other error is possible for this descriptor and these options.
                 Err(_) => return Some(Ended::Lost),
             }
         }
@@ -119,41 +120,43 @@ impl Process {
 }
 
 impl AsFd for Process {
-    /// The pidfd: readable when the process has ended, all its threads included.
+    /// The pidfd, which is readable when the process has ended with all its threads.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 }
 
-/// What is left of a [`Process`] that was reaped.
+/// The result of the reaping of a [`Process`].
 #[derive(Debug)]
 pub(crate) struct Reaped {
-    /// How it ended.
+    /// The exit of the process.
     pub(crate) ended: Ended,
-    /// Its group, in which others may still run.
+    /// Its group, in which other processes may still run.
     pub(crate) group: ReapedGroup,
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ended {
-    /// It exited with this code, 0 to 255. 128 and above are codes like any other, not signals.
+    /// It exited with this code, 0 to 255; codes of 128 and above are no signals.
     Exited(u8),
     /// A signal killed it.
     Signaled {
         /// The number of the signal.
         signal: u8,
-        /// Whether the kernel says that it wrote a core file.
+        /// Whether the kernel reports that it wrote a core file.
         core_dumped: bool,
     },
-    /// It is gone and nobody can tell how: other code in this process waited for it, SIGCHLD is ignored
-    /// (see [`ChildrenUnwaitable`](crate::ChildrenUnwaitable)), or an earlier monitor had started it and the
-    /// kernel tells such an end to nobody else.
+    /// The process is gone, and its exit is unknown.
+    ///
+    /// Other code in this process waited for it, or SIGCHLD is ignored (see
+    /// [`ChildrenUnwaitable`](crate::ChildrenUnwaitable)). Or an earlier monitor had started it,
+    /// and the kernel reports such an exit only to its parent.
     Lost,
 }
 
 impl Ended {
-    /// Reads the status of `wait(2)`.
+    /// Decodes the status of `wait(2)`.
     pub(crate) const fn from_wait_status(status: i32) -> Self {
         let [low, high, ..] = status.to_le_bytes();
         match low & 0x7f {
@@ -170,7 +173,7 @@ impl Ended {
         } else if let Some(Ok(signal)) = status.terminating_signal().map(u8::try_from) {
             Self::Signaled { signal, core_dumped: status.dumped() }
         } else {
-            // Only stops and continuations are left, and they were not asked for.
+            // Only stops and continuations are left, and they were not requested.
             Self::Lost
         }
     }

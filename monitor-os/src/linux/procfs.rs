@@ -1,4 +1,4 @@
-//! What `/proc` and a pidfd tell about a process.
+//! Facts about a process from `/proc` and from a pidfd.
 
 use std::fs;
 use std::io;
@@ -11,12 +11,13 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Reads the group and the session out of `/proc/PID/stat`.
 ///
-/// The second field is the name in parentheses. The process chooses it, spaces, parentheses and bytes that
-/// are no text included, so the fields are counted from the last closing one.
+/// The second field is the name in parentheses. The process chooses it and may use spaces,
+/// parentheses and bytes that are no text. The fields are therefore counted from the last closing
+/// parenthesis.
 pub(crate) fn group_and_session(stat: &[u8]) -> Option<(i32, i32)> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let mut fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
-    // After the name come the state, the parent, the group and the session.
+    // The state, the parent, the group and the session follow the name.
     let group = fields.nth(2)?.parse().ok()?;
     let session = fields.next()?.parse().ok()?;
     Some((group, session))
@@ -33,7 +34,7 @@ pub(crate) fn has_ended(pidfd: &OwnedFd) -> bool {
     matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
 }
 
-/// The inode of a pidfd; `None` where all pidfds share one (before Linux 6.9).
+/// The inode of a pidfd; `None` if all pidfds share one (before Linux 6.9).
 pub(crate) fn inode(pidfd: impl AsFd) -> io::Result<Option<u64>> {
     let pidfd = pidfd.as_fd();
     let of_pidfs = u64::try_from(fstatfs(pidfd)?.f_type) == Ok(PIDFS_MAGIC);
@@ -46,12 +47,14 @@ pub(crate) fn start_time(pid: i32) -> io::Result<u64> {
     start_time_in(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Clock ticks from the boot to this moment, counted as [`start_time`] counts: a process of a smaller number was started
-/// before, and one of the same number may have been started before or after.
+/// Clock ticks from the boot to this moment, counted like [`start_time`].
+///
+/// A process with a smaller start time was started before. One with an equal start time may have
+/// been started before or after.
 ///
 /// # Source
-/// `proc_pid_stat(5)`, field 22; `CLOCK_BOOTTIME` of `clock_gettime(2)`. Both are of the reader's time namespace
-/// (`time_namespaces(7)`).
+/// `proc_pid_stat(5)`, field 22; `CLOCK_BOOTTIME` of `clock_gettime(2)`. Both are of the reader's
+/// time namespace (`time_namespaces(7)`).
 pub(crate) fn ticks_now() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     let [seconds, nanos] = [now.tv_sec, now.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
@@ -59,7 +62,7 @@ pub(crate) fn ticks_now() -> u64 {
     seconds * per_second + nanos * per_second / 1_000_000_000
 }
 
-/// Reads field 22 of `/proc/PID/stat`, counted from the end of the name, which may hold anything.
+/// Reads field 22 of `/proc/PID/stat`, counted from the end of the name.
 pub(crate) fn start_time_in(stat: &[u8]) -> Option<u64> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let rest = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
@@ -84,7 +87,7 @@ mod tests {
         assert_eq!(group_and_session(b""), None);
     }
 
-    /// Goal: the clock is the one by which the kernel says when a process was started.
+    /// Goal: the ticks are those by which the kernel reports the start of a process.
     #[test]
     fn ticks_are_those_of_start_times() {
         let before = ticks_now();

@@ -1,4 +1,4 @@
-//! Sending a signal to a process by its pidfd.
+//! Signals to a process by its pidfd.
 
 use std::fmt;
 use std::io;
@@ -7,26 +7,27 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
-/// Why a signal was not sent.
+/// Error of a signal that was not sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SignalError {
-    /// The receiver has ended and was reaped; there is nothing to do.
+    /// The receiver has ended and was reaped; no action is needed.
     Gone,
-    /// The receiver runs as another user (EPERM); give the monitor the right to signal it
-    /// (`CAP_KILL`), or stop the receiver by hand.
+    /// The receiver runs as another user (EPERM).
+    ///
+    /// Give the monitor the right to signal it (`CAP_KILL`), or stop the receiver by hand.
     Forbidden {
         /// The number of the signal.
         signal: u8,
     },
-    /// It is not the number of a named signal of this machine, 1 to 31; choose one of them.
+    /// The number is not that of a named signal of this machine; choose one from 1 to 31.
     ///
-    /// Real-time signals count as unknown: they are queued and can fail for want of room.
+    /// Real-time signals count as unknown: they are queued, and can fail for lack of room.
     Unknown {
-        /// The number that was asked for.
+        /// The requested number.
         signal: u8,
     },
-    /// The kernel refused for another reason, which `pidfd_send_signal(2)` and `kill(2)` do not know.
+    /// The kernel refused for a reason that `pidfd_send_signal(2)` and `kill(2)` do not list.
     Refused {
         /// The error number.
         errno: i32,
@@ -69,22 +70,22 @@ pub(crate) fn send(pidfd: impl AsFd, signal: Signal) -> Result<(), SignalError> 
     pidfd_send_signal(pidfd, signal).map_err(|errno| SignalError::new(errno, signal))
 }
 
-/// Looks up the signal with this number.
+/// Returns the signal with this number.
 pub(crate) fn named(signal: u8) -> Result<Signal, SignalError> {
     Signal::from_named_raw(i32::from(signal)).ok_or(SignalError::Unknown { signal })
 }
 
-/// Whether SIGCONT goes after a signal that asks to end.
+/// Whether SIGCONT follows a signal that requests the end.
 pub(crate) fn continue_follows(signal: u8) -> bool {
     i32::from(signal) != Signal::KILL.as_raw()
 }
 
 fn number(signal: Signal) -> u8 {
-    // Named signals are 1 to 31 (or 127 on the oddest architecture), so this is exact.
+    // Named signals are 1 to 31 (or up to 127 on an unusual architecture), so this is exact.
     u8::try_from(signal.as_raw()).unwrap_or(u8::MAX)
 }
 
-/// Whether a stopped process is to be continued so that it handles this signal.
+/// Whether a stopped process is continued so that it handles this signal.
 pub(crate) const fn asks_to_end(signal: monitor_core::Signal) -> bool {
     use monitor_core::Signal;
     matches!(signal, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT | Signal::ABRT)

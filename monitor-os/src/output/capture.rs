@@ -1,4 +1,4 @@
-//! What becomes of the lines of one captured stream.
+//! The targets of the lines of one captured stream.
 
 use std::fmt;
 
@@ -10,27 +10,29 @@ use crate::output::ring::LogRing;
 use crate::output::sink::LogSink;
 use crate::output::slow::Slow;
 
-/// What becomes of the lines of one stream.
+/// The targets of the lines of one captured stream.
 ///
-/// One thread reads all captured streams of a supervisor. The end of a program's output is never waited for: a run
-/// is over when its processes have ended and what they had written until then was read and passed on. That is waited
-/// for as long as its sinks take bytes, at most 5 s, and up to 1 s while they take none. A kill does not wait for it.
+/// One thread reads all captured streams of a supervisor. The supervisor never waits for the end of
+/// a program's output. A run is over when its processes have ended and all output up to that moment
+/// was read and passed on. That wait lasts at most 5 s while the sinks take bytes, and at most 1 s
+/// while they take none. A kill does not wait for the output.
 ///
-/// A line is what ends with a newline. The last one of a run counts without it; one of more than 16 KiB is cut
-/// into pieces. Bytes that are no UTF-8 stay as they are.
+/// A newline ends a line. The last line of a run counts without a newline. A line of more than 16
+/// KiB is cut into pieces. Bytes that are no UTF-8 stay unchanged.
 ///
 /// # Crash of the monitor
-/// The stream of a stored unit (see [`Supervisor::restore`](crate::Supervisor::restore)) is a named pipe
-/// in the state directory, which the program has open to read as well. If the monitor dies, the program can go on
-/// writing 64 KiB, then waits for the next monitor, which reads all of it. It is lost only if all processes that have
-/// the pipe open end before. The program of a unit that is not stored gets a SIGPIPE.
+/// The stream of a stored unit (see [`Supervisor::restore`](crate::Supervisor::restore)) is a named
+/// pipe in the state directory. The program has the pipe open for reading too. If the monitor dies,
+/// the program can write 64 KiB more and then waits. The next monitor reads all of it. The output
+/// is lost only if all processes that have the pipe open end before that. The program of a unit
+/// that is not stored gets a SIGPIPE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capture {
-    /// Boxed, since most streams are not captured, and each has room for it.
+    /// Boxed, because every stream has room for it and most streams are not captured.
     pub(crate) targets: Box<CaptureTargets>,
 }
 
-/// Where captured output goes.
+/// Targets of captured output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CaptureTargets {
     pub(crate) sinks: Vec<LogSink>,
@@ -41,56 +43,58 @@ pub(crate) struct CaptureTargets {
 }
 
 impl Capture {
-    /// Reads the stream and forgets it.
+    /// Reads the stream and discards it.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Writes it to a sink, which several streams may have in common.
+    /// Writes the stream to a sink, which several streams may share.
     #[must_use]
     pub fn to_sink(mut self, sink: LogSink) -> Self {
         self.targets.sinks.push(sink);
         self
     }
 
-    /// Keeps its last lines in a ring, which several streams may have in common.
+    /// Keeps the last lines of the stream in a ring, which several streams may share.
     #[must_use]
     pub fn to_ring(mut self, ring: LogRing) -> Self {
         self.targets.ring = Some(ring);
         self
     }
 
-    /// Calls `listener` with each line, on the thread that reads all streams: it must neither block nor panic.
+    /// Calls `listener` with each line.
+    ///
+    /// The call is made on the thread that reads all streams: it must neither block nor panic.
     #[must_use]
     pub fn to_listener(mut self, listener: impl Fn(&Line) + Send + Sync + 'static) -> Self {
         self.targets.callback = Some(LineCallback(ByIdentity::new(Box::new(listener))));
         self
     }
 
-    /// Takes the first line of a run in which `pattern` is found for its word that it serves, where its policy waits for
-    /// that (`readiness=notify`).
+    /// Takes the first line of a run that contains `pattern` as the signal of readiness.
     ///
-    /// Each run has a pipe of its own then, so that nothing counts for it that an earlier one prints. What was printed
-    /// before the end of a run is handled before that end, which is reported up to 5 s later while a sink takes
-    /// bytes, and up to 1 s later while it takes none.
+    /// The policy decides whether the monitor waits for readiness (`readiness=notify`). Each run
+    /// has a pipe of its own with this setting, so that output of an earlier run does not count.
+    /// Output from before the end of a run is handled before that end. The end is reported up to 5
+    /// s later while a sink takes bytes, and up to 1 s later while it takes none.
     #[must_use]
     pub fn ready_at(mut self, pattern: LinePattern) -> Self {
         self.targets.ready_pattern = Some(pattern);
         self
     }
 
-    /// Whether it waits for a line of each run.
+    /// Whether a printed line is the signal of readiness.
     pub(crate) const fn has_ready_pattern(&self) -> bool {
         self.targets.ready_pattern.is_some()
     }
 
-    /// The first file to which it is written; `None` if there is none.
+    /// The first file among the sinks; `None` if there is none.
     pub(crate) fn log_file(&self) -> Option<LogFile> {
         self.targets.sinks.iter().find_map(LogSink::log_file)
     }
 
-    /// What happens while a sink takes nothing.
+    /// Sets the behaviour while a sink takes nothing.
     #[must_use]
     pub fn when_slow(mut self, slow: Slow) -> Self {
         self.targets.slow = slow;

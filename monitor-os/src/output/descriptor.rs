@@ -1,4 +1,4 @@
-//! A descriptor of somebody else that is written without ever blocking.
+//! A shared descriptor that is written without ever blocking.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,28 +13,31 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// Where a sink writes that is no file of its own.
+/// Target of a sink that is not a file of its own.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     route: Route,
-    /// Nobody reads it any more.
+    /// Whether the descriptor has no reader any more.
     closed: bool,
 }
 
-/// How bytes get there without blocking.
+/// Ways to write to a descriptor without blocking.
 ///
-/// `O_NONBLOCK` cannot be set: it belongs to all who share the open file, such as a shell and the programs beside us.
+/// `O_NONBLOCK` cannot be set on the descriptor, because it belongs to the open file. Every process
+/// that shares the open file, such as a shell, would see the change.
 #[derive(Debug)]
 enum Route {
     /// A file, or a pipe or terminal that was opened anew with `O_NONBLOCK`.
     Direct(File),
-    /// A socket, which takes the wish not to block with each call (`MSG_DONTWAIT`).
+    /// A socket; each call asks not to block (`MSG_DONTWAIT`).
     Socket(OwnedFd),
-    /// By the thread of a relay, and how many bytes it had been given with our last one.
+    /// The thread of a relay, and the relay's total of bytes at this sink's last write.
     Relay(Arc<Relay>, u64),
 }
 
 impl Descriptor {
+    /// Chooses the way by the kind of the descriptor.
+    ///
     /// # Errors
     /// No descriptor, thread or memory left for a relay; nothing was started.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
@@ -55,14 +58,18 @@ impl Descriptor {
         Ok(Self { route, closed: false })
     }
 
+    /// Writes by a relay.
+    ///
     /// # Errors
     /// No descriptor, thread or memory left; nothing was started.
     pub(crate) fn by_relay(fd: OwnedFd) -> io::Result<Self> {
         Ok(Self { route: Route::Relay(Relay::to(fd)?, 0), closed: false })
     }
 
+    /// Writes some of `bytes`; returns how many.
+    ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where there is no room; else see `write(2)`, `send(2)`.
+    /// [`io::ErrorKind::WouldBlock`] if there is no room; else see `write(2)`, `send(2)`.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             let written = match &mut self.route {
@@ -77,7 +84,7 @@ impl Descriptor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
                 Err(error) => {
-                    // A full disk passes; everything else is the end of this descriptor.
+                    // A full disk may get room again; every other error is permanent.
                     self.closed = error.kind() != io::ErrorKind::StorageFull;
                     return Err(error);
                 }
@@ -90,7 +97,7 @@ impl Descriptor {
         self.closed
     }
 
-    /// A descriptor that says when there is room again.
+    /// A descriptor that becomes writable when there is room again.
     pub(crate) fn waiter(&self) -> Option<OwnedFd> {
         let fd = match &self.route {
             Route::Direct(file) => file.as_fd(),
@@ -100,7 +107,7 @@ impl Descriptor {
         fd.try_clone_to_owned().ok()
     }
 
-    /// Whether all that was written has got there.
+    /// Whether all written bytes have reached the target.
     pub(crate) fn is_settled(&self) -> bool {
         match &self.route {
             Route::Direct(_) | Route::Socket(_) => true,
@@ -108,7 +115,7 @@ impl Descriptor {
         }
     }
 
-    /// How many bytes the relay has passed on, of all who use it.
+    /// The number of bytes that the relay has passed on, for all of its sinks.
     pub(crate) fn relayed(&self) -> u64 {
         match &self.route {
             Route::Direct(_) | Route::Socket(_) => 0,
@@ -117,23 +124,24 @@ impl Descriptor {
     }
 }
 
-/// A thread that writes to a descriptor which may block, from a pipe that does not.
+/// A thread that writes to a descriptor which may block, from a pipe which does not.
 ///
-/// All sinks of one file or terminal share it, so that a thousand units take one thread and their lines stay whole.
-/// The thread ends with the last of them, or when the descriptor takes nothing for good.
+/// All sinks of one file or terminal share it, so that a thousand units need one thread. Sharing
+/// keeps their lines whole. The thread ends with its last sink, or when the descriptor fails for
+/// good.
 #[derive(Debug)]
 struct Relay {
     /// The device and the inode of the descriptor.
     target: (u64, u64),
     pipe: File,
-    /// How many bytes went into the pipe.
+    /// The number of bytes that went into the pipe.
     sent: Mutex<u64>,
-    /// How many of them were written; [`u64::MAX`] when no more will be.
+    /// The number of these bytes that were written; [`u64::MAX`] after the last one.
     passed_on: Arc<AtomicU64>,
 }
 
 impl Relay {
-    /// The relay to a descriptor, which is started if there is none.
+    /// Returns the relay to a descriptor, and starts it if there is none.
     ///
     /// # Errors
     /// No descriptor, thread or memory left; nothing was started.
@@ -152,7 +160,7 @@ impl Relay {
         let passed_on = Arc::<AtomicU64>::default();
         let counter = Arc::clone(&passed_on);
         thread::Builder::new().name("monitor-relay".into()).spawn(move || {
-            // A write to a terminal from the background is to stop nobody (SIGTTOU).
+            // A write to a terminal from the background must not stop this process (SIGTTOU).
             nix::sys::signal::SigSet::all().thread_block().ok();
             pass_on(&source, &File::from(fd), &counter);
             counter.store(u64::MAX, Ordering::Release);
@@ -162,7 +170,7 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Puts bytes into the pipe; `position` is how many it had been given with them.
+    /// Puts bytes into the pipe, and stores the new total in `position`.
     fn write(&self, bytes: &[u8], position: &mut u64) -> io::Result<usize> {
         let mut sent = locked(&self.sent);
         let written = (&self.pipe).write(bytes)?;
@@ -189,18 +197,19 @@ fn pass_on(source: &OwnedFd, mut to: &File, passed_on: &AtomicU64) {
                     passed_on.fetch_add(count as u64, Ordering::Release);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Another process may have made it non-blocking. An error is told by the next write.
+                // Another process may have set `O_NONBLOCK`. The next write reports any error of
+                // the poll.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     poll(&mut [PollFd::new(to, PollFlags::OUT)], None).ok();
                 }
-                // The pipe loses its reader, by which its writers learn it.
+                // The pipe loses its reader, so its writers get the error.
                 Err(_) => return,
             }
         }
     }
 }
 
-/// A panic elsewhere leaves the value whole.
+/// A panic of another thread leaves the value consistent.
 fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -226,7 +235,8 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
-    /// Goal: no kind of descriptor blocks when it is full, nor is it changed for the others who have it.
+    /// Goal: a full descriptor of any kind never blocks, and its flags do not change for other
+    /// holders.
     #[test]
     fn full_descriptor_refuses_and_still_blocks_others() {
         let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
@@ -241,7 +251,8 @@ mod tests {
         }
     }
 
-    /// Goal: all sinks of one descriptor share a relay, which says when it has written all and ends with the reader.
+    /// Goal: all sinks of one descriptor share a relay, which reports its progress and ends with
+    /// the reader.
     #[test]
     fn relay_is_shared_settles_and_ends() {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
@@ -254,7 +265,7 @@ mod tests {
         let count = rustix::io::read(&reader, &mut buffer).unwrap();
         assert_eq!(&buffer[..count], b"a\nb\n");
         drop((reader, writer));
-        // What it has given to the relay by then is lost.
+        // Bytes that the relay still holds are lost.
         while one.write(b"c\n").is_ok() {
             thread::yield_now();
         }

@@ -1,14 +1,14 @@
-//! A line that a program printed.
+//! A line that a program printed, and its stream.
 
 use std::fmt;
 use std::time::SystemTime;
 
 use monitor_core::RunId;
 
-/// Which of the two output streams of a program.
+/// An output stream of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stream {
-    /// Standard output; also what a program prints on a terminal of its own.
+    /// Standard output; includes everything that a program prints on a terminal of its own.
     Stdout,
     /// Standard error.
     Stderr,
@@ -34,14 +34,14 @@ impl fmt::Display for Stream {
 /// A line that a program printed, or a piece of one that is very long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// When it was read, by the clock on the wall, which may be set back.
+    /// The time of the read, by the wall clock, which may be set back.
     pub at: SystemTime,
-    /// The run that was going on.
+    /// The run that was live at the read.
     pub run: RunId,
-    /// Where it was printed.
+    /// The stream of the line.
     pub stream: Stream,
     /// The bytes without the newline.
     pub text: Box<[u8]>,
-    /// Whether the line ends here. If not, the next one of the stream goes on with it.
+    /// Whether the line ends here. If not, the next piece of the stream continues it.
     pub ends: bool,
 }

@@ -1,4 +1,4 @@
-//! Bytes cut into lines.
+//! A splitter of bytes into lines.
 
 /// A line without its newline, or a piece of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,20 +8,20 @@ pub(crate) struct Piece<'a> {
     pub(crate) ends: bool,
 }
 
-/// Cuts a stream into lines of at most [`LINE_MAX`] bytes, whatever the portions in which it comes.
+/// Cuts a stream into lines of at most [`LINE_MAX`] bytes, independent of its portions.
 ///
 /// It holds memory only while a line is incomplete.
 #[derive(Debug, Default)]
 pub(crate) struct Splitter {
-    /// The beginning of a line, or what follows a piece of one.
+    /// The beginning of a line, or the rest after a piece.
     begun: Vec<u8>,
 }
 
-/// The longest line that is not cut, in bytes: as in the logs of containers.
+/// The longest uncut line, in bytes; container logs have this bound.
 pub(crate) const LINE_MAX: usize = 16 * 1024;
 
 impl Splitter {
-    /// Takes a portion, and gives each line that is complete and each piece that is full.
+    /// Takes a portion, and passes on each complete line and each full piece.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut give: impl FnMut(Piece<'_>)) {
         while !bytes.is_empty() {
             let room = LINE_MAX - self.begun.len();
@@ -30,7 +30,7 @@ impl Splitter {
                 self.begun.extend_from_slice(bytes);
                 return;
             };
-            // A newline may come at once after a piece of full length, so that one waits for the next byte.
+            // A newline may follow a piece of full length, so that piece waits for the next byte.
             if end.is_none() && rest.is_empty() {
                 self.begun.extend_from_slice(bytes);
                 return;
@@ -46,7 +46,7 @@ impl Splitter {
         }
     }
 
-    /// Gives a last line that has no newline.
+    /// Passes on a last line that has no newline.
     pub(crate) fn finish(&mut self, give: impl FnOnce(Piece<'_>)) {
         if !self.begun.is_empty() {
             give(Piece { text: &std::mem::take(&mut self.begun), ends: true });
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(pieces(&[b"one\n"]).len(), 1);
     }
 
-    /// Goal: nothing is added to, or lost of, a line that is cut, also at the very bound.
+    /// Goal: cutting a line adds and loses no byte, even at the exact bound.
     #[test]
     fn long_lines_are_cut_and_marked() {
         for length in [LINE_MAX - 1, LINE_MAX, LINE_MAX + 1, 3 * LINE_MAX, 3 * LINE_MAX + 7] {

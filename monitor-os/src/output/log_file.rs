@@ -13,30 +13,33 @@ use crate::output::rotation::numbered;
 /// A log file of a program, and its rotated predecessors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFile {
-    /// The file, absolute, as it was opened: nothing is declared of symbolic links.
+    /// The absolute path by which the file was opened; symbolic links are not resolved.
     pub path: PathBuf,
-    /// How many older files there may be beside it, by its [`Rotation`](crate::Rotation); 0 if the monitor puts none aside.
+    /// The most rotated files that may exist, by its [`Rotation`](crate::Rotation); 0 without one.
     pub kept: u16,
-    /// In which form its lines are; raw, if the program itself writes them.
+    /// The format of its lines; raw if the program itself writes the file.
     pub form: LogFormat,
 }
 
 impl LogFile {
-    /// The place that a path has in the directory of this process.
+    /// Resolves a path against the working directory of this process.
     pub(crate) fn new(path: &Path, kept: u16, form: LogFormat) -> Self {
         // Fails for an empty path, which was not opened, or without a working directory.
         Self { path: path::absolute(path).unwrap_or_else(|_| path.into()), kept, form }
     }
 
-    /// The names of all of its files, the newest first, whether or not they are there.
+    /// The names of all possible files, the newest first; any of them may be missing.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
         (0..=self.kept).map(|number| numbered(&self.path, number))
     }
 }
 
-/// How it is written in a journal, which is a text of lines: a path may be neither.
+/// The text form in a journal, which is lines of text; a path may contain any byte.
 impl LogFile {
-    /// Such as `kept=5 form=lines /var/log/web.log`. What is no printable ASCII of a path, and `%`, are two digits after `%`.
+    /// Encodes such as `kept=5 form=lines /var/log/web.log`.
+    ///
+    /// A byte of the path that is not printable ASCII, or `%`, becomes `%` and two hexadecimal
+    /// digits.
     pub(crate) fn to_text(&self) -> String {
         let form = match self.form {
             LogFormat::Raw => "raw",
@@ -53,7 +56,7 @@ impl LogFile {
         text
     }
 
-    /// `None` if it is no such text.
+    /// Decodes the text form; `None` for any other text.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         let (kept, rest) = text.strip_prefix("kept=")?.split_once(' ')?;
         let (form, path) = rest.strip_prefix("form=")?.split_once(' ')?;

@@ -1,4 +1,4 @@
-//! Where captured output goes: files, rings, listeners and patterns.
+//! Targets of captured output: files, rings, listeners and patterns.
 
 pub(crate) mod capture;
 pub(crate) mod descriptor;

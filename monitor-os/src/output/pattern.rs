@@ -1,14 +1,15 @@
-//! The line by which a program shows that it serves.
+//! The pattern of a line by which a program shows that it serves.
 
 use std::fmt;
 use std::str::FromStr;
 
 use regex::bytes::Regex;
 
-/// What is looked for in a line, as a regular expression in the syntax of the crate `regex`; a plain text is one.
+/// A regular expression that is searched in each line, in the syntax of the crate `regex`.
 ///
-/// It may match anywhere in a line of at most 16 KiB, or in a piece of a longer one; `^` and `$` are its ends. The
-/// newline, and a carriage return before it, are no part of the line.
+/// A plain text is a valid expression. The expression may match anywhere in a line of at most 16
+/// KiB, or in a piece of a longer line. `^` and `$` are the ends of that text. The newline, and a
+/// carriage return before it, are no part of the line.
 #[derive(Clone, Debug)]
 pub struct LinePattern(Regex);
 
@@ -24,7 +25,7 @@ impl FromStr for LinePattern {
     fn from_str(pattern: &str) -> Result<Self, PatternError> {
         Regex::new(pattern).map(Self).map_err(|error| {
             let error = error.to_string();
-            // Above its last line the crate draws where that is.
+            // The last line has the reason; the lines above it mark the position.
             let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
             PatternError { pattern: pattern.into(), reason: reason.into() }
         })
@@ -45,7 +46,7 @@ impl PartialEq for LinePattern {
 
 impl Eq for LinePattern {}
 
-/// A pattern is no regular expression.
+/// Error of a pattern that is no regular expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError {
     pattern: String,

@@ -1,4 +1,4 @@
-//! The last lines, in memory.
+//! A ring in memory with the last lines of streams.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,9 +8,10 @@ use tokio::sync::watch;
 use crate::by_identity::ByIdentity;
 use crate::output::line::Line;
 
-/// The last lines of one or several streams, numbered from 0 without a gap, in a bounded number of bytes.
+/// The last lines of one or several streams, in a bounded number of bytes.
 ///
-/// Clones are the same ring. It takes no memory before the first line.
+/// Lines are numbered from 0 without a gap. Clones share one ring. A ring allocates nothing before
+/// the first line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRing(ByIdentity<RingState>);
 
@@ -26,39 +27,41 @@ struct RetainedLines {
     bytes_max: usize,
     lines: VecDeque<Line>,
     bytes: usize,
-    /// The number of the first line that is kept.
+    /// The number of the first retained line.
     first: u64,
 }
 
 impl LogRing {
-    /// Keeps at most so many bytes: those of the lines, and some 64 for each. The last line is kept whatever its
-    /// length.
+    /// Makes a ring that retains at most `bytes_max` bytes: the text, and some 64 bytes for each
+    /// line.
+    ///
+    /// The last line is retained whatever its length.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
         let retained = Mutex::new(RetainedLines { bytes_max, ..RetainedLines::default() });
         Self(ByIdentity::new(RingState { retained, end: watch::Sender::new(0) }))
     }
 
-    /// Keeps at most so many bytes from now on.
+    /// Sets the bound on retained bytes, and drops lines above it.
     pub fn resize(&self, bytes_max: usize) {
         let mut retained = self.retained();
         retained.bytes_max = bytes_max;
         retained.drop_old();
     }
 
-    /// The number of the first line that is kept.
+    /// The number of the first retained line.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.retained().first
     }
 
-    /// The number that the next line will have.
+    /// The number of the next line.
     #[must_use]
     pub fn end(&self) -> u64 {
         *self.0.end.borrow()
     }
 
-    /// The line of a number, if it is kept.
+    /// The line with this number; `None` if it is not retained.
     #[must_use]
     pub fn get(&self, number: u64) -> Option<Line> {
         let retained = self.retained();
@@ -66,13 +69,13 @@ impl LogRing {
         retained.lines.get(index).cloned()
     }
 
-    /// The lines that are kept, the oldest first.
+    /// The retained lines, the oldest first.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
         self.retained().lines.iter().cloned().collect()
     }
 
-    /// Completes when there is a line of this number, or a later one; never if none comes.
+    /// Completes when a line of this number or a later one exists; never if none comes.
     pub fn reaches(&self, number: u64) -> impl Future<Output = ()> + Send + use<> {
         let mut end = self.0.end.subscribe();
         let ring = self.clone();
@@ -90,7 +93,7 @@ impl LogRing {
         retained.drop_old();
     }
 
-    /// Notifies the waiters of all lines so far.
+    /// Wakes the waiters for all lines up to now.
     pub(crate) fn notify(&self) {
         let retained = self.retained();
         let end = retained.first + retained.lines.len() as u64;
@@ -98,7 +101,7 @@ impl LogRing {
         self.0.end.send_if_modified(|told| std::mem::replace(told, end) != end);
     }
 
-    /// A panic elsewhere leaves the lines whole.
+    /// A panic of another thread leaves the lines consistent.
     fn retained(&self) -> MutexGuard<'_, RetainedLines> {
         self.0.retained.lock().unwrap_or_else(PoisonError::into_inner)
     }

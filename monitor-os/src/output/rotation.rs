@@ -1,4 +1,4 @@
-//! A log file that is put aside when it is full.
+//! A log file that is rotated when it is full.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,15 +13,15 @@ use crate::linux::path_error::PathError;
 use crate::linux::path_trust::PathTrust;
 use crate::telemetry;
 
-/// When a log file is put aside, and how many old ones are kept.
+/// The size at which a log file is rotated, and the number of old files.
 ///
-/// The file `log` becomes `log.1`, that one `log.2`, and so on. It happens between two lines, and nobody else
-/// writes the file, so no line is lost or cut.
+/// The file `log` becomes `log.1`, that file becomes `log.2`, and so on. Rotation happens between
+/// two lines, and the file has no other writer, so no line is lost or cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// No file becomes longer than this, in bytes, unless a single line is.
+    /// The longest file, in bytes; only a single line that is longer exceeds it.
     pub size_bytes: NonZeroU64,
-    /// How many old files are kept beside the one that is written.
+    /// The number of old files that are retained, without the current one.
     pub kept: NonZeroU16,
 }
 
@@ -35,12 +35,12 @@ pub(crate) struct RotatingFile {
     length: u64,
     /// Whether the last byte ended a line.
     line_ended: bool,
-    /// The length at which the next file is tried again, when the last try failed.
+    /// The length at which a failed rotation is retried.
     again_at: u64,
 }
 
 impl RotatingFile {
-    /// Opens the file for appending and makes it where it is missing.
+    /// Opens the file for appending, and makes it if it is missing.
     ///
     /// # Errors
     /// See [`PathError`]; nothing changed.
@@ -50,11 +50,11 @@ impl RotatingFile {
         rotation: Option<Rotation>,
     ) -> Result<Self, PathError> {
         let file = File::from(OpenParent::of(&path, &trust)?.open(Purpose::Log)?);
-        // None is known for an own descriptor.
+        // No error is known for a descriptor of this process.
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         let mut last = [b'\n'];
         if let Some(at) = length.checked_sub(1)
-            // What is no plain file has no last byte.
+            // Only a regular file has a last byte.
             && file.read_exact_at(&mut last, at).is_err()
         {
             last = [b'\n'];
@@ -63,8 +63,9 @@ impl RotatingFile {
         Ok(Self { path, trust, file, rotation, length, line_ended, again_at: 0 })
     }
 
-    /// Goes on with the file as it is by now: another writer may have had it since it was opened, or put it aside.
-    /// If it cannot be opened, the one of before is written on.
+    /// Opens the path again, because another writer may have written or rotated the file.
+    ///
+    /// If that fails, the writer keeps the file that it has open.
     pub(crate) fn reopen(&mut self) {
         match Self::open(Arc::clone(&self.path), self.trust.clone(), self.rotation) {
             Ok(file) => *self = file,
@@ -72,7 +73,7 @@ impl RotatingFile {
         }
     }
 
-    /// The pipe that it is, if it is one: the monitor's own output, which `/dev/stdout` leads to.
+    /// Returns the pipe behind the path, such as the monitor's own output behind `/dev/stdout`.
     pub(crate) fn into_pipe(self) -> Result<OwnedFd, Self> {
         let is_pipe = self.file.metadata().is_ok_and(|it| it.file_type().is_fifo());
         if is_pipe { Ok(self.file.into()) } else { Err(self) }
@@ -83,7 +84,7 @@ impl RotatingFile {
         !self.line_ended
     }
 
-    /// Writes some of `bytes`, not empty; returns how many.
+    /// Writes some of `bytes`, which are not empty; returns how many.
     ///
     /// # Errors
     /// See `write(2)`; nothing was written.
@@ -107,7 +108,7 @@ impl RotatingFile {
         Ok(written)
     }
 
-    /// How many of `bytes` belong into this file; 0 if it is to be put aside first.
+    /// The number of `bytes` that belong into this file; 0 if a rotation is due first.
     fn share(&self, bytes: &[u8]) -> usize {
         let Some(rotation) = self.rotation else {
             return bytes.len();
@@ -123,12 +124,14 @@ impl RotatingFile {
         if self.line_ended && self.length > 0 {
             return 0;
         }
-        // A line that is longer than a file may be, or that goes on.
+        // The line is longer than a file may be, or continues one that the file has.
         memchr::memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1)
     }
 
-    /// Puts the file aside and begins another. If that fails, this one is written on, and it is tried again when
-    /// it has grown by a quarter of its size.
+    /// Rotates the file and opens a new one.
+    ///
+    /// After a failure the old file is written on. The next try comes when it has grown by a
+    /// quarter of the configured size.
     fn rotate(&mut self) {
         let Some(rotation) = self.rotation else {
             return;
@@ -148,8 +151,9 @@ impl RotatingFile {
     }
 }
 
-/// Makes room for a file of this name and makes that, all of it in one held directory. The oldest goes first, so that no
-/// name is taken twice.
+/// Renames the files and makes a new one, all of it in one held directory.
+///
+/// The oldest file is renamed first, so that no name is taken twice.
 fn put_aside(path: &Path, trust: &PathTrust, kept: u16) -> io::Result<File> {
     let parent = OpenParent::of(path, trust)?;
     let numbered = |number| numbered(Path::new(parent.name()), number).into_os_string();
@@ -162,7 +166,7 @@ fn put_aside(path: &Path, trust: &PathTrust, kept: u16) -> io::Result<File> {
     Ok(parent.open(Purpose::Log)?.into())
 }
 
-/// The name of a log file, or of the one that was put aside as the `number`th before it.
+/// The name of a log file, or of its `number`th predecessor.
 pub(crate) fn numbered(path: &Path, number: u16) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     if number > 0 {
@@ -224,7 +228,7 @@ mod tests {
         }
     }
 
-    /// Goal: the user of a program, who may change the names beside its log, leads no rotation into a file of root's.
+    /// Goal: a user that may rename files beside its log cannot redirect a rotation to a root file.
     #[test]
     #[ignore = "it takes root, as which the gate runs it"]
     fn link_in_the_place_of_the_next_file_is_not_followed() {
@@ -241,7 +245,7 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    // Only in the moment in which there is no such file.
+                    // Succeeds only in a moment in which the file is missing.
                     symlink(&victim, &path).ok();
                     if path.is_symlink() {
                         fs::remove_file(&path).ok();
@@ -254,7 +258,7 @@ mod tests {
             stop.store(true, Ordering::Relaxed);
         });
         assert_eq!(fs::read_to_string(&victim).unwrap(), "");
-        // One that stays there is said, and what is open is written on.
+        // A symlink that stays is reported, and the open file is written on.
         fs::remove_file(&path).ok();
         symlink(&victim, &path).unwrap();
         let error = RotatingFile::open(path.as_path().into(), trust, None).unwrap_err();
@@ -278,7 +282,7 @@ mod tests {
         assert!(!numbered(&path, 3).exists());
     }
 
-    /// Goal: a writer that takes over from another writes where that one was, and knows how full the file is.
+    /// Goal: a writer that takes over appends to the current file and knows its length.
     #[test]
     fn writer_goes_on_where_another_was() {
         let directory = tempdir().unwrap();
@@ -315,7 +319,7 @@ mod tests {
             .unwrap_err();
     }
 
-    /// Goal: a file that cannot be put aside is written on, and nothing is lost.
+    /// Goal: a file that cannot be rotated is written on, and nothing is lost.
     #[test]
     fn file_that_cannot_be_put_aside_is_written_on() {
         let directory = tempdir().unwrap();
@@ -323,7 +327,7 @@ mod tests {
         let mut log =
             RotatingFile::open(path.as_path().into(), PathTrust::MONITOR, Some(rotation(8, 1)))
                 .unwrap();
-        // A directory that is not empty cannot be replaced by a file.
+        // A file cannot replace a directory that is not empty.
         fs::create_dir_all(numbered(&path, 1).join("x")).unwrap();
         for _ in 0..5 {
             write_all(&mut log, b"line\n");

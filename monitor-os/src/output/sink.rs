@@ -1,4 +1,4 @@
-//! Where lines are written, and what waits there.
+//! A sink of lines: a file or a descriptor, and the bytes that wait for it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,38 +19,44 @@ use crate::output::rotation::{RotatingFile, Rotation};
 use crate::output::slow::Slow;
 use crate::telemetry;
 
-/// A file or a descriptor to which the lines of captured streams are written. Clones are the same sink.
+/// A file or a descriptor to which the lines of captured streams are written.
+///
+/// Clones share one sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSink(ByIdentity<SinkState>);
 
 #[derive(Debug)]
 struct SinkState {
     form: LogFormat,
-    /// What stands before each line.
+    /// The text before each line.
     label: Box<str>,
-    /// The file and how many older ones are kept, if it is one. Beside the writer, which a disk that hangs may hold.
+    /// The path of a file and its number of old files.
+    ///
+    /// It is outside of the writer's lock, because a hung disk may hold that lock.
     file: Option<(Arc<Path>, u16)>,
     writer: Mutex<SinkWriter>,
     lost_lines: AtomicU64,
     failed_writes: AtomicU64,
 }
 
-/// What a sink could not do so far.
+/// The failures of a sink up to now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SinkCounts {
     /// Lines that were dropped, by [`Slow::DropNewest`] or because the reader is gone.
     pub lost_lines: u64,
-    /// Writes that failed, each try counted.
+    /// Writes that failed; each try counts.
     pub failed_writes: u64,
 }
 
 impl LogSink {
-    /// Appends to a regular file or a character device, of which this sink must be the only writer. The file is made
-    /// where it is missing (mode 0666 less the umask). One that ends in the middle of a line, because a monitor died
-    /// there, gets a newline first. A pipe is taken if it is the monitor's own, as `/dev/stdout`.
+    /// Appends to a regular file or a character device, of which this sink must be the only writer.
     ///
-    /// `trust` says who beside root and the monitor may be able to write the directories on the way. What is opened
-    /// later, at a rotation, is checked in the same way.
+    /// A missing file is made (mode 0666 less the umask). A file that ends in the middle of a line,
+    /// because a monitor died there, gets a newline first. A pipe is accepted if it is the
+    /// monitor's own, such as `/dev/stdout`.
+    ///
+    /// `trust` names the accounts that may write the directories of the path, in addition to root
+    /// and the monitor. Each later open, at a rotation, repeats this check.
     ///
     /// # Errors
     /// See [`PathError`]; nothing changed.
@@ -79,12 +85,14 @@ impl LogSink {
         Ok(Self::new(form, Box::default(), Some((path, kept)), SinkTarget::File(file), pending))
     }
 
-    /// Writes to a pipe, a terminal, a socket or a file, such as the standard output of this process. A reader
-    /// that is gone is no reason to end: what would be written is lost and counted.
+    /// Writes to a pipe, a terminal, a socket or a file, such as the standard output of this
+    /// process.
     ///
-    /// A write never blocks, and the flags of the descriptor stay as they are, because other processes share them.
-    /// A pipe or a terminal is opened anew. One that cannot be, such as the terminal of another user, is written by
-    /// a thread of its own, behind 64 KiB.
+    /// If the reader is gone, the sink goes on: its lines are lost and counted.
+    ///
+    /// A write never blocks. The flags of the descriptor stay unchanged, because other processes
+    /// share them. A pipe or a terminal is opened anew. If that fails, as with the terminal of
+    /// another user, a thread of its own writes behind a pipe of 64 KiB.
     ///
     /// # Errors
     /// No descriptor, thread or memory left for that thread; nothing was started.
@@ -92,8 +100,10 @@ impl LogSink {
         Self::labelled(descriptor, form, "")
     }
 
-    /// The same with a text before each line, which says whose it is where several programs print. [`LogFormat::Raw`] has no
-    /// lines, and none.
+    /// Writes to a descriptor, as [`LogSink::descriptor`], with a label before each line.
+    ///
+    /// The label tells the lines of several programs apart. [`LogFormat::Raw`] has no lines, and no
+    /// label.
     ///
     /// # Errors
     /// See [`LogSink::descriptor`].
@@ -138,7 +148,7 @@ impl LogSink {
         }))
     }
 
-    /// What it could not do so far.
+    /// The failures of the sink up to now.
     #[must_use]
     pub fn counts(&self) -> SinkCounts {
         SinkCounts {
@@ -147,27 +157,27 @@ impl LogSink {
         }
     }
 
-    /// Where its lines can be read again; `None` if nowhere.
+    /// The file with its lines; `None` if the sink is no file.
     pub(crate) fn log_file(&self) -> Option<LogFile> {
         let (path, kept) = self.0.file.as_ref()?;
         Some(LogFile::new(path, *kept, self.0.form))
     }
 
-    /// Takes over from another sink, which may have written the same file until now.
+    /// Takes over from another sink, which may have written the file until now.
     pub(crate) fn reopen(&self) {
         if let SinkTarget::File(file) = &mut self.writer().target {
             file.reopen();
         }
     }
 
-    /// Takes a portion as it came, if it writes in that form.
+    /// Takes a portion of bytes, if the format is raw.
     pub(crate) fn write_raw(&self, bytes: &[u8], slow: Slow) {
         if self.0.form == LogFormat::Raw {
             self.append(slow, bytes.last(), |pending| pending.extend_from_slice(bytes));
         }
     }
 
-    /// Takes a line, if it writes lines. `prefix` is the time and the stream.
+    /// Takes a line, if the format has lines. `prefix` is the time and the stream.
     pub(crate) fn write_line(&self, piece: Piece<'_>, prefix: &str, slow: Slow) {
         match self.0.form {
             LogFormat::Raw => {}
@@ -199,8 +209,9 @@ impl LogSink {
         }
     }
 
-    /// Writes what waits, as far as it goes. With `slow` at [`Slow::DropNewest`] a line says first how many are
-    /// missing, as soon as there is room.
+    /// Writes the pending bytes, as many as the target takes.
+    ///
+    /// After lost lines, one line reports their number as soon as there is room.
     pub(crate) fn flush(&self, prefix: &str) -> Flushed {
         let mut writer = self.writer();
         let mut flushed = self.write(&mut writer);
@@ -252,7 +263,7 @@ impl LogSink {
             }
         };
         if flushed == Flushed::All {
-            // Memory of a burst is given back.
+            // A burst's memory is released.
             writer.pending.clear();
             writer.pending.shrink_to(PENDING_KEPT);
         } else {
@@ -261,7 +272,7 @@ impl LogSink {
         flushed
     }
 
-    /// A descriptor that says when there is room again; `None` if no descriptor says it.
+    /// A descriptor that becomes writable when there is room; `None` for a file.
     pub(crate) fn waiter(&self) -> Option<OwnedFd> {
         match &self.writer().target {
             SinkTarget::File(_) => None,
@@ -269,7 +280,7 @@ impl LogSink {
         }
     }
 
-    /// Whether everything that the sink has taken is where it leads.
+    /// Whether every byte that the sink took has reached its target.
     pub(crate) fn is_settled(&self) -> bool {
         let writer = self.writer();
         let on_the_way = match &writer.target {
@@ -289,35 +300,35 @@ impl LogSink {
         writer.written.wrapping_add(relayed)
     }
 
-    /// A panic elsewhere leaves the writer whole.
+    /// A panic of another thread leaves the writer consistent.
     fn writer(&self) -> MutexGuard<'_, SinkWriter> {
         self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What has become of the bytes that waited.
+/// Result of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
-    /// They are written, or lost for good.
+    /// All bytes are written, or lost for good.
     All,
-    /// There is no room for some of them.
+    /// Some bytes have no room.
     Full,
-    /// Some could not be written; they are still there.
+    /// Some bytes could not be written and are still pending.
     Failed,
 }
 
 #[derive(Debug)]
 struct SinkWriter {
     target: SinkTarget,
-    /// What is not written yet: a portion and what is put around it, or less.
+    /// The bytes that are not written yet: at most a portion, its prefixes and label.
     pending: Vec<u8>,
-    /// Whether the last flush left something.
+    /// Whether the last flush left bytes.
     blocked: bool,
-    /// How many lost lines the marks have reported.
+    /// The number of lost lines that were already reported.
     marked_at: u64,
     /// Whether the last byte that was taken ended a line.
     line_ended: bool,
-    /// How many bytes the target has taken so far.
+    /// The number of bytes that the target has taken.
     written: u64,
 }
 
@@ -399,7 +410,7 @@ mod tests {
         }
     }
 
-    /// Goal: what a slow reader does not get is counted, and said in the place where it is missing.
+    /// Goal: lines that a slow reader misses are counted, and reported in their place.
     #[test]
     fn dropped_lines_are_counted_and_marked() {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
@@ -433,7 +444,7 @@ mod tests {
     fn reader_that_is_gone_disturbs_nobody() {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let other = writer.try_clone().unwrap();
-        // Opened before the reader goes, as a pipe must be.
+        // A pipe must be opened before its reader goes.
         let sink = LogSink::descriptor(writer, LogFormat::Lines).unwrap();
         drop(reader);
         wait_unread(other);

@@ -1,4 +1,5 @@
-//! The standard input of consecutive runs: a thread copies a source into the input of the current run.
+//! The standard input of successive runs: a thread copies a source into the input of the current
+//! run.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,7 +12,7 @@ use rustix::io::Errno;
 use crate::command::streams::InputSource;
 use crate::linux::wake::{Notifier, Wake};
 
-/// Copies one source. When it is dropped, the copying ends, and with it the input of the run.
+/// Copies one source; dropping it ends the copy, and the input of the run.
 #[derive(Debug)]
 pub(crate) struct StdinPump {
     state: Arc<Mutex<PumpState>>,
@@ -20,7 +21,7 @@ pub(crate) struct StdinPump {
 
 #[derive(Debug, Default)]
 struct PumpState {
-    /// The input of the run; writing to it does not block. A pipe is closed at the end of the source.
+    /// The non-blocking input of the run; a pipe is closed at the end of the source.
     sink: Option<StdinSink>,
     closed: bool,
 }
@@ -29,7 +30,7 @@ struct PumpState {
 #[derive(Clone, Debug)]
 pub(crate) enum StdinSink {
     Pipe(Arc<OwnedFd>),
-    /// Its end is a character, `^D`.
+    /// A terminal, whose end of input is the character `^D`.
     Terminal(Arc<OwnedFd>),
 }
 
@@ -42,7 +43,7 @@ impl StdinSink {
 }
 
 impl StdinPump {
-    /// Starts the thread. Nothing is read before there is a sink.
+    /// Starts the thread, which reads nothing before it has a sink.
     ///
     /// # Errors
     /// No descriptor, thread or memory left; nothing was started.
@@ -67,14 +68,15 @@ impl StdinPump {
 impl Drop for StdinPump {
     fn drop(&mut self) {
         *locked(&self.state) = PumpState { sink: None, closed: true };
-        // Not waited for: whoever shares a terminal with us may have read what was there to be read.
+        // The drop does not wait: another reader of the terminal may have taken the bytes of a
+        // blocked read.
         self.notifier.notify();
     }
 }
 
 fn copy(source: &InputSource, wake: &Wake, state: &Mutex<PumpState>) {
     let mut buffer = [0; PORTION];
-    // What was read, and how much of it was passed on.
+    // The number of bytes that were read, and the number of these that were written.
     let (mut read, mut given) = (0, 0);
     let mut source = Some(source);
     loop {
@@ -100,7 +102,7 @@ fn copy(source: &InputSource, wake: &Wake, state: &Mutex<PumpState>) {
         }
         match poll(&mut fds, None) {
             Ok(_) | Err(Errno::INTR) => {}
-            // No memory for the call: it is there again, or nothing else works either.
+            // ENOMEM: memory becomes free again, or the monitor cannot continue anyway.
             Err(_) => continue,
         }
         let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
@@ -135,23 +137,23 @@ fn copy(source: &InputSource, wake: &Wake, state: &Mutex<PumpState>) {
     }
 }
 
-/// Tells a run that there is nothing more.
+/// Reports the end of input to a run.
 fn end(sink: Option<StdinSink>) {
     match sink {
         Some(StdinSink::Terminal(fd)) => {
-            // One that takes no character has other troubles.
+            // A terminal that takes no character has failed otherwise, so the error is ignored.
             rustix::io::write(&fd, &[END_OF_INPUT]).ok();
         }
-        // Closed by whoever drops it last.
+        // The last owner closes the pipe by dropping it.
         Some(StdinSink::Pipe(_)) | None => {}
     }
 }
 
-/// A panic elsewhere leaves the sink whole.
+/// A panic of another thread leaves the sink consistent.
 fn locked(state: &Mutex<PumpState>) -> MutexGuard<'_, PumpState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const PORTION: usize = 4096;
-/// `VEOF` of a terminal that nobody has set otherwise.
+/// `VEOF` of a terminal with default settings.
 const END_OF_INPUT: u8 = 4;

@@ -1,4 +1,4 @@
-//! The thread that reads what programs print.
+//! The thread that reads the captured output of programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -25,7 +25,8 @@ use crate::output::sink::{Flushed, LogSink};
 use crate::output::slow::Slow;
 use crate::telemetry;
 
-/// The other end of the thread. Dropped, it drains all streams, for at most [`END_LIMIT`], and ends the thread.
+/// The handle of the thread; its drop drains all streams for at most [`END_LIMIT`] and ends the
+/// thread.
 #[derive(Debug)]
 pub(crate) struct LogThread {
     commands: Sender<ReadCommand>,
@@ -36,37 +37,37 @@ pub(crate) struct LogThread {
     next_stream: u64,
 }
 
-/// What the thread has to say.
+/// An event that the thread reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogEvent {
-    /// What [`LogThread::drain`] has asked for with this number is done, as far as the sinks took it.
+    /// The drain with this number is done, as far as the sinks took the output.
     Drained(u64),
-    /// A run has printed the line by which it says that it serves.
+    /// A run has printed its readiness line.
     Ready(UnitId, RunId),
 }
 
-/// Which stream: a number that is never used again.
+/// The number of a stream, which is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct StreamId(u64);
 
 #[derive(Debug)]
 enum ReadCommand {
-    /// Read this, which does not block.
+    /// Reads this descriptor, which does not block.
     Attach { id: StreamId, source: OwnedFd, capture: Capture, stream: Stream },
-    /// What comes now goes there.
+    /// Sets the targets of the following output.
     Redirect { id: StreamId, capture: Capture },
-    /// What comes now is of this run.
+    /// Sets the run of the following output.
     Begin { id: StreamId, unit: UnitId, run: RunId },
-    /// Say the number when all that is there by now is read and passed on, or a sink has stalled.
+    /// Reports the number when all present output is read and passed on, or a sink has stalled.
     Drain { ids: Vec<StreamId>, number: u64 },
-    /// No drain waits for these until their next run begins.
+    /// Ends the wait of drains for these streams until their next run begins.
     Hurry { ids: Vec<StreamId> },
-    /// Drain all, and end.
+    /// Drains all streams and ends the thread.
     End,
 }
 
 impl LogThread {
-    /// Starts the thread. `reactor` is notified when there is news.
+    /// Starts the thread; it notifies `reactor` of each event.
     ///
     /// # Errors
     /// No descriptor, thread or memory left; nothing was started.
@@ -99,7 +100,7 @@ impl LogThread {
             if let Err(error) = reader.run() {
                 telemetry::log_ended(&error);
             }
-            // Nobody may be waited for any more.
+            // From now on no caller may wait for the thread.
             reader.step.end();
             drop(reader);
             drop(ends);
@@ -107,7 +108,7 @@ impl LogThread {
         Ok(Self { commands, notifier, events, ended, step, next_stream: FIRST_STREAM })
     }
 
-    /// Begins to read a stream, of which `source` must not block.
+    /// Starts to read a stream, whose `source` must not block.
     pub(crate) fn attach(&mut self, source: OwnedFd, capture: Capture, stream: Stream) -> StreamId {
         let id = StreamId(self.next_stream);
         self.next_stream += 1;
@@ -115,42 +116,45 @@ impl LogThread {
         id
     }
 
-    /// Says what becomes of what comes now.
+    /// Sets the targets of a stream's output from now on.
     pub(crate) fn redirect(&self, id: StreamId, capture: Capture) {
         self.send(ReadCommand::Redirect { id, capture });
     }
 
-    /// Says to which run belongs what comes now.
+    /// Sets the run of a stream's output from now on.
     pub(crate) fn begin(&self, id: StreamId, unit: UnitId, run: RunId) {
         self.send(ReadCommand::Begin { id, unit, run });
     }
 
-    /// Asks for [`LogEvent::Drained`] with the number when all that was printed so far is read and passed on.
+    /// Requests [`LogEvent::Drained`] with the number when all earlier output is read and passed
+    /// on.
     ///
-    /// The thread waits as long as the sinks take bytes, and for [`DRAIN_STALL`] while they take none. A sink that
-    /// has stalled once is not waited for again before it takes bytes.
+    /// The thread waits while the sinks take bytes, and for [`DRAIN_STALL`] while they take none.
+    /// It does not wait again for a stalled sink until the sink takes bytes.
     pub(crate) fn drain(&self, ids: Vec<StreamId>, number: u64) {
         self.send(ReadCommand::Drain { ids, number });
     }
 
-    /// Ends the wait of drains for these streams, until their next run begins. What is there is still written when the
-    /// sinks take it.
+    /// Ends the wait of drains for these streams, until their next run begins.
+    ///
+    /// Pending output is still written when the sinks take it.
     pub(crate) fn hurry(&self, ids: Vec<StreamId>) {
         self.send(ReadCommand::Hurry { ids });
     }
 
-    /// Whether the thread has ended, or has been in one step for [`DRAIN_STALL`], as where a disk hangs.
+    /// Whether the thread has ended, or has been in one step for [`DRAIN_STALL`], as with a hung
+    /// disk.
     fn is_stuck(&self) -> bool {
         self.step.is_stuck()
     }
 
-    /// What there is to say since the last call, in the order in which it happened.
+    /// The events since the last call, in their order.
     pub(crate) fn take_events(&self) -> impl Iterator<Item = LogEvent> {
         self.events.try_iter()
     }
 
     fn send(&self, command: ReadCommand) {
-        // A thread that has ended by an error, which it told, does nothing any more.
+        // A thread that has ended by an error, which it logged, takes no commands.
         if self.commands.send(command).is_ok() {
             self.notifier.notify();
         }
@@ -161,7 +165,7 @@ impl Drop for LogThread {
     fn drop(&mut self) {
         self.send(ReadCommand::End);
         while self.ended.recv_timeout(DRAIN_STALL) == Err(RecvTimeoutError::Timeout) {
-            // A disk that hangs keeps the thread, and nobody else.
+            // A hung disk holds up the thread alone, not the drop.
             if self.is_stuck() {
                 return;
             }
@@ -169,7 +173,7 @@ impl Drop for LogThread {
     }
 }
 
-/// Since when the thread has been in its present step, in monotonic nanoseconds; 0 while it waits for events.
+/// The start of the thread's current step, in monotonic nanoseconds; 0 while it waits for events.
 #[derive(Debug, Default)]
 struct Step(AtomicU64);
 
@@ -182,7 +186,7 @@ impl Step {
         self.0.store(0, Ordering::Release);
     }
 
-    /// There is no other.
+    /// The time of a step that counts as stuck: no step follows.
     fn end(&self) {
         self.0.store(1, Ordering::Release);
     }
@@ -203,16 +207,16 @@ struct LogReader {
     reactor: Notifier,
     event_sender: Sender<LogEvent>,
     streams: BTreeMap<StreamId, CapturedStream>,
-    /// What is to be written and read now.
+    /// The streams to write and read in this turn.
     due: BTreeSet<StreamId>,
-    /// What is to be drained, and under which number that is told.
+    /// The drains in progress, by their streams and their number.
     drains: Vec<(BTreeSet<StreamId>, u64)>,
-    /// When sinks that took nothing are tried again.
+    /// The time at which blocked sinks are retried.
     retry_at: Option<u64>,
     step: Arc<Step>,
-    /// When the thread ends, drained or not.
+    /// The time at which the thread ends, drained or not.
     end: Option<u64>,
-    /// For all streams: what was read is passed on before the next read.
+    /// Shared by all streams: the bytes of a read are passed on before the next read.
     buffer: Box<[u8]>,
 }
 
@@ -227,40 +231,42 @@ struct CapturedStream {
     splitter: Splitter,
     flow: Flow,
     drain: Drain,
-    /// What a drain has seen of its sinks, until they have taken all.
+    /// The progress that a drain has observed, until the sinks have taken all.
     stall: Option<Stall>,
-    /// Whether no drain waits for it before its next run.
+    /// Whether no drain waits for the stream before its next run.
     hurried: bool,
-    /// The time of the last portion and the stream, as they stand before a line.
+    /// The prefix of a line: the time of the last portion, and the stream.
     prefix: String,
 }
 
-/// How far it is with what it had to say when its run ended.
+/// The progress of a stream's drain at the end of its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Drain {
-    /// Nobody waits for it.
+    /// No drain waits for the stream.
     Unasked,
-    /// It is read until it is dry, or for so many bytes: who writes without end was not there before.
+    /// The stream is read until it is empty, or for this many bytes.
+    ///
+    /// A process that writes without end produced the later bytes after the request.
     Reading(usize),
-    /// It was read, and its sinks have not taken all.
+    /// All output was read, and the sinks have not taken all of it.
     Writing,
 }
 
-/// How long a drain waits for the sinks of a stream.
+/// The bound on a drain's wait for the sinks of a stream.
 #[derive(Clone, Copy, Debug)]
 struct Stall {
-    /// What the sinks had taken when they were last seen to take anything.
+    /// The progress of the sinks at the last observed change.
     progress: u64,
-    /// When they have stalled, unless they take something before.
+    /// The time at which the sinks count as stalled, unless they make progress before.
     at: u64,
 }
 
-/// Whether the line by which its run says that it serves is waited for.
+/// The state of the search for a run's readiness line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PatternState {
     Unasked,
     Awaited(UnitId),
-    /// It has come, and is to be told.
+    /// The line was found, and is not reported yet.
     Matched(UnitId),
 }
 
@@ -280,20 +286,20 @@ impl PatternState {
 
 #[derive(Debug)]
 enum Flow {
-    /// It is waited for in the epoll.
+    /// The epoll waits for the stream.
     Reading,
-    /// A sink is full: its descriptor is waited for, or the timer.
+    /// A sink is full: the epoll waits for its descriptor, or the timer is set.
     Held(Option<OwnedFd>),
 }
 
-/// How far a stream was read.
+/// The result of a read of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reached {
-    /// There may be more.
+    /// There may be more bytes.
     Portion,
-    /// All that was there.
+    /// No more bytes are available now.
     Dry,
-    /// Everything that will ever be there.
+    /// The end of the stream.
     End,
 }
 
@@ -331,7 +337,7 @@ impl LogReader {
     }
 
     fn run_commands(&mut self) {
-        // What is ordered after an end is of nobody.
+        // Commands after an end have no sender that needs them.
         while self.end.is_none()
             && let Ok(command) = self.commands.try_recv()
         {
@@ -365,7 +371,7 @@ impl LogReader {
                 {
                     capture.targets.sinks.iter().for_each(LogSink::reopen);
                     source.capture = capture;
-                    // A sink that held it up has no say any more.
+                    // The old sinks do not hold up the stream any more.
                     self.due.insert(id);
                 }
             }
@@ -400,13 +406,13 @@ impl LogReader {
             ReadCommand::End => {
                 self.end = Some(after(END_LIMIT));
                 let all = self.streams.keys().copied().collect();
-                // Nobody listens to the number any more.
+                // The number of this drain is never reported.
                 self.run_command(ReadCommand::Drain { ids: all, number: 0 });
             }
         }
     }
 
-    /// Writes what is held of a stream, then reads it.
+    /// Writes the pending output of a stream, then reads the stream.
     fn advance(&mut self, id: StreamId) {
         let Some(source) = self.streams.get_mut(&id) else {
             return;
@@ -425,8 +431,9 @@ impl LogReader {
             };
             let (reached, count) = source.read(&mut self.buffer);
             if reached == Reached::Portion {
-                // Whose it is was ordered before it could be printed, maybe only just now. Not so what comes to an end
-                // here: a drain that is ordered after it asks for one more look.
+                // The command that names the run was sent before the run could print, maybe just
+                // now. The end of a stream needs no such check: a drain that is requested later
+                // polls the stream once more.
                 self.run_commands();
             }
             let Some(source) = self.streams.get_mut(&id) else {
@@ -440,7 +447,7 @@ impl LogReader {
             }
             let room = self.write(id);
             if reached == Reached::End && room == SinkRoom::Some {
-                // A terminal that nobody has open any more.
+                // A terminal that no process has open any more.
                 self.streams.remove(&id);
             }
             if reached != Reached::Portion || room == SinkRoom::None {
@@ -449,17 +456,18 @@ impl LogReader {
         }
     }
 
-    /// Writes what waits for the sinks of a stream. If something stays that may not be dropped, nothing more is
-    /// read until it is taken.
+    /// Writes the pending output of a stream to its sinks.
+    ///
+    /// If bytes remain that must not be dropped, the stream is not read until they are taken.
     fn write(&mut self, id: StreamId) -> SinkRoom {
         self.step.begin();
         let Some(source) = self.streams.get_mut(&id) else {
             return SinkRoom::Some;
         };
-        // At the end of a run the last bytes of a sink that may drop lines are waited for too.
+        // At the end of a run the drain waits for the last bytes even of sinks that may drop lines.
         let drains = source.drain == Drain::Writing;
         let waits = drains || source.capture.targets.slow == Slow::Block;
-        // Of the sinks that hold it up: a descriptor that tells of room, if there is one.
+        // The descriptor of a full sink that reports room, if there is one.
         let mut held = None;
         let mut retry_after = RETRY_AFTER;
         for sink in &source.capture.targets.sinks {
@@ -471,7 +479,7 @@ impl LogReader {
                 (Flushed::All, _) => {}
                 (Flushed::Full, true) => held = Some(sink.waiter()),
                 (Flushed::Failed, true) => held = held.or(Some(None)),
-                // Also tried again by the next line.
+                // The next line retries it too.
                 (Flushed::Full | Flushed::Failed, false) => {
                     self.retry_at.get_or_insert_with(|| after(RETRY_AFTER));
                 }
@@ -504,7 +512,7 @@ impl LogReader {
         SinkRoom::None
     }
 
-    /// Tries sinks again that took nothing, if it is time.
+    /// Retries blocked sinks if their time has come.
     fn retry(&mut self) {
         if self.retry_at.is_none_or(|at| at > monotonic_nanos()) {
             return;
@@ -521,7 +529,7 @@ impl LogReader {
         }
     }
 
-    /// No drain waits for a stream any more.
+    /// Removes a stream from all drains.
     fn end_drain(&mut self, id: StreamId) {
         if let Some(source) = self.streams.get_mut(&id) {
             source.drain = Drain::Unasked;
@@ -537,12 +545,12 @@ impl LogReader {
         ids.filter_map(|id| Some((*id, self.streams.get(id)?)))
     }
 
-    /// When a drain looks whether sinks have stalled.
+    /// The next time at which a drain checks for stalled sinks.
     fn next_stall(&self) -> Option<u64> {
         self.draining().filter_map(|(_, source)| Some(source.stall?.at)).min()
     }
 
-    /// Ends the wait for sinks that have stalled, and for streams that are not to be waited for.
+    /// Ends the wait for stalled sinks and hurried streams.
     fn end_stalled_drains(&mut self) {
         let now = monotonic_nanos();
         let due = |source: &CapturedStream| {
@@ -562,7 +570,7 @@ impl LogReader {
                 telemetry::not_drained();
             }
             self.end_drain(id);
-            // Only its rule for slow sinks holds it up now.
+            // From now on only its rule for slow sinks can hold it up.
             self.write(id);
         }
     }
@@ -576,7 +584,7 @@ impl LogReader {
     }
 
     fn send_event(&self, event: LogEvent) {
-        // A reactor that has ended needs to hear nothing.
+        // A reactor that has ended needs no events.
         if self.event_sender.send(event).is_ok() {
             self.reactor.notify();
         }
@@ -597,19 +605,19 @@ impl CapturedStream {
         }
     }
 
-    /// Reads a portion; returns how many bytes it has as well.
+    /// Reads a portion; the second value is its number of bytes.
     fn read(&self, buffer: &mut [u8]) -> (Reached, usize) {
         match rustix::io::read(&self.fd, buffer) {
             Ok(0) => (Reached::End, 0),
             Ok(count) => (Reached::Portion, count),
             Err(Errno::AGAIN) => (Reached::Dry, 0),
             Err(Errno::INTR) => (Reached::Portion, 0),
-            // EIO: nobody has the terminal open any more.
+            // EIO: no process has the terminal open any more.
             Err(_) => (Reached::End, 0),
         }
     }
 
-    /// Gives what was read to the sinks, where it waits to be written.
+    /// Passes bytes on to the sinks, which hold them until they are written.
     fn receive(&mut self, bytes: &[u8], reached: Reached) {
         self.distribute(bytes);
         if let Drain::Reading(left) = &mut self.drain {
@@ -631,7 +639,7 @@ impl CapturedStream {
         }
     }
 
-    /// Notes whether its sinks have taken anything.
+    /// Updates the observed progress of the sinks.
     fn update_stall(&mut self) {
         let sinks = self.capture.targets.sinks.iter();
         let progress = sinks.fold(0, |sum: u64, sink| sum.wrapping_add(sink.progress()));
@@ -657,7 +665,7 @@ impl CapturedStream {
 }
 
 impl Capture {
-    /// Gives a line to whoever takes lines.
+    /// Passes a line on to all targets that take lines.
     fn deliver(&self, piece: Piece<'_>, run: RunId, stream: Stream, prefix: &str) {
         for sink in &self.targets.sinks {
             sink.write_line(piece, prefix, self.targets.slow);
@@ -683,17 +691,17 @@ fn after(delay: Duration) -> u64 {
 const WAKE_KEY: u64 = 0;
 const TIMER_KEY: u64 = 1;
 const FIRST_STREAM: u64 = 2;
-/// Portions of one stream before the others have their turn.
+/// Portions of one stream before the other streams have their turn.
 const READS_PER_TURN: usize = 4;
 const BUFFER: usize = 64 * 1024;
-/// More than a pipe holds that nobody but root can make larger (`pipe(7)`).
+/// More bytes than a pipe holds, unless root enlarged it (`pipe(7)`).
 const DRAIN_BYTES: usize = 1024 * 1024;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How often a drain looks whether a relay has written all.
+/// The pause of a drain between two checks whether a relay has written all.
 const SETTLE_PAUSE: Duration = Duration::from_millis(10);
-/// How long a drain waits for sinks that take nothing.
+/// The longest wait of a drain for sinks that take nothing.
 const DRAIN_STALL: Duration = Duration::from_secs(1);
-/// How long the end of the thread waits in all.
+/// The longest wait of the thread's end in all.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -709,16 +717,16 @@ mod tests {
     use crate::output::ring::LogRing;
     use crate::testing::until;
 
-    /// A pipe of which the thread reads one end; the other one.
+    /// Makes a pipe whose reading end the thread has; returns the other end.
     fn attached(thread: &mut LogThread, capture: Capture) -> (StreamId, std::fs::File) {
         let (source, program) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         fcntl_setfl(&source, OFlags::NONBLOCK).unwrap();
         (thread.attach(source, capture, Stream::Stdout), program.into())
     }
 
-    /// Goal: what a run prints is its own, and goes where its command says, however late the thread hears of the run.
-    /// Method: in one turn it is to look at two streams. In the listener of the first, when it has taken the commands of
-    /// that turn, it is held until the second has a run and that has printed.
+    /// Goal: a run's output is attributed to that run and goes to its targets, however late the
+    /// command arrives. Method: two streams are due in one turn. The listener of the first, which
+    /// runs after the commands of that turn, blocks until the second has a run that has printed.
     #[test]
     fn run_that_was_ordered_before_it_printed_has_its_lines() {
         let (_wake, reactor) = Wake::new().unwrap();
@@ -766,7 +774,8 @@ mod tests {
         (reader, writer)
     }
 
-    /// Goal: the thread itself ends the wait for a sink that takes nothing, by either rule for slow sinks.
+    /// Goal: the thread itself ends the wait for a sink that takes nothing, by either rule for slow
+    /// sinks.
     #[test]
     fn drain_ends_when_a_sink_has_stalled() {
         for slow in [Slow::Block, Slow::DropNewest] {
@@ -788,7 +797,8 @@ mod tests {
         }
     }
 
-    /// Goal: a drain has nothing left that a reader would take: not in a relay, nor of a sink that may drop lines.
+    /// Goal: a drain leaves no bytes that a reader would take, neither in a relay nor in a dropping
+    /// sink.
     #[test]
     fn drain_waits_for_what_a_reader_takes() {
         let text = b"0123456789abcdef\n".repeat(3000);
@@ -816,7 +826,7 @@ mod tests {
                 }
             });
             drained(&thread, 1);
-            // A page may wait in the pipe, and one is on its way from the reader to here.
+            // A page may wait in the pipe, and one is on its way from the reader to the test.
             let read = begins.try_iter().last().unwrap();
             assert!(read + 2 * 4096 >= whole, "{read} of {whole}");
             reading.join().unwrap();

@@ -1,4 +1,4 @@
-//! The reactor runs health checks: one at a time for each run that serves.
+//! Health checks in the reactor: one at a time for each run that serves.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl LinuxKernel {
         self.polls.insert((due, key | CHECK));
     }
 
-    /// Ends the checks of a run, which is down only when nothing of them is left.
+    /// Ends the checks of a run, which is down only when no process of a check is left.
     pub(crate) fn end_checks(&mut self, key: u64) {
         let Some(check) = self.checks.get_mut(&key) else {
             return;
@@ -66,7 +66,7 @@ impl LinuxKernel {
         }
     }
 
-    /// Takes the checks of a run one step further.
+    /// Advances the checks of a run.
     pub(crate) fn run_checks(&mut self, key: u64) {
         let at = self.observed;
         let Some(check) = self.checks.get_mut(&key) else {

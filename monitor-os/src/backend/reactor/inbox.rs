@@ -1,4 +1,4 @@
-//! What the handles send to the reactor's thread.
+//! The messages from the handles to the reactor's thread.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(crate) struct NewUnit {
     pub(crate) policy: Arc<Policy>,
     pub(crate) status: StatusWriter,
     pub(crate) store: Option<Box<UnitStore>>,
-    /// What an earlier monitor left of it; `None` if it was never started.
+    /// The run of an earlier monitor; `None` if the unit was never started.
     pub(crate) recovered: Option<Box<Recovered>>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct NewUnit {
 pub(crate) enum Request {
     Event(Event),
     Policy(Arc<Policy>),
-    /// To go on from what an earlier monitor left, or to start if there is nothing.
+    /// Continues the run of an earlier monitor, or starts the unit if there is none.
     Resume,
 }
 

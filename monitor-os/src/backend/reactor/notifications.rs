@@ -1,4 +1,4 @@
-//! Turns notifications and readiness of runs into events.
+//! Notifications and readiness of runs in the reactor, which become events.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a step of the machine and a health check write to the log.
+//! The log events of a step of the machine and of a health check.
 
 use monitor_core::{Lifecycle, Note, Outcome, RunId};
 use tracing::{debug, info, info_span, trace, trace_span, warn};
@@ -8,7 +8,7 @@ use crate::backend::status::unit_status::Status;
 use crate::driver::kernel::Report;
 use crate::linux::containment::Containment;
 
-/// Tells one event of a unit and what came of it.
+/// Logs an event of a unit and its effects.
 pub(crate) fn step(unit: &str, report: &Report<'_>, status: &Status) {
     let span = info_span!("unit", unit, number = report.unit.as_u32());
     let _entered = span.enter();
@@ -79,7 +79,7 @@ fn lifecycle_event(lifecycle: Lifecycle, report: &Report<'_>, status: &Status) {
     }
 }
 
-/// A health check is over.
+/// Logs the result of a health check.
 pub(crate) fn checked(unit: &str, run: RunId, health: &Health, checked: &CheckResult) {
     let (run, failures) = (run.as_u32(), health.failures);
     match checked.passed() {

@@ -1,4 +1,4 @@
-//! A unit in the reactor's thread.
+//! The reactor's side of a unit.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct ReactorUnit {
     pub(crate) store: Option<Box<UnitStore>>,
     /// The captured streams and the standard input of its runs, if it has any.
     pub(crate) channels: Option<Box<Channels>>,
-    /// What an earlier monitor left, until the machine is told.
+    /// The run of an earlier monitor, until the machine has its event.
     pub(crate) recovered: Option<Box<Recovered>>,
     /// The key of the run that is not released.
     pub(crate) run: Option<u64>,
@@ -61,7 +61,7 @@ impl ReactorUnit {
         }
     }
 
-    /// The parts that its streams are made of.
+    /// The parts that make up its streams.
     pub(crate) fn streams(&mut self) -> UnitStreams<'_> {
         let Self { command, store, channels, .. } = self;
         UnitStreams { command, store: store.as_deref_mut(), channels }
@@ -72,7 +72,7 @@ impl ReactorUnit {
         self.status.read(Status::is_down)
     }
 
-    /// Whether its policy lets no program run that could not be recorded.
+    /// Whether its policy forbids a program that could not be recorded.
     pub(crate) fn must_save(&self) -> bool {
         self.status.read(|status| status.policy.rules().save) == SaveRule::Required
     }
@@ -86,7 +86,7 @@ impl ReactorUnit {
         &self.status.name
     }
 
-    /// How long its policy lets the program be silent.
+    /// The longest silence of the program that its policy permits.
     pub(crate) fn watchdog(&self) -> Option<Millis> {
         self.status.read(|status| status.policy.rules().watchdog).map(|watchdog| watchdog.period)
     }
@@ -158,7 +158,7 @@ impl ReactorUnit {
         self.waiters.get_or_insert_default().subscribers.push(subscriber);
     }
 
-    /// Adds the reply to a stop in the state `before`. It is sent when that run is over.
+    /// Adds the reply to a stop in the state `before`; it is sent when that run is over.
     pub(crate) fn add_stop_waiter(&mut self, before: State, reply: oneshot::Sender<StopResult>) {
         if before.phase().has_run() {
             self.waiters.get_or_insert_default().stop_waiters.push((before.run(), reply));

@@ -1,4 +1,4 @@
-//! Notifications of a run: that it serves, that it is alive, and its status.
+//! Notifications of a run: readiness, watchdog pings, more time, and its status.
 
 use std::sync::Arc;
 
@@ -16,26 +16,28 @@ use crate::driver::kernel::Moment;
 use crate::linux::notify::{Datagram, NotifyLine, NotifySocket};
 use crate::telemetry;
 
-/// The status that the program of a run reported by `sd_notify(3)`. It decides nothing.
+/// The status that the program of a run reported by `sd_notify(3)`; it affects no decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotifyStatus {
-    /// Its `STATUS=`, without control characters.
+    /// The last `STATUS=`, without control characters.
     pub status: Option<String>,
-    /// Whether it has sent `RELOADING=1`, and not `READY=1` after it.
+    /// Whether the program has sent `RELOADING=1`, and no `READY=1` after it.
     pub is_reloading: bool,
-    /// Whether it has sent `STOPPING=1`.
+    /// Whether the program has sent `STOPPING=1`.
     pub is_stopping: bool,
-    /// Its `ERRNO=`.
+    /// The last `ERRNO=`.
     pub errno: Option<i32>,
-    /// Its `BUSERROR=`, without control characters.
+    /// The last `BUSERROR=`, without control characters.
     pub bus_error: Option<String>,
     /// The requests that the monitor does not honour, each name once.
     pub not_honoured: Vec<&'static str>,
-    /// How many datagrams were discarded: those of other processes, and those that cannot be parsed.
+    /// The number of discarded datagrams: from foreign processes, or malformed.
     pub ignored: u64,
-    /// Whether its notifications cannot be received: it outlived its monitor, and another process holds its address.
-    /// It counts as ready, and has no watchdog.
+    /// Whether the notifications cannot be received.
+    ///
+    /// The run outlived its monitor, and another process holds its address. The run counts as
+    /// ready, and has no watchdog.
     pub is_unreachable: bool,
 }
 
@@ -44,22 +46,24 @@ pub struct NotifyStatus {
 pub(crate) struct Notifications {
     pub(crate) socket: Option<NotifySocket>,
     pub(crate) probe: Option<ReadinessProbe>,
-    /// Whether `READY=1` means that it serves.
+    /// Whether `READY=1` counts as readiness.
     by_notify: bool,
     was_ready: bool,
     was_unhealthy: bool,
-    /// Until when it has asked for time, in milliseconds; to ask for less says nothing new.
+    /// The end of the requested time, in milliseconds; a request for less changes nothing.
     extended: u64,
-    /// In milliseconds, which are the machine's: a second ping within one changes nothing.
+    /// The time of the last ping in milliseconds, the unit of the machine.
+    ///
+    /// A second ping within one millisecond changes nothing.
     pinged: Option<u64>,
 }
 
-/// New notifications, combined, for the machine.
+/// New notifications for the machine, combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notification {
     pub(crate) ready: bool,
     pub(crate) ping: bool,
-    /// The longest of those that were asked for.
+    /// The longest requested extension.
     pub(crate) extension: Option<Millis>,
     pub(crate) unhealthy: bool,
 }
@@ -99,10 +103,12 @@ impl Notifications {
         (self.socket.is_some() || self.probe.is_some()).then(|| Box::new(self))
     }
 
-    /// Receives for a run that an earlier monitor has started. Also returns the watchdog of its start, if its
-    /// notifications can be received. Its pipe, if it had one, is gone.
+    /// Receives the notifications of a run that an earlier monitor started.
     ///
-    /// A run whose address another process holds goes on: it counts as ready, has no watchdog, and `status` says so.
+    /// The second value is the watchdog period of its start; `None` if no notifications can be
+    /// received. The readiness pipe of the run, if it had one, is gone. If another process holds
+    /// the run's address, the run goes on: it counts as ready, has no watchdog, and `status`
+    /// reports that.
     pub(crate) fn adopt(
         command: &Command,
         pid: Pid,
@@ -128,7 +134,7 @@ impl Notifications {
         (Self { socket, probe, by_notify, ..Self::default() }, watchdog.flatten())
     }
 
-    /// Reads a bounded number of datagrams; changes `status` where it has changed.
+    /// Reads a bounded number of datagrams; updates `status`.
     pub(crate) fn receive(
         &mut self,
         at: Moment,
@@ -174,7 +180,8 @@ impl Notifications {
         self.deduplicate(at, notification)
     }
 
-    /// Leaves out repeated notifications, so that a flood of datagrams does not become one of events.
+    /// Removes repeated notifications, so that a flood of datagrams does not become a flood of
+    /// events.
     fn deduplicate(&mut self, at: Moment, notification: Notification) -> Notification {
         let ready = notification.ready && self.by_notify && !self.was_ready;
         let ping = notification.ping && self.pinged != Some(at.as_millis());
@@ -202,7 +209,7 @@ fn apply(line: NotifyLine<'_>, status: &mut Arc<NotifyStatus>, main: Option<Pid>
     };
     match line {
         NotifyLine::NotHonoured(name) => refuse(name),
-        // It is watched and stopped by its pidfd, for which there is no other process.
+        // The run is watched and stopped by its pidfd, which no other process has.
         NotifyLine::MainPid(pid) if Pid::from_raw(pid) != main => refuse("MAINPID"),
         NotifyLine::Ready if status.is_reloading => Arc::make_mut(status).is_reloading = false,
         NotifyLine::Stopping if !status.is_stopping => Arc::make_mut(status).is_stopping = true,
@@ -221,12 +228,12 @@ fn apply(line: NotifyLine<'_>, status: &mut Arc<NotifyStatus>, main: Option<Pid>
     }
 }
 
-/// A text that can be shown on a terminal.
+/// Makes a text safe for a terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Bounds one turn of the loop, so that a flood for one run does not keep the others waiting.
+/// The bound for one turn of the loop, so that a flood for one run does not delay the others.
 const DATAGRAMS_PER_TURN: usize = 64;
 
 #[cfg(test)]
@@ -244,7 +251,8 @@ mod tests {
         Notifications { by_notify: true, ..Notifications::default() }
     }
 
-    /// Goal: what says nothing new is not told, so that a flood is none of events.
+    /// Goal: a repeated notification is not reported, so that a flood of datagrams makes no flood
+    /// of events.
     #[test]
     fn nothing_is_reported_twice() {
         let (mut notifications, at) = (by_notify(), now());
@@ -261,7 +269,7 @@ mod tests {
         assert_eq!(notifications.deduplicate(at.after(Millis::new(1)), ping), ping);
     }
 
-    /// Goal: of what is asked for, only more than before is told, and nothing once it is ready.
+    /// Goal: an extension is reported only if it exceeds the last one, and never after readiness.
     #[test]
     fn only_more_time_is_reported() {
         let (mut notifications, at) = (by_notify(), now());
@@ -276,7 +284,7 @@ mod tests {
         assert_eq!(notifications.deduplicate(at, said), NOTHING);
     }
 
-    /// Goal: of what has come since the last look the longest time counts, and nothing of a stranger.
+    /// Goal: the longest extension since the last poll counts, and foreign datagrams do not.
     #[test]
     fn all_that_has_come_is_taken_together() {
         for (is_of_run, extension, ignored) in
@@ -296,7 +304,7 @@ mod tests {
         }
     }
 
-    /// Goal: a flood for one run takes a turn and no more, so that the others have theirs.
+    /// Goal: a flood for one run takes one turn, so that other runs get theirs.
     #[test]
     fn a_turn_is_bounded() {
         let socket = NotifySocket::new().unwrap();
@@ -308,7 +316,8 @@ mod tests {
         let mut notifications = Notifications { socket: Some(socket), ..by_notify() };
         let mut status = Arc::default();
         for turn in 1..=3 {
-            // Whenever one is taken the next is there, up to far more than a turn takes.
+            // After each received datagram the next one is ready, up to far more than one turn
+            // reads.
             let taken = std::cell::Cell::new(0);
             let stranger_speaks = |_| {
                 taken.set(taken.get() + 1);
@@ -322,7 +331,7 @@ mod tests {
         }
     }
 
-    /// Goal: `READY=1` does not count where another readiness probe is waited for.
+    /// Goal: `READY=1` does not count if the command has another readiness probe.
     #[test]
     fn notify_counts_only_where_it_is_awaited() {
         let ready = Notification { ready: true, ..NOTHING };

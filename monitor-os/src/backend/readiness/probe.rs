@@ -1,4 +1,4 @@
-//! Readiness: how a program shows that it serves.
+//! Probes of readiness: the newline on a descriptor, and the TCP connection.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,7 +22,7 @@ pub(crate) enum ReadinessProbe {
     /// Reads the program's newline from a pipe.
     Newline(File),
     Connection(TcpProbe),
-    /// Counts as ready: an earlier monitor may have received the notification.
+    /// Counts as ready, because an earlier monitor may have received the notification.
     Presumed,
 }
 
@@ -41,14 +41,14 @@ impl ReadinessProbe {
         Self::Connection(TcpProbe { address, attempt: None })
     }
 
-    /// Makes a pipe; also returns the end for the program.
+    /// Makes a pipe; the second value is the end for the program.
     ///
     /// # Errors
     /// No descriptor left (`pipe(2)`).
     pub(crate) fn pipe() -> io::Result<(Self, OwnedFd)> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         fcntl_setfl(&read, OFlags::NONBLOCK)?;
-        // Open to be read as well, so that a program whose monitor was killed is not killed by SIGPIPE.
+        // Open for reading too, so that SIGPIPE does not kill a program whose monitor was killed.
         let path = format!("/proc/self/fd/{}", write.as_raw_fd());
         let both = File::options().read(true).write(true).open(path)?;
         Ok((Self::Newline(read.into()), both.into()))
@@ -71,7 +71,7 @@ impl ReadinessProbe {
                     Ok(0) => ProbeResult::Never,
                     Ok(count) if bytes[..count].contains(&b'\n') => ProbeResult::Ready,
                     Ok(_) => ProbeResult::NotYet,
-                    // EAGAIN, or a signal handler ran. No other error is possible for an own pipe.
+                    // EAGAIN or EINTR; no other error is possible for this pipe.
                     Err(_) => ProbeResult::NotYet,
                 }
             }
@@ -87,7 +87,7 @@ impl ReadinessProbe {
     }
 }
 
-/// Tries to connect without waiting for it.
+/// Tries to connect without blocking.
 #[derive(Debug)]
 pub(crate) struct TcpProbe {
     address: SocketAddr,
@@ -95,6 +95,8 @@ pub(crate) struct TcpProbe {
 }
 
 impl TcpProbe {
+    /// Advances the connection attempt, and begins another after an error or [`ATTEMPT_MAX`].
+    ///
     /// # Errors
     /// There is no connection yet.
     fn poll(&mut self, at: Moment) -> Result<(), Errno> {
@@ -103,7 +105,7 @@ impl TcpProbe {
             None => (self.connect()?, at),
         };
         let outcome = is_connected(&socket);
-        // Refused ones say so by their error, which is read once.
+        // A refused attempt reports that by the socket's error, which is read once.
         let failed = getsockopt(&socket, sockopt::SocketError);
         if outcome == Err(Errno::ENOTCONN) && failed == Ok(0) && at < began.after(ATTEMPT_MAX) {
             self.attempt = Some((socket, began));
@@ -127,16 +129,16 @@ impl TcpProbe {
     }
 }
 
-/// Whether somebody else is at the other end: a port of this very socket, chosen by chance, connects to itself.
+/// Whether the peer is another socket; a socket with a chance port can connect to itself.
 fn is_connected(socket: &OwnedFd) -> Result<(), Errno> {
     let peer = getpeername::<SockaddrStorage>(socket.as_raw_fd())?;
     let own = getsockname::<SockaddrStorage>(socket.as_raw_fd())?;
     if peer == own { Err(Errno::ECONNREFUSED) } else { Ok(()) }
 }
 
-/// Between two probes of a connection.
+/// The time between two probes of a connection.
 pub(crate) const PROBE_INTERVAL: Millis = Millis::new(50);
-/// How long one attempt may take before another is made.
+/// The longest time of one attempt.
 const ATTEMPT_MAX: Millis = Millis::from_secs(1);
 
 #[cfg(test)]
@@ -156,12 +158,12 @@ mod tests {
         assert_eq!(probe.poll(now()), ProbeResult::NotYet);
         program.write_all(b", and its end\n").unwrap();
         assert_eq!(probe.poll(now()), ProbeResult::Ready);
-        // Nobody reads any more, and nobody is killed for it.
+        // The pipe has no reader any more, and no process is killed for that.
         drop(probe);
         program.write_all(b"more").unwrap();
         let (probe, program) = ReadinessProbe::pipe().unwrap();
         drop(program);
-        // A child that another test is just starting may have the end for a moment.
+        // A child that another test is just starting may hold the end for a moment.
         let probe = std::cell::RefCell::new(probe);
         let poll = || probe.borrow_mut().poll(now());
         awaited("the end of the pipe", poll, |result| *result == ProbeResult::Never);

@@ -1,4 +1,4 @@
-//! A process that an earlier monitor has started: no child of ours, and yet ours to watch and to stop.
+//! An adopted process: started by an earlier monitor, no child of this one, watched by a pidfd.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -14,31 +14,31 @@ use crate::linux::procfs::has_ended;
 use crate::linux::signal::{SignalError, asks_to_end, named, send};
 use crate::linux::sys::exit_status;
 
-/// A process of which identity was proved while this pidfd held it.
+/// A process whose identity was verified while this pidfd held it.
 ///
-/// It is reaped by whoever is its parent now, at any time, so its numbers prove nothing: every signal goes
-/// through a pidfd. How it ended is known only from a kernel that tells it of strangers (Linux 6.15).
+/// Its current parent reaps it at any time, so its numbers prove nothing. Every signal goes through
+/// a pidfd. Its exit is known only if the kernel reports it for foreign processes (Linux 6.15).
 #[derive(Debug)]
 pub(crate) struct Adopted {
     group: Remainder,
     pidfd: OwnedFd,
-    /// Whether the kernel tells of the end of strangers.
+    /// Whether the kernel reports the exit of foreign processes.
     is_told: bool,
-    /// How often the zombie is looked at before its status counts as lost.
+    /// The number of polls of the zombie that are left before its exit counts as lost.
     patience: u8,
 }
 
-/// What has become of an [`Adopted`].
+/// The state of an [`Adopted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AdoptedStatus {
     Alive,
-    /// It has ended, and its parent has not asked how.
+    /// The process has ended, and its parent has not reaped it.
     Unreaped,
     Ended(Ended),
 }
 
 impl Adopted {
-    /// Takes a process over, with the group that it leads, and what bears its mark.
+    /// Adopts a process, with the group that it leads and the processes with its mark.
     ///
     /// # Errors
     /// No descriptor left.
@@ -52,7 +52,7 @@ impl Adopted {
         Ok(Self { group, pidfd, is_told: features.pidfd_info, patience: PATIENCE })
     }
 
-    /// Looks what has become of it. A zombie that nobody reaps is given up after some seconds.
+    /// Polls the process; a zombie that is not reaped is given up after some seconds.
     pub(crate) fn poll(&mut self) -> AdoptedStatus {
         if !has_ended(&self.pidfd) {
             return AdoptedStatus::Alive;
@@ -70,7 +70,7 @@ impl Adopted {
         }
     }
 
-    /// Sends a signal, and SIGCONT after it where a stopped process would keep it pending.
+    /// Sends a signal, then SIGCONT if a stopped process would keep the signal pending.
     ///
     /// # Errors
     /// See [`SignalError`].
@@ -85,12 +85,12 @@ impl Adopted {
         }
     }
 
-    /// Its number, which proves nothing.
+    /// The number of the process, which proves nothing.
     pub(crate) fn pid(&self) -> Pid {
         self.group.leader().to_pid()
     }
 
-    /// Whether the number is its own still: it lives, or nobody has reaped it.
+    /// Whether the number is still its own: the process lives or is a zombie.
     pub(crate) fn has_its_number(&self) -> bool {
         self.group.is_led()
     }
@@ -102,11 +102,11 @@ impl Adopted {
 }
 
 impl AsFd for Adopted {
-    /// The pidfd: readable when the process has ended.
+    /// The pidfd, which is readable when the process has ended.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 }
 
-/// With pauses of up to 100 ms, some 5 s: an init that reaps by a timer takes up to two.
+/// Some 5 s with pauses of up to 100 ms, because an init that reaps by a timer takes up to 2 s.
 const PATIENCE: u8 = 50;

@@ -1,4 +1,4 @@
-//! One run of a program, from its start or its adoption to its release.
+//! A run of a program, from its start or its adoption to its release.
 
 pub(crate) mod adopted;
 pub(crate) mod recovery;

@@ -1,4 +1,4 @@
-//! What an earlier monitor left, found by its journal.
+//! Recovery of the run that an earlier monitor left, by its journal.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,38 +22,45 @@ use crate::linux::procfs::has_ended;
 use crate::output::log_file::LogFile;
 use crate::telemetry;
 
-/// What becomes of a process that outlived its monitor, when the next monitor finds it.
+/// Treatment of a process that outlived its monitor, when the next monitor finds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnCrash {
-    /// It goes on under the new monitor. How it ends is known from Linux 6.15 on, and *unknown* before.
+    /// The process continues under the new monitor. Its exit is known from Linux 6.15 on; before,
+    /// it is *unknown*.
     #[default]
     Adopt,
-    /// It is killed with its group, and counts as a run that ended in an unknown way; the policy decides
-    /// what follows.
+    /// The process is killed with its group and counts as a run with an unknown exit.
+    ///
+    /// The policy decides the next action.
     Kill,
 }
 
-/// A unit in a state directory, whether or not a monitor runs there; read by [`stored_units`].
+/// A unit in a state directory, with or without a running monitor; read by [`stored_units`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredUnit {
     /// The name of the unit.
     pub unit: String,
-    /// Its state, as it was saved last.
+    /// The last saved state.
     pub state: State,
-    /// The main process of the run that the state names, if that one lives, recognised by its identity. To
-    /// show it, not to signal it.
+    /// The process id of the live main process, verified by its identity, for display only.
+    ///
+    /// It belongs to the run that the state names. Another process may have the number at the time
+    /// of use.
     pub pid: Option<u32>,
-    /// The log file of its last run's standard output; `None` without one, or if an earlier release wrote the record.
+    /// The log file of the last run's standard output.
+    ///
+    /// `None` without a log file.
     pub stdout: Option<LogFile>,
-    /// The log file of its standard error.
+    /// The log file of the last run's standard error.
     pub stderr: Option<LogFile>,
 }
 
-/// Reads the units that are stored in a state directory, in the order of their names. Does not lock the directory and
-/// changes nothing. A missing directory stores no units.
+/// Reads the units that are stored in a state directory, in the order of their names.
+///
+/// The call takes no lock and changes nothing. A missing directory stores no units.
 ///
 /// # Errors
-/// [`StateError::Unusable`]; [`StateError::Journal`] about the first journal that is not believed;
+/// [`StateError::Unusable`]; [`StateError::Journal`] about the first invalid journal;
 /// [`StateError::Leftover`] if a process could not be looked up.
 pub fn stored_units(directory: &Path) -> Result<Vec<StoredUnit>, StateError> {
     let unusable = |source| StateError::Unusable { path: directory.into(), source };
@@ -80,24 +87,24 @@ pub(crate) struct Recovered {
     pub(crate) run: RunId,
     pub(crate) found: Found,
     pub(crate) remaining: Option<RemainingRun>,
-    /// Processes that may belong to it or to a stranger, so that they were not touched.
+    /// Processes of unproved origin, which were therefore not touched.
     pub(crate) doubtful: Vec<Survivor>,
 }
 
-/// The part of it that still exists.
+/// The part of the run that still exists.
 #[derive(Debug)]
 pub(crate) struct RemainingRun {
     pub(crate) progress: Progress,
-    /// The control group that holds it.
+    /// The control group of the run.
     pub(crate) cgroup: Option<RunCgroup>,
     /// The number of the main process, if it lives.
     pub(crate) pid: Option<u32>,
 }
 
-/// Finds what remains of the run in a unit's journal; `None` if nothing was ever started.
+/// Finds the rest of the run in a unit's journal; `None` if the unit was never started.
 ///
-/// Blocks for up to 3 s where the main process has ended and its new parent has not reaped it yet, and up
-/// to 10 s for the death of what is killed.
+/// The call blocks for up to 3 s if the main process has ended and its new parent has not reaped it
+/// yet. It blocks for up to 10 s for the death of killed processes.
 ///
 /// # Errors
 /// See [`StateError`].
@@ -134,14 +141,14 @@ pub(crate) fn recover(
         })?;
         recovered.found = found;
         recovered.remaining = left;
-        // Nothing else is held by a number of which it is not known whose it is.
+        // An unproved number identifies no other members.
         let known = match recovered.remaining.as_ref().map(|left| &left.progress) {
             None => Some(None),
             Some(Progress::Leftover(known)) => Some(Some(known)),
             Some(_) => None,
         };
         if let Some(known) = known.filter(|_| record.state.phase().has_run()) {
-            // To name them: whoever cannot be listed is not named.
+            // The list is only for display, so an error leaves it empty.
             let doubtful = doubtful_members(pid, known).unwrap_or_default();
             recovered.doubtful = doubtful.into_iter().map(Survivor::of).collect();
             if !recovered.doubtful.is_empty() {
@@ -161,7 +168,7 @@ fn seek(
 ) -> io::Result<(Found, Option<RemainingRun>)> {
     let (pid, state, mark) = (identity.pid, record.state, record.mark.as_deref().copied());
     let until = record.known_until();
-    // What a run left that is over and released bears a number that may be a stranger's by now.
+    // A released run has numbers that other processes may have reused.
     let unreleased = state.phase().has_run();
     let Some(pidfd) = identity.find(features)? else {
         if !unreleased {
@@ -191,7 +198,7 @@ fn seek(
     };
     let starting = matches!(state.phase(), Phase::Starting | Phase::Cancelling | Phase::Aborting);
     if starting {
-        // It has been told to become the program, or sees that nobody will tell it any more.
+        // The helper has the go-ahead, or it sees the end of its monitor.
         await_program(pid, &pidfd)?;
     }
     let lives = !has_ended(&pidfd);
@@ -209,12 +216,12 @@ fn seek(
         kill(&mut group)?;
         return Ok((Found::Gone, None));
     }
-    // Nothing is asked for: hang-up alone, which comes when the process is reaped.
+    // No event is requested: the poll returns the hang-up alone, which comes at the reaping.
     poll(&mut [PollFd::new(&pidfd, PollFlags::empty())], Some(&REAP_LIMIT)).ok();
     let found = match adopted.poll() {
         AdoptedStatus::Ended(ended) => match Exit::from(ended) {
             Exit::Unknown => Found::Gone,
-            // Maybe that of the helper, which is nobody's exit.
+            // This code may be that of the helper, so it is no exit of the program.
             Exit::Code(code) if starting && i32::from(code) == launcher::NOT_LAUNCHED => {
                 Found::Gone
             }
@@ -237,7 +244,7 @@ fn await_program(pid: LeaderPid, pidfd: &OwnedFd) -> io::Result<()> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// Kills a group until nobody is found in it.
+/// Kills a group until no process is found in it.
 fn kill(group: &mut Remainder) -> io::Result<()> {
     for _ in 0..POLLS {
         group.rescan()?;
@@ -250,7 +257,7 @@ fn kill(group: &mut Remainder) -> io::Result<()> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// Kills a control group until nothing runs in it.
+/// Kills a control group until no process is in it.
 fn kill_contained(cgroup: &mut RunCgroup) -> io::Result<()> {
     for _ in 0..POLLS {
         if !cgroup.is_populated()? {
@@ -263,7 +270,7 @@ fn kill_contained(cgroup: &mut RunCgroup) -> io::Result<()> {
 }
 
 const KILL: u8 = 9;
-/// Ten seconds of looks.
+/// Polls for ten seconds.
 const POLLS: u32 = 1_000;
 const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 const REAP_LIMIT: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
@@ -395,7 +402,8 @@ mod tests {
         finish(process);
     }
 
-    /// Reaps a shell that has ended, once the `sleep` that it leaves is the program and not a copy of the shell.
+    /// Reaps a shell that has ended, once its `sleep` runs as the program, not as a copy of the
+    /// shell.
     fn remainder(process: Process) -> Remainder {
         let left = process.reap().unwrap().group.remainder().unwrap();
         let comm = |pid: Pid| format!("/proc/{}/comm", pid.as_raw_nonzero());
@@ -403,15 +411,16 @@ mod tests {
         left
     }
 
-    /// The first tick after the starts of all that are left.
+    /// The first tick after the starts of all remaining processes.
     fn after_starts(left: &Remainder) -> u64 {
         let starts = left.pids().map(|pid| start_time(pid.as_raw_nonzero().get()).unwrap());
         starts.max().unwrap() + 1
     }
 
-    /// Goal: BB-82 for groups. A group that bears a recorded number is killed only if it is proved to be the run's, and
-    /// named otherwise. Method: a group of this test, whose leader is gone, stands for a stranger's that has the number
-    /// of a dead run: its members were started when that was last known, and after.
+    /// Goal: BB-82 for groups. A group with a recorded number is killed only if it is proved to be
+    /// the run's; otherwise it is reported. Method: a group of this test, whose leader is gone,
+    /// stands for a foreign group that reuses the number. Its members start before and after the
+    /// last held tick.
     #[test]
     fn group_of_a_stranger_that_got_the_number_is_left_and_named() {
         let scene = Scene::new();
@@ -435,7 +444,7 @@ mod tests {
         for doubtful in [
             UnitRecord { held: 0, ..record.clone() },
             UnitRecord { held: after - 1, ..record.clone() },
-            // Of another PID namespace, where the number means nothing.
+            // In another PID namespace the number means nothing.
             UnitRecord { held: after, mark: foreign, ..record.clone() },
         ] {
             let named: Vec<_> = kill(&doubtful).iter().map(|left| left.name.clone()).collect();
@@ -447,7 +456,8 @@ mod tests {
         stranger.pidfds().for_each(wait_readable);
     }
 
-    /// Goal: a run that is over is not looked for among the groups, since its number may be a stranger's.
+    /// Goal: the group of a released run is not searched, because another process may have its
+    /// number.
     #[test]
     fn group_of_a_released_run_is_let_alone() {
         let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! One run, from the moment its process exists until nothing of it is left.
+//! A supervised run, from the start of its process until none of its processes is left.
 
 use std::fs;
 use std::num::NonZeroU32;
@@ -22,67 +22,68 @@ use crate::linux::run_name::RunName;
 use crate::linux::signal::{SignalError, asks_to_end};
 use crate::telemetry;
 
-/// A run, how far it is, and when to look at it again.
+/// A run, its progress, and the time of its next poll.
 ///
-/// A process that ended is kept as a zombie until its release, so that its number, which is also that of
-/// its group, cannot be given to a stranger while the group is signalled by it.
+/// An ended process stays a zombie until its release. Its number is the number of its group. The
+/// zombie prevents its reuse while the group is signalled by it.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) unit: UnitId,
     pub(crate) id: RunId,
     pub(crate) progress: Progress,
-    /// The control group that holds it, if it has one.
+    /// The control group of the run, if it has one.
     pub(crate) cgroup: Option<RunCgroup>,
-    /// The name by which what it starts is marked, if it has no control group, which bears the name.
+    /// The name in the mark of its processes, if the run has no control group; a control group has
+    /// the name.
     pub(crate) mark: Option<Box<RunName>>,
-    /// The session that its main process has made, also when that is reaped; `None` if an earlier monitor made it.
+    /// The session that its main process made, even after its reaping; `None` for an adopted run.
     pub(crate) session: Option<OwnSession>,
     /// Receives its notifications, if it can send any.
     pub(crate) notifications: Option<Box<Notifications>>,
-    /// How many milliseconds its program may be silent, as it was told when it was started.
+    /// The longest silence of its program in milliseconds, as its environment gave it at the start.
     pub(crate) watchdog: Option<NonZeroU32>,
-    /// What it started and what has lost its parent, and a health check that was killed.
+    /// Its processes that lost their parent, and a killed health check.
     pub(crate) orphans: Vec<Orphan>,
-    /// How many the kernel had killed for want of memory when it began.
+    /// The counter of OOM kills at the start of the run.
     pub(crate) oom: Option<OomKills>,
-    /// Whether there was a program, of which an end can be told.
+    /// Whether there was a program, whose exit can be reported.
     pub(crate) started: bool,
-    /// How its main process ended, while what it has printed is read before that is told.
+    /// The exit of its main process, held back until the output before it is read.
     pub(crate) pending_exit: Option<Ended>,
     /// The scope of the kill, if it was sent.
     pub(crate) killed: Option<Scope>,
-    /// Whether a descriptor tells of its main process; else a timer asks.
+    /// Whether a descriptor reports the end of its main process; otherwise a timer polls.
     pub(crate) watched: bool,
-    /// Whether nobody waits for its end any more.
+    /// Whether the machine has stopped waiting for its end.
     pub(crate) given_up: bool,
-    /// When it is looked at next without being asked to.
+    /// The time of the next poll without an event.
     pub(crate) poll: Option<Moment>,
-    /// How long after that it is looked at again.
+    /// The pause between two polls.
     pub(crate) pause: Millis,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    /// The helper runs, and is not the program.
+    /// The helper runs, and is not the program yet.
     Launching(Box<Launch>),
     /// The process lives, as far as is known.
     Live(Process),
-    /// Its end was reported, and its zombie pins the numbers.
+    /// The exit was reported, and the zombie reserves the numbers.
     Ended(Process),
-    /// Released, but the zombie cannot be reaped yet: somebody traces it.
+    /// Released, but the zombie cannot be reaped yet, because another process traces it.
     Reaping(Process),
-    /// Reaped; whether others run in the group could not be seen.
+    /// Reaped; the scan of the group failed.
     Unseen(ReapedGroup),
-    /// Reaped, and others run in the group.
+    /// Reaped, and other processes run in the group.
     Leftover(Remainder),
-    /// Reaped, and others run in the control group, or are known as orphans.
+    /// Reaped, and other processes run in the control group or as known orphans.
     Contained,
-    /// Nothing of it is left, and what it printed is read to its end.
+    /// No process is left, and the output was read to its end.
     Draining,
     /// The process of an earlier monitor lives, as far as is known.
     Adopted(Box<Adopted>),
-    /// The process of an earlier monitor has ended, which was reported.
+    /// The process of an earlier monitor has ended, and its exit was reported.
     Departed(Remainder),
 }
 
@@ -126,7 +127,7 @@ impl Run {
         }
     }
 
-    /// The name by which what it starts is marked.
+    /// The name in the mark of its processes.
     pub(crate) fn name(&self) -> Option<RunName> {
         let marked = || self.mark.as_deref().copied();
         self.cgroup.as_ref().map(RunCgroup::run).or_else(marked)
@@ -148,7 +149,7 @@ impl Run {
         }
     }
 
-    /// Whether its main process lives or is a zombie at this moment, so that its number is nobody else's.
+    /// Whether its main process lives or is a zombie, so that its number is its own.
     pub(crate) fn has_its_number(&self) -> bool {
         match &self.progress {
             Progress::Adopted(adopted) => adopted.has_its_number(),
@@ -166,7 +167,7 @@ impl Run {
         }
     }
 
-    /// The number of its main process, for as long as that is its own.
+    /// The number of its main process, while that number is its own.
     pub(crate) fn main(&self) -> Option<Pid> {
         match &self.progress {
             Progress::Adopted(adopted) => Some(adopted.pid()),
@@ -182,7 +183,8 @@ impl Run {
         }
     }
 
-    /// Whether a process is of it, by what holds it together. One that has ended meanwhile is not.
+    /// Whether a process belongs to the run, by its containment; false for one that has ended
+    /// meanwhile.
     pub(crate) fn has(&self, pid: Pid) -> bool {
         let main = self.main();
         if main == Some(pid) {
@@ -198,10 +200,11 @@ impl Run {
             })
     }
 
-    /// Whether a child of this process that lost its parent, and came from there, is an orphan of it.
+    /// Whether an orphan of this origin, now a child of this process, belongs to the run.
     ///
-    /// What its control group holds is ended with that. It takes rights to leave one, so what has left it counts only if
-    /// it runs as the monitor does: another program may have read the name of the group, which is its mark.
+    /// Processes in the control group end with the group. Leaving a control group needs privileges.
+    /// A process outside of it therefore counts only if it runs as the monitor's user. Another
+    /// program may have read the group's name, which is the mark.
     pub(crate) fn owns_orphan(&self, pid: Pid, origin: &Origin) -> bool {
         let may_have_left =
             |cgroup: &RunCgroup| real_user(pid) == Some(geteuid().as_raw()) && !cgroup.holds(pid);
@@ -211,7 +214,7 @@ impl Run {
     /// Sends a signal to the process or to the group.
     ///
     /// # Errors
-    /// See [`SignalError`]. Who is gone already counts as an error only if it is the process.
+    /// See [`SignalError`]. A process that is gone is an error only in the scope of the process.
     pub(crate) fn signal(&mut self, signal: Signal, scope: Scope) -> Result<(), SignalError> {
         if scope == Scope::Group {
             self.signal_orphans(signal);
@@ -226,12 +229,12 @@ impl Run {
         }
         let number = signal.number();
         match (&mut self.progress, scope) {
-            // The helper has nothing by which to end otherwise.
+            // The helper has no other way to end.
             (Progress::Launching(launch), _) => launch.process().stop_group(number),
             (Progress::Adopted(adopted), scope) => adopted.signal(signal, scope),
             (Progress::Live(process) | Progress::Ended(process), Scope::Process) => {
                 process.signal(number)?;
-                // A stopped process would keep the request pending until somebody continues it.
+                // A stopped process would keep the signal pending until it is continued.
                 if asks_to_end(signal) {
                     process.signal(CONT)?;
                 }
@@ -245,7 +248,8 @@ impl Run {
                 rescan(remainder);
                 remainder.stop(number)
             }
-            // Nobody is left, the process is gone, or nobody is known yet and each scan sends a kill to whom it finds.
+            // No process is left, or none is known yet. Each scan sends a kill to the processes
+            // that it finds.
             (Progress::Draining | Progress::Unseen(_), _)
             | (
                 Progress::Reaping(_) | Progress::Leftover(_) | Progress::Departed(_),
@@ -255,9 +259,9 @@ impl Run {
         }
     }
 
-    /// Takes a released run as far towards its end as it goes; `None` if nothing of it is left.
+    /// Advances a released run towards its end; `None` if none of its processes is left.
     ///
-    /// Also returns how the process ended, if it was reaped by this call.
+    /// The second value is the exit of the process, if this call reaped it.
     pub(crate) fn tear_down(mut self: Box<Self>) -> (Option<Box<Self>>, Option<Ended>) {
         let mut ended = None;
         let mut cgroup = self.cgroup.take();
@@ -278,7 +282,7 @@ impl Run {
                 }
             }
             Progress::Unseen(group) => scan_group(group),
-            // Released before its answer is in: the machine has given up on it.
+            // Released before the helper's report is complete: the machine has given up the launch.
             Progress::Launching(launch) => Some(Progress::Reaping(launch.into_process())),
             Progress::Adopted(adopted) => match &mut cgroup {
                 Some(cgroup) => check_cgroup(cgroup),
@@ -294,7 +298,7 @@ impl Run {
         self.orphans.retain(|orphan| !orphan.has_ended());
         let orphaned = (!self.orphans.is_empty()).then_some(Progress::Contained);
         let Some(progress) = progress.or(orphaned) else {
-            // The control group goes with it.
+            // Dropping the control group removes it.
             return (None, ended);
         };
         self.progress = progress;
@@ -311,7 +315,7 @@ impl Run {
         match (&self.progress, &self.cgroup) {
             (Progress::Leftover(remainder), _) => log(remainder.stop(Signal::KILL.number())),
             (Progress::Contained, Some(cgroup)) => log(cgroup.kill()),
-            // Whoever is the main process has had it.
+            // The main process has received the kill already.
             (
                 Progress::Launching(_)
                 | Progress::Live(_)
@@ -327,14 +331,14 @@ impl Run {
         }
     }
 
-    /// Sends a signal to those that lost their parents.
+    /// Sends a signal to the orphans of the run.
     fn signal_orphans(&self, signal: Signal) {
         for orphan in &self.orphans {
             log(orphan.signal(signal.number()));
         }
     }
 
-    /// Whether its end was a kill by the kernel for want of memory; `None` if nobody can tell.
+    /// Whether the kernel killed the process because memory was short; `None` if that is unknown.
     pub(crate) fn was_oom_killed(&self, ended: Ended) -> Option<bool> {
         let Ended::Signaled { signal, .. } = ended else {
             return (ended != Ended::Lost).then_some(false);
@@ -343,21 +347,21 @@ impl Run {
             return Some(false);
         }
         let struck = self.oom.as_ref()?.has_struck(self.cgroup.as_ref())?;
-        // Of two kills it cannot be said which was first.
+        // After two kills their order is unknown.
         if struck && self.killed.is_some() { None } else { Some(struck) }
     }
 
-    /// Lets go of what the machine gives up, and says what of it runs on.
+    /// Detaches a run that the machine gives up, and returns its live processes.
     pub(crate) fn give_up(&mut self) -> Vec<Survivor> {
         self.given_up = true;
         if let Some(cgroup) = &self.cgroup {
-            // A kill may have frozen what it could not end.
+            // A kill may have frozen processes that it could not end.
             cgroup.thaw();
         }
         self.survivors()
     }
 
-    /// What of it runs, as far as it can be seen.
+    /// The live processes of the run, as far as they are visible.
     fn survivors(&self) -> Vec<Survivor> {
         let pids = match (&self.cgroup, &self.progress) {
             (Some(cgroup), _) => cgroup.members().unwrap_or_default(),
@@ -365,7 +369,7 @@ impl Run {
                 remainder.pids().collect()
             }
             (None, Progress::Adopted(adopted)) => vec![adopted.pid()],
-            // The zombie of a process that somebody traces is none.
+            // The zombie of a traced process is not a survivor.
             (None, Progress::Live(_) | Progress::Launching(_)) => {
                 self.process().map(|process| process.pid().to_pid()).into_iter().collect()
             }
@@ -382,7 +386,7 @@ impl Run {
         pids.into_iter().chain(orphans).map(Survivor::of).collect()
     }
 
-    /// The next pause, which is twice as long each time, up to 100 ms.
+    /// Returns the pause and doubles the next one, up to 100 ms.
     pub(crate) fn next_pause(&mut self) -> Millis {
         let pause = self.pause;
         self.pause = PAUSE_MAX.min(pause.saturating_add(pause));
@@ -395,8 +399,9 @@ impl Run {
     }
 }
 
-/// Sends a signal to everything that a control group holds, and to the main process also where that has left it,
-/// as its privileges may allow.
+/// Sends a signal to all processes in a control group, and to the main process wherever it is.
+///
+/// With enough privileges, the main process may have left the group.
 fn signal_contained(
     progress: &mut Progress,
     cgroup: &RunCgroup,
@@ -410,7 +415,7 @@ fn signal_contained(
             }
             (Some(process.pid().to_pid()), process.ask(signal.number()))
         }
-        // The helper has nothing by which to end otherwise, and may not have entered.
+        // The helper has no other way to end, and may not have entered the group.
         Progress::Launching(launch) => {
             let process = launch.process();
             (Some(process.pid().to_pid()), process.stop_group(signal.number()))
@@ -426,7 +431,7 @@ fn signal_contained(
     sent.and(others)
 }
 
-/// Whether anything is left in a control group.
+/// The progress by the population of a control group; `None` if it is empty.
 fn check_cgroup(cgroup: &mut RunCgroup) -> Option<Progress> {
     match cgroup.is_populated() {
         Ok(false) => None,
@@ -438,7 +443,7 @@ fn check_cgroup(cgroup: &mut RunCgroup) -> Option<Progress> {
     }
 }
 
-/// Finds what is left of a group; `None` if nothing is.
+/// Finds the rest of a group; `None` if no process is left.
 pub(crate) fn scan_group(group: ReapedGroup) -> Option<Progress> {
     match group.remainder() {
         Ok(remainder) if remainder.is_empty() => None,
@@ -450,20 +455,20 @@ pub(crate) fn scan_group(group: ReapedGroup) -> Option<Progress> {
     }
 }
 
-/// Finds what is left by now; `None` if nothing is.
+/// Scans a group again; `None` if no process is left.
 fn scan_remainder(mut remainder: Remainder) -> Option<Progress> {
     rescan(&mut remainder);
     (!remainder.is_empty()).then_some(Progress::Leftover(remainder))
 }
 
-/// Looks for members again; those that are known stay if it fails.
+/// Scans for members again; the known members stay if the scan fails.
 fn rescan(remainder: &mut Remainder) {
     if let Err(error) = remainder.rescan() {
         telemetry::group_unreadable(&error);
     }
 }
 
-/// Notes a signal that could not be sent where the escalation goes on all the same.
+/// Logs a signal that could not be sent, because the escalation continues in any case.
 pub(crate) fn log(sent: Result<(), SignalError>) {
     match sent {
         Ok(()) | Err(SignalError::Gone) => {}

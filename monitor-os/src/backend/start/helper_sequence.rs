@@ -1,4 +1,4 @@
-//! What the helper sets, step by step, before it becomes the program.
+//! The sequence of settings that the helper makes before it becomes the program.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
@@ -22,14 +22,16 @@ use crate::command::spawn_error::{SpawnError, failed, native};
 use crate::linux::descriptors::keep_only;
 use crate::linux::mark::mark;
 
-/// Sets everything for this process, which has one thread, and returns the environment of its program.
+/// Applies all settings to this process, which has one thread; returns the program's environment.
 ///
-/// The control group comes first, so that nothing happens outside of it, then what takes privileges, and the
-/// directory last, as the user whom it must be open to. Files are opened as the user of the monitor, by paths that
-/// are guarded against the user of the program.
+/// The control group comes first, so that no step happens outside of it. Steps that need privileges
+/// follow. The directory is last, because the user of the program must be able to enter it. Files
+/// are opened as the user of the monitor, by paths that are guarded against the user of the
+/// program.
 ///
 /// # Errors
-/// [`SpawnError::Setup`] and [`SpawnError::EnvironmentLine`]; the process is of no use then.
+/// [`SpawnError::Setup`] and [`SpawnError::EnvironmentLine`]; the process cannot become the program
+/// then.
 pub(crate) fn apply(
     setup: &Setup,
     environment: &Environment,
@@ -56,7 +58,7 @@ pub(crate) fn apply(
     if let Some(mask) = setup.umask {
         umask(Mode::from_raw_mode(mask.into()));
     }
-    // Before a limit can be in the way.
+    // Before a limit can prevent it.
     setup.files.put_in_place(&trust).map_err(SpawnError::Stream)?;
     set_oom_score(setup.oom_score)?;
     if let Some(nice) = setup.nice {
@@ -76,11 +78,11 @@ pub(crate) fn apply(
         chdir(directory.as_c_str())
             .map_err(|errno| failed(SetupStage::Directory, subject, native(errno)))?;
     }
-    // After the account, whose change would clear it.
+    // After the change of the account, which would clear it.
     if let Some(monitor) = setup.dies_with {
         die_with(monitor)?;
     }
-    // Last, since all of the above may open some.
+    // Last, because every step above may open descriptors.
     keep_only(setup.descriptor).map_err(|error| {
         let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
         failed(SetupStage::Descriptors, "/proc/self/fd", errno)
@@ -88,13 +90,13 @@ pub(crate) fn apply(
     Ok(variables)
 }
 
-/// Lets the kernel kill this process when the monitor dies, and checks that the monitor is still there.
+/// Makes the kernel kill this process when the monitor dies, and checks that the monitor lives.
 ///
-/// The kernel goes by the thread that has started this process, which is the supervisor's own and lives as
-/// long as the monitor.
+/// The kernel goes by the thread that started this process. It is the supervisor's own thread,
+/// which lives as long as the monitor.
 ///
 /// # Errors
-/// ESRCH: the monitor has died before, and would never be seen to die.
+/// ESRCH: the monitor had died before, so the kernel would not report its death.
 ///
 /// # Source
 /// `PR_SET_PDEATHSIG` of `prctl(2)`.
@@ -105,7 +107,7 @@ fn die_with(monitor: i32) -> Result<(), SpawnError> {
     if parent == Some(monitor) { Ok(()) } else { Err(gone(Errno::SRCH)) }
 }
 
-/// Moves this process, and so everything that it will start.
+/// Moves this process into a control group, and thereby its later children.
 fn enter(cgroup: &CStr) -> Result<(), SpawnError> {
     let directory = OsStr::from_bytes(cgroup.to_bytes());
     fs::write(Path::new(directory).join("cgroup.procs"), "0").map_err(|error| {
@@ -113,14 +115,14 @@ fn enter(cgroup: &CStr) -> Result<(), SpawnError> {
     })
 }
 
-/// Sets the score, or ends a protection that was inherited: it was meant for the monitor (facts, pitfall 52).
+/// Sets the score, or resets an inherited protection, which was meant for the monitor (pitfall 52).
 fn set_oom_score(score: Option<i16>) -> Result<(), SpawnError> {
     let path = "/proc/self/oom_score_adj";
     let write = |score: i16| fs::write(path, score.to_string());
     let Some(score) = score else {
         let inherited = fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
         if inherited.is_some_and(|inherited: i16| inherited < 0) {
-            // Nobody asked for it, so nobody is told where it cannot be.
+            // The command did not request the reset, so a failure is not reported.
             write(0).ok();
         }
         return Ok(());
@@ -135,8 +137,8 @@ fn set_oom_score(score: Option<i16>) -> Result<(), SpawnError> {
 mod tests {
     use super::*;
 
-    /// Goal: whoever is to die with a monitor that is dead already does not run. Method: this process is no child of
-    /// itsetup. The order to the kernel concerns this thread alone, and is taken back.
+    /// Goal: a process that is to die with a dead monitor does not run. Method: this process is no
+    /// child of itself. The order to the kernel concerns this thread alone, and is taken back.
     #[test]
     fn monitor_that_died_before_is_noticed() {
         let parent = getppid().unwrap().as_raw_pid();

@@ -1,4 +1,4 @@
-//! A start in flight: the helper runs, and has not become the program.
+//! A launch in progress: the helper runs, and is not the program yet.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -23,12 +23,12 @@ use crate::linux::run_name::RunName;
 
 /// A helper that waits for the go-ahead to become a program.
 ///
-/// If it is dropped before [`Launch::go`], the helper ends, and the program never ran.
+/// If the launch is dropped before [`Launch::go`], the helper ends, and the program never ran.
 #[derive(Debug)]
 pub(crate) struct Launch {
     process: Process,
     program: PathBuf,
-    /// Both ends, so that a write can never hit a pipe without a reader, which is a SIGPIPE.
+    /// Both ends, because a write to a pipe without a reader raises SIGPIPE.
     go: Option<(OwnedFd, OwnedFd)>,
     report: OwnedFd,
     received: Vec<u8>,
@@ -38,7 +38,8 @@ impl Launch {
     /// Starts the helper for `command`, which enters the control group after the go-ahead.
     ///
     /// # Errors
-    /// See [`SpawnError`]: the helper was not started. What is wrong with the command itself is told later.
+    /// See [`SpawnError`]: the helper was not started. Errors of the command itself are reported
+    /// later.
     pub(crate) fn new(
         launcher: &Launcher,
         command: &Command,
@@ -47,7 +48,8 @@ impl Launch {
     ) -> Result<Self, SpawnError> {
         let path = launcher.program();
         let failed = |errno: Errno| SpawnError::from_errno(path.into(), errno);
-        // The program's environment is kept from the helper: its loader would obey LD_PRELOAD.
+        // The helper does not get the program's environment, because its loader would obey
+        // LD_PRELOAD.
         let mut setup = launcher.setup(command);
         setup.cgroup = context.cgroup.map(RunCgroup::c_directory);
         setup.mark = context.mark;
@@ -76,25 +78,25 @@ impl Launch {
         })
     }
 
-    /// The helper, which is the program afterwards.
+    /// The process of the helper, which becomes the program.
     pub(crate) const fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Readable when the helper has reported, and when it has become the program or ended.
+    /// Readable when the helper has reported, has become the program, or has ended.
     pub(crate) fn report(&self) -> BorrowedFd<'_> {
         self.report.as_fd()
     }
 
-    /// Lets the helper become the program. It may have ended; then that is what it says.
+    /// Lets the helper become the program; a helper that has ended reports that.
     pub(crate) fn go(&mut self) {
         if let Some((go, _wait)) = self.go.take() {
-            // An empty pipe takes a byte, and has a reader in our hand.
+            // An empty pipe takes a byte, and this process holds a reader.
             rustix::io::write(go, &[0]).ok();
         }
     }
 
-    /// Polls its progress.
+    /// Polls the progress of the launch.
     pub(crate) fn poll(mut self) -> LaunchState {
         if !self.read_report() {
             return LaunchState::NotYet(self);
@@ -105,16 +107,17 @@ impl Launch {
         }
     }
 
-    /// The process, which has ended, and why it never was the program, if it was not.
+    /// Returns the process, which has ended, and the error if it never became the program.
     ///
-    /// Here the end of the report is not waited for: a child that another thread is just making may hold it open.
+    /// The call does not wait for the end of the report, because a child that another thread is
+    /// just making may hold it open.
     pub(crate) fn conclude(mut self) -> (Process, Option<SpawnError>) {
         self.read_report();
         let failure = self.failure();
         (self.process, failure)
     }
 
-    /// Reads the helper's report; returns whether that is at its end.
+    /// Reads the helper's report; returns whether the report is at its end.
     fn read_report(&mut self) -> bool {
         let mut buffer = [0; 4096];
         loop {
@@ -122,7 +125,7 @@ impl Launch {
                 Ok(0) => return true,
                 Ok(count) => self.received.extend_from_slice(&buffer[..count]),
                 Err(Errno::INTR) => {}
-                // EAGAIN. No other error is possible for an own pipe.
+                // EAGAIN; no other error is possible for this pipe.
                 Err(_) => return false,
             }
         }
@@ -132,14 +135,15 @@ impl Launch {
         read_failure(&self.received, self.program.as_os_str())
     }
 
-    /// Whether the helper has not become the program yet, nor ended: either closes its end of the report.
+    /// Whether the helper has neither become the program nor ended: both close its end of the
+    /// report.
     pub(crate) fn is_launching(&self) -> bool {
         let mut fds = [PollFd::new(&self.report, PollFlags::empty())];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         matches!(poll(&mut fds, Some(&now)), Ok(0))
     }
 
-    /// The helper, whatever has become of it.
+    /// The process of the helper, in any state.
     pub(crate) fn into_process(self) -> Process {
         self.process
     }
@@ -150,28 +154,28 @@ impl Launch {
     }
 }
 
-/// The context of a launch beside its streams.
+/// The context of a launch, without its streams.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LaunchContext<'a> {
     pub(crate) cgroup: Option<&'a RunCgroup>,
     pub(crate) mark: Option<RunName>,
     pub(crate) notified: Option<Notified>,
-    /// Whether nobody adopts it when the monitor dies, so that it is to die as well.
+    /// Whether the program dies with the monitor, because no later monitor adopts it.
     pub(crate) dies_with_monitor: bool,
 }
 
 /// The state of a [`Launch`].
 #[derive(Debug)]
 pub(crate) enum LaunchState {
-    /// Nothing yet.
+    /// The helper has not reported the result yet.
     NotYet(Launch),
-    /// It is the program, or was until its end.
+    /// The helper became the program, which may have ended since.
     Program(Process),
-    /// It has not become the program and is about to end.
+    /// The helper did not become the program and is about to end.
     Failed(Process, SpawnError),
 }
 
-/// Bytes in a file that has no name.
+/// Makes a file without a name that contains these bytes.
 fn anonymous_file(bytes: &[u8]) -> Result<OwnedFd, Errno> {
     let file = std::fs::File::from(memfd_create("monitor-launch", MemfdFlags::CLOEXEC)?);
     let written = std::io::Write::write_all(&mut &file, bytes);
@@ -179,7 +183,7 @@ fn anonymous_file(bytes: &[u8]) -> Result<OwnedFd, Errno> {
     Ok(file.into())
 }
 
-/// Names the program of a start that failed before the helper was there.
+/// The error of a start whose process could not be recorded.
 pub(crate) fn unrecorded(command: &Command, errno: i32) -> SpawnError {
     SpawnError::Unrecorded { path: Path::to_path_buf(command.program()), errno }
 }

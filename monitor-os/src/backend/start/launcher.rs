@@ -1,4 +1,4 @@
-//! The helper between the monitor and the program: held until it is recorded, then it becomes the program.
+//! The helper between the monitor and the program, which becomes the program once it is recorded.
 
 use std::env;
 use std::ffi::{CString, OsStr};
@@ -22,20 +22,24 @@ use crate::command::spawn_error::SpawnError;
 use crate::linux::limit::Limit;
 use crate::linux::sys::restore_sigpipe;
 
-/// Where to find the helper that starts programs for a supervisor.
+/// The location of the helper that starts programs for a supervisor.
 ///
-/// A program that is started by it does not run before the monitor has written down which process it is.
-/// If the monitor dies before that, the helper ends, and the program never ran. It also says by which
-/// step and for which reason a start failed.
+/// A program that the helper starts does not run before the monitor has recorded its process. If
+/// the monitor dies before that, the helper ends, and the program never ran. The helper reports the
+/// step and the reason of a failed start.
 ///
-/// A program of a unit that is not in a [`StateDir`](crate::StateDir) dies with the monitor: the kernel
-/// kills it (`PR_SET_PDEATHSIG` of `prctl(2)`). So does each health check. The kernel does not reach what
-/// the program has started. It forgets the order when the program changes its credentials: by itself, as `setpriv`
-/// and `su` do, or because it is set-user-ID or has file capabilities. Give such a program its user by
-/// [`Command::as_user`](crate::Command::as_user). Where the program has another user, the monitor needs `CAP_KILL`. Programs of stored units run on for the next monitor.
+/// A program of a unit that is not in a [`StateDir`](crate::StateDir) dies with the monitor,
+/// because the kernel kills it (`PR_SET_PDEATHSIG` of `prctl(2)`). Each health check dies in this
+/// way too. The programs of stored units continue for the next monitor.
 ///
-/// The helper is the program that supervises, started once more under another name, so that the two are
-/// always of one build: call [`Launcher::enter`] first in `main`.
+/// The kernel's order does not reach processes that the program has started. It is cleared when the
+/// program changes its credentials. The program may do that by itself, as `setpriv` and `su` do, or
+/// because it is set-user-ID or has file capabilities. Set the user of such a program by
+/// [`Command::as_user`](crate::Command::as_user). If the program has another user, the monitor
+/// needs `CAP_KILL`.
+///
+/// The helper is the supervising program, started once more under another name, so both are always
+/// of one build. Call [`Launcher::enter`] first in `main`.
 ///
 /// # Examples
 /// ```no_run
@@ -53,7 +57,7 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// If this process was started as the helper, does its work and does not return.
+    /// Returns the launcher; in a process that was started as the helper, it does not return.
     ///
     /// Call it before anything else in `main`, and before any thread is started.
     #[must_use]
@@ -72,18 +76,23 @@ impl Launcher {
         Self::at("/proc/self/exe")
     }
 
-    /// Uses another program as the helper: `monitor`, or one that calls [`Launcher::enter`], of this very
-    /// version of the crate. For programs whose `main` is not their own, such as tests.
+    /// Uses another program as the helper: `monitor`, or one that calls [`Launcher::enter`].
+    ///
+    /// The program must have this version of the crate. The function is for processes with a
+    /// foreign `main`, such as tests.
     #[must_use]
     pub fn at(program: impl Into<PathBuf>) -> Self {
         Self { program: program.into(), given_back: None }
     }
 
-    /// Raises this process's limit on descriptors as far as it may, for many units take many; programs that this
-    /// launcher starts have the old one, since some break with a descriptor above 1023 (`select(2)`).
+    /// Raises this process's soft limit on descriptors to its hard limit, because many units need
+    /// many.
+    ///
+    /// Programs that this launcher starts keep the old limit. Some programs break with a descriptor
+    /// above 1023 (`select(2)`).
     ///
     /// # Errors
-    /// None is known (`setrlimit(2)`); the limit is as it was.
+    /// None is known (`setrlimit(2)`); the limit is unchanged.
     pub fn raise_descriptor_limit(&mut self) -> io::Result<()> {
         let own = Limit::of_descriptors();
         own.raised().put_in_force()?;
@@ -95,7 +104,7 @@ impl Launcher {
         &self.program
     }
 
-    /// What its helper is to set for a command.
+    /// The settings that its helper makes for a command.
     pub(crate) fn setup(&self, command: &Command) -> Setup {
         let mut setup = command.setup().clone();
         if let Some(limit) = self.given_back
@@ -107,7 +116,7 @@ impl Launcher {
     }
 }
 
-/// The arguments that make a program the helper, with the numbers of the descriptors that it is given.
+/// The arguments that make a program the helper, with the numbers of its descriptors.
 pub(crate) fn arguments(brief: RawFd, go: RawFd, report: RawFd) -> Option<[CString; 5]> {
     let form = RawFd::from(FORM);
     let [form, brief, go, report] =
@@ -115,7 +124,7 @@ pub(crate) fn arguments(brief: RawFd, go: RawFd, report: RawFd) -> Option<[CStri
     Some([CString::new(NAME).ok()?, form?, brief?, go?, report?])
 }
 
-/// Whether a process is still the helper and not yet the program. One that has ended is neither.
+/// Whether a process is still the helper and not yet the program; false for one that has ended.
 pub(crate) fn is_launching(pid: i32) -> bool {
     let name = std::fs::read(format!("/proc/{pid}/cmdline"));
     name.is_ok_and(|line| line.split(|&byte| byte == 0).next() == Some(NAME.as_bytes()))
@@ -128,12 +137,12 @@ struct Descriptors {
     report: RawFd,
 }
 
-/// Becomes the program; returns the code to exit with if that cannot be.
+/// Becomes the program; returns the exit code if that fails.
 fn launch(given: Descriptors) -> i32 {
     match receive(&given) {
         Ok((brief, mut report)) => {
             let error = become_program(brief);
-            // Nobody listens any more: the monitor is gone.
+            // A write error means that the monitor is gone.
             report.write_all(&failure(&error)).ok();
             NOT_LAUNCHED
         }
@@ -143,14 +152,14 @@ fn launch(given: Descriptors) -> i32 {
 
 /// Reads the launch message, then waits for the go-ahead: the monitor has recorded this process.
 fn receive(given: &Descriptors) -> io::Result<(LaunchMessage, File)> {
-    // Opened anew, close-on-exec, because owning a number that was handed down has no safe interface.
+    // Opened anew, close-on-exec, because owning an inherited number has no safe interface.
     let mut encoded = Vec::new();
     adopt(given.brief, OpenOptions::new().read(true))?.read_to_end(&mut encoded)?;
     let mut go = adopt(given.go, OpenOptions::new().read(true))?;
     let mut report = adopt(given.report, OpenOptions::new().write(true))?;
     report.write_all(&[FORM])?;
     let brief = LaunchMessage::decode(&encoded).ok_or(io::ErrorKind::InvalidData)?;
-    // Nothing but the end: the monitor died, and nobody has recorded us.
+    // An end without a byte means that the monitor died before it recorded this process.
     go.read_exact(&mut [0])?;
     Ok((brief, report))
 }
@@ -176,14 +185,15 @@ fn become_program(brief: LaunchMessage) -> SpawnError {
     }
 }
 
-/// Runs a file. One that is busy is tried again for some 100 ms: whoever has it open for writing may only
-/// be a child that another thread was just starting.
+/// Runs a file; a busy one is retried for some 100 ms.
+///
+/// The writer may only be a child that another thread was just starting.
 fn execute(
     path: PathBuf,
     args: &[CString],
     environment: &[CString],
 ) -> Result<std::convert::Infallible, SpawnError> {
-    // Its parts came without a NUL byte.
+    // The parts of the path have no NUL byte.
     let file = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
     let mut pauses = BUSY_PAUSES_MS.iter();
     loop {
@@ -194,7 +204,7 @@ fn execute(
         match pauses.next() {
             Some(&pause) if errno == Errno::TXTBSY => {
                 let pause = Timespec { tv_sec: 0, tv_nsec: pause * 1_000_000 };
-                // Waits for nothing but the time; ending early is harmless.
+                // The poll waits for the time alone; an early end is harmless.
                 poll(&mut [], Some(&pause)).ok();
             }
             Some(_) | None => return Err(SpawnError::from_errno(path, errno)),
@@ -203,6 +213,6 @@ fn execute(
 }
 
 const NAME: &str = "monitor-launcher";
-/// What the helper exits with if it is not the program by then. It is never reported as the program's code.
+/// The exit code of a helper that did not become the program; never reported as the program's exit.
 pub(crate) const NOT_LAUNCHED: i32 = 125;
 const BUSY_PAUSES_MS: [i64; 5] = [1, 4, 15, 30, 50];

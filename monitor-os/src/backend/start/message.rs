@@ -1,6 +1,6 @@
-//! What the monitor and its helper say to each other, as bytes.
+//! The messages between the monitor and its helper, as bytes.
 //!
-//! Both are of one build, so the form needs a version only to refuse a stranger.
+//! Both are of one build, so the version of the format only serves to reject a foreign program.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,19 +14,19 @@ use crate::command::setup_stage::SetupStage;
 use crate::command::spawn_error::SpawnError;
 use crate::linux::path_error::PathError;
 
-/// What the helper is to do.
+/// The task of the helper.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LaunchMessage {
-    /// The program first.
+    /// The program, then its arguments.
     pub(crate) args: Vec<CString>,
-    /// The environment that is changed, `NAME=value` each.
+    /// The environment before the changes, `NAME=value` each.
     pub(crate) inherited: Vec<CString>,
     pub(crate) environment: Environment,
     pub(crate) setup: Setup,
 }
 
 impl LaunchMessage {
-    /// The bytes of a brief for `command`, with the monitor's environment as it is at this moment.
+    /// Encodes the message for `command`, with the monitor's environment as it is at this moment.
     pub(crate) fn encode(command: &Command, setup: &Setup) -> Vec<u8> {
         let mut bytes = Vec::new();
         let environment = command.environment();
@@ -48,7 +48,7 @@ impl LaunchMessage {
     }
 }
 
-/// The bytes by which the helper says why the program does not run.
+/// Encodes the error by which the helper reports that the program does not run.
 pub(crate) fn failure(error: &SpawnError) -> Vec<u8> {
     let (kind, subject, detail): (u8, &OsStr, Option<OsString>) = match error {
         SpawnError::NotFound { program, searched, .. } => {
@@ -83,7 +83,7 @@ pub(crate) fn failure(error: &SpawnError) -> Vec<u8> {
     bytes
 }
 
-/// Reads all that the helper said until its end: `None` if it became the program.
+/// Reads the complete report of the helper; `None` if it became the program.
 pub(crate) fn read_failure(said: &[u8], path: &OsStr) -> Option<SpawnError> {
     match said {
         [FORM] => None,
@@ -159,7 +159,7 @@ impl Reader<'_> {
     }
 }
 
-/// The first byte that the helper says, and the first number that it is told.
+/// The first byte of the helper's report, and the first number among its arguments.
 pub(crate) const FORM: u8 = 1;
 
 #[cfg(test)]

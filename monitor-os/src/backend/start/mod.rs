@@ -1,4 +1,4 @@
-//! How a run is started: its streams, its helper, its launch.
+//! The start of a run: its streams, its helper and its launch.
 
 pub(crate) mod helper_sequence;
 pub(crate) mod launch;

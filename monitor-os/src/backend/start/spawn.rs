@@ -1,4 +1,4 @@
-//! Starting a program without copying the monitor.
+//! The start of a program by `posix_spawn(3)`, without a copy of the monitor's memory.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -24,17 +24,19 @@ use crate::linux::process::Process;
 
 /// Starts `command` as the leader of a new session and process group.
 ///
-/// The program has the standard streams that it is given, or the monitor's, no signal blocked and all dispositions
-/// at their default. It has no other descriptor: each that is open here is closed in the child. One that another
-/// thread opens meanwhile, and not close-on-exec, is handed down; programs that a helper starts have not even that.
-/// The memory of the monitor is not copied (`CLONE_VM`), so the cost does not grow with it; the calling thread
-/// stands still until the program is loaded.
+/// The program gets the given standard streams or the monitor's. No signal is blocked, and all
+/// dispositions are at their default. Every other descriptor that is open here is closed in the
+/// child. An exception is one that another thread opens meanwhile without close-on-exec. A program
+/// that a helper starts does not inherit even that one.
+///
+/// The memory of the monitor is not copied (`CLONE_VM`), so the cost does not grow with it. The
+/// calling thread blocks until the program is loaded.
 ///
 /// # Errors
 /// See [`SpawnError`]. No child is left behind in any case.
 ///
 /// # Source
-/// `posix_spawn(3)`; `execvp(3)` for the search, without its turn to a shell for a file that is no program.
+/// `posix_spawn(3)`; `execvp(3)` for the search, without its fallback to a shell.
 pub(crate) fn spawn(command: &Command, stdio: &Stdio) -> Result<Process, SpawnError> {
     if let Some(setting) = command.needs_helper() {
         return Err(SpawnError::NoLauncher { path: command.program().into(), setting });
@@ -50,14 +52,16 @@ pub(crate) fn spawn(command: &Command, stdio: &Stdio) -> Result<Process, SpawnEr
     })?;
     let mut actions = actions(command.program(), stdio)?;
     for number in unwanted {
-        // After the streams, of which it may be one; a number that is not open any more is no error.
+        // After the streams, one of which may have this number; closing a closed number is no
+        // error.
         actions.add_close(number).map_err(refused(command.program()))?;
     }
     search(command.program(), &environment, |path| spawn_file(&path, &args, &environment, &actions))
 }
 
-/// Starts the helper at `path`, as [`spawn`] does, with `given` as descriptors of the same numbers beside the
-/// standard streams. It gives the program no other.
+/// Starts the helper at `path`, as [`spawn`] does, with `given` as additional descriptors.
+///
+/// The descriptors keep their numbers. The helper gives none of them to the program.
 pub(crate) fn spawn_helper<A: AsRef<CStr>>(
     path: &Path,
     args: &[A],
@@ -67,13 +71,13 @@ pub(crate) fn spawn_helper<A: AsRef<CStr>>(
     let environment: [CString; 0] = [];
     let mut actions = actions(path, stdio)?;
     for fd in given {
-        // Onto itself: in the child alone it is not closed by the exec any more.
+        // Duplicating a number onto itself clears close-on-exec, in the child alone.
         actions.add_dup2(fd.as_raw_fd(), fd.as_raw_fd()).map_err(refused(path))?;
     }
     spawn_file(path, args, &environment, &actions)
 }
 
-/// Puts the standard streams of a program in their places.
+/// The actions that put the standard streams of a program in their places.
 fn actions(program: &Path, stdio: &Stdio) -> Result<PosixSpawnFileActions, SpawnError> {
     let put = || {
         let mut actions = PosixSpawnFileActions::init()?;
@@ -97,8 +101,8 @@ fn spawn_file<A: AsRef<CStr>>(
     actions: &PosixSpawnFileActions,
 ) -> Result<Process, SpawnError> {
     let failed = refused(path);
-    // The pidfd can be opened only when the child exists, and must not fail then for want of a descriptor:
-    // one is taken before and given back at the last moment.
+    // The pidfd can be opened only after the child exists, and a lack of descriptors must not
+    // prevent it. One is therefore reserved before, and released at the last moment.
     let spare = eventfd(0, EventfdFlags::CLOEXEC)
         .map_err(|errno| SpawnError::from_errno(path.into(), errno))?;
     let started = attributes()
@@ -108,7 +112,7 @@ fn spawn_file<A: AsRef<CStr>>(
     take_over(pid.as_raw(), path.into())
 }
 
-/// Looks for a program as `execvp(3)` does, and tries each file that could be it.
+/// Searches for a program as `execvp(3)` does, and tries each candidate.
 pub(crate) fn search<T>(
     program: &Path,
     environment: &[CString],
@@ -120,7 +124,7 @@ pub(crate) fn search<T>(
     let searched = search_path(environment);
     let mut first_error = None;
     for directory in searched.as_bytes().split(|&byte| byte == b':') {
-        // An empty entry is the current directory, and joining to it leaves the bare name.
+        // An empty entry is the current directory; joining to it leaves the bare name.
         let path = Path::new(OsStr::from_bytes(directory)).join(program);
         match attempt(path) {
             Err(SpawnError::NotFound { .. }) => {}
@@ -135,7 +139,7 @@ pub(crate) fn search<T>(
     }))
 }
 
-/// Whether the search looks further after this error, as `execvp(3)` does.
+/// Whether the search continues after this error, as `execvp(3)` does.
 const fn goes_on(error: &SpawnError) -> bool {
     matches!(
         Errno::from_raw_os_error(error.errno()),
@@ -150,10 +154,11 @@ fn search_path(environment: &[CString]) -> &OsStr {
         .map_or_else(|| OsStr::new(DEFAULT_PATH), OsStr::from_bytes)
 }
 
-/// A new session, nothing blocked, and every disposition that can be reset at its default.
+/// A new session, no blocked signal, and every resettable disposition at its default.
 ///
-/// Without the last two the program would inherit what the monitor, or whoever started it, blocks and
-/// ignores: Rust ignores SIGPIPE. The C library ignores its internal signals 32 and 33 in every child.
+/// Otherwise the program would inherit the signals that the monitor or its parent blocks and
+/// ignores. Rust ignores SIGPIPE. The C library ignores its internal signals 32 and 33 in every
+/// child.
 fn attributes() -> nix::Result<PosixSpawnAttr> {
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(
@@ -166,7 +171,7 @@ fn attributes() -> nix::Result<PosixSpawnAttr> {
     Ok(attributes)
 }
 
-/// Opens the pidfd of a child that was just started; nobody has reaped it, so the number is its own.
+/// Opens the pidfd of an unreaped child that was just started, so the number is its own.
 fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
     let Some(pid) = LeaderPid::new(raw) else {
         return Err(SpawnError::Unwatchable { path, errno: Errno::SRCH.raw_os_error() });
@@ -174,7 +179,7 @@ fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
     match pidfd_open(pid.to_pid(), PidfdFlags::empty()) {
         Ok(pidfd) => Ok(Process::new(pid, pidfd)),
         Err(errno) => {
-            // ESRCH: the kernel has reaped it, and the number may be a stranger's.
+            // ESRCH: the kernel has reaped it, and another process may have the number.
             if errno != Errno::SRCH {
                 kill_and_reap(pid.to_pid());
             }
@@ -183,14 +188,14 @@ fn take_over(raw: i32, path: PathBuf) -> Result<Process, SpawnError> {
     }
 }
 
-/// Kills an own child, with its group, and reaps it; unless somebody else has reaped it.
+/// Kills an own child with its group and reaps it, unless it was reaped already.
 pub(crate) fn kill_and_reap(pid: Pid) {
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     if waitid(WaitId::Pid(pid), look).err() == Some(Errno::CHILD) {
-        // Somebody else has reaped it, and the number may be a stranger's.
+        // The child was reaped elsewhere, and another process may have the number.
         return;
     }
-    // An own child can be killed, and an error of the wait means that it is gone: nothing to tell.
+    // An own child can be killed. An error of the wait means that the child is gone.
     kill_process_group(pid, Signal::KILL).ok();
     while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).err() == Some(Errno::INTR) {}
 }
@@ -198,7 +203,7 @@ pub(crate) fn kill_and_reap(pid: Pid) {
 /// `POSIX_SPAWN_SETSID` of `<spawn.h>`, which glibc has since 2.26 and musl since 1.1.22.
 const POSIX_SPAWN_SETSID: i32 = 0x80;
 
-/// What `execvp(3)` searches without a `PATH` (`confstr(_CS_PATH)`).
+/// The search path of `execvp(3)` without a `PATH` (`confstr(_CS_PATH)`).
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The standard streams of a unit's runs: what each run is given, and what of it is read or fed here.
+//! The standard streams of a unit's runs: the descriptors of each run, and their pipes to the
+//! monitor.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,7 +26,7 @@ use crate::output::line::Stream;
 use crate::output::log_file::STREAMS;
 use crate::telemetry;
 
-/// What a program is given as its descriptors 0, 1 and 2, `None` for the monitor's own, and maybe one more.
+/// The descriptors 0, 1 and 2 of a program, and at most one more; `None` for the monitor's own.
 #[derive(Debug, Default)]
 pub(crate) struct Stdio {
     descriptors: [Option<Arc<OwnedFd>>; 3],
@@ -33,7 +34,7 @@ pub(crate) struct Stdio {
 }
 
 impl Stdio {
-    /// What goes where.
+    /// The descriptors and their numbers in the child.
     pub(crate) fn child_fds(&self) -> impl Iterator<Item = (BorrowedFd<'_>, i32)> {
         let given = self.descriptors.iter().zip(0..);
         let given = given.filter_map(|(fd, number)| Some((fd.as_ref()?.as_fd(), number)));
@@ -41,12 +42,12 @@ impl Stdio {
         given.chain(extra)
     }
 
-    /// The number of the one beside the standard streams.
+    /// The number of the descriptor that is no standard stream.
     pub(crate) fn extra(&self) -> Option<u8> {
         self.extra.as_ref().map(|&(_, number)| number)
     }
 
-    /// All three lead nowhere.
+    /// Standard streams that all lead to `/dev/null`.
     ///
     /// # Errors
     /// [`SpawnError::Stream`].
@@ -55,17 +56,17 @@ impl Stdio {
         Ok(Self { descriptors: [null.clone(), null.clone(), null], extra: None })
     }
 
-    /// Gives a descriptor as this number, which is above 2.
+    /// Adds a descriptor under this number, which is above 2.
     ///
     /// # Errors
     /// No descriptor left.
     pub(crate) fn add(&mut self, fd: OwnedFd, number: u8) -> io::Result<()> {
-        // The streams, which are put in place first, are not to take its place.
+        // The standard streams are put in place first and must not replace it.
         self.extra = Some((lifted(fd)?, number));
         Ok(())
     }
 
-    /// Moves a descriptor that is to keep its number, should that be given to another.
+    /// Moves a descriptor that must keep its number, if another descriptor gets that number.
     ///
     /// # Errors
     /// No descriptor left.
@@ -79,7 +80,7 @@ impl Stdio {
     }
 }
 
-/// The parts of a unit that its streams are made of.
+/// The parts of a unit that make up its streams.
 #[derive(Debug)]
 pub(crate) struct UnitStreams<'a> {
     pub(crate) command: &'a Command,
@@ -87,7 +88,7 @@ pub(crate) struct UnitStreams<'a> {
     pub(crate) channels: &'a mut Option<Box<Channels>>,
 }
 
-/// What a unit keeps between its runs.
+/// The streams that a unit keeps between its runs.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     output: Option<Channel>,
@@ -95,16 +96,18 @@ pub(crate) struct Channels {
     stdin: Option<StdinPump>,
 }
 
-/// A stream that is captured.
+/// A captured stream.
 #[derive(Debug)]
 struct Channel {
     id: StreamId,
-    /// The end that programs are given. Kept, so that the stream does not end with a run, and the next run, or
-    /// what the last one left, writes on.
+    /// The end that programs get.
+    ///
+    /// The monitor keeps it open, so that the stream does not end with a run. The next run, or
+    /// processes that the last one left, continue to write.
     program: Arc<OwnedFd>,
 }
 
-/// The thread that reads what is captured, once there is something to read.
+/// The thread that reads captured streams; it starts with the first one.
 #[derive(Debug)]
 pub(crate) struct Logs {
     thread: Option<LogThread>,
@@ -116,7 +119,7 @@ impl Logs {
         Self { thread: None, reactor }
     }
 
-    /// Makes what a run of the unit is given.
+    /// Makes the descriptors of a run of the unit.
     ///
     /// # Errors
     /// [`SpawnError::Stream`]; nothing was started.
@@ -128,7 +131,7 @@ impl Logs {
     ) -> Result<Stdio, SpawnError> {
         let mut channels = unit.channels.take().unwrap_or_default();
         let stdio = self.fill(id, &unit, &mut channels, run);
-        // Most units have nothing to keep.
+        // Most units keep no stream.
         *unit.channels = channels.into_some();
         stdio
     }
@@ -172,7 +175,7 @@ impl Logs {
                 }
                 None if output.is_some() => output.clone(),
                 None if matches!(streams.output, Output::File(_)) => None,
-                // Where the monitor's own output leads.
+                // The target of the monitor's own output.
                 None => Some(Arc::new(
                     rustix::stdio::stdout()
                         .try_clone_to_owned()
@@ -188,11 +191,13 @@ impl Logs {
         Ok(stdio)
     }
 
-    /// Goes on with what a program prints that an earlier monitor has started. Also what is not to be captured any
-    /// more is read, for the program would wait for ever when its pipe is full.
+    /// Continues to read the streams of a program that an earlier monitor started.
+    ///
+    /// Streams that the command does not capture any more are read too. Otherwise the program would
+    /// wait for ever when its pipe is full.
     ///
     /// # Errors
-    /// A pipe cannot be opened, or [`Logs::prepare`].
+    /// A pipe cannot be opened, or an error of [`Logs::prepare`].
     pub(crate) fn adopt(
         &mut self,
         id: UnitId,
@@ -234,8 +239,9 @@ impl Logs {
         Ok(())
     }
 
-    /// Lets what a run has printed so far be read to its end, after which [`Logs::take_events`] has `number`. Returns whether
-    /// there is anything to read.
+    /// Reads all earlier output of a run, after which [`Logs::take_events`] returns `number`.
+    ///
+    /// The result is whether there is any stream to read.
     pub(crate) fn read_out(&self, channels: Option<&Channels>, number: u64) -> bool {
         let (Some(thread), Some(channels)) = (&self.thread, channels) else {
             return false;
@@ -248,31 +254,31 @@ impl Logs {
         any
     }
 
-    /// Ends the wait for what a run has printed, until the next run of the unit begins.
+    /// Ends the wait for the output of a run, until the next run of the unit begins.
     pub(crate) fn hurry(&self, channels: Option<&Channels>) {
         if let (Some(thread), Some(channels)) = (&self.thread, channels) {
             thread.hurry(channels.ids().collect());
         }
     }
 
-    /// Nothing of a run is left: [`Logs::read_out`], and its terminal ends.
+    /// Reads the output of a run without processes, as [`Logs::read_out`], and ends its terminal.
     pub(crate) fn drain(&self, unit: UnitStreams<'_>, number: u64) -> bool {
         let any = self.read_out(unit.channels.as_deref(), number);
         if unit.command.has_terminal()
             && let Some(channels) = unit.channels
         {
-            // Its last descriptor.
+            // This is the last descriptor of the terminal.
             channels.output = None;
         }
         any
     }
 
-    /// What the thread has to say since the last call.
+    /// The events of the thread since the last call.
     pub(crate) fn take_events(&self) -> Vec<LogEvent> {
         self.thread.iter().flat_map(LogThread::take_events).collect()
     }
 
-    /// Makes what a program is given as an output.
+    /// Makes the descriptor of an output.
     fn output(
         &mut self,
         output: &Output,
@@ -281,19 +287,19 @@ impl Logs {
         fifo: Option<PathBuf>,
     ) -> Result<Option<Arc<OwnedFd>>, SpawnError> {
         match output {
-            // A file is opened by the helper, since that may wait.
+            // The helper opens a file, because that may block.
             Output::Inherit | Output::File(_) => Ok(None),
             Output::Null => null().map(Some),
             Output::Captured(capture) => {
                 if capture.has_ready_pattern() {
-                    // The pipe of an earlier run, which is read until nobody has it open.
+                    // The pipe of an earlier run is read until no process has it open.
                     *channel = None;
                     if let Some(path) = &fifo {
                         remove(path).map_err(failed_at(path))?;
                     }
                 }
                 if let Some(channel) = channel {
-                    // Another than that of the run before, if the command was changed meanwhile.
+                    // The capture differs from that of the last run if the command was changed.
                     self.thread()
                         .map_err(failed_at("a pipe"))?
                         .redirect(channel.id, capture.clone());
@@ -332,14 +338,14 @@ impl Channels {
         self.output.iter().chain(&self.error).map(|channel| channel.id)
     }
 
-    /// No process reads the input of the run any more.
+    /// Closes the input, because no process of the run reads it any more.
     pub(crate) fn close_input(&self) {
         if let Some(stdin) = &self.stdin {
             stdin.set_sink(None);
         }
     }
 
-    /// Makes what a program is given as its input.
+    /// Makes the descriptor of an input.
     fn input(&mut self, input: &Input) -> Result<Option<Arc<OwnedFd>>, SpawnError> {
         match input {
             Input::Inherit | Input::File(_) => Ok(None),
@@ -368,14 +374,14 @@ impl Channels {
     }
 }
 
-/// Leads nowhere, in both directions.
+/// Opens `/dev/null` for both directions.
 fn null() -> Result<Arc<OwnedFd>, SpawnError> {
     let path = Path::new("/dev/null");
     let opened = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     opened.map_err(io::Error::from).and_then(lifted).map(Arc::new).map_err(failed_at(path))
 }
 
-/// A pipe that ends with this process.
+/// Makes a pipe that ends with this process.
 fn unnamed(attach: impl FnOnce(OwnedFd) -> StreamId) -> io::Result<Channel> {
     let (source, program) = pipe_with(PipeFlags::CLOEXEC)?;
     fcntl_setfl(&source, OFlags::NONBLOCK)?;
@@ -383,7 +389,7 @@ fn unnamed(attach: impl FnOnce(OwnedFd) -> StreamId) -> io::Result<Channel> {
     Ok(Channel { id: attach(source), program })
 }
 
-/// A pipe that the program holds open in both directions: it outlives the monitor, and what is in it too.
+/// Opens a named pipe for both directions, so that the pipe and its content outlive the monitor.
 fn named(path: &Path, attach: impl FnOnce(OwnedFd) -> StreamId) -> io::Result<Channel> {
     let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let program = rustix::fs::open(path, flags | OFlags::RDWR, Mode::empty())?;
@@ -399,7 +405,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a named pipe for this user alone, if there is none.
+/// Makes a named pipe for this user alone, if it is missing.
 fn make_named(path: &Path) -> io::Result<()> {
     match rustix::fs::mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR) {
         Ok(()) => Ok(()),
@@ -408,7 +414,7 @@ fn make_named(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The same descriptor under a number that is no standard stream's: in the child those are replaced one by one.
+/// Moves a descriptor above those of the standard streams, which the child replaces one by one.
 fn lifted(fd: OwnedFd) -> io::Result<OwnedFd> {
     if std::os::fd::AsRawFd::as_raw_fd(&fd) > 2 {
         return Ok(fd);

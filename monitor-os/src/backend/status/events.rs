@@ -1,4 +1,4 @@
-//! The stream of what happens to units: bounded, so that a slow reader holds nobody up.
+//! The stream of events of units, bounded so that a slow reader delays no other part.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -8,18 +8,21 @@ use std::task::{Context, Poll, Waker};
 use crate::backend::status::unit_status::Notice;
 use crate::block_on::block_on;
 
-/// A stream of what happens to a unit, or to all; made by [`Unit::events`](crate::Unit::events) and
-/// [`Supervisor::events`](crate::Supervisor::events).
+/// Stream of the events of one unit or of all units.
 ///
-/// The supervisor never waits for a reader. It keeps the last [`Events::CAPACITY`] unread notices and drops
-/// older ones. The first notice after such a gap counts them in [`Notice::missed`]. The newest notice of
-/// all is never dropped, and each carries the status of its unit.
+/// [`Unit::events`](crate::Unit::events) and [`Supervisor::events`](crate::Supervisor::events) make
+/// it.
+///
+/// The supervisor never waits for a reader. The stream keeps the last [`Events::CAPACITY`] unread
+/// notices and drops older ones. The first notice after such a gap counts the dropped ones in
+/// [`Notice::missed`]. The newest notice is never dropped. Each notice carries the status of its
+/// unit.
 #[derive(Debug)]
 pub struct Events {
     shared: Arc<EventChannel>,
 }
 
-/// The end into which the reactor's thread puts notices. Dropped, it ends the stream.
+/// The end into which the reactor's thread puts notices; dropping it ends the stream.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     shared: Weak<EventChannel>,
@@ -38,22 +41,23 @@ struct EventQueue {
     over: bool,
 }
 
-/// Both ends of a stream.
+/// Makes both ends of a stream.
 pub(crate) fn events() -> (Subscriber, Events) {
     let shared = Arc::new(EventChannel::default());
     (Subscriber { shared: Arc::downgrade(&shared) }, Events { shared })
 }
 
 impl Events {
-    /// How many unread notices a stream keeps, of some 400 bytes each.
+    /// The most unread notices that a stream keeps, of some 400 bytes each.
     pub const CAPACITY: usize = 4096;
 
-    /// The next one; `None` when the supervisor has ended. Cancelling the wait loses nothing.
+    /// Waits for the next notice; `None` when the supervisor has ended. A cancelled wait loses
+    /// nothing.
     pub async fn next(&mut self) -> Option<Notice> {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// The same for a thread outside of async code.
+    /// Waits for the next notice on a thread outside of async code.
     pub fn blocking_next(&mut self) -> Option<Notice> {
         block_on(self.next())
     }
@@ -63,7 +67,7 @@ impl Events {
         match queue.notices.pop_front() {
             Some(notice) => {
                 if queue.notices.is_empty() {
-                    // The memory of a burst is given back.
+                    // A burst's memory is released.
                     queue.notices.shrink_to(CAPACITY_KEPT);
                 }
                 Poll::Ready(Some(notice))
@@ -106,7 +110,7 @@ impl Drop for Subscriber {
     }
 }
 
-/// Wakes the reader after the lock is released, since a waker may run the reader at once.
+/// Releases the lock, then wakes the reader, because a waker may run the reader at once.
 fn wake(mut queue: MutexGuard<'_, EventQueue>) {
     let reader = queue.reader.take();
     drop(queue);
@@ -116,7 +120,7 @@ fn wake(mut queue: MutexGuard<'_, EventQueue>) {
 }
 
 impl EventChannel {
-    /// A panic elsewhere leaves the queue whole.
+    /// A panic of another thread leaves the queue consistent.
     fn lock(&self) -> MutexGuard<'_, EventQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What a unit publishes: its status and its events.
+//! The published view of a unit: its status and its events.
 
 pub(crate) mod events;
 pub(crate) mod published;

@@ -1,4 +1,4 @@
-//! The published status of a unit: the reactor's thread writes it, the handles read it and wait for changes.
+//! The published status of a unit, written by the reactor's thread and read by the handles.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,17 @@ use tokio::sync::Notify;
 
 use crate::backend::status::unit_status::Status;
 
-/// Reads the status of a unit. Each unit has one, so it is small: a `watch` of tokio has eight lists of waiters, and
-/// its handle another allocation.
+/// Reads the status of a unit, and waits for changes.
+///
+/// Each unit has one, so it is small. A `watch` of tokio has eight lists of waiters, and its handle
+/// needs another allocation.
 #[derive(Debug)]
 pub(crate) struct StatusReader {
     pub(crate) name: Arc<str>,
-    /// How many requests were sent. Locked while sending, so that the reactor handles them in the order of counting.
+    /// The number of requests that were sent.
+    ///
+    /// It is locked while a request is sent, so that the reactor handles requests in the counted
+    /// order.
     pub(crate) requests: Mutex<u64>,
     published: Mutex<Published>,
     changed: Notify,
@@ -44,7 +49,7 @@ impl StatusReader {
     /// Waits until `condition` holds.
     ///
     /// # Errors
-    /// The last status, if it will not hold.
+    /// The last status, if the condition cannot hold any more.
     pub(crate) async fn wait_for(
         &self,
         mut condition: impl FnMut(&Status) -> bool + Send,
@@ -56,7 +61,7 @@ impl StatusReader {
                 let published = self.published();
                 (published.status.clone(), published.closed)
             };
-            // Evaluated on a copy: a condition may read the unit itself.
+            // Evaluated on a copy, because a condition may read this unit.
             match (condition(&status), closed) {
                 (true, _) => return Ok(status),
                 (false, true) => return Err(status),
@@ -65,13 +70,13 @@ impl StatusReader {
         }
     }
 
-    /// A panic elsewhere leaves it whole: it is written field by field, from values that are ready.
+    /// A panic of another thread leaves the status consistent: only complete values are assigned.
     fn published(&self) -> MutexGuard<'_, Published> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Writes the status of a unit. When it is dropped, the status is final.
+/// Writes the status of a unit; dropping it makes the status final.
 #[derive(Debug)]
 pub(crate) struct StatusWriter(Arc<StatusReader>);
 

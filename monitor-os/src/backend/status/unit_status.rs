@@ -1,4 +1,4 @@
-//! What the handles show of a unit.
+//! The status of a unit, its notices and the result of a stop, as the handles show them.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,7 +14,7 @@ use crate::driver::kernel::{Moment, Report, UnitId};
 use crate::linux::containment::{Containment, Survivor};
 use crate::linux::process::Ended;
 
-/// A unit as it is: a snapshot, consistent in itself.
+/// A consistent snapshot of a unit.
 #[derive(Clone, Debug)]
 pub struct Status {
     pub(crate) state: State,
@@ -23,11 +23,11 @@ pub struct Status {
     pub(crate) since: Moment,
     pub(crate) deadlines: Deadlines,
     pub(crate) saved: bool,
-    /// How many requests about this unit were handled by then.
+    /// The number of requests to this unit that were handled before the snapshot.
     pub(crate) requests: u64,
 }
 
-/// When the timers of a unit that a phase can wait for are due, by its reports.
+/// The deadlines of the timers that a phase can wait for, derived from the driver's reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Deadlines {
     phase: Option<Moment>,
@@ -35,7 +35,7 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
-    /// Does to the deadlines what the driver did to the timers.
+    /// Applies a report's timer commands to the deadlines.
     pub(crate) fn follow(&mut self, report: &Report<'_>) {
         let actions = report.step.actions;
         for (deadline, slot, command) in [
@@ -51,7 +51,7 @@ impl Deadlines {
                 TimerCommand::Keep => *deadline,
                 TimerCommand::Disarm => None,
                 TimerCommand::Arm(delay) => {
-                    // The window's delay is exact, so what was drawn is the phase's.
+                    // The window's delay is exact, so a drawn delay belongs to the phase.
                     let drawn = report.delay.filter(|_| slot == TimerSlot::Phase);
                     Some(report.at.after(drawn.unwrap_or(delay.base)))
                 }
@@ -67,16 +67,16 @@ impl Deadlines {
     }
 }
 
-/// What the kernel knows of a unit and the machine does not.
+/// Facts about a unit that the machine does not know.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) pid: Option<u32>,
     pub(crate) start_error: Option<Arc<SpawnError>>,
     pub(crate) ended: Option<(RunId, Ended)>,
-    /// Whether the kernel had killed it for want of memory.
+    /// Whether the kernel had killed the last process because memory was short.
     pub(crate) oom_killed: Option<bool>,
     pub(crate) containment: Option<Containment>,
-    /// What was given up.
+    /// Processes that outlived the last run and were given up.
     pub(crate) survivors: Arc<[Survivor]>,
     pub(crate) notify_status: Arc<NotifyStatus>,
     pub(crate) health: Option<Arc<Health>>,
@@ -122,7 +122,7 @@ impl Status {
         self.state
     }
 
-    /// Where the process is in its life.
+    /// The phase of the unit's life.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         self.state.phase()
@@ -134,7 +134,7 @@ impl Status {
         &self.policy
     }
 
-    /// Why it is as it is and what comes next; prints as one sentence.
+    /// The reason of the current state and the next action; prints as one sentence.
     #[must_use]
     pub fn explain(&self) -> Explanation {
         self.policy.explain(self.state)
@@ -142,19 +142,19 @@ impl Status {
 
     /// The process id of the main process, from its start until it is reaped.
     ///
-    /// To show it, not to signal it: by the time it is used it may be another's.
+    /// Use it for display, not for signals: another process may have the number at the time of use.
     #[must_use]
     pub const fn pid(&self) -> Option<u32> {
         self.facts.pid
     }
 
-    /// Why the last start failed; `None` if it did not.
+    /// The error of the last start; `None` if that start succeeded.
     #[must_use]
     pub fn start_error(&self) -> Option<&SpawnError> {
         self.facts.start_error.as_deref()
     }
 
-    /// How the last process ended, with the mark of a core dump; `None` if none has ended.
+    /// The end of the last process, with its core dump flag; `None` if none has ended.
     #[must_use]
     pub const fn ended(&self) -> Option<Ended> {
         match self.facts.ended {
@@ -163,21 +163,24 @@ impl Status {
         }
     }
 
-    /// Whether the last process was killed by the kernel for want of memory, by the counter of its memory control
-    /// group; `None` if none has ended, or if that is unknown.
+    /// Whether the kernel killed the last process because memory was short.
+    ///
+    /// The source is the counter of the run's memory control group. `None` if no process has ended,
+    /// or if the answer is unknown.
     #[must_use]
     pub const fn oom_killed(&self) -> Option<bool> {
         self.facts.oom_killed
     }
 
-    /// By what the current run, or the last one, is held together; `None` if there was none.
+    /// The containment of the current or last run; `None` if there was none.
     #[must_use]
     pub const fn containment(&self) -> Option<Containment> {
         self.facts.containment
     }
 
-    /// What outlived the last run and was given up, as it was at that moment; empty if there is nothing, or if
-    /// nothing of it can be seen.
+    /// The processes that outlived the last run and were given up, as they were at that moment.
+    ///
+    /// The slice is empty if there are none, or if none of them is visible.
     #[must_use]
     pub fn survivors(&self) -> &[Survivor] {
         &self.facts.survivors
@@ -189,39 +192,40 @@ impl Status {
         &self.facts.notify_status
     }
 
-    /// What the health checks of the current run, or of the last one, have shown; `None` if there are none.
+    /// The results of the health checks of the current or last run; `None` if there are none.
     #[must_use]
     pub fn health(&self) -> Option<&Health> {
         self.facts.health.as_deref()
     }
 
-    /// The exit of the current run, or of the last one if none is going on; `None` while it lives.
+    /// The exit of the current or last run; `None` while the current run lives.
     #[must_use]
     pub const fn exit(&self) -> Option<Exit> {
         self.state.exit()
     }
 
-    /// When it entered its phase, on the monotonic clock.
+    /// The moment at which the unit entered its phase, on the monotonic clock.
     #[must_use]
     pub const fn since(&self) -> Moment {
         self.since
     }
 
-    /// When the time is over that its phase has, on the monotonic clock: that of a start, of a stop, of a
-    /// wait. `None` if the phase waits for no time.
+    /// The deadline of the phase, on the monotonic clock: of a start, a stop or a wait.
+    ///
+    /// `None` if the phase has no deadline.
     #[must_use]
     pub fn due(&self) -> Option<Moment> {
         let Deadlines { phase, window } = self.deadlines;
         if self.state.phase() == Phase::Throttled { window } else { phase }
     }
 
-    /// Whether its last state is saved.
+    /// Whether the last state is saved.
     #[must_use]
     pub const fn is_saved(&self) -> bool {
         self.saved
     }
 
-    /// Whether it is down and nothing is pending.
+    /// Whether the unit is down and nothing is pending.
     #[must_use]
     pub const fn is_down(&self) -> bool {
         self.state.phase().is_down()
@@ -234,7 +238,7 @@ impl Status {
     }
 }
 
-/// Forgets the mark of a core dump.
+/// Drops the core dump flag.
 impl From<Ended> for Exit {
     fn from(ended: Ended) -> Self {
         match ended {
@@ -247,26 +251,26 @@ impl From<Ended> for Exit {
     }
 }
 
-/// One event of a unit and everything that came of it.
+/// An event of a unit, with its effects.
 #[derive(Clone, Debug)]
 pub struct Notice {
-    /// When the event was observed, on the monotonic clock.
+    /// The moment at which the event was observed, on the monotonic clock.
     pub at: Moment,
     /// The unit.
     pub unit: UnitId,
-    /// Its name.
+    /// The name of the unit.
     pub name: Arc<str>,
     /// The state before the event.
     pub before: State,
     /// The event.
     pub event: Event,
-    /// The machine's answer, executed by now.
+    /// The machine's answer; its actions are executed already.
     pub step: Step,
     /// The delay that was drawn, if the step armed the phase's timer.
     pub delay: Option<Millis>,
-    /// The unit after it.
+    /// The status of the unit after the event.
     pub status: Status,
-    /// How many notices of this stream were dropped right before this one, because nobody had read them.
+    /// The number of unread notices of this stream that were dropped right before this one.
     pub missed: u64,
 }
 
@@ -277,7 +281,7 @@ impl Notice {
         self.step.actions.emit
     }
 
-    /// The same as the driver reports it.
+    /// The notice in the form of the driver's report.
     #[must_use]
     pub const fn report(&self) -> Report<'_> {
         Report {
@@ -293,20 +297,20 @@ impl Notice {
     }
 }
 
-/// What has become of a stop.
+/// Result of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopResult {
-    /// The run ended without a kill, and nothing of it is left.
+    /// The run ended without a kill, and none of its processes is left.
     Graceful,
-    /// The run, or something that it had started, was sent the kill, and nothing of it is left.
+    /// The run, or a process that it had started, was killed, and none of its processes is left.
     Killed,
-    /// The main process ended, and something that it had started was left alone, or survived the kill.
+    /// The main process ended, but a process that it had started was spared or survived the kill.
     Leaked,
     /// There was no process to stop. A wait for the next attempt, if there was one, is over.
     NotRunning,
-    /// The supervisor has ended and answers nobody.
+    /// The supervisor has ended and gives no answer.
     ///
-    /// Its end brings everything down, so nothing runs, unless it ended by an error, which it logged.
+    /// Its end stops all units, so nothing runs, unless it ended by an error, which it logged.
     SupervisorGone,
 }

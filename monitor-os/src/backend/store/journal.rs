@@ -1,4 +1,4 @@
-//! What a later monitor must know of a unit: one small text file, written whole or not at all.
+//! The journal of a unit for a later monitor: one small text file, written whole or not at all.
 
 use std::fmt::{self, Write};
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::linux::mark::Mark;
 use crate::linux::run_name::{InvalidRunName, RunName};
 use crate::output::log_file::{LogFile, STREAMS};
 
-/// The contents of a journal.
+/// The record of a unit, which a journal holds in this form:
 ///
 /// ```text
 /// monitor-journal 2
@@ -32,25 +32,29 @@ use crate::output::log_file::{LogFile, STREAMS};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnitRecord {
     pub(crate) unit: Arc<str>,
-    /// The boot in which it was written.
+    /// The boot in which the record was written.
     pub(crate) boot: BootId,
     pub(crate) state: State,
-    /// The last process that was made, and for which run. It may be gone.
+    /// The last process that was made, and its run; the process may be gone.
     pub(crate) process: Option<(RunId, Identity)>,
-    /// The last tick ([`ticks_now`](crate::linux::procfs::ticks_now)) of which it is known that the process was not reaped;
-    /// 0 if of none.
+    /// The last tick at which the process was certainly not reaped; 0 if there is none.
+    ///
+    /// For ticks see [`ticks_now`](crate::linux::procfs::ticks_now).
     pub(crate) held: u64,
-    /// The control group that was made for it.
+    /// The control group that was made for the run.
     pub(crate) cgroup: Option<CgroupLocation>,
-    /// The mark of what it starts, where it has no control group. Boxed: most have one.
+    /// The mark of the run's processes, if the run has no control group; boxed, because most runs
+    /// have one.
     pub(crate) mark: Option<Box<Mark>>,
-    /// Where what it prints is kept.
+    /// The log files of the run.
     pub(crate) log_files: LogFiles,
 }
 
 impl UnitRecord {
-    /// Until when the number of the process was certainly its own, as far as the numbers of the monitor that wrote it
-    /// mean anything here; 0 if that is not known.
+    /// The last tick at which the number of the process was certainly its own; 0 if that is
+    /// unknown.
+    ///
+    /// A tick of a monitor in another namespace of process ids counts as unknown.
     pub(crate) fn known_until(&self) -> u64 {
         let name = self.mark.as_ref().map(|mark| mark.name);
         let name = name.or_else(|| self.cgroup.as_ref().map(CgroupLocation::run));
@@ -58,26 +62,27 @@ impl UnitRecord {
     }
 }
 
-/// Why the contents of a journal are not believed. The file is not touched.
+/// Error in the contents of a journal; the file is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// It holds nothing: the machine went down while a file system without order was writing.
+    /// The file is empty: the machine went down while a file system without write order was
+    /// writing.
     Empty,
-    /// It is no journal.
+    /// The file is no journal.
     Foreign,
-    /// Another release wrote it, in another form.
+    /// Another release wrote the file, in another form.
     OtherForm {
         /// The version of its form; this release reads 2 alone.
         version: u32,
     },
-    /// Its end is missing.
+    /// The end of the file is missing.
     Torn,
-    /// Its bytes are not those that were written.
+    /// The bytes differ from the written ones, by the checksum.
     Damaged,
-    /// It is whole, and its state is none that this release knows.
+    /// The file is whole, but this release does not know its state.
     State(DecodeError),
-    /// It is whole, and belongs to another unit: it was renamed or copied.
+    /// The file is whole, but belongs to another unit: it was renamed or copied.
     OtherUnit,
 }
 
@@ -181,10 +186,10 @@ impl FromStr for UnitRecord {
     }
 }
 
-/// Reads the lines after the first of a text whose sum is right.
+/// Reads the lines after the first, of a text whose checksum is right.
 fn fields(body: &str) -> Result<UnitRecord, JournalError> {
     let mut lines = body.lines().skip(1).peekable();
-    // A line that is not the one that is asked for may be the next one.
+    // An optional line may be missing; the current line is then the next field.
     let mut line = |name: &str| {
         let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
         let found = lines.peek().and_then(|line| value(line))?;
@@ -206,7 +211,7 @@ fn fields(body: &str) -> Result<UnitRecord, JournalError> {
         .transpose()?;
     let owner = number(line("owner"))?;
     let mark = name.map(|name| Box::new(Mark { name, owner }));
-    // What is not understood of them is no reason not to go on with what runs.
+    // An unknown form of a log file must not prevent the recovery of the run.
     let files =
         STREAMS.map(|stream| line(stream.name()).and_then(|text| LogFile::from_text(&text)));
     let log_files = LogFiles::Recorded(Box::new(files));
@@ -227,7 +232,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-/// The checksum of zip and Ethernet, which sees every burst of up to 32 damaged bits.
+/// The CRC-32 of zip and Ethernet, which detects every burst of up to 32 damaged bits.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, &byte| {
         (0..8).fold(sum ^ u32::from(byte), |sum, _| {
@@ -290,7 +295,7 @@ mod tests {
                     let marked = UnitRecord { mark, held: 5570, ..record.clone() };
                     assert_eq!(read(&marked.to_string()), Ok(marked));
                 }
-                // As an earlier release names it.
+                // A fixed name, from another monitor.
                 let name = "monitor-1-2-00112233445566778899aabbccddeeff-4".parse().unwrap();
                 let mark = Some(Box::new(Mark { name, owner: None }));
                 let marked = UnitRecord { mark, ..record };
@@ -305,7 +310,7 @@ mod tests {
         }
     }
 
-    /// Goal: for every cut, and every damaged byte, the journal is refused and never misread (I22).
+    /// Goal: for every cut and every damaged byte, the journal is refused and never misread (I22).
     #[test]
     fn every_cut_and_every_damage_is_seen() {
         let whole = record("pid=2 start=3 inode=4").to_string();
@@ -321,7 +326,7 @@ mod tests {
         }
     }
 
-    /// Goal: what another release says of files, or does not say, is in nobody's way.
+    /// Goal: unknown or missing lines about log files do not prevent the reading of a journal.
     #[test]
     fn files_that_are_not_understood_are_none() {
         let record = record("pid=2 start=3");
@@ -334,7 +339,7 @@ mod tests {
         }
     }
 
-    /// Goal: times count where the numbers of their monitor do.
+    /// Goal: a tick counts only in the namespace of the monitor that wrote it.
     #[test]
     fn last_tick_counts_in_its_namespace() {
         let own = RunName::next().unwrap();

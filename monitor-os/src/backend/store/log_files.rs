@@ -6,8 +6,10 @@ use crate::command::streams::Streams;
 use crate::output::line::Stream;
 use crate::output::log_file::{LogFile, StreamFiles};
 
-/// The log files of a run in its record. For a run of this monitor they are the streams of its command, shared with it,
-/// so that no path is in memory twice.
+/// The log files of a run in its record.
+///
+/// For a run of this monitor they are the streams of its command. The record shares them, so that
+/// no path is in memory twice.
 #[derive(Clone, Debug)]
 pub(crate) enum LogFiles {
     /// Declared by the streams of a command; `None` if they are the monitor's.
@@ -34,7 +36,7 @@ impl LogFiles {
         }
     }
 
-    /// Sets the log file of a stream from now on; returns whether it has changed.
+    /// Sets the log file of a stream from now on; returns whether it changed.
     pub(crate) fn redirect(&mut self, stream: Stream, to: Option<LogFile>) -> bool {
         let mut files = self.files();
         let [stdout, stderr] = &mut files;
@@ -85,7 +87,7 @@ mod tests {
         LogFile { path: path.into(), kept: 0, form: LogFormat::Raw }
     }
 
-    /// Goal: what a command says of its streams is found, as far as it leads to a file.
+    /// Goal: the streams of a command declare a log file exactly where they lead to one.
     #[test]
     fn streams_declare_their_log_files() {
         let directory = tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What outlives the monitor: the state directory, its records, and the log files that they name.
+//! Storage that outlives the monitor: the state directory, its records, and the named log files.
 
 pub(crate) mod journal;
 pub(crate) mod log_files;

@@ -1,4 +1,4 @@
-//! The state directory: stores what a monitor supervises beyond the monitor's own death.
+//! The state directory, which stores the supervised units beyond the monitor's death.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,15 +20,16 @@ use crate::linux::identity::BootId;
 use crate::linux::run_name::MonitorIdentity;
 use crate::output::line::Stream;
 
-/// A state directory, held by this process alone: one journal per unit, and a lock.
+/// A state directory, held by this process alone: one journal for each unit, and a lock.
 ///
-/// On a file system in memory (`/run`) the memory lasts for the boot, which is as long as a process can.
-/// On a disk it outlasts the boot. A save of what is to outlast it waits for the disk, and the supervisor's thread with
-/// it: the first of each unit, and those by which a user's stop or a verdict begins or ends. A power cut loses the rest:
-/// which process ran, which is gone by then, and the last counts of failures.
+/// On a file system in memory (`/run`) the records last for the boot, which no process outlives. On
+/// a disk they outlast the boot. The monitor syncs records that must survive a reboot, and the
+/// supervisor's thread waits for that. These are the first record of each unit, and each record in
+/// which a user's stop or a final verdict begins or ends. A power cut may lose other data: the
+/// identity of the process, which is gone then, and recent failure counts.
 ///
-/// Clones hold the same lock, as do the units that are stored here. It is released with the last of
-/// them, or with the process, however that ends.
+/// Clones share one lock, as do the units that are stored here. It is released with the last of
+/// them, or with the process, by any end of the process.
 #[derive(Clone, Debug)]
 pub struct StateDir {
     locked: Arc<LockedDir>,
@@ -39,27 +40,28 @@ struct LockedDir {
     path: PathBuf,
     directory: File,
     boot: BootId,
-    /// Whether a file may be lost with the power unless it is synced.
+    /// Whether a power cut may lose a file that is not synced.
     on_disk: bool,
-    /// The units that this process stores here.
+    /// The names of the units that this process stores here.
     names: Mutex<BTreeSet<Arc<str>>>,
-    /// Keeps the lock.
+    /// The open file that holds the lock.
     lock: File,
 }
 
 impl Drop for LockedDir {
     fn drop(&mut self) {
-        // Closing is not enough: a child that another thread is just making has the file as well, until it
-        // runs its program, and with it the lock. Fails for a wrong descriptor only, and this one is ours.
+        // Closing the file is not enough. A child that another thread is just making has a copy of
+        // it, and thereby the lock, until it runs its program. The call fails only for a wrong
+        // descriptor.
         flock(&self.lock, FlockOperation::Unlock).ok();
     }
 }
 
 impl StateDir {
-    /// Makes the directory (mode 0700) where it is missing, and locks it.
+    /// Makes the directory (mode 0700) if it is missing, and locks it.
     ///
-    /// Blocks for up to 30 s where a monitor was killed while it made a child, which has the lock until it runs its
-    /// program.
+    /// The call blocks for up to 30 s if a monitor was killed while it made a child. That child
+    /// holds the lock until it runs its program.
     ///
     /// # Errors
     /// See [`StateError`]; at most the directory was made.
@@ -70,7 +72,7 @@ impl StateDir {
         let path = path.canonicalize().map_err(unusable)?;
         let directory = File::open(&path).map_err(unusable)?;
         let found = directory.metadata().map_err(unusable)?;
-        // Whoever can write here can make us signal any process that is ours to signal.
+        // A writer of this directory could make this process signal any process that it may signal.
         if found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
             return Err(StateError::Exposed { path });
         }
@@ -91,20 +93,22 @@ impl StateDir {
         })
     }
 
-    /// Where it is, without symbolic links.
+    /// The path without symbolic links.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.locked.path
     }
 
-    /// Forgets a unit that is down, so that the next monitor begins afresh with it. Unknown is fine.
+    /// Deletes the records of a unit that is down, so that the next monitor begins anew with it.
+    ///
+    /// An unknown unit is no error.
     ///
     /// # Errors
     /// [`StateError::Name`], [`StateError::Unusable`].
     pub fn forget(&self, unit: &str) -> Result<(), StateError> {
         let journal = self.journal_of(unit)?;
         let pipes = [Stream::Stdout, Stream::Stderr].map(|stream| self.fifo(unit, stream));
-        // What lasts goes first, since it is believed where the journal is missing.
+        // The lasting record goes first, because it counts when the journal is missing.
         for path in pipes.into_iter().chain([self.path_of(unit, LASTING), journal]) {
             match fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -116,12 +120,12 @@ impl StateDir {
         Ok(())
     }
 
-    /// Where the named pipe of a unit is; its name must be one that was taken.
+    /// The path of a unit's named pipe; the name must be a reserved one.
     pub(crate) fn fifo(&self, unit: &str, stream: Stream) -> PathBuf {
         self.locked.path.join(format!("{unit}.{stream}"))
     }
 
-    /// Reserves the name of a unit, of which there is one at a time.
+    /// Reserves the name of a unit, which is unique in the directory.
     pub(crate) fn reserve_name(&self, unit: &Arc<str>) -> Result<(), StateError> {
         self.journal_of(unit)?;
         if self.names().insert(Arc::clone(unit)) {
@@ -136,7 +140,7 @@ impl StateDir {
     }
 
     fn names(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
-        // A panic elsewhere leaves the set whole.
+        // A panic of another thread leaves the set consistent.
         self.locked.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -150,17 +154,17 @@ impl StateDir {
         read_unit(&self.locked.path, unit, self.boot())
     }
 
-    /// Puts a record in the place of the one before: a reader finds one of the two, at any moment.
+    /// Replaces the record of a unit; a reader finds the old or the new one at any moment.
     ///
-    /// The journal comes first. So what lasts is never newer, and a journal of this boot that cannot be read is no work
-    /// of a power cut.
+    /// The journal is written first, so the lasting record is never newer. A journal of this boot
+    /// that is unreadable is therefore no effect of a power cut.
     pub(crate) fn write(
         &self,
         record: &UnitRecord,
         durability: Durability,
     ) -> Result<(), StateError> {
         self.replace(record, JOURNAL, Durability::Boot)?;
-        // In memory nothing is safer than the journal.
+        // In memory no record is safer than the journal.
         if durability == Durability::Lasting && self.locked.on_disk {
             self.replace(record, LASTING, Durability::Lasting)?;
         }
@@ -181,7 +185,7 @@ impl StateDir {
         let mut file = open_regular(&next, options)?;
         let mut written = || {
             file.write_all(record.to_string().as_bytes())?;
-            // The name must not get to the disk before the bytes.
+            // The name must not reach the disk before the bytes.
             if durability == Durability::Lasting {
                 file.sync_data()?;
             }
@@ -195,7 +199,7 @@ impl StateDir {
         written().map_err(|source| StateError::Unusable { path: path.clone(), source })
     }
 
-    /// Whether a unit of this name can be stored.
+    /// Checks that a unit of this name can be stored.
     ///
     /// # Errors
     /// [`StateError::Name`].
@@ -216,17 +220,19 @@ impl StateDir {
     }
 }
 
-/// How long a record must survive.
+/// The events that a record must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// For as long as its processes may run: a crash of the monitor does not lose it, a power cut may.
+    /// A crash of the monitor, for as long as the processes may run; a power cut may lose the
+    /// record.
     Boot,
-    /// After a power cut as well.
+    /// A crash of the monitor, and a power cut.
     Lasting,
 }
 
-/// Reads all records in a directory, in the order of the names, without locking or changing it. A missing directory
-/// has none.
+/// Reads all records of a directory, in the order of names, without a lock or a change.
+///
+/// A missing directory has no records.
 ///
 /// # Errors
 /// [`StateError::Unusable`], [`StateError::Journal`].
@@ -247,8 +253,9 @@ pub(crate) fn read_all(directory: &Path, boot: BootId) -> Result<Vec<UnitRecord>
     records.filter_map(Result::transpose).collect()
 }
 
-/// Reads the last record of a unit; `None` if there is none. After a power cut the journal may be of any time, or half
-/// written, so then that is believed which lasts.
+/// Reads the last record of a unit; `None` if there is none.
+///
+/// After a power cut the journal may be old or half written, so the lasting record counts instead.
 fn read_unit(directory: &Path, unit: &str, boot: BootId) -> Result<Option<UnitRecord>, StateError> {
     let read = |suffix| read_journal(directory.join(format!("{unit}{suffix}")), unit);
     let last = read(JOURNAL);
@@ -259,7 +266,7 @@ fn read_unit(directory: &Path, unit: &str, boot: BootId) -> Result<Option<UnitRe
     }
     match read(LASTING)? {
         Some(lasting) if lasting.boot != boot => Ok(Some(lasting)),
-        // Nothing lasts, or the journal was written in this boot and was damaged since.
+        // No lasting record exists, or the journal was written in this boot and damaged later.
         Some(_) | None => last,
     }
 }
@@ -284,7 +291,9 @@ fn read_journal(path: PathBuf, unit: &str) -> Result<Option<UnitRecord>, StateEr
     record.map(Some).map_err(|error| StateError::Journal { path, error })
 }
 
-/// Opens a regular file of a state directory. It follows no link, and never waits as for the writer of a named pipe.
+/// Opens a regular file of a state directory.
+///
+/// It follows no symbolic link, and does not wait for the writer of a named pipe.
 ///
 /// # Errors
 /// [`StateError::Unusable`], [`StateError::NotRegular`]; no other file was changed.
@@ -316,46 +325,50 @@ fn kind_name(kind: FileType) -> &'static str {
     }
 }
 
-/// Why a state directory, or a record in it, cannot be used. Nothing was started or signalled, unless
-/// a variant says so.
+/// Error of a state directory, or of a record in it.
+///
+/// No process was started or signalled, unless a variant says otherwise.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StateError {
-    /// It cannot be made, read or written; correct the path or its mode.
+    /// The path cannot be made, read or written; correct the path or its mode.
     Unusable {
         /// The directory or file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Something other than a regular file has the name of a file of the directory; remove it.
+    /// A file of the directory is not a regular file; remove it.
     NotRegular {
         /// The file.
         path: PathBuf,
-        /// What has its name, such as `a named pipe`.
+        /// The kind of the file, such as `a named pipe`.
         found: &'static str,
     },
-    /// It belongs to another user, or others may write to it: what they write would be believed.
+    /// The directory belongs to another user or is writable for others, so its records are not
+    /// trusted.
     Exposed {
         /// The directory.
         path: PathBuf,
     },
-    /// Another monitor has it.
+    /// Another monitor holds the lock of the directory.
     LockedDir {
         /// The directory.
         path: PathBuf,
-        /// The process that has it, as it has written itself.
+        /// The process id of the holder, as the holder wrote it into the lock file.
         by: Option<u32>,
     },
-    /// A journal is not believed.
+    /// A journal cannot be used.
     Journal {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of its contents.
         error: JournalError,
     },
-    /// A name is no file's name: empty, longer than 64 bytes, or with other than letters, digits, `.`, `_`
-    /// and `-`, or begins with `.` or `-`.
+    /// The name cannot be that of a file.
+    ///
+    /// It is empty, longer than 64 bytes, or begins with `.` or `-`. Or it has characters other
+    /// than letters, digits, `.`, `_` and `-`.
     Name {
         /// The name.
         name: String,
@@ -365,20 +378,21 @@ pub enum StateError {
         /// The name.
         name: String,
     },
-    /// The supervisor was made without a launcher, so that a program would run before it is recorded; see
-    /// [`Supervisor::with_launcher`](crate::Supervisor::with_launcher).
+    /// The supervisor was made without a launcher, so a program would run before it is recorded.
+    ///
+    /// Use [`Supervisor::with_launcher`](crate::Supervisor::with_launcher).
     NoLauncher,
-    /// What was left could not be looked up, or did not end in 10 s when it was killed.
+    /// The recovered process could not be looked up, or did not end within 10 s of its kill.
     Leftover {
         /// The process.
         pid: u32,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 impl StateError {
-    /// The error number behind it, or EIO where the system gave none.
+    /// The error number behind the error, or EIO if the system gave none.
     pub(crate) fn errno(&self) -> i32 {
         let source = match self {
             Self::Unusable { source, .. } | Self::Leftover { source, .. } => source.raw_os_error(),
@@ -456,11 +470,12 @@ impl std::error::Error for StateError {
     }
 }
 
-/// Takes the lock and writes down its holder.
+/// Takes the lock and writes the identity of the holder.
 ///
-/// It belongs to the open file, so a child in the making keeps it for a monitor that is killed meanwhile: until it runs
-/// its program, for which it needs nobody. With the lock it has all other descriptors of that monitor, so it is waited
-/// for, up to [`PATIENCE`].
+/// The lock belongs to the open file. If a monitor is killed while it makes a child, that child
+/// holds the lock until it runs its program. The child needs no other process for that. It holds
+/// all other descriptors of the dead monitor too. The call therefore waits for the child, up to
+/// [`PATIENCE`].
 ///
 /// # Source
 /// `flock(2)`; `open(2)`, `O_CLOEXEC`.
@@ -481,7 +496,7 @@ fn lock(directory: &Path) -> Result<File, StateError> {
             Err(Errno::WOULDBLOCK) => {}
             Err(errno) => return Err(unusable(errno.into())),
         }
-        // Nothing is written while it goes from one to the next.
+        // A lock file between two holders has no content for a moment.
         let by = identity(&path);
         if now() >= end || by.is_some_and(|by| !by.is_dead()) {
             return Err(StateError::LockedDir {
@@ -498,15 +513,15 @@ fn identity(lock: &Path) -> Option<MonitorIdentity> {
 }
 
 const JOURNAL: &str = ".journal";
-/// The last record that a power cut does not lose; on a disk only.
+/// The last record that survives a power cut; on a disk only.
 const LASTING: &str = ".lasting";
 const NEXT: &str = ".journal.new";
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 const RAMFS_MAGIC: i64 = 0x8584_58f6;
-/// More than any record has, so that a foreign file is not read into memory.
+/// More bytes than any record has, so that a foreign file is not read into memory.
 const LENGTH_MAX: u64 = 64 * 1024;
 const NAME_MAX: usize = 64;
-/// A child in the making takes some milliseconds, and more where many wait for a core.
+/// The creation of a child takes some milliseconds, and more if many processes wait for a core.
 const PATIENCE: Millis = Millis::from_secs(30);
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
@@ -554,8 +569,8 @@ mod tests {
         StateDir::open(&path).unwrap();
     }
 
-    /// Goal: a directory is free as soon as it is given back, though a child that is being made has copies of
-    /// all descriptors. Method: a copy of the lock's descriptor stands for the child's.
+    /// Goal: a directory is free as soon as it is released, though a child that is being made has
+    /// copies of all descriptors. Method: a copy of the lock's descriptor stands for the child's.
     #[test]
     fn lock_is_given_back_though_a_child_in_the_making_has_it() {
         let directory = tempdir().unwrap();
@@ -565,9 +580,10 @@ mod tests {
         StateDir::open(directory.path()).unwrap();
     }
 
-    /// Goal: nobody who is dead holds a directory, though a child that it was making has its lock for a while: a zombie
-    /// as little as one who was reaped, or whose number is a stranger's. Method: a lock of the test's own stands for the
-    /// child's. It is given back when it was seen to be held: when who has it was read (`inotify(7)`).
+    /// Goal: no dead monitor holds a directory, though its unfinished child has the lock for a
+    /// while. The dead monitor is a zombie, was reaped, or has a number that another process
+    /// reuses. Method: a lock of the test stands for the child's. The test releases it after the
+    /// opener has read the holder, which `inotify(7)` reports.
     #[test]
     fn child_in_the_making_of_a_dead_monitor_is_waited_for() {
         let zombie = sleeper();
@@ -630,7 +646,7 @@ mod tests {
         };
         state.write(&second, Durability::Boot).unwrap();
         assert_eq!(state.read("web").unwrap(), Some(second));
-        // Whoever had the old file open still reads all of it.
+        // A process that has the old file open can still read all of it.
         assert_eq!(io::read_to_string(old).unwrap(), first.to_string());
         assert!(!directory.path().join("web.journal.new").exists());
         state.forget("web").unwrap();
@@ -638,8 +654,9 @@ mod tests {
         assert_eq!(state.read("web").unwrap(), None);
     }
 
-    /// Goal: a power cut loses no record that was to last. Method: what it may leave of a journal that nobody waited for,
-    /// as the file systems at hand do: all, nothing, an older one, no bytes, or other bytes.
+    /// Goal: a power cut loses no record that was to last. Method: the journal gets each state that
+    /// a power cut may leave of an unsynced file. The states are: all, nothing, an older record, no
+    /// bytes, and other bytes.
     #[test]
     fn power_cut_loses_nothing_that_was_to_last() {
         let directory = tempdir().unwrap();
@@ -672,7 +689,8 @@ mod tests {
                 std::slice::from_ref(&lasting)
             );
         }
-        // In the boot in which it was written, the last one counts, and one that is damaged was not cut.
+        // In the boot in which it was written, the last record counts, and a damaged one was not
+        // cut.
         let [lasting, last] = [5, 6].map(|pid| record(pid, state.boot()));
         state.write(&lasting, Durability::Lasting).unwrap();
         state.write(&last, Durability::Boot).unwrap();
@@ -684,13 +702,13 @@ mod tests {
     }
 
     impl StateDir {
-        /// Whether anything there outlasts a boot.
+        /// Whether the directory outlasts a boot.
         pub(crate) fn is_on_disk(&self) -> bool {
             self.locked.on_disk
         }
     }
 
-    /// The same directory, as if it were on a disk.
+    /// The directory, as if it were on a disk.
     fn on_disk(state: &StateDir) -> StateDir {
         let LockedDir { path, boot, .. } = &*state.locked;
         let open = || File::open(path).unwrap();
@@ -699,7 +717,8 @@ mod tests {
         StateDir { locked: Arc::new(held) }
     }
 
-    /// Goal: what has the name of a file and is none is named; it is neither followed nor waited for.
+    /// Goal: a non-regular file under a known name is reported; it is neither followed nor waited
+    /// for.
     #[test]
     fn what_is_no_regular_file_is_refused() {
         type Make = fn(&Path);

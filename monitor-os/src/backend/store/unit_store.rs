@@ -18,20 +18,22 @@ use crate::linux::run_name::RunName;
 use crate::output::line::Stream;
 use crate::output::log_file::LogFile;
 
-/// Keeps the record of a unit in a state directory. The name of the unit is taken for as long as it lives.
+/// Stores the record of a unit in a state directory, and reserves the unit's name while it lives.
 #[derive(Debug)]
 pub(crate) struct UnitStore {
     directory: StateDir,
     record: UnitRecord,
-    /// The lasting part of the last record; `None` before the first.
+    /// The lasting part of the last record; `None` before the first record.
     lasting: Option<Option<Reason>>,
 }
 
 impl UnitStore {
-    /// Reserves a unit's name and reads its record, or begins with an empty one. `command` is that of its next run.
+    /// Reserves a unit's name and reads its record, or begins with an empty record.
+    ///
+    /// `command` is the command of its next run.
     ///
     /// # Errors
-    /// See [`StateError`]; the name is free.
+    /// See [`StateError`]; the name is free again.
     pub(crate) fn open(
         directory: &StateDir,
         unit: Arc<str>,
@@ -48,7 +50,7 @@ impl UnitStore {
             mark: None,
             log_files: LogFiles::default(),
         };
-        // Releases the name if the reading fails.
+        // Dropping the store releases the name if the read fails.
         let mut store = Self { directory: directory.clone(), record: fresh, lasting: None };
         if let Some(record) = directory.read(&store.record.unit)? {
             store.record = UnitRecord { unit: Arc::clone(&store.record.unit), ..record };
@@ -66,11 +68,13 @@ impl UnitStore {
         self.directory.fifo(&self.record.unit, stream)
     }
 
-    /// Saves a state, and, where it is known, the last tick at which the process of its run was not reaped. What could
-    /// not be saved is part of the next record.
+    /// Saves a state, and the last tick at which the process of its run was not reaped, if it is
+    /// known.
+    ///
+    /// After an error, the next record has the unsaved values.
     ///
     /// # Errors
-    /// [`StateError::Unusable`]; the record before is what a later monitor finds.
+    /// [`StateError::Unusable`]; a later monitor finds the previous record.
     pub(crate) fn save(&mut self, state: State, held: Option<u64>) -> Result<(), StateError> {
         self.record.state = state;
         if self.record.process.is_some_and(|(run, _)| run == state.run()) {
@@ -79,14 +83,14 @@ impl UnitStore {
         self.write()
     }
 
-    /// Notes the user of the run's program for the next record, if that identifies the run's processes by a mark.
+    /// Adds the user of the run's program to the next record, if the run's processes have a mark.
     pub(crate) fn save_owner(&mut self, pid: Pid) {
         if let Some(mark) = &mut self.record.mark {
             mark.owner = real_user(pid);
         }
     }
 
-    /// Saves the log file to which a stream of the current run goes from now on.
+    /// Saves the log file that a stream of the current run is written to from now on.
     ///
     /// # Errors
     /// See [`UnitStore::save`].
@@ -98,8 +102,10 @@ impl UnitStore {
         if self.record.log_files.redirect(stream, to) { self.write() } else { Ok(()) }
     }
 
-    /// Saves which process was made for a run of a command, and its control group, or else the mark of what it starts.
-    /// The process is an own child that was not reaped.
+    /// Saves the process of a run, and its control group or, without one, the mark of its
+    /// processes.
+    ///
+    /// The process must be an own child that was not reaped.
     ///
     /// # Errors
     /// See [`UnitStore::save`].
@@ -121,10 +127,10 @@ impl UnitStore {
     }
 
     fn write(&mut self) -> Result<(), StateError> {
-        // What is written is written in this boot, whatever was read.
+        // The record is written in this boot, whatever boot the old record was from.
         self.record.boot = self.directory.boot();
         let lasting = Some(lasting_reason(self.record.state.reason()));
-        // The first one as well, so that what lasts is of this boot once anything is.
+        // The first record is lasting too, so that the lasting record is of this boot from then on.
         let durability =
             if self.lasting == lasting { Durability::Boot } else { Durability::Lasting };
         self.directory.write(&self.record, durability)?;
@@ -133,8 +139,9 @@ impl UnitStore {
     }
 }
 
-/// What of a reason holds after a power cut, when all that ran is gone: that a user wants it down, or that it is down for
-/// good. Whatever else it says, it is wanted up.
+/// The part of a reason that holds after a power cut, when no process is left.
+///
+/// It is a user's stop or a final verdict. After any other reason, the unit's target is up.
 const fn lasting_reason(reason: Reason) -> Option<Reason> {
     match reason {
         Reason::Created
@@ -169,8 +176,8 @@ mod tests {
 
     use super::*;
 
-    /// Goal: the store syncs records of user requests and final verdicts, and no others.
-    /// Method: also, where there is a disk, the record that lasts is the one in the journal just then.
+    /// Goal: the store syncs records of user requests and final verdicts, and no others. Method: on
+    /// a disk, the lasting record equals the journal at each of these moments.
     #[test]
     fn requests_and_verdicts_last() {
         let directory = tempdir().unwrap();

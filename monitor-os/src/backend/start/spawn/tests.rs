@@ -1,4 +1,4 @@
-//! Tests of starting programs, on the kernel at hand.
+//! Tests of the start of programs, on the running kernel.
 
 use std::env;
 use std::fs;
@@ -10,7 +10,7 @@ use super::*;
 use crate::linux::process::Ended;
 use crate::testing::{executable, finish, shell, sleeper, spawn};
 
-/// Starts `program` with nothing but a `PATH`.
+/// Starts `program` with only a `PATH` in its environment.
 fn in_path(program: &str, path: &str) -> Result<Process, SpawnError> {
     let command = Command::new(program, [""; 0]).unwrap();
     spawn(&command.with_environment([("PATH", path)]).unwrap())
@@ -148,7 +148,8 @@ fn resource_errors_are_transient_and_ours() {
     assert_eq!((error.exit_code(), error.is_transient()), (126, false));
 }
 
-/// Goal: a name that others have taken holds up no restart, since another is tried next; a right that is not had does.
+/// Goal: a taken name is transient, because the next try uses another; a missing right is
+/// permanent.
 #[test]
 fn taken_names_are_transient() {
     let failed = |stage, errno| failed(stage, "of the run", errno).is_transient();
@@ -178,9 +179,9 @@ fn killed_child_is_reaped() {
     assert_eq!(process.peek(), Some(Ended::Lost));
 }
 
-/// Goal: the child inherits nothing that is blocked or ignored here. Method: everything is blocked in this
-/// thread, and Rust ignores SIGPIPE. The C library ignores its two internal signals, 32 and 33, in every
-/// child it starts, and takes them back when it needs them.
+/// Goal: the child inherits no blocked and no ignored signal. Method: this thread blocks all
+/// signals, and Rust ignores SIGPIPE. The C library ignores its two internal signals, 32 and 33, in
+/// every child, and resets them when it needs them.
 #[test]
 fn child_starts_with_default_signals() {
     SigSet::all().thread_block().unwrap();
@@ -211,8 +212,9 @@ fn child_leads_its_session_and_group() {
     assert_eq!([fields[4], fields[5]], [pid.to_string(), pid.to_string()]);
 }
 
-/// Goal: the child has the three standard descriptors and no other of this process, also not of those who do not open
-/// theirs close-on-exec. Method: pidfds, timers and files are open here; the child lists its own.
+/// Goal: the child has the three standard descriptors and no other of this process, even if one was
+/// opened without close-on-exec. Method: pidfds, timers and files are open here; the child lists
+/// its own.
 #[test]
 fn no_descriptor_leaks() {
     let null = fs::File::open("/dev/null").unwrap();
@@ -230,7 +232,7 @@ fn no_descriptor_leaks() {
     let script = format!("exec ls -l /proc/self/fd > {}", out.display());
     assert_eq!(finish(shell(&script)), Ended::Exited(0));
     let listed = fs::read_to_string(out).unwrap();
-    // The directory that is being listed is the program's own.
+    // The listed directory is the program's own.
     let fds: Vec<_> = listed
         .lines()
         .filter_map(|line| line.split_once(" -> "))
@@ -243,9 +245,9 @@ fn no_descriptor_leaks() {
     finish(other);
 }
 
-/// Goal: when descriptors are short, the start fails before a child exists, and with a single one left it
-/// succeeds. Method: the limit is of the whole process, so this binary is started again under a small one
-/// with the test below, which is ignored otherwise.
+/// Goal: if descriptors are short, the start fails before a child exists; with one left it
+/// succeeds. Method: the limit is of the whole process, so this binary is started again under a
+/// small limit. It then runs the test below, which is ignored otherwise.
 #[test]
 fn short_descriptors_fail_before_the_start() {
     let test = env::current_exe().unwrap();
