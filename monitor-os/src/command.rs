@@ -392,7 +392,7 @@ impl Command {
         let file = environment.has_file().then_some("an environment file");
         let cgroup = (*contain == Contain::Cgroup).then_some("a control group");
         let ready = match ready {
-            Some(ReadyBy::Notify | ReadyBy::Descriptor(_)) => Some("a way to say that it is ready"),
+            Some(ReadyBy::Notify | ReadyBy::Descriptor(_)) => Some("a readiness notification"),
             Some(ReadyBy::Tcp(_)) | None => None,
         };
         let health = health.is_some().then_some("a health check");

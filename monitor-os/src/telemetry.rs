@@ -18,12 +18,12 @@ pub(crate) fn not_signalled(signal: Signal, error: &impl Display) {
 
 /// The kernel refused a signal for the remaining processes of an ended run.
 pub(crate) fn leftover_not_signalled(error: &impl Display) {
-    warn!(%error, "signal for what the run left not sent");
+    warn!(%error, "signal to remaining processes not sent");
 }
 
 /// The members of a group could not be listed; the scan is retried.
 pub(crate) fn group_unreadable(error: &io::Error) {
-    warn!(errno = error.raw_os_error(), "cannot see what the run left; looking again");
+    warn!(errno = error.raw_os_error(), "cannot list remaining processes; retrying");
 }
 
 /// No control group could be made for a run, which has its process group instead.
@@ -33,7 +33,7 @@ pub(crate) fn no_cgroup(error: &io::Error) {
 
 /// Orphans could not be listed or held; the search is retried.
 pub(crate) fn orphans_unreadable(error: &io::Error) {
-    warn!(errno = error.raw_os_error(), "cannot see who lost a parent; looking again");
+    warn!(errno = error.raw_os_error(), "cannot list orphans; retrying");
 }
 
 /// A process could not be watched; a timer polls for its end instead.
@@ -62,7 +62,7 @@ pub(crate) fn left_alone(unit: &str, doubtful: &[impl Display]) {
         unit,
         processes,
         more,
-        "nothing proves that these are of the run that an earlier monitor left; they were left alone, end them if they are"
+        "origin of these processes unproved; left running, end them if they belong to the run of an earlier monitor"
     );
 }
 
@@ -71,7 +71,7 @@ const NAMED_MAX: usize = 8;
 
 /// A program requested an effect that this monitor does not have.
 pub(crate) fn not_honoured(name: &str) {
-    warn!(name, "what the program asks for is not honoured");
+    warn!(name, "notification not supported");
 }
 
 /// A state, or the identity of a process, was not saved; a state is retried.

@@ -79,7 +79,7 @@ impl fmt::Display for CommandError {
             }
             Self::ReadyDescriptor { number } => write!(
                 f,
-                "descriptor {number} is a standard stream; give one from 3 to 255 to say on that it is ready"
+                "descriptor {number} is a standard stream; choose a readiness descriptor from 3 to 255"
             ),
             Self::ReadyPort => f.write_str("port 0 stands for any; give one from 1 to 65535"),
             Self::HealthZero { item } => {

@@ -79,8 +79,8 @@ impl SetupStage {
                 "delegate one to the monitor (Delegate=yes), or do without",
             ),
             Self::Readiness => (
-                "cannot make what readiness is told by",
-                "it is tried again as the policy says; if it stays, raise the limit on descriptors",
+                "cannot make the readiness socket or pipe",
+                "the policy retries it; if the error stays, raise the limit on descriptors",
             ),
             Self::Terminal => ("cannot own the terminal", "run it without one"),
             Self::EnvironmentFile => {
@@ -91,7 +91,7 @@ impl SetupStage {
             Self::Limit => ("cannot set the limit", "raising a hard limit takes CAP_SYS_RESOURCE"),
             Self::UserLookup => (
                 "cannot find the user",
-                "add it, or correct the name; a number without an entry needs a group as well",
+                "add it, or correct the name; a number without an entry needs a group",
             ),
             Self::GroupLookup => ("cannot find the group", "add it, or correct the name"),
             Self::Account => (

@@ -21,7 +21,7 @@ use nix::sys::socket::{
 };
 use rustix::process::Pid;
 
-use crate::linux::run_name::{PREFIX, RunName, Token, with_free_name};
+use crate::linux::run_name::{PREFIX, Token, with_free_name};
 
 /// A socket that receives datagrams with the process id of their sender.
 #[derive(Debug)]

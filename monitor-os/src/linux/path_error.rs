@@ -161,17 +161,17 @@ impl fmt::Display for PathError {
             }
             PathFault::Link => write!(
                 f,
-                "`{path}` is a symbolic link in a directory that others than root may write, so \
+                "`{path}` is a symbolic link in a directory that users other than root may write, so \
                  it is not followed; remove it, or name the file that it leads to"
             ),
             PathFault::Owner(user) => write!(
                 f,
-                "`{path}` belongs to user {user}, and others than root may write its directory; \
+                "`{path}` belongs to user {user}, and users other than root may write its directory; \
                  remove it, or give it to the program's user (chown)"
             ),
             PathFault::HardLink => write!(
                 f,
-                "`{path}` has another name (a hard link), which may be a file of somebody else; \
+                "`{path}` has another name (a hard link), which may be another user's file; \
                  remove it"
             ),
             PathFault::Fifo => write!(
@@ -186,7 +186,7 @@ impl fmt::Display for PathError {
                 write!(f, "`{path}` is a block device; name another file")
             }
             PathFault::Changing => {
-                write!(f, "`{path}` was changed by somebody while it was opened; try again")
+                write!(f, "`{path}` was changed by another process while it was opened; try again")
             }
         }
     }

@@ -100,7 +100,7 @@ impl fmt::Display for ChildrenUnwaitable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ignored => f.write_str(
-                "SIGCHLD is ignored, so the kernel throws away how a child ended; \
+                "SIGCHLD is ignored, so the kernel discards the exit status of children; \
                  start the program by `env --default-signal=CHLD ...`, \
                  or correct what starts it (the disposition is inherited)",
             ),

@@ -57,7 +57,7 @@ impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is no regular expression: {}; correct it, or write a backslash before a sign that is meant as it stands",
+            "{:?} is no regular expression: {}; correct it, or write a backslash before a literal character",
             self.pattern, self.reason
         )
     }

@@ -57,7 +57,7 @@ fn lifecycle_event(lifecycle: Lifecycle, report: &Report<'_>, status: &Status) {
             }
             Outcome::Exited(monitor_core::Exit::Unknown)
             | Outcome::None
-            | Outcome::StartFailed(_) => info!(run, "exited, and nobody knows how"),
+            | Outcome::StartFailed(_) => info!(run, "exited, status unknown"),
         },
         Lifecycle::StartFailed => {
             if let Some(error) = status.start_error() {

@@ -244,8 +244,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 const MAGIC: &str = "monitor-journal ";
 const FORM: u32 = 2;
 const SUM: &str = "crc32 ";
-const FIX: &str =
-    "see by `ps` whether its process still runs and end it, then remove the file to start afresh";
+const FIX: &str = "check with `ps` that its process has ended, then remove the file";
 
 #[cfg(test)]
 mod tests {

@@ -428,7 +428,7 @@ impl fmt::Display for StateError {
                 path.display()
             ),
             Self::LockedDir { path, by } => {
-                write!(f, "another monitor has {}", path.display())?;
+                write!(f, "another monitor holds {}", path.display())?;
                 by.map_or(Ok(()), |pid| write!(f, " (pid {pid})"))?;
                 f.write_str("; stop that one, or give another directory or name")
             }
@@ -449,7 +449,7 @@ impl fmt::Display for StateError {
             ),
             Self::Leftover { pid, source } => write!(
                 f,
-                "cannot take care of process {pid}, which an earlier monitor left: {source}; end it by hand"
+                "cannot adopt or kill process {pid}, which an earlier monitor left: {source}; kill it"
             ),
         }
     }
