@@ -55,6 +55,7 @@
 //! needs neither `std` nor `alloc`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod action;
 mod backoff;

@@ -30,6 +30,7 @@
 //! assert_eq!(verdict.trace.last().unwrap().at.as_millis(), 1_050, "a stop in the backoff returns at once");
 //! # Ok::<(), monitor_sim::case::CaseError>(())
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod alarm;
 pub mod bank;

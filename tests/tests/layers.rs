@@ -62,6 +62,7 @@ const RULES: &[Rules] = &[
             &["backend/reactor"],
             &["backend"],
             &["handle"],
+            &["exports"],
         ],
         debts: &[],
     },
