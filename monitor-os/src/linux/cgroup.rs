@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use monitor_core::Scope;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
@@ -183,7 +184,7 @@ impl RunCgroup {
     /// The last failure; the other members were signalled.
     pub(crate) fn signal(&self, signal: u8, main: Option<Pid>) -> Result<(), SignalError> {
         let wanted = named(signal)?;
-        if !continue_follows(signal) {
+        if !continue_follows(signal, Scope::Group) {
             return self.kill();
         }
         let sent = self.send(&[wanted, Signal::CONT], main);

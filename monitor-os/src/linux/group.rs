@@ -4,13 +4,14 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use monitor_core::Scope;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, test_kill_process_group};
 
 use crate::linux::leader_pid::LeaderPid;
 use crate::linux::mark::Mark;
 use crate::linux::procfs::{group_and_session, has_ended, start_time, ticks_now};
-use crate::linux::signal::{SignalError, continue_follows, named, send};
+use crate::linux::signal::{SignalError, named, send, send_and_continue};
 
 /// The group of a reaped leader, whose number is held only by the remaining members.
 #[derive(Debug)]
@@ -153,13 +154,10 @@ impl Remainder {
     /// # Errors
     /// The last failure; the other members were signalled.
     pub(crate) fn stop(&self, signal: u8) -> Result<(), SignalError> {
-        let wanted = named(signal)?;
+        named(signal)?;
         let mut outcome = Ok(());
         for member in &self.members {
-            let mut sent = send(&member.pidfd, wanted);
-            if sent.is_ok() && continue_follows(signal) {
-                sent = send(&member.pidfd, Signal::CONT);
-            }
+            let sent = send_and_continue(&member.pidfd, signal, Scope::Group);
             if !matches!(sent, Ok(()) | Err(SignalError::Gone)) {
                 outcome = sent;
             }

@@ -5,19 +5,19 @@ use std::io;
 use std::num::NonZeroI32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use monitor_core::Scope;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal as NativeSignal, WaitId, WaitIdOptions, getpid, pidfd_open,
-    set_child_subreaper, waitid,
+    Pid, PidfdFlags, WaitId, WaitIdOptions, getpid, pidfd_open, set_child_subreaper, waitid,
 };
 
 use crate::linux::leader_pid::LeaderPid;
 use crate::linux::mark::mark_of;
 use crate::linux::procfs::{has_ended, session_of, start_time_in, ticks_now};
 use crate::linux::run_name::RunName;
-use crate::linux::signal::{SignalError, continue_follows, named, send};
+use crate::linux::signal::{SignalError, send_and_continue};
 
 /// The role of the parent of all orphans among this process's descendants, which must reap them.
 ///
@@ -80,8 +80,7 @@ impl Orphan {
 
     /// Sends a signal, then SIGCONT unless it is SIGKILL.
     pub(crate) fn signal(&self, signal: u8) -> Result<(), SignalError> {
-        send(&self.pidfd, named(signal)?)?;
-        if continue_follows(signal) { send(&self.pidfd, NativeSignal::CONT) } else { Ok(()) }
+        send_and_continue(&self.pidfd, signal, Scope::Group)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use monitor_core::Scope;
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
+use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 
 use crate::linux::group::ReapedGroup;
 use crate::linux::leader_pid::LeaderPid;
-use crate::linux::signal::{SignalError, continue_follows, named, send};
+use crate::linux::signal::{SignalError, continue_follows, named, send_and_continue};
 
 /// A child that was not reaped yet: running, stopped, or a zombie.
 ///
@@ -32,7 +33,7 @@ impl Process {
         self.pid
     }
 
-    /// Sends `signal` to this process alone.
+    /// Sends `signal` to this process alone, then SIGCONT unless it is SIGKILL.
     ///
     /// # Errors
     /// See [`SignalError`]; nothing was sent. A zombie takes every signal without an error.
@@ -40,16 +41,7 @@ impl Process {
     /// # Source
     /// `pidfd_send_signal(2)`: a pidfd cannot reach another process that got the number.
     pub(crate) fn signal(&self, signal: u8) -> Result<(), SignalError> {
-        send(&self.pidfd, named(signal)?)
-    }
-
-    /// Sends `signal` to this process alone, then SIGCONT unless it is SIGKILL.
-    ///
-    /// # Errors
-    /// See [`Process::signal`].
-    pub(crate) fn ask(&self, signal: u8) -> Result<(), SignalError> {
-        self.signal(signal)?;
-        if continue_follows(signal) { send(&self.pidfd, Signal::CONT) } else { Ok(()) }
+        send_and_continue(&self.pidfd, signal, Scope::Group)
     }
 
     /// Sends `signal` to the process group: this process and its descendants that have not left the
@@ -79,7 +71,7 @@ impl Process {
     /// See [`SignalError`]; nothing was sent.
     pub(crate) fn stop_group(&self, signal: u8) -> Result<(), SignalError> {
         self.signal_group(signal)?;
-        if continue_follows(signal) {
+        if continue_follows(signal, Scope::Group) {
             self.signal_group(CONT)?;
         }
         Ok(())
@@ -185,7 +177,10 @@ const CONT: u8 = 18;
 mod tests {
     use rustix::process::{WaitOptions, waitpid};
 
+    use rustix::process::Signal;
+
     use super::*;
+    use crate::linux::signal::send;
     use crate::testing::{Fifo, finish, shell, sleeper, wait_readable};
 
     const HUP: u8 = 1;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
+use monitor_core::Scope;
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
@@ -75,18 +76,34 @@ pub(crate) fn named(signal: u8) -> Result<Signal, SignalError> {
     Signal::from_named_raw(i32::from(signal)).ok_or(SignalError::Unknown { signal })
 }
 
-/// Whether SIGCONT follows a signal that requests the end.
-pub(crate) fn continue_follows(signal: u8) -> bool {
-    i32::from(signal) != Signal::KILL.as_raw()
+/// Sends a signal, then SIGCONT where it follows.
+///
+/// # Errors
+/// See [`SignalError`].
+pub(crate) fn send_and_continue(
+    pidfd: impl AsFd,
+    signal: u8,
+    scope: Scope,
+) -> Result<(), SignalError> {
+    send(&pidfd, named(signal)?)?;
+    if continue_follows(signal, scope) { send(&pidfd, Signal::CONT) } else { Ok(()) }
+}
+
+/// Whether SIGCONT follows a signal, because a stopped process would keep the signal pending.
+///
+/// A signal to a group is part of a stop. SIGCONT follows each of them but SIGKILL, which needs
+/// none. A signal to the main process alone may be the request of a user, who may have stopped the
+/// process on purpose. SIGCONT follows it only if it is one that requests the end of a process.
+pub(crate) fn continue_follows(signal: u8, scope: Scope) -> bool {
+    use monitor_core::Signal;
+    let ends = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::ABRT];
+    match scope {
+        Scope::Group => signal != Signal::KILL.number(),
+        Scope::Process => ends.iter().any(|known| known.number() == signal),
+    }
 }
 
 fn number(signal: Signal) -> u8 {
     // Named signals are 1 to 31 (or up to 127 on an unusual architecture), so this is exact.
     u8::try_from(signal.as_raw()).unwrap_or(u8::MAX)
-}
-
-/// Whether a stopped process is continued so that it handles this signal.
-pub(crate) const fn asks_to_end(signal: monitor_core::Signal) -> bool {
-    use monitor_core::Signal;
-    matches!(signal, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT | Signal::ABRT)
 }

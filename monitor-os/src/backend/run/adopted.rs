@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use monitor_core::{Scope, Signal};
-use rustix::process::{Pid, Signal as NativeSignal};
+use rustix::process::Pid;
 
 use crate::linux::group::Remainder;
 use crate::linux::kernel_features::KernelFeatures;
@@ -11,7 +11,7 @@ use crate::linux::leader_pid::LeaderPid;
 use crate::linux::mark::Mark;
 use crate::linux::process::Ended;
 use crate::linux::procfs::has_ended;
-use crate::linux::signal::{SignalError, asks_to_end, named, send};
+use crate::linux::signal::{SignalError, send_and_continue};
 use crate::linux::sys::exit_status;
 
 /// A process whose identity was verified while this pidfd held it.
@@ -75,12 +75,10 @@ impl Adopted {
     /// # Errors
     /// See [`SignalError`].
     pub(crate) fn signal(&mut self, signal: Signal, scope: Scope) -> Result<(), SignalError> {
-        let native = named(signal.number())?;
         match scope {
             Scope::Group if self.group.rescan().is_ok() => self.group.stop(signal.number()),
             Scope::Group | Scope::Process => {
-                send(&self.pidfd, native)?;
-                if asks_to_end(signal) { send(&self.pidfd, NativeSignal::CONT) } else { Ok(()) }
+                send_and_continue(&self.pidfd, signal.number(), Scope::Process)
             }
         }
     }

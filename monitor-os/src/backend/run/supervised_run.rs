@@ -19,7 +19,7 @@ use crate::linux::orphans::{Origin, Orphan, OwnSession};
 use crate::linux::process::{Ended, Process};
 use crate::linux::procfs::session_of;
 use crate::linux::run_name::RunName;
-use crate::linux::signal::{SignalError, asks_to_end};
+use crate::linux::signal::{SignalError, send_and_continue};
 use crate::telemetry;
 
 /// A run, its progress, and the time of its next poll.
@@ -233,12 +233,7 @@ impl Run {
             (Progress::Launching(launch), _) => launch.process().stop_group(number),
             (Progress::Adopted(adopted), scope) => adopted.signal(signal, scope),
             (Progress::Live(process) | Progress::Ended(process), Scope::Process) => {
-                process.signal(number)?;
-                // A stopped process would keep the signal pending until it is continued.
-                if asks_to_end(signal) {
-                    process.signal(CONT)?;
-                }
-                Ok(())
+                send_and_continue(process, number, Scope::Process)
             }
             (
                 Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process),
@@ -413,7 +408,7 @@ fn signal_contained(
                 log(cgroup.signal(signal.number(), None));
                 return Err(SignalError::Gone);
             }
-            (Some(process.pid().to_pid()), process.ask(signal.number()))
+            (Some(process.pid().to_pid()), process.signal(signal.number()))
         }
         // The helper has no other way to end, and may not have entered the group.
         Progress::Launching(launch) => {
@@ -478,4 +473,3 @@ pub(crate) fn log(sent: Result<(), SignalError>) {
 
 const PAUSE_MIN: Millis = Millis::new(1);
 const PAUSE_MAX: Millis = Millis::new(100);
-const CONT: u8 = 18;
