@@ -68,11 +68,16 @@ pub(crate) fn all_targets() -> Vec<String> {
     for name in all_names().unwrap_or_default() {
         let units = default_directory(&name).map(|place| units_in(&place)).unwrap_or_default();
         let of_many = units.iter().filter(|unit| **unit != name);
-        let of_many: Vec<_> = of_many.map(|unit| format!("{name}/{unit}")).collect();
+        let of_many: Vec<_> = of_many.map(|unit| target_name(&name, unit)).collect();
         targets.push(name);
         targets.extend(of_many);
     }
     targets
+}
+
+/// The name by which a stored unit can be asked: NAME/UNIT, or NAME for the only unit of a monitor, which has that name.
+pub(crate) fn target_name(name: &str, unit: &str) -> String {
+    if unit == name { name.to_owned() } else { format!("{name}/{unit}") }
 }
 
 /// The units that are stored in a state directory; none if it cannot be read.

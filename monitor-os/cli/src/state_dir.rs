@@ -19,7 +19,7 @@ impl CommandStore {
     /// Opens what the options name; `None` if they name nothing.
     ///
     /// # Errors
-    /// No default directory for this user, or see [`StateError`].
+    /// No default directory for this user, or see [`monitor_os::StateError`].
     pub(crate) fn open(args: &RunArgs) -> Result<Option<Self>, StateDirError> {
         let (path, name) = match (&args.state, &args.name) {
             (None, None) => return Ok(None),

@@ -1,6 +1,5 @@
 //! `monitor run`.
 
-use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use crate::config::spec::Spec;
 use crate::report::unit_mode::UnitMode;
 use crate::state_dir::CommandStore;
 use crate::units::{UnitEntry, Units};
-use crate::view::diagnostics::{Diagnostics, MONITOR_FAILED, say};
+use crate::view::diagnostics::{Diagnostics, monitor_failed};
 use crate::view::terminal::RawTerminal;
 
 /// Supervises what the options and the file say; a flag that was given takes the place of the file's key.
@@ -61,18 +60,12 @@ pub(crate) fn run(args: RunArgs, given: Option<&ArgMatches>, launcher: &Launcher
 fn start(args: RunArgs, spec: Spec, name: String, launcher: &Launcher) -> ExitCode {
     let _diagnostics = match Diagnostics::begin(args.output.events) {
         Ok(diagnostics) => diagnostics,
-        Err(error) => return failed(&error),
+        Err(error) => return monitor_failed(&error),
     };
     match supervise(args, spec, name, launcher) {
         Ok(status) => ExitCode::from(exit_status(&status)),
-        Err(error) => failed(&error),
+        Err(error) => monitor_failed(&error),
     }
-}
-
-/// Ends as a monitor that failed.
-pub(crate) fn failed(error: &dyn Display) -> ExitCode {
-    say(&format_args!("monitor: {error}"));
-    ExitCode::from(MONITOR_FAILED)
 }
 
 fn supervise(

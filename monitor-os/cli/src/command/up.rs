@@ -12,7 +12,6 @@ use rustix::process::{Resource, getrlimit};
 
 use super::check_config::{WRONG, print_mistakes};
 use super::event_sinks::Sinks;
-use super::run::failed;
 use super::signal_actions::{Forwarding, SignalFollower};
 use super::unit_manager::{UnitManager, read};
 use crate::cli::args::UpArgs;
@@ -22,20 +21,20 @@ use crate::control::server::Control;
 use crate::names::default_directory;
 use crate::report::unit_mode::UnitMode;
 use crate::units::Units;
-use crate::view::diagnostics::Diagnostics;
+use crate::view::diagnostics::{Diagnostics, monitor_failed};
 
 /// Supervises what the files say until a signal ends it.
 pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
     let _diagnostics = match Diagnostics::begin(args.output.events) {
         Ok(diagnostics) => diagnostics,
-        Err(error) => return failed(&error),
+        Err(error) => return monitor_failed(&error),
     };
     // Before any other thread is started, so that all of them block these signals.
     let follower = StopSignals::new()
         .and_then(|signals| SignalFollower::begin(signals, Forwarding::Impossible));
     let follower = match follower {
         Ok(follower) => follower,
-        Err(error) => return failed(&error),
+        Err(error) => return monitor_failed(&error),
     };
     let units = match read(&args.path, ReadPhase::AtStart) {
         Ok(units) => units,
@@ -46,7 +45,7 @@ pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
     };
     match supervise(args, units, launcher, &follower) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => monitor_failed(&error),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use monitor_os::{Command, Input, LogRing, Output, Slow};
+use monitor_os::{Command, Input, LinePattern, LogRing, Output, Slow};
 
 use super::opened_streams::{Opened, StreamsError, ToMonitor};
 use super::options::UnitOptions;
@@ -42,6 +42,95 @@ impl Ends {
             stderr: options.stderr.clone().unwrap_or(default),
         }
     }
+
+    /// Whether the monitor reads what the command prints.
+    fn is_captured(&self) -> bool {
+        self.stdout == OutputOption::Log || self.stderr == OutputOption::Log
+    }
+
+    /// Whether the options go together.
+    ///
+    /// # Errors
+    /// The option that does not go with the others, and why.
+    fn check(
+        &self,
+        options: &UnitOptions,
+        mode: UnitMode,
+    ) -> Result<(), (&'static str, &'static str)> {
+        let many = mode == UnitMode::Many;
+        let tty = options.tty == Some(true);
+        if tty && many {
+            return Err((
+                "tty",
+                "the terminal of the monitor can be used by one command only; run it by `monitor run`",
+            ));
+        }
+        if many && options.stdin == Some(StdinOption::Pipe) {
+            return Err((
+                "stdin",
+                "the input of the monitor can feed one command only; write null or file:PATH",
+            ));
+        }
+        if self.stdout == OutputOption::Stdout {
+            return Err((
+                "stdout",
+                "it cannot lead to itself; write inherit, null, log or file:PATH",
+            ));
+        }
+        let separate =
+            options.stdin.is_some() || options.stdout.is_some() || options.stderr.is_some();
+        if tty && separate {
+            return Err((
+                "tty",
+                "a terminal takes the place of stdin, stdout and stderr; leave them out",
+            ));
+        }
+        if options.log_rotate.is_some() && options.log.is_none() {
+            return Err(("log-rotate", "there is no file to rotate; name it by log"));
+        }
+        let captured = self.is_captured();
+        if (options.log.is_some() || options.log_slow.is_some()) && !captured {
+            return Err((
+                "log",
+                "neither stdout nor stderr leads to the log; write log for one of them",
+            ));
+        }
+        if ready_line(options).is_some() && !captured {
+            return Err((
+                "ready",
+                "no line can be seen, since neither stdout nor stderr leads to the log; write log for one of them",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Gives the command the streams that do not lead to the monitor.
+    fn lead(self, command: Command) -> Command {
+        let command = match self.stdin {
+            StdinOption::Inherit | StdinOption::Pipe => command,
+            StdinOption::Null => command.with_input(Input::Null),
+            StdinOption::File(path) => command.with_input(Input::File(path)),
+        };
+        let command = match self.stdout {
+            OutputOption::Inherit | OutputOption::Log | OutputOption::Stdout => command,
+            OutputOption::Null => command.with_output(Output::Null),
+            OutputOption::File(path) => command.with_output(Output::File(path)),
+        };
+        match self.stderr {
+            OutputOption::Inherit | OutputOption::Log => command,
+            OutputOption::Stdout => command.with_joined_error(),
+            OutputOption::Null => command.with_error(Output::Null),
+            OutputOption::File(path) => command.with_error(Output::File(path)),
+        }
+    }
+}
+
+/// The line by which the command is ready, if it is one.
+const fn ready_line(options: &UnitOptions) -> Option<&LinePattern> {
+    match &options.ready {
+        Some(ReadyOption::Line(pattern)) => Some(pattern),
+        Some(ReadyOption::Start | ReadyOption::By(_)) | None => None,
+    }
 }
 
 impl fmt::Display for Ends {
@@ -61,87 +150,27 @@ impl StreamSetup {
         options: &UnitOptions,
         mode: UnitMode,
     ) -> Result<(Command, Self), (&'static str, &'static str)> {
+        let ends = Ends::of(options, mode);
+        ends.check(options, mode)?;
+        let Ends { stdin, stdout, stderr } = &ends;
         let tty = options.tty.unwrap_or(false);
-        let many = mode == UnitMode::Many;
-        if tty && many {
-            return Err((
-                "tty",
-                "the terminal of the monitor can be used by one command only; run it by `monitor run`",
-            ));
-        }
-        if many && options.stdin == Some(StdinOption::Pipe) {
-            return Err((
-                "stdin",
-                "the input of the monitor can feed one command only; write null or file:PATH",
-            ));
-        }
-        let ready = match &options.ready {
-            Some(ReadyOption::Line(pattern)) => Some(pattern.clone()),
-            Some(ReadyOption::Start | ReadyOption::By(_)) | None => None,
-        };
-        let Ends { stdin, stdout, stderr } = Ends::of(options, mode);
-        if stdout == OutputOption::Stdout {
-            return Err((
-                "stdout",
-                "it cannot lead to itself; write inherit, null, log or file:PATH",
-            ));
-        }
-        let separate =
-            options.stdin.is_some() || options.stdout.is_some() || options.stderr.is_some();
-        if tty && separate {
-            return Err((
-                "tty",
-                "a terminal takes the place of stdin, stdout and stderr; leave them out",
-            ));
-        }
-        if options.log_rotate.is_some() && options.log.is_none() {
-            return Err(("log-rotate", "there is no file to rotate; name it by log"));
-        }
-        let captured = stdout == OutputOption::Log || stderr == OutputOption::Log;
-        if (options.log.is_some() || options.log_slow.is_some()) && !captured {
-            return Err((
-                "log",
-                "neither stdout nor stderr leads to the log; write log for one of them",
-            ));
-        }
-        if ready.is_some() && !captured {
-            return Err((
-                "ready",
-                "no line can be seen, since neither stdout nor stderr leads to the log; write log for one of them",
-            ));
-        }
-        let to_monitor = (captured || stdin == StdinOption::Pipe).then(|| {
+        let captured = ends.is_captured();
+        let to_monitor = (captured || *stdin == StdinOption::Pipe).then(|| {
             Box::new(ToMonitor {
-                stdin: tty || stdin == StdinOption::Pipe,
-                stdout: stdout == OutputOption::Log,
-                stderr: stderr == OutputOption::Log,
+                stdin: tty || *stdin == StdinOption::Pipe,
+                stdout: *stdout == OutputOption::Log,
+                stderr: *stderr == OutputOption::Log,
                 tty,
                 log: options.log.clone(),
                 rotation: options.log_rotate,
                 prefix: options.log_prefix.unwrap_or(false),
                 echo: options.log_echo.unwrap_or_else(|| options.log.is_none()),
                 ring_bytes: options.log_ring.map_or(RING_BYTES, |size| size.0),
-                ready,
+                ready: ready_line(options).cloned(),
                 slow: options.log_slow.map_or(Slow::Block, Into::into),
             })
         });
-        let command = match stdin {
-            StdinOption::Inherit | StdinOption::Pipe => command,
-            StdinOption::Null => command.with_input(Input::Null),
-            StdinOption::File(path) => command.with_input(Input::File(path)),
-        };
-        let command = match stdout {
-            OutputOption::Inherit | OutputOption::Log | OutputOption::Stdout => command,
-            OutputOption::Null => command.with_output(Output::Null),
-            OutputOption::File(path) => command.with_output(Output::File(path)),
-        };
-        let command = match stderr {
-            OutputOption::Inherit | OutputOption::Log => command,
-            OutputOption::Stdout => command.with_joined_error(),
-            OutputOption::Null => command.with_error(Output::Null),
-            OutputOption::File(path) => command.with_error(Output::File(path)),
-        };
-        Ok((command, Self { to_monitor }))
+        Ok((ends.lead(command), Self { to_monitor }))
     }
 
     /// Opens what the command is to have. `ring` has the lines that it printed before its streams were changed; `name`

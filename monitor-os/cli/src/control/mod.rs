@@ -4,6 +4,11 @@
 //! closes.
 
 pub(crate) mod client;
+mod handler;
+mod listener;
 pub(crate) mod protocol;
+pub(crate) mod reply;
+pub(crate) mod request;
 pub(crate) mod server;
+mod session;
 mod socket;

@@ -1,4 +1,4 @@
-//! The control protocol: one request, then answers, each one line of JSON.
+//! The control protocol: one request, then its replies, each one line of JSON.
 //!
 //! ```text
 //! -> {"version":2,"ask":{"stop":{"wait":true}}}
@@ -15,10 +15,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::event_entry::EventEntry;
-use crate::report::log_line::{LogLine, StreamName};
-use crate::report::status_report::{Overview, StatusReport};
-use crate::report::stop_outcome::Stopped;
+use crate::report::log_line::StreamName;
 
 /// The version of the protocol, in every line.
 pub(crate) const VERSION: u32 = 2;
@@ -34,16 +31,16 @@ pub(crate) struct ControlRequest {
     /// The name of the unit; without it all units are meant, or the only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<String>,
-    pub(crate) ask: Ask,
+    pub(crate) ask: Operation,
 }
 
-/// The operations.
+/// The operations. `request.rs` has the type of the replies to each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum Ask {
-    /// How it is; answered by [`Reply::Status`], or of many units by [`Reply::Overview`].
+pub(crate) enum Operation {
+    /// The status of a unit, or an overview of all.
     Status,
-    /// To be up; answered by [`Reply::Handled`], as the next four are.
+    /// To be up.
     Start,
     /// To be down and up again.
     Restart,
@@ -59,12 +56,12 @@ pub(crate) enum Ask {
         /// In the text form, such as `restart=always`.
         rules: Vec<String>,
     },
-    /// To be down; answered by [`Reply::Handled`], or with `wait` by [`Reply::Stopped`] when it is over.
+    /// To be down.
     Stop {
         /// Whether to answer when it is over.
         wait: bool,
     },
-    /// What it printed; answered by any number of [`Reply::LogLine`] and [`Reply::Missed`], then [`Reply::End`].
+    /// The lines that it printed.
     Logs {
         /// Whether to go on with what is printed until the monitor ends.
         follow: bool,
@@ -73,67 +70,11 @@ pub(crate) enum Ask {
         /// `stdout` or `stderr`; both if it is absent.
         stream: Option<StreamName>,
     },
-    /// What happened; answered by any number of [`Reply::Event`] and [`Reply::Missed`], then [`Reply::End`].
+    /// Its events.
     Events {
         /// Whether to go on with what happens until the monitor ends.
         follow: bool,
     },
-}
-
-/// One line of an answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Answer {
-    pub(crate) version: u32,
-    pub(crate) answer: Reply,
-}
-
-/// The contents of an answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Reply {
-    /// How it is.
-    Status(Box<StatusReport>),
-    /// How all units are.
-    Overview(Box<Overview>),
-    /// The machine has handled the request.
-    Handled(HandledRequest),
-    /// The stop is over.
-    Stopped(Stopped),
-    /// The stop of one of all units is over.
-    StoppedUnit {
-        /// Its name.
-        unit: String,
-        /// How.
-        how: Stopped,
-    },
-    /// An event.
-    Event(Box<EventEntry>),
-    /// A line that the command printed.
-    LogLine(Box<LogLine>),
-    /// So many entries are lost: the client was slower than they came, or connected too late.
-    Missed(u64),
-    /// The answer is complete.
-    End,
-    /// Nothing was done.
-    Refused(Refusal),
-}
-
-/// How the machine handled a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct HandledRequest {
-    /// The name of the unit, if all were meant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) unit: Option<String>,
-    /// Whether it changed anything; if not, there was nothing to do.
-    pub(crate) counted: bool,
-    /// Whether nothing ran and nothing was pending before it.
-    pub(crate) was_down: bool,
-    pub(crate) phase: String,
-    pub(crate) pid: Option<u32>,
-    /// The explanation of the state after the request.
-    pub(crate) explain: String,
-    /// The policy in force, in the text form.
-    pub(crate) policy: String,
 }
 
 /// Why nothing was done.
@@ -173,7 +114,7 @@ impl Refusal {
 }
 
 impl ControlRequest {
-    pub(crate) const fn new(unit: Option<String>, ask: Ask) -> Self {
+    pub(crate) const fn new(unit: Option<String>, ask: Operation) -> Self {
         Self { version: VERSION, unit, ask }
     }
 
@@ -222,15 +163,15 @@ mod tests {
     fn requests_go_round() {
         let rules = vec!["restart=always".to_owned()];
         for ask in [
-            Ask::Status,
-            Ask::Start,
-            Ask::Restart,
-            Ask::Reset,
-            Ask::Signal { signal: "HUP".into() },
-            Ask::Set { rules },
-            Ask::Stop { wait: true },
-            Ask::Events { follow: false },
-            Ask::Logs { follow: true, last: Some(3), stream: Some(StreamName::Stderr) },
+            Operation::Status,
+            Operation::Start,
+            Operation::Restart,
+            Operation::Reset,
+            Operation::Signal { signal: "HUP".into() },
+            Operation::Set { rules },
+            Operation::Stop { wait: true },
+            Operation::Events { follow: false },
+            Operation::Logs { follow: true, last: Some(3), stream: Some(StreamName::Stderr) },
         ] {
             let request = ControlRequest::new(Some("web".into()), ask);
             let line = json_line(&request);

@@ -1,6 +1,7 @@
 //! Event entries: one for each step in the life of a unit, the same on the terminal, as JSON, and by the control
 //! socket.
 
+use monitor_os::Moment;
 use serde::{Deserialize, Serialize};
 
 /// One entry. As JSON it is one object on one line.
@@ -9,7 +10,7 @@ pub(crate) struct EventEntry {
     /// Microseconds since the first entry of this monitor.
     pub(crate) at_us: u64,
     pub(crate) unit: String,
-    /// The name of a [`Lifecycle`], or `recovered`.
+    /// The name of a [`monitor_core::Lifecycle`], or `recovered`.
     pub(crate) event: String,
     /// With `recovered`: what was found of an earlier monitor's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,3 +43,12 @@ pub(crate) struct EventEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
 }
+
+impl EventEntry {
+    /// The time since the first entry of this monitor.
+    pub(crate) const fn at(&self) -> Moment {
+        Moment::from_nanos(self.at_us.saturating_mul(NANOS_PER_MICRO))
+    }
+}
+
+pub(super) const NANOS_PER_MICRO: u64 = 1_000;

@@ -3,7 +3,7 @@
 use monitor_core::{Event, Found, Lifecycle, Millis, Outcome, Remains};
 use monitor_os::{Moment, Notice};
 
-use super::event_entry::EventEntry;
+use super::event_entry::{EventEntry, NANOS_PER_MICRO};
 use super::event_text::EventText;
 
 /// Formats notices as entries; knows when the monitor began.
@@ -87,5 +87,3 @@ const fn name(found: Found) -> &'static str {
         Found::Rebooted => "rebooted",
     }
 }
-
-const NANOS_PER_MICRO: u64 = 1_000;

@@ -3,10 +3,10 @@
 use monitor_os::{StopResult, Survivor};
 use serde::{Deserialize, Serialize};
 
-/// What has become of a stop: [`StopResult`] on the wire.
+/// The outcome of a stop: [`StopResult`] on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Stopped {
+pub(crate) enum StopOutcome {
     /// It ended without a kill.
     Graceful,
     /// It was sent the kill.
@@ -17,7 +17,7 @@ pub(crate) enum Stopped {
     NotRunning,
 }
 
-impl Stopped {
+impl StopOutcome {
     /// `None` if the monitor cannot say.
     pub(crate) fn of(result: StopResult, survivors: &[Survivor]) -> Option<Self> {
         match result {

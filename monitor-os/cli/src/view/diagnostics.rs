@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::panic;
+use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::thread;
 
@@ -144,3 +145,15 @@ impl Write for Traced {
 
 /// The exit status of a monitor that failed.
 pub(crate) const MONITOR_FAILED: u8 = 125;
+
+/// Says why a monitor failed, and returns the exit status for it.
+pub(crate) fn monitor_failed(error: &dyn fmt::Display) -> ExitCode {
+    say(&format_args!("monitor: {error}"));
+    ExitCode::from(MONITOR_FAILED)
+}
+
+/// Says why a command failed that runs no monitor, and returns the exit status for it.
+pub(crate) fn failed(error: &dyn fmt::Display) -> ExitCode {
+    say(&format_args!("monitor: {error}"));
+    ExitCode::FAILURE
+}

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use monitor_core::Event;
-use monitor_os::{LogRing, Moment, Notice};
+use monitor_os::{LogRing, Notice};
 
 use super::text::printable;
 use crate::report::event_entry::EventEntry;
@@ -49,7 +49,7 @@ const FAILURE_LINES: usize = 10;
 /// nothing to say.
 pub(crate) fn event_line(entry: &EventEntry, mode: UnitMode) -> Option<String> {
     let text = entry.text.as_deref()?;
-    let time = Moment::from_nanos(entry.at_us.saturating_mul(NANOS_PER_MICRO)).to_string();
+    let time = entry.at().to_string();
     let (dim, style) = (Style::new().dimmed(), style(&entry.event));
     let unit = before_text(&entry.unit, mode);
     Some(format!("{dim}monitor: {time:>9}{dim:#}  {unit}{style}{text}{style:#}"))
@@ -72,5 +72,3 @@ fn style(event: &str) -> Style {
         _ => Style::new(),
     }
 }
-
-const NANOS_PER_MICRO: u64 = 1_000;

@@ -22,14 +22,32 @@ pub(crate) const COLUMNS: usize = 8;
 pub(crate) const HEADINGS: [&str; COLUMNS] =
     ["UNIT", "PHASE", "PID", "FOR", "RESTARTS", "MEMORY", "LAST EXIT", "NEXT"];
 
+impl Table {
+    /// The width of each column, in characters.
+    pub(crate) fn widths(&self) -> [usize; COLUMNS] {
+        let mut widths = [0; COLUMNS];
+        for row in &self.0 {
+            for (width, Cell(text, _)) in widths.iter_mut().zip(row) {
+                *width = text.chars().count().max(*width);
+            }
+        }
+        widths
+    }
+
+    /// The rows of the units, without the headings.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[Cell; COLUMNS]> {
+        self.0.iter().skip(1)
+    }
+}
+
 /// The table of some units, with headings.
-pub(crate) fn table(units: &[UnitSummary]) -> Table {
+pub(crate) fn table<'a>(units: impl IntoIterator<Item = &'a UnitSummary>) -> Table {
     let head = HEADINGS.map(|heading| Cell(heading.into(), Style::new().dimmed()));
-    Table(std::iter::once(head).chain(units.iter().map(cells)).collect())
+    Table(std::iter::once(head).chain(units.into_iter().map(cells)).collect())
 }
 
 /// What is shown of a unit.
-pub(crate) fn cells(unit: &UnitSummary) -> [Cell; COLUMNS] {
+fn cells(unit: &UnitSummary) -> [Cell; COLUMNS] {
     let plain = |text: String| Cell(text, Style::new());
     let phase = match unit.run {
         0 => unit.phase.clone(),
@@ -66,12 +84,7 @@ const SHORT: usize = 32;
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut widths = [0; COLUMNS];
-        for row in &self.0 {
-            for (width, Cell(text, _)) in widths.iter_mut().zip(row) {
-                *width = text.chars().count().max(*width);
-            }
-        }
+        let widths = self.widths();
         for row in &self.0 {
             for (index, (Cell(text, style), width)) in row.iter().zip(widths).enumerate() {
                 let gap = if index == 0 { "" } else { "  " };
