@@ -1,5 +1,5 @@
-//! `monitor`: keeps one command running by a restart policy, says in plain lines what it does, and lets itself
-//! be asked while it runs.
+//! `monitor`: keeps commands running by a restart policy, prints a line for each step, and serves
+//! requests while it runs.
 
 mod cli;
 mod command;

@@ -63,8 +63,8 @@ impl Scene {
     fn args<'a>(&'a self, options: &[&'a str], script: &'a str) -> Vec<&'a str> {
         let cwd = self.directory.path().to_str().unwrap();
         let own = ["--state", &self.state, "--cwd", cwd];
-        // The pipe of standard error ends with the reader of the monitor that is killed, and a shell that
-        // has something to say then would end by SIGPIPE.
+        // The pipe of standard error ends with the reader of the monitor that is killed, and a
+        // shell that has something to say then would end by SIGPIPE.
         let shell = ["--", "sh", "-c", "exec 2>/dev/null; eval \"$1\"", "sh", script];
         [&own[..], options, &shell].concat()
     }
@@ -143,9 +143,9 @@ fn killed_while_running_the_process_is_killed_if_that_is_asked() {
     second.finish();
 }
 
-/// Goal: a group of a stranger that got the number of a run is not taken for it, and is named. Method: the numbers are
-/// made to go round (`ns_last_pid` of `proc_sys_kernel(5)`): the stranger leads a session of the number, leaves a process
-/// in it and ends.
+/// Goal: a group of a stranger that got the number of a run is not taken for it, and is named.
+/// Method: the numbers are made to go round (`ns_last_pid` of `proc_sys_kernel(5)`): the stranger
+/// leads a session of the number, leaves a process in it and ends.
 fn stranger_that_got_the_number_after_a_crash_is_spared() -> Outcome {
     const LAST: &str = "/proc/sys/kernel/ns_last_pid";
     let may_set = fs::OpenOptions::new().write(true).open(LAST).is_ok();
@@ -281,8 +281,9 @@ fn leftover_without_a_leader_is_ended_first() {
     second.finish();
 }
 
-/// Goal: killed at any moment of a start, the monitor leaves no process that the next one does not know of.
-/// Method: it is killed a little later each time; the moments are spread over the whole start.
+/// Goal: killed at any moment of a start, the monitor leaves no process that the next one does not
+/// know of. Method: it is killed a little later each time; the moments are spread over the whole
+/// start.
 fn killed_at_any_moment_of_a_start_there_are_never_two() {
     for moment in 0..40 {
         let scene = Scene::new();
@@ -335,8 +336,8 @@ fn damaged_memory_is_refused_and_nothing_runs() {
     assert_eq!(scene.count("pids"), 0);
 }
 
-/// Goal: with `save=required` nothing runs that could not be saved, and it is tried again until it can.
-/// Method: a directory stands where the file is to be written.
+/// Goal: with `save=required` nothing runs that could not be saved, and it is tried again until it
+/// can. Method: a directory stands where the file is to be written.
 fn unsaved_start_waits_where_the_policy_demands() {
     let scene = Scene::new();
     let obstacle = Path::new(&scene.state).join("main.journal.new");
@@ -367,8 +368,8 @@ fn names_have_a_place_of_their_own() {
     assert!(!directory.path().join("monitor/web/web.journal").exists());
 }
 
-/// Goal: what a program prints while no monitor runs is kept for the next one, and the program does not end by it
-/// (pitfall 12). Method: it prints before, while, and after; every line is counted.
+/// Goal: what a program prints while no monitor runs is kept for the next one, and the program does
+/// not end by it (pitfall 12). Method: it prints before, while, and after; every line is counted.
 fn output_outlives_the_monitor() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -399,7 +400,8 @@ fn output_outlives_the_monitor() {
     assert!(!Path::new(&scene.state).join("main.stdout").exists());
 }
 
-/// Goal: a command that is not to be captured any more does not wait for ever, when the next monitor has it.
+/// Goal: a command that is not to be captured any more does not wait for ever, when the next
+/// monitor has it.
 fn output_that_nobody_wants_any_more_is_read_all_the_same() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -423,8 +425,8 @@ fn logs(scene: &Scene, options: &[&str]) -> (i32, String, String) {
     (code(&asked), String::from_utf8(asked.stdout.clone()).unwrap(), stderr(&asked))
 }
 
-/// Goal: who asks after the monitor was killed has the last lines of the files, of the streams that are wanted, and is told
-/// that they are no monitor's, and what is not to be had.
+/// Goal: who asks after the monitor was killed has the last lines of the files, of the streams that
+/// are wanted, and is told that they are no monitor's, and what is not to be had.
 fn without_a_monitor_the_last_lines_come_from_the_files() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -438,7 +440,7 @@ fn without_a_monitor_the_last_lines_come_from_the_files() {
     assert_eq!((status, lines.as_str()), (0, "one\ntwo\n"), "{told}");
     let heading = format!("{}; stdout from {}:", scene.state, log.display());
     assert!(told.contains(&format!("monitor: no monitor runs in {heading}\n")), "{told}");
-    assert!(told.contains("stderr of main is in no file that is known"), "{told}");
+    assert!(told.contains("stderr of main is in no known file"), "{told}");
     let (status, lines, told) = logs(&scene, &["--stdout", "-f", "-t", "-n", "1"]);
     assert_eq!((status, lines.as_str()), (0, "two\n"), "{told}");
     assert!(told.contains("which has no times:") && told.contains("-f ends here"), "{told}");
@@ -456,7 +458,8 @@ fn without_a_monitor_the_last_lines_come_from_the_files() {
     assert!(told.contains("nothing is stored"), "{told}");
 }
 
-/// Goal: of a log that the monitor wrote, the files that were put aside are read as well, and its form is understood.
+/// Goal: of a log that the monitor wrote, the files that were put aside are read as well, and its
+/// form is understood.
 fn without_a_monitor_the_last_lines_come_from_rotated_files() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -491,8 +494,8 @@ fn without_a_monitor_the_last_lines_come_from_rotated_files() {
     scene.end(&options);
 }
 
-/// Goal: a file in which nothing says which stream a line is of is not taken for one of them, and what only the monitor
-/// had is said to be gone.
+/// Goal: a file in which nothing says which stream a line is of is not taken for one of them, and
+/// what only the monitor had is said to be gone.
 fn without_a_monitor_nothing_is_made_up() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -515,15 +518,15 @@ fn without_a_monitor_nothing_is_made_up() {
     let (status, lines, told) = logs(&scene, &[]);
     assert_eq!((status, lines.as_str()), (3, ""));
     for stream in ["stdout", "stderr"] {
-        let gone =
-            format!("{stream} of main is in no file that is known: the last lines went with");
+        let gone = format!("{stream} of main is in no known file: the last lines were lost with");
         assert!(told.contains(&gone), "{told}");
     }
     scene.end(&options);
 }
 
-/// Goal: the files are those of the run, whatever the next monitor was told of the runs after it: a file stays the
-/// program's, and what is captured goes to the new log. One that no record names is found where the program has it.
+/// Goal: the files are those of the run, whatever the next monitor was told of the runs after it: a
+/// file stays the program's, and what is captured goes to the new log. One that no record names is
+/// found where the program has it.
 fn without_a_monitor_the_files_are_those_of_the_run() {
     let scene = Scene::new();
     let [old, new, other] = ["old", "new", "other"].map(|name| scene.path(name));

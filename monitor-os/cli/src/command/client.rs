@@ -1,4 +1,4 @@
-//! What the commands have in common that ask a running monitor.
+//! The common part of the commands that send requests to a running monitor.
 
 use std::fmt;
 use std::io;
@@ -33,11 +33,11 @@ pub(super) fn reply<R: Request>(target: &Target, request: R) -> Result<R::Reply,
     send(target, request, ReplyTimeout::Short)?.next()
 }
 
-/// Why a command has no result to show.
+/// The reason for which a command has no result.
 #[derive(Debug)]
 pub(super) enum ClientError {
     Request(RequestError),
-    /// The standard output took nothing more.
+    /// The standard output accepted nothing more.
     Output(io::Error),
 }
 
@@ -53,7 +53,7 @@ impl From<io::Error> for ClientError {
     }
 }
 
-/// Runs a command that asks the monitor of a target, and says what is wrong.
+/// Runs a command that sends requests to the monitor of a target, and prints its error.
 pub(super) fn with_target(
     target: Result<Target, StateDirError>,
     command: impl FnOnce(&Target) -> Result<u8, ClientError>,
@@ -75,7 +75,7 @@ pub(super) fn with_target(
             say(&format_args!("monitor: {error}"));
             FAILED
         }
-        // Whoever reads has seen enough.
+        // The reader has seen enough.
         Err(ClientError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => DONE,
         Err(ClientError::Output(error)) => {
             say(&format_args!("monitor: cannot write to the standard output: {error}"));
@@ -85,7 +85,7 @@ pub(super) fn with_target(
     ExitCode::from(code)
 }
 
-/// Where no monitor was found, and what is stored there.
+/// The message that no monitor runs in a directory, with the units that are stored there.
 #[derive(Clone, Copy, Debug)]
 struct NoMonitor<'a>(&'a Path);
 
@@ -102,7 +102,7 @@ impl fmt::Display for NoMonitor<'_> {
                     |target: &&String| target.split_once('/').is_some_and(|(_, unit)| unit == name);
                 match targets.iter().find(unit_of) {
                     Some(target) => write!(f, "did you mean {target}?"),
-                    // A place may be left of a monitor that has ended.
+                    // A directory may be left of a monitor that has ended.
                     None if targets.iter().all(|target| *target == name) => {
                         f.write_str("start one by `monitor run --name NAME` or `monitor up`")
                     }

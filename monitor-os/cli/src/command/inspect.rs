@@ -83,7 +83,7 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
             }
             replies => replies?,
         };
-        // Its bytes are the command's: nothing is done to its colours.
+        // The bytes are the command's, and so are the colours in them.
         let mut shown = io::stdout().lock();
         loop {
             match replies.next()? {

@@ -1,4 +1,4 @@
-//! `monitor list`: all monitors and their units, also those that no monitor has at present.
+//! `monitor list`: all monitors and their units, also units without a running monitor.
 
 use std::io;
 use std::process::ExitCode;
@@ -14,11 +14,11 @@ use crate::report::status_report::UnitSummary;
 use crate::view::diagnostics::{failed, put, say};
 use crate::view::table::table;
 
-/// A unit, and the target to ask about it.
+/// A unit in the list, and its target.
 #[derive(Clone, Debug)]
 pub(crate) struct UnitListing {
     pub(crate) target: Target,
-    /// Under the name by which it can be asked, `NAME` or `NAME/UNIT`.
+    /// The summary of the unit, whose name is `NAME` or `NAME/UNIT`.
     pub(crate) row: UnitSummary,
 }
 
@@ -33,15 +33,17 @@ pub(crate) fn list(names: &[String]) -> ExitCode {
     }
     let rows: Vec<_> = units.into_iter().map(|unit| unit.row).collect();
     if rows.is_empty() && errors.is_empty() {
-        say(&"monitor: there is none; start one by `monitor run --name NAME` or `monitor up`");
+        say(
+            &"monitor: there is no monitor; start one by `monitor run --name NAME` or `monitor up`",
+        );
     } else if !rows.is_empty() {
-        // Whoever reads has seen enough.
+        // The reader has seen enough.
         put(io::stdout(), table(&rows).to_string()).ok();
     }
     if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Units, and why some monitors could not be asked.
+/// Units, and the errors of monitors that did not answer.
 pub(crate) type Listing = (Vec<UnitListing>, Vec<String>);
 
 /// The units of these monitors, or of all.

@@ -1,4 +1,4 @@
-//! Completions and manual pages, made from the command line's own definitions.
+//! Completions and manual pages, made from the definitions of the command line.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -54,7 +54,7 @@ pub(crate) fn write_pages(directory: &Path) -> ExitCode {
     }
 }
 
-/// Writes to the standard output. Whoever reads may have seen enough before the end.
+/// Writes to the standard output, whose reader may have seen enough before the end.
 pub(crate) fn print(text: &[u8]) -> ExitCode {
     let mut output = io::stdout().lock();
     match output.write_all(text).and_then(|()| output.flush()) {

@@ -1,4 +1,4 @@
-//! The commands that request something of a running monitor: stop, start, restart, reset, signal, set.
+//! The commands that change what a running monitor does: stop, start, restart, reset, signal, set.
 
 use std::io;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::report::event_text::RunsOn;
 use crate::report::stop_outcome::StopOutcome;
 use crate::view::diagnostics::{put, say};
 
-/// `monitor stop`, which does not wait for the end.
+/// `monitor stop` without `--wait`.
 pub(crate) fn stop(target: Result<Target, StateDirError>) -> ExitCode {
     with_target(target, |target| {
         change(target, ChangeRequest::Stop, |handled| {
@@ -61,7 +61,7 @@ fn worst(codes: &[u8]) -> u8 {
     had.max().copied().unwrap_or(NOT_RUNNING)
 }
 
-/// `monitor start`, `restart`, `reset`: a request that is handled at once.
+/// `monitor start`, `restart`, `reset`.
 pub(crate) fn request(target: Result<Target, StateDirError>, request: ChangeRequest) -> ExitCode {
     with_target(target, |target| {
         change(target, request, |handled| {

@@ -1,4 +1,4 @@
-//! Where the standard streams of the command lead, as it was said, and opened.
+//! The standard streams of a unit, as its options say.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use super::stream_values::{OutputOption, RING_BYTES, StdinOption};
 use super::values::ReadyOption;
 use crate::report::unit_mode::UnitMode;
 
-/// What of the streams of a unit leads to the monitor, and is opened when the unit is made. The rest is part of the
-/// command.
+/// The streams of a unit that lead to the monitor, which are opened when the unit is made. The
+/// others are part of the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamSetup {
-    /// `None` if nothing does. Boxed, since there are many units of which nothing does.
+    /// `None` if no stream leads there. Boxed, because most units of many have none.
     to_monitor: Option<Box<ToMonitor>>,
 }
 
-/// Where the streams of a unit lead, said or not. Prints it.
+/// The sources and targets of the streams of a unit, with their defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
     stdin: StdinOption,
@@ -48,10 +48,10 @@ impl Ends {
         self.stdout == OutputOption::Log || self.stderr == OutputOption::Log
     }
 
-    /// Whether the options go together.
+    /// Checks that the options agree.
     ///
     /// # Errors
-    /// The option that does not go with the others, and why.
+    /// The option that conflicts with the others, and why.
     fn check(
         &self,
         options: &UnitOptions,
@@ -62,7 +62,8 @@ impl Ends {
         if tty && many {
             return Err((
                 "tty",
-                "the terminal of the monitor can be used by one command only; run it by `monitor run`",
+                "the terminal of the monitor can be used by one command only; run it by `monitor \
+                 run`",
             ));
         }
         if many && options.stdin == Some(StdinOption::Pipe) {
@@ -98,7 +99,8 @@ impl Ends {
         if ready_line(options).is_some() && !captured {
             return Err((
                 "ready",
-                "no line can be seen, since neither stdout nor stderr leads to the log; write log for one of them",
+                "no line can be seen, since neither stdout nor stderr leads to the log; write log \
+                 for one of them",
             ));
         }
         Ok(())
@@ -140,11 +142,11 @@ impl fmt::Display for Ends {
 }
 
 impl StreamSetup {
-    /// Puts together what was said of the one unit of a monitor, or of one of many, and lets the command have what
-    /// does not lead to the monitor.
+    /// Makes the setup of a unit, and gives the command the streams that do not lead to the
+    /// monitor.
     ///
     /// # Errors
-    /// The option that does not go with the others, and why.
+    /// The option that conflicts with the others, and why.
     pub(crate) fn build(
         command: Command,
         options: &UnitOptions,
@@ -173,8 +175,9 @@ impl StreamSetup {
         Ok((ends.lead(command), Self { to_monitor }))
     }
 
-    /// Opens what the command is to have. `ring` has the lines that it printed before its streams were changed; `name`
-    /// stands before those that are echoed, where several units are.
+    /// Opens the streams that lead to the monitor. `ring` has the lines that the unit printed
+    /// before its streams were changed. `name` is written before echoed lines, where there are many
+    /// units.
     ///
     /// # Errors
     /// The log file or a stream of the monitor cannot be opened.
@@ -191,7 +194,7 @@ impl StreamSetup {
         }
     }
 
-    /// How many descriptors they take at most, beside those of a start.
+    /// The most descriptors that the streams take, beside those of a start.
     pub(crate) fn descriptors(&self) -> u64 {
         self.to_monitor.as_ref().map_or(0, |to_monitor| {
             let captured = u64::from(to_monitor.stdout) + u64::from(to_monitor.stderr);

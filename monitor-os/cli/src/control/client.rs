@@ -1,4 +1,4 @@
-//! The asking side of the control socket.
+//! The client's side of the control socket.
 
 use std::fmt;
 use std::fs::File;
@@ -29,14 +29,14 @@ pub(crate) struct Connection<R> {
     request: PhantomData<fn(R)>,
 }
 
-/// How long the answer may take.
+/// How long a reply may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReplyTimeout {
-    /// Hardly any time: somebody looks again and again.
+    /// A moment, for a client that polls.
     Glance,
-    /// The monitor answers by itself; if it does not, it hangs.
+    /// Some seconds, after which the monitor counts as stuck.
     Short,
-    /// The answer comes when something happens.
+    /// No limit, because the reply depends on events.
     Endless,
 }
 
@@ -56,7 +56,8 @@ impl ReplyTimeout {
 }
 
 impl<R: Request> Connection<R> {
-    /// Sends a request to the monitor that has a state directory, about one of its units or without naming one.
+    /// Sends a request to the monitor that has a state directory, about one of its units or without
+    /// naming one.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -113,20 +114,20 @@ fn read<T: DeserializeOwned>(line: &str) -> Result<T, RequestError> {
     }
 }
 
-/// Why there is no answer.
+/// The reason for which there is no reply.
 #[derive(Debug)]
 pub(crate) enum RequestError {
-    /// Nobody listens there.
+    /// No monitor listens there.
     NoMonitor,
     /// The socket cannot be used.
     Failed { path: PathBuf, source: io::Error },
     /// The monitor refused, for this reason. Nothing was done.
     Refused(String),
-    /// The monitor said nothing for as long as there was patience; it may obey later.
+    /// The monitor did not reply in time; it may carry out the request later.
     Silent,
     /// The monitor ended or disconnected before the last answer.
     Cut,
-    /// What it said is not understood.
+    /// The reply is not understood.
     Foreign(String),
 }
 
@@ -141,10 +142,12 @@ impl fmt::Display for RequestError {
             ),
             Self::Refused(message) => f.write_str(message),
             Self::Silent => f.write_str(
-                "the monitor does not answer: see by `ps` whether it is stopped; what it was asked to do it may do later",
+                "the monitor does not answer: see by `ps` whether it is stopped; it may carry out \
+                 the request later",
             ),
             Self::Cut => f.write_str(
-                "the monitor closed the connection before its last answer: it was killed, or disconnected a silent client; ask `monitor status`",
+                "the monitor closed the connection before its last reply: it was killed, or \
+                 disconnected a silent client; ask `monitor status`",
             ),
             Self::Foreign(what) => write!(
                 f,
@@ -173,7 +176,8 @@ mod tests {
     use crate::control::reply::{ChangeReply, Reply, StopReply};
     use crate::report::stop_outcome::StopOutcome;
 
-    /// Goal: a reply is read by the request that it is for, a refusal by every request, and anything else is foreign.
+    /// Goal: a reply is read by the request that it is for, a refusal by every request, and
+    /// anything else is foreign.
     #[test]
     fn replies_are_read_by_their_request() {
         let text = |line: Vec<u8>| String::from_utf8(line).unwrap();

@@ -17,19 +17,20 @@ use crate::report::status_report::{ClientCounts, MonitorInfo, Overview, StatusRe
 use crate::report::unit_mode::UnitMode;
 use crate::units::{Units, choice};
 
-/// What is known of the units, and what was requested of them.
+/// The units, their events, and the requests that wait for a report.
 #[derive(Debug)]
 pub(super) struct RequestHandler {
     units: Units,
-    /// The state directory, to be shown.
+    /// The path of the state directory, for reports.
     directory: String,
     began: Moment,
     formatter: EventFormatter,
     history: History,
-    /// The policies that were requested last and are not in force yet.
+    /// The last requested policies that are not in force yet.
     policies: BTreeMap<UnitId, Policy>,
-    /// The clients that wait for the next report of an event. Requests are handled in the order in which they are
-    /// made, so the first of two equal reports answers the first client, also if that client has gone.
+    /// The clients that wait for the next report of an event. Requests are handled in the order in
+    /// which they are made, so the first of two equal reports answers the first client, also if
+    /// that client has gone.
     awaited: VecDeque<(u64, UnitId, Event)>,
 }
 
@@ -74,7 +75,8 @@ impl RequestHandler {
         self.awaited.remove(index).map(|(id, ..)| id)
     }
 
-    /// Notices were missed, and the reports of any requests may be among them; returns the clients that waited.
+    /// Notices were missed, and the reports of any requests may be among them; returns the clients
+    /// that waited.
     pub(super) fn forget_awaited(&mut self) -> Vec<u64> {
         self.policies.clear();
         std::mem::take(&mut self.awaited).into_iter().map(|(id, ..)| id).collect()
@@ -181,7 +183,8 @@ impl RequestHandler {
     ) -> Result<LogCursor, Refusal> {
         let [unit] = self.single(units, all)?;
         let ring = self.units.ring(unit.name()).ok_or_else(|| {
-            let message = "what it prints is not captured: what leads to file:PATH is in that file; else start it with --log FILE, or with --stdout log";
+            let message = "the output is not captured: output to file:PATH is in that file; else \
+             start the command with --log FILE, or with --stdout log";
             Refusal::new(RefusalKind::Value, message)
         })?;
         Ok(LogCursor::new(ring, follow, last, stream))
@@ -196,7 +199,7 @@ impl RequestHandler {
         } else if let Some((unit, stopping)) = stops.pop() {
             session.enter(SessionStage::Stopping(unit, stopping));
         }
-        // The reports are nobody's, so that they answer no other's stop.
+        // These reports answer nobody, and are not taken for those of another client's stop.
         self.expect(id, units, Event::stop());
     }
 
@@ -220,13 +223,11 @@ impl RequestHandler {
         }
     }
 
-    /// The one unit that is meant, for operations that are not done to all.
+    /// The one unit of a request that takes one unit only.
     fn single<'a>(&self, units: &'a [Unit], all: bool) -> Result<&'a [Unit; 1], Refusal> {
         <&[Unit; 1]>::try_from(units).ok().filter(|_| !all).ok_or_else(|| {
-            let message = format_args!(
-                "this is done to one unit at a time, NAME/UNIT; {}",
-                self.unit_names()
-            );
+            let message =
+                format_args!("this request takes one unit, NAME/UNIT; {}", self.unit_names());
             Refusal::new(RefusalKind::Unit, message)
         })
     }

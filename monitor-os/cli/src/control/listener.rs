@@ -25,13 +25,13 @@ pub(super) struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListenerState {
     Open,
-    /// No descriptor is left for another client; accepting is tried again after a pause.
+    /// No descriptor is left for another client. The listener tries to accept again after a pause.
     Paused,
 }
 
 impl Listener {
-    /// Makes the socket in a directory, in the place of one that a killed monitor left. The lock of the state directory
-    /// says that no other monitor has it.
+    /// Makes the socket in a directory, in the place of one that a killed monitor left. The lock of
+    /// the state directory says that no other monitor has it.
     pub(super) fn open(directory: &File, path: &Path) -> io::Result<Self> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -66,7 +66,7 @@ impl Listener {
         }
     }
 
-    /// What to poll it for. A listener that cannot accept would be ready for ever.
+    /// The events to poll for: none while paused, because the socket would be ready all the time.
     pub(super) const fn interest(&self) -> PollFlags {
         match self.state {
             ListenerState::Open => PollFlags::IN,
@@ -74,7 +74,7 @@ impl Listener {
         }
     }
 
-    /// How long to poll at most.
+    /// The longest time to poll.
     pub(super) const fn pause(&self) -> Option<&'static Timespec> {
         match self.state {
             ListenerState::Open => None,
@@ -118,6 +118,6 @@ impl Wake for WakeFd {
     }
 }
 
-/// How long it is waited for a descriptor.
+/// The pause before the listener tries again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 const BACKLOG: i32 = 16;

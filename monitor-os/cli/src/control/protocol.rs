@@ -5,11 +5,12 @@
 //! <- {"version":2,"answer":{"stopped":"graceful"}}
 //! ```
 //!
-//! A monitor of many units takes `"unit":"web"` beside the version. Without it, a request is one to all units, and is
-//! answered by a line for each, in which `unit` says of which, and then `"end"`.
+//! A monitor of many units takes `"unit":"web"` beside the version. A request without it goes to
+//! all units. The monitor answers with a line for each, in which `unit` is the name, and then
+//! `"end"`.
 //!
-//! A field that a request should not have refuses it: what is not understood is not half obeyed. Answers may
-//! gain fields within a version.
+//! An unknown field refuses a request, so that no request is obeyed in part. Replies may gain
+//! fields within a version.
 
 use std::fmt;
 
@@ -28,7 +29,7 @@ pub(crate) const REQUEST_MAX: usize = 16 * 1024;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ControlRequest {
     pub(crate) version: u32,
-    /// The name of the unit; without it all units are meant, or the only one.
+    /// The name of the unit; without it the request goes to all units, or to the only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<String>,
     pub(crate) ask: Operation,
@@ -38,50 +39,50 @@ pub(crate) struct ControlRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Operation {
-    /// The status of a unit, or an overview of all.
+    /// Reports the status of a unit, or an overview of all.
     Status,
-    /// To be up.
+    /// Starts a unit.
     Start,
-    /// To be down and up again.
+    /// Stops a unit and starts it again.
     Restart,
-    /// Earlier failures to be forgotten.
+    /// Forgets earlier failures.
     Reset,
-    /// A signal to the main process.
+    /// Sends a signal to the main process.
     Signal {
         /// By name or number.
         signal: String,
     },
-    /// Rules of the policy to be changed, all of them or none.
+    /// Changes rules of the policy, all of them or none.
     Set {
         /// In the text form, such as `restart=always`.
         rules: Vec<String>,
     },
-    /// To be down.
+    /// Stops a unit.
     Stop {
-        /// Whether to answer when it is over.
+        /// Whether to reply when the stop is over.
         wait: bool,
     },
-    /// The lines that it printed.
+    /// Reports the lines that a unit printed.
     Logs {
-        /// Whether to go on with what is printed until the monitor ends.
+        /// Whether to go on with new lines until the monitor ends.
         follow: bool,
-        /// With how many of the last lines to begin; with all that are kept if it is absent.
+        /// How many of the last lines to begin with; all that are kept if absent.
         last: Option<u32>,
-        /// `stdout` or `stderr`; both if it is absent.
+        /// `stdout` or `stderr`; both if absent.
         stream: Option<StreamName>,
     },
-    /// Its events.
+    /// Reports events.
     Events {
-        /// Whether to go on with what happens until the monitor ends.
+        /// Whether to go on with new events until the monitor ends.
         follow: bool,
     },
 }
 
-/// Why nothing was done.
+/// The reason for which a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refusal {
     pub(crate) kind: RefusalKind,
-    /// What, where, and how to mend it.
+    /// What is wrong, where, and how to correct it.
     pub(crate) message: String,
 }
 
@@ -91,13 +92,13 @@ pub(crate) struct Refusal {
 pub(crate) enum RefusalKind {
     /// The request is of a version that this monitor does not speak.
     Version,
-    /// It is no request.
+    /// The line is no request.
     Malformed,
-    /// It is longer than [`REQUEST_MAX`].
+    /// The line is longer than [`REQUEST_MAX`].
     TooLong,
-    /// A value in it cannot be read.
+    /// A value in the request cannot be read.
     Value,
-    /// The unit is not there, or one must be named.
+    /// There is no such unit, or one must be named.
     Unit,
     /// The client belongs to another user.
     NotAllowed,
@@ -123,7 +124,7 @@ impl ControlRequest {
     /// # Errors
     /// [`RefusalKind::Version`], [`RefusalKind::Malformed`].
     pub(crate) fn read(line: &[u8]) -> Result<Self, Refusal> {
-        /// What lines of all versions have.
+        /// The field that requests of all versions have.
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
@@ -139,7 +140,8 @@ impl ControlRequest {
         let Versioned { version } = serde_json::from_slice(line).map_err(malformed)?;
         if version != VERSION {
             let message = format_args!(
-                "the request has the version {version} and this monitor speaks {VERSION}; use the `monitor` of its release"
+                "the request has the version {version} and this monitor speaks {VERSION}; use the \
+                 `monitor` of its release"
             );
             return Err(Refusal::new(RefusalKind::Version, message));
         }
@@ -149,7 +151,7 @@ impl ControlRequest {
 
 /// A value as one line.
 pub(crate) fn json_line(value: &impl Serialize) -> Vec<u8> {
-    // None of the types has a map with other keys than texts, nor a fallible `Serialize`.
+    // No type has a map with keys other than texts, or a fallible `Serialize`.
     let mut line = serde_json::to_vec(value).unwrap_or_default();
     line.push(b'\n');
     line

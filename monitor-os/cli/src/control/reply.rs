@@ -50,7 +50,7 @@ pub(crate) enum StatusReply {
 pub(crate) enum ChangeReply {
     /// The machine of a unit has handled the request.
     Handled(HandledRequest),
-    /// All units have handled it.
+    /// The machines of all units have handled it.
     End,
 }
 
@@ -110,12 +110,12 @@ impl Reply for LogsReply {}
 /// How the machine handled a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HandledRequest {
-    /// The name of the unit, if all were meant.
+    /// The name of the unit, if the request went to all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<String>,
-    /// Whether it changed anything; if not, there was nothing to do.
+    /// Whether the request changed anything; if not, there was nothing to do.
     pub(crate) counted: bool,
-    /// Whether nothing ran and nothing was pending before it.
+    /// Whether nothing ran and nothing was pending before the request.
     pub(crate) was_down: bool,
     pub(crate) phase: String,
     pub(crate) pid: Option<u32>,

@@ -26,7 +26,8 @@ impl Request for StatusRequest {
     }
 }
 
-/// Changes what one unit, or each of all, is to do. The monitor replies when the machine has handled it.
+/// Changes what one unit, or each of all, is to do. The monitor replies when the machine has
+/// handled it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeRequest {
     Start,

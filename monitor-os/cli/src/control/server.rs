@@ -1,12 +1,12 @@
 //! The monitor's side of the control socket: one thread, one `poll(2)`, no lock.
 //!
-//! It is a thread of its own, beside the supervisor's: nothing that a client does, or that is done for one
-//! (looking through `/proc`, writing JSON), is in the way of a deadline or an exit. It uses nothing but the
-//! handle that any other part of the program has.
+//! The thread is not the supervisor's, so that nothing that it does for a client (reading `/proc`,
+//! writing JSON) delays a deadline or an exit. It uses the same handles as any other part of the
+//! program.
 //!
-//! What a client can take is bounded: [`CLIENTS_MAX`] connections, the longest request, one request each, and the output
-//! that it has not read. A client that follows the events reads from the history at its own pace, and learns how much it
-//! missed.
+//! The resources of clients are bounded: [`CLIENTS_MAX`] connections, one request each of bounded
+//! length, and bounded output that is not read. A client that follows events reads from the history
+//! at its own pace, and learns how many it missed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,15 +34,16 @@ use super::socket::SOCKET;
 use crate::report::status_report::ClientCounts;
 use crate::units::Units;
 
-/// A control socket that is served. Its thread ends with the supervisor of its units.
+/// A control socket with the thread that serves it. The thread ends with the supervisor of the
+/// units.
 #[derive(Debug)]
 pub(crate) struct Control {
     thread: JoinHandle<()>,
 }
 
 impl Control {
-    /// Makes the socket, for the user of this process alone, in the place of one that a killed monitor left, and
-    /// serves it. `events` are those of the units from their beginning.
+    /// Makes the socket, for the user of this process alone, and serves it. It replaces a socket
+    /// that a killed monitor left. `events` are those of the units from their beginning.
     ///
     /// # Errors
     /// [`ControlError`]; nothing is served.
@@ -59,15 +60,15 @@ impl Control {
         Ok(Self { thread })
     }
 
-    /// Waits until all who wait have their answer, as far as they take it at once, and the socket is gone. The
-    /// supervisor of the units must have ended.
+    /// Waits until all clients have their replies, as far as they take them at once, and the socket
+    /// is gone. The supervisor of the units must have ended.
     pub(crate) fn finish(self) {
-        // An error is a panic of the thread, which has been printed.
+        // An error is a panic of the thread, which was printed.
         drop(self.thread.join());
     }
 }
 
-/// Why a monitor cannot be controlled.
+/// The reason for which a monitor cannot be controlled.
 #[derive(Debug)]
 pub(crate) struct ControlError {
     path: PathBuf,
@@ -132,7 +133,7 @@ impl Server {
             }
             if ended {
                 while self.serve(&waker) {}
-                // Whoever asks by then finds nobody, and not somebody who does not answer.
+                // A later client finds no monitor, instead of one that does not answer.
                 fs::remove_file(&self.path).ok();
                 return;
             }
@@ -174,8 +175,9 @@ impl Server {
         }
     }
 
-    /// Gives everybody a portion of what there is to give, as far as they take it. Returns whether somebody who
-    /// took all may take more: the others are not to wait for one who reads as fast as lines come.
+    /// Gives each client a portion of its output, as far as it takes it. Returns whether a client
+    /// that took all may take more. Portions let no client wait for one that reads as fast as lines
+    /// come.
     fn serve(&mut self, waker: &Waker) -> bool {
         let mut context = Context::from_waker(waker);
         let mut more = false;
@@ -195,7 +197,7 @@ impl Server {
         more
     }
 
-    /// Waits for news of anybody; returns who has something to read, or has gone.
+    /// Waits for clients and wake-ups; returns the clients that have sent something or have gone.
     fn wait(&self) -> Vec<u64> {
         let own =
             [(self.wake.as_fd(), PollFlags::IN), (self.listener.as_fd(), self.listener.interest())];
@@ -204,7 +206,7 @@ impl Server {
         let mut fds: Vec<_> = fds.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).collect();
         match poll(&mut fds, self.listener.pause()) {
             Ok(_) | Err(Errno::INTR) => {}
-            // No memory for the call: it is there again, or nothing else works either.
+            // There was no memory for the call, which may be over in the next round.
             Err(_) => return Vec::new(),
         }
         let gone = PollFlags::HUP | PollFlags::ERR;
@@ -220,7 +222,7 @@ impl Server {
             if let Err(refusal) = self.admit(session.stream()) {
                 self.counts.turned_away += 1;
                 session.refuse(refusal);
-                // What it does not take at once it does not get.
+                // The client gets what it takes at once.
                 session.write();
                 continue;
             }
@@ -230,7 +232,7 @@ impl Server {
         }
     }
 
-    /// Whether there is room for a client, and it may ask.
+    /// Checks that a client may send requests, and that there is room for it.
     fn admit(&mut self, stream: &UnixStream) -> Result<(), Refusal> {
         let allowed = sockopt::socket_peercred(stream)
             .is_ok_and(|peer| peer.uid == geteuid() || peer.uid.is_root());
@@ -241,7 +243,7 @@ impl Server {
         if self.sessions.len() < CLIENTS_MAX {
             return Ok(());
         }
-        // Who says nothing must not keep others out.
+        // A client that sends nothing must not keep others out.
         let silent =
             self.sessions.iter().find(|(_, one)| matches!(one.stage(), SessionStage::Asking));
         if let Some(id) = silent.map(|(&id, _)| id) {
@@ -250,12 +252,13 @@ impl Server {
             return Ok(());
         }
         let message = format_args!(
-            "{CLIENTS_MAX} clients wait for this monitor already; end one, such as a `monitor events -f`"
+            "{CLIENTS_MAX} clients wait for this monitor already; end one, such as a `monitor \
+             events -f`"
         );
         Err(Refusal::new(RefusalKind::Busy, message))
     }
 
-    /// Reads what a client has sent, carries its request out, if it is complete, and keeps the client.
+    /// Reads from a client, carries out its request, if that is complete, and keeps the client.
     fn read(&mut self, id: u64, mut session: Session) {
         if let Some(request) = session.read() {
             let connected = u32::try_from(self.sessions.len()).unwrap_or(u32::MAX);

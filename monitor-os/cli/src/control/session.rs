@@ -23,7 +23,7 @@ use crate::report::stop_outcome::StopOutcome;
 pub(super) struct Session {
     stream: UnixStream,
     input: Vec<u8>,
-    /// What the client has not taken yet.
+    /// The lines that the client has not taken yet.
     output: Vec<u8>,
     stage: SessionStage,
 }
@@ -32,21 +32,21 @@ pub(super) struct Session {
 pub(super) enum SessionStage {
     /// The client has sent no request yet.
     Asking,
-    /// It waits for the report of its request.
+    /// The client waits for the report of its request.
     Awaiting,
-    /// It waits for the reports of its request to all units, of which so many are missing.
+    /// The client waits for the reports of its request to all units, of which so many are missing.
     AwaitingAll(usize),
-    /// It waits for the end of a stop.
+    /// The client waits for the end of a stop.
     Stopping(Unit, Stopping),
-    /// It waits for the end of the stops of all units.
+    /// The client waits for the end of the stops of all units.
     StoppingAll(Vec<(Unit, Stopping)>),
-    /// It reads events.
+    /// The client reads events.
     Events(EventCursor),
-    /// It reads log lines of a unit.
+    /// The client reads log lines of a unit.
     Logs(LogCursor),
-    /// It has its answer, and is disconnected when it has read it.
+    /// The client has its answer, and is disconnected when it has read it.
     Answered,
-    /// It is to be disconnected.
+    /// The client is to be disconnected.
     Gone,
 }
 
@@ -55,9 +55,9 @@ pub(super) enum SessionStage {
 pub(super) struct EventCursor {
     /// The number of the next entry.
     pub(super) next: u64,
-    /// Up to which number; for ever if it is absent.
+    /// The number at which to end; none to go on for ever.
     pub(super) until: Option<u64>,
-    /// Of one unit, or of all.
+    /// The unit; none for all.
     pub(super) unit: Option<String>,
 }
 
@@ -67,9 +67,9 @@ pub(super) struct LogCursor {
     ring: LogRing,
     /// The number of the next line.
     next: u64,
-    /// Up to which number; for ever if it is absent.
+    /// The number at which to end; none to go on for ever.
     until: Option<u64>,
-    /// Of one stream, or of both.
+    /// The stream; none for both.
     stream: Option<StreamName>,
     next_line: NextLine,
 }
@@ -84,7 +84,7 @@ impl fmt::Debug for NextLine {
 }
 
 impl LogCursor {
-    /// Begins with the last lines of a stream or of both, and goes on for ever if `follow` says so.
+    /// Begins with the last lines of a stream or of both. With `follow` it goes on for ever.
     pub(super) fn new(
         ring: LogRing,
         follow: bool,
@@ -98,7 +98,7 @@ impl LogCursor {
     }
 }
 
-/// The number of the line with which the last `count` of a stream begin.
+/// The number of the line at which the last `count` lines of a stream begin.
 fn from_last(ring: &LogRing, end: u64, count: u32, stream: Option<StreamName>) -> u64 {
     let mut left = count;
     let mut at = end;
@@ -139,7 +139,7 @@ impl Session {
         !self.output.is_empty()
     }
 
-    /// What to poll its socket for.
+    /// The events to poll its socket for.
     pub(super) fn interest(&self) -> PollFlags {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, matches!(self.stage, SessionStage::Asking));
@@ -147,10 +147,10 @@ impl Session {
         flags
     }
 
-    /// Reads what the client has sent, up to its request; `None` as long as that is not complete.
+    /// Reads from the client; returns its request, or `None` as long as that is not complete.
     pub(super) fn read(&mut self) -> Option<Result<ControlRequest, Refusal>> {
         if !matches!(self.stage, SessionStage::Asking) {
-            // Nothing is awaited of it, so it has gone.
+            // A client sends nothing after its request, so this one has gone.
             self.stage = SessionStage::Gone;
             return None;
         }
@@ -188,7 +188,7 @@ impl Session {
         }
     }
 
-    /// Gives the one reply that there is.
+    /// Gives the client its only or its last reply.
     pub(super) fn answer(&mut self, reply: impl Reply) {
         self.put(reply);
         self.stage = SessionStage::Answered;
@@ -231,7 +231,7 @@ impl Session {
         }
     }
 
-    /// The report of the request may be among missed notices, so the client does not go on waiting.
+    /// Ends the wait for a report, which may be among missed notices.
     pub(super) fn report_missed(&mut self) {
         if matches!(self.stage, SessionStage::Awaiting | SessionStage::AwaitingAll(_)) {
             let message = "the monitor had too much to do to see what came of the request, \
@@ -240,7 +240,7 @@ impl Session {
         }
     }
 
-    /// The supervisor has ended: the client is not to wait any more.
+    /// Ends each wait for the supervisor, which has ended.
     pub(super) fn supervisor_ended(&mut self, history: &History) {
         match &mut self.stage {
             SessionStage::Awaiting | SessionStage::AwaitingAll(_) => self.refuse(ending()),
@@ -311,7 +311,8 @@ impl Session {
         }
     }
 
-    /// Fills the output of a client that has read what was there; returns how many entries or lines were lost.
+    /// Fills the output of a client that has read all before; returns how many entries or lines
+    /// were lost.
     pub(super) fn fill(&mut self, history: &History) -> u64 {
         if !self.output.is_empty() {
             return 0;
@@ -387,7 +388,8 @@ impl Session {
         missed
     }
 
-    /// Wakes the thread when there is another line for a client that follows and has read all before.
+    /// Wakes the thread when there is another line for a client that follows and has read all
+    /// before.
     pub(super) fn poll_next_line(&mut self, context: &mut Context<'_>) {
         if let SessionStage::Logs(LogCursor {
             ring,
@@ -436,7 +438,8 @@ fn ending() -> Refusal {
     Refusal::new(RefusalKind::Ending, "the monitor is going down with what it supervised")
 }
 
-/// Where the output for a client that follows is cut, in bytes; the rest comes when that is taken.
+/// The size at which output for a client is cut, in bytes. The rest follows when the client has
+/// read it.
 const OUTPUT_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -451,8 +454,8 @@ mod tests {
         serde_json::from_str::<Answer<_>>(line).unwrap().answer
     }
 
-    /// Goal: of what happened no more is put aside for a client than it may leave unread, and one entry beyond that; the rest
-    /// follows without a gap.
+    /// Goal: of what happened no more is put aside for a client than it may leave unread, and one
+    /// entry beyond that; the rest follows without a gap.
     #[test]
     fn entries_for_who_has_not_read_are_bounded() {
         let mut history = History::default();
@@ -482,8 +485,8 @@ mod tests {
         assert!(runs.into_iter().eq(0..40));
     }
 
-    /// Goal: also what is missing is said only when all before it is read, and once, so that who reads nothing costs nothing
-    /// more.
+    /// Goal: also what is missing is said only when all before it is read, and once, so that who
+    /// reads nothing costs nothing more.
     #[test]
     fn who_reads_nothing_costs_nothing_more() {
         let mut history = History::default();

@@ -11,14 +11,14 @@ pub(crate) enum StopOutcome {
     Graceful,
     /// It was sent the kill.
     Killed,
-    /// Something that it had started runs on: who, as far as it can be seen, each as `NAME (pid N)`.
+    /// Processes that it started run on: those that are visible, each as `NAME (pid N)`.
     Leaked(Vec<String>),
     /// There was no process to stop.
     NotRunning,
 }
 
 impl StopOutcome {
-    /// `None` if the monitor cannot say.
+    /// The outcome of a result; `None` if the monitor does not know it.
     pub(crate) fn of(result: StopResult, survivors: &[Survivor]) -> Option<Self> {
         match result {
             StopResult::Graceful => Some(Self::Graceful),
@@ -28,7 +28,7 @@ impl StopOutcome {
             }
             StopResult::NotRunning => Some(Self::NotRunning),
             StopResult::SupervisorGone => None,
-            // The type may grow; what is not known here is not claimed.
+            // A later release of the library may have other results.
             _ => None,
         }
     }

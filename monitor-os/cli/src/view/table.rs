@@ -7,7 +7,7 @@ use anstyle::Style;
 use super::text::{ByteSize, Time, phase_style};
 use crate::report::status_report::UnitSummary;
 
-/// Text in columns that are as wide as what is in them.
+/// Text in columns that are as wide as their longest cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Table(Vec<[Cell; COLUMNS]>);
 
@@ -46,7 +46,7 @@ pub(crate) fn table<'a>(units: impl IntoIterator<Item = &'a UnitSummary>) -> Tab
     Table(std::iter::once(head).chain(units.into_iter().map(cells)).collect())
 }
 
-/// What is shown of a unit.
+/// The cells of a unit.
 fn cells(unit: &UnitSummary) -> [Cell; COLUMNS] {
     let plain = |text: String| Cell(text, Style::new());
     let phase = match unit.run {
@@ -70,7 +70,7 @@ fn cells(unit: &UnitSummary) -> [Cell; COLUMNS] {
     ]
 }
 
-/// A text that leaves room for others; `monitor status NAME/UNIT` has all of it.
+/// A text cut to [`SHORT`]; `monitor status NAME/UNIT` shows all of it.
 fn short(text: &str) -> String {
     let mut short: String = text.chars().take(SHORT).collect();
     if short.len() < text.len() {
@@ -79,7 +79,7 @@ fn short(text: &str) -> String {
     short
 }
 
-/// In characters.
+/// The longest text in a cell, in characters.
 const SHORT: usize = 32;
 
 impl fmt::Display for Table {
@@ -88,7 +88,7 @@ impl fmt::Display for Table {
         for row in &self.0 {
             for (index, (Cell(text, style), width)) in row.iter().zip(widths).enumerate() {
                 let gap = if index == 0 { "" } else { "  " };
-                // Nothing is behind the last one.
+                // The last column needs no padding.
                 let pad = if index + 1 == COLUMNS { 0 } else { width - text.chars().count() };
                 write!(f, "{gap}{style}{text}{style:#}{:pad$}", "")?;
             }
