@@ -1,5 +1,8 @@
 //! The driver: takes events, asks the machine, executes its commands in order. Decides nothing.
 
+mod agenda;
+pub(crate) mod kernel;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,8 +11,8 @@ use monitor_core::{
     TimerCommand, TimerSlot, TimerToken,
 };
 
-use crate::agenda::{Agenda, Alarm, Deadline};
-use crate::kernel::{DriverInput, Kernel, Moment, Report, Signalled, Spawned, UnitId};
+use crate::driver::agenda::{Agenda, Alarm, Deadline};
+use crate::driver::kernel::{DriverInput, Kernel, Moment, Report, Signalled, Spawned, UnitId};
 
 /// Drives any number of units over one [`Kernel`]. Synchronous, deterministic, one thread.
 ///
@@ -336,7 +339,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::kernel::{ObservedInput, SaveFailed};
+    use crate::driver::kernel::{ObservedInput, SaveFailed};
 
     /// What is to happen, one after the other.
     struct Script(VecDeque<(u64, Event)>);

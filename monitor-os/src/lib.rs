@@ -62,27 +62,109 @@
 #[cfg(all(test, feature = "linux"))]
 extern crate self as monitor_os;
 
-mod agenda;
-mod driver;
-mod kernel;
 #[cfg(feature = "linux")]
-pub mod linux;
+mod backend;
+#[cfg(feature = "linux")]
+mod block_on;
+#[cfg(feature = "linux")]
+mod by_identity;
+#[cfg(feature = "linux")]
+mod command;
+mod driver;
+#[cfg(feature = "linux")]
+mod handle;
+#[cfg(feature = "linux")]
+mod linux;
+#[cfg(feature = "linux")]
+mod output;
 #[cfg(feature = "record")]
 pub mod record;
 #[cfg(feature = "linux")]
 mod telemetry;
+#[cfg(test)]
+#[cfg(feature = "linux")]
+mod testing;
 
-pub use driver::{Core, Driver, Machine};
-pub use kernel::{
+pub use driver::kernel::{
     DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
 };
+pub use driver::{Core, Driver, Machine};
+
 #[cfg(feature = "linux")]
-pub use linux::{
-    Capture, CheckResult, Command, CommandError, Contain, Containment, Ended, Events, Health,
-    HealthCheck, Input, InputSource, JournalError, KernelFeatures, Launcher, Limit, LimitError,
-    Line, LinePattern, LogFile, LogFormat, LogRing, LogSink, Notice, NotifyStatus, OnCrash, Output,
-    PathError, PathFault, PathTrust, PatternError, ReadyBy, Rotation, SetupStage, SignalAnswer,
-    SinkCounts, Slow, SpawnError, StateDir, StateError, Status, StopResult, StopSignals, Stopping,
-    StoredUnit, Stream, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Survivor,
-    Terminal, TerminalSize, Unit, Writer, block_on, now, stored_units, trim_memory,
+pub use backend::health::{CheckResult, Health};
+#[cfg(feature = "linux")]
+pub use backend::readiness::notifications::NotifyStatus;
+#[cfg(feature = "linux")]
+pub use backend::run::recovery::{OnCrash, StoredUnit, stored_units};
+#[cfg(feature = "linux")]
+pub use backend::start::launcher::Launcher;
+#[cfg(feature = "linux")]
+pub use backend::status::events::Events;
+#[cfg(feature = "linux")]
+pub use backend::status::unit_status::{Notice, Status, StopResult};
+#[cfg(feature = "linux")]
+pub use backend::store::journal::JournalError;
+#[cfg(feature = "linux")]
+pub use backend::store::state_dir::{StateDir, StateError};
+#[cfg(feature = "linux")]
+pub use block_on::block_on;
+#[cfg(feature = "linux")]
+pub use command::Command;
+#[cfg(feature = "linux")]
+pub use command::command_error::CommandError;
+#[cfg(feature = "linux")]
+pub use command::health_check::HealthCheck;
+#[cfg(feature = "linux")]
+pub use command::ready_by::ReadyBy;
+#[cfg(feature = "linux")]
+pub use command::setup_stage::SetupStage;
+#[cfg(feature = "linux")]
+pub use command::spawn_error::SpawnError;
+#[cfg(feature = "linux")]
+pub use command::streams::{Input, InputSource, Output};
+#[cfg(feature = "linux")]
+pub use handle::supervisor::{
+    Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
 };
+#[cfg(feature = "linux")]
+pub use linux::clock::now;
+#[cfg(feature = "linux")]
+pub use linux::containment::{Contain, Containment, Survivor};
+#[cfg(feature = "linux")]
+pub use linux::kernel_features::KernelFeatures;
+#[cfg(feature = "linux")]
+pub use linux::limit::{Limit, LimitError};
+#[cfg(feature = "linux")]
+pub use linux::path_error::{PathError, PathFault, Writer};
+#[cfg(feature = "linux")]
+pub use linux::path_trust::PathTrust;
+#[cfg(feature = "linux")]
+pub use linux::process::Ended;
+#[cfg(feature = "linux")]
+pub use linux::pty::{Terminal, TerminalSize};
+#[cfg(feature = "linux")]
+pub use linux::signal::SignalError;
+#[cfg(feature = "linux")]
+pub use linux::signals::ChildrenUnwaitable;
+#[cfg(feature = "linux")]
+pub use linux::stop_signals::{SignalAnswer, StopSignals};
+#[cfg(feature = "linux")]
+pub use linux::sys::trim_memory;
+#[cfg(feature = "linux")]
+pub use output::capture::Capture;
+#[cfg(feature = "linux")]
+pub use output::line::{Line, Stream};
+#[cfg(feature = "linux")]
+pub use output::log_file::LogFile;
+#[cfg(feature = "linux")]
+pub use output::log_format::LogFormat;
+#[cfg(feature = "linux")]
+pub use output::pattern::{LinePattern, PatternError};
+#[cfg(feature = "linux")]
+pub use output::ring::LogRing;
+#[cfg(feature = "linux")]
+pub use output::rotation::Rotation;
+#[cfg(feature = "linux")]
+pub use output::sink::{LogSink, SinkCounts};
+#[cfg(feature = "linux")]
+pub use output::slow::Slow;

@@ -34,7 +34,7 @@ use monitor_core::{Event, Millis, Phase, Policy};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::kernel::{Moment, Report, UnitId};
+use crate::driver::kernel::{Moment, Report, UnitId};
 
 /// The version of the format, in every head.
 pub const VERSION: u64 = 1;

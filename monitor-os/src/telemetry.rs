@@ -4,95 +4,20 @@
 //! what somebody should look at. ERROR: the monitor itself cannot go on. What children print, their
 //! arguments and their environment are never logged.
 
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
-use monitor_core::{Lifecycle, Note, Outcome, RunId, Signal};
-use tracing::{debug, error, info, info_span, trace, trace_span, warn};
-
-use crate::kernel::Report;
-use crate::linux::{
-    CheckResult, Containment, Health, SignalError, SpawnError, StateError, Status, Survivor,
-};
-
-/// Tells one event of a unit and what came of it.
-pub(crate) fn step(unit: &str, report: &Report<'_>, status: &Status) {
-    let span = info_span!("unit", unit, number = report.unit.as_u32());
-    let _entered = span.enter();
-    let (before, after) = (report.before, report.step.state);
-    let step = trace_span!("step", event = %report.event, run = after.run().as_u32());
-    let _stepping = step.enter();
-    trace!(
-        phase_from = before.phase().name(),
-        phase_to = after.phase().name(),
-        note = report.step.note.name(),
-        "event"
-    );
-    report.step.for_each(|action| trace!(action = %action, "command"));
-    match report.step.note {
-        Note::Applied => {}
-        note @ (Note::Stale | Note::NotApplicable) => {
-            debug!(event = %report.event, note = note.name(), "event did not count");
-        }
-    }
-    if let Some(lifecycle) = report.step.actions.emit {
-        lifecycle_event(lifecycle, report, status);
-    }
-}
-
-fn lifecycle_event(lifecycle: Lifecycle, report: &Report<'_>, status: &Status) {
-    let after = report.step.state;
-    let run = after.run().as_u32();
-    let cause = after.reason().name();
-    match lifecycle {
-        Lifecycle::Starting => info!(run, restarts = after.restarts(), "starting"),
-        Lifecycle::Started => {
-            let held_by = status.containment().map(Containment::name);
-            info!(run, pid = status.pid(), held_by, "started");
-        }
-        Lifecycle::Ready => info!(run, "ready"),
-        Lifecycle::Healthy => info!(run, "healthy"),
-        Lifecycle::Stopping => info!(run, cause, "stopping"),
-        Lifecycle::Killing => warn!(run, cause, "killing"),
-        Lifecycle::Unkillable => warn!(run, cause, "survived the kill, which was repeated"),
-        Lifecycle::Exited => match after.outcome() {
-            Outcome::Exited(monitor_core::Exit::Code(code)) => {
-                info!(run, exit_code = code, "exited");
-            }
-            Outcome::Exited(monitor_core::Exit::Signal(signal)) => {
-                info!(run, signal = %signal, "exited");
-            }
-            Outcome::Exited(monitor_core::Exit::Unknown)
-            | Outcome::None
-            | Outcome::StartFailed(_) => info!(run, "exited, and nobody knows how"),
-        },
-        Lifecycle::StartFailed => {
-            if let Some(error) = status.start_error() {
-                warn!(run, step = error.step(), errno = error.errno(), %error, "start failed");
-            } else {
-                warn!(run, "start failed");
-            }
-        }
-        Lifecycle::BackingOff => info!(
-            run,
-            cause,
-            failures = after.strikes(),
-            delay_ms = report.delay.map(monitor_core::Millis::as_u32),
-            "backing off"
-        ),
-        Lifecycle::Throttled => info!(run, starts = after.starts(), "start limit reached"),
-        Lifecycle::Stopped { .. } => info!(run, cause, "stopped"),
-        Lifecycle::GaveUp { .. } => warn!(run, cause, failures = after.strikes(), "gave up"),
-    }
-}
+use monitor_core::Signal;
+use tracing::{error, warn};
 
 /// The kernel refused a signal.
-pub(crate) fn not_signalled(signal: Signal, error: &SignalError) {
+pub(crate) fn not_signalled(signal: Signal, error: &impl Display) {
     warn!(signal = %signal, %error, "signal not sent");
 }
 
 /// The kernel refused a signal for what an ended run left.
-pub(crate) fn leftover_not_signalled(error: &SignalError) {
+pub(crate) fn leftover_not_signalled(error: &impl Display) {
     warn!(%error, "signal for what the run left not sent");
 }
 
@@ -129,7 +54,7 @@ pub(crate) fn no_notifications(error: &io::Error) {
 }
 
 /// What is in the group of a run of an earlier monitor may be a stranger's by now, and was left alone.
-pub(crate) fn left_alone(unit: &str, doubtful: &[Survivor]) {
+pub(crate) fn left_alone(unit: &str, doubtful: &[impl Display]) {
     let processes: Vec<_> = doubtful.iter().take(NAMED_MAX).map(ToString::to_string).collect();
     let more = doubtful.len() - processes.len();
     let processes = processes.join(", ");
@@ -149,18 +74,8 @@ pub(crate) fn not_honoured(name: &str) {
     warn!(name, "what the program asks for is not honoured");
 }
 
-/// A health check is over.
-pub(crate) fn checked(unit: &str, run: RunId, health: &Health, checked: &CheckResult) {
-    let (run, failures) = (run.as_u32(), health.failures);
-    match checked.passed() {
-        Some(true) => debug!(unit, run, "health check passed"),
-        Some(false) => warn!(unit, run, failures, %checked, "health check failed"),
-        None => warn!(unit, run, %checked, "no room for a health check"),
-    }
-}
-
 /// A state, or which process was made, was not saved. A state is tried again.
-pub(crate) fn not_saved(error: &StateError) {
+pub(crate) fn not_saved(error: &impl Display) {
     warn!(%error, "not saved");
 }
 
@@ -197,6 +112,6 @@ pub(crate) fn not_drained() {
 }
 
 /// What an adopted process prints is not read.
-pub(crate) fn not_captured(error: &SpawnError) {
+pub(crate) fn not_captured(error: &impl Display) {
     warn!(%error, "output of an adopted process not captured");
 }

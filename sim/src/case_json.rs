@@ -3,6 +3,7 @@
 //! Published as JSON Schema in `docs/case.schema.json`.
 
 use monitor_core::{Millis, Policy};
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,8 @@ use crate::case::{self, Case, InputKind, Other, Script, TimedInput};
 use crate::expected::{Expected, ExpectedStep, Trigger};
 
 /// A case as JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CaseJson {
     /// The policy in force at the beginning, as `key=value` words.
@@ -29,7 +31,7 @@ pub struct CaseJson {
     pub others: Vec<OtherJson>,
     /// How many process numbers there are; without it more than are ever used.
     #[serde(default)]
-    #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub pids: Option<u8>,
     /// What the disk does when the power goes to what was not made to survive: `loses`, `tears` or
     /// `reorders`.
@@ -46,7 +48,8 @@ pub struct CaseJson {
 }
 
 /// What is expected of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedJson {
     /// Every step, in order; none if steps are not compared.
@@ -64,7 +67,8 @@ impl ExpectedJson {
 }
 
 /// One step that is expected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(untagged, deny_unknown_fields)]
 pub enum StepJson {
     /// The machine receives an input.
@@ -100,7 +104,8 @@ impl From<&Expected> for ExpectedJson {
 }
 
 /// A further unit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OtherJson {
     /// The policy in force at the beginning, as `key=value` words.
@@ -111,7 +116,8 @@ pub struct OtherJson {
 }
 
 /// One thing that is asked at its time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(untagged, deny_unknown_fields)]
 pub enum InputJson {
     /// An event.
@@ -327,6 +333,7 @@ fn at(pointer: &str, message: &dyn std::fmt::Display) -> CaseJsonError {
 }
 
 /// The JSON Schema of the form, as it is published.
+#[cfg(feature = "schema")]
 #[must_use]
 pub fn schema() -> String {
     let schema = schemars::schema_for!(CaseJson);
@@ -390,6 +397,7 @@ mod tests {
         assert_eq!(Case::from_json(&case.to_json()), Ok(case));
     }
 
+    #[cfg(feature = "schema")]
     #[test]
     fn the_published_schema_is_the_one_of_the_code() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/case.schema.json");

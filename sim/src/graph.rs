@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
-use clap::ValueEnum;
-use html_escape::encode_text;
 use monitor_core::Phase;
 
+use crate::html_text::escape;
 use crate::model::{Exploration, event_name};
 use crate::world::TraceLine;
 
 /// In which language a diagram is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Mermaid, which code hosts render.
     Mermaid,
@@ -245,7 +244,7 @@ impl Diagram {
             writeln!(
                 text,
                 r##"<text x="{x}" y="{y}" font-size="10.5" fill="{colour}">{from} &gt; {to}: {}</text>"##,
-                encode_text(&label)
+                escape(&label)
             )?;
         }
         writeln!(text, "</svg>")
@@ -273,7 +272,7 @@ impl Arrow {
             r#"<g><title>{} &gt; {}: {}</title><path d="M {:.1} {:.1} Q {:.1} {:.1} {:.1} {:.1}" fill="none" stroke="{colour}" stroke-width="{width}" marker-end="url(#a{})"/>"#,
             self.from,
             self.to,
-            encode_text(&self.counted()),
+            escape(&self.counted()),
             begin.0,
             begin.1,
             control.0,

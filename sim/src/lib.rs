@@ -41,6 +41,7 @@ pub mod case_json;
 pub mod check;
 pub mod choices;
 pub mod chooser;
+#[cfg(feature = "proptest")]
 pub mod conformance;
 pub mod coverage;
 pub mod expected;
@@ -51,6 +52,7 @@ pub mod generate;
 pub mod graph;
 pub mod guard;
 pub mod harness;
+mod html_text;
 pub mod hunt;
 pub mod model;
 pub mod observation;
@@ -62,6 +64,7 @@ pub mod reference;
 pub mod replay;
 
 pub mod shrink;
+#[cfg(feature = "proptest")]
 pub mod strategy;
 pub mod timeline;
 pub mod world;

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use html_escape::encode_text;
 use monitor_core::{Action, Event, Phase, RunId, TimerSlot};
 use monitor_os::Moment;
 use serde::Serialize;
 
 use crate::failure_report;
+use crate::html_text::escape;
 use crate::world::TraceLine;
 
 /// A trace laid out in lanes.
@@ -330,12 +330,12 @@ fn draw(text: &mut String, timeline: &Timeline) -> std::fmt::Result {
         writeln!(
             text,
             r##"<g><title>{}</title><rect x="{x:.0}" y="{y:.0}" width="{:.0}" height="24" rx="3" fill="{}" stroke="#888" stroke-width="0.5"/><text x="{:.0}" y="{:.0}">{}</text></g>"##,
-            encode_text(&span.detail),
+            escape(&span.detail),
             width.max(3.0),
             span.tone.colour(),
             x + 4.0,
             y + 16.0,
-            encode_text(&fitting(&span.label, width))
+            escape(&fitting(&span.label, width))
         )?;
     }
     for mark in &timeline.marks {
@@ -343,10 +343,10 @@ fn draw(text: &mut String, timeline: &Timeline) -> std::fmt::Result {
         writeln!(
             text,
             r##"<g><title>{}</title><path d="M {x:.0} {TOP} l 6 10 l -12 0 z" fill="#3267c8"/><text x="{:.0}" y="{:.0}" fill="#1d448c">{}</text></g>"##,
-            encode_text(&mark.detail),
+            escape(&mark.detail),
             x + 8.0,
             TOP + 24.0,
-            encode_text(&mark.label)
+            escape(&mark.label)
         )?;
     }
     writeln!(text, "</svg>")
@@ -374,9 +374,9 @@ pub fn html(timeline: &Timeline, title: &str, trace: &[TraceLine]) -> String {
             rows,
             "<tr{class}><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             line.at,
-            encode_text(&line.event_text()),
-            encode_text(&failure_report::phases(line.before, line.step)),
-            encode_text(&failure_report::actions(line.step))
+            escape(&line.event_text()),
+            escape(&failure_report::phases(line.before, line.step)),
+            escape(&failure_report::actions(line.step))
         );
     }
     format!(
@@ -398,7 +398,7 @@ tr.wrong {{ background: #fdeaea }}
 {rows}</tbody></table>
 </body></html>
 "#,
-        title = encode_text(title),
+        title = escape(title),
         picture = svg(timeline)
     )
 }

@@ -1,26 +1,53 @@
 //! Cases on the real kernel: the record of each is accepted, and its runs are ones that the simulator shows.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+
+use libtest_mimic::{Arguments, Completion, Trial};
 use monitor_core::Millis;
 use monitor_os::Launcher;
 use monitor_sim::case::Case;
 use monitor_sim::choices::Seeded;
 use monitor_sim::real::{self, Leftovers, RealEngine, RealResult, SimulatorMatch, playable};
 
+/// The cases that real processes can play are one test; each other stored case is ignored with its reason.
+fn main() -> ExitCode {
+    // Before anything else: this may be the helper that starts programs, or a scripted child.
+    let launcher = Launcher::enter();
+    real::enter();
+    let (mut played, mut trials) = (Vec::new(), Vec::new());
+    for (path, case) in stored_cases() {
+        match playable(&case, Millis::from_secs(5)) {
+            Ok(()) => played.push(case),
+            Err(why) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let ignored = move || Ok(Completion::ignored_with(why));
+                trials.push(Trial::ignorable_test(format!("stored_case::{name}"), ignored));
+            }
+        }
+    }
+    trials.push(Trial::test("real_processes_run_as_in_the_simulator", move || {
+        real_processes_run_as_in_the_simulator(launcher, played);
+        Ok(())
+    }));
+    // What is left is asked of the whole process, so nothing runs beside.
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
 /// Goal: the files that the simulator keeps to, real processes keep to as well; and in drawn cases, in which
 /// requests meet starts and ends within milliseconds, every step is accepted, every status is true, no two live at a
 /// time, and nothing is left.
 ///
 /// One test, because what is left is asked of the whole process.
-#[test]
-fn real_processes_run_as_in_the_simulator() {
-    let program = env!("CARGO_BIN_EXE_monitor-sim");
-    let mut engine = RealEngine::new(Launcher::at(program), program).unwrap();
+fn real_processes_run_as_in_the_simulator(launcher: Launcher, mut cases: Vec<Case>) {
+    let program = env::current_exe().unwrap();
+    let mut engine = RealEngine::new(launcher, program).unwrap();
     let before = Leftovers::find(engine.folder()).unwrap();
 
-    let mut cases = stored_cases();
     assert!(cases.len() >= 10, "only {} of the stored cases can be played", cases.len());
     // On a machine that does other things a process may start too late for its script: it gets another try.
     for _ in 0..TRIES {
@@ -65,23 +92,15 @@ fn assert_no_fault(result: &RealResult) {
     assert_eq!(reported, None, "{case}\n{records:?}");
 }
 
-/// The cases in the folder that can be played within some seconds. What is in the way of the others is printed.
-#[expect(clippy::unwrap_used, reason = "a test ends where its files are not there")]
-#[expect(clippy::print_stdout, reason = "what is skipped is said, and why")]
-fn stored_cases() -> Vec<Case> {
+/// The cases in the folder, by their files.
+fn stored_cases() -> Vec<(PathBuf, Case)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    let case = |path: PathBuf| {
-        let case: Case = fs::read_to_string(&path).unwrap().parse().unwrap();
-        match playable(&case, Millis::from_secs(5)) {
-            Ok(()) => Some(case),
-            Err(why) => {
-                println!("skipped {}: {why}", path.display());
-                None
-            }
-        }
+    let read = |path: PathBuf| {
+        let case = fs::read_to_string(&path).unwrap().parse().unwrap();
+        (path, case)
     };
-    paths.into_iter().filter_map(case).collect()
+    paths.into_iter().map(read).collect()
 }

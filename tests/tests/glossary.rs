@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-/// Goal: the glossary names no item that is gone. Method: each path of its last column is looked up in the sources of
-/// its crate, segment by segment.
+/// Goal: the glossary names only existing items. Method: look up each path of its last column in
+/// the sources of its crate, segment by segment.
 #[test]
 fn every_item_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -37,14 +37,14 @@ fn an_item_that_does_not_exist_is_not_found() {
         ("monitor_core::Stepp", "Stepp"),
         ("monitor_core::Step::Nothing", "Nothing"),
         ("monitor_core::Nothing::Release", "Nothing"),
-        // It is a field, and no item.
+        // A field, not an item.
         ("monitor_core::actions", "actions"),
     ] {
         assert_eq!(find(root, path), Err(missing.to_owned()), "{path}");
     }
 }
 
-/// Looks a path up in the sources of its crate; returns the first segment that is not there.
+/// Looks a path up in the sources of its crate; returns the first segment that is missing.
 fn find(root: &Path, path: &str) -> Result<(), String> {
     let mut segments = path.split("::");
     let name = segments.next().unwrap_or_default();

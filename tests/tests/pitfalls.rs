@@ -1,4 +1,4 @@
-//! The tests that `docs/PITFALLS.md` names are there.
+//! The tests that `docs/PITFALLS.md` names exist.
 
 use std::fs;
 use std::path::Path;

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
-use super::group::has_ended;
-use super::kernel_features::KernelFeatures;
-use super::process::{SignalError, continue_follows, named, send};
-use super::run_name::{InvalidRunName, RunName, with_free_name};
+use crate::linux::kernel_features::KernelFeatures;
+use crate::linux::procfs::has_ended;
+use crate::linux::run_name::{InvalidRunName, RunName, with_free_name};
+use crate::linux::signal::{SignalError, continue_follows, named, send};
 
 /// Where control groups for runs are made: below that of the monitor, in the second version's hierarchy.
 ///
@@ -25,7 +25,7 @@ use super::run_name::{InvalidRunName, RunName, with_free_name};
 /// `cgroups(7)`; facts, section 8: the mount is found by its type and not by its path, because hybrid systems
 /// have it in a place of its own.
 #[derive(Debug)]
-pub(super) struct Cgroups {
+pub(crate) struct Cgroups {
     /// The directory of the monitor's own group.
     directory: PathBuf,
     /// That group as `/proc/PID/cgroup` names it, in one line.
@@ -34,7 +34,7 @@ pub(super) struct Cgroups {
 
 impl Cgroups {
     /// Finds the monitor's own group; `None` if there is none, or if it is not to be seen from here.
-    pub(super) fn find() -> Option<Arc<Self>> {
+    pub(crate) fn find() -> Option<Arc<Self>> {
         let name = group_in(&fs::read("/proc/self/cgroup").ok()?)?;
         // A journal could not tell of others.
         Self::named(name.to_str().filter(|name| !name.contains('\n'))?.into())
@@ -49,7 +49,7 @@ impl Cgroups {
     ///
     /// # Errors
     /// No right to it (EACCES, EPERM, EROFS), too many (EAGAIN), or [`RunName::next`]; nothing was made.
-    pub(super) fn make(self: &Arc<Self>, features: KernelFeatures) -> io::Result<RunCgroup> {
+    pub(crate) fn make(self: &Arc<Self>, features: KernelFeatures) -> io::Result<RunCgroup> {
         with_free_name(|| self.make_named(RunName::next()?, features))
     }
 
@@ -70,7 +70,7 @@ impl Cgroups {
     }
 
     /// Removes the empty groups of monitors that are dead, which were killed before they could.
-    pub(super) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         let Ok(entries) = fs::read_dir(&self.directory) else {
             return;
         };
@@ -85,14 +85,14 @@ impl Cgroups {
 
     /// Whether a process may be moved here from the monitor's own group, which is tried by a move that changes
     /// nothing.
-    pub(super) fn may_move(&self) -> bool {
+    pub(crate) fn may_move(&self) -> bool {
         fs::write(self.directory.join(PROCS), "0").is_ok()
     }
 }
 
 /// The control group of one run. Dropped, it is removed, unless something runs in it.
 #[derive(Debug)]
-pub(super) struct RunCgroup {
+pub(crate) struct RunCgroup {
     /// Where it is.
     groups: Arc<Cgroups>,
     run: RunName,
@@ -114,7 +114,7 @@ impl RunCgroup {
     ///
     /// # Errors
     /// It cannot be read.
-    pub(super) fn find(
+    pub(crate) fn find(
         location: &CgroupLocation,
         features: KernelFeatures,
     ) -> io::Result<Option<Self>> {
@@ -130,37 +130,37 @@ impl RunCgroup {
     }
 
     /// Its location for the journal.
-    pub(super) fn location(&self) -> CgroupLocation {
+    pub(crate) fn location(&self) -> CgroupLocation {
         CgroupLocation { inode: self.inode, parent: Arc::clone(&self.groups.name), run: self.run }
     }
 
     /// Whether a process is in it or below it.
-    pub(super) fn holds(&self, pid: Pid) -> bool {
+    pub(crate) fn holds(&self, pid: Pid) -> bool {
         group_of(pid).is_some_and(|found| found.starts_with(self.location().name()))
     }
 
     /// Which run has it.
-    pub(super) const fn run(&self) -> RunName {
+    pub(crate) const fn run(&self) -> RunName {
         self.run
     }
 
-    pub(super) fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         self.groups.directory_of(self.run)
     }
 
     /// Its directory for the helper that enters it.
-    pub(super) fn c_directory(&self) -> CString {
+    pub(crate) fn c_directory(&self) -> CString {
         // A path of a file system has no NUL byte.
         CString::new(self.directory().into_os_string().into_vec()).unwrap_or_default()
     }
 
     /// Reports a change when something begins or ceases to run in it: late, and not more often than every 10 ms.
-    pub(super) fn events(&self) -> BorrowedFd<'_> {
+    pub(crate) fn events(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
 
     /// Whether anything runs in it or below it. A zombie does not count.
-    pub(super) fn is_populated(&mut self) -> io::Result<bool> {
+    pub(crate) fn is_populated(&mut self) -> io::Result<bool> {
         let mut text = String::new();
         // Another monitor may have swept it, if the one that made it is dead.
         match self.events.rewind().and_then(|()| self.events.read_to_string(&mut text)) {
@@ -175,7 +175,7 @@ impl RunCgroup {
     ///
     /// # Errors
     /// The last failure; the others were signalled all the same.
-    pub(super) fn signal(&self, signal: u8, main: Option<Pid>) -> Result<(), SignalError> {
+    pub(crate) fn signal(&self, signal: u8, main: Option<Pid>) -> Result<(), SignalError> {
         let wanted = named(signal)?;
         if !continue_follows(signal) {
             return self.kill();
@@ -190,7 +190,7 @@ impl RunCgroup {
     ///
     /// # Errors
     /// See [`RunCgroup::signal`].
-    pub(super) fn kill(&self) -> Result<(), SignalError> {
+    pub(crate) fn kill(&self) -> Result<(), SignalError> {
         if self.features.cgroup_kill && fs::write(self.directory().join("cgroup.kill"), "1").is_ok()
         {
             return Ok(());
@@ -200,7 +200,7 @@ impl RunCgroup {
     }
 
     /// Ends a freeze that a kill began and did not finish.
-    pub(super) fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.freeze(false);
     }
 
@@ -232,7 +232,7 @@ impl RunCgroup {
     ///
     /// # Errors
     /// It cannot be read.
-    pub(super) fn members(&self) -> io::Result<Vec<Pid>> {
+    pub(crate) fn members(&self) -> io::Result<Vec<Pid>> {
         let mut members = Vec::new();
         let listed = walk(&self.directory(), &mut |directory| {
             let text = fs::read_to_string(directory.join(PROCS))?;
@@ -256,7 +256,7 @@ impl Drop for RunCgroup {
 
 /// The location of a [`RunCgroup`], as the journal records it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct CgroupLocation {
+pub(crate) struct CgroupLocation {
     inode: u64,
     /// The group above it, as `/proc/PID/cgroup` names it, in one line.
     parent: Arc<str>,
@@ -265,7 +265,7 @@ pub(super) struct CgroupLocation {
 
 impl CgroupLocation {
     /// Of which run it is.
-    pub(super) const fn run(&self) -> RunName {
+    pub(crate) const fn run(&self) -> RunName {
         self.run
     }
 
@@ -275,7 +275,7 @@ impl CgroupLocation {
     }
 }
 
-/// Prints `12 /system/monitor-1-2-3-4`.
+/// Prints `12 /system/monitor-1-2-00112233445566778899aabbccddeeff-4`.
 impl fmt::Display for CgroupLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.inode, self.name())
@@ -301,7 +301,7 @@ impl FromStr for CgroupLocation {
 
 /// A text is not the form of a [`CgroupLocation`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct InvalidCgroupLocation;
+pub(crate) struct InvalidCgroupLocation;
 
 /// Opens a pidfd for a member of a group or of one below it; `None` if it has ended or its number went to somebody else.
 fn hold(pid: Pid, group: &Path) -> Result<Option<OwnedFd>, Errno> {
@@ -356,7 +356,7 @@ fn group_in(text: &[u8]) -> Option<PathBuf> {
 }
 
 /// The group of a process in the hierarchy of one controller of the first version.
-pub(super) fn group_of_version_one(pid: Pid, controller: &str) -> Option<PathBuf> {
+pub(crate) fn group_of_version_one(pid: Pid, controller: &str) -> Option<PathBuf> {
     let text = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).ok()?;
     text.lines().find_map(|line| {
         let (controllers, group) = line.split_once(':')?.1.split_once(':')?;
@@ -365,7 +365,7 @@ pub(super) fn group_of_version_one(pid: Pid, controller: &str) -> Option<PathBuf
 }
 
 /// The directory of a group in the hierarchy of one controller of the first version.
-pub(super) fn mount_of_version_one(controller: &str, group: &Path) -> Option<PathBuf> {
+pub(crate) fn mount_of_version_one(controller: &str, group: &Path) -> Option<PathBuf> {
     find_mount(|line| {
         let mount = Mount::read(line).filter(|mount| mount.kind == b"cgroup")?;
         let mut options = mount.options.split(|&byte| byte == b',');
@@ -431,7 +431,7 @@ const PROCS: &str = "cgroup.procs";
 mod tests {
     use super::*;
     use crate::linux::process::Ended;
-    use crate::linux::testing::{available_features, finish, shell, sleeper, until};
+    use crate::testing::{available_features, finish, shell, sleeper, until};
 
     /// An empty group; `None`, and a printed reason, where none may be made.
     fn cgroup(allowed: KernelFeatures) -> Option<RunCgroup> {
@@ -496,9 +496,8 @@ mod tests {
             let Some(mut cgroup) = cgroup(features) else { return };
             let script = "echo $$ > \"$0/cgroup.procs\"; run() { (sleep 0.002; run) & exit; }; run";
             let directory = cgroup.directory().to_str().unwrap().to_owned();
-            let command =
-                crate::linux::command::Command::new("/bin/sh", ["-c", script, &directory]);
-            let process = crate::linux::testing::spawn(&command.unwrap()).unwrap();
+            let command = crate::command::Command::new("/bin/sh", ["-c", script, &directory]);
+            let process = crate::testing::spawn(&command.unwrap()).unwrap();
             assert_eq!(finish(process), Ended::Exited(0));
             assert!(cgroup.is_populated().unwrap());
             while cgroup.is_populated().unwrap() {
@@ -548,7 +547,14 @@ mod tests {
         groups.sweep();
         assert!(cgroup.directory().exists());
         assert_eq!(location.to_string().parse(), Ok(location.clone()));
-        for foreign in ["", "7", "x /monitor-1-2-3-4", "7 /", "7 /web", "7 /monitor-1-2-3-4/.."] {
+        for foreign in [
+            "",
+            "7",
+            "x /monitor-1-2-00112233445566778899aabbccddeeff-4",
+            "7 /",
+            "7 /web",
+            "7 /monitor-1-2-00112233445566778899aabbccddeeff-4/..",
+        ] {
             assert_eq!(foreign.parse::<CgroupLocation>(), Err(InvalidCgroupLocation), "{foreign}");
         }
         let name = cgroup.run.to_string();

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::kernel::Moment;
+use crate::driver::kernel::Moment;
 
 /// This moment, on the clock of every [`Moment`] that a handle shows.
 #[must_use]
@@ -16,7 +16,7 @@ pub fn now() -> Moment {
 ///
 /// # Source
 /// `clock_gettime(2)`, `CLOCK_REALTIME`.
-pub(super) fn wall() -> SystemTime {
+pub(crate) fn wall() -> SystemTime {
     let now = clock_gettime(ClockId::Realtime);
     let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
     SystemTime::UNIX_EPOCH + Duration::new(whole(now.tv_sec), nanos)
@@ -35,7 +35,7 @@ pub(crate) fn monotonic_nanos() -> u64 {
 }
 
 /// Turns a deadline on the monotonic clock, in nanoseconds, into the kernel's form.
-pub(super) fn timespec(nanos: u64) -> Timespec {
+pub(crate) fn timespec(nanos: u64) -> Timespec {
     // Neither conversion can fail: a u64 of nanoseconds is 585 years, and a remainder is below 1e9.
     Timespec {
         tv_sec: i64::try_from(nanos / NANOS_PER_SECOND).unwrap_or(i64::MAX),

@@ -56,7 +56,7 @@ pub struct Survivor {
 
 impl Survivor {
     /// Asks a process for its name.
-    pub(super) fn of(pid: rustix::process::Pid) -> Self {
+    pub(crate) fn of(pid: rustix::process::Pid) -> Self {
         let number = pid.as_raw_nonzero();
         let name = fs::read(format!("/proc/{number}/comm")).unwrap_or_default();
         Self {

@@ -9,13 +9,13 @@ use std::os::fd::RawFd;
 
 use rustix::io::Errno;
 
-use super::sys::{close_on_exec, close_range_on_exec};
+use crate::linux::sys::{close_on_exec, close_range_on_exec};
 
 /// Lets no descriptor above 2 outlive the next exec of this process, which has one thread, except `kept`.
 ///
 /// # Errors
 /// The kernel has no `close_range(2)` with `CLOSE_RANGE_CLOEXEC` (before Linux 5.11), and `/proc` cannot be read.
-pub(super) fn keep_only(kept: Option<u8>) -> io::Result<()> {
+pub(crate) fn keep_only(kept: Option<u8>) -> io::Result<()> {
     let kept = kept.map(u32::from);
     let below = kept.map_or(Ok(()), |kept| mark(FIRST, kept - 1));
     match below.and_then(|()| mark(kept.map_or(FIRST, |kept| kept + 1), u32::MAX)) {
@@ -42,7 +42,7 @@ fn keep_only_by_list(kept: Option<u32>) -> io::Result<()> {
 ///
 /// # Errors
 /// `/proc` cannot be read, or no descriptor is left.
-pub(super) fn above_streams() -> io::Result<Vec<RawFd>> {
+pub(crate) fn above_streams() -> io::Result<Vec<RawFd>> {
     let entries = fs::read_dir("/proc/self/fd")?;
     let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<RawFd>().ok();
     let numbers = entries.map(|entry| entry.map(number)).collect::<io::Result<Vec<_>>>()?;
@@ -60,9 +60,9 @@ mod tests {
     use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
     use super::*;
-    use crate::linux::command::Command;
+    use crate::command::Command;
     use crate::linux::process::Ended;
-    use crate::linux::testing::{finish, spawn};
+    use crate::testing::{finish, spawn};
 
     /// A descriptor that an exec would hand down, above those with which other tests begin.
     fn leaky() -> OwnedFd {

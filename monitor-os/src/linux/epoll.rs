@@ -41,7 +41,7 @@ impl Epoll {
     /// Blocks until something is readable and puts the keys in place of what `keys` held.
     ///
     /// At most 64 keys a turn, and none if a signal handler ran. There is no timeout: a deadline is a
-    /// [`Timer`](super::timer::Timer) in the set.
+    /// [`Timer`](crate::linux::timer::Timer) in the set.
     ///
     /// # Errors
     /// None is known for an own descriptor (`epoll_wait(2)`).

@@ -4,36 +4,13 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, test_kill_process_group};
 
-use super::identity::{start_time, ticks_now};
-use super::orphans::Mark;
-use super::process::{SignalError, continue_follows, named, send};
-
-/// The process id of a child that leads a session; also the number of that session and of its group.
-///
-/// Always greater than 1: the other values mean "everybody", "my own group" and "init" to the kernel.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct LeaderPid(i32);
-
-impl LeaderPid {
-    /// Checks a number that the kernel gave.
-    pub(super) fn new(raw: i32) -> Option<Self> {
-        (raw > 1).then_some(Self(raw))
-    }
-
-    /// The number, for logs and records.
-    pub(crate) const fn as_raw(self) -> i32 {
-        self.0
-    }
-
-    pub(super) fn to_pid(self) -> Pid {
-        // The number is positive, so the fallback is never taken; init is the harmless way to say so.
-        Pid::from_raw(self.0).unwrap_or(Pid::INIT)
-    }
-}
+use crate::linux::leader_pid::LeaderPid;
+use crate::linux::mark::Mark;
+use crate::linux::procfs::{group_and_session, has_ended, start_time, ticks_now};
+use crate::linux::signal::{SignalError, continue_follows, named, send};
 
 /// The group of a leader that was reaped: nothing holds its number any more but the members that are left.
 #[derive(Debug)]
@@ -49,18 +26,18 @@ type BoxedMark = Option<Box<Mark>>;
 
 impl ReapedGroup {
     /// That of a leader that was reaped just now, here.
-    pub(super) const fn new(leader: LeaderPid) -> Self {
+    pub(crate) const fn new(leader: LeaderPid) -> Self {
         Self::last_held(leader, EVER)
     }
 
     /// That of a leader of which nobody knows when it was reaped, but that it was not before this tick
     /// ([`ticks_now`]). Its number may be a stranger's; see [`Remainder`] for what proves that it is not.
-    pub(super) const fn last_held(leader: LeaderPid, until: u64) -> Self {
+    pub(crate) const fn last_held(leader: LeaderPid, until: u64) -> Self {
         Self { leader, until, mark: None }
     }
 
     /// The same, with whoever bears this mark, wherever it went.
-    pub(super) fn marked(self, mark: Option<Mark>) -> Self {
+    pub(crate) fn marked(self, mark: Option<Mark>) -> Self {
         Self { mark: mark.map(Box::new), ..self }
     }
 
@@ -124,7 +101,7 @@ pub(crate) struct Remainder {
 
 impl Remainder {
     /// The group of a leader that is no child of ours, and may live. Nobody is found before the first scan.
-    pub(super) fn led_by(leader: LeaderPid, held: OwnedFd, mark: Option<Mark>) -> Self {
+    pub(crate) fn led_by(leader: LeaderPid, held: OwnedFd, mark: Option<Mark>) -> Self {
         let before = ticks_now();
         let mark = mark.map(Box::new);
         let mut group = Self { leader, held: Some(held), until: NEVER, mark, members: Vec::new() };
@@ -134,7 +111,7 @@ impl Remainder {
         group
     }
 
-    pub(super) const fn leader(&self) -> LeaderPid {
+    pub(crate) const fn leader(&self) -> LeaderPid {
         self.leader
     }
 
@@ -144,7 +121,7 @@ impl Remainder {
     }
 
     /// The numbers of the members.
-    pub(super) fn pids(&self) -> impl Iterator<Item = Pid> {
+    pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
         self.members.iter().map(|member| member.pid)
     }
 
@@ -234,7 +211,7 @@ impl Remainder {
     }
 
     /// Whether the leader that we hold still bears the number, as a zombie at least.
-    pub(super) fn is_led(&self) -> bool {
+    pub(crate) fn is_led(&self) -> bool {
         // A zombie takes every signal; who was reaped takes none.
         let unreaped = |held: &OwnedFd| !has_ended(held) || send(held, Signal::CONT).is_ok();
         self.held.as_ref().is_some_and(unreaped)
@@ -247,7 +224,7 @@ impl Remainder {
 ///
 /// # Errors
 /// `/proc` cannot be read.
-pub(super) fn doubtful_members(
+pub(crate) fn doubtful_members(
     leader: LeaderPid,
     known: Option<&Remainder>,
 ) -> io::Result<Vec<Pid>> {
@@ -321,31 +298,7 @@ fn hold(pid: Pid, belongs: impl Fn(Pid) -> bool) -> io::Result<Option<OwnedFd>> 
 fn is_member(pid: Pid, leader: LeaderPid) -> bool {
     // A process that cannot be read has ended, or is hidden from us.
     fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero()))
-        .is_ok_and(|stat| group_and_session(&stat) == Some((leader.0, leader.0)))
-}
-
-/// Reads the group and the session out of `/proc/PID/stat`.
-///
-/// The second field is the name in parentheses. The process chooses it, spaces, parentheses and bytes that
-/// are no text included, so the fields are counted from the last closing one.
-fn group_and_session(stat: &[u8]) -> Option<(i32, i32)> {
-    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
-    // After the name come the state, the parent, the group and the session.
-    let group = fields.nth(2)?.parse().ok()?;
-    let session = fields.next()?.parse().ok()?;
-    Some((group, session))
-}
-
-/// Reads the session out of `/proc/PID/stat`.
-pub(super) fn session_of(stat: &[u8]) -> Option<i32> {
-    group_and_session(stat).map(|(_, session)| session)
-}
-
-/// Whether the process behind a pidfd has ended.
-pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+        .is_ok_and(|stat| group_and_session(&stat) == Some((leader.as_raw(), leader.as_raw())))
 }
 
 #[cfg(test)]
@@ -353,7 +306,7 @@ mod tests {
     use super::*;
     use crate::linux::process::{Ended, Process, Reaped};
     use crate::linux::run_name::RunName;
-    use crate::linux::testing::{Fifo, shell, sleeper, until, wait_readable};
+    use crate::testing::{Fifo, shell, sleeper, until, wait_readable};
 
     const KILL: u8 = 9;
     const TERM: u8 = 15;
@@ -363,15 +316,6 @@ mod tests {
         wait_readable(&process);
         let Reaped { ended, group } = process.reap().unwrap();
         (ended, group.remainder().unwrap())
-    }
-
-    #[test]
-    fn only_child_numbers_are_leaders() {
-        for raw in [i32::MIN, -1, 0, 1] {
-            assert_eq!(LeaderPid::new(raw), None);
-        }
-        assert_eq!(LeaderPid::new(2).unwrap().as_raw(), 2);
-        assert_eq!(LeaderPid::new(2).unwrap().to_pid(), Pid::from_raw(2).unwrap());
     }
 
     #[test]
@@ -513,15 +457,5 @@ mod tests {
             fifo.path().display()
         )));
         assert!(remainder.is_empty());
-    }
-
-    #[test]
-    fn stat_is_read_after_the_last_parenthesis() {
-        assert_eq!(group_and_session(b"7 (sh) S 1 5 6 0 -1"), Some((5, 6)));
-        assert_eq!(group_and_session(b"7 (a) S 1 2 (b) R 1 5 6 0"), Some((5, 6)));
-        assert_eq!(group_and_session(b"7 (\xff\xfe) S 1 5 6 0"), Some((5, 6)));
-        assert_eq!(group_and_session(b"7 (sh"), None);
-        assert_eq!(group_and_session(b"7 (sh) S 1"), None);
-        assert_eq!(group_and_session(b""), None);
     }
 }

@@ -15,196 +15,24 @@
 //! a device does.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
-use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, PROC_SUPER_MAGIC, Stat, Uid, fchown, fcntl_setfl,
-    fstat, fstatfs, getxattr, open, openat, readlinkat, renameat, statat,
+    fstat, fstatfs, open, openat, readlinkat, renameat, statat,
 };
 use rustix::io::Errno;
-use rustix::process::{getegid, geteuid};
 
-/// Which user beside root and the monitor's own may be able to write the directories of a file.
-///
-/// It is the user of the program whose file it is: [`Command::path_trust`](super::Command::path_trust). The groups of
-/// that user count as the user.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct PathTrust {
-    /// `None` if the program runs as the monitor does.
-    program: Option<Arc<ProgramUser>>,
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct ProgramUser {
-    user: u32,
-    group: u32,
-    others: Box<[u32]>,
-}
-
-impl PathTrust {
-    /// Root and the user of this process alone.
-    pub const MONITOR: Self = Self { program: None };
-
-    /// The same and one more user, with its primary and its other groups.
-    pub(super) fn and_user(user: u32, group: u32, others: impl IntoIterator<Item = u32>) -> Self {
-        let others = others.into_iter().collect();
-        let is_other = user != geteuid().as_raw();
-        Self { program: is_other.then(|| Arc::new(ProgramUser { user, group, others })) }
-    }
-
-    /// Opens a file for writing from its beginning, and makes it where it is missing (mode 0666 less the umask). Neither
-    /// this nor a write waits for the reader of a named pipe.
-    ///
-    /// # Errors
-    /// See [`PathFault`]; nothing changed. A named pipe must have a reader (ENXIO).
-    pub fn create(&self, path: impl AsRef<Path>) -> Result<File, PathError> {
-        open_file(path.as_ref(), self, Purpose::Record).map(File::from)
-    }
-
-    /// Root, the user of the monitor, and in a user namespace the owners that it has no number for, such as the host's
-    /// root: what they may do, the namespace cannot tell apart.
-    fn is_privileged(user: u32) -> bool {
-        user == 0 || user == geteuid().as_raw() || *UNMAPPED == Some(user)
-    }
-
-    fn is_trusted(&self, user: u32) -> bool {
-        Self::is_privileged(user) || self.is_program(user)
-    }
-
-    fn is_program(&self, user: u32) -> bool {
-        self.program.as_ref().is_some_and(|program| program.user == user)
-    }
-
-    fn has_group(&self, group: u32) -> bool {
-        let has = |of: &Arc<ProgramUser>| of.group == group || of.others.contains(&group);
-        self.program.as_ref().is_some_and(has)
-    }
-
-    /// Who may change the names in a directory. `acl` is its access list, if it has one.
-    fn exposure(&self, directory: &Stat, acl: Option<&[u8]>) -> Result<Exposure, Writer> {
-        let owner = directory.st_uid;
-        let mut exposure = if Self::is_privileged(owner) {
-            Exposure::Closed
-        } else if self.is_program(owner) {
-            Exposure::Program
-        } else {
-            return Err(Writer::User(owner));
-        };
-        let is_sticky = Mode::from_raw_mode(directory.st_mode).contains(Mode::SVTX);
-        // Its members may rename what is there, and link only what is theirs.
-        let is_shared = Self::is_privileged(owner) && *LINKS_ARE_PROTECTED;
-        for writer in writers(directory, acl) {
-            exposure = exposure.max(match writer {
-                Writer::User(user) if Self::is_privileged(user) => Exposure::Closed,
-                _ if is_sticky => Exposure::Shared,
-                Writer::User(user) if self.is_program(user) => Exposure::Program,
-                Writer::Group(group) if self.has_group(group) => Exposure::Program,
-                Writer::Group(0) => Exposure::Closed,
-                // A user whose primary group is its own, with the umask 002.
-                Writer::Group(group) if !geteuid().is_root() && group == getegid().as_raw() => {
-                    Exposure::Closed
-                }
-                Writer::Group(_) if is_shared => Exposure::Shared,
-                writer @ (Writer::User(_) | Writer::Group(_) | Writer::Everyone) => {
-                    return Err(writer);
-                }
-            });
-        }
-        Ok(exposure)
-    }
-}
-
-/// Who may write a directory beside its owner.
-///
-/// # Source
-/// `acl(5)`; `struct posix_acl_xattr_entry` of `<linux/posix_acl_xattr.h>`.
-fn writers(directory: &Stat, acl: Option<&[u8]>) -> Vec<Writer> {
-    const WRITE: u16 = 2;
-    let Some(entries) = acl.and_then(|acl| acl.get(4..)) else {
-        let mode = Mode::from_raw_mode(directory.st_mode);
-        let group = mode.contains(Mode::WGRP).then_some(Writer::Group(directory.st_gid));
-        let others = mode.contains(Mode::WOTH).then_some(Writer::Everyone);
-        return group.into_iter().chain(others).collect();
-    };
-    let entries = entries.chunks_exact(8).filter_map(|entry| {
-        let (tag, rest) = entry.split_first_chunk()?;
-        let (rights, id) = rest.split_first_chunk()?;
-        let number = u32::from_le_bytes(id.try_into().ok()?);
-        Some((u16::from_le_bytes(*tag), u16::from_le_bytes(*rights), number))
-    });
-    let entries: Vec<_> = entries.collect();
-    let mask =
-        entries.iter().find(|(tag, ..)| *tag == 0x10).map_or(WRITE, |(_, rights, _)| *rights);
-    let writer = |&(tag, rights, number): &(u16, u16, u32)| {
-        let masked = rights & mask & WRITE != 0;
-        match tag {
-            0x02 if masked => Some(Writer::User(number)),
-            0x04 if masked => Some(Writer::Group(directory.st_gid)),
-            0x08 if masked => Some(Writer::Group(number)),
-            0x20 if rights & WRITE != 0 => Some(Writer::Everyone),
-            _ => None,
-        }
-    };
-    entries.iter().filter_map(writer).collect()
-}
-
-/// The number that stands for users without one in this user namespace (`user_namespaces(7)`), if there may be some.
-static UNMAPPED: LazyLock<Option<u32>> = LazyLock::new(|| {
-    let map = fs::read_to_string("/proc/self/uid_map").ok()?;
-    let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?;
-    unmapped(&map, overflow.trim().parse().ok()?)
-});
-
-fn unmapped(map: &str, overflow: u32) -> Option<u32> {
-    let is_mapped = map.lines().any(|line| {
-        let mut numbers = line.split_whitespace().map(str::parse);
-        let (Some(Ok(first)), _, Some(Ok(count))) =
-            (numbers.next(), numbers.next(), numbers.next())
-        else {
-            return false;
-        };
-        u64::from(overflow).checked_sub(first).is_some_and(|offset: u64| offset < count)
-    });
-    (!is_mapped).then_some(overflow)
-}
-
-/// Whether the kernel lets nobody make a second name for a file that is not theirs to write (`proc_sys_fs(5)`).
-static LINKS_ARE_PROTECTED: LazyLock<bool> = LazyLock::new(|| {
-    let set = fs::read_to_string("/proc/sys/fs/protected_hardlinks");
-    set.is_ok_and(|text| text.trim() == "1")
-});
-
-/// Who may change the names in the directories that a path has led through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Exposure {
-    /// Root and the monitor alone.
-    Closed,
-    /// Others may add names. They change only their own, as in `/tmp`, or those of others but make no second name for a
-    /// file of others, as in a directory of root's that a group may write.
-    Shared,
-    /// The program's user.
-    Program,
-}
-
-/// The access list of a directory that is held; `None` if its mode says all.
-fn access_list(directory: &OwnedFd) -> Option<Vec<u8>> {
-    let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    let mut list = vec![0; ACL_BYTES_MAX];
-    let length = getxattr(path, "system.posix_acl_access", &mut list[..]).ok()?;
-    list.truncate(length);
-    Some(list)
-}
+use crate::linux::path_error::{INVALID, PathError, PathFault};
+use crate::linux::path_trust::{Exposure, PathTrust, access_list};
 
 /// For what a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// The monitor appends to it. It is made where it is missing (mode 0666 less the umask), for the unit's user if that
     /// may change names in the directory.
     Log,
@@ -224,204 +52,9 @@ impl Purpose {
     }
 }
 
-/// Why a file that a unit names was not opened. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathError {
-    /// The file as it was named, or the directory or link on the way that is at fault.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub fault: PathFault,
-}
-
-/// What is wrong with a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PathFault {
-    /// The kernel says so, by this error number.
-    Os(i32),
-    /// There is no such directory on the way.
-    NoDirectory,
-    /// A directory on the way may be written by somebody who could lead the path elsewhere.
-    Exposed(Writer),
-    /// It is a symbolic link that somebody else than root or the monitor's user may have made.
-    Link,
-    /// The file belongs to this user: neither to root, the monitor's or the program's user, nor, in a directory of the
-    /// program's user, to that user.
-    Owner(u32),
-    /// The file has another name as well, in a directory in which everybody may add names.
-    HardLink,
-    /// It is a FIFO, and a log is a regular file.
-    Fifo,
-    /// It is a socket, which cannot be opened.
-    Socket,
-    /// It is a block device, and nothing is appended to one.
-    BlockDevice,
-    /// Somebody changed it while it was looked at; it may pass.
-    Changing,
-}
-
-/// Somebody who may write a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Writer {
-    /// The user with this number.
-    User(u32),
-    /// The group with this number.
-    Group(u32),
-    /// Everybody.
-    Everyone,
-}
-
-impl PathFault {
-    /// Whether it may pass though nobody corrects anything: a FIFO has no reader yet, or somebody was busy with it.
-    pub(super) const fn passes(self) -> bool {
-        match self {
-            Self::Os(errno) => errno == Errno::NXIO.raw_os_error(),
-            Self::Changing => true,
-            Self::NoDirectory
-            | Self::Exposed(_)
-            | Self::Link
-            | Self::Owner(_)
-            | Self::HardLink
-            | Self::Fifo
-            | Self::Socket
-            | Self::BlockDevice => false,
-        }
-    }
-
-    /// The error number that comes nearest, for logs.
-    pub(super) const fn errno(self) -> i32 {
-        let errno = match self {
-            Self::Os(errno) => return errno,
-            Self::NoDirectory => Errno::NOENT,
-            Self::Exposed(_) | Self::Owner(_) => Errno::PERM,
-            Self::Link => Errno::LOOP,
-            Self::HardLink => Errno::MLINK,
-            Self::Fifo | Self::Socket | Self::BlockDevice => Errno::OPNOTSUPP,
-            Self::Changing => Errno::AGAIN,
-        };
-        errno.raw_os_error()
-    }
-}
-
-/// The form in which the helper sends it.
-impl fmt::Display for PathFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Os(errno) => write!(f, "os {errno}"),
-            Self::NoDirectory => f.write_str("no-directory 0"),
-            Self::Exposed(Writer::User(user)) => write!(f, "user {user}"),
-            Self::Exposed(Writer::Group(group)) => write!(f, "group {group}"),
-            Self::Exposed(Writer::Everyone) => f.write_str("everyone 0"),
-            Self::Link => f.write_str("link 0"),
-            Self::Owner(user) => write!(f, "owner {user}"),
-            Self::HardLink => f.write_str("hard-link 0"),
-            Self::Fifo => f.write_str("fifo 0"),
-            Self::Socket => f.write_str("socket 0"),
-            Self::BlockDevice => f.write_str("block-device 0"),
-            Self::Changing => f.write_str("changing 0"),
-        }
-    }
-}
-
-impl FromStr for PathFault {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (word, number) = text.split_once(' ').ok_or(())?;
-        if word == "os" {
-            return number.parse().map(Self::Os).map_err(|_| ());
-        }
-        let number = number.parse().map_err(|_| ())?;
-        Ok(match word {
-            "no-directory" => Self::NoDirectory,
-            "user" => Self::Exposed(Writer::User(number)),
-            "group" => Self::Exposed(Writer::Group(number)),
-            "everyone" => Self::Exposed(Writer::Everyone),
-            "link" => Self::Link,
-            "owner" => Self::Owner(number),
-            "hard-link" => Self::HardLink,
-            "fifo" => Self::Fifo,
-            "socket" => Self::Socket,
-            "block-device" => Self::BlockDevice,
-            "changing" => Self::Changing,
-            _ => return Err(()),
-        })
-    }
-}
-
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match self.fault {
-            PathFault::Os(errno) => {
-                let reason = io::Error::from_raw_os_error(errno);
-                write!(f, "cannot open `{path}`: {reason}; correct the path or its mode")
-            }
-            PathFault::NoDirectory => {
-                write!(f, "there is no directory `{path}`; make it, or correct the path")
-            }
-            PathFault::Exposed(writer) => {
-                write!(f, "`{path}` may be written by ")?;
-                match writer {
-                    Writer::User(user) => write!(f, "user {user}")?,
-                    Writer::Group(group) => write!(f, "group {group}")?,
-                    Writer::Everyone => f.write_str("everybody")?,
-                }
-                f.write_str(
-                    ", who could put a link in the place of a file there; let only root and the \
-                     program's user write it (chmod, chown), or choose another directory",
-                )
-            }
-            PathFault::Link => write!(
-                f,
-                "`{path}` is a symbolic link in a directory that others than root may write, so \
-                 it is not followed; remove it, or name the file that it leads to"
-            ),
-            PathFault::Owner(user) => write!(
-                f,
-                "`{path}` belongs to user {user}, and others than root may write its directory; \
-                 remove it, or give it to the program's user (chown)"
-            ),
-            PathFault::HardLink => write!(
-                f,
-                "`{path}` has another name (a hard link), which may be a file of somebody else; \
-                 remove it"
-            ),
-            PathFault::Fifo => write!(
-                f,
-                "`{path}` is a FIFO, and a log is a regular file; let the program write it \
-                 (stdout and stderr as file:{path}), or name another file"
-            ),
-            PathFault::Socket => {
-                write!(f, "`{path}` is a socket, which cannot be opened; name another file")
-            }
-            PathFault::BlockDevice => {
-                write!(f, "`{path}` is a block device; name another file")
-            }
-            PathFault::Changing => {
-                write!(f, "`{path}` was changed by somebody while it was opened; try again")
-            }
-        }
-    }
-}
-
-impl std::error::Error for PathError {}
-
-/// For what is told by an error number alone.
-impl From<PathError> for io::Error {
-    fn from(error: PathError) -> Self {
-        if let PathFault::Os(errno) = error.fault {
-            Self::from_raw_os_error(errno)
-        } else {
-            Self::other(error)
-        }
-    }
-}
-
 /// The directory in which a file is, held, and the name of the file there, which is no symbolic link.
 #[derive(Debug)]
-pub(super) struct OpenParent {
+pub(crate) struct OpenParent {
     directory: OwnedFd,
     exposure: Exposure,
     name: CString,
@@ -437,7 +70,7 @@ impl OpenParent {
     ///
     /// # Errors
     /// See [`PathFault`].
-    pub(super) fn of(path: &Path, trust: &PathTrust) -> Result<Self, PathError> {
+    pub(crate) fn of(path: &Path, trust: &PathTrust) -> Result<Self, PathError> {
         if path.as_os_str().is_empty() {
             return Err(PathError { path: path.into(), fault: Errno::NOENT.into() });
         }
@@ -487,7 +120,7 @@ impl OpenParent {
     ///
     /// # Errors
     /// See [`PathFault`].
-    pub(super) fn open(&self, purpose: Purpose) -> Result<OwnedFd, PathError> {
+    pub(crate) fn open(&self, purpose: Purpose) -> Result<OwnedFd, PathError> {
         let failed = |fault| PathError { path: self.path.clone(), fault };
         for _ in 0..TRIES {
             let follow = if self.by_kernel { OFlags::empty() } else { OFlags::NOFOLLOW };
@@ -513,12 +146,12 @@ impl OpenParent {
     ///
     /// # Errors
     /// See `rename(2)`; nothing changed.
-    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(renameat(&self.directory, from, &self.directory, to)?)
     }
 
     /// The name of the file in its directory.
-    pub(super) fn name(&self) -> &OsStr {
+    pub(crate) fn name(&self) -> &OsStr {
         os(&self.name)
     }
 
@@ -612,12 +245,23 @@ impl OpenParent {
 ///
 /// # Errors
 /// See [`PathFault`].
-pub(super) fn open_file(
+pub(crate) fn open_file(
     path: &Path,
     trust: &PathTrust,
     purpose: Purpose,
 ) -> Result<OwnedFd, PathError> {
     OpenParent::of(path, trust)?.open(purpose)
+}
+
+impl PathTrust {
+    /// Opens a file for writing from its beginning, and makes it where it is missing (mode 0666 less the umask). Neither
+    /// this nor a write waits for the reader of a named pipe.
+    ///
+    /// # Errors
+    /// See [`PathFault`]; nothing changed. A named pipe must have a reader (ENXIO).
+    pub fn create(&self, path: impl AsRef<Path>) -> Result<File, PathError> {
+        open_file(path.as_ref(), self, Purpose::Record).map(File::from)
+    }
 }
 
 /// How far a path was walked.
@@ -736,12 +380,6 @@ impl PathComponents {
     }
 }
 
-impl From<Errno> for PathFault {
-    fn from(errno: Errno) -> Self {
-        Self::Os(errno.raw_os_error())
-    }
-}
-
 fn directory(from: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(from, name, flags, Mode::empty())
@@ -756,9 +394,6 @@ fn or_current(path: &Path) -> PathBuf {
     if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.into() }
 }
 
-/// As large as an attribute can be (`xattr(7)`).
-const ACL_BYTES_MAX: usize = 1 << 16;
-const INVALID: PathFault = PathFault::Os(Errno::INVAL.raw_os_error());
 /// As many as the kernel follows (`path_resolution(7)`).
 const LINKS_MAX: u32 = 40;
 /// How often a file that somebody makes and removes meanwhile is looked at again.
@@ -775,8 +410,11 @@ mod tests {
     use rustix::fs::{fcntl_getfl, mkfifoat};
     use tempfile::{TempDir, tempdir};
 
+    use std::fs;
+
     use super::*;
-    use crate::linux::testing::is_root;
+    use crate::linux::path_error::Writer;
+    use crate::testing::is_root;
 
     const NOBODY: u32 = 65_534;
 
@@ -804,79 +442,6 @@ mod tests {
 
     fn os(errno: Errno) -> PathFault {
         errno.into()
-    }
-
-    #[test]
-    fn directory_is_as_open_as_its_mode_and_owner_say() {
-        let own = tempdir().unwrap();
-        let mut stat = fstat(File::open(own.path()).unwrap()).unwrap();
-        let (own_user, other, group) = (geteuid().as_raw(), 12_345, 54_321);
-        let trust = PathTrust::and_user(777, 778, [779]);
-        let shared = || {
-            if *LINKS_ARE_PROTECTED { Ok(Exposure::Shared) } else { Err(Writer::Group(group)) }
-        };
-        for (user, of_group, mode, expected) in [
-            (own_user, group, 0o700, Ok(Exposure::Closed)),
-            (0, group, 0o755, Ok(Exposure::Closed)),
-            (0, 0, 0o775, Ok(Exposure::Closed)),
-            (0, 778, 0o775, Ok(Exposure::Program)),
-            (0, 779, 0o2775, Ok(Exposure::Program)),
-            (777, group, 0o755, Ok(Exposure::Program)),
-            (777, group, 0o1777, Ok(Exposure::Program)),
-            (0, group, 0o1777, Ok(Exposure::Shared)),
-            (0, group, 0o1775, Ok(Exposure::Shared)),
-            (0, 778, 0o1770, Ok(Exposure::Shared)),
-            (0, group, 0o2775, shared()),
-            (777, group, 0o775, Err(Writer::Group(group))),
-            (0, 0, 0o757, Err(Writer::Everyone)),
-            (777, 778, 0o777, Err(Writer::Everyone)),
-            (other, 0, 0o700, Err(Writer::User(other))),
-            (other, 0, 0o1777, Err(Writer::User(other))),
-        ] {
-            (stat.st_uid, stat.st_gid, stat.st_mode) = (user, of_group, 0o040_000 | mode);
-            assert_eq!(trust.exposure(&stat, None), expected, "{user} {of_group} {mode:o}");
-        }
-        (stat.st_uid, stat.st_gid, stat.st_mode) = (777, 778, 0o040_755);
-        assert_eq!(PathTrust::MONITOR.exposure(&stat, None), Err(Writer::User(777)));
-        // A program of root's group is not root.
-        let rooted = PathTrust::and_user(777, 0, []);
-        (stat.st_uid, stat.st_gid, stat.st_mode) = (0, 0, 0o040_775);
-        assert_eq!(rooted.exposure(&stat, None), Ok(Exposure::Program));
-    }
-
-    /// Goal: an access list counts, of which the mode shows no more than the mask.
-    #[test]
-    fn access_list_says_who_may_write() {
-        let own = tempdir().unwrap();
-        let mut stat = fstat(File::open(own.path()).unwrap()).unwrap();
-        (stat.st_uid, stat.st_gid, stat.st_mode) = (0, 0, 0o040_775);
-        let trust = PathTrust::and_user(777, 778, []);
-        for (entries, expected) in [
-            (&[(0x01, 7, 0), (0x04, 5, 0), (0x20, 5, 0)][..], Ok(Exposure::Closed)),
-            (&[(0x02, 7, 777), (0x04, 5, 0), (0x10, 7, 0)], Ok(Exposure::Program)),
-            (&[(0x02, 7, 999), (0x04, 5, 0), (0x10, 7, 0)], Err(Writer::User(999))),
-            (&[(0x02, 7, 999), (0x04, 5, 0), (0x10, 5, 0)], Ok(Exposure::Closed)),
-            (&[(0x02, 7, 0), (0x10, 7, 0)], Ok(Exposure::Closed)),
-            (&[(0x08, 7, 778), (0x10, 7, 0)], Ok(Exposure::Program)),
-            (&[(0x10, 5, 0), (0x20, 7, 0)], Err(Writer::Everyone)),
-        ] {
-            let mut acl = 2_u32.to_le_bytes().to_vec();
-            for &(tag, rights, id) in entries {
-                acl.extend(u16::to_le_bytes(tag));
-                acl.extend(u16::to_le_bytes(rights));
-                acl.extend(u32::to_le_bytes(id));
-            }
-            assert_eq!(trust.exposure(&stat, Some(&acl)), expected, "{entries:?}");
-        }
-    }
-
-    #[test]
-    fn users_without_a_number_are_known_in_a_namespace() {
-        assert_eq!(unmapped("         0          0 4294967295\n", 65_534), None);
-        assert_eq!(unmapped("         0       1000          1\n", 65_534), Some(65_534));
-        assert_eq!(unmapped("0 1000 1\n1 100000 65536\n", 65_534), None);
-        assert_eq!(unmapped("", 65_534), Some(65_534));
-        assert_eq!(unmapped("garbage\n", 65_534), Some(65_534));
     }
 
     #[test]
@@ -1047,30 +612,5 @@ mod tests {
             assert!(!found.contains(&victim), "a file of root's was opened");
         });
         assert_eq!(fs::read_to_string(&secret).unwrap(), "of root");
-    }
-
-    #[test]
-    fn faults_go_round_and_say_what_to_do() {
-        for fault in [
-            PathFault::Os(2),
-            PathFault::NoDirectory,
-            PathFault::Exposed(Writer::User(1)),
-            PathFault::Exposed(Writer::Group(u32::MAX)),
-            PathFault::Exposed(Writer::Everyone),
-            PathFault::Link,
-            PathFault::Owner(7),
-            PathFault::HardLink,
-            PathFault::Fifo,
-            PathFault::Socket,
-            PathFault::BlockDevice,
-            PathFault::Changing,
-        ] {
-            assert_eq!(fault.to_string().parse(), Ok(fault));
-            let text = PathError { path: "/a b".into(), fault }.to_string();
-            assert!(text.contains("`/a b`") && text.contains("; "), "{text}");
-        }
-        for text in ["", "os", "os x", "user -1", "other 0", "link"] {
-            assert_eq!(text.parse::<PathFault>(), Err(()), "{text}");
-        }
     }
 }

@@ -6,14 +6,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::str::FromStr;
 
-use rustix::fs::{fstat, fstatfs};
 use rustix::io::Errno;
-use rustix::param::clock_ticks_per_second;
 use rustix::process::{PidfdFlags, pidfd_open};
-use rustix::time::{ClockId, clock_gettime};
 
-use super::group::LeaderPid;
-use super::kernel_features::KernelFeatures;
+use crate::linux::kernel_features::KernelFeatures;
+use crate::linux::leader_pid::LeaderPid;
+use crate::linux::procfs::{inode, start_time};
 
 /// One process, told apart from every other since the boot.
 ///
@@ -25,8 +23,8 @@ use super::kernel_features::KernelFeatures;
 /// `proc_pid_stat(5)`, field 22; `pidfd_open(2)` on pidfs, Linux 6.9. BB-82 of the bug bank: a recorded
 /// number was believed, and a stranger killed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Identity {
-    pub(super) pid: LeaderPid,
+pub(crate) struct Identity {
+    pub(crate) pid: LeaderPid,
     /// Clock ticks from the boot to its start.
     start: u64,
     /// The inode of its pidfds.
@@ -38,7 +36,7 @@ impl Identity {
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub(super) fn of(
+    pub(crate) fn of(
         pid: LeaderPid,
         pidfd: impl AsFd,
         features: KernelFeatures,
@@ -52,7 +50,7 @@ impl Identity {
     ///
     /// # Errors
     /// No descriptor left, or `/proc` cannot be read; nothing is known then.
-    pub(super) fn find(&self, features: KernelFeatures) -> io::Result<Option<OwnedFd>> {
+    pub(crate) fn find(&self, features: KernelFeatures) -> io::Result<Option<OwnedFd>> {
         let pidfd = match pidfd_open(self.pid.to_pid(), PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
             // EINVAL is the number of a thread that leads no process.
@@ -104,21 +102,21 @@ impl FromStr for Identity {
 
 /// A text is not the form of an [`Identity`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct InvalidIdentity;
+pub(crate) struct InvalidIdentity;
 
 /// The identity of the running system: a random number that every boot makes anew.
 ///
 /// # Source
 /// `proc_sys_kernel(5)`, `random/boot_id`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct BootId(u128);
+pub(crate) struct BootId(u128);
 
 impl BootId {
     /// Reads it.
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub(super) fn current() -> io::Result<Self> {
+    pub(crate) fn current() -> io::Result<Self> {
         let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         text.trim().parse().map_err(|InvalidIdentity| io::ErrorKind::InvalidData.into())
     }
@@ -149,46 +147,10 @@ impl FromStr for BootId {
     }
 }
 
-/// The inode of a pidfd; `None` where all pidfds share one (before Linux 6.9).
-pub(super) fn inode(pidfd: impl AsFd) -> io::Result<Option<u64>> {
-    let pidfd = pidfd.as_fd();
-    let of_pidfs = u64::try_from(fstatfs(pidfd)?.f_type) == Ok(PIDFS_MAGIC);
-    Ok(if of_pidfs { Some(fstat(pidfd)?.st_ino) } else { None })
-}
-
-/// Clock ticks from the boot to the start of a process.
-pub(super) fn start_time(pid: i32) -> io::Result<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat"))?;
-    start_time_in(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-/// Clock ticks from the boot to this moment, counted as [`start_time`] counts: a process of a smaller number was started
-/// before, and one of the same number may have been started before or after.
-///
-/// # Source
-/// `proc_pid_stat(5)`, field 22; `CLOCK_BOOTTIME` of `clock_gettime(2)`. Both are of the reader's time namespace
-/// (`time_namespaces(7)`).
-pub(super) fn ticks_now() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    let [seconds, nanos] = [now.tv_sec, now.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
-    let per_second = clock_ticks_per_second();
-    seconds * per_second + nanos * per_second / 1_000_000_000
-}
-
-/// Reads field 22 of `/proc/PID/stat`, counted from the end of the name, which may hold anything.
-pub(super) fn start_time_in(stat: &[u8]) -> Option<u64> {
-    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    let rest = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
-    // The field after the name is the third.
-    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
-}
-
-const PIDFS_MAGIC: u64 = 0x5049_4446;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{available_features, finish, sleeper, wait_readable};
+    use crate::testing::{available_features, finish, sleeper, wait_readable};
 
     #[test]
     fn found_while_it_is_there_and_not_after() {
@@ -240,24 +202,5 @@ mod tests {
         let boot = BootId::current().unwrap();
         assert_eq!(boot.to_string().parse(), Ok(boot));
         assert_eq!("x".parse::<BootId>(), Err(InvalidIdentity));
-    }
-
-    /// Goal: the clock is the one by which the kernel says when a process was started.
-    #[test]
-    fn ticks_are_those_of_start_times() {
-        let before = ticks_now();
-        let process = sleeper();
-        let after = ticks_now();
-        let start = start_time(process.pid().as_raw()).unwrap();
-        assert!((before..=after).contains(&start), "{before} {start} {after}");
-        process.stop_group(9).unwrap();
-        finish(process);
-    }
-
-    #[test]
-    fn start_time_is_field_22() {
-        let stat = b"7 (a) b) S 1 7 7 0 -1 6 7 8 9 10 11 12 13 14 15 16 17 18 1234 20 21";
-        assert_eq!(start_time_in(stat), Some(1234));
-        assert_eq!(start_time_in(b"7 (sh) S 1"), None);
     }
 }

@@ -38,13 +38,13 @@ impl Limit {
     }
 
     /// The limit on descriptors that this process has.
-    pub(super) fn of_descriptors() -> Self {
+    pub(crate) fn of_descriptors() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         Self { name: "nofile", resource: Resource::Nofile, soft: current, hard: maximum }
     }
 
     /// The same with all that the hard limit allows.
-    pub(super) const fn raised(self) -> Self {
+    pub(crate) const fn raised(self) -> Self {
         Self { soft: self.hard, ..self }
     }
 
@@ -52,7 +52,7 @@ impl Limit {
     ///
     /// # Errors
     /// EPERM: it raises the hard limit, which takes `CAP_SYS_RESOURCE`.
-    pub(super) fn put_in_force(self) -> Result<(), Errno> {
+    pub(crate) fn put_in_force(self) -> Result<(), Errno> {
         setrlimit(self.resource, Rlimit { current: self.soft, maximum: self.hard })
     }
 }

@@ -18,11 +18,11 @@ use nix::sys::socket::{
 };
 use rustix::process::Pid;
 
-use super::run_name::{PREFIX, RunName, Token, with_free_name};
+use crate::linux::run_name::{PREFIX, RunName, Token, with_free_name};
 
 /// A socket that receives datagrams with the number of their sender.
 #[derive(Debug)]
-pub(super) struct NotifySocket {
+pub(crate) struct NotifySocket {
     socket: OwnedFd,
     name: String,
 }
@@ -33,7 +33,7 @@ impl NotifySocket {
     /// # Errors
     /// No descriptor left, nothing random yet, or all addresses that were tried are taken (EADDRINUSE of `bind(2)`);
     /// nothing changed, and it may pass.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         with_free_name(|| Self::bind(format!("{PREFIX}{}{SUFFIX}", Token::random()?)))
     }
 
@@ -43,7 +43,7 @@ impl NotifySocket {
     /// # Errors
     /// As [`NotifySocket::new`], or the environment of the program cannot be read (`proc_pid_environ(5)`). EADDRINUSE:
     /// another process took the address while there was no monitor, and the program speaks to that one.
-    pub(super) fn of_adopted(pid: Pid) -> io::Result<Option<(Self, Option<Millis>)>> {
+    pub(crate) fn of_adopted(pid: Pid) -> io::Result<Option<(Self, Option<Millis>)>> {
         let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()))?;
         let find = |name: &str| {
             let mut variables = environment.split(|&byte| byte == 0);
@@ -69,7 +69,7 @@ impl NotifySocket {
     }
 
     /// What the program finds in `NOTIFY_SOCKET`.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("@{}", self.name)
     }
 
@@ -78,7 +78,7 @@ impl NotifySocket {
     /// Descriptors that come with it are closed by the kernel, since there is no room for them: so a `BARRIER=1` is
     /// answered, and none can be used up here. The other library would take the number of a sender from outside of this
     /// PID namespace, which is 0, for one that cannot be 0.
-    pub(super) fn receive(&self, datagram: &mut Datagram) -> Option<()> {
+    pub(crate) fn receive(&self, datagram: &mut Datagram) -> Option<()> {
         let Datagram { bytes, length, sender } = datagram;
         let mut space = nix::cmsg_space!(UnixCredentials);
         let mut parts = [IoSliceMut::new(bytes)];
@@ -107,21 +107,21 @@ impl AsFd for NotifySocket {
 
 /// A datagram, and the memory for it.
 #[derive(Debug)]
-pub(super) struct Datagram {
+pub(crate) struct Datagram {
     bytes: Box<[u8]>,
     /// `None` if it was larger than there is room for.
     length: Option<usize>,
     /// `None` if it is not of this PID namespace.
-    pub(super) sender: Option<Pid>,
+    pub(crate) sender: Option<Pid>,
 }
 
 impl Datagram {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: vec![0; DATAGRAM_MAX].into(), length: None, sender: None }
     }
 
     /// Its lines; `None` if one of them is no `NAME=value`, or if it was too large.
-    pub(super) fn lines(&self) -> Option<Vec<NotifyLine<'_>>> {
+    pub(crate) fn lines(&self) -> Option<Vec<NotifyLine<'_>>> {
         let text = str::from_utf8(self.bytes.get(..self.length?)?).ok()?;
         text.strip_suffix('\n').unwrap_or(text).split('\n').map(NotifyLine::read).collect()
     }
@@ -129,7 +129,7 @@ impl Datagram {
 
 /// One line of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotifyLine<'a> {
+pub(crate) enum NotifyLine<'a> {
     Ready,
     Ping,
     /// It asks to be treated as if its watchdog had run out.
@@ -201,7 +201,7 @@ mod tests {
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
     use super::*;
-    use crate::linux::testing::is_readable;
+    use crate::testing::is_readable;
 
     fn sent(bytes: &[u8]) -> Datagram {
         let notify = NotifySocket::new().unwrap();
@@ -218,7 +218,9 @@ mod tests {
     fn addresses_are_of_their_run() {
         let [one, two] = [(); 2].map(|()| NotifySocket::new().unwrap());
         assert_ne!(one.name, two.name);
-        assert!(is_own(&one.name) && is_own("monitor-12-345-6-7/notify"));
+        assert!(
+            is_own(&one.name) && is_own("monitor-12-345-00112233445566778899aabbccddeeff-7/notify")
+        );
         for foreign in ["monitor-/notify", "monitor-12/notify", "other/notify", "/notify", ""] {
             assert!(!is_own(foreign), "{foreign}");
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::process::Pid;
 
-use super::cgroup::{RunCgroup, group_of_version_one, mount_of_version_one};
+use crate::linux::cgroup::{RunCgroup, group_of_version_one, mount_of_version_one};
 
 /// The counter of such kills in the memory group of a run, as it was when the run began.
 ///
@@ -14,7 +14,7 @@ use super::cgroup::{RunCgroup, group_of_version_one, mount_of_version_one};
 /// `memory.events` of a control group of the second version, which is the run's own; else `memory.oom_control` of
 /// the first version, whose group the run may share (facts, pitfall 53).
 #[derive(Debug)]
-pub(super) struct OomKills {
+pub(crate) struct OomKills {
     /// `None` if it is the run's own.
     shared: Option<Arc<Path>>,
     before: u64,
@@ -23,7 +23,7 @@ pub(super) struct OomKills {
 impl OomKills {
     /// Reads the counter for a process that was just made; `None` where there is none to be read. `last` is the shared
     /// one that was read last, since most runs have the same.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         pid: Pid,
         cgroup: Option<&RunCgroup>,
         last: &mut Option<Arc<Path>>,
@@ -42,7 +42,7 @@ impl OomKills {
     }
 
     /// Whether there was such a kill since; `None` if the counter cannot be read any more.
-    pub(super) fn has_struck(&self, cgroup: Option<&RunCgroup>) -> Option<bool> {
+    pub(crate) fn has_struck(&self, cgroup: Option<&RunCgroup>) -> Option<bool> {
         let now = match &self.shared {
             Some(shared) => count(shared)?,
             None => count(&own(cgroup?))?,

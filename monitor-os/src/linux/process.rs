@@ -1,15 +1,13 @@
 //! An own child, from its start to the moment it is reaped.
 
-use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_send_signal, waitid,
-};
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 
-use super::group::{LeaderPid, ReapedGroup};
+use crate::linux::group::ReapedGroup;
+use crate::linux::leader_pid::LeaderPid;
+use crate::linux::signal::{SignalError, continue_follows, named, send};
 
 /// A child that was not reaped yet: running, stopped, or a zombie.
 ///
@@ -25,7 +23,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Takes over a child; `pidfd` must have been opened for `pid` before anybody could reap it.
-    pub(super) const fn new(pid: LeaderPid, pidfd: OwnedFd) -> Self {
+    pub(crate) const fn new(pid: LeaderPid, pidfd: OwnedFd) -> Self {
         Self { pid, pidfd }
     }
 
@@ -49,7 +47,7 @@ impl Process {
     ///
     /// # Errors
     /// See [`Process::signal`].
-    pub(super) fn ask(&self, signal: u8) -> Result<(), SignalError> {
+    pub(crate) fn ask(&self, signal: u8) -> Result<(), SignalError> {
         self.signal(signal)?;
         if continue_follows(signal) { send(&self.pidfd, Signal::CONT) } else { Ok(()) }
     }
@@ -149,14 +147,14 @@ pub enum Ended {
         core_dumped: bool,
     },
     /// It is gone and nobody can tell how: other code in this process waited for it, SIGCHLD is ignored
-    /// (see [`ChildrenUnwaitable`](super::ChildrenUnwaitable)), or an earlier monitor had started it and the
+    /// (see [`ChildrenUnwaitable`](crate::ChildrenUnwaitable)), or an earlier monitor had started it and the
     /// kernel tells such an end to nobody else.
     Lost,
 }
 
 impl Ended {
     /// Reads the status of `wait(2)`.
-    pub(super) const fn from_wait_status(status: i32) -> Self {
+    pub(crate) const fn from_wait_status(status: i32) -> Self {
         let [low, high, ..] = status.to_le_bytes();
         match low & 0x7f {
             0 => Self::Exited(high),
@@ -178,97 +176,14 @@ impl Ended {
     }
 }
 
-/// Why a signal was not sent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum SignalError {
-    /// The receiver has ended and was reaped; there is nothing to do.
-    Gone,
-    /// The receiver runs as another user (EPERM); give the monitor the right to signal it
-    /// (`CAP_KILL`), or stop the receiver by hand.
-    Forbidden {
-        /// The number of the signal.
-        signal: u8,
-    },
-    /// It is not the number of a named signal of this machine, 1 to 31; choose one of them.
-    ///
-    /// Real-time signals count as unknown: they are queued and can fail for want of room.
-    Unknown {
-        /// The number that was asked for.
-        signal: u8,
-    },
-    /// The kernel refused for another reason, which `pidfd_send_signal(2)` and `kill(2)` do not know.
-    Refused {
-        /// The error number.
-        errno: i32,
-    },
-}
-
-impl SignalError {
-    pub(super) fn new(errno: Errno, signal: Signal) -> Self {
-        match errno {
-            Errno::SRCH => Self::Gone,
-            Errno::PERM => Self::Forbidden { signal: number(signal) },
-            other => Self::Refused { errno: other.raw_os_error() },
-        }
-    }
-}
-
-impl fmt::Display for SignalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gone => f.write_str("the process is gone"),
-            Self::Forbidden { signal } => write!(
-                f,
-                "not allowed to send signal {signal}: the process runs as another user; \
-                 give the monitor CAP_KILL or stop the process by hand"
-            ),
-            Self::Unknown { signal } => {
-                write!(f, "{signal} is not the number of a signal; choose one from 1 to 31")
-            }
-            Self::Refused { errno } => {
-                write!(f, "signal not sent: {}", io::Error::from_raw_os_error(*errno))
-            }
-        }
-    }
-}
-
-impl std::error::Error for SignalError {}
-
-/// Sends `signal` to the process behind `pidfd`.
-pub(super) fn send(pidfd: impl AsFd, signal: Signal) -> Result<(), SignalError> {
-    pidfd_send_signal(pidfd, signal).map_err(|errno| SignalError::new(errno, signal))
-}
-
-/// Looks up the signal with this number.
-pub(super) fn named(signal: u8) -> Result<Signal, SignalError> {
-    Signal::from_named_raw(i32::from(signal)).ok_or(SignalError::Unknown { signal })
-}
-
-/// Whether SIGCONT goes after a signal that asks to end.
-pub(super) fn continue_follows(signal: u8) -> bool {
-    i32::from(signal) != Signal::KILL.as_raw()
-}
-
-fn number(signal: Signal) -> u8 {
-    // Named signals are 1 to 31 (or 127 on the oddest architecture), so this is exact.
-    u8::try_from(signal.as_raw()).unwrap_or(u8::MAX)
-}
-
 const CONT: u8 = 18;
-
-impl From<LeaderPid> for Pid {
-    fn from(pid: LeaderPid) -> Self {
-        pid.to_pid()
-    }
-}
 
 #[cfg(test)]
 mod tests {
     use rustix::process::{WaitOptions, waitpid};
 
     use super::*;
-    use crate::linux::testing::{Fifo, finish, shell, sleeper, wait_readable};
+    use crate::testing::{Fifo, finish, shell, sleeper, wait_readable};
 
     const HUP: u8 = 1;
     const INT: u8 = 2;

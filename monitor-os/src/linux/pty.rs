@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::output::ByIdentity;
+use crate::by_identity::ByIdentity;
 
 /// The terminal on which a command runs: a new one for each run, all of the same size.
 ///
@@ -53,7 +53,7 @@ impl Terminal {
     ///
     /// # Errors
     /// No terminal or descriptor left (`ptmx(4)`); nothing changed.
-    pub(super) fn open(&self) -> Result<(Arc<OwnedFd>, OwnedFd), Errno> {
+    pub(crate) fn open(&self) -> Result<(Arc<OwnedFd>, OwnedFd), Errno> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags)?;
         unlockpt(&master)?;

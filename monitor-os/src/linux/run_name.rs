@@ -10,14 +10,13 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::group::has_ended;
-use super::identity::start_time;
+use crate::linux::procfs::{has_ended, start_time};
 
 /// The identity of a monitor process, unique since the boot. A dead monitor holds nothing.
 ///
 /// Prints `pid=12 start=345 namespace=7`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct MonitorIdentity {
+pub(crate) struct MonitorIdentity {
     pid: i32,
     /// When it was started, for its number is given to others after it.
     start: u64,
@@ -31,17 +30,17 @@ impl MonitorIdentity {
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub(super) fn own() -> io::Result<Self> {
+    pub(crate) fn own() -> io::Result<Self> {
         let pid = getpid().as_raw_nonzero().get();
         Ok(Self { pid, start: start_time(pid)?, namespace: pid_namespace()? })
     }
 
-    pub(super) const fn pid(self) -> u32 {
+    pub(crate) const fn pid(self) -> u32 {
         self.pid.unsigned_abs()
     }
 
     /// Whether it is dead; a zombie is. Of one in another PID namespace nothing can be known here.
-    pub(super) fn is_dead(self) -> bool {
+    pub(crate) fn is_dead(self) -> bool {
         if !self.is_of_this_namespace() {
             return false;
         }
@@ -86,7 +85,7 @@ impl FromStr for MonitorIdentity {
 ///
 /// Prints 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Token([u64; 2]);
+pub(crate) struct Token([u64; 2]);
 
 impl Token {
     /// Draws one.
@@ -96,7 +95,7 @@ impl Token {
     ///
     /// # Source
     /// `getrandom(2)`.
-    pub(super) fn random() -> io::Result<Self> {
+    pub(crate) fn random() -> io::Result<Self> {
         let mut halves = [[0; 8]; 2];
         for half in &mut halves {
             // So few bytes come at once or not at all.
@@ -131,7 +130,7 @@ impl FromStr for Token {
 ///
 /// # Errors
 /// Those of the last attempt.
-pub(super) fn with_free_name<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn with_free_name<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut outcome = attempt();
     for _ in 1..ATTEMPTS {
         let taken = matches!(&outcome, Err(error) if is_taken(error));
@@ -153,42 +152,11 @@ fn is_taken(error: &io::Error) -> bool {
 /// journal, knows it. (The name of a control group can be read by everybody; there the group itself is the proof.)
 ///
 /// Prints `monitor-12-345-00112233445566778899aabbccddeeff-7`: number and start of the monitor, the token, and its PID
-/// namespace. Earlier releases counted their runs: a number of up to 20 decimal digits stands for the token then.
+/// namespace.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct RunName {
+pub(crate) struct RunName {
     monitor: MonitorIdentity,
-    token: RunToken,
-}
-
-/// The token of a run among those of a monitor.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct RunToken(Token);
-
-impl RunToken {
-    /// What an earlier release counted.
-    fn counted(self) -> Option<u64> {
-        let [high, low] = self.0.0;
-        (high == 0).then_some(low)
-    }
-}
-
-impl fmt::Display for RunToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.counted() {
-            Some(number) => number.fmt(f),
-            None => self.0.fmt(f),
-        }
-    }
-}
-
-impl FromStr for RunToken {
-    type Err = InvalidRunName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidRunName> {
-        let counted =
-            || text.parse().map(|number| Self(Token([0, number]))).map_err(|_| InvalidRunName);
-        text.parse().map(Self).or_else(|InvalidRunName| counted())
-    }
+    token: Token,
 }
 
 impl RunName {
@@ -196,18 +164,17 @@ impl RunName {
     ///
     /// # Errors
     /// `/proc` cannot be read, or [`Token::random`].
-    pub(super) fn next() -> io::Result<Self> {
-        // One in 2^64 has the form of what an earlier release counted, and is a name all the same.
-        Ok(Self { monitor: MonitorIdentity::own()?, token: RunToken(Token::random()?) })
+    pub(crate) fn next() -> io::Result<Self> {
+        Ok(Self { monitor: MonitorIdentity::own()?, token: Token::random()? })
     }
 
     /// Whether the numbers of processes that its monitor has written down mean anything here.
-    pub(super) fn is_of_this_namespace(self) -> bool {
+    pub(crate) fn is_of_this_namespace(self) -> bool {
         self.monitor.is_of_this_namespace()
     }
 
     /// Whether the monitor that made it is dead.
-    pub(super) fn is_abandoned(self) -> bool {
+    pub(crate) fn is_abandoned(self) -> bool {
         self.monitor.is_dead()
     }
 }
@@ -239,7 +206,7 @@ impl FromStr for RunName {
 
 /// A text is not the form of a [`RunName`], of its [`Token`] or of a [`MonitorIdentity`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct InvalidRunName;
+pub(crate) struct InvalidRunName;
 
 fn pid_namespace() -> io::Result<u32> {
     let inode = fs::metadata("/proc/self/ns/pid")?.ino();
@@ -247,21 +214,19 @@ fn pid_namespace() -> io::Result<u32> {
 }
 
 /// With what the names of runs, and of their sockets, begin.
-pub(super) const PREFIX: &str = "monitor-";
+pub(crate) const PREFIX: &str = "monitor-";
 /// How many names are tried, of which the first is free unless the kernel's random numbers are not.
 const ATTEMPTS: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{finish, sleeper, wait_readable};
+    use crate::testing::{finish, sleeper, wait_readable};
 
     #[test]
     fn names_tell_whose_they_are() {
         let monitor = MonitorIdentity { pid: 12, start: 345, namespace: 7 };
-        let token = RunToken(Token([0, 6]));
-        assert_eq!("monitor-12-345-6-7".parse(), Ok(RunName { monitor, token }));
-        let token = RunToken(Token([0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff]));
+        let token = Token([0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff]);
         let text = "monitor-12-345-00112233445566778899aabbccddeeff-7";
         assert_eq!(text.parse(), Ok(RunName { monitor, token }));
         assert_eq!(RunName { monitor, token }.to_string(), text);
@@ -270,15 +235,15 @@ mod tests {
             "monitor-",
             "monitor-1-2-3",
             "monitor-x-1-2-3",
-            "monitor-01-2-3-4",
+            "monitor-01-2-00112233445566778899aabbccddeeff-4",
+            "monitor-1-2-6-4",
             "monitor-1-2-0112233445566778899aabbccddeeff-4",
             "monitor-1-2-00112233445566778899AABBCCDDEEFF-4",
-            "monitor-1-2-00000000000000000000000000000006-4",
             "web",
         ] {
             assert_eq!(foreign.parse::<RunName>(), Err(InvalidRunName), "{foreign}");
         }
-        assert!("monitor-1-2-3-4-5".parse::<RunName>().is_err());
+        assert!("monitor-1-2-00112233445566778899aabbccddeeff-4-5".parse::<RunName>().is_err());
         let own = RunName::next().unwrap();
         assert_ne!(RunName::next().unwrap(), own);
         assert_eq!(own.to_string().parse(), Ok(own));

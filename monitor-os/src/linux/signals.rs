@@ -57,7 +57,7 @@ impl AsFd for Signals {
 /// belong to a stranger before a pidfd is opened. The ignoring is inherited through `exec`. It is not
 /// put right here, because setting a disposition is not safe in a program that may have handlers; it is
 /// looked up. Not seen is `SA_NOCLDWAIT`, which `exec` clears and which other code in this process would
-/// have to set; its effect is [`Ended::Lost`](super::Ended::Lost).
+/// have to set; its effect is [`Ended::Lost`](crate::Ended::Lost).
 ///
 /// # Errors
 /// See [`ChildrenUnwaitable`]; nothing is changed in either case.
@@ -76,7 +76,7 @@ pub(crate) fn ensure_children_waitable() -> Result<(), ChildrenUnwaitable> {
 ///
 /// # Errors
 /// `/proc/self/status` cannot be read or understood.
-pub(super) fn ignored() -> io::Result<u64> {
+pub(crate) fn ignored() -> io::Result<u64> {
     let status = fs::read("/proc/self/status")?;
     ignored_signals(&status).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
@@ -131,9 +131,9 @@ mod tests {
     use nix::sys::signal::raise;
 
     use super::*;
-    use crate::linux::command::Command;
+    use crate::command::Command;
     use crate::linux::process::Ended;
-    use crate::linux::testing::{finish, is_readable, sleeper, spawn, wait_readable};
+    use crate::testing::{finish, is_readable, sleeper, spawn, wait_readable};
 
     #[test]
     fn signals_are_read_as_numbers() {

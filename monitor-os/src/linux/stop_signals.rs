@@ -7,14 +7,14 @@ use nix::sys::signal::{SigSet, Signal as NativeSignal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::signals::{Signals, ignored};
+use crate::linux::signals::{Signals, ignored};
 
 /// What a monitor does when it is sent a signal: [`SignalAnswer::of`] is the table of all 64.
 ///
 /// No signal leaves a program without a monitor. A stop brings the programs down first. Where a signal
-/// kills the monitor itself, the program of a unit in a [`StateDir`](super::StateDir) runs on for
+/// kills the monitor itself, the program of a unit in a [`StateDir`](crate::StateDir) runs on for
 /// the next monitor. Any other program is killed by the kernel,
-/// unless it has changed its credentials, see [`Launcher`](super::Launcher).
+/// unless it has changed its credentials, see [`Launcher`](crate::Launcher).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignalAnswer {

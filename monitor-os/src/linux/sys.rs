@@ -19,7 +19,7 @@ use rustix::ioctl::{Updater, ioctl, opcode};
 ///
 /// # Source
 /// `PIDFD_GET_INFO` and `struct pidfd_info` of `<linux/pidfd.h>`.
-pub(super) fn exit_status(pidfd: impl AsFd) -> Result<Option<i32>, Errno> {
+pub(crate) fn exit_status(pidfd: impl AsFd) -> Result<Option<i32>, Errno> {
     let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
     // SAFETY: the opcode names the size of `PidfdInfo`, all of whose bit patterns are valid, and the kernel
     // writes no more than that size.
@@ -30,7 +30,7 @@ pub(super) fn exit_status(pidfd: impl AsFd) -> Result<Option<i32>, Errno> {
 }
 
 /// Puts SIGPIPE back to its default, which Rust ignores, so that the next `execve` does not pass that on.
-pub(super) fn restore_sigpipe() {
+pub(crate) fn restore_sigpipe() {
     // SAFETY: the default disposition runs no code of ours, and none was registered before.
     let restored = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
     debug_assert!(restored.is_ok(), "SIGPIPE is a signal whose disposition may be set");
@@ -43,7 +43,7 @@ pub(super) fn restore_sigpipe() {
 ///
 /// # Source
 /// `close_range(2)`, `CLOSE_RANGE_CLOEXEC`.
-pub(super) fn close_range_on_exec(first: u32, last: u32) -> Result<(), Errno> {
+pub(crate) fn close_range_on_exec(first: u32, last: u32) -> Result<(), Errno> {
     use nix::libc::{CLOSE_RANGE_CLOEXEC, SYS_close_range, syscall};
     // SAFETY: it takes three numbers, reads and writes no memory, and closes nothing before an exec, which ends every
     // owner of a descriptor in this process.
@@ -55,7 +55,7 @@ pub(super) fn close_range_on_exec(first: u32, last: u32) -> Result<(), Errno> {
 ///
 /// # Source
 /// `fcntl(2)`, `F_SETFD`.
-pub(super) fn close_on_exec(number: RawFd) {
+pub(crate) fn close_on_exec(number: RawFd) {
     use nix::libc::{F_SETFD, FD_CLOEXEC, fcntl};
     // SAFETY: it takes three numbers and touches no memory; EBADF is its one error. Nothing is closed before an exec,
     // which ends every owner of a descriptor in this process.
@@ -98,7 +98,7 @@ const _: () = assert!(size_of::<PidfdInfo>() == 64, "PIDFD_INFO_SIZE_VER0");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{shell, sleeper, wait_readable};
+    use crate::testing::{shell, sleeper, wait_readable};
 
     /// The kernel of the machine may be too old to say anything; then it must say so.
     #[test]
@@ -145,6 +145,6 @@ mod tests {
         let process = sleeper();
         assert!(!matches!(exit_status(&process), Ok(Some(_))));
         process.stop_group(9).unwrap();
-        crate::linux::testing::finish(process);
+        crate::testing::finish(process);
     }
 }

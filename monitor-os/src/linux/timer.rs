@@ -9,7 +9,7 @@ use rustix::time::{
     timerfd_settime,
 };
 
-use super::clock::timespec;
+use crate::linux::clock::timespec;
 
 /// A timer on the monotonic clock whose descriptor becomes readable at an absolute deadline.
 ///
@@ -90,7 +90,7 @@ const DISARMED: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 mod tests {
     use super::*;
     use crate::linux::clock::monotonic_nanos;
-    use crate::linux::testing::{is_readable, wait_readable};
+    use crate::testing::{is_readable, wait_readable};
 
     #[test]
     fn fires_not_before_the_deadline() {

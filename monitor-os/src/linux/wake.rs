@@ -56,7 +56,7 @@ impl Notifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{is_readable, wait_readable};
+    use crate::testing::{is_readable, wait_readable};
 
     #[test]
     fn notifications_coalesce_until_drained() {

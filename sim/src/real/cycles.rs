@@ -1,5 +1,6 @@
 //! Many starts and ends, with descriptors, processes and the disk taken away now and then: nothing may be lost or left.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -46,8 +47,39 @@ pub struct Cycles {
     pub complaints: Vec<String>,
     /// Control groups that are left.
     pub groups: usize,
-    /// What could not be taken away here, and why.
-    pub absent: Vec<String>,
+    /// Shortages that could not be caused here.
+    pub absent: Vec<AbsentShortage>,
+}
+
+/// Something that is taken away from programs now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// The process may open no further descriptor.
+    Descriptors,
+    /// A user may have no further process.
+    Processes,
+    /// The disk hangs on which the units are remembered.
+    Disk,
+}
+
+/// A shortage that could not be caused, and the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbsentShortage {
+    /// The shortage.
+    pub shortage: Shortage,
+    /// The reason.
+    pub reason: String,
+}
+
+impl fmt::Display for AbsentShortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.shortage {
+            Shortage::Descriptors => "a process without descriptors",
+            Shortage::Processes => "a user without processes",
+            Shortage::Disk => "a disk that hangs",
+        };
+        write!(f, "{name}: {}", self.reason)
+    }
 }
 
 /// Starts programs until so many have run, in many units at once; in every tenth the program is missing. Each unit has a
@@ -69,9 +101,10 @@ pub fn cycle(
     let folder = in_memory()?;
     let mut seen = Cycles::default();
     let disk = HangingDisk::mount(folder.path());
-    let disk = disk.map_err(|why| seen.absent.push(format!("a disk that hangs: {why}"))).ok();
+    let mut absent = |shortage, reason| seen.absent.push(AbsentShortage { shortage, reason });
+    let disk = disk.map_err(|why| absent(Shortage::Disk, why.to_string())).ok();
     if !geteuid().is_root() {
-        seen.absent.push("a user without processes: it takes root to become one".into());
+        absent(Shortage::Processes, "it takes root to become one".into());
     }
     let place = disk.as_ref().map_or_else(|| folder.path(), HangingDisk::place).join("state");
     let state = StateDir::open(place).map_err(io::Error::other)?;
@@ -221,16 +254,17 @@ impl Wake for Unpark {
 struct Shortages {
     plenty: Rlimit,
     disk: Option<HangingDisk>,
-    active: Option<Shortage>,
-    next_shortage: Shortage,
+    active: Option<Taken>,
+    next_shortage: Taken,
     next: Moment,
     /// When an event came last.
     last_event: Moment,
     disk_hung: u64,
 }
 
+/// What the process itself takes away; that a user has no process is a limit of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shortage {
+enum Taken {
     Descriptors,
     Disk,
 }
@@ -241,7 +275,7 @@ impl Shortages {
             plenty: getrlimit(Resource::Nofile),
             disk,
             active: None,
-            next_shortage: Shortage::Descriptors,
+            next_shortage: Taken::Descriptors,
             next: now().after(PERIOD),
             last_event: now(),
             disk_hung: 0,
@@ -256,8 +290,8 @@ impl Shortages {
             return self.end();
         }
         match (self.next_shortage, &mut self.disk) {
-            (Shortage::Disk, Some(disk)) => disk.hang()?,
-            (Shortage::Descriptors, _) | (Shortage::Disk, None) => self.limit(Some(FEW))?,
+            (Taken::Disk, Some(disk)) => disk.hang()?,
+            (Taken::Descriptors, _) | (Taken::Disk, None) => self.limit(Some(FEW))?,
         }
         self.active = Some(self.next_shortage);
         self.next = now().after(LENGTH);
@@ -268,8 +302,8 @@ impl Shortages {
     fn end(&mut self) -> io::Result<()> {
         self.next_shortage = match self.active.take() {
             None => return Ok(()),
-            Some(Shortage::Descriptors) => Shortage::Disk,
-            Some(Shortage::Disk) => Shortage::Descriptors,
+            Some(Taken::Descriptors) => Taken::Disk,
+            Some(Taken::Disk) => Taken::Descriptors,
         };
         self.next = now().after(PERIOD);
         if let Some(disk) = self.disk.as_mut().filter(|disk| disk.hangs()) {

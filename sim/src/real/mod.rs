@@ -21,7 +21,7 @@ mod scripted_child;
 mod syscall_kills;
 mod traced;
 
-pub use cycles::{Cycles, cycle};
+pub use cycles::{AbsentShortage, Cycles, Shortage, cycle};
 pub use generate::case;
 pub use live_runs::{LiveRuns, live_runs};
 pub use playable::{NotPlayable, playable};

@@ -7,6 +7,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -15,10 +16,8 @@ use std::time::Duration;
 
 use monitor_core::{Exit, Millis};
 use monitor_os::{Command, CommandError, Moment, now};
+use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::fs::{FlockOperation, flock};
-use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
-use signal_hook::low_level::emulate_default_handler;
 
 use super::traced;
 use crate::case::{Case, OnStop, Script};
@@ -171,15 +170,17 @@ fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets signals come by a channel, as far as they do not just kill. SIGHUP does nothing, as in the virtual world.
-fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<i32>> {
-    let stops = [SIGTERM, SIGINT, SIGQUIT, SIGABRT];
-    let caught: &[i32] = if on_stop == OnStop::Dies(Millis::ZERO) { &[] } else { &stops };
-    let mut signals = Signals::new([&[SIGHUP], caught].concat())?;
+/// Sends received signals to a channel, except those that just kill. SIGHUP does nothing, as in the virtual world.
+fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<Signal>> {
+    let stops = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT];
+    let caught: &[Signal] = if on_stop == OnStop::Dies(Millis::ZERO) { &[] } else { &stops };
+    let signals: SigSet = [&[Signal::SIGHUP], caught].concat().into_iter().collect();
+    // Each thread of this process inherits the mask, so that the waiting thread alone receives them.
+    signals.thread_block()?;
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in signals.forever() {
-            if signal != SIGHUP && sender.send(signal).is_err() {
+        while let Ok(signal) = signals.wait() {
+            if signal != Signal::SIGHUP && sender.send(signal).is_err() {
                 return;
             }
         }
@@ -189,18 +190,18 @@ fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<i32>> {
 
 /// Lives to the end of the script, or to that of a stop; returns the code to exit with.
 fn wait_for_end(
-    signals: &mpsc::Receiver<i32>,
+    signals: &mpsc::Receiver<Signal>,
     on_stop: OnStop,
     end: Option<(Moment, Exit)>,
 ) -> i32 {
-    let mut death: Option<(Moment, i32)> = None;
+    let mut death: Option<(Moment, u8)> = None;
     loop {
         let next = [end.map(|(at, _)| at), death.map(|(at, _)| at)].into_iter().flatten().min();
         let left = next.map_or(FOR_EVER, |at| Duration::from_nanos(at.nanos_since(now())));
         match signals.recv_timeout(left) {
             Ok(signal) => {
                 if let OnStop::Dies(delay) = on_stop {
-                    death = death.or_else(|| Some((now().after(delay), signal)));
+                    death = death.or_else(|| Some((now().after(delay), signal as u8)));
                 }
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -215,16 +216,22 @@ fn wait_for_end(
         {
             return match exit {
                 Exit::Code(code) => i32::from(code),
-                Exit::Signal(signal) => die(i32::from(signal.number())),
+                Exit::Signal(signal) => die(signal.number()),
                 Exit::Unknown => CONFUSED,
             };
         }
     }
 }
 
-/// Dies of a signal; returns only if that cannot be.
-fn die(signal: i32) -> i32 {
-    emulate_default_handler(signal).ok();
+/// Dies of a signal; returns only if the signal does not kill.
+fn die(signal: u8) -> i32 {
+    if let Ok(signal) = Signal::try_from(i32::from(signal)) {
+        SigSet::from(signal).thread_unblock().ok();
+        raise(signal).ok();
+    }
+    // The runtime ignores SIGPIPE and handles SIGSEGV and SIGBUS; an exec restores what they do.
+    let kill = format!("kill -{signal} $$");
+    drop(process::Command::new("/bin/sh").args(["-c", &kill]).exec());
     CONFUSED
 }
 

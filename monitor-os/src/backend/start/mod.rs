@@ -1,0 +1,8 @@
+//! How a run is started: its streams, its helper, its launch.
+
+pub(crate) mod helper_sequence;
+pub(crate) mod launch;
+pub(crate) mod launcher;
+pub(crate) mod message;
+pub(crate) mod spawn;
+pub(crate) mod stdio;

@@ -1,0 +1,5 @@
+//! What a unit publishes: its status and its events.
+
+pub(crate) mod events;
+pub(crate) mod published;
+pub(crate) mod unit_status;

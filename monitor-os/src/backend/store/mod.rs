@@ -1,0 +1,6 @@
+//! What outlives the monitor: the state directory, its records, and the log files that they name.
+
+pub(crate) mod journal;
+pub(crate) mod log_files;
+pub(crate) mod state_dir;
+pub(crate) mod unit_store;

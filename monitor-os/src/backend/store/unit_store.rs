@@ -1,0 +1,210 @@
+//! The store of one unit: its last record, in the state directory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use monitor_core::{Reason, RunId, State};
+use rustix::process::Pid;
+
+use crate::backend::store::journal::UnitRecord;
+use crate::backend::store::log_files::LogFiles;
+use crate::backend::store::state_dir::{Durability, StateDir, StateError};
+use crate::command::Command;
+use crate::linux::cgroup::CgroupLocation;
+use crate::linux::identity::Identity;
+use crate::linux::mark::{Mark, real_user};
+use crate::linux::procfs::ticks_now;
+use crate::linux::run_name::RunName;
+use crate::output::line::Stream;
+use crate::output::log_file::LogFile;
+
+/// Keeps the record of a unit in a state directory. The name of the unit is taken for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct UnitStore {
+    directory: StateDir,
+    record: UnitRecord,
+    /// The lasting part of the last record; `None` before the first.
+    lasting: Option<Option<Reason>>,
+}
+
+impl UnitStore {
+    /// Reserves a unit's name and reads its record, or begins with an empty one. `command` is that of its next run.
+    ///
+    /// # Errors
+    /// See [`StateError`]; the name is free.
+    pub(crate) fn open(
+        directory: &StateDir,
+        unit: Arc<str>,
+        command: &Command,
+    ) -> Result<Self, StateError> {
+        directory.reserve_name(&unit)?;
+        let fresh = UnitRecord {
+            unit,
+            boot: directory.boot(),
+            state: State::INITIAL,
+            process: None,
+            held: 0,
+            cgroup: None,
+            mark: None,
+            log_files: LogFiles::default(),
+        };
+        // Releases the name if the reading fails.
+        let mut store = Self { directory: directory.clone(), record: fresh, lasting: None };
+        if let Some(record) = directory.read(&store.record.unit)? {
+            store.record = UnitRecord { unit: Arc::clone(&store.record.unit), ..record };
+            store.record.log_files.share(command.shared_streams());
+        }
+        Ok(store)
+    }
+
+    pub(crate) const fn record(&self) -> &UnitRecord {
+        &self.record
+    }
+
+    /// The path of the named pipe through which the unit's programs print.
+    pub(crate) fn fifo(&self, stream: Stream) -> PathBuf {
+        self.directory.fifo(&self.record.unit, stream)
+    }
+
+    /// Saves a state, and, where it is known, the last tick at which the process of its run was not reaped. What could
+    /// not be saved is part of the next record.
+    ///
+    /// # Errors
+    /// [`StateError::Unusable`]; the record before is what a later monitor finds.
+    pub(crate) fn save(&mut self, state: State, held: Option<u64>) -> Result<(), StateError> {
+        self.record.state = state;
+        if self.record.process.is_some_and(|(run, _)| run == state.run()) {
+            self.record.held = held.unwrap_or(self.record.held);
+        }
+        self.write()
+    }
+
+    /// Notes the user of the run's program for the next record, if that identifies the run's processes by a mark.
+    pub(crate) fn save_owner(&mut self, pid: Pid) {
+        if let Some(mark) = &mut self.record.mark {
+            mark.owner = real_user(pid);
+        }
+    }
+
+    /// Saves the log file to which a stream of the current run goes from now on.
+    ///
+    /// # Errors
+    /// See [`UnitStore::save`].
+    pub(crate) fn redirect(
+        &mut self,
+        stream: Stream,
+        to: Option<LogFile>,
+    ) -> Result<(), StateError> {
+        if self.record.log_files.redirect(stream, to) { self.write() } else { Ok(()) }
+    }
+
+    /// Saves which process was made for a run of a command, and its control group, or else the mark of what it starts.
+    /// The process is an own child that was not reaped.
+    ///
+    /// # Errors
+    /// See [`UnitStore::save`].
+    pub(crate) fn save_run(
+        &mut self,
+        run: RunId,
+        identity: Identity,
+        cgroup: Option<CgroupLocation>,
+        mark: Option<RunName>,
+        command: &Command,
+    ) -> Result<(), StateError> {
+        self.record.process = Some((run, identity));
+        self.record.held = ticks_now();
+        let mark = mark.filter(|_| cgroup.is_none());
+        self.record.mark = mark.map(|name| Box::new(Mark { name, owner: None }));
+        self.record.cgroup = cgroup;
+        self.record.log_files = LogFiles::Declared(command.shared_streams().cloned());
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), StateError> {
+        // What is written is written in this boot, whatever was read.
+        self.record.boot = self.directory.boot();
+        let lasting = Some(lasting_reason(self.record.state.reason()));
+        // The first one as well, so that what lasts is of this boot once anything is.
+        let durability =
+            if self.lasting == lasting { Durability::Boot } else { Durability::Lasting };
+        self.directory.write(&self.record, durability)?;
+        self.lasting = lasting;
+        Ok(())
+    }
+}
+
+/// What of a reason holds after a power cut, when all that ran is gone: that a user wants it down, or that it is down for
+/// good. Whatever else it says, it is wanted up.
+const fn lasting_reason(reason: Reason) -> Option<Reason> {
+    match reason {
+        Reason::Created
+        | Reason::Wanted
+        | Reason::StartTimeout
+        | Reason::Watchdog
+        | Reason::Unhealthy
+        | Reason::EarlyExit
+        | Reason::RestartRequested
+        | Reason::ShutdownRequested => None,
+        Reason::StopRequested
+        | Reason::Completed
+        | Reason::Prevented
+        | Reason::Exhausted
+        | Reason::StartLimit
+        | Reason::StartFailed => Some(reason),
+    }
+}
+
+impl Drop for UnitStore {
+    fn drop(&mut self) {
+        self.directory.release_name(&self.record.unit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use monitor_core::{Event, Policy};
+    use tempfile::tempdir;
+
+    use super::*;
+
+    /// Goal: the store syncs records of user requests and final verdicts, and no others.
+    /// Method: also, where there is a disk, the record that lasts is the one in the journal just then.
+    #[test]
+    fn requests_and_verdicts_last() {
+        let directory = tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let mut store =
+            UnitStore::open(&state, "web".into(), &Command::new("x", [""; 0]).unwrap()).unwrap();
+        let policy: Policy = "restart=on-failure".parse().unwrap();
+        let mut now = State::INITIAL;
+        for (event, lasts) in [
+            ("start", true),
+            ("started #1", false),
+            ("exited #1 code=1", false),
+            ("released #1", false),
+            ("fired backoff #1", false),
+            ("started #2", false),
+            ("stop", true),
+            ("exited #2 signal=TERM", false),
+            ("released #2", false),
+            ("start", true),
+            ("started #3", false),
+            ("exited #3 code=0", false),
+            ("released #3", true),
+        ] {
+            let before = (now.phase(), store.lasting);
+            now = policy.step(now, event.parse::<Event>().unwrap()).state;
+            assert_ne!(now.phase(), before.0, "{event} did not count");
+            store.save(now, None).unwrap();
+            assert_eq!(store.lasting != before.1, lasts, "{event}");
+            let [journal, lasting] = ["journal", "lasting"]
+                .map(|kind| fs::read(directory.path().join(format!("web.{kind}"))));
+            assert_eq!(lasting.is_ok(), state.is_on_disk());
+            if let Ok(lasting) = lasting {
+                assert_eq!(journal.unwrap() == lasting, lasts, "{event}");
+            }
+        }
+    }
+}

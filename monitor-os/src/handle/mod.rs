@@ -1,0 +1,3 @@
+//! What callers hold.
+
+pub(crate) mod supervisor;

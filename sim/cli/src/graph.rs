@@ -1,0 +1,68 @@
+//! The subcommand `graph`: the state diagram of a policy, with what was visited.
+
+use std::path::PathBuf;
+
+use anstream::print;
+use clap::{Args, ValueEnum};
+use monitor_core::{Policy, Preset};
+use monitor_os::Core;
+use monitor_sim::graph::{self, Visits};
+use monitor_sim::model;
+
+use crate::input;
+
+#[derive(Args)]
+pub(crate) struct GraphArguments {
+    /// The policy of a well-known system.
+    #[arg(long, value_name = "NAME", conflicts_with = "policy")]
+    preset: Option<Preset>,
+    /// A policy as `key=value` words, such as 'restart=always retries=2'.
+    #[arg(long, value_name = "WORDS")]
+    policy: Option<Policy>,
+    /// The language of the diagram.
+    #[arg(long, value_enum, default_value_t = Format::Mermaid)]
+    format: Format,
+    /// Mark what this record or case has visited; may be given several times. Without a policy, that of
+    /// the first one is drawn.
+    #[arg(long, value_name = "FILE")]
+    visited: Vec<PathBuf>,
+}
+
+pub(crate) fn graph(arguments: &GraphArguments) -> u8 {
+    let preset = arguments.preset.map(|preset| preset.builder().build().unwrap_or_default());
+    let mut policy = arguments.policy.or(preset);
+    let mut visits = Visits::default();
+    for file in &arguments.visited {
+        let (trace, policies) = match input::steps(file) {
+            Ok(steps) => steps,
+            Err(code) => return code,
+        };
+        policy = policy.or_else(|| policies.first().copied());
+        visits.add(&trace);
+    }
+    let exploration = model::explore(&[policy.unwrap_or_default()], &Core);
+    let visits = if arguments.visited.is_empty() { None } else { Some(&visits) };
+    print!("{}", graph::draw(&exploration, arguments.format.into(), visits));
+    0
+}
+
+/// The language of a diagram, as the command line names it.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Mermaid, which code hosts render.
+    Mermaid,
+    /// DOT, which Graphviz renders: `dot -Tsvg`.
+    Dot,
+    /// An image, laid out by hand.
+    Svg,
+}
+
+impl From<Format> for graph::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Mermaid => Self::Mermaid,
+            Format::Dot => Self::Dot,
+            Format::Svg => Self::Svg,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The `monitor-sim` program: what can be verified, replayed and drawn from a command line.
+
+mod bugs;
+mod campaign;
+mod check;
+mod exit_status;
+mod graph;
+mod input;
+mod options;
+mod progress;
+#[cfg(feature = "real")]
+mod real;
+mod replay;
+mod timeline;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::bugs::BugsArguments;
+use crate::campaign::{MergeArguments, RunArguments};
+use crate::check::CheckArguments;
+use crate::graph::GraphArguments;
+use crate::replay::ReplayArguments;
+use crate::timeline::TimelineArguments;
+
+/// Verifies the decisions of a process supervisor: exhaustively, by random races, and against records.
+#[derive(Parser)]
+#[command(name = "monitor-sim", version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit status:
+   0  all is well
+  10  a property is violated, a record disagrees, or a case is not as it expects
+  11  a case was not the same when run again
+  12  an alarm rings: a check of the harness is blind (docs/CAMPAIGNS.md has them all)
+  13  the shards that were merged leave a gap: cases that no shard has run
+  64  the command line or the input is not understood
+  70  a file cannot be read or written
+  75  interrupted: the same command goes on
+
+Examples:
+  monitor-sim check                        verify everything, print a summary
+  monitor-sim bugs --list                  which known bugs can be injected
+  monitor-sim check --inject BB-36b        inject one and see it found
+  monitor-sim replay web.jsonl             does a record of `monitor run --record` agree?
+  monitor-sim replay case.txt              run a case in the virtual world, print every step
+  monitor-sim replay --rewrite case.txt    write what it does into it, as what is expected of it
+  monitor-sim run --campaign nightly --cases 10000000
+                                           hunt for hours; resume, shard and merge
+  monitor-sim timeline web.jsonl --format html --out web.html
+                                           look at it in a browser
+  monitor-sim graph --preset docker > states.mmd
+  monitor-sim graph --format svg --visited web.jsonl > visited.svg
+                                           which changes of phase has a real run seen?";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Verify everything that can be verified, and print a summary.
+    Check(CheckArguments),
+    /// Replay a record of a real supervision, or a case, and check every step.
+    Replay(ReplayArguments),
+    /// Run a campaign of random cases on all cores: resumable, sharded, the same everywhere.
+    Run(RunArguments),
+    /// Add up the reports of shards.
+    Merge(MergeArguments),
+    /// Draw a case or a real record as lanes over time.
+    Timeline(TimelineArguments),
+    /// Draw the state diagram of a policy, as the exhaustive search has seen it.
+    Graph(GraphArguments),
+    /// Run cases on real processes, and check what was recorded.
+    #[cfg(feature = "real")]
+    Real(real::RealArguments),
+    /// Hunt every bug of the bank, and print what finds it, how soon and with which case.
+    Bugs(BugsArguments),
+}
+
+fn main() -> ExitCode {
+    #[cfg(feature = "real")]
+    let launcher = {
+        // Before anything else: this may be the helper that starts programs, or a program that is started.
+        let launcher = monitor_os::Launcher::enter();
+        monitor_sim::real::enter();
+        launcher
+    };
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody else can be told that it could not be printed.
+            error.print().ok();
+            // A help that was asked for is no error.
+            return ExitCode::from(if error.use_stderr() { exit_status::USAGE } else { 0 });
+        }
+    };
+    let code = match arguments.command {
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Run(arguments) => campaign::run(&arguments),
+        Command::Merge(arguments) => campaign::merge(&arguments),
+        Command::Timeline(arguments) => timeline::timeline(&arguments),
+        Command::Graph(arguments) => graph::graph(&arguments),
+        #[cfg(feature = "real")]
+        Command::Real(arguments) => real::real(&arguments, &launcher),
+        Command::Bugs(arguments) => bugs::bugs(&arguments),
+    };
+    ExitCode::from(code)
+}

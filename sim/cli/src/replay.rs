@@ -1,0 +1,142 @@
+//! The subcommand `replay`: a real record held against the machine, or a case run in the virtual world.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anstream::{eprintln, print, println};
+use clap::{Args, ValueEnum};
+use monitor_os::Core;
+use monitor_os::record::Record;
+use monitor_sim::bank::Bug;
+use monitor_sim::bugs::Oracle;
+use monitor_sim::case::Case;
+use monitor_sim::expected;
+use monitor_sim::failure_report::{self, TraceTable};
+use monitor_sim::hunt::STEPS_MAX;
+use monitor_sim::reference;
+use monitor_sim::replay;
+use monitor_sim::world::{self, MachineUnderTest};
+
+use crate::exit_status::{INTERNAL, USAGE, VIOLATED};
+use crate::input::{Artifact, artifact};
+
+#[derive(Args)]
+pub(crate) struct ReplayArguments {
+    /// A record (JSON lines) or a case (text or JSON); `-` reads the standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Run the case with this bug of the bank injected, such as BB-1; `monitor-sim bugs --list` has them all.
+    #[arg(long, value_name = "ID")]
+    inject: Option<Bug>,
+    /// Do not run the case: print it in another form.
+    #[arg(long, value_enum, value_name = "FORM")]
+    emit: Option<Form>,
+    /// The same as `--emit rust`.
+    #[arg(long, conflicts_with = "emit")]
+    emit_rust: bool,
+    /// Write into the file what the case does now, as what is expected of it. Comments are kept.
+    #[arg(long, conflicts_with_all = ["emit", "emit_rust", "inject"])]
+    rewrite: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    /// As a complete Rust test.
+    Rust,
+    /// As JSON, under docs/case.schema.json.
+    Json,
+    /// As text, tidied.
+    Text,
+}
+
+pub(crate) fn replay(arguments: &ReplayArguments) -> u8 {
+    if arguments.rewrite {
+        return rewrite(&arguments.file);
+    }
+    let case = match artifact(&arguments.file) {
+        Ok(Artifact::Case(case)) => case,
+        Ok(Artifact::Record(record)) => return replay_record(&record),
+        Err(code) => return code,
+    };
+    let emit = if arguments.emit_rust { Some(Form::Rust) } else { arguments.emit };
+    match (emit, arguments.inject) {
+        (Some(Form::Rust), _) => print!("{}", failure_report::rust_test(&case)),
+        (Some(Form::Json), _) => println!("{}", case.to_json()),
+        (Some(Form::Text), _) => print!("{case}"),
+        (None, Some(bug)) => return replay_case(&case, bug),
+        (None, None) => return replay_case(&case, Core),
+    }
+    0
+}
+
+fn rewrite(path: &Path) -> u8 {
+    let name = path.display();
+    let unreadable = |error| {
+        eprintln!("monitor-sim: {name}: {error}: give a file that can be read and written");
+        INTERNAL
+    };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return unreadable(error),
+    };
+    let case: Case = match text.parse() {
+        Ok(case) => case,
+        Err(error) => {
+            eprintln!(
+                "monitor-sim: {name}: {error}: only a case in its text form can be rewritten"
+            );
+            return USAGE;
+        }
+    };
+    let trace = world::run(&case, Core, STEPS_MAX).trace;
+    match fs::write(path, expected::rewrite(&text, &case, &trace)) {
+        Ok(()) => 0,
+        Err(error) => unreadable(error),
+    }
+}
+
+fn replay_record(record: &Record) -> u8 {
+    let agreement = replay::replay(record);
+    let replay::Agreement { units, steps, actions, dispute } = &agreement;
+    match dispute {
+        None => {
+            let units =
+                if *units == 1 { "of one unit".into() } else { format!("of {units} units") };
+            println!(
+                "all {actions} actions in {steps} steps {units} agree, and no property is violated"
+            );
+            0
+        }
+        Some(dispute) => {
+            println!("{steps} steps agree, the next one does not\n{dispute}");
+            VIOLATED
+        }
+    }
+}
+
+fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
+    let verdict = world::run(case, machine, STEPS_MAX);
+    let marked = verdict.violated.is_some();
+    let trace = &verdict.trace;
+    let policies = failure_report::policies(case, trace);
+    print!("{case}{}", TraceTable { trace, policies: &policies, marked });
+    let ruled = trace.iter().zip(&policies).all(|(line, policy)| {
+        reference::compare(policy, line.before, line.event, line.step).is_ok()
+    });
+    let difference = expected::compare(case, &verdict.trace).err();
+    if let Some(difference) = &difference {
+        println!("{difference}");
+    }
+    if let Some(property) = verdict.violated {
+        println!("FAIL {}", Oracle::Property(property));
+        if let Some(panic) = &verdict.panic {
+            println!("panic     {panic}");
+        }
+    } else if !ruled {
+        println!("FAIL {}", Oracle::Reference);
+    } else {
+        let cut = if verdict.trace.len() >= STEPS_MAX { ", cut there" } else { "" };
+        println!("{} steps{cut}; no property is violated", verdict.trace.len());
+    }
+    if marked || !ruled || difference.is_some() { VIOLATED } else { 0 }
+}
