@@ -50,7 +50,10 @@ fn tool(name: &str, args: &[&str], file: &Path) -> Result<Output, Skipped> {
 
 /// What a program printed, if this machine has it.
 fn found(name: &str, output: io::Result<Output>) -> Result<Output, Skipped> {
-    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    // Without the right to search a directory of PATH, a program there may be missing too.
+    let missing = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+    };
     require(!output.as_ref().is_err_and(missing), &format!("there is no `{name}` here"))?;
     Ok(output.unwrap())
 }

@@ -253,15 +253,17 @@ fn unread_terminal_of_another_user_holds_up_its_own_output_only() {
 #[test]
 fn stop_ends_a_start_that_hangs() {
     let _deadline = Deadline::begin();
-    for (signals, expected) in
-        [(&["INT", "INT"][..], "killed while it started"), (&["TERM"], "stopped while it started")]
+    for (name, expected) in
+        [("INT", "killed while it started"), ("TERM", "stopped while it started")]
     {
         for command in [&["run", "--state", "state", "--", "true"][..], &["up", "units"]] {
             let scene = Scene::new();
             fs::create_dir(scene.directory.path().join("units")).unwrap();
             scene.write("units/a.toml", "command = ['true']\n");
             let (held, mut monitor) = hanging_start(&scene, command);
-            for name in signals {
+            signal(&monitor, name);
+            // Of two equal signals at once one is lost, so the second INT is sent until it is taken.
+            while name == "INT" && monitor.try_wait().unwrap().is_none() {
                 signal(&monitor, name);
             }
             let status = ended(&mut monitor);

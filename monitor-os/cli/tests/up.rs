@@ -151,6 +151,7 @@ fn each_unit_is_alone_and_all_can_be_asked_at_once() {
     let restarted = stdout(&scene.ask("restart", "", &[]));
     assert!(restarted.contains("job: ") && restarted.contains("web: "), "{restarted}");
     until(|| scene.status("web")["run"] == 3 && scene.status("web")["phase"] == "running");
+    until(|| scene.status("job")["run"] == 2 && scene.status("job")["phase"] == "backing-off");
     let stopped = scene.ask("stop", "", &["--wait"]);
     assert_eq!(code(&stopped), 0);
     let text = stdout(&stopped);
