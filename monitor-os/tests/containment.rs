@@ -1,4 +1,5 @@
-//! What a run starts and tries to hide is gone after a stop, or is named. Named after the pitfalls of process groups.
+//! What a run starts and tries to hide is gone after a stop, or is named. Named after the pitfalls
+//! of process groups.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cgroups;
@@ -92,7 +93,8 @@ fn daemonised_grandchild_ends_with_a_stop() -> Outcome {
     let script = format!("{DAEMON}; exec sleep 1000");
     let scene = Scene::new(features, Contain::Cgroup, "restart=no", &script);
     let daemon = scene.line("daemon");
-    // The daemon may be faster than the monitor, which tells of a start when the helper is the program.
+    // The daemon may be faster than the monitor, which tells of a start when the helper is the
+    // program.
     let status = completed("the unit is up", scene.unit.wait_until(Status::is_up)).unwrap();
     assert_eq!(status.containment(), Some(Containment::Cgroup));
     assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Graceful);

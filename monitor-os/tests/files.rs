@@ -1,5 +1,5 @@
-//! Files that a unit names for its streams and its log: who opens them, who may lead them elsewhere, and that nobody else
-//! waits for them.
+//! Files that a unit names for its streams and its log: who opens them, who may lead them
+//! elsewhere, and that nobody else waits for them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod kernel_features;
@@ -123,7 +123,8 @@ fn file_is_read_from_its_beginning_by_each_run() {
     assert_eq!(read(&scene.path("out")), "from a file\n".repeat(2));
 }
 
-/// Goal: each stream has its own file, with the mode that the program's mask leaves, whatever limits the program has.
+/// Goal: each stream has its own file, with the mode that the program's mask leaves, whatever
+/// limits the program has.
 fn files_are_opened_before_limits_and_after_the_mask() {
     let scene = Scene::new();
     let (out, err) = (scene.path("out"), scene.path("err"));
@@ -136,7 +137,8 @@ fn files_are_opened_before_limits_and_after_the_mask() {
     assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-/// Goal: a supervisor without a helper says what it lacks, since it must not wait for a file itself.
+/// Goal: a supervisor without a helper says what it lacks, since it must not wait for a file
+/// itself.
 fn file_takes_a_helper() {
     let supervisor = Supervisor::new().unwrap();
     let command = shell("true").with_output(Output::File("/dev/null".into()));
@@ -168,7 +170,8 @@ fn fifo_without_a_peer_is_not_waited_for() {
     }
 }
 
-/// Goal: a program that puts a link in the place of its own output leads its next run into no file of root's.
+/// Goal: a program that puts a link in the place of its own output leads its next run into no file
+/// of root's.
 fn output_is_not_led_into_a_file_of_another_user() -> Outcome {
     require_root("become another user")?;
     let scene = Scene::new();
@@ -198,7 +201,8 @@ fn output_is_not_led_into_a_file_of_another_user() -> Outcome {
     Ok(())
 }
 
-/// Goal: a log that the monitor itself writes is guarded as well, and a directory that strangers may write is refused.
+/// Goal: a log that the monitor itself writes is guarded as well, and a directory that strangers
+/// may write is refused.
 fn log_is_not_led_into_a_file_of_another_user() -> Outcome {
     require_root("become another user")?;
     let scene = Scene::new();
@@ -237,7 +241,8 @@ fn log_is_not_led_into_a_file_of_another_user() -> Outcome {
     Ok(())
 }
 
-/// Goal: an environment file gives a program nothing that its user could not read, however the user names it.
+/// Goal: an environment file gives a program nothing that its user could not read, however the user
+/// names it.
 fn environment_file_is_not_led_into_a_file_of_another_user() -> Outcome {
     require_root("become another user")?;
     let scene = Scene::new();
@@ -280,7 +285,8 @@ fn record_is_not_led_into_a_file_of_another_user() -> Outcome {
     Ok(())
 }
 
-/// Goal: a log of the monitor's own is a regular file or a device, never something that it would wait for.
+/// Goal: a log of the monitor's own is a regular file or a device, never something that it would
+/// wait for.
 fn fifo_is_no_log() {
     let scene = Scene::new();
     let fifo = scene.fifo("fifo");

@@ -1,5 +1,5 @@
-//! What programs say of themselves, and what is asked about them, on the real kernel. Every test waits for conditions,
-//! and none for time.
+//! What programs say of themselves, and what is asked about them, on the real kernel. Every test
+//! waits for conditions, and none for time.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, and says why")]
 
 mod kernel_features;
@@ -207,7 +207,8 @@ fn strangers_garbage_and_floods_change_nothing() {
     flood.join().unwrap();
 }
 
-/// Goal: whoever the containment holds may speak for a run, and nobody else. Here it is a process group.
+/// Goal: whoever the containment holds may speak for a run, and nobody else. Here it is a process
+/// group.
 fn who_speaks_is_of_the_group_of_the_run() {
     for (detached, counts) in [("", true), ("setsid", false)] {
         assert_speaks(detached, without_cgroup(), counts);
@@ -346,7 +347,8 @@ fn line_makes_it_ready() {
     }
 }
 
-/// Goal: a line counts for the run that printed it, and the next one has a line of its own to print.
+/// Goal: a line counts for the run that printed it, and the next one has a line of its own to
+/// print.
 fn line_of_an_earlier_run_does_not_count() {
     let ring = LogRing::new(4096);
     let scene = Scene::new(supervisor(), "readiness=notify scope=process", |_| {
@@ -436,7 +438,8 @@ fn failed_checks_make_it_unhealthy() {
     assert!(checks >= 4, "{checks}");
 }
 
-/// A check that hangs with a child, does not end when it is asked to, and sees another one beside it.
+/// A check that hangs with a child, does not end when it is asked to, and sees another one beside
+/// it.
 const HANGING: &str = "trap '' TERM; test -e checks && test -e /proc/$(tail -n 1 checks) && echo two > two; \
                        sleep 1000 & echo $! > child.new; mv child.new child; echo $$ >> checks; wait";
 
@@ -444,8 +447,8 @@ fn ways_to_hold() -> [SupervisorBuilder; 2] {
     [supervisor().kernel_features(without_cgroup()), supervisor()]
 }
 
-/// Goal: a check that hangs is killed at its timeout with what it has started, and counts as failed; there are never
-/// two. For each way to hold a run.
+/// Goal: a check that hangs is killed at its timeout with what it has started, and counts as
+/// failed; there are never two. For each way to hold a run.
 fn hanging_checks_are_killed() {
     for builder in ways_to_hold() {
         let scene = Scene::new(builder, "restart=no", |_| {
@@ -469,8 +472,8 @@ fn hanging_checks_are_killed() {
     }
 }
 
-/// Goal: a check is killed when the run stops to serve, though its own timeout is far off, and nothing of it is left
-/// when the unit is down. For each way to hold a run.
+/// Goal: a check is killed when the run stops to serve, though its own timeout is far off, and
+/// nothing of it is left when the unit is down. For each way to hold a run.
 fn stop_ends_the_check() {
     for builder in ways_to_hold() {
         let scene = Scene::new(builder, "restart=no", |_| {
@@ -487,7 +490,8 @@ fn stop_ends_the_check() {
     }
 }
 
-/// Goal: no check runs while it is not up, and an unfit command of a check is a failure with a reason.
+/// Goal: no check runs while it is not up, and an unfit command of a check is a failure with a
+/// reason.
 fn checks_wait_for_service() {
     let scene = Scene::new(supervisor(), "readiness=notify restart=no", |_| {
         let check = HealthCheck::new("/no/such/check", [""; 0]).unwrap();

@@ -93,12 +93,13 @@ fn environment_is_changed_in_order_and_files_are_read_at_each_start() {
     assert_eq!(printed(command, &directory), "3||none|none\n");
 }
 
-/// Lists the descriptors of the shell that runs it, each in a line. The one by which they are listed is closed by then.
+/// Lists the descriptors of the shell that runs it, each in a line. The one by which they are
+/// listed is closed by then.
 const DESCRIPTORS: &str =
     "for fd in /proc/$$/fd/*; do if [ -L \"$fd\" ]; then echo \"${fd##*/}\"; fi; done";
 
-/// Goal: a program has the descriptors that its command names and no other, whatever its host has open and not
-/// close-on-exec, with a helper and without.
+/// Goal: a program has the descriptors that its command names and no other, whatever its host has
+/// open and not close-on-exec, with a helper and without.
 fn descriptors_of_the_host_are_not_the_programs() {
     let directory = open_directory();
     let null = fs::File::open("/dev/null").unwrap();
@@ -128,8 +129,9 @@ fn numbers_arrive() {
     assert_eq!(printed(command, &directory), "0027\n100\n200\n0\n5\n300\n");
 }
 
-/// Goal: pitfall 21. What the monitor raised for itself is not handed down, unless the command says so. Method:
-/// the limit is of the whole process, so this binary is started again under a small one with the test below.
+/// Goal: pitfall 21. What the monitor raised for itself is not handed down, unless the command says
+/// so. Method: the limit is of the whole process, so this binary is started again under a small one
+/// with the test below.
 fn raised_descriptor_limit_is_given_back() {
     let test = std::env::current_exe().unwrap();
     let script = "ulimit -Sn 60; exec \"$0\" under_a_small_limit";
@@ -153,8 +155,9 @@ fn under_a_small_limit() {
     assert_eq!(limits(command), "70\n");
 }
 
-/// Goal: pitfall 52. A protection that was meant for the monitor is not handed down, and anything else is.
-/// Method: the kernel lets nobody but the mighty lower the score, so the other direction stands for both.
+/// Goal: pitfall 52. A protection that was meant for the monitor is not handed down, and anything
+/// else is. Method: the kernel lets nobody but the mighty lower the score, so the other direction
+/// stands for both.
 fn inherited_oom_score_stays_unless_it_protects() {
     let directory = open_directory();
     let own: i16 = fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse().unwrap();
@@ -237,7 +240,8 @@ fn failed_steps_are_named() {
     assert_eq!(error, SpawnError::EnvironmentLine { path: file, line: 2 });
 }
 
-/// Goal: who is not root is told what it takes. Method: this binary is started again as another user.
+/// Goal: who is not root is told what it takes. Method: this binary is started again as another
+/// user.
 fn steps_that_take_privileges_are_told() -> Outcome {
     require_root("become another user")?;
     let directory = open_directory();

@@ -246,8 +246,8 @@ fn scope_process_leaves_the_grandchild_and_says_so() {
     until(|| !runs(&grandchild));
 }
 
-/// Goal: a kill that somebody sends to the main process is no kill of what it started, which has the stop
-/// signal and its grace. Method: a grandchild that needs its grace to leave a mark.
+/// Goal: a kill that somebody sends to the main process is no kill of what it started, which has
+/// the stop signal and its grace. Method: a grandchild that needs its grace to leave a mark.
 fn kill_of_the_process_leaves_the_grandchild_its_grace() {
     let scene = Scene::new(
         "restart=no stop-timeout=1m",
@@ -408,7 +408,8 @@ fn stop_on_next_exit_lets_the_run_finish() {
     scene.unit.start();
     scene.line("up");
     let stopping = scene.unit.stop_with(StopMode::OnNextExit, Origin::User);
-    // Heard before the end: of both at once the end comes first, and then nothing runs that could be stopped.
+    // Heard before the end: of both at once the end comes first, and then nothing runs that could
+    // be stopped.
     wait(scene.unit.wait_until(|_| true)).unwrap();
     fs::write(scene.path("go"), "").unwrap();
     assert_eq!(wait(stopping), StopResult::Graceful);
@@ -540,8 +541,9 @@ fn works_in_tokio_too() {
     });
 }
 
-/// Goal: a zombie that a tracer holds is waited for, without being taken for alive for ever. Method: the
-/// tracer is this binary, started again with the test below; its end hands the zombie to its parent.
+/// Goal: a zombie that a tracer holds is waited for, without being taken for alive for ever.
+/// Method: the tracer is this binary, started again with the test below; its end hands the zombie
+/// to its parent.
 fn end_of_a_traced_child_is_seen_when_the_tracer_lets_go() {
     let scene = Scene::new("restart=no", "echo $$ > pid; exec sleep 1000");
     scene.unit.start();
@@ -559,7 +561,8 @@ fn end_of_a_traced_child_is_seen_when_the_tracer_lets_go() {
     assert_eq!(exit, Some(Exit::Signal(Signal::KILL)));
 }
 
-/// Starts a tracer of a process, with the test below, which says `traced` and waits for `go` in a directory.
+/// Starts a tracer of a process, with the test below, which says `traced` and waits for `go` in a
+/// directory.
 fn trace(pid: &str, directory: &Path) -> std::process::Child {
     std::process::Command::new(std::env::current_exe().unwrap())
         .arg("tracer")
@@ -623,7 +626,8 @@ fn with_helper(directory: &TempDir, script: &str) -> Supervisor {
         .unwrap()
 }
 
-/// Goal: a stop need not wait for a program that cannot be loaded. Method: the helper never becomes it.
+/// Goal: a stop need not wait for a program that cannot be loaded. Method: the helper never becomes
+/// it.
 fn stop_ends_a_start_that_hangs() {
     for request in [Unit::stop, Unit::kill] {
         let directory = tempfile::tempdir().unwrap();
@@ -684,8 +688,8 @@ fn directory_without_a_helper_is_refused() {
     ));
 }
 
-/// Goal: the deadline that a status shows is that of the timer: armed with what was drawn, shortened never
-/// lengthened, and gone with its phase.
+/// Goal: the deadline that a status shows is that of the timer: armed with what was drawn,
+/// shortened never lengthened, and gone with its phase.
 fn status_shows_what_is_left_of_a_phase() {
     let deaf = "trap '' TERM; echo up > up; while :; do sleep 0.01; done";
     let scene = Scene::new("restart=always healthy-after=none stop-timeout=1h", deaf);
@@ -722,7 +726,8 @@ fn status_shows_what_is_left_of_a_phase() {
     assert!((after(begun, 7_200)..=after(now(), 7_200)).contains(&window));
 }
 
-/// Goal: a stream that nobody reads is bounded, and the reader that comes is told how much is missing, and where.
+/// Goal: a stream that nobody reads is bounded, and the reader that comes is told how much is
+/// missing, and where.
 fn slow_reader_of_events_is_told_what_it_missed() {
     let supervisor = Supervisor::new().unwrap();
     let command = Command::new("true", [""; 0]).unwrap();

@@ -1,5 +1,5 @@
-//! `monitor`: keeps one command running by a restart policy, says in plain lines what it does, and lets itself
-//! be asked while it runs.
+//! `monitor`: keeps commands running by a restart policy, prints a line for each step, and serves
+//! requests while it runs.
 
 mod cli;
 mod command;
@@ -20,11 +20,10 @@ use monitor_os::Launcher;
 
 use crate::cli::args::{Args, Task};
 use crate::cli::target::target_first;
-use crate::command::{check_config, client, list, manual, run, top, up};
+use crate::command::{check_config, inspect, list, manual, requests, run, top, up};
 use crate::completion::script;
 use crate::config::example;
-use crate::control::client::ReplyTimeout;
-use crate::control::protocol::Ask;
+use crate::control::request::ChangeRequest;
 
 fn main() -> ExitCode {
     // Before anything else: this may be the helper that starts a program.
@@ -45,25 +44,23 @@ fn main() -> ExitCode {
                 Err(error) => Args::refuse("man", error),
             },
         },
-        Task::Status(args) => client::status(&args),
+        Task::Status(args) => inspect::status(&args),
         Task::List(args) => list::list(&args.names),
         Task::Top(args) => top::top(args.names),
-        Task::Stop(args) => {
-            let timeout = if args.wait { ReplyTimeout::Endless } else { ReplyTimeout::Short };
-            client::stop(args.target.resolve(), timeout)
-        }
-        Task::Start(args) => client::request(args.target.resolve(), Ask::Start),
-        Task::Restart(args) => client::request(args.target.resolve(), Ask::Restart),
-        Task::Reset(args) => client::request(args.target.resolve(), Ask::Reset),
+        Task::Stop(args) if args.wait => requests::stop_and_wait(args.target.resolve()),
+        Task::Stop(args) => requests::stop(args.target.resolve()),
+        Task::Start(args) => requests::request(args.target.resolve(), ChangeRequest::Start),
+        Task::Restart(args) => requests::request(args.target.resolve(), ChangeRequest::Restart),
+        Task::Reset(args) => requests::request(args.target.resolve(), ChangeRequest::Reset),
         Task::Signal(args) => match target_first(args.place, args.words, "one signal") {
-            Ok((target, signal)) => client::signal(target.resolve(), signal.join(" ")),
+            Ok((target, signal)) => requests::signal(target.resolve(), signal.join(" ")),
             Err(error) => Args::refuse("signal", error),
         },
         Task::Set(args) => match target_first(args.place, args.words, "rules") {
-            Ok((target, rules)) => client::set(target.resolve(), rules),
+            Ok((target, rules)) => requests::set(target.resolve(), rules),
             Err(error) => Args::refuse("set", error),
         },
-        Task::Events(args) => client::events(&args),
-        Task::Logs(args) => client::logs(&args),
+        Task::Events(args) => inspect::events(&args),
+        Task::Logs(args) => inspect::logs(&args),
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use monitor_os::{StateError, stored_units};
 
-/// Why there is no state directory.
+/// The reason for which there is no state directory.
 #[derive(Debug)]
 pub(crate) enum StateDirError {
     /// `XDG_RUNTIME_DIR` is not set, and the user is not root.
@@ -62,17 +62,24 @@ pub(crate) fn all_names() -> Result<Vec<String>, StateDirError> {
     Ok(names)
 }
 
-/// What can be asked by name: NAME, and NAME/UNIT for each unit of a monitor of many. Nothing if that cannot be read.
+/// All targets by name: NAME, and NAME/UNIT for each unit of a monitor of many. Targets that cannot
+/// be read are missing.
 pub(crate) fn all_targets() -> Vec<String> {
     let mut targets = Vec::new();
     for name in all_names().unwrap_or_default() {
         let units = default_directory(&name).map(|place| units_in(&place)).unwrap_or_default();
         let of_many = units.iter().filter(|unit| **unit != name);
-        let of_many: Vec<_> = of_many.map(|unit| format!("{name}/{unit}")).collect();
+        let of_many: Vec<_> = of_many.map(|unit| target_name(&name, unit)).collect();
         targets.push(name);
         targets.extend(of_many);
     }
     targets
+}
+
+/// The name by which a stored unit can be asked: NAME/UNIT, or NAME for the only unit of a monitor,
+/// which has that name.
+pub(crate) fn target_name(name: &str, unit: &str) -> String {
+    if unit == name { name.to_owned() } else { format!("{name}/{unit}") }
 }
 
 /// The units that are stored in a state directory; none if it cannot be read.

@@ -16,10 +16,10 @@ pub(crate) struct CommandStore {
 }
 
 impl CommandStore {
-    /// Opens what the options name; `None` if they name nothing.
+    /// Opens the state directory that the options name; `None` if they name none.
     ///
     /// # Errors
-    /// No default directory for this user, or see [`StateError`].
+    /// No default directory for this user, or see [`monitor_os::StateError`].
     pub(crate) fn open(args: &RunArgs) -> Result<Option<Self>, StateDirError> {
         let (path, name) = match (&args.state, &args.name) {
             (None, None) => return Ok(None),
@@ -49,11 +49,12 @@ impl CommandStore {
         Control::begin(&self.directory, units, unit.events())
     }
 
-    /// Removes the command from the state directory, since it is down for good and its status is passed on.
+    /// Removes the command from the state directory, since it is down for good and its status is
+    /// passed on.
     pub(crate) fn forget(self) -> Result<(), StateDirError> {
         self.directory.forget(&self.name).map_err(StateDirError::State)
     }
 }
 
-/// The name of a command that has none, in the directory that it was given.
+/// The name of a command for which only a directory was given.
 const UNNAMED: &str = "main";

@@ -25,11 +25,11 @@ pub(crate) struct UnitEntry {
     pub(crate) command: Command,
     pub(crate) policy: Arc<Policy>,
     pub(crate) streams: StreamSetup,
-    /// The last lines that it printed, if they are captured, or were.
+    /// The last lines of the unit, if they are or were captured.
     pub(crate) ring: Option<LogRing>,
-    /// Whether they were printed already.
+    /// Whether the monitor prints the lines as they come.
     pub(crate) echoed: bool,
-    /// Whether the files still have it. If not, it stays until it is down.
+    /// Whether the files still have the unit. If not, it stays until it is down.
     pub(crate) configured: bool,
 }
 
@@ -65,17 +65,18 @@ impl Units {
         find(&entries, name).ok().map(|index| Arc::clone(&entries[index]))
     }
 
-    /// The last lines of a unit, if they are captured, or were.
+    /// The last lines of a unit, if they are or were captured.
     pub(crate) fn ring(&self, name: &str) -> Option<LogRing> {
         self.get(name)?.ring.clone()
     }
 
-    /// The last lines of a unit, if they were not printed.
+    /// The last lines of a unit, if the monitor did not print them.
     pub(crate) fn not_echoed(&self, name: &str) -> Option<LogRing> {
         self.get(name).filter(|entry| !entry.echoed)?.ring.clone()
     }
 
-    /// Calls `forget` if a unit is down and removed. The list is locked meanwhile, so that no reload adds the unit again.
+    /// Calls `forget` if a unit is down and removed. The list is locked meanwhile, so that no
+    /// reload adds the unit again.
     pub(crate) fn if_removed(&self, name: &str, forget: impl FnOnce()) {
         let entries = self.entries();
         let found = find(&entries, name).ok().map(|index| &entries[index]);
@@ -84,7 +85,7 @@ impl Units {
         }
     }
 
-    /// The names of the units that the files have lost, and that stay until they are down.
+    /// The names of the units that are gone from the files, and stay until they are down.
     pub(crate) fn removed(&self) -> Vec<String> {
         let entries = self.entries();
         let removed = entries.iter().filter(|entry| !entry.configured);
@@ -105,7 +106,7 @@ impl Units {
         visible.map(|entry| entry.unit.clone()).collect()
     }
 
-    /// A policy to store: shared with another entry that has an equal one, since most units do.
+    /// A policy to store. Entries with equal policies share one, because most units have the same.
     pub(crate) fn shared_policy(&self, policy: Policy) -> Arc<Policy> {
         let entries = self.entries();
         let same = entries.iter().find(|entry| *entry.policy == policy);
@@ -119,7 +120,7 @@ impl Units {
 }
 
 impl UnitEntry {
-    /// What of it the files say otherwise; `None` if nothing.
+    /// The parts that the files have changed; `None` if none.
     pub(crate) fn differs(&self, spec: &Spec) -> Option<&'static str> {
         match (self.runs(&spec.command, &spec.streams), *self.policy == spec.policy) {
             (true, true) => None,
@@ -129,13 +130,13 @@ impl UnitEntry {
         }
     }
 
-    /// Whether its runs are of this command, on these streams.
+    /// Whether the unit runs this command on these streams.
     pub(crate) fn runs(&self, command: &Command, streams: &StreamSetup) -> bool {
         (&self.command, &self.streams) == (command, streams)
     }
 }
 
-/// Says which units can be named.
+/// A clause that lists the units that can be named.
 pub(crate) fn choice(units: &[&str]) -> String {
     let shown = units.get(..NAMES_SHOWN).unwrap_or(units);
     match (shown.join(", "), units.len() - shown.len()) {

@@ -48,8 +48,8 @@ fn start_errors_have_the_shells_statuses_and_one_line() {
     assert!(stderr(&output).contains("--record"));
 }
 
-/// Goal: how long a run took is what lies between the lines of its start and its end. Method: a start that takes long,
-/// since its environment is in a named pipe.
+/// Goal: how long a run took is what lies between the lines of its start and its end. Method: a
+/// start that takes long, since its environment is in a named pipe.
 #[test]
 fn length_of_a_run_counts_from_its_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -297,8 +297,8 @@ fn errors_name_the_step_that_failed() {
     assert_eq!(output.stdout, b"/\n");
 }
 
-/// Goal: the program has nothing of the helper: signals at their defaults, though Rust ignores one, no
-/// descriptor beside the three, and the name that it was given.
+/// Goal: the program has nothing of the helper: signals at their defaults, though Rust ignores one,
+/// no descriptor beside the three, and the name that it was given.
 #[test]
 fn program_starts_clean() {
     // It reads its own: a shell that starts another program blocks everything meanwhile.
@@ -328,8 +328,8 @@ fn program_starts_clean() {
 
 const O_CLOEXEC: i64 = 0o2_000_000;
 
-/// Goal: a program that somebody writes to is tried again. Method: it is held open until the first failure
-/// is told.
+/// Goal: a program that somebody writes to is tried again. Method: it is held open until the first
+/// failure is told.
 #[test]
 fn busy_program_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();
@@ -343,7 +343,8 @@ fn busy_program_is_tried_again() {
     assert_eq!(running.finish().0, 0);
 }
 
-/// Goal: what a run printed last is shown when it fails, and only what is not on the screen already.
+/// Goal: what a run printed last is shown when it fails, and only what is not on the screen
+/// already.
 #[test]
 fn last_words_of_a_run_are_shown_when_it_fails() {
     let directory = tempfile::tempdir().unwrap();

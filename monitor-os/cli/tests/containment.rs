@@ -33,8 +33,9 @@ const RUNNER: &str = "cat > run <<'END'
 END
     setsid sh run &";
 
-/// Goal: facts, pitfalls 9 and 10, without a control group: the program `monitor` is the parent of orphans, knows
-/// them by their mark, and ends them. Method: what it supervises cannot see the hierarchy of control groups.
+/// Goal: facts, pitfalls 9 and 10, without a control group: the program `monitor` is the parent of
+/// orphans, knows them by their mark, and ends them. Method: what it supervises cannot see the
+/// hierarchy of control groups.
 fn orphans_end_with_a_stop() {
     for (script, mark, options) in [
         (format!("{DAEMON}; exec sleep 1000"), "daemon", ["--stop-timeout", "1m"]),
@@ -64,8 +65,9 @@ fn orphans_end_with_a_stop() {
     }
 }
 
-/// Goal: what left a run's group is found also by the next monitor, by its mark, though it is nobody's child here: it ends
-/// before the next run, and with a stop. Method: the monitor is killed, without control groups; once the process as well.
+/// Goal: what left a run's group is found also by the next monitor, by its mark, though it is
+/// nobody's child here: it ends before the next run, and with a stop. Method: the monitor is
+/// killed, without control groups; once the process as well.
 fn orphans_of_a_killed_monitor_are_found_by_their_mark() {
     for dies in [false, true] {
         let directory = tempfile::tempdir().unwrap();
@@ -104,8 +106,9 @@ fn orphans_of_a_killed_monitor_are_found_by_their_mark() {
     }
 }
 
-/// Goal: another user's processes that bear the mark of a run are strangers: they hold up no stop and are not killed.
-/// Method: the next monitor, which looks for the mark everywhere; the stranger was told the mark, which it cannot read.
+/// Goal: another user's processes that bear the mark of a run are strangers: they hold up no stop
+/// and are not killed. Method: the next monitor, which looks for the mark everywhere; the stranger
+/// was told the mark, which it cannot read.
 fn mark_of_another_users_process_does_not_count() -> Outcome {
     require_root("run a process as another user")?;
     let directory = tempfile::tempdir().unwrap();
@@ -148,8 +151,8 @@ fn mark_of_another_users_process_does_not_count() -> Outcome {
     Ok(())
 }
 
-/// Goal: what leaves its control group, for which root has the right, ends with the stop all the same, since it is an
-/// orphan of the monitor.
+/// Goal: what leaves its control group, for which root has the right, ends with the stop all the
+/// same, since it is an orphan of the monitor.
 fn root_that_leaves_its_control_group_ends_with_a_stop() -> Outcome {
     require_root("leave a control group")?;
     let groups = cgroups().ok_or_else(|| Skipped("no control group may be made here".into()))?;
@@ -169,8 +172,8 @@ fn root_that_leaves_its_control_group_ends_with_a_stop() -> Outcome {
     Ok(())
 }
 
-/// Goal: who throws the mark away is known by the session that it was started in. Method: `timeout` leads a process
-/// group of its own, in the same session.
+/// Goal: who throws the mark away is known by the session that it was started in. Method: `timeout`
+/// leads a process group of its own, in the same session.
 fn orphan_without_a_mark_is_known_by_its_session() {
     let directory = tempfile::tempdir().unwrap();
     let script = "(env -i timeout 1000 sh -c 'echo $$ > orphan; exec sleep 1000' > /dev/null 2>&1 &); exec sleep 1000";
@@ -185,8 +188,8 @@ fn orphan_without_a_mark_is_known_by_its_session() {
     assert!(!runs(&orphan));
 }
 
-/// Goal: an orphan that ends is reaped at once, as a stranger must be by the first process of a container. Method:
-/// the zombie would be a child of the monitor.
+/// Goal: an orphan that ends is reaped at once, as a stranger must be by the first process of a
+/// container. Method: the zombie would be a child of the monitor.
 fn orphans_are_reaped_when_they_end() {
     let directory = tempfile::tempdir().unwrap();
     let script =
@@ -208,8 +211,8 @@ fn orphans_are_reaped_when_they_end() {
     }
 }
 
-/// Goal: a kill by the kernel for want of memory is told from any other. Method: the monitor is moved to a memory
-/// group with a small limit, where this machine has the first version of those.
+/// Goal: a kill by the kernel for want of memory is told from any other. Method: the monitor is
+/// moved to a memory group with a small limit, where this machine has the first version of those.
 fn kill_for_want_of_memory_is_marked() -> Outcome {
     let group = PathBuf::from(format!("/sys/fs/cgroup/memory/monitor-test-{}", std::process::id()));
     let is_made = Path::new("/sys/fs/cgroup/memory/memory.oom_control").exists()

@@ -205,8 +205,8 @@ fn status_of_a_wait_says_how_long_and_which_ends_there_were() {
     running.finish();
 }
 
-/// Goal: a stop tells the truth, by its words and by its status, and ends the monitor with the status of the
-/// command.
+/// Goal: a stop tells the truth, by its words and by its status, and ends the monitor with the
+/// status of the command.
 fn stop_tells_how_it_went_and_ends_the_monitor() {
     let deaf = "trap '' TERM; echo up > up; while :; do sleep 0.01; done";
     // What is left ends with the directory.
@@ -302,7 +302,7 @@ fn rules_are_set_all_or_none() {
     for (rules, word) in [
         (&["retries=3", "colour=red"][..], "\"colour\""),
         (&["retries=3", "jitter=200"], "0 to 100"),
-        (&["retries=3", "readiness=notify"], "was not told to give it"),
+        (&["retries=3", "readiness=notify"], "started without a notify socket"),
         (&["retries=3", "preset=docker"], "preset"),
         (&["retries"], "key=value"),
     ] {
@@ -411,8 +411,8 @@ fn request_is_read_as_it_comes() {
     running.finish();
 }
 
-/// Goal: nobody is kept out by clients that say nothing, nobody is harmed by one that reads nothing, and those
-/// for whom there is no room are told so.
+/// Goal: nobody is kept out by clients that say nothing, nobody is harmed by one that reads
+/// nothing, and those for whom there is no room are told so.
 fn silent_and_slow_clients_are_in_nobodys_way() {
     let scene = Scene::new();
     let rules = "restart=always backoff=constant:1ms jitter=0";
@@ -439,7 +439,8 @@ fn silent_and_slow_clients_are_in_nobodys_way() {
     let mut followers = followers.into_iter();
     let mut slow = followers.next().unwrap();
     drop(followers);
-    // Far more happens than the kernel keeps of a connection, and the monitor keeps of what happened.
+    // Far more happens than the kernel keeps of a connection, and the monitor keeps of what
+    // happened.
     until(|| {
         let output = scene.ask(&["status", "--json"]);
         let status = serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default();
@@ -664,8 +665,9 @@ fn slow_follower_of_logs_is_told_what_it_missed() {
     running.finish();
 }
 
-/// Goal: what is put aside for a client that does not read is bounded, also where much more is kept for it. Method: what is
-/// kept goes over meanwhile, so what the client misses was not put aside for it.
+/// Goal: what is put aside for a client that does not read is bounded, also where much more is kept
+/// for it. Method: what is kept goes over meanwhile, so what the client misses was not put aside
+/// for it.
 fn what_a_client_has_not_read_is_bounded() {
     let scene = Scene::new();
     let script = "seq 1 400000; until test -e more; do sleep 0.01; done; \
@@ -701,8 +703,9 @@ fn what_a_client_has_not_read_is_bounded() {
     running.finish();
 }
 
-/// Goal: clients that take whatever comes as fast as it comes are in the way of nobody: each of them gets its share, others
-/// are answered, and what is supervised is. Method: followers of a program that prints without an end.
+/// Goal: clients that take whatever comes as fast as it comes are in the way of nobody: each of
+/// them gets its share, others are answered, and what is supervised is. Method: followers of a
+/// program that prints without an end.
 fn busy_clients_starve_nobody() {
     let scene = Scene::new();
     let options = ["--log-echo=false", "--backoff-initial", "1ms", "--healthy-after", "none"];

@@ -1,102 +1,18 @@
 //! The monitor is killed at every stage of a run, and started again on the same state directory.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod crash_scene;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
-#[expect(dead_code, reason = "other tests use the rest")]
-mod trials;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crash_scene::{FAST, SERVE, Scene};
 use program::waiting::{runs, until};
 use program::{Running, cgroups_of, code, monitor, run, stderr};
-use tempfile::TempDir;
-use trials::{Outcome, require, trials};
-
-trials! {
-    killed_while_running_the_process_is_adopted,
-    killed_while_running_the_process_is_killed_if_that_is_asked,
-    stranger_that_got_the_number_after_a_crash_is_spared,
-    adopted_group_ends_with_a_stop,
-    killed_in_a_backoff_it_waits_again_and_keeps_its_counters,
-    killed_while_stopping_the_stop_is_finished,
-    death_without_a_monitor_counts,
-    leftover_without_a_leader_is_ended_first,
-    killed_at_any_moment_of_a_start_there_are_never_two,
-    second_monitor_is_refused_and_told_by_whom,
-    damaged_memory_is_refused_and_nothing_runs,
-    unsaved_start_waits_where_the_policy_demands,
-    names_have_a_place_of_their_own,
-    output_outlives_the_monitor,
-    output_that_nobody_wants_any_more_is_read_all_the_same,
-    without_a_monitor_the_last_lines_come_from_the_files,
-    without_a_monitor_the_last_lines_come_from_rotated_files,
-    without_a_monitor_nothing_is_made_up,
-    without_a_monitor_the_files_are_those_of_the_run,
-}
-
-/// A state directory, and a directory in which the supervised script leaves marks.
-struct Scene {
-    directory: TempDir,
-    state: String,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let state = directory.path().join("state").to_str().unwrap().to_owned();
-        Self { directory, state }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// Starts a monitor of `script`, which runs in the directory of the marks.
-    fn start(&self, options: &[&str], script: &str) -> Running {
-        Running::start(&self.args(options, script))
-    }
-
-    fn args<'a>(&'a self, options: &[&'a str], script: &'a str) -> Vec<&'a str> {
-        let cwd = self.directory.path().to_str().unwrap();
-        let own = ["--state", &self.state, "--cwd", cwd];
-        // The pipe of standard error ends with the reader of the monitor that is killed, and a shell that
-        // has something to say then would end by SIGPIPE.
-        let shell = ["--", "sh", "-c", "exec 2>/dev/null; eval \"$1\"", "sh", script];
-        [&own[..], options, &shell].concat()
-    }
-
-    /// Starts a monitor again, which stops what it finds.
-    fn end(&self, options: &[&str]) {
-        let mut last = self.start(options, "");
-        last.wait_for("adopted #1");
-        last.signal("TERM");
-        last.finish();
-    }
-
-    fn journal(&self) -> PathBuf {
-        Path::new(&self.state).join("main.journal")
-    }
-
-    /// Waits until the script has written a whole line, and returns the first.
-    fn line(&self, name: &str) -> String {
-        let path = self.path(name);
-        until(|| fs::read_to_string(&path).is_ok_and(|text| text.contains('\n')));
-        fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned()
-    }
-
-    /// How many lines there are.
-    fn count(&self, name: &str) -> usize {
-        fs::read_to_string(self.path(name)).map_or(0, |text| text.lines().count())
-    }
-}
-
-/// A script that tells its number and then waits to be asked to end.
-const SERVE: &str = "trap 'exit 9' TERM; echo $$ >> pids; while :; do sleep 0.01; done";
-const FAST: [&str; 2] = ["--backoff-initial", "1ms"];
 
 /// Whether this kernel tells how a process ended that is nobody's child here.
 fn tells_of_strangers() -> bool {
@@ -105,6 +21,7 @@ fn tells_of_strangers() -> bool {
     (numbers.next().unwrap(), numbers.next().unwrap()) >= (6_u32, 15_u32)
 }
 
+#[test]
 fn killed_while_running_the_process_is_adopted() {
     let scene = Scene::new();
     let mut first = scene.start(&[], SERVE);
@@ -126,6 +43,7 @@ fn killed_while_running_the_process_is_adopted() {
     assert!(!scene.journal().exists(), "the memory ends with the supervision");
 }
 
+#[test]
 fn killed_while_running_the_process_is_killed_if_that_is_asked() {
     let scene = Scene::new();
     let script = "echo $$ >> pids; sh -c 'echo $$ >> others; exec sleep 1000' & wait";
@@ -143,46 +61,8 @@ fn killed_while_running_the_process_is_killed_if_that_is_asked() {
     second.finish();
 }
 
-/// Goal: a group of a stranger that got the number of a run is not taken for it, and is named. Method: the numbers are
-/// made to go round (`ns_last_pid` of `proc_sys_kernel(5)`): the stranger leads a session of the number, leaves a process
-/// in it and ends.
-fn stranger_that_got_the_number_after_a_crash_is_spared() -> Outcome {
-    const LAST: &str = "/proc/sys/kernel/ns_last_pid";
-    let may_set = fs::OpenOptions::new().write(true).open(LAST).is_ok();
-    require(may_set, "the next number of a process cannot be set here (ns_last_pid)")?;
-    for on_crash in ["kill", "adopt"] {
-        let scene = Scene::new();
-        let options = ["--containment", "group", "--on-crash", on_crash];
-        let mut first = scene.start(&options, SERVE);
-        first.wait_for("started #1");
-        let pid = scene.line("pids");
-        first.kill();
-        let killed = Command::new("kill").args(["-KILL", &pid]).status().unwrap();
-        assert!(killed.success());
-        until(|| !Path::new("/proc").join(&pid).exists());
-        // Whoever comes between takes the number, and it is tried again when that has ended.
-        let script = "echo $(($1 - 1)) > \"$0\"
-            setsid sh -c 'test $$ = \"$1\" && { sleep 1000 & echo $! > stranger; }' sh \"$1\" &
-            wait; test -s stranger";
-        until(|| {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", script, LAST, &pid]).current_dir(scene.directory.path());
-            shell.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
-        });
-        let stranger = scene.line("stranger");
-        let mut second = scene.start(&[&FAST[..], &options].concat(), SERVE);
-        let named = second.wait_for("so left alone");
-        assert!(named.contains(&format!("sleep (pid {stranger})")), "{named}");
-        second.wait_for("started #2");
-        second.signal("TERM");
-        second.finish();
-        let spared = Command::new("kill").args(["-KILL", &stranger]).status().unwrap().success();
-        assert!(spared, "a stranger was killed ({on_crash})");
-    }
-    Ok(())
-}
-
 /// Goal: what an adopted process started ends with a stop, though the process itself is no child.
+#[test]
 fn adopted_group_ends_with_a_stop() {
     let scene = Scene::new();
     let script = "echo $$ >> pids; sh -c 'echo $$ >> others; exec sleep 1000' & wait";
@@ -198,6 +78,7 @@ fn adopted_group_ends_with_a_stop() {
     assert!(!runs(&other));
 }
 
+#[test]
 fn killed_in_a_backoff_it_waits_again_and_keeps_its_counters() {
     let scene = Scene::new();
     let script = "echo run >> runs; exit 3";
@@ -215,6 +96,7 @@ fn killed_in_a_backoff_it_waits_again_and_keeps_its_counters() {
     assert!(rest.contains("gave up"), "{rest}");
 }
 
+#[test]
 fn killed_while_stopping_the_stop_is_finished() {
     let scene = Scene::new();
     // Deaf to the first request to end.
@@ -238,6 +120,7 @@ fn killed_while_stopping_the_stop_is_finished() {
     assert_eq!(scene.count("pids"), 1, "started again though it was to stop");
 }
 
+#[test]
 fn death_without_a_monitor_counts() {
     let scene = Scene::new();
     let script = "echo $$ >> pids; while :; do sleep 0.01; done";
@@ -258,6 +141,7 @@ fn death_without_a_monitor_counts() {
 }
 
 /// Goal: what the dead process left in its group is ended before the next run.
+#[test]
 fn leftover_without_a_leader_is_ended_first() {
     let scene = Scene::new();
     let script =
@@ -281,8 +165,10 @@ fn leftover_without_a_leader_is_ended_first() {
     second.finish();
 }
 
-/// Goal: killed at any moment of a start, the monitor leaves no process that the next one does not know of.
-/// Method: it is killed a little later each time; the moments are spread over the whole start.
+/// Goal: killed at any moment of a start, the monitor leaves no process that the next one does not
+/// know of. Method: it is killed a little later each time; the moments are spread over the whole
+/// start.
+#[test]
 fn killed_at_any_moment_of_a_start_there_are_never_two() {
     for moment in 0..40 {
         let scene = Scene::new();
@@ -306,6 +192,7 @@ fn killed_at_any_moment_of_a_start_there_are_never_two() {
     }
 }
 
+#[test]
 fn second_monitor_is_refused_and_told_by_whom() {
     let scene = Scene::new();
     let mut first = scene.start(&[], SERVE);
@@ -319,6 +206,7 @@ fn second_monitor_is_refused_and_told_by_whom() {
     assert_eq!(scene.count("pids"), 1);
 }
 
+#[test]
 fn damaged_memory_is_refused_and_nothing_runs() {
     let scene = Scene::new();
     fs::create_dir(&scene.state).unwrap();
@@ -335,8 +223,9 @@ fn damaged_memory_is_refused_and_nothing_runs() {
     assert_eq!(scene.count("pids"), 0);
 }
 
-/// Goal: with `save=required` nothing runs that could not be saved, and it is tried again until it can.
-/// Method: a directory stands where the file is to be written.
+/// Goal: with `save=required` nothing runs that could not be saved, and it is tried again until it
+/// can. Method: a directory stands where the file is to be written.
+#[test]
 fn unsaved_start_waits_where_the_policy_demands() {
     let scene = Scene::new();
     let obstacle = Path::new(&scene.state).join("main.journal.new");
@@ -352,6 +241,7 @@ fn unsaved_start_waits_where_the_policy_demands() {
     assert_eq!(scene.count("pids"), 1);
 }
 
+#[test]
 fn names_have_a_place_of_their_own() {
     let directory = tempfile::tempdir().unwrap();
     let named = |name: &str| {
@@ -367,8 +257,9 @@ fn names_have_a_place_of_their_own() {
     assert!(!directory.path().join("monitor/web/web.journal").exists());
 }
 
-/// Goal: what a program prints while no monitor runs is kept for the next one, and the program does not end by it
-/// (pitfall 12). Method: it prints before, while, and after; every line is counted.
+/// Goal: what a program prints while no monitor runs is kept for the next one, and the program does
+/// not end by it (pitfall 12). Method: it prints before, while, and after; every line is counted.
+#[test]
 fn output_outlives_the_monitor() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -399,7 +290,9 @@ fn output_outlives_the_monitor() {
     assert!(!Path::new(&scene.state).join("main.stdout").exists());
 }
 
-/// Goal: a command that is not to be captured any more does not wait for ever, when the next monitor has it.
+/// Goal: a command that is not to be captured any more does not wait for ever, when the next
+/// monitor has it.
+#[test]
 fn output_that_nobody_wants_any_more_is_read_all_the_same() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -423,8 +316,9 @@ fn logs(scene: &Scene, options: &[&str]) -> (i32, String, String) {
     (code(&asked), String::from_utf8(asked.stdout.clone()).unwrap(), stderr(&asked))
 }
 
-/// Goal: who asks after the monitor was killed has the last lines of the files, of the streams that are wanted, and is told
-/// that they are no monitor's, and what is not to be had.
+/// Goal: who asks after the monitor was killed has the last lines of the files, of the streams that
+/// are wanted, and is told that they are no monitor's, and what is not to be had.
+#[test]
 fn without_a_monitor_the_last_lines_come_from_the_files() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -438,7 +332,7 @@ fn without_a_monitor_the_last_lines_come_from_the_files() {
     assert_eq!((status, lines.as_str()), (0, "one\ntwo\n"), "{told}");
     let heading = format!("{}; stdout from {}:", scene.state, log.display());
     assert!(told.contains(&format!("monitor: no monitor runs in {heading}\n")), "{told}");
-    assert!(told.contains("stderr of main is in no file that is known"), "{told}");
+    assert!(told.contains("stderr of main is in no known file"), "{told}");
     let (status, lines, told) = logs(&scene, &["--stdout", "-f", "-t", "-n", "1"]);
     assert_eq!((status, lines.as_str()), (0, "two\n"), "{told}");
     assert!(told.contains("which has no times:") && told.contains("-f ends here"), "{told}");
@@ -456,7 +350,9 @@ fn without_a_monitor_the_last_lines_come_from_the_files() {
     assert!(told.contains("nothing is stored"), "{told}");
 }
 
-/// Goal: of a log that the monitor wrote, the files that were put aside are read as well, and its form is understood.
+/// Goal: of a log that the monitor wrote, the files that were put aside are read as well, and its
+/// form is understood.
+#[test]
 fn without_a_monitor_the_last_lines_come_from_rotated_files() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -491,8 +387,9 @@ fn without_a_monitor_the_last_lines_come_from_rotated_files() {
     scene.end(&options);
 }
 
-/// Goal: a file in which nothing says which stream a line is of is not taken for one of them, and what only the monitor
-/// had is said to be gone.
+/// Goal: a file in which nothing says which stream a line is of is not taken for one of them, and
+/// what only the monitor had is said to be gone.
+#[test]
 fn without_a_monitor_nothing_is_made_up() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -515,15 +412,16 @@ fn without_a_monitor_nothing_is_made_up() {
     let (status, lines, told) = logs(&scene, &[]);
     assert_eq!((status, lines.as_str()), (3, ""));
     for stream in ["stdout", "stderr"] {
-        let gone =
-            format!("{stream} of main is in no file that is known: the last lines went with");
+        let gone = format!("{stream} of main is in no known file: the last lines were lost with");
         assert!(told.contains(&gone), "{told}");
     }
     scene.end(&options);
 }
 
-/// Goal: the files are those of the run, whatever the next monitor was told of the runs after it: a file stays the
-/// program's, and what is captured goes to the new log. One that no record names is found where the program has it.
+/// Goal: the files are those of the run, whatever the next monitor was told of the runs after it: a
+/// file stays the program's, and what is captured goes to the new log. One that no record names is
+/// found where the program has it.
+#[test]
 fn without_a_monitor_the_files_are_those_of_the_run() {
     let scene = Scene::new();
     let [old, new, other] = ["old", "new", "other"].map(|name| scene.path(name));

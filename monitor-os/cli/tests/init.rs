@@ -36,8 +36,8 @@ fn container() -> Result<Command, Skipped> {
     Ok(unshare())
 }
 
-/// Starts `script` under a monitor that is PID 1, in a directory. A shell ignores SIGQUIT for what it starts by `&`, and a
-/// monitor goes on ignoring what it finds ignored, so nothing is.
+/// Starts `script` under a monitor that is PID 1, in a directory. A shell ignores SIGQUIT for what
+/// it starts by `&`, and a monitor goes on ignoring what it finds ignored, so nothing is.
 fn start(directory: &Path, options: &[&str], script: &str) -> Result<Running, Skipped> {
     let mut container = container()?;
     let command = container
@@ -71,8 +71,8 @@ fn exit_status_is_that_of_the_command() -> Outcome {
     Ok(())
 }
 
-/// Goal: the zombie of one whose parents are gone is reaped. Method: it is born in a session of its own, and is a
-/// child of the monitor when it ends.
+/// Goal: the zombie of one whose parents are gone is reaped. Method: it is born in a session of its
+/// own, and is a child of the monitor when it ends.
 fn strangers_are_reaped() -> Outcome {
     let directory = tempfile::tempdir().unwrap();
     let script = "setsid sh -c '(until [ -e go ]; do sleep 0.01; done) & echo $! > orphan.new' & wait; \
@@ -125,8 +125,8 @@ fn signals_are_given_on_and_a_stop_is_a_stop() -> Outcome {
     Ok(())
 }
 
-/// Goal: TERM and INT are a stop, and not forwarded, or a command that ends by them would be started again. Method: one that is
-/// started again whatever happens, and has another end for each.
+/// Goal: TERM and INT are a stop, and not forwarded, or a command that ends by them would be
+/// started again. Method: one that is started again whatever happens, and has another end for each.
 fn term_and_int_are_a_stop_and_not_given_on() -> Outcome {
     let traps = "trap 'exit 5' TERM; trap 'exit 6' INT; trap 'exit 7' USR1; echo up >> heard; \
                  while :; do sleep 0.01; done";
@@ -148,7 +148,8 @@ fn term_and_int_are_a_stop_and_not_given_on() -> Outcome {
     Ok(())
 }
 
-/// Goal: the exit status is that of the last run, also if a signal ended it, and one that could not start has its own.
+/// Goal: the exit status is that of the last run, also if a signal ended it, and one that could not
+/// start has its own.
 fn exit_status_tells_of_signals_and_failed_starts() -> Outcome {
     let directory = tempfile::tempdir().unwrap();
     for (options, script, code) in [

@@ -50,7 +50,10 @@ fn tool(name: &str, args: &[&str], file: &Path) -> Result<Output, Skipped> {
 
 /// What a program printed, if this machine has it.
 fn found(name: &str, output: io::Result<Output>) -> Result<Output, Skipped> {
-    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    // Without the right to search a directory of PATH, a program there may be missing too.
+    let missing = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+    };
     require(!output.as_ref().is_err_and(missing), &format!("there is no `{name}` here"))?;
     Ok(output.unwrap())
 }
@@ -84,8 +87,8 @@ fn can_be_read(shell: &str, option: &str) -> Outcome {
     Ok(())
 }
 
-/// A shell: its name, and how it is asked what it offers for the last word of `$LINE`. It prints a word a line, and may
-/// print its description after a tab.
+/// A shell: its name, and how it is asked what it offers for the last word of `$LINE`. It prints a
+/// word a line, and may print its description after a tab.
 type Shell = (&'static str, &'static [&'static str]);
 
 fn bash_offers_what_is_there() -> Outcome {
@@ -110,7 +113,8 @@ const BASH: &str = r#"
     _clap_complete_monitor monitor "${COMP_WORDS[COMP_CWORD]}"
     printf '%s\n' "${COMPREPLY[@]}""#;
 
-/// Only a shell with a terminal completes, so a second one is given one. Its start-up file is below.
+/// Only a shell with a terminal completes, so a second one is given one. Its start-up file is
+/// below.
 const ZSH: &str = "
     zmodload zsh/zpty
     : > $XDG_RUNTIME_DIR/offered
@@ -119,8 +123,8 @@ const ZSH: &str = "
     while zpty -r asked; do :; done > /dev/null
     cat $XDG_RUNTIME_DIR/offered";
 
-/// Completes the line as soon as there is a prompt. What the completion has found goes through `compadd`: with the options
-/// -O, -A and -D to be sorted out, else to be offered.
+/// Completes the line as soon as there is a prompt. What the completion has found goes through
+/// `compadd`: with the options -O, -A and -D to be sorted out, else to be offered.
 const ZSHRC: &str = "
     autoload -Uz compinit && compinit -D -u
     source <(monitor completions zsh)
@@ -153,8 +157,8 @@ fn offered((shell, ask): Shell, runtime: &Path, line: &str) -> Result<Vec<String
     Ok(words.map(ToOwned::to_owned).collect())
 }
 
-/// Goal: each shell offers every command, their options, and the names of what is there. Method: the completion as the
-/// shell calls it, beside a monitor of two units and one of one.
+/// Goal: each shell offers every command, their options, and the names of what is there. Method:
+/// the completion as the shell calls it, beside a monitor of two units and one of one.
 fn offers_what_is_there(shell: Shell) -> Outcome {
     const SLEEP: &str = "command = ['sleep', '1000']\n";
     let _deadline = Deadline::begin();
@@ -219,8 +223,8 @@ fn offers_what_is_there(shell: Shell) -> Outcome {
 /// Goal: what is said of a command beside its first line is shown, by its help and by its page.
 fn long_comments_are_shown() {
     for (command, words) in [
-        ("run", "ten seconds of service forgive all earlier failures."),
-        ("up", "Nothing is started if there is a mistake in any file."),
+        ("run", "Ten seconds of service forgive all earlier failures."),
+        ("up", "If there is a mistake in any file, it starts nothing."),
         ("logs", "The monitor keeps the last 64 KiB"),
         ("set", "in force from the next decision on"),
     ] {

@@ -1,4 +1,5 @@
-//! Processes of kinds that no script can be: the first thread has ended, or the monitor may not signal it.
+//! Processes of kinds that no script can be: the first thread has ended, or the monitor may not
+//! signal it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -30,7 +31,8 @@ fn compiled(directory: &Path, source: &str) -> Result<PathBuf, Skipped> {
     Ok(program)
 }
 
-/// Facts, pitfall 6: `/proc` calls a process a zombie whose first thread has ended while others run. The pidfd knows.
+/// Facts, pitfall 6: `/proc` calls a process a zombie whose first thread has ended while others
+/// run. The pidfd knows.
 fn process_without_its_first_thread_lives() -> Outcome {
     let directory = tempfile::tempdir().unwrap();
     let source = "#include <pthread.h>
@@ -51,8 +53,9 @@ fn process_without_its_first_thread_lives() -> Outcome {
     Ok(())
 }
 
-/// Facts, pitfall 28: who may not signal its process says so, goes on with the escalation, and hears of the end all the
-/// same. Method: the program is root's and makes itself root's altogether; the monitor is somebody else's.
+/// Facts, pitfall 28: who may not signal its process says so, goes on with the escalation, and
+/// hears of the end all the same. Method: the program is root's and makes itself root's altogether;
+/// the monitor is somebody else's.
 fn process_that_may_not_be_signalled_is_awaited() -> Outcome {
     require_root("make a program that becomes root")?;
     let directory = tempfile::tempdir().unwrap();

@@ -28,8 +28,9 @@ trials! {
     adopted_program_that_falls_silent_is_stopped,
 }
 
-/// Goal: what the monitor itself was told by who watches it is not taken by its program for its own. Method: a watchdog of
-/// the monitor, and a program with a socket, one without a watchdog and one with it.
+/// Goal: what the monitor itself was told by who watches it is not taken by its program for its
+/// own. Method: a watchdog of the monitor, and a program with a socket, one without a watchdog and
+/// one with it.
 fn what_the_monitor_was_told_is_not_the_programs() {
     for (watchdog, told) in [(None, None), (Some("watchdog=1h"), Some("3600000000"))] {
         let directory = tempfile::tempdir().unwrap();
@@ -52,7 +53,8 @@ fn what_the_monitor_was_told_is_not_the_programs() {
     }
 }
 
-/// Goal: the flag captures what it must see, shows it, and reaches a program that outlived its monitor.
+/// Goal: the flag captures what it must see, shows it, and reaches a program that outlived its
+/// monitor.
 fn line_is_a_flag() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
@@ -99,7 +101,8 @@ fn line_is_a_flag() {
     }
 }
 
-/// Goal: a program that outlives its monitor speaks to the next one, and is not killed by a pipe without a reader.
+/// Goal: a program that outlives its monitor speaks to the next one, and is not killed by a pipe
+/// without a reader.
 fn adopted_program_is_heard() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
@@ -140,9 +143,9 @@ fn adopted_program_is_heard() {
     second.finish();
 }
 
-/// Goal: a program that outlives its monitor is not ended because another process has taken its address meanwhile: it
-/// counts as ready, is not held to its watchdog, and this is shown. Method: it has not said yet that it is ready, has
-/// 200 ms to say it, and is told to ping every 100 ms.
+/// Goal: a program that outlives its monitor is not ended because another process has taken its
+/// address meanwhile: it counts as ready, is not held to its watchdog, and this is shown. Method:
+/// it has not said yet that it is ready, has 200 ms to say it, and is told to ping every 100 ms.
 fn adopted_program_that_lost_its_address_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().to_str().unwrap();
@@ -195,8 +198,9 @@ fn addresses_are_not_guessed() {
     assert!(!tokens.iter().zip(tokens.iter().skip(1)).any(near), "{text}");
 }
 
-/// Goal: a program that outlives its monitor is held to the watchdog of which it was told. Method: a monitor that says
-/// 100 ms is killed; the next one, which says an hour, hears that it serves, and then nothing.
+/// Goal: a program that outlives its monitor is held to the watchdog of which it was told. Method:
+/// a monitor that says 100 ms is killed; the next one, which says an hour, hears that it serves,
+/// and then nothing.
 fn adopted_program_that_falls_silent_is_stopped() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().to_str().unwrap();

@@ -1,5 +1,6 @@
-//! Real servers under the program: served from, killed, stopped, restarted, given another configuration by a
-//! signal, their logs rotated; and what a database has promised is there after a kill.
+//! Real servers under the program: served from, killed, stopped, restarted, given another
+//! configuration by a signal, their logs rotated; and what a database has promised is there after a
+//! kill.
 //!
 //! `tests/servers/install.sh` installs them. Where one is not installed, its test is skipped.
 
@@ -101,7 +102,8 @@ impl Server {
     }
 }
 
-/// Says something on a connection of its own, and returns all that is answered; nothing if nobody listens.
+/// Says something on a connection of its own, and returns all that is answered; nothing if nobody
+/// listens.
 fn talk(port: u16, text: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -271,7 +273,8 @@ fn no_row_that_postgres_has_promised_is_missing_after_a_kill() -> Outcome {
     until(|| sql("select 1").as_deref() == Some("1"));
     sql("create table promised (id int primary key)").unwrap();
 
-    // Each row counts from the moment at which its commit was answered; the kill comes in the middle of another.
+    // Each row counts from the moment at which its commit was answered; the kill comes in the
+    // middle of another.
     let mut promised = 0;
     for round in 0..3 {
         for _ in 0..10 {

@@ -2,12 +2,14 @@
 
 use std::fs;
 
-/// Lists the descriptors of the shell that runs it, each in a line. The one by which they are listed is closed by then.
+/// Lists the descriptors of the shell that runs it, each in a line. The one by which they are
+/// listed is closed by then.
 const DESCRIPTORS: &str =
     "for fd in /proc/$$/fd/*; do if [ -L \"$fd\" ]; then echo \"${fd##*/}\"; fi; done";
 
-/// Goal: what the monitor was given and told by the process that started it reaches neither its program nor a health
-/// check, unless the command names it. Method: a descriptor, and variables of each kind, one of them named.
+/// Goal: what the monitor was given and told by the process that started it reaches neither its
+/// program nor a health check, unless the command names it. Method: a descriptor, and variables of
+/// each kind, one of them named.
 #[test]
 fn what_the_monitor_was_given_is_not_the_programs() {
     let directory = tempfile::tempdir().unwrap();

@@ -128,7 +128,8 @@ impl Scene {
         assert!(!runs(&program));
     }
 
-    /// Kills the monitor by a signal, and starts the next one where that adopts the program; returns whether it does.
+    /// Kills the monitor by a signal, and starts the next one where that adopts the program;
+    /// returns whether it does.
     fn kill(&self, monitor: &mut Running, number: u8) -> bool {
         kill(monitor, number);
         if self.stores {
@@ -152,8 +153,8 @@ fn is_spared(monitor: &mut Running) -> bool {
     false
 }
 
-/// Sends a signal until the monitor is dead: the handlers that a program in Rust has for a stack that has no more
-/// room take one SEGV and one BUS for themselves.
+/// Sends a signal until the monitor is dead: the handlers that a program in Rust has for a stack
+/// that has no more room take one SEGV and one BUS for themselves.
 fn kill(monitor: &mut Running, number: u8) {
     let patience = Patience::begin();
     while monitor.child.try_wait().unwrap().is_none() && !patience.is_over() {
@@ -175,8 +176,8 @@ fn no_signal_to_up_leaves_its_program_alone() {
     Scene::new("up", true, &[]).walk();
 }
 
-/// Goal: a program dies with its monitor also as another user, whose account is assumed by a call that ends the
-/// order to the kernel.
+/// Goal: a program dies with its monitor also as another user, whose account is assumed by a call
+/// that ends the order to the kernel.
 fn program_of_another_user_dies_with_its_monitor() -> Outcome {
     require_root("start programs as another user")?;
     let scene = Scene::new("run", false, &["--user", "65534:65534"]);
@@ -187,7 +188,8 @@ fn program_of_another_user_dies_with_its_monitor() -> Outcome {
     Ok(())
 }
 
-/// Goal: the processes of health checks die with the monitor as well, also where the program is stored.
+/// Goal: the processes of health checks die with the monitor as well, also where the program is
+/// stored.
 fn health_check_dies_with_its_monitor() {
     const CHECK: &str = "echo $$ > check; exec sleep 1000";
     let scene = Scene::new("run", true, &["--health", CHECK, "--health-interval", "1ms"]);

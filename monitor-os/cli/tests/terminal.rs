@@ -26,8 +26,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// The command has no terminal but its own; the monitor has a session of its own, so that the size of its
-    /// terminal is told to it.
+    /// The command has no terminal but its own; the monitor has a session of its own, so that the
+    /// size of its terminal is told to it.
     fn start(script: &str) -> Self {
         let args = ["run", "--quiet", "--restart", "no", "--tty", "--", "sh", "-c", script];
         Self::of(&[], &args)
@@ -82,8 +82,8 @@ fn resize(master: &OwnedFd, rows: u16, columns: u16) {
     tcsetwinsize(master, size).unwrap();
 }
 
-/// Goal: keys go to the command, which has a terminal of the same size that follows, and what it prints comes back;
-/// afterwards the terminal is as it was.
+/// Goal: keys go to the command, which has a terminal of the same size that follows, and what it
+/// prints comes back; afterwards the terminal is as it was.
 #[test]
 fn command_has_a_terminal_that_follows_ours() {
     let script =
@@ -106,7 +106,8 @@ fn command_has_a_terminal_that_follows_ours() {
     assert_eq!(tcgetattr(&scene.slave).unwrap().local_modes, scene.before);
 }
 
-/// Goal: the keys of the command's terminal make signals there, and what it prints last is not lost (pitfall 42).
+/// Goal: the keys of the command's terminal make signals there, and what it prints last is not lost
+/// (pitfall 42).
 #[test]
 fn interrupt_is_the_commands_and_its_last_words_are_shown() {
     let mut scene =
@@ -117,8 +118,9 @@ fn interrupt_is_the_commands_and_its_last_words_are_shown() {
     assert_eq!(scene.code(), Some(4));
 }
 
-/// Goal: on a terminal the name before a line of a unit has a colour that ends with it, and `NO_COLOR` takes it away. That
-/// a file gets none is seen by `echoed_lines_have_the_name_of_their_unit`.
+/// Goal: on a terminal the name before a line of a unit has a colour that ends with it, and
+/// `NO_COLOR` takes it away. That a file gets none is seen by
+/// `echoed_lines_have_the_name_of_their_unit`.
 #[test]
 fn names_of_units_are_in_colour() {
     let directory = tempfile::tempdir().unwrap();

@@ -18,9 +18,10 @@ trials! {
     traced_zombie_costs_no_cpu,
 }
 
-/// Goal: facts, pitfall 5. The descriptor of a traced zombie is readable all the time, and is looked at by a timer all
-/// the same. Method: the time that the thread runs or waits to run, as a part of the time that passes; a loop that is
-/// woken at once never sleeps, however busy the machine is.
+/// Goal: facts, pitfall 5. The descriptor of a traced zombie is readable all the time, and is
+/// looked at by a timer all the same. Method: the time that the thread runs or waits to run, as a
+/// part of the time that passes; a loop that is woken at once never sleeps, however busy the
+/// machine is.
 fn traced_zombie_costs_no_cpu() {
     let directory = tempfile::tempdir().unwrap();
     let script = "echo $$ > pid; exec sleep 1000";
@@ -52,7 +53,8 @@ fn traced_zombie_costs_no_cpu() {
     assert_eq!(ended(&mut monitor).code(), Some(137));
 }
 
-/// Starts a tracer of a process, with the test below, which says `traced` and waits for `go` in a directory.
+/// Starts a tracer of a process, with the test below, which says `traced` and waits for `go` in a
+/// directory.
 fn trace(pid: &str, directory: &Path) -> std::process::Child {
     std::process::Command::new(std::env::current_exe().unwrap())
         .arg("tracer")

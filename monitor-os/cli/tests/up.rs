@@ -90,8 +90,8 @@ fn named(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 const SLEEP: &str = "command = ['sleep', '1000']\n";
 const FAIL: &str = "command = ['sh', '-c', 'exit 3']\nbackoff-initial = '1h'\nbackoff-max = '1h'\n";
 
-/// Goal: a thousand units fit into the memory of one program. Method: what the monitor alone has written to, as the
-/// kernel counts it, with some and with many units.
+/// Goal: a thousand units fit into the memory of one program. Method: what the monitor alone has
+/// written to, as the kernel counts it, with some and with many units.
 #[test]
 fn memory_of_a_unit_is_bounded() {
     let [few, many] = [100, 300];
@@ -151,6 +151,7 @@ fn each_unit_is_alone_and_all_can_be_asked_at_once() {
     let restarted = stdout(&scene.ask("restart", "", &[]));
     assert!(restarted.contains("job: ") && restarted.contains("web: "), "{restarted}");
     until(|| scene.status("web")["run"] == 3 && scene.status("web")["phase"] == "running");
+    until(|| scene.status("job")["run"] == 2 && scene.status("job")["phase"] == "backing-off");
     let stopped = scene.ask("stop", "", &["--wait"]);
     assert_eq!(code(&stopped), 0);
     let text = stdout(&stopped);
@@ -206,7 +207,7 @@ fn one_file_may_hold_all_units_and_gives_the_name() {
         assert!(stderr(&refused).contains(hint), "{}", stderr(&refused));
     }
     let refused = stderr(&ask(&["logs", "fleet"]));
-    assert!(refused.contains("one unit at a time, NAME/UNIT; name one of a, b"), "{refused}");
+    assert!(refused.contains("takes one unit, NAME/UNIT; name one of a, b"), "{refused}");
     // Where there is no terminal, the live view is the list.
     for task in ["list", "top"] {
         let listed = ask(&[task]);
@@ -227,7 +228,8 @@ fn one_file_may_hold_all_units_and_gives_the_name() {
     );
 }
 
-/// Goal: the list has the monitors that are named, or all, and nothing of a directory without stored units.
+/// Goal: the list has the monitors that are named, or all, and nothing of a directory without
+/// stored units.
 #[test]
 fn list_leaves_out_what_is_not_named_or_not_there() {
     let directory = tempfile::tempdir().unwrap();
@@ -256,7 +258,7 @@ fn list_leaves_out_what_is_not_named_or_not_there() {
         let text = stdout(&listed);
         let rows = text.lines().skip(1).map(|row| row.split(' ').next().unwrap());
         assert!(rows.eq(shown.iter().copied()), "{names:?}: {text}");
-        assert_eq!(stderr(&listed).contains("there is none"), shown.is_empty());
+        assert_eq!(stderr(&listed).contains("there is no monitor;"), shown.is_empty());
     }
     let mut again = Running::of(&mut named(&["run", "--name", "dead", "--", "true"]));
     again.wait_for("adopted #1");
@@ -317,7 +319,8 @@ fn hang_up_reads_the_files_again() {
     assert_eq!(running.finish().0, 0);
 }
 
-/// Goal: nothing that is read keeps the monitor from a signal: what is no regular file is passed over in a directory.
+/// Goal: nothing that is read keeps the monitor from a signal: what is no regular file is passed
+/// over in a directory.
 #[test]
 fn what_is_no_regular_file_is_passed_over() {
     let scene = Scene::new(&[("web", SLEEP), (".hidden", "not = 'read'")]);
@@ -334,8 +337,8 @@ fn what_is_no_regular_file_is_passed_over() {
     assert_eq!(running.finish().0, 0);
 }
 
-/// Goal: a pipe that was named is waited for at the start, where nothing runs yet, and never again. What is there in the
-/// place of a file later holds up no signal.
+/// Goal: a pipe that was named is waited for at the start, where nothing runs yet, and never again.
+/// What is there in the place of a file later holds up no signal.
 #[test]
 fn pipe_is_waited_for_only_at_the_start() {
     let scene = Scene::new(&[]);
@@ -351,9 +354,10 @@ fn pipe_is_waited_for_only_at_the_start() {
     assert_eq!(running.finish().0, 0);
 }
 
-/// Goal: a watchdog that the files bring counts from the next run on, since what runs was not told to ping. Method: a
-/// second unit, of which the files tell at the same time, is told of a longer one and does not ping either; when that one
-/// is stopped, the first is still in its run. The same across a new monitor, which finds a program without a word of it.
+/// Goal: a watchdog that the files bring counts from the next run on, since what runs was not told
+/// to ping. Method: a second unit, of which the files tell at the same time, is told of a longer
+/// one and does not ping either; when that one is stopped, the first is still in its run. The same
+/// across a new monitor, which finds a program without a word of it.
 #[test]
 fn watchdog_counts_from_the_next_run_on() {
     const SILENT: &str = "command = ['sleep', '1000']\nrestart = 'no'\n";
@@ -388,7 +392,8 @@ fn watchdog_counts_from_the_next_run_on() {
     running.finish();
 }
 
-/// Goal: what each unit prints is its own: its log, its last lines, its streams as the files say by now.
+/// Goal: what each unit prints is its own: its log, its last lines, its streams as the files say by
+/// now.
 #[test]
 fn streams_are_of_one_unit() {
     let web = |log: &str, word: &str| {
@@ -435,7 +440,8 @@ fn streams_are_of_one_unit() {
     running.signal("HUP");
     let line = running.wait_for("web: --log: cannot open `/dev/null/x`");
     assert!(line.contains("it is not changed"), "{line}");
-    // Without a monitor, from the file of the run; what the files of the units say since is of runs to come.
+    // Without a monitor, from the file of the run; what the files of the units say since is of runs
+    // to come.
     scene.write("web", &web(&scene.path("next.log"), "four"));
     running.signal("HUP");
     running.wait_for("read the files again");
@@ -445,7 +451,7 @@ fn streams_are_of_one_unit() {
     let refused = logs("", &[]);
     assert_eq!(code(&refused), 1);
     assert!(stderr(&refused).contains("; name one of deaf, job, web"), "{}", stderr(&refused));
-    for (unit, word) in [("job", "job is in no file"), ("none", "no monitor runs in ")] {
+    for (unit, word) in [("job", "job is in no known file"), ("none", "no monitor runs in ")] {
         let gone = logs(unit, &[]);
         assert_eq!(code(&gone), 3);
         assert!(stderr(&gone).contains(word), "{}", stderr(&gone));
@@ -488,7 +494,7 @@ fn killed_monitor_goes_on_with_what_the_files_say() {
     let (web, gone) = (pid("web"), pid("gone"));
     running.kill();
     let listed = monitor(&["list", "state"]).env("XDG_RUNTIME_DIR", scene.path("run")).output();
-    assert!(stderr(&listed.unwrap()).contains("there is none"));
+    assert!(stderr(&listed.unwrap()).contains("there is no monitor;"));
     fs::create_dir(scene.path("run")).unwrap();
     fs::create_dir(scene.path("run/monitor")).unwrap();
     symlink(scene.path("state"), scene.path("run/monitor/fleet")).unwrap();
@@ -506,8 +512,9 @@ fn killed_monitor_goes_on_with_what_the_files_say() {
     assert_eq!(running.finish().0, 0);
 }
 
-/// Goal: a thousand units run where a shell allows few descriptors, and their programs, of which some break with a high
-/// number (pitfall 21), have the limit of the shell. What the kernel forbids is said before anything starts.
+/// Goal: a thousand units run where a shell allows few descriptors, and their programs, of which
+/// some break with a high number (pitfall 21), have the limit of the shell. What the kernel forbids
+/// is said before anything starts.
 #[test]
 fn descriptor_limit_is_raised_for_the_monitor_alone() {
     let scene = Scene::new(&[]);

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where control groups for runs are made, as a child of this process has it; `None` if none may be made.
+/// Where control groups for runs are made, as a child of this process has it; `None` if none may be
+/// made.
 pub(crate) fn cgroups() -> Option<PathBuf> {
     if !monitor_os::KernelFeatures::probe().cgroup {
         return None;

@@ -15,8 +15,8 @@ fn settings(features: KernelFeatures) -> SupervisorBuilder {
     Supervisor::builder().launcher(&launcher()).kernel_features(features)
 }
 
-/// Goal: what a monitor leaves that is killed, the next one adopts and stops, with everything that it started. Method:
-/// the monitor is this binary, started again with the test below.
+/// Goal: what a monitor leaves that is killed, the next one adopts and stops, with everything that
+/// it started. Method: the monitor is this binary, started again with the test below.
 fn run_outlives_its_monitor() {
     let features = MASK.get();
     let directory = tempfile::tempdir().unwrap();
@@ -39,7 +39,8 @@ fn run_outlives_its_monitor() {
     assert_eq!(status.pid().map(|pid| pid.to_string()), Some(pid.clone()));
     assert_eq!(wait(unit.1.stop()), StopResult::Graceful);
     assert!(!runs(&pid));
-    // Who has left the group is held by the control group, and found by its mark where there is none.
+    // Who has left the group is held by the control group, and found by its mark where there is
+    // none.
     assert!(!runs(&daemon), "{:?}", unit.1.state().containment());
     let exit = unit.1.state().exit();
     if !features.pidfd_info {
@@ -87,14 +88,15 @@ fn mask_of(text: &str) -> KernelFeatures {
     features
 }
 
-/// Goal: every fallback for what a kernel may not have works (facts, section 8). Method: the scenarios of this file are
-/// run with a helper, with all that the kernel at hand has, with each capability masked, as on the older kernels of
-/// the table there, and with nothing.
+/// Goal: every fallback for what a kernel may not have works (facts, section 8). Method: the
+/// scenarios of this file are run with a helper, with all that the kernel at hand has, with each
+/// capability masked, as on the older kernels of the table there, and with nothing.
 pub(super) fn scenarios_hold_with_each_capability_masked() {
     let all = available();
     let without = |names: &[&str]| without(all, names);
     let mut masks = vec![("all".to_owned(), all)];
-    // Orphans concern a whole process, so the tests of containment have them, and the program `monitor` as theirs.
+    // Orphans concern a whole process, so the tests of containment have them, and the program
+    // `monitor` as theirs.
     let names = NAMED.iter().map(|(name, _)| *name).filter(|name| *name != "subreaper");
     masks.extend(names.map(|name| (format!("no {name}"), without(&[name]))));
     masks.push(("as 5.15".into(), without(&["pidfs_inode", "pidfd_info"])));

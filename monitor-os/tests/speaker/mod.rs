@@ -15,8 +15,8 @@ pub(crate) fn say(directory: &Path, message: &[u8]) {
     until(|| !directory.join("message").exists());
 }
 
-/// A program that says what it finds in a file, one message after the other. It stays, so that its sender can be
-/// looked at.
+/// A program that says what it finds in a file, one message after the other. It stays, so that its
+/// sender can be looked at.
 pub(crate) fn speaker() {
     let socket = UnixDatagram::unbound().unwrap();
     // One that nobody stops ends with its directory.

@@ -1,5 +1,5 @@
-//! The runner of a test file that has its own `main`: its tests may be skipped, and its program is the helper that
-//! starts others.
+//! The runner of a test file that has its own `main`: its tests may be skipped, and its program is
+//! the helper that starts others.
 //!
 //! ```ignore
 //! trials! { another_user_is_refused }
@@ -71,7 +71,8 @@ pub(crate) fn trial<T: IntoOutcome + 'static>(name: &'static str, test: fn() -> 
     })
 }
 
-/// Runs the tests, or one of the `processes` that a test starts by its name, or the helper that starts a program.
+/// Runs the tests, or one of the `processes` that a test starts by its name, or the helper that
+/// starts a program.
 pub(crate) fn run(processes: &[(&str, fn())], trials: Vec<Trial>) -> ExitCode {
     // First of all: it does not return in the helper.
     let _launcher = Launcher::enter();
@@ -85,8 +86,8 @@ pub(crate) fn run(processes: &[(&str, fn())], trials: Vec<Trial>) -> ExitCode {
     }
 }
 
-/// Makes `main` of the names of tests. `processes` are functions that a test runs in another process of this program, by
-/// their name as its first argument.
+/// Makes `main` of the names of tests. `processes` are functions that a test runs in another
+/// process of this program, by their name as its first argument.
 macro_rules! trials {
     ($($test:path),* $(,)?) => {
         trials! { processes: []; $($test),* }

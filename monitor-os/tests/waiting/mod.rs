@@ -1,5 +1,5 @@
-//! How tests wait: for what is to come, and never for time. After a minute, which only a hang takes, they fail with what
-//! was awaited, and what there was instead.
+//! How tests wait: for what is to come, and never for time. After a minute, which only a hang
+//! takes, they fail with what was awaited, and what there was instead.
 
 use std::fmt::Debug;
 use std::fs;
@@ -38,7 +38,8 @@ impl Patience {
     }
 }
 
-/// Waits for a condition of which nothing but looking tells, and whose place in the test says what it is.
+/// Waits for a condition of which nothing but looking tells, and whose place in the test says what
+/// it is.
 #[track_caller]
 pub(crate) fn until(condition: impl Fn() -> bool) {
     awaited("the condition", condition, |&holds| holds);
@@ -109,7 +110,8 @@ pub(crate) fn ended(child: &mut Child) -> ExitStatus {
     }
 }
 
-/// Waits until a descriptor has something of this to say, or a hang-up or an error; returns whether it has.
+/// Waits until a descriptor has something of this to say, or a hang-up or an error; returns whether
+/// it has.
 pub(crate) fn comes(fd: impl AsFd, what: PollFlags) -> bool {
     let patience = Patience::begin();
     loop {

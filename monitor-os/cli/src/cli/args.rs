@@ -25,8 +25,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The command line. Its help has the long comment of a command after the options, where clap would begin with it and put an
-    /// empty line between any two options.
+    /// The command line. Its help has the long comment of a command after the options. By itself
+    /// clap begins with it, and puts an empty line between any two options.
     pub(crate) fn line() -> Command {
         Self::command().mut_subcommands(|command| {
             let Some(long) = command.get_long_about().map(ToString::to_string) else {
@@ -39,7 +39,7 @@ impl Args {
         })
     }
 
-    /// Ends as a wrong option does.
+    /// Ends the program as a wrong option does.
     pub(crate) fn refuse(command: &str, error: impl Display) -> ! {
         let mut program = Self::line();
         program.build();
@@ -51,56 +51,61 @@ impl Args {
     }
 }
 
-/// What is done. The first paragraph of a comment is shown in the list of commands, all of it by the help and the manual page
-/// of the command itself.
+/// The commands. The list of commands shows the first paragraph of a comment. The help and the
+/// manual page of the command itself show all of it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
     /// Run a command under supervision until it is down for good
     ///
-    /// The command has the standard input, output and error of the monitor, unless it is said otherwise, and a session
-    /// of its own. Without options it is restarted when it fails, after 100ms, 200ms and so on up to 1m (each up to 10%
-    /// longer), for ever; ten seconds of service forgive all earlier failures.
+    /// The command has the standard input, output and error of the monitor, unless options say
+    /// otherwise, and a session of its own. Without options the monitor restarts it whenever it
+    /// fails, after 100ms, 200ms and so on up to 1m (each up to 10% longer). Ten seconds of service
+    /// forgive all earlier failures.
     Run(Box<RunArgs>),
     /// Run many commands from one process, as files in TOML say
     ///
-    /// PATH is a directory, of which each file `UNIT.toml` is a unit, or a file with a table `[unit.UNIT]` for each; see
-    /// `monitor example-config`. Each unit is supervised alone, as by `monitor run`, and stored and controlled as with
-    /// --name. Nothing is started if there is a mistake in any file. The monitor stays also if all units are down.
+    /// PATH is a directory with a file `UNIT.toml` for each unit, or a file with a table
+    /// `[unit.UNIT]` for each. `monitor example-config` shows one. The monitor supervises each unit
+    /// alone, as `monitor run` does, and stores and controls it as with --name. If there is a
+    /// mistake in any file, it starts nothing. The monitor stays when all units are down.
     Up(UpArgs),
-    /// Say how the command is, why, and what comes next
+    /// Show the state of the command, its reason, and what comes next
     ///
-    /// The memory is the sum of what each process has resident; the CPU time is that of all that live and of their
-    /// children that were waited for. Both are of the main process, what descends from it, and what is left of its
-    /// session.
+    /// The memory is the sum of the resident memory of each process. The CPU time is that of the
+    /// living processes and of their children that were waited for. Both count the main process,
+    /// its descendants, and what is left of its session.
     Status(StatusArgs),
-    /// List all monitors and their units, also those that no monitor has at present
+    /// List all monitors and their units, also units without a running monitor
     ///
-    /// Without a NAME all are meant that have a place below the directory `$XDG_RUNTIME_DIR/monitor`, or for root without
-    /// it `/run/monitor`. A unit without a running monitor is shown as its journal says.
+    /// Without a NAME the list has every monitor with a directory below `$XDG_RUNTIME_DIR/monitor`,
+    /// or, for root without that variable, below `/run/monitor`. A unit without a running monitor
+    /// is shown as its journal says.
     List(NamesArgs),
     /// Watch all monitors and their units live, on a terminal
     ///
-    /// Where the standard output is no terminal it is the same as `monitor list`.
+    /// Where the standard output is no terminal, it prints what `monitor list` prints.
     Top(NamesArgs),
-    /// Show what the command printed, of which the monitor keeps the last lines
+    /// Show the last lines that the command printed
     ///
-    /// It is shown as it was printed, if that is captured: see --log of `monitor run`. The monitor keeps the last 64
-    /// KiB, or what --log-ring says. A reader that is slower than the lines holds nobody up, and learns how many are
-    /// missing. Of a monitor of many units one is to be named: NAME/UNIT.
+    /// The lines are shown as they were printed, if the monitor captures them: see --log of
+    /// `monitor run`. The monitor keeps the last 64 KiB, or as much as --log-ring says. A reader
+    /// that is slower than the lines blocks nobody, and learns how many lines are missing. Where a
+    /// monitor has many units, name one: NAME/UNIT.
     ///
-    /// If no monitor runs, because it was killed, what it kept is gone, and the last lines are those of the files to
-    /// which the command or the monitor wrote: of --log with those that were rotated, and of those given to the
-    /// command. Which it is is said on standard error. Without --lines it is the last 64 KiB; with --follow it ends
-    /// there. What the command has printed since for a monitor waits for the next one, and is not shown.
+    /// A monitor that was killed keeps nothing. The last lines then come from the files to which
+    /// the command or the monitor wrote: the --log file with its rotated files, and the files given
+    /// to the command. Standard error says which files. Without --lines the last 64 KiB are shown.
+    /// With --follow the answer ends there. Lines that wait in a pipe for the next monitor are not
+    /// shown.
     Logs(LogsArgs),
-    /// Show what happened, of which the monitor keeps the last 256 steps
+    /// Show the last events, of which the monitor keeps 256
     Events(EventsArgs),
     /// Bring the command down: the stop signal, the grace, then the kill
     ///
-    /// It is the stop of a user, so no policy brings the command up again, and the monitor ends with it, unless it was
-    /// started with --stay, or is one of `monitor up`.
+    /// No policy brings the command up again after a stop by a user. The monitor ends with the
+    /// command, unless it was started with --stay or by `monitor up`.
     Stop(StopArgs),
-    /// Bring the command up, if it is down or waits
+    /// Bring the command up, if it is down or waits for a restart
     Start(TargetOnlyArgs),
     /// Bring the command down and up again
     Restart(TargetOnlyArgs),
@@ -108,17 +113,18 @@ pub(crate) enum Task {
     Reset(TargetOnlyArgs),
     /// Send a signal to the main process of the command
     ///
-    /// What the policy wants is not changed by it.
+    /// A signal does not change what the policy wants.
     Signal(SignalArgs),
     /// Change rules of the policy, without a restart
     ///
-    /// The rules are in the text form of `monitor run --policy`, such as restart=always jitter=0. All of them are put in
-    /// force, or none. They are in force from the next decision on, and for as long as this monitor runs. With preset=NAME
-    /// in the first place nothing of the policy before is kept.
+    /// The rules are in the text form of `monitor run --policy`, such as restart=always jitter=0.
+    /// The monitor puts all of them in force, or none. They are in force from the next decision on,
+    /// and for as long as this monitor runs. If preset=NAME comes first, it replaces the whole
+    /// policy.
     Set(SetArgs),
-    /// Say what files in TOML would have done, and what is wrong in them
+    /// Show what files in TOML configure, and their mistakes
     ///
-    /// Nothing is started. The exit status is 0 if all of them can be used, else 2.
+    /// Nothing is started. The exit status is 0 if all files can be used, else 2.
     CheckConfig(CheckConfigArgs),
     /// Print a file in TOML with every key, annotated
     ExampleConfig,
@@ -128,7 +134,7 @@ pub(crate) enum Task {
     Man(ManArgs),
 }
 
-/// Asks a running monitor.
+/// Requests something of a running monitor.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct TargetOnlyArgs {
@@ -136,7 +142,7 @@ pub(crate) struct TargetOnlyArgs {
     pub(crate) target: TargetArgs,
 }
 
-/// Says how the command is.
+/// Shows the state of the command.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct StatusArgs {
@@ -163,7 +169,7 @@ pub(crate) struct StopArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 
-    /// Wait until it is over, and say how it went
+    /// Wait until the stop is over, and say how it went
     #[arg(long)]
     pub(crate) wait: bool,
 }
@@ -196,18 +202,18 @@ pub(crate) struct SetArgs {
     pub(crate) place: StateDirArgs,
 }
 
-/// Shows what the command printed.
+/// Shows the lines that the command printed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 
-    /// Go on with what is printed, until the monitor ends
+    /// Go on with new lines, until the monitor ends
     #[arg(long, short)]
     pub(crate) follow: bool,
 
-    /// Begin with so many of the last lines [default: all that are kept]
+    /// Begin with so many of the last lines [default: all that the monitor keeps]
     #[arg(long, short = 'n', value_name = "COUNT")]
     pub(crate) lines: Option<u32>,
 
@@ -224,14 +230,14 @@ pub(crate) struct LogsArgs {
     pub(crate) timestamps: bool,
 }
 
-/// Shows what happened.
+/// Shows events.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASK_HELP)]
 pub(crate) struct EventsArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 
-    /// Go on with what happens, until the monitor ends
+    /// Go on with new events, until the monitor ends
     #[arg(long, short)]
     pub(crate) follow: bool,
 
@@ -248,26 +254,26 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) unit: UnitOptions,
 
-    /// Read options and command from a file in TOML, whose keys are the long names of these flags; a flag
-    /// takes the place of the key. See `monitor example-config`
+    /// Read options and command from a file in TOML. Its keys are the long names of these flags. A
+    /// flag overrides the key. See `monitor example-config`
     #[arg(long, value_name = "FILE", help_heading = "Configuration")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Remember the command under this name, so that a monitor that was killed can be started again; see
-    /// below
+    /// Store the state of the command under this name, so that a monitor that was killed can be
+    /// started again; see below
     #[arg(long, value_name = "NAME", help_heading = "State directory")]
     pub(crate) name: Option<String>,
 
-    /// Remember it in this directory [default with --name: see below]
+    /// Store the state in this directory [default with --name: see below]
     #[arg(long, value_name = "DIR", help_heading = "State directory")]
     pub(crate) state: Option<PathBuf>,
 
-    /// Stay when the command is down, until it is started by `monitor start`
+    /// Stay when the command is down, and wait for `monitor start`
     #[arg(long, help_heading = "State directory", requires = "stored")]
     pub(crate) stay: bool,
 
-    /// Give HUP, QUIT, USR1, USR2, ALRM, CONT and WINCH on to the command; TERM and INT stop it all the same [default:
-    /// true as the first process of a container, else false]
+    /// Forward HUP, QUIT, USR1, USR2, ALRM, CONT and WINCH to the command. TERM and INT still stop
+    /// it [default: true as the first process of a container, else false]
     #[arg(
         long, value_name = "BOOL", help_heading = "Start and stop",
         num_args = 0..=1, require_equals = true, default_missing_value = "true"
@@ -293,11 +299,11 @@ pub(crate) struct UpArgs {
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
 
-    /// Remember the units under this name [default: the name of PATH, without .toml]
+    /// Store the state of the units under this name [default: the name of PATH, without .toml]
     #[arg(long, value_name = "NAME", help_heading = "State directory", conflicts_with = "state")]
     pub(crate) name: Option<String>,
 
-    /// Remember them in this directory
+    /// Store the state in this directory
     #[arg(long, value_name = "DIR", help_heading = "State directory")]
     pub(crate) state: Option<PathBuf>,
 
@@ -305,10 +311,10 @@ pub(crate) struct UpArgs {
     pub(crate) output: OutputArgs,
 }
 
-/// The format of events.
+/// How events are written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OutputArgs {
-    /// How lifecycle lines are written to standard error
+    /// The form of lifecycle lines on standard error
     #[arg(long, value_name = "FORM", help_heading = "Output", value_enum, default_value = "text")]
     pub(crate) events: EventsFormat,
 
@@ -321,10 +327,10 @@ pub(crate) struct OutputArgs {
     pub(crate) record: Option<PathBuf>,
 }
 
-/// Says what files in TOML would have done.
+/// Shows what files in TOML configure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckConfigArgs {
-    /// Files, and directories of which the files `*.toml` are meant
+    /// Files, and directories with files `*.toml`
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
@@ -342,11 +348,11 @@ pub(crate) struct CompletionsArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = MAN_HELP)]
 pub(crate) struct ManArgs {
-    /// The command whose page is printed, such as run; without it that of `monitor` itself
+    /// The command whose page is printed, such as run [default: the page of `monitor` itself]
     #[arg(value_name = "COMMAND", conflicts_with = "out", add = ArgValueCompleter::new(pages))]
     pub(crate) command: Option<String>,
 
-    /// Write all pages into this directory, which must be there
+    /// Write all pages into this directory, which must exist
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Which monitor a command is about, and which of its units.
+//! The target of a command: a monitor, or one of its units.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,11 @@ use clap_complete::engine::ArgValueCompleter;
 use crate::completion::candidates::{targets, units};
 use crate::names::{StateDirError, default_directory};
 
-/// Which monitor is asked, and which of its units.
+/// The options that name a target.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TargetArgs {
-    /// The name that was given to `monitor run --name`; of `monitor up` also NAME/UNIT for one of its units
+    /// The name that was given to `monitor run --name` or `monitor up`; NAME/UNIT for one unit of
+    /// `monitor up`
     #[arg(
         value_name = "NAME", required_unless_present = "state", conflicts_with = "state",
         add = ArgValueCompleter::new(targets)
@@ -21,10 +22,10 @@ pub(crate) struct TargetArgs {
     pub(crate) place: StateDirArgs,
 }
 
-/// What stands in the place of a name.
+/// The options that name a target by its state directory.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StateDirArgs {
-    /// The directory that was given to `monitor run --state`, in the place of NAME
+    /// The directory that was given to `monitor run --state`, instead of NAME
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
 
@@ -35,10 +36,11 @@ pub(crate) struct StateDirArgs {
     pub(crate) unit: Option<String>,
 }
 
-/// Parts the words of a command that has a target first, unless `--state` names that.
+/// Splits the words of a command into its target and the rest. The first word is the target, unless
+/// `--state` names it.
 ///
 /// # Errors
-/// What is missing.
+/// The part that is missing.
 pub(crate) fn target_first(
     place: StateDirArgs,
     mut words: Vec<String>,
@@ -51,7 +53,7 @@ pub(crate) fn target_first(
     Ok((TargetArgs { name, place }, words))
 }
 
-/// A monitor to ask, or one of its units.
+/// A monitor, or one of its units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     /// The state directory of the monitor.

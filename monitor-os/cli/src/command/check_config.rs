@@ -11,14 +11,14 @@ use crate::config::streams::Ends;
 use crate::report::unit_mode::UnitMode;
 use crate::view::diagnostics::{put, say};
 
-/// Says what the units of these files would do, or what is wrong in them.
+/// Prints what the units of these files would do, or the mistakes in them.
 pub(crate) fn check(paths: &[PathBuf]) -> ExitCode {
     let mut wrong = false;
     for path in paths {
         match read_all(path, UnitMode::One, ReadPhase::AtStart) {
             Ok(units) => {
                 let text: String = units.iter().map(describe).collect();
-                // Whoever reads has seen enough.
+                // The reader has seen enough.
                 put(io::stdout(), text).ok();
             }
             Err(mistakes) => {
@@ -30,7 +30,7 @@ pub(crate) fn check(paths: &[PathBuf]) -> ExitCode {
     if wrong { ExitCode::from(WRONG) } else { ExitCode::SUCCESS }
 }
 
-/// Tells all mistakes.
+/// Prints mistakes.
 pub(crate) fn print_mistakes(mistakes: &[Mistake]) {
     for mistake in mistakes {
         say(&format_args!("monitor: {mistake}"));
@@ -71,7 +71,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// The keys that say something of the policy or of the streams, which are shown with what nobody has said.
+/// The keys about the policy and the streams, which are shown as a whole with their defaults.
 const SHOWN_AS_A_WHOLE: &[&str] = &[
     "restart",
     "preset",

@@ -1,4 +1,4 @@
-//! Where the events of `monitor run` and `monitor up` are written to.
+//! The targets of the events of `monitor run` and `monitor up`.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use crate::view::diagnostics::say;
 use crate::view::event_line::{EventsFormat, event_line, last_lines_of_failure};
 use crate::view::line_queue::{LineQueue, Loss};
 
-/// Where events are written to.
+/// The targets of events: standard error and the record.
 #[derive(Debug)]
 pub(crate) struct Sinks {
     mode: UnitMode,
-    /// `None` for nothing but errors.
+    /// The form of lifecycle lines; `None` for errors only.
     form: Option<EventsFormat>,
     formatter: EventFormatter,
     recorder: Option<Recorder<RecordFile>>,
-    /// The lines of the record that are not written yet.
+    /// The queue of the record.
     record: Option<Arc<LineQueue>>,
 }
 
 impl Sinks {
-    /// Opens what the options name.
+    /// Opens the targets that the options name.
     ///
     /// # Errors
     /// The record cannot be written.
@@ -65,7 +65,7 @@ impl Sinks {
                 "monitor: {} events are missing here: the monitor had no time to read them",
                 notice.missed
             ));
-            // What follows a gap cannot be replayed.
+            // A record with a gap cannot be replayed.
             self.recorder = None;
         }
         if let Some(recorder) = &mut self.recorder
@@ -94,7 +94,7 @@ impl Sinks {
         }
     }
 
-    /// Waits until the record is written, as far as its file takes it.
+    /// Waits until the record is written, as far as its file accepts it.
     pub(crate) fn finish(&self) {
         if let Some(Err(error)) = self.record.as_ref().map(|record| record.flush())
             && self.recorder.is_some()
@@ -103,8 +103,8 @@ impl Sinks {
         }
     }
 
-    /// Writes events until the unit is down; with [`WhenDown::Stay`] until the monitor is asked to end
-    /// as well.
+    /// Writes events until the unit is down. With [`WhenDown::Stay`] a stop of the monitor must be
+    /// requested too.
     pub(super) fn follow(&mut self, events: &mut Events, units: &Units, when_down: WhenDown) {
         let mut ends = when_down == WhenDown::End;
         while let Some(notice) = events.blocking_next() {
@@ -138,10 +138,10 @@ impl Write for RecordFile {
     }
 }
 
-/// What becomes of the monitor when its command is down.
+/// What the monitor does when its command is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WhenDown {
     End,
-    /// It waits for somebody to start the command.
+    /// The monitor waits until somebody starts the command.
     Stay,
 }

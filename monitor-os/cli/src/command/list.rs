@@ -1,4 +1,4 @@
-//! `monitor list`: all monitors and their units, also those that no monitor has at present.
+//! `monitor list`: all monitors and their units, also units without a running monitor.
 
 use std::io;
 use std::process::ExitCode;
@@ -6,18 +6,19 @@ use std::process::ExitCode;
 use monitor_os::stored_units;
 
 use crate::cli::target::Target;
-use crate::control::client::{AskError, Connection, ReplyTimeout};
-use crate::control::protocol::{Ask, Reply};
-use crate::names::{StateDirError, all_names, default_directory};
+use crate::control::client::{Connection, ReplyTimeout, RequestError};
+use crate::control::reply::StatusReply;
+use crate::control::request::StatusRequest;
+use crate::names::{StateDirError, all_names, default_directory, target_name};
 use crate::report::status_report::UnitSummary;
-use crate::view::diagnostics::{put, say};
+use crate::view::diagnostics::{failed, put, say};
 use crate::view::table::table;
 
-/// A unit, and the target to ask about it.
+/// A unit in the list, and its target.
 #[derive(Clone, Debug)]
 pub(crate) struct UnitListing {
     pub(crate) target: Target,
-    /// Under the name by which it can be asked, `NAME` or `NAME/UNIT`.
+    /// The summary of the unit, whose name is `NAME` or `NAME/UNIT`.
     pub(crate) row: UnitSummary,
 }
 
@@ -25,25 +26,24 @@ pub(crate) struct UnitListing {
 pub(crate) fn list(names: &[String]) -> ExitCode {
     let (units, errors) = match poll(names, ReplyTimeout::Short) {
         Ok(found) => found,
-        Err(error) => {
-            say(&format_args!("monitor: {error}"));
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return failed(&error),
     };
     for trouble in &errors {
         say(&format_args!("monitor: {trouble}"));
     }
     let rows: Vec<_> = units.into_iter().map(|unit| unit.row).collect();
     if rows.is_empty() && errors.is_empty() {
-        say(&"monitor: there is none; start one by `monitor run --name NAME` or `monitor up`");
+        say(
+            &"monitor: there is no monitor; start one by `monitor run --name NAME` or `monitor up`",
+        );
     } else if !rows.is_empty() {
-        // Whoever reads has seen enough.
+        // The reader has seen enough.
         put(io::stdout(), table(&rows).to_string()).ok();
     }
     if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Units, and why some monitors could not be asked.
+/// Units, and the errors of monitors that did not answer.
 pub(crate) type Listing = (Vec<UnitListing>, Vec<String>);
 
 /// The units of these monitors, or of all.
@@ -56,27 +56,25 @@ pub(crate) fn poll(names: &[String], timeout: ReplyTimeout) -> Result<Listing, S
     for name in all {
         let place = default_directory(&name)?;
         let target = |unit| Target { state_dir: place.clone(), unit };
-        let asked = Connection::ask(&place, None, Ask::Status, timeout);
-        match asked.and_then(|mut asked| asked.next()) {
-            Ok(Reply::Status(report)) => {
+        let connection = Connection::open(&place, None, StatusRequest, timeout);
+        match connection.and_then(|mut connection| connection.next()) {
+            Ok(StatusReply::Status(report)) => {
                 let row = UnitSummary { name, ..UnitSummary::from(*report) };
                 units.push(UnitListing { target: target(None), row });
             }
-            Ok(Reply::Overview(overview)) => units.extend(overview.units.into_iter().map(|row| {
-                let unit = Some(row.name.clone());
-                UnitListing {
-                    target: target(unit),
-                    row: UnitSummary { name: format!("{name}/{}", row.name), ..row },
-                }
-            })),
-            Err(AskError::NoMonitor) => match stored_units(&place) {
+            Ok(StatusReply::Overview(overview)) => {
+                units.extend(overview.units.into_iter().map(|row| {
+                    let unit = Some(row.name.clone());
+                    UnitListing {
+                        target: target(unit),
+                        row: UnitSummary { name: format!("{name}/{}", row.name), ..row },
+                    }
+                }))
+            }
+            Err(RequestError::NoMonitor) => match stored_units(&place) {
                 Ok(left) => units.extend(left.into_iter().map(|left| {
                     let row = UnitSummary {
-                        name: if left.unit == name {
-                            name.clone()
-                        } else {
-                            format!("{name}/{}", left.unit)
-                        },
+                        name: target_name(&name, &left.unit),
                         phase: left.state.phase().name().into(),
                         run: left.state.run().as_u32(),
                         pid: left.pid,
@@ -92,7 +90,6 @@ pub(crate) fn poll(names: &[String], timeout: ReplyTimeout) -> Result<Listing, S
                 })),
                 Err(error) => errors.push(format!("{name}: {error}")),
             },
-            Ok(_) => errors.push(format!("{name}: the answer is not understood")),
             Err(error) => errors.push(format!("{name}: {error}")),
         }
     }

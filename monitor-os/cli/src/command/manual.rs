@@ -1,6 +1,5 @@
-//! Completions and manual pages, made from the command line's own definitions.
+//! Completions and manual pages, made from the definitions of the command line.
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +10,7 @@ use clap_mangen::Man;
 
 use crate::cli::args::Args;
 use crate::completion::script::script;
-use crate::view::diagnostics::say;
+use crate::view::diagnostics::failed;
 
 /// `monitor completions`.
 pub(crate) fn completions(shell: Shell) -> ExitCode {
@@ -55,7 +54,7 @@ pub(crate) fn write_pages(directory: &Path) -> ExitCode {
     }
 }
 
-/// Writes to the standard output. Whoever reads may have seen enough before the end.
+/// Writes to the standard output, whose reader may have seen enough before the end.
 pub(crate) fn print(text: &[u8]) -> ExitCode {
     let mut output = io::stdout().lock();
     match output.write_all(text).and_then(|()| output.flush()) {
@@ -64,9 +63,4 @@ pub(crate) fn print(text: &[u8]) -> ExitCode {
         }
         Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
-}
-
-fn failed(error: &dyn Display) -> ExitCode {
-    say(&format_args!("monitor: {error}"));
-    ExitCode::FAILURE
 }

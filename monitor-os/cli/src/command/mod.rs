@@ -3,8 +3,10 @@
 pub(crate) mod check_config;
 pub(crate) mod client;
 pub(crate) mod event_sinks;
+pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod manual;
+pub(crate) mod requests;
 pub(crate) mod run;
 pub(crate) mod signal_actions;
 pub(crate) mod top;

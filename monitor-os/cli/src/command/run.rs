@@ -1,6 +1,5 @@
 //! `monitor run`.
 
-use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,10 +17,10 @@ use crate::config::spec::Spec;
 use crate::report::unit_mode::UnitMode;
 use crate::state_dir::CommandStore;
 use crate::units::{UnitEntry, Units};
-use crate::view::diagnostics::{Diagnostics, MONITOR_FAILED, say};
+use crate::view::diagnostics::{Diagnostics, monitor_failed};
 use crate::view::terminal::RawTerminal;
 
-/// Supervises what the options and the file say; a flag that was given takes the place of the file's key.
+/// Supervises the command of the options and the file. A flag overrides the key of the file.
 pub(crate) fn run(args: RunArgs, given: Option<&ArgMatches>, launcher: &Launcher) -> ExitCode {
     let mut args = args;
     if let Some(file) = &args.config {
@@ -57,22 +56,16 @@ pub(crate) fn run(args: RunArgs, given: Option<&ArgMatches>, launcher: &Launcher
     }
 }
 
-/// Supervises the command until it is down, and gives its exit status on.
+/// Supervises the command until it is down, and returns its exit status.
 fn start(args: RunArgs, spec: Spec, name: String, launcher: &Launcher) -> ExitCode {
     let _diagnostics = match Diagnostics::begin(args.output.events) {
         Ok(diagnostics) => diagnostics,
-        Err(error) => return failed(&error),
+        Err(error) => return monitor_failed(&error),
     };
     match supervise(args, spec, name, launcher) {
         Ok(status) => ExitCode::from(exit_status(&status)),
-        Err(error) => failed(&error),
+        Err(error) => monitor_failed(&error),
     }
-}
-
-/// Ends as a monitor that failed.
-pub(crate) fn failed(error: &dyn Display) -> ExitCode {
-    say(&format_args!("monitor: {error}"));
-    ExitCode::from(MONITOR_FAILED)
 }
 
 fn supervise(
@@ -82,7 +75,7 @@ fn supervise(
     launcher: &Launcher,
 ) -> Result<Status, Box<dyn std::error::Error>> {
     let when_down = if args.stay { WhenDown::Stay } else { WhenDown::End };
-    // Before any other thread is started, so that all of them block these signals.
+    // Before any other thread starts, so that all threads block these signals.
     let forwards = args.forward_signals.unwrap_or_else(|| std::process::id() == 1);
     let (signals, forwarding) = if forwards {
         (StopSignals::and_others()?, Forwarding::On)
@@ -94,7 +87,7 @@ fn supervise(
     let mut sinks = Sinks::open(args.output, UnitMode::One)?;
     let Spec { command, policy, on_crash, streams } = spec;
     let (opened, Opened { ring, echoed, terminal }) = streams.open(command.clone(), None, None)?;
-    // This program has no other children, so orphans are its to reap.
+    // This program has no other children, so it may reap orphans.
     let supervisor = Supervisor::builder().launcher(launcher).with_orphans().start()?;
     let unit = match &memory {
         Some(memory) => memory.restore(&supervisor, opened, policy, on_crash)?,
@@ -112,7 +105,8 @@ fn supervise(
     });
     let mut events = unit.events();
     let control = memory.as_ref().map(|memory| memory.control(units.clone(), &unit)).transpose()?;
-    // After all that may block, since a stop may end the program there. It is put back on each way out of here.
+    // After all calls that may block, because a stop may end the program there. Every return
+    // restores it.
     let _raw_terminal = terminal.map(RawTerminal::enter);
     unit.resume();
     let stopped = unit.clone();

@@ -1,4 +1,4 @@
-//! What `monitor run` and `monitor up` are asked for by signals.
+//! The actions of signals to `monitor run` and `monitor up`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,43 +15,44 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use crate::view::diagnostics;
 use crate::view::diagnostics::{MONITOR_FAILED, say};
 
-/// What a signal asks for.
+/// The action of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignalAction {
-    /// To stop the programs as their policies say, and to end.
+    /// Stops the commands as their policies say, and ends the monitor.
     Stop,
-    /// To kill the programs at once, and to end.
+    /// Kills the commands at once, and ends the monitor.
     Kill,
-    /// To read the files again; without files, to stop.
+    /// Reads the files again; without files, stops.
     Reload,
-    /// To give the signal on to the program.
+    /// Forwards the signal to the command.
     Forward(Signal),
 }
 
-/// Whether signals are forwarded to the program.
+/// Whether signals are forwarded to the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forwarding {
     On,
     Off,
-    /// There is no option for it.
+    /// The command line has no option for it.
     Impossible,
 }
 
 /// Follows the signals to the monitor on a thread of its own, from before anything that may block.
 ///
-/// What is asked for while the monitor starts is carried out when the units exist. If that takes longer than
-/// [`START_LIMIT`] after a stop was asked for, as where a disk hangs, the program ends. A kill ends it at once.
+/// The actions of signals that come while the monitor starts are carried out when the units exist.
+/// If that takes longer than [`START_LIMIT`] after a stop, as where a disk hangs, the program ends.
+/// A kill ends it at once.
 #[derive(Clone)]
 pub(crate) struct SignalFollower(Arc<FollowerShared>);
 
 struct FollowerShared {
     state: Mutex<FollowerState>,
-    /// The units exist.
+    /// Signals that the units exist.
     served: Condvar,
 }
 
 enum FollowerState {
-    /// The units do not exist yet, and this is to be done when they do.
+    /// The units do not exist yet; these actions follow when they do.
     Starting(Vec<SignalAction>),
     Serving(Box<dyn FnMut(SignalAction) + Send>),
 }
@@ -73,7 +74,8 @@ impl SignalFollower {
             served: Condvar::new(),
         }));
         let own = follower.clone();
-        // Blocked before it begins: others block further signals later, which no thread may get then.
+        // Blocked before it begins: others block further signals later, which no thread may get
+        // then.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let thread = thread::Builder::new()
             .name("monitor-signals".into())
@@ -139,8 +141,8 @@ fn give_up(why: &str) -> ! {
     process::exit(MONITOR_FAILED.into());
 }
 
-/// Carries out what signals to the monitor ask for, by the table of [`SignalAnswer`], until the program ends.
-/// One that asks for nothing is said when it comes first.
+/// Carries out what signals to the monitor ask for, by the table of [`SignalAnswer`], until the
+/// program ends. One that asks for nothing is said when it comes first.
 fn follow(signals: &StopSignals, forwarding: Forwarding, mut carry_out: impl FnMut(SignalAction)) {
     let mut interrupts = 0_u32;
     let mut said = BTreeSet::new();

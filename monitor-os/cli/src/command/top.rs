@@ -16,14 +16,16 @@ use ratatui::text::Line;
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 use ratatui::{DefaultTerminal, Frame};
 
+use super::client::{reply, send};
 use super::list::{Listing, UnitListing, list, poll};
 use crate::cli::target::Target;
-use crate::control::client::{Connection, ReplyTimeout};
-use crate::control::protocol::{Ask, Reply};
+use crate::control::client::ReplyTimeout;
+use crate::control::reply::{ChangeReply, EventsReply};
+use crate::control::request::{ChangeRequest, EventsRequest};
 use crate::names::StateDirError;
-use crate::view::diagnostics::say;
-use crate::view::table;
-use crate::view::table::{COLUMNS, HEADINGS};
+use crate::view::diagnostics::failed;
+
+use crate::view::table::{self, COLUMNS, HEADINGS};
 
 /// Shows the units of these monitors, or of all, until somebody has seen enough.
 pub(crate) fn top(names: Vec<String>) -> ExitCode {
@@ -42,8 +44,7 @@ pub(crate) fn top(names: Vec<String>) -> ExitCode {
         })
     });
     if let Err(error) = watched {
-        say(&format_args!("monitor: {error}"));
-        return ExitCode::FAILURE;
+        return failed(&error);
     }
     // Puts the terminal back after a panic as well.
     let ended = match ratatui::try_init() {
@@ -53,10 +54,7 @@ pub(crate) fn top(names: Vec<String>) -> ExitCode {
     ratatui::restore();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format_args!("monitor: {error}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
 }
 
@@ -120,11 +118,11 @@ impl KeyCommand {
         }
     }
 
-    const fn ask(self) -> Ask {
+    const fn request(self) -> ChangeRequest {
         match self {
-            Self::Start => Ask::Start,
-            Self::Restart => Ask::Restart,
-            Self::Stop => Ask::Stop { wait: false },
+            Self::Start => ChangeRequest::Start,
+            Self::Restart => ChangeRequest::Restart,
+            Self::Stop => ChangeRequest::Stop,
         }
     }
 }
@@ -234,15 +232,9 @@ impl View {
 
     fn send(&mut self, wanted: KeyCommand) {
         let Some((name, target)) = self.chosen() else { return };
-        let asked = Connection::ask(
-            &target.state_dir,
-            target.unit.as_deref(),
-            wanted.ask(),
-            ReplyTimeout::Short,
-        );
-        self.message = Some(match asked.and_then(|mut asked| asked.next()) {
-            Ok(Reply::Handled(handled)) => format!("{name}: {}", handled.explain),
-            Ok(_) => format!("{name}: the answer is not understood"),
+        self.message = Some(match reply(&target, wanted.request()) {
+            Ok(ChangeReply::Handled(handled)) => format!("{name}: {}", handled.explain),
+            Ok(ChangeReply::End) => format!("{name}: it has no units"),
             Err(error) => format!("{name}: {error}"),
         });
     }
@@ -277,26 +269,21 @@ impl View {
     }
 
     fn table(&self) -> Table<'static> {
-        let mut widths = HEADINGS.map(str::len);
-        let rows: Vec<_> = self.units.iter().map(|unit| table::cells(&unit.row)).collect();
-        for row in &rows {
-            for (width, table::Cell(text, _)) in widths.iter_mut().zip(row) {
-                *width = text.chars().count().max(*width);
-            }
-        }
+        let units = table::table(self.units.iter().map(|unit| &unit.row));
         let cpu = |unit: &UnitListing| {
             self.cpu.get(&unit.row.name).map_or_else(|| "-".into(), |percent| format!("{percent}%"))
         };
-        let rows = rows.into_iter().zip(&self.units).map(|(row, unit)| {
-            let mut cells: Vec<_> = row.into_iter().map(cell).collect();
+        let rows = units.rows().zip(&self.units).map(|(row, unit)| {
+            let mut cells: Vec<_> = row.iter().map(cell).collect();
             cells.insert(CPU_COLUMN, Cell::from(cpu(unit)));
             Row::new(cells)
         });
         let mut heads: Vec<_> = HEADINGS.to_vec();
         heads.insert(CPU_COLUMN, "CPU");
-        let mut columns: Vec<_> = widths
-            .iter()
-            .map(|&width| Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX)))
+        let mut columns: Vec<_> = units
+            .widths()
+            .into_iter()
+            .map(|width| Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX)))
             .collect();
         columns.insert(CPU_COLUMN, Constraint::Length(5));
         if let Some(last) = columns.get_mut(COLUMNS) {
@@ -311,25 +298,20 @@ impl View {
 
 /// The last events of a unit, as lines.
 fn entry(target: &Target) -> Vec<String> {
-    let ask = Ask::Events { follow: false };
-    let mut asked = match Connection::ask(
-        &target.state_dir,
-        target.unit.as_deref(),
-        ask,
-        ReplyTimeout::Short,
-    ) {
-        Ok(asked) => asked,
+    let request = EventsRequest { follow: false };
+    let mut replies = match send(target, request, ReplyTimeout::Short) {
+        Ok(replies) => replies,
         Err(error) => return vec![error.to_string()],
     };
     let mut lines = Vec::new();
     loop {
-        match asked.next() {
-            Ok(Reply::Event(entry)) => {
-                let at = Moment::from_nanos(entry.at_us.saturating_mul(1_000));
-                lines.extend(entry.text.map(|text| format!("{:>9}  {text}", at.to_string())));
+        match replies.next() {
+            Ok(EventsReply::Event(entry)) => {
+                let at = entry.at().to_string();
+                lines.extend(entry.text.map(|text| format!("{at:>9}  {text}")));
             }
-            Ok(Reply::Missed(_)) => {}
-            Ok(_) => return lines,
+            Ok(EventsReply::Missed(_)) => {}
+            Ok(EventsReply::End) => return lines,
             Err(error) => {
                 lines.push(error.to_string());
                 return lines;
@@ -338,14 +320,14 @@ fn entry(target: &Target) -> Vec<String> {
     }
 }
 
-fn cell(table::Cell(text, style): table::Cell) -> Cell<'static> {
+fn cell(table::Cell(text, style): &table::Cell) -> Cell<'static> {
     let color = match style.get_fg_color() {
         Some(anstyle::Color::Ansi(AnsiColor::Green)) => Color::Green,
         Some(anstyle::Color::Ansi(AnsiColor::Yellow)) => Color::Yellow,
         Some(anstyle::Color::Ansi(AnsiColor::Red)) => Color::Red,
         Some(_) | None => Color::Reset,
     };
-    Cell::from(text).style(Style::new().fg(color))
+    Cell::from(text.clone()).style(Style::new().fg(color))
 }
 
 const KEYS: &str = "q quit   up/down choose   t start   r restart   s stop   e events";

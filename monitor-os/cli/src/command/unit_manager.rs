@@ -28,21 +28,21 @@ pub(super) struct UnitManager {
     pub(super) directory: StateDir,
     pub(super) supervisor: Supervisor,
     pub(super) units: Units,
-    /// Whether it was asked to stop.
+    /// Whether a stop of the monitor was requested.
     pub(super) ending: AtomicBool,
 }
 
 impl UnitManager {
-    /// Adds all units, and stops what an earlier monitor left and nobody wants any more.
+    /// Adds all units, and stops the units of an earlier monitor that are gone from the files.
     ///
     /// # Errors
-    /// A journal or a stream cannot be opened. Nothing was started; what was taken over by then is stopped with the
+    /// A journal or a stream cannot be opened. Nothing was started; adopted units stop with the
     /// supervisor.
     pub(super) fn add_all(
         &self,
         units: Vec<(String, Spec)>,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        // All journals are believed before anything is touched.
+        // All journals are read before any unit is changed.
         let left = stored_units(self.directory.path())?;
         let wanted: BTreeSet<_> = units.iter().map(|(name, _)| name.clone()).collect();
         for (name, spec) in units {
@@ -53,7 +53,7 @@ impl UnitManager {
                 self.directory.forget(&gone.unit)?;
                 continue;
             }
-            // What was left is stopped, and no other run follows.
+            // The adopted run is stopped, and no other run follows.
             let spec = Spec::new(&UnitOptions::default(), vec!["true".into()], UnitMode::Many)?;
             self.add(&gone.unit, spec)?;
             self.stop_removed(&gone.unit);
@@ -61,10 +61,10 @@ impl UnitManager {
         Ok(())
     }
 
-    /// Adds a unit, held.
+    /// Adds a unit, which does not start yet.
     ///
     /// # Errors
-    /// Its journal or a stream of it cannot be opened; nothing is added.
+    /// Its journal or one of its streams cannot be opened; nothing is added.
     fn add(&self, name: &str, spec: Spec) -> Result<(), Box<dyn std::error::Error>> {
         let Spec { command, policy, on_crash, streams } = spec;
         let (opened, Opened { ring, echoed, .. }) =
@@ -77,7 +77,7 @@ impl UnitManager {
         Ok(())
     }
 
-    /// Stops a unit that the files do not have any more.
+    /// Stops a unit that is gone from the files.
     fn stop_removed(&self, name: &str) {
         if let Some(entry) = self.units.get(name) {
             self.units.insert(UnitEntry { configured: false, ..UnitEntry::clone(&entry) });
@@ -86,7 +86,7 @@ impl UnitManager {
         }
     }
 
-    /// Forgets a unit that is down, if the files do not have it any more.
+    /// Forgets a unit that is down and gone from the files.
     pub(super) fn forget_removed(&self, name: &str) {
         self.units.if_removed(name, || {
             if let Err(error) = self.directory.forget(name) {
@@ -95,15 +95,15 @@ impl UnitManager {
         });
     }
 
-    /// Carries out what a signal to the monitor asks for. It never waits: files are read by another thread, which
-    /// may find a disk that hangs.
+    /// Carries out the action of a signal to the monitor. It never waits: another thread reads
+    /// files, because a disk may hang.
     pub(super) fn apply(&self, action: SignalAction, reload: &SyncSender<()>) {
         match action {
             SignalAction::Reload => {
                 reload.try_send(()).ok();
                 return;
             }
-            // There is no one program to give it to.
+            // There is no single command to forward it to.
             SignalAction::Forward(_) => return,
             SignalAction::Stop => {}
             SignalAction::Kill => {
@@ -117,13 +117,13 @@ impl UnitManager {
         drop(self.supervisor.shutdown());
     }
 
-    /// Does what the files say by now, if there is no mistake in them.
+    /// Reads the files again and changes the units, unless there is a mistake in a file.
     pub(super) fn reload(&self) {
         let units = match read(&self.path, ReadPhase::Again) {
             Ok(units) => units,
             Err(mistakes) => {
                 print_mistakes(&mistakes);
-                say(&"monitor: nothing is changed: mend the files, and send HUP again");
+                say(&"monitor: nothing is changed; correct the files, and send HUP again");
                 return;
             }
         };
@@ -168,13 +168,14 @@ impl UnitManager {
         }
         trim_memory();
         if self.ending.load(Ordering::SeqCst) {
-            // A unit that was added after the stop was asked for is to stop as well.
+            // A unit that was added after the stop was requested must stop too.
             drop(self.supervisor.shutdown());
         }
         say(&format_args!("monitor: read the files again: {summary}"));
     }
 
-    /// Gives a unit what the files say by now: the policy at once, the command and its streams with its next run.
+    /// Changes a unit to its new specification: the policy at once, the command and streams with
+    /// the next run.
     ///
     /// # Errors
     /// The streams cannot be opened; nothing is changed.
@@ -190,7 +191,7 @@ impl UnitManager {
             (ring, echoed)
         };
         let policy = self.units.shared_policy(policy);
-        // One that a user has set is not the files', and stays until these change.
+        // A policy that a user has set stays until the files change theirs.
         if entry.policy != policy {
             unit.set_policy(Arc::clone(&policy));
         }
@@ -200,7 +201,7 @@ impl UnitManager {
     }
 }
 
-/// What has come of reading the files again.
+/// The changes of a reload.
 #[derive(Debug, Default)]
 struct ReloadSummary {
     new: Vec<String>,

@@ -1,4 +1,4 @@
-//! `monitor up`: many units in one process, as files say.
+//! `monitor up`: many units of one process, from files.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,7 +12,6 @@ use rustix::process::{Resource, getrlimit};
 
 use super::check_config::{WRONG, print_mistakes};
 use super::event_sinks::Sinks;
-use super::run::failed;
 use super::signal_actions::{Forwarding, SignalFollower};
 use super::unit_manager::{UnitManager, read};
 use crate::cli::args::UpArgs;
@@ -22,20 +21,20 @@ use crate::control::server::Control;
 use crate::names::default_directory;
 use crate::report::unit_mode::UnitMode;
 use crate::units::Units;
-use crate::view::diagnostics::Diagnostics;
+use crate::view::diagnostics::{Diagnostics, monitor_failed};
 
-/// Supervises what the files say until a signal ends it.
+/// Supervises the units of the files until a signal ends the monitor.
 pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
     let _diagnostics = match Diagnostics::begin(args.output.events) {
         Ok(diagnostics) => diagnostics,
-        Err(error) => return failed(&error),
+        Err(error) => return monitor_failed(&error),
     };
-    // Before any other thread is started, so that all of them block these signals.
+    // Before any other thread starts, so that all threads block these signals.
     let follower = StopSignals::new()
         .and_then(|signals| SignalFollower::begin(signals, Forwarding::Impossible));
     let follower = match follower {
         Ok(follower) => follower,
-        Err(error) => return failed(&error),
+        Err(error) => return monitor_failed(&error),
     };
     let units = match read(&args.path, ReadPhase::AtStart) {
         Ok(units) => units,
@@ -46,7 +45,7 @@ pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
     };
     match supervise(args, units, launcher, &follower) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => monitor_failed(&error),
     }
 }
 
@@ -76,7 +75,7 @@ fn supervise(
     };
     let directory = StateDir::open(state)?;
     let mut sinks = Sinks::open(args.output, UnitMode::Many)?;
-    // This program has no other children, so orphans are its to reap.
+    // This program has no other children, so it may reap orphans.
     let supervisor = Supervisor::builder().launcher(&launcher).with_orphans().start()?;
     let mut events = supervisor.events();
     let registry = Units::many();
@@ -85,22 +84,22 @@ fn supervise(
     let manager =
         Arc::new(UnitManager { path: args.path, directory, supervisor, units: registry, ending });
     manager.add_all(units)?;
-    // What was read takes several times as much as what is kept of it.
+    // The texts that were read take several times the memory of the units.
     trim_memory();
     let control = Control::begin(&manager.directory, manager.units.clone(), control_events)?;
     manager.units.configured().iter().for_each(Unit::resume);
-    // One that waits is enough: it will read what the files say by then.
+    // One pending reload is enough: it will read the files as they are then.
     let (reload, reloads) = mpsc::sync_channel(1);
     let (commanded, reloading) = (Arc::clone(&manager), Arc::clone(&manager));
     follower.serve(move |action| commanded.apply(action, &reload));
-    // Ends with the program: it has nothing to clean up.
+    // The thread ends with the program: it has nothing to clean up.
     thread::Builder::new()
         .name("monitor-reload".into())
         .spawn(move || reloads.into_iter().for_each(|()| reloading.reload()))?;
     while let Some(notice) = events.blocking_next() {
         sinks.write(&notice, &manager.units);
         if notice.missed > 0 {
-            // Some of them may have come down unnoticed.
+            // The end of a removed unit may be among the missed notices.
             manager.units.removed().iter().for_each(|name| manager.forget_removed(name));
         }
         if notice.status.is_down() {
@@ -109,7 +108,7 @@ fn supervise(
     }
     sinks.finish();
     control.finish();
-    // What is down for good is not stored; the next monitor begins afresh.
+    // A unit that is down for good is not stored, so that the next monitor begins afresh.
     for unit in manager.units.visible() {
         if !unit.state().is_down() {
             return Err("the supervisor ended before its units; MONITOR_LOG=error tells why".into());
@@ -119,7 +118,7 @@ fn supervise(
     Ok(())
 }
 
-/// The name that a path gives.
+/// The name of the monitor that a path gives.
 fn name_of(path: &Path) -> Result<String, String> {
     let whole = path.canonicalize();
     let whole = whole.map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
@@ -128,7 +127,7 @@ fn name_of(path: &Path) -> Result<String, String> {
     name.ok_or_else(|| format!("{} gives no name; write --name NAME", path.display()))
 }
 
-/// Of its process, and of its control group.
+/// The descriptors of a unit: of its process, and of its control group.
 const PER_UNIT: u64 = 2;
-/// How many descriptors a monitor has beside those of its units: its own, and those of starts that are going on.
+/// The descriptors of a monitor beside those of its units: its own, and those of pending starts.
 const DESCRIPTORS: u64 = 64;

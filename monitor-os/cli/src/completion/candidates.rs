@@ -1,7 +1,7 @@
-//! What a shell offers for a word that is being typed: beside what the definitions of the command line know, the names
-//! of monitors and units that are there.
+//! The words that a shell offers for the word that is being typed: names of monitors, units,
+//! signals, programs.
 //!
-//! Nothing is asked of a monitor, so one that hangs holds up no shell.
+//! No running monitor is asked, so a monitor that hangs blocks no shell.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -41,14 +41,14 @@ pub(crate) fn signals(current: &OsStr) -> Vec<CompletionCandidate> {
     offered(signals.map(ToOwned::to_owned), current)
 }
 
-/// Offers the rules of `--restart`; what counts, `on-failure:N`, is written after one of them.
+/// Offers the rules of `--restart`.
 pub(crate) fn restart_rules(current: &OsStr) -> Vec<CompletionCandidate> {
     let rules = ["no", "on-failure", "always", "unless-stopped"];
     offered(rules.map(ToOwned::to_owned), current)
 }
 
-/// Offers programs for the first word of what is to be run, once it is begun, and files for the others. Shells do not
-/// fall back to their own words where a script is in charge.
+/// Offers programs for the first word of a command, once it is begun, and files for the others. A
+/// shell with a completion script does not offer its own words.
 pub(crate) fn command_line(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = line();
     let before = line.iter().rev().nth(1);
@@ -65,7 +65,7 @@ fn programs() -> BTreeSet<String> {
     let path = env::var_os("PATH").unwrap_or_default();
     let entries = env::split_paths(&path).filter_map(|place| fs::read_dir(place).ok()).flatten();
     let programs = entries.flatten().filter(|entry| {
-        // A link counts as what it leads to.
+        // A link counts as its target.
         fs::metadata(entry.path()).is_ok_and(|it| it.is_file() && it.mode() & 0o111 != 0)
     });
     programs.filter_map(|entry| entry.file_name().into_string().ok()).collect()
@@ -85,7 +85,7 @@ pub(crate) fn offered(
     words.map(CompletionCandidate::new).collect()
 }
 
-/// The words that the shell has given after `--`, of which one is being typed.
+/// The words of the line, which the shell passes after `--`. One of them is being typed.
 fn line() -> Vec<OsString> {
     env::args_os().skip_while(|word| word != "--").skip(1).collect()
 }
@@ -101,8 +101,8 @@ fn state_on_the_line() -> Option<PathBuf> {
     after.map(|words| PathBuf::from(&words[1])).or_else(|| line.iter().find_map(attached))
 }
 
-/// Whether the line has a target beside the word that is being typed. The engine does not tell the first word of several
-/// from the second.
+/// Whether the line has a target beside the word that is being typed. The engine of completion does
+/// not distinguish the first of several words from the second.
 fn is_target_named() -> bool {
     // The program and its command come before.
     state_on_the_line().is_some() || line().len() > 3

@@ -1,4 +1,4 @@
-//! What a shell offers for a word that is being typed.
+//! Completion of words that are typed in a shell.
 
 pub(crate) mod candidates;
 pub(crate) mod script;

@@ -1,7 +1,7 @@
-//! The script by which a shell asks the program what to offer, and the answer to it.
+//! The completion script of a shell, and the answer to it.
 //!
-//! A shell asks by calling the program with [`VARIABLE`] set. `monitor completions` prints the script that makes it do
-//! so.
+//! The script calls the program with [`VARIABLE`] set, and the program prints the words to offer.
+//! `monitor completions` prints the script.
 
 use clap_complete::env::{CompleteEnv, Shells};
 
@@ -15,7 +15,7 @@ pub(crate) fn answer(program: fn() -> clap::Command) {
     CompleteEnv::with_factory(program).var(VARIABLE).complete();
 }
 
-/// The script by which a shell asks; `None` if there is none for it.
+/// The completion script of a shell; `None` if it has none.
 pub(crate) fn script(shell: &str) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let shells = Shells::builtins();

@@ -1,11 +1,11 @@
-//! The annotated example of a file, made from the options themselves.
+//! The annotated example of a file, made from the definitions of the options.
 
 use std::fmt::Write;
 
 use super::file::keys;
 use super::options::EXAMPLES;
 
-/// A file with every key. What has a default is commented out.
+/// An example file with every key, each commented out.
 pub(crate) fn example() -> String {
     let mut text = HEAD.to_owned();
     let mut heading = "";
@@ -48,18 +48,18 @@ fn comment(text: &mut String, paragraph: &str) {
     text.push('\n');
 }
 
-/// Of a line of comment, in bytes.
+/// The longest line of a comment, in bytes.
 const WIDTH: usize = 100;
 
-const HEAD: &str = r#"# A unit for `monitor run --config FILE`, and for `monitor up FILE` or `monitor up DIRECTORY`.
+const HEAD: &str = r#"# A unit for `monitor run --config FILE`, `monitor up FILE` or `monitor up DIRECTORY`.
 #
-# Every key is the long name of a flag of `monitor run` and means the same. What begins with `#` and a
-# letter shows a key with its default, or with a likely value where it has none: take the `#` away to use it.
-# `monitor check-config FILE` says what a file would do.
+# Every key is the long name of a flag of `monitor run` and has its meaning. A line that begins with
+# `#` and a letter shows a key with its default, or with a likely value where it has none. Take the
+# `#` away to use it. `monitor check-config FILE` shows what a file configures.
 #
-# Several units in one file have a table each, with the same keys below it: [unit.web], [unit.db].
+# If a file has several units, each has a table with these keys: [unit.web], [unit.db].
 
-# The command: the program and its arguments, one string each. No shell is in between.
+# The command: the program and its arguments, one string each. No shell reads it.
 command = ["./server", "--port", "80"]
 "#;
 

@@ -1,7 +1,8 @@
-//! Files in TOML that say what to supervise.
+//! Configuration files in TOML.
 //!
-//! A file is of one unit, or has a table `[unit.NAME]` for each of several. A key is the long name of a flag, and
-//! its value is read as that flag's: so there is one definition, one parser, and one meaning for both.
+//! A file has one unit, or a table `[unit.NAME]` for each of several. A key is the long name of a
+//! flag, and the parser of the flag reads its value, so flags and keys have one definition and one
+//! meaning.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -32,7 +33,7 @@ pub(crate) struct UnitConfig {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) options: UnitOptions,
-    /// The keys that it has beside the command, in the order of their definition, each with its values.
+    /// The keys beside the command, in the order of their definition, each with its values.
     pub(crate) settings: Vec<(&'static str, Vec<String>)>,
     /// Empty, if the file has no command.
     pub(crate) words: Vec<OsString>,
@@ -43,40 +44,41 @@ pub(crate) struct UnitConfig {
 pub(crate) struct ResolvedUnit {
     pub(crate) config: UnitConfig,
     pub(crate) spec: Spec,
-    /// Among how many it is run.
+    /// Whether it is run alone or as one of many.
     pub(crate) mode: UnitMode,
 }
 
 /// When a named path is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadPhase {
-    /// Before anything runs. The file may be a pipe, which is waited for.
+    /// Before anything runs. The file may be a pipe, for which the monitor waits.
     AtStart,
     /// While units run. Only a regular file is read.
     Again,
 }
 
-/// Reads the file of one unit, of which the command may be said elsewhere.
+/// Reads the file of one unit. It may lack the command.
 ///
 /// # Errors
-/// All mistakes in it.
+/// All mistakes in the file.
 pub(crate) fn read_one(file: &Path) -> Result<UnitConfig, Vec<Mistake>> {
     let mut found = read_file(file, &read_named(file, ReadPhase::AtStart)?)?;
     match (found.pop(), found.is_empty()) {
         (Some(ParsedUnit { config, in_table: false, .. }), true) => Ok(config),
         _ => Err(vec![Mistake::of_file(
             file,
-            "it has tables [unit.NAME], and one unit is wanted: run all of them by `monitor up`",
+            "it has tables [unit.NAME], and one unit is wanted; run all of them by `monitor up`",
         )]),
     }
 }
 
-/// Reads the units of a file, or of the files `*.toml` of a directory, in the order of their names. `mode` says
-/// what a file without tables is for; everything else is for a monitor of many units. In a directory, names that begin
-/// with a dot, and what is no regular file, are passed over.
+/// Reads the units of a file, or of the files `*.toml` of a directory, in the order of their names.
+///
+/// `mode` is the mode of a file without tables. Directories and tables are for a monitor of many
+/// units. In a directory, names that begin with a dot and files that are not regular are ignored.
 ///
 /// # Errors
-/// All mistakes in all of them.
+/// All mistakes in all files.
 pub(crate) fn read_all(
     path: &Path,
     mode: UnitMode,
@@ -115,7 +117,8 @@ pub(crate) fn read_all(
             && let Some(other) = logs.insert(log, &config.name)
         {
             let message = format_args!(
-                "the units {other:?} and {:?} have the same log {}, which takes one writer; give each its own",
+                "the units {other:?} and {:?} have the same log {}, which takes one writer; give \
+                 each its own",
                 config.name,
                 log.display()
             );
@@ -166,7 +169,7 @@ struct ParsedUnit {
     text: Rc<str>,
     /// Where its table begins.
     begin: Range<usize>,
-    /// Where the values of its keys are.
+    /// The places of the values of its keys.
     places: Vec<(String, Range<usize>)>,
     in_table: bool,
 }
@@ -196,10 +199,10 @@ impl ParsedUnit {
     }
 }
 
-/// Opens and reads one file; `None` if it is no regular file and is not to be waited for.
+/// Opens and reads one file; `None` if it is not regular, unless `may_wait` allows to wait for it.
 ///
 /// # Errors
-/// It cannot be read, is too long, or is no text.
+/// The file cannot be read, is too long, or is no text.
 fn read_text(file: &Path, may_wait: bool) -> io::Result<Option<Rc<str>>> {
     // A FIFO or a device could keep the thread for ever.
     let flags = if may_wait { OFlags::empty() } else { OFlags::NONBLOCK | OFlags::NOCTTY };
@@ -222,7 +225,7 @@ fn read_named(file: &Path, when: ReadPhase) -> Result<Rc<str>, Vec<Mistake>> {
     let mistake = |message: &dyn std::fmt::Display| vec![Mistake::of_file(file, message)];
     match read_text(file, when == ReadPhase::AtStart) {
         Ok(Some(text)) => Ok(text),
-        Ok(None) => Err(mistake(&"it is no regular file; what runs does not wait for it")),
+        Ok(None) => Err(mistake(&"it is no regular file; a running monitor does not wait for it")),
         Err(error) => Err(mistake(&format_args!("cannot be read: {error}"))),
     }
 }
@@ -288,7 +291,7 @@ impl Reader<'_> {
         units
     }
 
-    /// Reads the keys of a unit as the flags that they are.
+    /// Reads the keys of a unit as flags.
     fn unit(
         &mut self,
         name: &str,
@@ -314,7 +317,7 @@ impl Reader<'_> {
             places.push((key.get_ref().to_string(), value.span()));
         }
         let settings = in_order(settings);
-        // Each was read alone, and none conflicts with another.
+        // Each flag was read alone, and none conflicts with another.
         let matches = keys.try_get_matches_from(flags);
         let options = matches.and_then(|matches| UnitOptions::from_arg_matches(&matches));
         let options = options.unwrap_or_else(|error| {
@@ -347,7 +350,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The flags of a key that can be read; there are several if its value is an array.
+    /// The flags of a key; several if its value is an array. Values that cannot be read are
+    /// missing.
     fn flags(
         &mut self,
         keys: &clap::Command,
@@ -393,31 +397,31 @@ impl Reader<'_> {
     }
 }
 
-/// The keys of a unit, as the flags that they are.
+/// The keys of a unit, as flags.
 pub(crate) fn keys() -> clap::Command {
     let keys = clap::Command::new("unit").no_binary_name(true).disable_help_flag(true);
     UnitOptions::augment_args(keys)
 }
 
-/// What was said, in the order in which the keys are defined.
+/// Settings in the order in which the keys are defined.
 fn in_order(mut settings: BTreeMap<String, Vec<String>>) -> Vec<(&'static str, Vec<String>)> {
     let names = EXAMPLES.iter().map(|(name, _)| *name);
     names.filter_map(|name| Some((name, settings.remove(name)?))).collect()
 }
 
-/// What is wrong with the value of a flag, without the flag.
+/// The reason of an error about the value of a flag, without the flag.
 fn reason(error: &clap::Error) -> String {
     if let Some(source) = std::error::Error::source(error) {
         return source.to_string();
     }
     match error.get(ContextKind::ValidValue).map(ToString::to_string) {
         Some(valid) if !valid.is_empty() => format!("write one of {valid}"),
-        Some(_) | None => "it needs a value, or is to be left out".into(),
+        Some(_) | None => "it needs a value; write one, or leave it out".into(),
     }
 }
 
 fn unknown(keys: &clap::Command, key: &str) -> String {
-    // The command has no flag, and may be meant as well.
+    // The command is no flag, and may be what was meant.
     let keys = keys.clone().arg(Arg::new(COMMAND).long(COMMAND));
     let error = keys.try_get_matches_from([format!("--{key}")]).err();
     let near = error.as_ref().and_then(|error| error.get(ContextKind::SuggestedArg));
@@ -430,10 +434,10 @@ fn unknown(keys: &clap::Command, key: &str) -> String {
     }
 }
 
-/// How long a file may be: many times what a thousand units take.
+/// The longest file: many times what a thousand units take.
 const BYTES_MAX: u64 = 16 << 20;
 const NO_COMMAND: &str =
-    r#"it has no command; write command = ["./server", "--port", "80"], one string a word"#;
+    r#"it has no command; write command = ["./server", "--port", "80"], one string for each word"#;
 const NOT_WORDS: &str = r#"write the command as an array of strings, such as ["./server", "--port", "80"]; a line is not split into words, for that write ["sh", "-c", "LINE"]"#;
 
 #[cfg(test)]
@@ -454,7 +458,8 @@ mod tests {
         }
     }
 
-    /// Goal: a flag that may be repeated is an array, or one value; each mistake in it has its place.
+    /// Goal: a flag that may be repeated is an array, or one value; each mistake in it has its
+    /// place.
     #[test]
     fn repeated_flags_are_arrays() {
         let keys = clap::Command::new("unit").no_binary_name(true);

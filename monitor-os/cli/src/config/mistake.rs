@@ -1,10 +1,10 @@
-//! What is wrong in a file, shown as compilers do.
+//! Mistakes in files, shown as a compiler shows them.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// One mistake: the file, the place, what is wrong and how to mend it.
+/// One mistake: the file, the place, the reason, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mistake {
     file: PathBuf,
@@ -21,7 +21,7 @@ struct SourceLocation {
     column: usize,
     /// The line.
     shown: String,
-    /// How many characters of it are meant, at least 1.
+    /// How many characters of the line are wrong, at least 1.
     width: usize,
 }
 

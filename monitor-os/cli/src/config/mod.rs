@@ -1,4 +1,5 @@
-//! What is said of a unit: by flags, by keys of a file, and what is made of it.
+//! The configuration of a unit: flags and keys of a file, and the command and policy that they
+//! make.
 
 pub(crate) mod example;
 pub(crate) mod file;

@@ -30,12 +30,12 @@ pub(super) struct ToMonitor {
     pub(super) slow: Slow,
 }
 
-/// What belongs to the streams that were opened.
+/// The parts of opened streams that the monitor keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Opened {
     /// The last lines, if anything is captured.
     pub(crate) ring: Option<LogRing>,
-    /// Whether they are on the screen already.
+    /// Whether the monitor prints the lines as they come.
     pub(crate) echoed: bool,
     /// The terminal of the command, if it has one.
     pub(crate) terminal: Option<Terminal>,
@@ -108,7 +108,7 @@ impl ToMonitor {
     }
 }
 
-/// What stands before each line of a unit: its name, in a colour of its own as far as there are enough.
+/// The label before each line of a unit: its name, in a colour that depends on the name.
 fn label(name: &str, colours: ColorChoice) -> String {
     let style = match colours {
         ColorChoice::Never => Style::new(),
@@ -125,7 +125,7 @@ fn label(name: &str, colours: ColorChoice) -> String {
 pub(crate) enum StreamsError {
     /// The log file.
     Log(PathError),
-    /// The user of the command is not known.
+    /// The user of the command cannot be looked up.
     Account(SpawnError),
     /// A stream of the monitor.
     Own(io::Error),
@@ -145,7 +145,7 @@ impl fmt::Display for StreamsError {
 
 impl std::error::Error for StreamsError {}
 
-/// None that says something of a state, as green and red do.
+/// Green, yellow and red are missing, because they stand for states.
 const COLOURS: [AnsiColor; 6] = [
     AnsiColor::Cyan,
     AnsiColor::Magenta,

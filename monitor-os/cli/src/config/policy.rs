@@ -1,4 +1,4 @@
-//! From the options to a policy: preset, then rules in text form, then single options.
+//! Makes a policy of options: the preset first, then rules in text form, then single options.
 
 use std::fmt;
 
@@ -10,22 +10,22 @@ use monitor_core::{
 use super::options::UnitOptions;
 use super::values::{OrNever, ReadyOption};
 
-/// Why the options give no policy. Says how to mend it.
+/// The reason for which options make no policy, and how to correct them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum OptionsError {
     /// The text of `--policy` cannot be read.
     Policy(PolicyTextError),
     /// The value of `--restart` cannot be read.
     Restart(monitor_core::ParseError),
-    /// Each option can be read, and no policy has such rules.
+    /// Each option is valid, and no policy has such rules.
     Rules(PolicyError),
 }
 
-/// A rule that waits for notifications of the process, which was started without them.
+/// A rule that waits for notifications, for a process that was started without a notify socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NotNotified(&'static str);
 
-/// Why a policy is not changed.
+/// The reason for which a policy is not changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ChangeError {
     /// The rules cannot be read, or no policy has them.
@@ -47,7 +47,8 @@ impl fmt::Display for NotNotified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} waits for word from the process, and the one that runs was not told to give it: give it to `monitor run` or write it into the file, and restart",
+            "{} waits for notifications, and the process was started without a notify socket; \
+             give the rule to `monitor run` or write it into the file, and restart",
             self.0
         )
     }
@@ -66,7 +67,7 @@ impl fmt::Display for OptionsError {
 }
 
 impl OptionsError {
-    /// The option that is to be mended; `None` if it is one of several.
+    /// The option to correct; `None` if it may be one of several.
     pub(crate) const fn option(&self) -> Option<&'static str> {
         match self {
             Self::Policy(_) => Some("policy"),
@@ -76,7 +77,7 @@ impl OptionsError {
     }
 }
 
-/// The policy that the options ask for.
+/// The policy of some options.
 pub(crate) fn policy(options: &UnitOptions) -> Result<Policy, OptionsError> {
     let preset = options.preset.as_deref().and_then(|name| name.parse::<Preset>().ok());
     let mut words = String::new();
@@ -103,11 +104,11 @@ pub(crate) fn policy(options: &UnitOptions) -> Result<Policy, OptionsError> {
     Ok(policy)
 }
 
-/// The policy with other rules, in the text form; with a preset in the first place, that one and nothing of the
-/// policy.
+/// The policy with some rules changed, in the text form. A preset in the first place replaces the
+/// whole policy.
 ///
 /// # Errors
-/// The first word that is not understood, or why no policy has such rules.
+/// The first word that is not understood, or the reason for which no policy has such rules.
 pub(crate) fn changed(policy: &Policy, rules: &[String]) -> Result<Policy, ChangeError> {
     let words = rules.join(" ");
     let text =
@@ -117,7 +118,7 @@ pub(crate) fn changed(policy: &Policy, rules: &[String]) -> Result<Policy, Chang
     Ok(changed)
 }
 
-/// Whether the running process was started with the notifications that the changed rules wait for.
+/// Checks that the running process has the notify socket that the changed rules wait for.
 fn check_notifications(policy: &Policy, changed: &Policy) -> Result<(), NotNotified> {
     let (before, after) = (policy.rules(), changed.rules());
     if after.start.readiness == Readiness::Notify && before.start.readiness != Readiness::Notify {

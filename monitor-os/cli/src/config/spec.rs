@@ -1,4 +1,4 @@
-//! From what was said of a unit to what the supervisor takes.
+//! Makes of the options of a unit what the supervisor takes.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::streams::StreamSetup;
 use super::values::ReadyOption;
 use crate::report::unit_mode::UnitMode;
 
-/// What a unit is made of.
+/// The parts of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Spec {
     pub(crate) command: Command,
@@ -22,10 +22,10 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// Puts together what was said of the one unit of a monitor, or of one of many.
+    /// Makes the parts of a unit of its options.
     ///
     /// # Errors
-    /// The first option that does not go with the others.
+    /// The first option that conflicts with the others.
     pub(crate) fn new(
         options: &UnitOptions,
         words: Vec<OsString>,
@@ -38,7 +38,7 @@ impl Spec {
             .map_err(|error| SpecError::Command { option: COMMAND, error })?;
         let command = with_environment(command, options)?;
         let command = with_setup(command, options)?;
-        let command = with_signs(command, options, &policy)?;
+        let command = with_probes(command, options, &policy)?;
         let (command, streams) = StreamSetup::build(command, options, mode)
             .map_err(|(option, message)| SpecError::StreamSetup { option, message })?;
         let on_crash = options.on_crash.map(Into::into).unwrap_or_default();
@@ -47,7 +47,8 @@ impl Spec {
 }
 
 impl Spec {
-    /// How many descriptors a unit takes at most, beside those of its process, of its control group and of a start.
+    /// The most descriptors that a unit takes, beside those of its process, its control group and a
+    /// start.
     pub(crate) fn descriptors(&self) -> u64 {
         let rules = self.policy.rules();
         let is_heard = rules.start.readiness == Readiness::Notify || rules.watchdog.is_some();
@@ -55,7 +56,7 @@ impl Spec {
     }
 }
 
-/// What is inherited comes first, then files, then single variables.
+/// Sets the environment: inherited variables first, then files, then single variables.
 fn with_environment(mut command: Command, options: &UnitOptions) -> Result<Command, SpecError> {
     let failed = |option| move |error| SpecError::Command { option, error };
     if options.env_clear == Some(true) {
@@ -105,8 +106,8 @@ fn with_setup(mut command: Command, options: &UnitOptions) -> Result<Command, Sp
     Ok(command.contained_by(options.containment.map(Into::into).unwrap_or_default()))
 }
 
-/// By what it shows that it serves and that it is well.
-fn with_signs(
+/// Sets the readiness probe and the health check.
+fn with_probes(
     mut command: Command,
     options: &UnitOptions,
     policy: &Policy,
@@ -115,7 +116,7 @@ fn with_signs(
     let waits = policy.rules().start.readiness == Readiness::Notify;
     let by = match options.ready {
         Some(ReadyOption::By(by)) => Some(by),
-        // The streams see to a line.
+        // A line is found in the captured output.
         Some(ReadyOption::Start | ReadyOption::Line(_)) => None,
         None => waits.then_some(ReadyBy::Notify),
     };
@@ -154,7 +155,7 @@ fn with_signs(
     Ok(command.with_health_check(check))
 }
 
-/// Why options that can be read one by one make no unit.
+/// The reason for which options make no unit, though each of them is valid.
 #[derive(Clone, Debug)]
 pub(crate) enum SpecError {
     Policy(OptionsError),
@@ -166,14 +167,14 @@ pub(crate) enum SpecError {
         option: &'static str,
         message: &'static str,
     },
-    /// It is about health checks, of which there are none.
+    /// An option about health checks, without a health check.
     NoHealth {
         option: &'static str,
     },
 }
 
 impl SpecError {
-    /// The flag, or key, that is to be mended; `None` if it is one of several.
+    /// The flag or key to correct; `None` if it may be one of several.
     pub(crate) const fn option(&self) -> Option<&'static str> {
         match self {
             Self::Policy(error) => error.option(),
@@ -191,7 +192,7 @@ impl fmt::Display for SpecError {
             Self::Command { error, .. } => error.fmt(f),
             Self::StreamSetup { message, .. } => f.write_str(message),
             Self::NoHealth { .. } => {
-                f.write_str("there is no health check: give `health` too, or leave this out")
+                f.write_str("there is no health check; give `health` too, or leave this out")
             }
         }
     }
@@ -199,5 +200,5 @@ impl fmt::Display for SpecError {
 
 impl std::error::Error for SpecError {}
 
-/// The key of the command, which among flags has no name.
+/// The key of the command, which is no flag.
 pub(crate) const COMMAND: &str = "command";

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use monitor_core::whole_number;
 use monitor_os::{Rotation, Slow};
 
-/// Where an input comes from.
+/// The source of standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StdinOption {
     Inherit,
@@ -42,7 +42,7 @@ impl FromStr for StdinOption {
     }
 }
 
-/// Where an output leads.
+/// The target of an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OutputOption {
     Inherit,
@@ -84,12 +84,12 @@ fn path(text: &str) -> Option<PathBuf> {
     text.strip_prefix("file:").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// What happens while a log takes nothing.
+/// What happens while a log accepts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum WhenSlow {
     /// The command waits when its pipe is full
     Block,
-    /// New lines are dropped; a line says how many
+    /// The monitor drops new lines; a line says how many
     Drop,
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn rotation(text: &str) -> Result<Rotation, &'static str> {
     parts.ok_or("write SIZE:COUNT, such as 10M:5, for 5 old files of at most 10 MiB")
 }
 
-/// How much is kept of what is captured, unless it is said otherwise.
+/// How many bytes of captured lines the monitor keeps by default.
 pub(crate) const RING_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Where the standard streams of the command lead, as it was said, and opened.
+//! The standard streams of a unit, as its options say.
 
 use std::fmt;
 
-use monitor_os::{Command, Input, LogRing, Output, Slow};
+use monitor_os::{Command, Input, LinePattern, LogRing, Output, Slow};
 
 use super::opened_streams::{Opened, StreamsError, ToMonitor};
 use super::options::UnitOptions;
@@ -10,15 +10,15 @@ use super::stream_values::{OutputOption, RING_BYTES, StdinOption};
 use super::values::ReadyOption;
 use crate::report::unit_mode::UnitMode;
 
-/// What of the streams of a unit leads to the monitor, and is opened when the unit is made. The rest is part of the
-/// command.
+/// The streams of a unit that lead to the monitor, which are opened when the unit is made. The
+/// others are part of the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamSetup {
-    /// `None` if nothing does. Boxed, since there are many units of which nothing does.
+    /// `None` if no stream leads there. Boxed, because most units of many have none.
     to_monitor: Option<Box<ToMonitor>>,
 }
 
-/// Where the streams of a unit lead, said or not. Prints it.
+/// The sources and targets of the streams of a unit, with their defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
     stdin: StdinOption,
@@ -42,31 +42,28 @@ impl Ends {
             stderr: options.stderr.clone().unwrap_or(default),
         }
     }
-}
 
-impl fmt::Display for Ends {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stdin {}, stdout {}, stderr {}", self.stdin, self.stdout, self.stderr)
+    /// Whether the monitor reads what the command prints.
+    fn is_captured(&self) -> bool {
+        self.stdout == OutputOption::Log || self.stderr == OutputOption::Log
     }
-}
 
-impl StreamSetup {
-    /// Puts together what was said of the one unit of a monitor, or of one of many, and lets the command have what
-    /// does not lead to the monitor.
+    /// Checks that the options agree.
     ///
     /// # Errors
-    /// The option that does not go with the others, and why.
-    pub(crate) fn build(
-        command: Command,
+    /// The option that conflicts with the others, and why.
+    fn check(
+        &self,
         options: &UnitOptions,
         mode: UnitMode,
-    ) -> Result<(Command, Self), (&'static str, &'static str)> {
-        let tty = options.tty.unwrap_or(false);
+    ) -> Result<(), (&'static str, &'static str)> {
         let many = mode == UnitMode::Many;
+        let tty = options.tty == Some(true);
         if tty && many {
             return Err((
                 "tty",
-                "the terminal of the monitor can be used by one command only; run it by `monitor run`",
+                "the terminal of the monitor can be used by one command only; run it by `monitor \
+                 run`",
             ));
         }
         if many && options.stdin == Some(StdinOption::Pipe) {
@@ -75,12 +72,7 @@ impl StreamSetup {
                 "the input of the monitor can feed one command only; write null or file:PATH",
             ));
         }
-        let ready = match &options.ready {
-            Some(ReadyOption::Line(pattern)) => Some(pattern.clone()),
-            Some(ReadyOption::Start | ReadyOption::By(_)) | None => None,
-        };
-        let Ends { stdin, stdout, stderr } = Ends::of(options, mode);
-        if stdout == OutputOption::Stdout {
+        if self.stdout == OutputOption::Stdout {
             return Err((
                 "stdout",
                 "it cannot lead to itself; write inherit, null, log or file:PATH",
@@ -97,55 +89,95 @@ impl StreamSetup {
         if options.log_rotate.is_some() && options.log.is_none() {
             return Err(("log-rotate", "there is no file to rotate; name it by log"));
         }
-        let captured = stdout == OutputOption::Log || stderr == OutputOption::Log;
+        let captured = self.is_captured();
         if (options.log.is_some() || options.log_slow.is_some()) && !captured {
             return Err((
                 "log",
                 "neither stdout nor stderr leads to the log; write log for one of them",
             ));
         }
-        if ready.is_some() && !captured {
+        if ready_line(options).is_some() && !captured {
             return Err((
                 "ready",
-                "no line can be seen, since neither stdout nor stderr leads to the log; write log for one of them",
+                "no line can be seen, since neither stdout nor stderr leads to the log; write log \
+                 for one of them",
             ));
         }
-        let to_monitor = (captured || stdin == StdinOption::Pipe).then(|| {
+        Ok(())
+    }
+
+    /// Gives the command the streams that do not lead to the monitor.
+    fn lead(self, command: Command) -> Command {
+        let command = match self.stdin {
+            StdinOption::Inherit | StdinOption::Pipe => command,
+            StdinOption::Null => command.with_input(Input::Null),
+            StdinOption::File(path) => command.with_input(Input::File(path)),
+        };
+        let command = match self.stdout {
+            OutputOption::Inherit | OutputOption::Log | OutputOption::Stdout => command,
+            OutputOption::Null => command.with_output(Output::Null),
+            OutputOption::File(path) => command.with_output(Output::File(path)),
+        };
+        match self.stderr {
+            OutputOption::Inherit | OutputOption::Log => command,
+            OutputOption::Stdout => command.with_joined_error(),
+            OutputOption::Null => command.with_error(Output::Null),
+            OutputOption::File(path) => command.with_error(Output::File(path)),
+        }
+    }
+}
+
+/// The line by which the command is ready, if it is one.
+const fn ready_line(options: &UnitOptions) -> Option<&LinePattern> {
+    match &options.ready {
+        Some(ReadyOption::Line(pattern)) => Some(pattern),
+        Some(ReadyOption::Start | ReadyOption::By(_)) | None => None,
+    }
+}
+
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stdin {}, stdout {}, stderr {}", self.stdin, self.stdout, self.stderr)
+    }
+}
+
+impl StreamSetup {
+    /// Makes the setup of a unit, and gives the command the streams that do not lead to the
+    /// monitor.
+    ///
+    /// # Errors
+    /// The option that conflicts with the others, and why.
+    pub(crate) fn build(
+        command: Command,
+        options: &UnitOptions,
+        mode: UnitMode,
+    ) -> Result<(Command, Self), (&'static str, &'static str)> {
+        let ends = Ends::of(options, mode);
+        ends.check(options, mode)?;
+        let Ends { stdin, stdout, stderr } = &ends;
+        let tty = options.tty.unwrap_or(false);
+        let captured = ends.is_captured();
+        let to_monitor = (captured || *stdin == StdinOption::Pipe).then(|| {
             Box::new(ToMonitor {
-                stdin: tty || stdin == StdinOption::Pipe,
-                stdout: stdout == OutputOption::Log,
-                stderr: stderr == OutputOption::Log,
+                stdin: tty || *stdin == StdinOption::Pipe,
+                stdout: *stdout == OutputOption::Log,
+                stderr: *stderr == OutputOption::Log,
                 tty,
                 log: options.log.clone(),
                 rotation: options.log_rotate,
                 prefix: options.log_prefix.unwrap_or(false),
                 echo: options.log_echo.unwrap_or_else(|| options.log.is_none()),
                 ring_bytes: options.log_ring.map_or(RING_BYTES, |size| size.0),
-                ready,
+                ready: ready_line(options).cloned(),
                 slow: options.log_slow.map_or(Slow::Block, Into::into),
             })
         });
-        let command = match stdin {
-            StdinOption::Inherit | StdinOption::Pipe => command,
-            StdinOption::Null => command.with_input(Input::Null),
-            StdinOption::File(path) => command.with_input(Input::File(path)),
-        };
-        let command = match stdout {
-            OutputOption::Inherit | OutputOption::Log | OutputOption::Stdout => command,
-            OutputOption::Null => command.with_output(Output::Null),
-            OutputOption::File(path) => command.with_output(Output::File(path)),
-        };
-        let command = match stderr {
-            OutputOption::Inherit | OutputOption::Log => command,
-            OutputOption::Stdout => command.with_joined_error(),
-            OutputOption::Null => command.with_error(Output::Null),
-            OutputOption::File(path) => command.with_error(Output::File(path)),
-        };
-        Ok((command, Self { to_monitor }))
+        Ok((ends.lead(command), Self { to_monitor }))
     }
 
-    /// Opens what the command is to have. `ring` has the lines that it printed before its streams were changed; `name`
-    /// stands before those that are echoed, where several units are.
+    /// Opens the streams that lead to the monitor. `ring` has the lines that the unit printed
+    /// before its streams were changed. `name` is written before echoed lines, where there are many
+    /// units.
     ///
     /// # Errors
     /// The log file or a stream of the monitor cannot be opened.
@@ -162,7 +194,7 @@ impl StreamSetup {
         }
     }
 
-    /// How many descriptors they take at most, beside those of a start.
+    /// The most descriptors that the streams take, beside those of a start.
     pub(crate) fn descriptors(&self) -> u64 {
         self.to_monitor.as_ref().map_or(0, |to_monitor| {
             let captured = u64::from(to_monitor.stdout) + u64::from(to_monitor.stderr);

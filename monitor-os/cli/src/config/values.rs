@@ -7,12 +7,12 @@ use clap::builder::PossibleValuesParser;
 use monitor_core::{Millis, Preset, Scope, StartLimit, whole_number};
 use monitor_os::{Contain, LinePattern, OnCrash, PatternError, ReadyBy};
 
-/// What becomes of a command that outlived its monitor.
+/// What happens to a command that outlived its monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnCrashOption {
-    /// It goes on, under this monitor
+    /// The command goes on, under this monitor
     Adopt,
-    /// It is killed with its group; the policy decides what follows
+    /// The monitor kills the command with its group; the policy decides what follows
     Kill,
 }
 
@@ -28,9 +28,9 @@ impl From<OnCrashOption> for OnCrash {
 /// The processes that a stop signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ScopeOption {
-    /// The process alone
+    /// The main process alone
     Process,
-    /// The process and everything that it started, as far as --containment holds it
+    /// The main process and all that it started, as far as --containment holds them
     Group,
 }
 
@@ -48,9 +48,9 @@ impl From<ScopeOption> for Scope {
 pub(crate) enum ContainmentOption {
     /// A control group where one may be made, else the process group
     Auto,
-    /// A control group, which nothing leaves; without one it does not start
+    /// A control group, which no process leaves; without one the start fails
     Cgroup,
-    /// The process group, and what leaves it once its parent has ended
+    /// The process group, and the orphans that left it
     Group,
 }
 

@@ -1,24 +1,22 @@
-//! The control protocol: one request, then answers, each one line of JSON.
+//! The control protocol: one request, then its replies, each one line of JSON.
 //!
 //! ```text
 //! -> {"version":2,"ask":{"stop":{"wait":true}}}
 //! <- {"version":2,"answer":{"stopped":"graceful"}}
 //! ```
 //!
-//! A monitor of many units takes `"unit":"web"` beside the version. Without it, a request is one to all units, and is
-//! answered by a line for each, in which `unit` says of which, and then `"end"`.
+//! A monitor of many units takes `"unit":"web"` beside the version. A request without it goes to
+//! all units. The monitor answers with a line for each, in which `unit` is the name, and then
+//! `"end"`.
 //!
-//! A field that a request should not have refuses it: what is not understood is not half obeyed. Answers may
-//! gain fields within a version.
+//! An unknown field refuses a request, so that no request is obeyed in part. Replies may gain
+//! fields within a version.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::event_entry::EventEntry;
-use crate::report::log_line::{LogLine, StreamName};
-use crate::report::status_report::{Overview, StatusReport};
-use crate::report::stop_outcome::Stopped;
+use crate::report::log_line::StreamName;
 
 /// The version of the protocol, in every line.
 pub(crate) const VERSION: u32 = 2;
@@ -31,116 +29,60 @@ pub(crate) const REQUEST_MAX: usize = 16 * 1024;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ControlRequest {
     pub(crate) version: u32,
-    /// The name of the unit; without it all units are meant, or the only one.
+    /// The name of the unit; without it the request goes to all units, or to the only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<String>,
-    pub(crate) ask: Ask,
+    pub(crate) ask: Operation,
 }
 
-/// The operations.
+/// The operations. `request.rs` has the type of the replies to each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum Ask {
-    /// How it is; answered by [`Reply::Status`], or of many units by [`Reply::Overview`].
+pub(crate) enum Operation {
+    /// Reports the status of a unit, or an overview of all.
     Status,
-    /// To be up; answered by [`Reply::Handled`], as the next four are.
+    /// Starts a unit.
     Start,
-    /// To be down and up again.
+    /// Stops a unit and starts it again.
     Restart,
-    /// Earlier failures to be forgotten.
+    /// Forgets earlier failures.
     Reset,
-    /// A signal to the main process.
+    /// Sends a signal to the main process.
     Signal {
         /// By name or number.
         signal: String,
     },
-    /// Rules of the policy to be changed, all of them or none.
+    /// Changes rules of the policy, all of them or none.
     Set {
         /// In the text form, such as `restart=always`.
         rules: Vec<String>,
     },
-    /// To be down; answered by [`Reply::Handled`], or with `wait` by [`Reply::Stopped`] when it is over.
+    /// Stops a unit.
     Stop {
-        /// Whether to answer when it is over.
+        /// Whether to reply when the stop is over.
         wait: bool,
     },
-    /// What it printed; answered by any number of [`Reply::LogLine`] and [`Reply::Missed`], then [`Reply::End`].
+    /// Reports the lines that a unit printed.
     Logs {
-        /// Whether to go on with what is printed until the monitor ends.
+        /// Whether to go on with new lines until the monitor ends.
         follow: bool,
-        /// With how many of the last lines to begin; with all that are kept if it is absent.
+        /// How many of the last lines to begin with; all that are kept if absent.
         last: Option<u32>,
-        /// `stdout` or `stderr`; both if it is absent.
+        /// `stdout` or `stderr`; both if absent.
         stream: Option<StreamName>,
     },
-    /// What happened; answered by any number of [`Reply::Event`] and [`Reply::Missed`], then [`Reply::End`].
+    /// Reports events.
     Events {
-        /// Whether to go on with what happens until the monitor ends.
+        /// Whether to go on with new events until the monitor ends.
         follow: bool,
     },
 }
 
-/// One line of an answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Answer {
-    pub(crate) version: u32,
-    pub(crate) answer: Reply,
-}
-
-/// The contents of an answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Reply {
-    /// How it is.
-    Status(Box<StatusReport>),
-    /// How all units are.
-    Overview(Box<Overview>),
-    /// The machine has handled the request.
-    Handled(HandledRequest),
-    /// The stop is over.
-    Stopped(Stopped),
-    /// The stop of one of all units is over.
-    StoppedUnit {
-        /// Its name.
-        unit: String,
-        /// How.
-        how: Stopped,
-    },
-    /// An event.
-    Event(Box<EventEntry>),
-    /// A line that the command printed.
-    LogLine(Box<LogLine>),
-    /// So many entries are lost: the client was slower than they came, or connected too late.
-    Missed(u64),
-    /// The answer is complete.
-    End,
-    /// Nothing was done.
-    Refused(Refusal),
-}
-
-/// How the machine handled a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct HandledRequest {
-    /// The name of the unit, if all were meant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) unit: Option<String>,
-    /// Whether it changed anything; if not, there was nothing to do.
-    pub(crate) counted: bool,
-    /// Whether nothing ran and nothing was pending before it.
-    pub(crate) was_down: bool,
-    pub(crate) phase: String,
-    pub(crate) pid: Option<u32>,
-    /// The explanation of the state after the request.
-    pub(crate) explain: String,
-    /// The policy in force, in the text form.
-    pub(crate) policy: String,
-}
-
-/// Why nothing was done.
+/// The reason for which a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refusal {
     pub(crate) kind: RefusalKind,
-    /// What, where, and how to mend it.
+    /// What is wrong, where, and how to correct it.
     pub(crate) message: String,
 }
 
@@ -150,13 +92,13 @@ pub(crate) struct Refusal {
 pub(crate) enum RefusalKind {
     /// The request is of a version that this monitor does not speak.
     Version,
-    /// It is no request.
+    /// The line is no request.
     Malformed,
-    /// It is longer than [`REQUEST_MAX`].
+    /// The line is longer than [`REQUEST_MAX`].
     TooLong,
-    /// A value in it cannot be read.
+    /// A value in the request cannot be read.
     Value,
-    /// The unit is not there, or one must be named.
+    /// There is no such unit, or one must be named.
     Unit,
     /// The client belongs to another user.
     NotAllowed,
@@ -173,7 +115,7 @@ impl Refusal {
 }
 
 impl ControlRequest {
-    pub(crate) const fn new(unit: Option<String>, ask: Ask) -> Self {
+    pub(crate) const fn new(unit: Option<String>, ask: Operation) -> Self {
         Self { version: VERSION, unit, ask }
     }
 
@@ -182,7 +124,7 @@ impl ControlRequest {
     /// # Errors
     /// [`RefusalKind::Version`], [`RefusalKind::Malformed`].
     pub(crate) fn read(line: &[u8]) -> Result<Self, Refusal> {
-        /// What lines of all versions have.
+        /// The field that requests of all versions have.
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
@@ -198,7 +140,8 @@ impl ControlRequest {
         let Versioned { version } = serde_json::from_slice(line).map_err(malformed)?;
         if version != VERSION {
             let message = format_args!(
-                "the request has the version {version} and this monitor speaks {VERSION}; use the `monitor` of its release"
+                "the request has the version {version} and this monitor speaks {VERSION}; use the \
+                 `monitor` of its release"
             );
             return Err(Refusal::new(RefusalKind::Version, message));
         }
@@ -208,7 +151,7 @@ impl ControlRequest {
 
 /// A value as one line.
 pub(crate) fn json_line(value: &impl Serialize) -> Vec<u8> {
-    // None of the types has a map with other keys than texts, nor a fallible `Serialize`.
+    // No type has a map with keys other than texts, or a fallible `Serialize`.
     let mut line = serde_json::to_vec(value).unwrap_or_default();
     line.push(b'\n');
     line
@@ -222,15 +165,15 @@ mod tests {
     fn requests_go_round() {
         let rules = vec!["restart=always".to_owned()];
         for ask in [
-            Ask::Status,
-            Ask::Start,
-            Ask::Restart,
-            Ask::Reset,
-            Ask::Signal { signal: "HUP".into() },
-            Ask::Set { rules },
-            Ask::Stop { wait: true },
-            Ask::Events { follow: false },
-            Ask::Logs { follow: true, last: Some(3), stream: Some(StreamName::Stderr) },
+            Operation::Status,
+            Operation::Start,
+            Operation::Restart,
+            Operation::Reset,
+            Operation::Signal { signal: "HUP".into() },
+            Operation::Set { rules },
+            Operation::Stop { wait: true },
+            Operation::Events { follow: false },
+            Operation::Logs { follow: true, last: Some(3), stream: Some(StreamName::Stderr) },
         ] {
             let request = ControlRequest::new(Some("web".into()), ask);
             let line = json_line(&request);

@@ -15,12 +15,12 @@ use crate::report::log_line::StreamName;
 use crate::units::choice;
 use crate::view::diagnostics::say;
 
-/// The result.
+/// The result of [`show`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShowResult {
-    /// There were lines to show.
+    /// The lines of a file were shown.
     Lines,
-    /// The question cannot be answered; the reason was printed.
+    /// The lines cannot be shown; the reason was printed.
     Refused,
     /// No file is known.
     Nothing,
@@ -29,9 +29,9 @@ pub(crate) enum ShowResult {
 /// Shows the last lines of a unit.
 ///
 /// # Errors
-/// The standard output takes nothing more.
+/// The standard output accepts nothing more.
 pub(crate) fn show(target: &Target, args: &LogsArgs) -> io::Result<ShowResult> {
-    // Why nothing can be read there is said with where no monitor runs.
+    // The message that no monitor runs there has the reason for which nothing can be read.
     let units = stored_units(&target.state_dir).unwrap_or_default();
     let meant = |unit: &&StoredUnit| target.unit.as_ref().is_none_or(|name| unit.unit == *name);
     let unit = match units.iter().filter(meant).collect::<Vec<_>>().as_slice() {
@@ -50,7 +50,8 @@ pub(crate) fn show(target: &Target, args: &LogsArgs) -> io::Result<ShowResult> {
             (Some(log), _) => log.streams.push(stream),
             (None, Some(file)) => logs.push(Log { file, streams: vec![stream] }),
             (None, None) if args.wants(stream) => say(&format_args!(
-                "monitor: {} of {} is in no file that is known: the last lines went with the monitor that kept them",
+                "monitor: {} of {} is in no known file: the last lines were lost with the monitor \
+                 that kept them",
                 stream.name(),
                 unit.unit
             )),
@@ -61,7 +62,8 @@ pub(crate) fn show(target: &Target, args: &LogsArgs) -> io::Result<ShowResult> {
     for log in logs.iter().filter(|log| log.streams.iter().any(|&stream| args.wants(stream))) {
         if log.file.form != LogFormat::Prefixed && log.streams.iter().any(|&s| !args.wants(s)) {
             say(&format_args!(
-                "monitor: both streams of {} are in {}, and no line there says which it is of; ask for both",
+                "monitor: both streams of {} are in {}, whose lines do not name their stream; ask \
+                 for both",
                 unit.unit,
                 log.file.path.display()
             ));
@@ -88,7 +90,7 @@ impl LogsArgs {
     }
 }
 
-/// The log file of a stream: as it was recorded, or else the file that its process has open.
+/// The log file of a stream: the one in the journal, or else the file that the process has open.
 fn file(unit: &StoredUnit, stream: StreamName) -> Option<LogFile> {
     let (written, number) = match stream {
         StreamName::Stdout => (&unit.stdout, 1),
@@ -102,7 +104,7 @@ fn file(unit: &StoredUnit, stream: StreamName) -> Option<LogFile> {
     })
 }
 
-/// A log of a unit, and which streams are in it.
+/// A log of a unit, and the streams in it.
 #[derive(Debug)]
 struct Log {
     file: LogFile,
@@ -110,10 +112,10 @@ struct Log {
 }
 
 impl Log {
-    /// Writes its last lines as a monitor would have given them.
+    /// Writes the last lines in the form in which a running monitor gives them.
     ///
     /// # Errors
-    /// The standard output takes nothing more, or the file that cannot be read.
+    /// The standard output accepts nothing more; inside, the file that cannot be read.
     fn put(&self, args: &LogsArgs) -> io::Result<Result<(), NotRead>> {
         let last = args.lines.map_or(Last::Bytes(RING_BYTES as u64), Last::Lines);
         let shows = |head: &[u8]| Prefixed::read(head).is_some_and(|line| args.wants(line.stream));
@@ -122,14 +124,14 @@ impl Log {
             Ok(parts) => parts,
             Err(error) => return Ok(Err(error)),
         };
-        // Its bytes are the command's: nothing is done to its colours.
+        // The bytes are the command's, and so are the colours in them.
         let mut shown = BufWriter::new(io::stdout().lock());
         for part in parts {
             let mut reader = BufReader::new(part);
             let mut bytes = Vec::new();
             loop {
                 bytes.clear();
-                // Raw, a line may be as long as the file.
+                // A raw line may be as long as the file.
                 let read = match self.file.form {
                     LogFormat::Raw => reader.by_ref().take(CHUNK).read_to_end(&mut bytes),
                     LogFormat::Lines | LogFormat::Prefixed => reader.read_until(b'\n', &mut bytes),
@@ -158,12 +160,12 @@ struct Prefixed<'a> {
     /// The time and the stream.
     prefix: &'a [u8],
     stream: StreamName,
-    /// With its newline, if the line ends here.
+    /// The text, with its newline if the line ends here.
     text: &'a [u8],
 }
 
 impl<'a> Prefixed<'a> {
-    /// Reads a line, or how one begins; `None` if it is no such line.
+    /// Reads a line or the begin of one; `None` if it has another form.
     fn read(line: &'a [u8]) -> Option<Self> {
         let mut words = line.splitn(4, |&byte| byte == b' ');
         let (at, stream, ends, text) = (words.next()?, words.next()?, words.next()?, words.next()?);
@@ -191,7 +193,7 @@ impl<'a> Prefixed<'a> {
     }
 }
 
-/// What is said before the lines of a log.
+/// The message before the lines of a log.
 struct Heading<'a> {
     target: &'a Target,
     log: &'a Log,

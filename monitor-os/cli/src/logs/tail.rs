@@ -1,4 +1,4 @@
-//! The last lines of a log file, and of those that were put aside before it.
+//! The last lines of a log file and of its rotated files.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// How many lines are wanted.
+/// How many lines to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Last {
     Lines(u32),
-    /// As many whole lines as are in so many bytes, and one if that is longer.
+    /// As many whole lines as so many bytes have, and at least one.
     Bytes(u64),
 }
 
-/// Which lines count, by how they begin.
+/// Decides by the begin of a line whether it counts.
 type Wanted<'a> = dyn Fn(&[u8]) -> bool + 'a;
 
 /// A part of a file, up to its end: whole lines but for the last, which may have no newline.
@@ -27,14 +27,15 @@ pub(crate) struct Part {
     end: u64,
 }
 
-/// Finds the last lines, or the last of those that are `wanted`, which is given how each begins: at most [`HEAD`] bytes.
-/// What is returned, the oldest first, begins with the first of them.
+/// Finds the last lines, or the last lines that are `wanted`. Returns parts of files, the oldest
+/// first, that begin with the first of these lines.
 ///
-/// The files are read from the end, and only as far as it takes. `files` are their names, the newest first; those that
-/// are not there are passed over.
+/// `files` are the names of the files, the newest first. Missing files are ignored. Each file is
+/// read from its end, and only as far as necessary. `wanted` gets the begin of a line, at most
+/// [`HEAD`] bytes.
 ///
 /// # Errors
-/// A file cannot be read, or none is there.
+/// A file cannot be read, or all are missing.
 pub(crate) fn last(
     files: impl IntoIterator<Item = PathBuf>,
     last: Last,
@@ -91,7 +92,7 @@ pub(crate) fn last(
     }
 }
 
-/// A file that cannot be read, and why.
+/// A file that cannot be read, and the error.
 #[derive(Debug)]
 pub(crate) struct NotRead {
     pub(crate) path: PathBuf,
@@ -104,9 +105,9 @@ impl fmt::Display for NotRead {
     }
 }
 
-/// A log that is a pipe or a device has nothing that could be read again.
+/// Opens a regular file. A log that is a pipe or a device has nothing that could be read again.
 fn open(path: &Path) -> io::Result<File> {
-    // Without O_NONBLOCK a pipe would be waited for.
+    // Without O_NONBLOCK the call would wait for a writer of a pipe.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() {
@@ -116,7 +117,7 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Goes through a file from its end, and reads no part of it twice.
+/// Reads a file from its end, no part of it twice.
 struct Seeker<'a> {
     file: &'a File,
     chunk: Vec<u8>,
@@ -125,7 +126,7 @@ struct Seeker<'a> {
 }
 
 impl Seeker<'_> {
-    /// Where the line begins that ends at `end`, which is above 0, with its newline or without one.
+    /// The begin of the line that ends at `end`, with its newline or without one. `end` is above 0.
     fn line_start(&mut self, end: u64) -> io::Result<u64> {
         let mut to = end - 1;
         while to > 0 {
@@ -144,7 +145,7 @@ impl Seeker<'_> {
         Ok(0)
     }
 
-    /// How the line from `start` to `end` begins.
+    /// The begin of the line from `start` to `end`.
     fn head(&self, start: u64, end: u64) -> io::Result<Vec<u8>> {
         read(self.file, start, end.min(start + HEAD))
     }
@@ -167,7 +168,7 @@ impl io::Read for Part {
 }
 
 const CHUNK: u64 = 64 * 1024;
-/// More than stands before the text of a line in the prefixed form.
+/// More than the prefix of a line in the prefixed form.
 const HEAD: u64 = 64;
 
 #[cfg(test)]
@@ -182,7 +183,8 @@ mod tests {
 
     use super::*;
 
-    /// Goal: what is shown is what a plain reading of all files would have shown, wherever lines and files are cut.
+    /// Goal: what is shown is what a plain reading of all files would have shown, wherever lines
+    /// and files are cut.
     #[test]
     fn last_lines_are_found_over_files_and_chunks() {
         let directory = tempdir().unwrap();

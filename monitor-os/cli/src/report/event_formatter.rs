@@ -1,12 +1,12 @@
-//! Makes event entries of the notices of a supervisor.
+//! Makes event entries from the notices of a supervisor.
 
 use monitor_core::{Event, Found, Lifecycle, Millis, Outcome, Remains};
 use monitor_os::{Moment, Notice};
 
-use super::event_entry::EventEntry;
+use super::event_entry::{EventEntry, NANOS_PER_MICRO};
 use super::event_text::EventText;
 
-/// Formats notices as entries; knows when the monitor began.
+/// Formats notices as entries. Their times count from the first notice.
 #[derive(Debug, Default)]
 pub(crate) struct EventFormatter {
     origin: Option<Moment>,
@@ -14,8 +14,8 @@ pub(crate) struct EventFormatter {
 }
 
 impl EventFormatter {
-    /// The entries of a notice, at most two: what an earlier monitor left, and a step in the life of the
-    /// process.
+    /// The entries of a notice, at most two: the recovery of an earlier monitor's run, and a step
+    /// in the life of the process.
     pub(crate) fn format(&mut self, notice: &Notice) -> impl Iterator<Item = EventEntry> + use<> {
         let origin = *self.origin.get_or_insert(notice.at);
         let found = if let Event::Recovered { run, found } = notice.event {
@@ -34,7 +34,7 @@ impl EventFormatter {
             event: lifecycle.name().into(),
             text: self.wording.happened(notice, lifecycle),
             pid: notice.status.pid().filter(|_| lifecycle != Lifecycle::Starting),
-            // In other steps it is the time that the phase has, which the policy says as well.
+            // In other steps it is the time limit of the phase, which the policy has.
             delay_ms: notice
                 .delay
                 .filter(|_| lifecycle == Lifecycle::BackingOff)
@@ -51,7 +51,7 @@ impl EventFormatter {
     }
 }
 
-/// What every entry of a notice says.
+/// The fields that every entry of a notice has.
 fn entry(origin: Moment, notice: &Notice) -> EventEntry {
     let state = notice.step.state;
     let status = &notice.status;
@@ -87,5 +87,3 @@ const fn name(found: Found) -> &'static str {
         Found::Rebooted => "rebooted",
     }
 }
-
-const NANOS_PER_MICRO: u64 = 1_000;

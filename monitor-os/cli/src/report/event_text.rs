@@ -1,4 +1,4 @@
-//! Events as text, and as lines for a person.
+//! Events as text.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -8,18 +8,18 @@ use monitor_core::{
 };
 use monitor_os::{Ended, Moment, Notice, Survivor, UnitId};
 
-/// Makes the text of events. Knows when the run of each unit began: when its program was started, or until then when
-/// the start was due.
+/// Makes the text of events. It keeps the begin of the run of each unit, which is the start of its
+/// program, or before that the moment when the start was due.
 #[derive(Debug, Default)]
 pub(crate) struct EventText {
     started: BTreeMap<UnitId, Moment>,
 }
 
 impl EventText {
-    /// The text for a step in the life of the process; `None` if another says it.
+    /// The text for a step in the life of the process; `None` if another entry has it.
     pub(crate) fn happened(&mut self, notice: &Notice, lifecycle: Lifecycle) -> Option<String> {
         match lifecycle {
-            // Reported with the process id, as soon as the process is there.
+            // The next entry reports the start, with the process id.
             Lifecycle::Starting => {
                 self.started.insert(notice.unit, notice.at);
                 return None;
@@ -27,7 +27,7 @@ impl EventText {
             Lifecycle::Started => {
                 self.started.insert(notice.unit, notice.at);
             }
-            // The line about the failed start has said it.
+            // The entry about the failed start has reported it.
             Lifecycle::GaveUp { remains: Remains::Nothing }
                 if notice.step.state.reason() == Reason::StartFailed =>
             {
@@ -50,7 +50,7 @@ impl EventText {
         self.say(&mut text, notice, lifecycle).is_ok().then_some(text)
     }
 
-    /// The text for what an earlier monitor left.
+    /// The text for the recovery of an earlier monitor's run.
     pub(crate) fn found(run: RunId, found: Found, notice: &Notice) -> String {
         let mut text = Self::what_was_found(run, found, notice);
         if notice.status.notify_status().is_unreachable {
@@ -120,7 +120,8 @@ impl EventText {
                 match status.policy().rules().limit {
                     Some(StartLimit { burst, window, .. }) => write!(
                         line,
-                        "waiting: the limit of {burst} starts within {window} is reached, attempt {next} follows when that time is over"
+                        "waiting: the limit of {burst} starts within {window} is reached, attempt \
+                         {next} follows when that time is over"
                     ),
                     None => write!(line, "waiting, then attempt {next}"),
                 }
@@ -173,7 +174,7 @@ fn leak(line: &mut String, remains: Remains, survivors: &[Survivor]) -> fmt::Res
     }
 }
 
-/// Names what outlived its run.
+/// Names the processes that outlived their run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunsOn<'a, T>(pub(crate) &'a [T]);
 
@@ -197,5 +198,5 @@ fn lasted(from: Moment, to: Moment) -> String {
     format!("{}.{:02}s", hundredths / 100, hundredths % 100)
 }
 
-/// How many that run on are named in a line.
+/// How many processes a line names.
 const NAMED: usize = 8;

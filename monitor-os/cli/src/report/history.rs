@@ -10,13 +10,13 @@ use super::event_entry::EventEntry;
 #[derive(Debug, Default)]
 pub(crate) struct History {
     entries: VecDeque<(Moment, EventEntry)>,
-    /// The number of the first that is kept.
+    /// The number of the first kept entry.
     first: u64,
-    /// The number of the next.
+    /// The number of the next entry.
     end: u64,
 }
 
-/// How many entries are kept: some sixty runs.
+/// How many entries are kept: those of some sixty runs.
 pub(crate) const KEPT: usize = 256;
 
 impl History {
@@ -29,7 +29,7 @@ impl History {
         self.end += 1;
     }
 
-    /// The number of the first entry that is kept.
+    /// The number of the first kept entry.
     pub(crate) const fn first(&self) -> u64 {
         self.first
     }
@@ -39,13 +39,13 @@ impl History {
         self.end
     }
 
-    /// An entry that is kept.
+    /// The entry of a number, if it is kept.
     pub(crate) fn get(&self, number: u64) -> Option<&EventEntry> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.entries.get(index).map(|(_, entry)| entry)
     }
 
-    /// The entries, the newest first, and when they happened.
+    /// The entries and their times, the newest first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &(Moment, EventEntry)> {
         self.entries.iter().rev()
     }

@@ -3,7 +3,7 @@
 use monitor_core::{Policy, Reason, RunId, State};
 use monitor_os::{Line, LogRing};
 
-/// Whether a run is over, was no success, and nobody wanted its end.
+/// Whether a run has failed: it ended by itself and without success.
 pub(crate) fn failed(state: State, policy: &Policy) -> bool {
     let wanted = matches!(
         state.reason(),

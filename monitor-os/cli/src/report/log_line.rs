@@ -1,4 +1,4 @@
-//! A line that a command printed, as clients see it.
+//! A line that a command printed, as the control protocol has it.
 
 use humantime::format_rfc3339_micros;
 use monitor_os::{Line, Stream};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A line that the command printed, or a piece of one that is very long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LogLine {
-    /// By the clock on the wall, in the form of RFC 3339.
+    /// The wall clock time, in the form of RFC 3339.
     pub(crate) at: String,
     pub(crate) run: u32,
     pub(crate) stream: StreamName,
@@ -17,7 +17,7 @@ pub(crate) struct LogLine {
     pub(crate) ends: bool,
 }
 
-/// A text, or the bytes of what is none.
+/// A text, or bytes that are not UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Text {
@@ -25,7 +25,7 @@ pub(crate) enum Text {
     Bytes(Vec<u8>),
 }
 
-/// Where it was printed: [`Stream`] on the wire.
+/// The stream of a line: [`Stream`] on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum StreamName {

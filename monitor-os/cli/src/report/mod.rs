@@ -1,4 +1,4 @@
-//! What is known of units and their events, as data and as texts.
+//! Reports about units and their events, as data and as texts.
 
 pub(crate) mod event_entry;
 pub(crate) mod event_formatter;

@@ -1,4 +1,4 @@
-//! What a process and everything that it started use, as `/proc` tells at one moment.
+//! The resources that a process and its descendants use, read from `/proc` at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,24 +7,24 @@ use std::io;
 use rustix::param::{clock_ticks_per_second, page_size};
 use serde::{Deserialize, Serialize};
 
-/// The use of a process, its descendants, and the rest of its session.
+/// The resources of a process, its descendants, and the rest of its session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tree {
     pub(crate) processes: u32,
-    /// The sum of what each has resident: memory that several share is counted in each.
+    /// The sum of the resident memory of each. Memory that several share is counted in each.
     pub(crate) resident_bytes: u64,
-    /// Of those that live, and of their children that have ended and were waited for.
+    /// The CPU time of the living processes, and of their children that were waited for.
     pub(crate) cpu_ms: u64,
-    /// Since the main process was made.
+    /// The time since the main process was started.
     pub(crate) up_ms: u64,
 }
 
-/// One process, as `proc_pid_stat(5)` tells.
+/// One process, as in `proc_pid_stat(5)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ProcessInfo {
     parent: u32,
     session: u32,
-    /// Own and waited-for children's, user and system.
+    /// User and system time of the process and of its children that were waited for.
     cpu_ticks: u64,
     start_ticks: u64,
     resident_pages: u64,
@@ -34,12 +34,12 @@ struct ProcessInfo {
 #[derive(Debug)]
 pub(crate) struct Processes {
     processes: BTreeMap<u32, ProcessInfo>,
-    /// Since the machine was booted.
+    /// The time since the machine was booted.
     up_ms: u64,
 }
 
 impl Processes {
-    /// Looks at all that can be seen.
+    /// Reads all visible processes.
     ///
     /// # Errors
     /// `/proc` cannot be read.
@@ -47,7 +47,7 @@ impl Processes {
         let mut processes = BTreeMap::new();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
-            // Whoever cannot be read has ended meanwhile, or is hidden from us.
+            // A process that cannot be read has ended meanwhile, or is hidden.
             if let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok())
                 && let Some(process) =
                     fs::read(format!("/proc/{pid}/stat")).ok().as_deref().and_then(parse)
@@ -62,7 +62,7 @@ impl Processes {
         Ok(Self { processes, up_ms })
     }
 
-    /// The tree of a session leader; `None` if that is gone.
+    /// The tree of a session leader; `None` if the leader is gone.
     pub(crate) fn tree(&self, leader: u32) -> Option<Tree> {
         let main = self.processes.get(&leader)?;
         let ticks = clock_ticks_per_second();
@@ -79,7 +79,7 @@ impl Processes {
     }
 }
 
-/// The leader, everything that descends from it, and what is in its session.
+/// The leader, its descendants, and the processes of its session.
 fn members(processes: &BTreeMap<u32, ProcessInfo>, leader: u32) -> BTreeSet<u32> {
     let in_session = processes.iter().filter(|(_, process)| process.session == leader);
     let mut members: BTreeSet<u32> = in_session.map(|(&pid, _)| pid).collect();
@@ -95,7 +95,8 @@ fn members(processes: &BTreeMap<u32, ProcessInfo>, leader: u32) -> BTreeSet<u32>
     }
 }
 
-/// Reads a `/proc/PID/stat`, counted from the end of the name, which may hold anything.
+/// Reads a `/proc/PID/stat`. Fields are counted from the end of the name, because a name may hold
+/// anything.
 fn parse(stat: &[u8]) -> Option<ProcessInfo> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let rest = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
@@ -130,8 +131,8 @@ mod tests {
         assert_eq!(parse(b"7 (sh) S 1"), None);
     }
 
-    /// Goal: who left the session but descends from the leader is counted, and who was given to another parent
-    /// but stayed in the session too; strangers are not.
+    /// Goal: who left the session but descends from the leader is counted, and who was given to
+    /// another parent but stayed in the session too; strangers are not.
     #[test]
     fn tree_is_descent_and_session() {
         let process = |parent, session| ProcessInfo {

@@ -1,4 +1,4 @@
-//! The answer to `status`.
+//! The reports that answer a request for the status.
 
 use monitor_core::{Exit, Explanation, Next};
 use monitor_os::{LogRing, Moment, Status, Unit, now};
@@ -9,7 +9,7 @@ use super::last_lines::failed;
 use super::last_lines::last_of;
 use super::process_tree::{Processes, Tree};
 
-/// How a unit is, at one moment. As JSON it is what `monitor status --json` prints.
+/// The status of a unit at one moment. `monitor status --json` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StatusReport {
     pub(crate) name: String,
@@ -18,10 +18,10 @@ pub(crate) struct StatusReport {
     pub(crate) reason: String,
     /// The reason as a clause.
     pub(crate) why: String,
-    /// What it waits for; `left_ms` says how long at most.
+    /// The next step; `left_ms` is the longest time until then.
     pub(crate) next: String,
     pub(crate) left_ms: Option<u64>,
-    /// Since when it is in its phase.
+    /// The time that the unit has been in its phase.
     pub(crate) since_ms: u64,
     /// Whether nothing runs and nothing is pending.
     pub(crate) down: bool,
@@ -29,18 +29,18 @@ pub(crate) struct StatusReport {
     pub(crate) pid: Option<u32>,
     /// The containment of the run: `cgroup`, `group+subreaper` or `group`.
     pub(crate) containment: Option<String>,
-    /// Who outlived the last run and was given up, each as `NAME (pid N)`.
+    /// The processes that outlived the last run, each as `NAME (pid N)`.
     pub(crate) survivors: Vec<String>,
-    /// What runs; absent if nothing does, or `/proc` cannot be read.
+    /// The running processes; absent if there are none, or `/proc` cannot be read.
     pub(crate) tree: Option<Tree>,
     pub(crate) restarts: u32,
     pub(crate) retries_left: Option<u16>,
     pub(crate) starts_left: Option<u8>,
-    /// Why the last start failed, if it did.
+    /// The reason for which the last start failed, if it did.
     pub(crate) start_error: Option<String>,
-    /// The last ends, the newest first, at most [`EXITS`] of those that the monitor still keeps.
+    /// The last ends that the monitor still keeps, the newest first, at most [`EXITS`].
     pub(crate) exits: Vec<RunEnd>,
-    /// What the last run printed in the end, at most [`LINES`] lines, if it failed and they are captured.
+    /// The last lines of the last run, at most [`LINES`], if it failed and they are captured.
     #[serde(default)]
     pub(crate) last_lines: Vec<String>,
     /// The notify status of the program.
@@ -48,7 +48,7 @@ pub(crate) struct StatusReport {
     pub(crate) notify: Option<NotifyReport>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) health: Option<HealthReport>,
-    /// In the text form.
+    /// The policy in force, in the text form.
     pub(crate) policy: String,
     /// Whether the last state is saved in the state directory.
     pub(crate) saved: bool,
@@ -65,17 +65,17 @@ pub(crate) struct NotifyReport {
     pub(crate) bus_error: Option<String>,
     /// The requests that the monitor does not honour.
     pub(crate) not_honoured: Vec<String>,
-    /// Datagrams of strangers, and those that could not be read.
+    /// The number of datagrams from other processes, and of unreadable ones.
     pub(crate) ignored: u64,
-    /// Whether another process has its address, so that its notifications are not received.
+    /// Whether another process has the notify address, so that notifications do not arrive.
     #[serde(default)]
     pub(crate) unreachable: bool,
 }
 
-/// What health checks have shown.
+/// The results of health checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HealthReport {
-    /// Absent before the first check is over.
+    /// The last result; absent before the first check is over.
     pub(crate) last: Option<String>,
     pub(crate) ago_ms: Option<u64>,
     /// In a row.
@@ -91,8 +91,8 @@ pub(crate) struct RunEnd {
     pub(crate) ago_ms: u64,
 }
 
-/// How all units of a monitor are, at one moment. As JSON it is what `monitor status --json` prints of a monitor
-/// of many.
+/// The status of all units of a monitor at one moment. `monitor status --json` prints it for a
+/// monitor of many.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Overview {
     /// In the order of their names.
@@ -100,26 +100,26 @@ pub(crate) struct Overview {
     pub(crate) monitor: MonitorInfo,
 }
 
-/// A unit in short.
+/// The status of a unit in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct UnitSummary {
     pub(crate) name: String,
     pub(crate) phase: String,
     pub(crate) run: u32,
     pub(crate) pid: Option<u32>,
-    /// Since when it is in its phase; nobody knows without a monitor.
+    /// The time that the unit has been in its phase; unknown without a running monitor.
     pub(crate) since_ms: Option<u64>,
     pub(crate) down: bool,
     pub(crate) restarts: u32,
-    /// How the last process ended, or why it could not be started.
+    /// The end of the last process, or the reason for which it could not be started.
     pub(crate) last: Option<String>,
-    /// What it waits for; `left_ms` says how long at most.
+    /// The next step; `left_ms` is the longest time until then.
     pub(crate) next: String,
     pub(crate) left_ms: Option<u64>,
     pub(crate) tree: Option<Tree>,
 }
 
-/// A report in short.
+/// Shortens a report.
 impl From<StatusReport> for UnitSummary {
     fn from(report: StatusReport) -> Self {
         let ended = report.exits.into_iter().next().map(|end| end.outcome);
@@ -140,7 +140,7 @@ impl From<StatusReport> for UnitSummary {
 }
 
 impl Overview {
-    /// Looks at units.
+    /// Reports the status of some units.
     pub(crate) fn of(units: &[Unit], monitor: MonitorInfo) -> Self {
         let processes = Processes::scan().ok();
         let units = units.iter().map(|unit| UnitSummary::of(unit, processes.as_ref())).collect();
@@ -180,14 +180,15 @@ pub(crate) struct MonitorInfo {
     pub(crate) clients: ClientCounts,
 }
 
-/// Who is and was connected to the control socket.
+/// The clients of the control socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ClientCounts {
-    /// At this moment, who asks included.
+    /// The clients at this moment, with the one that asks.
     pub(crate) connected: u32,
-    /// Since the monitor began, those of other users and those for whom there was no room.
+    /// The refused clients since the monitor began: those of other users, and those beyond the
+    /// limit.
     pub(crate) turned_away: u64,
-    /// Entries that clients have asked for and that were not kept any more.
+    /// The entries that clients requested and that were not kept any more.
     pub(crate) missed: u64,
 }
 
@@ -197,7 +198,7 @@ pub(crate) const EXITS: usize = 5;
 pub(crate) const LINES: usize = 5;
 
 impl StatusReport {
-    /// Looks at a unit.
+    /// Reports the status of a unit.
     pub(crate) fn of(
         unit: &Unit,
         ring: Option<&LogRing>,
@@ -267,7 +268,7 @@ impl MonitorInfo {
     }
 }
 
-/// `None` if nothing was said.
+/// The notify status; `None` if the program sent nothing.
 fn notify(notify: &monitor_os::NotifyStatus) -> Option<NotifyReport> {
     (*notify != monitor_os::NotifyStatus::default()).then(|| NotifyReport {
         status: notify.status.clone(),
@@ -281,7 +282,7 @@ fn notify(notify: &monitor_os::NotifyStatus) -> Option<NotifyReport> {
     })
 }
 
-/// What is waited for, without the time, which is what is left of it and not what the policy gives.
+/// The next step, without a time. The report has the time that is left, not the one of the policy.
 fn next(explanation: &Explanation, status: &Status) -> String {
     let ends = status.policy().rules().start.timeout.is_some();
     match explanation.next {

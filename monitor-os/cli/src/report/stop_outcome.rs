@@ -3,22 +3,22 @@
 use monitor_os::{StopResult, Survivor};
 use serde::{Deserialize, Serialize};
 
-/// What has become of a stop: [`StopResult`] on the wire.
+/// The outcome of a stop: [`StopResult`] on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Stopped {
+pub(crate) enum StopOutcome {
     /// It ended without a kill.
     Graceful,
     /// It was sent the kill.
     Killed,
-    /// Something that it had started runs on: who, as far as it can be seen, each as `NAME (pid N)`.
+    /// Processes that it started run on: those that are visible, each as `NAME (pid N)`.
     Leaked(Vec<String>),
     /// There was no process to stop.
     NotRunning,
 }
 
-impl Stopped {
-    /// `None` if the monitor cannot say.
+impl StopOutcome {
+    /// The outcome of a result; `None` if the monitor does not know it.
     pub(crate) fn of(result: StopResult, survivors: &[Survivor]) -> Option<Self> {
         match result {
             StopResult::Graceful => Some(Self::Graceful),
@@ -28,7 +28,7 @@ impl Stopped {
             }
             StopResult::NotRunning => Some(Self::NotRunning),
             StopResult::SupervisorGone => None,
-            // The type may grow; what is not known here is not claimed.
+            // A later release of the library may have other results.
             _ => None,
         }
     }

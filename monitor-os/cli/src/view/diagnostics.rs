@@ -1,4 +1,4 @@
-//! What the program says on standard error of its own work.
+//! The diagnostics of the program on standard error.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::env;
@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::panic;
+use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::thread;
 
@@ -17,16 +18,17 @@ use tracing_subscriber::EnvFilter;
 use super::event_line::EventsFormat;
 use super::line_queue::{LineQueue, Loss};
 
-/// The diagnostics of a monitor: until this is dropped, nobody who has something to say waits for standard error.
+/// The diagnostics of a monitor. Until this is dropped, no thread waits for standard error.
 ///
-/// Lifecycle lines, mistakes of a reload, panics and what `MONITOR_LOG` asks for go through one
-/// [`LineQueue`]. Dropping this writes what waits, as long as somebody reads: see [`LineQueue::flush`].
+/// Lifecycle lines, mistakes of a reload, panics and the traces of `MONITOR_LOG` go through one
+/// [`LineQueue`]. Dropping this writes pending lines, as long as somebody reads: see
+/// [`LineQueue::flush`].
 #[derive(Debug)]
 pub(crate) struct Diagnostics(());
 
 impl Diagnostics {
-    /// Begins to put into the queue what [`say`] is given, panics, and what `MONITOR_LOG` asks for. The mark of lost
-    /// lines has the form of the events.
+    /// Begins to queue the lines of [`say`], panics, and the traces of `MONITOR_LOG`. The mark of
+    /// lost lines has the form of the events.
     ///
     /// # Errors
     /// No descriptor, thread or memory left.
@@ -37,7 +39,7 @@ impl Diagnostics {
             EventsFormat::Json => Loss::MarkJson,
         };
         let queue = LineQueue::begin("monitor-stderr", stderr, loss)?;
-        // It is begun once.
+        // The program begins it once.
         QUEUE.set(queue).ok();
         panic::set_hook(Box::new(|panic| {
             let thread = thread::current();
@@ -59,7 +61,7 @@ impl Drop for Diagnostics {
     }
 }
 
-/// Writes what waits, as long as somebody reads.
+/// Writes pending lines, as long as somebody reads.
 pub(crate) fn flush() {
     if let Some(queue) = QUEUE.get() {
         // Without a reader there is nowhere to report it.
@@ -69,8 +71,7 @@ pub(crate) fn flush() {
 
 static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
-/// Writes a line to standard error. If that is closed or full, the line is lost, and nothing else may
-/// suffer from it.
+/// Writes a line to standard error. If that is closed or full, the line is lost.
 pub(crate) fn say(line: &dyn fmt::Display) {
     let text = format!("{line}\n");
     match QUEUE.get() {
@@ -83,10 +84,10 @@ pub(crate) fn say(line: &dyn fmt::Display) {
     }
 }
 
-/// Writes a text, with its colours if they are wanted, which they are on a terminal.
+/// Writes a text, on a terminal with its colours.
 ///
 /// # Errors
-/// What the stream says.
+/// The error of the stream.
 pub(crate) fn put(mut stream: impl RawStream, text: String) -> io::Result<()> {
     let text = coloured(text, AutoStream::choice(&stream));
     // One write, so that lines of others do not get in between.
@@ -101,7 +102,8 @@ fn coloured(text: String, choice: ColorChoice) -> String {
     }
 }
 
-/// Shows what the library traces, if `MONITOR_LOG` asks for it. A wrong filter is reported, and stops nothing.
+/// Shows the traces of the library that `MONITOR_LOG` selects. A wrong filter is reported, and
+/// stops nothing.
 fn init_log() {
     let Ok(words) = env::var("MONITOR_LOG") else {
         return;
@@ -110,7 +112,8 @@ fn init_log() {
         Ok(filter) => filter,
         Err(error) => {
             say(&format_args!(
-                "monitor: MONITOR_LOG: {words:?} is not understood: {error}; write such as monitor_os=debug"
+                "monitor: MONITOR_LOG: {words:?} is not understood: {error}; write such as \
+                 monitor_os=debug"
             ));
             return;
         }
@@ -119,14 +122,14 @@ fn init_log() {
         .with_env_filter(filter)
         .with_writer(|| Traced)
         .with_ansi(io::stderr().is_terminal())
-        // Its own complaint would go to standard error past the queue.
+        // Internal errors would go to standard error past the queue.
         .log_internal_errors(false)
         .finish();
-    // It can be set once, and nobody has done it before.
+    // This is the only place that sets it.
     tracing::subscriber::set_global_default(subscriber).ok();
 }
 
-/// Takes what is traced, an event with each write, on whichever thread that happens.
+/// Queues traces, one event with each write, from any thread.
 struct Traced;
 
 impl Write for Traced {
@@ -144,3 +147,15 @@ impl Write for Traced {
 
 /// The exit status of a monitor that failed.
 pub(crate) const MONITOR_FAILED: u8 = 125;
+
+/// Says why a monitor failed, and returns the exit status for it.
+pub(crate) fn monitor_failed(error: &dyn fmt::Display) -> ExitCode {
+    say(&format_args!("monitor: {error}"));
+    ExitCode::from(MONITOR_FAILED)
+}
+
+/// Says why a command failed that runs no monitor, and returns the exit status for it.
+pub(crate) fn failed(error: &dyn fmt::Display) -> ExitCode {
+    say(&format_args!("monitor: {error}"));
+    ExitCode::FAILURE
+}

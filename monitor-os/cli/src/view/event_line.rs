@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use monitor_core::Event;
-use monitor_os::{LogRing, Moment, Notice};
+use monitor_os::{LogRing, Notice};
 
 use super::text::printable;
 use crate::report::event_entry::EventEntry;
@@ -19,7 +19,7 @@ pub(crate) enum EventsFormat {
     Json,
 }
 
-/// The last lines that a run printed, once all of them were read, if it failed without having been stopped.
+/// The last lines of a run that failed, once all of them were read.
 pub(crate) fn last_lines_of_failure(
     notice: &Notice,
     ring: &LogRing,
@@ -42,14 +42,14 @@ pub(crate) fn last_lines_of_failure(
     shown.collect()
 }
 
-/// How many lines are shown of a run that failed.
+/// How many lines of a failed run are shown.
 const FAILURE_LINES: usize = 10;
 
-/// An entry as a line for a person, in colour, with the name of the unit where there are many; `None` if there is
-/// nothing to say.
+/// An entry as a line for a person, in colour, with the name of the unit where there are many;
+/// `None` for an entry without text.
 pub(crate) fn event_line(entry: &EventEntry, mode: UnitMode) -> Option<String> {
     let text = entry.text.as_deref()?;
-    let time = Moment::from_nanos(entry.at_us.saturating_mul(NANOS_PER_MICRO)).to_string();
+    let time = entry.at().to_string();
     let (dim, style) = (Style::new().dimmed(), style(&entry.event));
     let unit = before_text(&entry.unit, mode);
     Some(format!("{dim}monitor: {time:>9}{dim:#}  {unit}{style}{text}{style:#}"))
@@ -63,7 +63,7 @@ fn before_text(unit: &str, mode: UnitMode) -> String {
     }
 }
 
-/// By the name of the event, which another release may know and this one not.
+/// The colour of an event, by its name. An unknown name of another release has none.
 fn style(event: &str) -> Style {
     match event {
         "started" | "ready" | "healthy" => AnsiColor::Green.on_default(),
@@ -72,5 +72,3 @@ fn style(event: &str) -> Style {
         _ => Style::new(),
     }
 }
-
-const NANOS_PER_MICRO: u64 = 1_000;

@@ -1,8 +1,8 @@
-//! Lines on their way to a stream that may take nothing for a while: a bounded queue, and a thread that
-//! writes.
+//! A bounded queue of lines for a stream that may block, and the thread that writes them.
 //!
-//! Whoever has a line to write puts it into the queue and never waits. So a full pipe, a stopped terminal
-//! or a disk that hangs holds up no stop, no signal and no reload, and costs at most [`QUEUE_MAX`] bytes.
+//! A caller puts a line into the queue and never waits. A full pipe, a stopped terminal or a disk
+//! that hangs therefore blocks no stop, no signal and no reload, and costs at most [`QUEUE_MAX`]
+//! bytes.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -23,14 +23,14 @@ pub(crate) struct LineQueue {
     shared: Arc<QueueShared>,
 }
 
-/// What becomes of lines that the stream does not take.
+/// What happens to lines that the stream does not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// They are dropped and counted. A line in their place says how many, as soon as the stream takes it.
+    /// The queue drops and counts them. A line in their place says how many.
     Mark,
-    /// The same among lines of JSON, of which it is one.
+    /// The queue drops and counts them. An object of JSON in their place says how many.
     MarkJson,
-    /// Nothing is written any more, so that what was written has no gap.
+    /// The queue writes nothing more, so that the written lines have no gap.
     End,
 }
 
@@ -38,31 +38,31 @@ pub(crate) enum Loss {
 struct QueueShared {
     loss: Loss,
     state: Mutex<QueueState>,
-    /// There is something to write.
+    /// Signals that there is something to write.
     filled: Condvar,
-    /// Something was written.
+    /// Signals that something was written.
     written: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct QueueState {
     lines: VecDeque<Vec<u8>>,
-    /// What the lines take, with [`LINE_COST`] for each.
+    /// The bytes of the lines, with [`LINE_COST`] for each.
     size: usize,
-    /// How many lines were dropped since the queue was full. All that wait were there before.
+    /// How many lines were dropped since the queue was full. The queued lines came before them.
     dropped: u64,
-    /// Since when the thread has been writing a line that is not in the queue any more.
+    /// Since when the thread has been writing a line, which is not in the queue any more.
     writing: Option<Moment>,
-    /// Counts what was written, well or not.
+    /// Counts writes, with and without success.
     steps: u64,
     /// With [`Loss::End`]: the error after which nothing is written.
     failed: Option<io::Error>,
 }
 
-/// What the thread does next.
+/// The next write of the thread.
 enum NextWrite {
     Write(Vec<u8>),
-    /// So many lines are missing at this place.
+    /// A mark that so many lines are missing.
     Mark(u64),
 }
 
@@ -80,8 +80,8 @@ impl LineQueue {
         });
         let writer = Arc::clone(&shared);
         let to = File::from(to);
-        // Blocked before it begins: no signal is to find a thread that does not block it, and a write to a
-        // terminal from the background is to stop nobody (SIGTTOU).
+        // Blocked before it begins: no signal is to find a thread that does not block it, and a
+        // write to a terminal from the background is to stop nobody (SIGTTOU).
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let thread = thread::Builder::new().name(name.into()).spawn(move || writer.write_all(&to));
         before.thread_set_mask()?;
@@ -91,7 +91,7 @@ impl LineQueue {
     /// Takes a line with its newline, unless there is no room for it.
     ///
     /// # Errors
-    /// The queue is full; or, once, why nothing is written any more. The line is lost.
+    /// The queue is full; or, once, the error after which nothing is written. The line is lost.
     pub(crate) fn offer(&self, line: Vec<u8>) -> io::Result<()> {
         let mut state = self.shared.lock();
         if let Some(error) = state.failed.take() {
@@ -116,11 +116,11 @@ impl LineQueue {
         self.shared.filled.notify_one();
     }
 
-    /// Waits until everything is written: as long as the stream takes a line in each [`STALL`], and at most
-    /// [`FLUSH_LIMIT`]. A stream that was stuck for so long before is not waited for.
+    /// Waits until everything is written, as long as the stream takes a line in each [`STALL`], and
+    /// at most [`FLUSH_LIMIT`]. A stream that was already stuck for [`STALL`] gets no more time.
     ///
     /// # Errors
-    /// The stream did not take all; or why nothing is written any more.
+    /// The stream did not take all; or the error after which nothing is written.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let end = now().after(FLUSH_LIMIT);
         let mut state = self.shared.lock();
@@ -148,8 +148,8 @@ impl LineQueue {
 }
 
 impl QueueState {
-    /// Takes a line if there is room for it; returns whether there is. After one that was dropped there is
-    /// none until all that wait are written.
+    /// Takes a line if there is room for it; returns whether there is. After one that was dropped
+    /// there is none until all that wait are written.
     fn push(&mut self, line: Vec<u8>) -> bool {
         let size = self.size.saturating_add(line.len()).saturating_add(LINE_COST);
         // One that is larger than the queue goes alone.
@@ -237,7 +237,8 @@ impl QueueShared {
     }
 }
 
-/// Writes all bytes, however long that takes. A stream may be non-blocking because another process has set it so.
+/// Writes all bytes, however long that takes. A stream may be non-blocking because another process
+/// has set it so.
 fn write(mut to: &File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match to.write(bytes) {
@@ -254,7 +255,8 @@ fn write(mut to: &File, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// What a queue holds at most, in bytes, with [`LINE_COST`] for each line: some 5,000 lines for people.
+/// What a queue holds at most, in bytes, with [`LINE_COST`] for each line: some 5,000 lines for
+/// people.
 pub(crate) const QUEUE_MAX: usize = 512 * 1024;
 /// What a line costs beside its bytes.
 const LINE_COST: usize = 64;
@@ -284,7 +286,8 @@ mod tests {
         format!("{number:0100}\n").into_bytes()
     }
 
-    /// Goal: lines that a stuck reader does not take are bounded, and counted in their place; nothing else is missing.
+    /// Goal: lines that a stuck reader does not take are bounded, and counted in their place;
+    /// nothing else is missing.
     #[test]
     fn gap_is_counted_in_its_place() {
         let (queue, reader) = queue(Loss::Mark);
@@ -309,7 +312,8 @@ mod tests {
         queue.flush().unwrap();
     }
 
-    /// Goal: a reader that reads gets everything in order, also from a stream that others made non-blocking.
+    /// Goal: a reader that reads gets everything in order, also from a stream that others made
+    /// non-blocking.
     #[test]
     fn reader_that_reads_misses_nothing() {
         for flags in [OFlags::empty(), OFlags::NONBLOCK] {
@@ -329,7 +333,8 @@ mod tests {
         }
     }
 
-    /// Goal: a stream that may have no gap ends at the first line that is not taken, and says why once.
+    /// Goal: a stream that may have no gap ends at the first line that is not taken, and says why
+    /// once.
     #[test]
     fn stream_without_gaps_ends() {
         let (queue, _reader) = queue(Loss::End);

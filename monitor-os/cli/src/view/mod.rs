@@ -1,4 +1,4 @@
-//! What is printed, and how it gets to the terminal.
+//! Printing for a person: texts, tables, lines, and the streams that take them.
 
 pub(crate) mod diagnostics;
 pub(crate) mod event_line;

@@ -1,6 +1,7 @@
 //! The view of `monitor status` for a person.
 
 use std::fmt::{self, Write};
+use std::iter;
 
 use anstyle::{AnsiColor, Style};
 
@@ -64,18 +65,11 @@ impl fmt::Display for StatusView<'_> {
             let red = AnsiColor::Red.on_default();
             row(f, "leaked", format_args!("{red}{}{red:#}", RunsOn(&report.survivors)))?;
         }
-        let mut name = "exits";
-        for end in &report.exits {
-            let ended =
-                format_args!("#{} {}, {} ago", end.run, end.outcome, Time(end.ago_ms)).to_string();
-            row(f, name, ended)?;
-            name = "";
-        }
-        let mut name = "printed";
-        for line in &report.last_lines {
-            row(f, name, printable(line))?;
-            name = "";
-        }
+        let ends = report.exits.iter();
+        let ends =
+            ends.map(|end| format!("#{} {}, {} ago", end.run, end.outcome, Time(end.ago_ms)));
+        rows(f, "exits", ends)?;
+        rows(f, "printed", report.last_lines.iter().map(|line| printable(line)))?;
         row(f, "policy", &report.policy)?;
         let monitor = &report.monitor;
         row(f, "monitor", format_args!("pid {}, up {}", monitor.pid, Time(monitor.up_ms)))?;
@@ -93,7 +87,7 @@ fn notify_rows(f: &mut fmt::Formatter<'_>, notify: &NotifyReport) -> fmt::Result
     if let Some(status) = &notify.status {
         row(f, "says", status)?;
     }
-    let words = [
+    let words: [Option<String>; 4] = [
         notify.reloading.then(|| "it reloads".into()),
         notify.stopping.then(|| "it is about to end".into()),
         notify.errno.map(|errno| format!("error {errno}")),
@@ -134,4 +128,14 @@ fn health_text(health: &HealthReport) -> String {
 fn row(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display) -> fmt::Result {
     let dim = Style::new().dimmed();
     writeln!(f, "  {dim}{name:<8}{dim:#}  {value}")
+}
+
+/// Several rows, of which the first has the name.
+fn rows(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    values: impl Iterator<Item = String>,
+) -> fmt::Result {
+    let mut names = iter::once(name).chain(iter::repeat(""));
+    values.zip(&mut names).try_for_each(|(value, name)| row(f, name, value))
 }

@@ -7,7 +7,7 @@ use anstyle::Style;
 use super::text::{ByteSize, Time, phase_style};
 use crate::report::status_report::UnitSummary;
 
-/// Text in columns that are as wide as what is in them.
+/// Text in columns that are as wide as their longest cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Table(Vec<[Cell; COLUMNS]>);
 
@@ -22,14 +22,32 @@ pub(crate) const COLUMNS: usize = 8;
 pub(crate) const HEADINGS: [&str; COLUMNS] =
     ["UNIT", "PHASE", "PID", "FOR", "RESTARTS", "MEMORY", "LAST EXIT", "NEXT"];
 
-/// The table of some units, with headings.
-pub(crate) fn table(units: &[UnitSummary]) -> Table {
-    let head = HEADINGS.map(|heading| Cell(heading.into(), Style::new().dimmed()));
-    Table(std::iter::once(head).chain(units.iter().map(cells)).collect())
+impl Table {
+    /// The width of each column, in characters.
+    pub(crate) fn widths(&self) -> [usize; COLUMNS] {
+        let mut widths = [0; COLUMNS];
+        for row in &self.0 {
+            for (width, Cell(text, _)) in widths.iter_mut().zip(row) {
+                *width = text.chars().count().max(*width);
+            }
+        }
+        widths
+    }
+
+    /// The rows of the units, without the headings.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[Cell; COLUMNS]> {
+        self.0.iter().skip(1)
+    }
 }
 
-/// What is shown of a unit.
-pub(crate) fn cells(unit: &UnitSummary) -> [Cell; COLUMNS] {
+/// The table of some units, with headings.
+pub(crate) fn table<'a>(units: impl IntoIterator<Item = &'a UnitSummary>) -> Table {
+    let head = HEADINGS.map(|heading| Cell(heading.into(), Style::new().dimmed()));
+    Table(std::iter::once(head).chain(units.into_iter().map(cells)).collect())
+}
+
+/// The cells of a unit.
+fn cells(unit: &UnitSummary) -> [Cell; COLUMNS] {
     let plain = |text: String| Cell(text, Style::new());
     let phase = match unit.run {
         0 => unit.phase.clone(),
@@ -52,7 +70,7 @@ pub(crate) fn cells(unit: &UnitSummary) -> [Cell; COLUMNS] {
     ]
 }
 
-/// A text that leaves room for others; `monitor status NAME/UNIT` has all of it.
+/// A text cut to [`SHORT`]; `monitor status NAME/UNIT` shows all of it.
 fn short(text: &str) -> String {
     let mut short: String = text.chars().take(SHORT).collect();
     if short.len() < text.len() {
@@ -61,21 +79,16 @@ fn short(text: &str) -> String {
     short
 }
 
-/// In characters.
+/// The longest text in a cell, in characters.
 const SHORT: usize = 32;
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut widths = [0; COLUMNS];
-        for row in &self.0 {
-            for (width, Cell(text, _)) in widths.iter_mut().zip(row) {
-                *width = text.chars().count().max(*width);
-            }
-        }
+        let widths = self.widths();
         for row in &self.0 {
             for (index, (Cell(text, style), width)) in row.iter().zip(widths).enumerate() {
                 let gap = if index == 0 { "" } else { "  " };
-                // Nothing is behind the last one.
+                // The last column needs no padding.
                 let pad = if index + 1 == COLUMNS { 0 } else { width - text.chars().count() };
                 write!(f, "{gap}{style}{text}{style:#}{:pad$}", "")?;
             }

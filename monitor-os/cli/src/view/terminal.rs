@@ -11,21 +11,22 @@ use rustix::termios::{
     tcsetattr,
 };
 
-/// Keys go to the command as they are, until this is dropped, which puts the terminal back.
+/// A terminal in raw mode. Keys go to the command as they are. Dropping this restores the terminal.
 #[derive(Debug)]
 pub(crate) struct RawTerminal {
     before: Option<Termios>,
 }
 
 impl RawTerminal {
-    /// Sets the terminal to raw mode, if the standard input is one, and lets the command's follow its size. No other thread
-    /// may have been started that does not block SIGWINCH.
+    /// Sets the terminal to raw mode, if the standard input is one, and passes its size on to the
+    /// command's terminal. Every other thread must block SIGWINCH.
     pub(crate) fn enter(to: Terminal) -> Self {
         let before = tcgetattr(stdin()).ok();
         if let Some(before) = &before {
             let mut raw = before.clone();
             raw.make_raw();
-            // The monitor's own lines begin at the left, and those of the command are not changed by it.
+            // The monitor's own lines begin at the left, and those of the command are not changed
+            // by it.
             raw.output_modes |= before.output_modes & (OutputModes::OPOST | OutputModes::ONLCR);
             tcsetattr(stdin(), OptionalActions::Flush, &raw).ok();
             let mut resized = SigSet::empty();
@@ -50,16 +51,16 @@ impl RawTerminal {
 impl Drop for RawTerminal {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // Keys that were typed for the command are not for a shell. `Flush` would do the same, and wait
-            // until the terminal has taken all output: one that is stopped (Ctrl-S) never has. A terminal
-            // that is gone needs nothing.
+            // Keys that were typed for the command are not for a shell. `Flush` would do the same,
+            // and wait until the terminal has taken all output: one that is stopped (Ctrl-S) never
+            // has. A terminal that is gone needs nothing.
             tcflush(stdin(), QueueSelector::IFlush).ok();
             tcsetattr(stdin(), OptionalActions::Now, before).ok();
         }
     }
 }
 
-/// The size of the monitor's terminal; nothing is known of another input.
+/// The size of the monitor's terminal, or the default size for another input.
 pub(crate) fn size() -> TerminalSize {
     tcgetwinsize(stdin()).map_or_else(
         |_| TerminalSize::default(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
-/// The colour of a phase, by its name, which another release may know and this one not.
+/// The colour of a phase, by its name. Another release may have other names.
 pub(super) fn phase_style(phase: &str, down: bool) -> Style {
     match phase {
         "running" | "healthy" => AnsiColor::Green.on_default(),
@@ -51,7 +51,7 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// A line of the command as text that does nothing to a terminal.
+/// A line of the command without control characters, so that it cannot affect a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

@@ -34,8 +34,8 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Ends the test program with a word when what a test waits for does not come: a call that blocks has no deadline of
-/// its own. Dropped, it has no say any more.
+/// Ends the test program with a word when what a test waits for does not come: a call that blocks
+/// has no deadline of its own. Dropped, it has no say any more.
 pub(crate) struct Deadline {
     _held: mpsc::Sender<()>,
 }
