@@ -1,7 +1,7 @@
 //! The oracles for other drivers: they check every step and report the first that is wrong.
 //!
 //! A driver of another crate passes each event and each answer to its checker. With
-//! [`crate::strategy`] its tests use the inputs and the properties of this harness. A machine that only
+//! [`crate::generate::strategy`] its tests use the inputs and the properties of this harness. A machine that only
 //! decides otherwise, under the driver of `monitor-os`, needs no more than [`check`].
 
 use std::cell::{Cell, RefCell};
@@ -11,14 +11,17 @@ use monitor_os::{Moment, UnitId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::alarm::Alarms;
-use crate::canary::{self, Canary, Evidence};
-use crate::case::Case;
-use crate::failure_report::{FailureReport, TraceTable};
-use crate::harness::{Harness, Standard};
-use crate::hunt;
-use crate::oracle::SafetyOracle;
-use crate::world::{MachineUnderTest, TraceLine};
+use crate::bugs::canary_search::{self, CanarySearch};
+use crate::case::definition::Case;
+use crate::machine::injected_bug::MachineUnderTest;
+use crate::oracle::safety_oracle::SafetyOracle;
+use crate::oracle::trace::TraceLine;
+use crate::report::failure_report::FailureReport;
+use crate::report::trace_table::TraceTable;
+use crate::search::alarm::Alarms;
+use crate::search::canary::{self, Canary, Evidence};
+use crate::search::harness::{Harness, Standard};
+use crate::search::hunt;
 
 /// Checks the steps of one unit. Begin with a new one for each unit.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +63,7 @@ impl StepChecker {
 /// one that runs fewer cases than were asked for, or none.
 ///
 /// # Errors
-/// The failure report, or the [alarms](crate::alarm) that ring.
+/// The failure report, or the [alarms](crate::search::alarm) that ring.
 pub fn check(
     machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
@@ -73,11 +76,11 @@ pub fn check(
 /// # Errors
 /// Those of [`check`].
 pub fn check_by(
-    harness: impl Harness,
+    harness: impl CanarySearch,
     machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
 ) -> Result<(), String> {
-    let Evidence { found, mut alarms } = canary::look_for(harness, &Canary::CAMPAIGN);
+    let Evidence { found, mut alarms } = canary_search::look_for(harness, &Canary::CAMPAIGN);
     alarms.add(canary::missing(&found, &Canary::CAMPAIGN, &alarms, "this check"));
     if !alarms.is_silent() {
         return Err(alarms.to_string());
@@ -116,14 +119,14 @@ mod tests {
     use monitor_os::Core;
 
     use super::*;
-    use crate::bank;
-    use crate::race::Race;
-    use crate::strategy;
+    use crate::bugs::bug::Bug;
+    use crate::generate::race::Race;
+    use crate::generate::strategy;
 
     #[test]
     fn the_machine_that_ships_passes_and_a_broken_one_is_shown() {
         assert_eq!(check(Core, strategy::cases()), Ok(()));
-        let bug: bank::Bug = "BB-16".parse().unwrap();
+        let bug: Bug = "BB-16".parse().unwrap();
         let report = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err();
         assert!(report.starts_with("FAIL ") && report.contains("the rules say:"), "{report}");
     }

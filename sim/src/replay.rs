@@ -7,10 +7,10 @@ use monitor_core::{Event, Phase, Policy, State};
 use monitor_os::record::{Record, RecordLine, RecordedStep};
 use monitor_os::{Core, Machine, Moment, UnitId};
 
-use crate::failure_report;
-use crate::guard::{self, Guarded};
-use crate::oracle::{Property, SafetyOracle};
-use crate::world::TraceLine;
+use crate::machine::guard::{self, Guarded};
+use crate::oracle::property::Property;
+use crate::oracle::safety_oracle::SafetyOracle;
+use crate::oracle::trace::{self, TraceLine};
 
 /// What a replay has shown.
 #[derive(Clone, Debug, Default)]
@@ -161,7 +161,7 @@ impl ReplayedUnit {
         self.state = step.state;
         let phase = step.state.phase();
         if actions != recorded.actions || phase != recorded.phase {
-            return Err(Complaint::Differs { phase, actions: failure_report::actions(step) });
+            return Err(Complaint::Differs { phase, actions: trace::actions(step) });
         }
         self.oracle.observe(&self.policy, before, event, step).map_err(Complaint::Violates)
     }

@@ -3,26 +3,28 @@
 
 use monitor_core::{Event, Millis, Policy, State, Step};
 use monitor_os::{Core, Machine};
-use monitor_sim::alarm::{Alarm, Alarms};
-use monitor_sim::bank::Bug;
-use monitor_sim::campaign::{self, Plan, Shard, ShardFile};
-use monitor_sim::canary::{self, Canary, Evidence};
+use monitor_sim::bugs::canary_search::{self, CanarySearch};
+use monitor_sim::bugs::check::{self, Checked};
+use monitor_sim::bugs::{Bug, bug_hunt};
 use monitor_sim::case::{Case, ExitNotice, InputKind, Script, SignalDelivery};
-use monitor_sim::check::Checked;
-use monitor_sim::choices::FromBytes;
-use monitor_sim::coverage::Measure;
-use monitor_sim::generate;
-use monitor_sim::harness::{Compare, Harness, Standard};
-use monitor_sim::hunt::{self, Failure, STEPS_MAX};
+use monitor_sim::conformance;
+use monitor_sim::generate::{self, FromBytes, Race, strategy};
+use monitor_sim::machine::MachineUnderTest;
 use monitor_sim::model::{Exploration, explore};
-use monitor_sim::oracle::Property;
-use monitor_sim::race::Race;
-use monitor_sim::world::{self, Checks, MachineUnderTest, Verdict};
-use monitor_sim::{bugs, check, conformance, shrink, strategy};
+use monitor_sim::oracle::{Compare, Property, Verdict};
+use monitor_sim::search::alarm::{Alarm, Alarms};
+use monitor_sim::search::campaign::Plan;
+use monitor_sim::search::canary::{Canary, Evidence};
+use monitor_sim::search::coverage::Measure;
+use monitor_sim::search::failure::Failure;
+use monitor_sim::search::harness::{Harness, Standard};
+use monitor_sim::search::shard::{Shard, ShardFile};
+use monitor_sim::search::{merge, shrink};
+use monitor_sim::world::{self, Checks, STEPS_MAX};
 
 /// A campaign as `run` runs it: the canaries, then the cases, then what is to be said about them.
-fn campaign(harness: impl Harness) -> Alarms {
-    let evidence = canary::look_for(harness, &Canary::CAMPAIGN);
+fn campaign(harness: impl CanarySearch) -> Alarms {
+    let evidence = canary_search::look_for(harness, &Canary::CAMPAIGN);
     let plan = Plan::new("alarms");
     let mut file = ShardFile::new(&plan, Shard::WHOLE, CASES);
     file.canaries = evidence.found;
@@ -36,12 +38,12 @@ fn campaign(harness: impl Harness) -> Alarms {
 const CASES: u64 = 2_000;
 
 /// The canaries of `check`.
-fn checked(harness: impl Harness) -> Alarms {
-    canary::look_for(harness, &Canary::ALL).alarms
+fn checked(harness: impl CanarySearch) -> Alarms {
+    canary_search::look_for(harness, &Canary::ALL).alarms
 }
 
 /// Switched off, the alarm rings in a campaign, in a check and in a property test, and says so in words.
-fn rings(harness: impl Harness, alarm: Alarm) {
+fn rings(harness: impl CanarySearch, alarm: Alarm) {
     let ran = campaign(harness);
     assert!(ran.rings(alarm), "a campaign is silent: {ran}");
     let ran = checked(harness);
@@ -70,6 +72,8 @@ impl Harness for FirstChoice {
     }
 }
 
+impl CanarySearch for FirstChoice {}
+
 #[test]
 fn choosers_that_do_not_choose_ring() {
     rings(FirstChoice, Alarm::ChoosersDoNotChoose);
@@ -82,7 +86,7 @@ struct NoFaults;
 
 impl Harness for NoFaults {
     fn draw(self, race: Option<Race>, seed: u64) -> Case {
-        let mut case = hunt::draw(race, seed);
+        let mut case = generate::draw(race, seed);
         let others = case.others.iter_mut().flat_map(|other| &mut other.scripts);
         for script in case.scripts.iter_mut().chain(others) {
             let Script { notice, signals, output, .. } = Script::OBEDIENT;
@@ -95,6 +99,8 @@ impl Harness for NoFaults {
         case
     }
 }
+
+impl CanarySearch for NoFaults {}
 
 #[test]
 fn faults_that_are_not_injected_ring() {
@@ -110,13 +116,15 @@ struct NoFaultOf(fn(&mut Script), fn(&InputKind) -> bool);
 
 impl Harness for NoFaultOf {
     fn draw(self, race: Option<Race>, seed: u64) -> Case {
-        let mut case = hunt::draw(race, seed);
+        let mut case = generate::draw(race, seed);
         let others = case.others.iter_mut().flat_map(|other| &mut other.scripts);
         case.scripts.iter_mut().chain(others).for_each(self.0);
         case.inputs.retain(|input| !self.1(&input.kind));
         case
     }
 }
+
+impl CanarySearch for NoFaultOf {}
 
 #[test]
 fn each_kind_of_fault_is_missed_by_itself() {
@@ -154,6 +162,8 @@ impl Harness for PassingShrinker {
     }
 }
 
+impl CanarySearch for PassingShrinker {}
+
 #[test]
 fn a_shrunk_case_that_passes_rings_and_the_drawn_one_is_kept() {
     rings(PassingShrinker, Alarm::ShrunkCasePasses);
@@ -167,9 +177,9 @@ fn a_shrunk_case_that_passes_rings_and_the_drawn_one_is_kept() {
         assert_eq!(note.case, plan.case(note.index).to_string(), "nothing is lost");
     }
     // and in the hunt of the bank, whose lengths stay numbers.
-    let result = bugs::hunt_bug(PassingShrinker, bug, 1, || 0.0);
+    let result = bug_hunt::hunt_bug(PassingShrinker, bug, 1, || 0.0);
     assert!(result.is_unshrunk && result.shrunk_len > Some(0), "{result:?}");
-    let result = bugs::hunt_bug(Standard, bug, 1, || 0.0);
+    let result = bug_hunt::hunt_bug(Standard, bug, 1, || 0.0);
     assert!(!result.is_unshrunk, "{result:?}");
 }
 
@@ -189,6 +199,8 @@ impl Harness for IdleShrinker {
     }
 }
 
+impl CanarySearch for IdleShrinker {}
+
 #[test]
 fn a_shrinker_that_does_not_shrink_rings() {
     rings(IdleShrinker, Alarm::ShrunkCasePasses);
@@ -204,6 +216,8 @@ impl Harness for NoSecondRun {
     }
 }
 
+impl CanarySearch for NoSecondRun {}
+
 #[test]
 fn a_second_run_that_is_skipped_rings() {
     rings(NoSecondRun, Alarm::SecondRunSkipped);
@@ -213,7 +227,9 @@ fn a_second_run_that_is_skipped_rings() {
 #[derive(Clone, Copy)]
 struct CanariesOff;
 
-impl Harness for CanariesOff {
+impl Harness for CanariesOff {}
+
+impl CanarySearch for CanariesOff {
     fn look(self, _: Canary, _: bool) -> Result<String, String> {
         Ok("found".to_owned())
     }
@@ -235,14 +251,14 @@ fn canaries_that_do_not_run_ring_in_the_report_and_in_what_is_merged() {
         file.canaries = canaries;
         file
     };
-    let found = canary::look_for(Standard, &Canary::CAMPAIGN).found;
+    let found = canary_search::look_for(Standard, &Canary::CAMPAIGN).found;
     let sound = [shard(0, found.clone()), shard(1, found.clone())];
-    assert_eq!(campaign::merge(sound).unwrap().alarms.to_string(), "");
+    assert_eq!(merge::merge(sound).unwrap().alarms.to_string(), "");
     let mut silent = found.clone();
     silent.remove(Canary::End.name());
     for canaries in [silent, Default::default()] {
         assert!(shard(1, canaries.clone()).all_alarms(Standard).rings(Alarm::CanariesOff));
-        let merged = campaign::merge([shard(0, found.clone()), shard(1, canaries)]).unwrap();
+        let merged = merge::merge([shard(0, found.clone()), shard(1, canaries)]).unwrap();
         let said = merged.alarms.to_string();
         assert!(merged.alarms.rings(Alarm::CanariesOff), "{said}");
         assert!(said.contains("shard 1/2") && said.contains("end"), "{said}");
@@ -259,6 +275,8 @@ impl Harness for NoEnd {
     }
 }
 
+impl CanarySearch for NoEnd {}
+
 #[test]
 fn an_end_that_is_not_judged_rings() {
     rings(NoEnd, Alarm::EndNotChecked);
@@ -273,6 +291,8 @@ impl Harness for Agreeable {
         |_, _, _, _| Ok(())
     }
 }
+
+impl CanarySearch for Agreeable {}
 
 #[test]
 fn a_reference_that_always_agrees_rings() {
@@ -289,6 +309,8 @@ impl Harness for NoFloor {
     }
 }
 
+impl CanarySearch for NoFloor {}
+
 #[test]
 fn a_coverage_without_a_floor_rings() {
     rings(NoFloor, Alarm::CoverageNotChecked);
@@ -300,9 +322,11 @@ struct OneSeed;
 
 impl Harness for OneSeed {
     fn draw(self, race: Option<Race>, _seed: u64) -> Case {
-        hunt::draw(race, 1)
+        generate::draw(race, 1)
     }
 }
+
+impl CanarySearch for OneSeed {}
 
 #[test]
 fn too_little_coverage_rings_by_the_length_of_the_campaign() {
@@ -325,6 +349,8 @@ impl Harness for NoCatch {
     }
 }
 
+impl CanarySearch for NoCatch {}
+
 /// A panic is caught, and nothing is said about it.
 #[derive(Clone, Copy)]
 struct SilentCatch;
@@ -337,6 +363,8 @@ impl Harness for SilentCatch {
         found
     }
 }
+
+impl CanarySearch for SilentCatch {}
 
 #[test]
 fn a_panic_that_is_not_caught_or_not_found_rings() {
@@ -354,6 +382,8 @@ impl Harness for NoSearch {
     }
 }
 
+impl CanarySearch for NoSearch {}
+
 /// It finds wrong steps, and does not check liveness.
 #[derive(Clone, Copy)]
 struct NoLongRun;
@@ -367,6 +397,8 @@ impl Harness for NoLongRun {
     }
 }
 
+impl CanarySearch for NoLongRun {}
+
 #[test]
 fn an_exhaustive_search_that_is_blind_rings() {
     let ran = checked(NoSearch);
@@ -374,7 +406,7 @@ fn an_exhaustive_search_that_is_blind_rings() {
     let ran = checked(NoLongRun);
     assert!(!ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::LivenessNotChecked), "{ran}");
     // Nothing was explored, hunted or injected.
-    let evidence = canary::look_for(Standard, &Canary::ALL);
+    let evidence = canary_search::look_for(Standard, &Canary::ALL);
     let ran = check::alarms(Standard, &nothing_done(evidence));
     assert!(ran.rings(Alarm::SearchMissesSteps) && ran.rings(Alarm::BankTooSmall), "{ran}");
 }
@@ -422,10 +454,12 @@ struct NoRace(Race);
 
 impl Harness for NoRace {
     fn draw(self, race: Option<Race>, seed: u64) -> Case {
-        let case = hunt::draw(race, seed);
+        let case = generate::draw(race, seed);
         if race == Some(self.0) { Case::new(case.policy) } else { case }
     }
 }
+
+impl CanarySearch for NoRace {}
 
 #[test]
 fn a_race_that_never_takes_place_rings_and_is_named() {

@@ -10,7 +10,7 @@ use libtest_mimic::{Arguments, Completion, Trial};
 use monitor_core::Millis;
 use monitor_os::Launcher;
 use monitor_sim::case::Case;
-use monitor_sim::choices::Seeded;
+use monitor_sim::generate::Seeded;
 use monitor_sim::real::{self, Leftovers, RealEngine, RealResult, SimulatorMatch, playable};
 
 /// The cases that real processes can play are one test; each other stored case is ignored with its reason.

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use anstream::{eprint, print, println};
 use clap::Args;
-use monitor_sim::alarm::{Alarm, Alarms};
-use monitor_sim::bank::{self, Bug};
-use monitor_sim::bugs::{self, BugResult, Oracle};
-use monitor_sim::harness::Standard;
-use monitor_sim::hunt::Aim;
-use monitor_sim::race::Race;
+use monitor_sim::bugs::bug_hunt::{self, BugResult};
+use monitor_sim::bugs::{Bug, bank};
+use monitor_sim::generate::{Aim, Race};
+use monitor_sim::oracle::Oracle;
+use monitor_sim::search::alarm::{Alarm, Alarms};
+use monitor_sim::search::harness::Standard;
 
 use crate::exit_status::BLIND;
 use crate::options::positive;
@@ -44,7 +44,7 @@ pub(crate) fn bugs(arguments: &BugsArguments) -> u8 {
     let results: Vec<BugResult> = bank
         .into_iter()
         .map(|bug| {
-            let results = bugs::hunt_bug(Standard, bug, arguments.campaigns, &clock);
+            let results = bug_hunt::hunt_bug(Standard, bug, arguments.campaigns, &clock);
             progress.inc(1);
             results
         })
@@ -68,8 +68,8 @@ pub(crate) fn bugs(arguments: &BugsArguments) -> u8 {
 
 fn alarms(arguments: &BugsArguments, results: &[BugResult]) -> Alarms {
     let mut alarms = Alarms::default();
-    if arguments.id.is_none() && results.len() < bank::LEN {
-        let detail = format!("{} bugs were injected, not {}", results.len(), bank::LEN);
+    if arguments.id.is_none() && results.len() < bank::ALL.len() {
+        let detail = format!("{} bugs were injected, not {}", results.len(), bank::ALL.len());
         alarms.ring(Alarm::BankTooSmall, detail);
     }
     if let Some(result) = results.iter().find(|result| result.is_unshrunk) {

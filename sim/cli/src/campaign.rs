@@ -1,24 +1,25 @@
 //! The subcommands `run` and `merge`: a campaign over threads, shards and interruptions.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::Duration;
+use std::{env, fs, thread};
 
 use anstream::{eprintln, print, println};
 use clap::Args;
 use monitor_os::Core;
-use monitor_sim::alarm::{Alarm, Alarms};
-use monitor_sim::campaign::{self, CampaignReport, Merged, Plan, Shard, ShardFile};
-use monitor_sim::canary::{self, Canary};
-use monitor_sim::harness::{Harness, Standard};
+use monitor_sim::bugs::canary_search::{self, CanarySearch};
+use monitor_sim::search::alarm::{Alarm, Alarms};
+use monitor_sim::search::campaign::{CampaignReport, Plan};
+use monitor_sim::search::canary::Canary;
+use monitor_sim::search::harness::Standard;
+use monitor_sim::search::merge::{self, Merged};
+use monitor_sim::search::shard::{Shard, ShardFile};
 use serde::Serialize;
 
 use crate::exit_status::{BLIND, INCOMPLETE, INTERNAL, RESUMABLE, UNEQUAL, USAGE, VIOLATED};
@@ -99,7 +100,7 @@ impl CliError {
     }
 }
 
-fn try_run(harness: impl Harness, arguments: &RunArguments) -> Result<u8, CliError> {
+fn try_run(harness: impl CanarySearch, arguments: &RunArguments) -> Result<u8, CliError> {
     // Before the canaries and all else, so that a signal at any time leaves a report and status 75.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
@@ -127,7 +128,7 @@ fn try_run(harness: impl Harness, arguments: &RunArguments) -> Result<u8, CliErr
     );
     // What rang when the cases of the report ran still holds for them.
     file.alarms = if file.report.cases > 0 { file.own_alarms() } else { Alarms::default() };
-    let evidence = canary::look_for(harness, &Canary::CAMPAIGN);
+    let evidence = canary_search::look_for(harness, &Canary::CAMPAIGN);
     file.canaries = evidence.found;
     file.alarms.add(evidence.alarms.clone());
     // A canary that is found where nothing is injected may mean that the machine is broken: the cases tell.
@@ -409,7 +410,7 @@ fn try_merge(dirs: &[PathBuf]) -> Result<Merged, CliError> {
         let text = fs::read_to_string(&path).map_err(|error| CliError::file(&path, &error))?;
         files.push(parse(&path, &text)?);
     }
-    campaign::merge(files).map_err(|error| CliError::usage(error.to_string()))
+    merge::merge(files).map_err(|error| CliError::usage(error.to_string()))
 }
 
 fn print_merged(merged: &Merged) {
@@ -425,18 +426,22 @@ fn print_merged(merged: &Merged) {
 
 #[cfg(test)]
 mod tests {
+    use monitor_sim::search::harness::Harness;
+
     use super::*;
 
     /// A harness of which one canary is not found.
     #[derive(Clone, Copy)]
     struct Blind;
 
-    impl Harness for Blind {
+    impl Harness for Blind {}
+
+    impl CanarySearch for Blind {
         fn look(self, canary: Canary, is_injected: bool) -> Result<String, String> {
             if canary == Canary::End {
                 return Err("nothing".to_owned());
             }
-            canary::look(self, canary, is_injected)
+            canary_search::look(self, canary, is_injected)
         }
     }
 

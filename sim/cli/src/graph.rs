@@ -6,8 +6,8 @@ use anstream::print;
 use clap::{Args, ValueEnum};
 use monitor_core::{Policy, Preset};
 use monitor_os::Core;
-use monitor_sim::graph::{self, Visits};
 use monitor_sim::model;
+use monitor_sim::report::graph::{self, Visits};
 
 use crate::input;
 

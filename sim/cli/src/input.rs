@@ -1,16 +1,15 @@
 //! Files that are given to `monitor-sim`: cases and records.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use monitor_core::Policy;
 use monitor_os::Core;
 use monitor_os::record::Record;
 use monitor_sim::case::Case;
-use monitor_sim::failure_report;
-use monitor_sim::hunt::STEPS_MAX;
-use monitor_sim::world::{self, TraceLine};
+use monitor_sim::oracle::TraceLine;
+use monitor_sim::report;
+use monitor_sim::world::{self, STEPS_MAX};
 
 use crate::exit_status::{INTERNAL, USAGE};
 
@@ -47,7 +46,7 @@ pub(crate) fn steps(path: &Path) -> Result<(Vec<TraceLine>, Vec<Policy>), u8> {
         Artifact::Record(record) => monitor_sim::replay::trace(&record),
         Artifact::Case(case) => {
             let trace = world::run(&case, Core, STEPS_MAX).trace;
-            let policies = failure_report::policies(&case, &trace);
+            let policies = report::policies(&case, &trace);
             (trace, policies)
         }
     })

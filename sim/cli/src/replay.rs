@@ -7,15 +7,13 @@ use anstream::{eprintln, print, println};
 use clap::{Args, ValueEnum};
 use monitor_os::Core;
 use monitor_os::record::Record;
-use monitor_sim::bank::Bug;
-use monitor_sim::bugs::Oracle;
+use monitor_sim::bugs::Bug;
 use monitor_sim::case::Case;
-use monitor_sim::expected;
-use monitor_sim::failure_report::{self, TraceTable};
-use monitor_sim::hunt::STEPS_MAX;
-use monitor_sim::reference;
+use monitor_sim::machine::MachineUnderTest;
+use monitor_sim::oracle::{self, Oracle, expectation};
 use monitor_sim::replay;
-use monitor_sim::world::{self, MachineUnderTest};
+use monitor_sim::report::{self, TraceTable};
+use monitor_sim::world::{self, STEPS_MAX};
 
 use crate::exit_status::{INTERNAL, USAGE, VIOLATED};
 use crate::input::{Artifact, artifact};
@@ -60,7 +58,7 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> u8 {
     };
     let emit = if arguments.emit_rust { Some(Form::Rust) } else { arguments.emit };
     match (emit, arguments.inject) {
-        (Some(Form::Rust), _) => print!("{}", failure_report::rust_test(&case)),
+        (Some(Form::Rust), _) => print!("{}", report::rust_test(&case)),
         (Some(Form::Json), _) => println!("{}", case.to_json()),
         (Some(Form::Text), _) => print!("{case}"),
         (None, Some(bug)) => return replay_case(&case, bug),
@@ -89,7 +87,7 @@ fn rewrite(path: &Path) -> u8 {
         }
     };
     let trace = world::run(&case, Core, STEPS_MAX).trace;
-    match fs::write(path, expected::rewrite(&text, &case, &trace)) {
+    match fs::write(path, expectation::rewrite(&text, &case, &trace)) {
         Ok(()) => 0,
         Err(error) => unreadable(error),
     }
@@ -118,12 +116,13 @@ fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
     let verdict = world::run(case, machine, STEPS_MAX);
     let marked = verdict.violated.is_some();
     let trace = &verdict.trace;
-    let policies = failure_report::policies(case, trace);
+    let policies = report::policies(case, trace);
     print!("{case}{}", TraceTable { trace, policies: &policies, marked });
-    let ruled = trace.iter().zip(&policies).all(|(line, policy)| {
-        reference::compare(policy, line.before, line.event, line.step).is_ok()
-    });
-    let difference = expected::compare(case, &verdict.trace).err();
+    let ruled = trace
+        .iter()
+        .zip(&policies)
+        .all(|(line, policy)| oracle::compare(policy, line.before, line.event, line.step).is_ok());
+    let difference = expectation::compare(case, &verdict.trace).err();
     if let Some(difference) = &difference {
         println!("{difference}");
     }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use anstream::eprintln;
 use clap::{Args, ValueEnum};
-use monitor_sim::failure_report::TraceTable;
-use monitor_sim::timeline::{self, Timeline};
+use monitor_sim::report::TraceTable;
+use monitor_sim::report::timeline::{self, Timeline};
 
 use crate::exit_status::INTERNAL;
 use crate::input;

@@ -6,9 +6,11 @@ use monitor_core::{
 };
 use monitor_os::Machine;
 
+use super::input::Input;
 use super::liveness::Obligation;
-use super::{Input, SearchState};
-use crate::oracle::{Property, SafetyOracle};
+use super::search_state::SearchState;
+use crate::oracle::property::Property;
+use crate::oracle::safety_oracle::SafetyOracle;
 
 /// The machine, its environment and the oracles as a graph that any model checker can search.
 ///
@@ -255,7 +257,6 @@ impl Tie {
 
 /// Another run than the current one, as the search names runs.
 const FOREIGN: RunId = RunId::new(77);
-
 const EXITS: [Exit; 4] = [Exit::Code(0), Exit::Code(1), Exit::Signal(Signal::KILL), Exit::Unknown];
 
 /// What may be reported whatever has happened: every request, every fact about the current run early, late or

@@ -278,6 +278,7 @@ pub(super) enum Stuck {
 
 /// The mark of a node that was not reached.
 const UNSEEN: u32 = 0;
+
 /// The mark of all nodes of the first component.
 const FIRST: u32 = u32::MAX;
 

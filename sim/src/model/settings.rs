@@ -4,7 +4,7 @@ use monitor_core::State;
 
 use super::interner::Interner;
 use super::packed::{self, Numbers};
-use crate::observation::AbstractState;
+use crate::oracle::step_facts::AbstractState;
 
 /// What the machine is in: its state, and the policy in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,11 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use monitor_core::{Millis, Policy};
 use monitor_os::{Moment, StoredUnit, now, stored_units};
@@ -14,7 +13,8 @@ use tempfile::TempDir;
 
 use super::scan::{Leftovers, ProcessIdentity};
 use super::scripted_child::{NAME, ScriptedChild};
-use crate::case::{Case, Script};
+use crate::case::definition::Case;
+use crate::case::script::Script;
 
 /// One state directory, what runs there, and what its monitors have said.
 #[derive(Debug)]
@@ -214,6 +214,7 @@ fn terminate(running: &Child) {
 
 const POLICY: &str =
     "restart=always backoff=constant:2ms jitter=0 stop-timeout=50ms kill-window=50ms";
+
 /// A process that enters a control group waits until all cores have been in the kernel (`synchronize_rcu`). Each one
 /// waits for all others that make, enter or remove one: with more programs than cores that takes seconds for each.
 const PATIENCE: Millis = Millis::from_secs(600);

@@ -1,13 +1,10 @@
 //! Many starts and ends, with descriptors, processes and the disk taken away now and then: nothing may be lost or left.
 
-use std::fmt;
-use std::io;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, io, thread};
 
 use monitor_core::{Event, Exit, Millis, Note, Policy, StartFailure};
 use monitor_os::{
@@ -20,7 +17,9 @@ use super::crash_session::in_memory;
 use super::hanging_disk::HangingDisk;
 use super::scan::ProcessIdentity;
 use super::scripted_child::ScriptedChild;
-use crate::case::{Case, Script};
+use super::waker::thread_waker;
+use crate::case::definition::Case;
+use crate::case::script::Script;
 
 /// What came of many starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,7 +113,7 @@ pub fn cycle(
     for number in 0..UNITS {
         units.push(CycledUnit::begin(number, &supervisor, &state, folder.path(), program)?);
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let waker = thread_waker();
     let mut context = Context::from_waker(&waker);
     let mut stopping = false;
     loop {
@@ -242,14 +241,6 @@ fn as_limited_user(command: Command) -> io::Result<Command> {
     Ok(command.map_err(io::Error::other)?.with_limit(limit))
 }
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
 /// Causes a shortage for [`LENGTH`] in every [`PERIOD`], one kind after the other.
 struct Shortages {
     plenty: Rlimit,
@@ -322,13 +313,18 @@ impl Shortages {
 }
 
 const UNITS: usize = 40;
+
 const POLICY: &str =
     "restart=always backoff=constant:1ms jitter=0 first-start=always later-start=always";
+
 const PERIOD: Millis = Millis::new(200);
 const LENGTH: Millis = Millis::new(20);
+
 /// Fewer descriptors than a process has open.
 const FEW: u64 = 4;
+
 /// A user without another use.
 const LIMITED_USER: &str = "64123";
+
 /// None beside the one that is to become the program.
 const LIMIT: &str = "nproc=0";

@@ -5,9 +5,10 @@ use std::fmt;
 use monitor_core::{Event, Exit, Millis, StopMode};
 use monitor_os::Core;
 
-use crate::case::{Case, InputKind, Script, Start};
-use crate::hunt::STEPS_MAX;
-use crate::world;
+use crate::case::definition::Case;
+use crate::case::input::InputKind;
+use crate::case::script::{Script, Start};
+use crate::world::simulation::{self, STEPS_MAX};
 
 /// What is in the way of playing a case for real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +57,7 @@ pub fn playable(case: &Case, limit: Millis) -> Result<(), NotPlayable> {
         case.unit(unit).1.iter().try_for_each(script)?;
     }
     case.inputs.iter().try_for_each(|input| kind(input.kind))?;
-    let trace = world::run(case, Core, STEPS_MAX).trace;
+    let trace = simulation::run(case, Core, STEPS_MAX).trace;
     let last = trace.last().map_or(0, |line| line.at.as_millis());
     if trace.len() >= STEPS_MAX || last > u64::from(limit.as_u32()) {
         return Err(NotPlayable::TooLong(limit));

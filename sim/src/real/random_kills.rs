@@ -7,8 +7,8 @@ use std::time::Duration;
 use monitor_core::{Exit, Millis};
 
 use super::crash_session::{CrashSession, SessionEnd, pause};
-use crate::case::{OnStop, Script};
-use crate::choices::{Choices, Seeded};
+use crate::case::script::{OnStop, Script};
+use crate::generate::choices::{Choices as _, Seeded};
 
 /// What came of killing monitors.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,6 @@
 //! It is this program once more, under a name of its own. Which run it is it reads from a file that it
 //! holds the lock of for as long as it lives: so two of one unit at a time are seen by the second.
 
-use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -11,8 +10,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
+use std::{env, thread};
 
 use monitor_core::{Exit, Millis};
 use monitor_os::{Command, CommandError, Moment, now};
@@ -20,7 +19,8 @@ use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::fs::{FlockOperation, flock};
 
 use super::traced;
-use crate::case::{Case, OnStop, Script};
+use crate::case::definition::Case;
+use crate::case::script::{OnStop, Script};
 
 /// If this process was started as a scripted child, follows its script and does not return; and if as a monitor that is to be
 /// traced, becomes that.
@@ -97,8 +97,10 @@ impl ScriptedChild {
 
 /// What every child bears on its command line.
 pub(super) const NAME: &str = "monitor-sim-child";
+
 /// The word in the place of the case for what a scripted child leaves.
 const MEMBER: &str = "member";
+
 /// The code of a scripted child that cannot follow its script, which no script asks for.
 const CONFUSED: i32 = 99;
 

@@ -1,19 +1,18 @@
 //! Kills of the monitor before each system call of a start and a stop: what is at stake at random moments, at all of
 //! them.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
+use std::{fmt, io};
 
 use monitor_core::{Millis, Reason, State};
 
 use super::crash_session::{CrashSession, SessionEnd, until};
 use super::scan::{ProcessIdentity, is_populated};
 use super::traced::{SyscallStep, Traced};
-use crate::case::{OnStop, Script};
+use crate::case::script::{OnStop, Script};
 
 /// Which protocol a step belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::env::ArgsOs;
-use std::fmt;
-use std::fs;
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::{fmt, fs, io};
 
 use nix::errno::Errno;
 use nix::libc::PTRACE_EVENT_EXEC;
@@ -240,5 +238,6 @@ const fn dead_or(outcome: Result<(), Errno>) -> Result<(), Errno> {
 
 /// What the message of a stop says that is before a call and not after it (`PTRACE_EVENTMSG_SYSCALL_ENTRY`, Linux 5.3).
 const ENTRY: std::ffi::c_long = 1;
+
 /// All tasks that this thread traces or has made, and none of other threads.
 const OF_THIS_THREAD: WaitPidFlag = WaitPidFlag::__WALL.union(WaitPidFlag::__WNOTHREAD);

@@ -2,7 +2,7 @@
 
 use monitor_core::State;
 
-use crate::case::DiskFault;
+use crate::case::definition::DiskFault;
 
 /// What a file holds, as a monitor that reads it finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

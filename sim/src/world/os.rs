@@ -3,7 +3,7 @@
 
 use monitor_core::{Exit, Millis, RunId};
 
-use crate::case::Script;
+use crate::case::script::Script;
 
 /// The processes that are there, and the numbers that they hold.
 #[derive(Clone, Debug)]

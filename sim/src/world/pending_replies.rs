@@ -6,9 +6,9 @@
 use monitor_core::{Event, Phase, RunId, State};
 use monitor_os::{Report, UnitId};
 
-use super::injected_bug::InjectedBug;
-use super::is_request;
-use crate::oracle::Property;
+use super::request::is_request;
+use crate::machine::injected_bug::InjectedBug;
+use crate::oracle::property::Property;
 
 #[derive(Debug)]
 pub(super) struct PendingReplies {

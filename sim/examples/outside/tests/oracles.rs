@@ -3,7 +3,7 @@
 use monitor_core::{Event, Exit, RunId, Signal};
 use monitor_os::Moment;
 use monitor_sim::conformance::{self, StepChecker};
-use monitor_sim::strategy;
+use monitor_sim::generate::strategy;
 use outside::{Jobs, Toy};
 use proptest::prelude::*;
 

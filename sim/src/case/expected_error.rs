@@ -1,0 +1,54 @@
+//! Why an expectation cannot be read.
+
+use std::fmt;
+
+use monitor_core::ParseError;
+
+/// Why an expectation cannot be read. Nothing was run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpectedError {
+    /// A word of the event or its time cannot be read.
+    Word(ParseError),
+    /// An action is none that the machine can give.
+    Action(String),
+    /// Braces or brackets do not match.
+    Brackets(String),
+    /// The line takes no `=>`.
+    NoStep(String),
+    /// The line needs `=>`.
+    NoAnswer(String),
+}
+
+impl fmt::Display for ExpectedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(error) => error.fmt(f),
+            Self::Action(text) => write!(
+                f,
+                "action: {text:?} is none: begin it with save, spawn, signal, release, disarm, arm, shorten, lengthen or emit, or write - for no action"
+            ),
+            Self::Brackets(text) => write!(
+                f,
+                "expected: {text:?} has braces or brackets that do not match: write {{a ; b}} for any order, and [phase] last"
+            ),
+            Self::NoStep(text) => write!(
+                f,
+                "{text:?} is no step of the machine: remove its `=>`, and write what follows as `then TIME EVENT => ACTIONS`"
+            ),
+            Self::NoAnswer(text) => {
+                write!(
+                    f,
+                    "{text:?} says no answer: write `=> ACTIONS` after it, or `=> -` for none"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ExpectedError {}
+
+impl From<ParseError> for ExpectedError {
+    fn from(error: ParseError) -> Self {
+        Self::Word(error)
+    }
+}

@@ -1,0 +1,29 @@
+//! What decides whether a run is right.
+//!
+//! - A [`SafetyOracle`] checks each step by the [properties](Property), from events and steps alone.
+//! - [`mod@reference`] is a second machine, compared with each step.
+//! - [`expectation`] compares a run with what its case expects.
+//!
+//! A run has a [`Verdict`].
+
+pub(crate) mod compared;
+pub(crate) mod comparison;
+pub mod expectation;
+pub(crate) mod fault_effects;
+pub(crate) mod observation;
+pub(crate) mod property;
+pub mod reference;
+pub(crate) mod safety_oracle;
+pub(crate) mod step_facts;
+pub(crate) mod step_view;
+pub(crate) mod trace;
+pub(crate) mod verdict;
+
+pub use compared::Compared;
+pub use comparison::{Compare, Mismatch, compare};
+pub use fault_effects::{FaultEffect, FaultEffects};
+pub use observation::Observation;
+pub use property::Property;
+pub use safety_oracle::SafetyOracle;
+pub use trace::TraceLine;
+pub use verdict::{Oracle, Verdict};

@@ -1,0 +1,93 @@
+//! The result of a case on real processes.
+
+use std::fmt;
+
+use monitor_core::{Exit, Millis};
+
+use crate::case::definition::Case;
+use crate::replay::Dispute;
+
+/// The result of a case on real processes.
+#[derive(Debug)]
+pub struct RealResult {
+    /// The case.
+    pub case: Case,
+    /// Steps that were recorded and accepted.
+    pub steps: usize,
+    /// Runs whose process existed.
+    pub runs: usize,
+    /// How each run ended whose end was reported.
+    pub exits: Vec<Exit>,
+    /// Runs that left something behind, as it was reported.
+    pub leaked: usize,
+    /// Whether observers saw the runs that the simulator shows.
+    pub simulator_match: SimulatorMatch,
+    /// What was wrong.
+    pub fault: Option<RealFault>,
+    /// The records of its units, in the order of their numbers.
+    pub records: Vec<String>,
+}
+
+/// How the lives of a case compare with those that the simulator knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SimulatorMatch {
+    /// It is the life of the case as it is.
+    Same,
+    /// It is one that the simulator finds when things are a little late.
+    Late,
+    /// It is none of those. Where inputs meet within milliseconds that may be.
+    Other,
+}
+
+/// What was wrong with a case on real processes.
+#[derive(Clone, Debug)]
+pub enum RealFault {
+    /// The record disagrees with the machine, or a property is violated.
+    Disputed(Box<Dispute>),
+    /// The record cannot be read.
+    Unreadable(String),
+    /// It did not come down within a minute of its kill.
+    NotDown,
+    /// The reported status of a run is one that it cannot have ended with.
+    WrongStatus {
+        /// The run.
+        run: u32,
+        /// The reported status.
+        reported: Exit,
+    },
+    /// How a run ended is not known.
+    Lost {
+        /// The run.
+        run: u32,
+    },
+    /// A scripted child complains: it was the second at a time, or could not follow its script.
+    Complaint(String),
+    /// More runs have begun than were reported.
+    Unrecorded {
+        /// Runs that have begun.
+        begun: u32,
+        /// Runs that were reported.
+        reported: u32,
+    },
+}
+
+impl fmt::Display for RealFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disputed(dispute) => dispute.fmt(f),
+            Self::Unreadable(error) => write!(f, "the record cannot be read: {error}"),
+            Self::NotDown => write!(f, "not down {} s after its kill", PATIENCE.as_u32() / 1_000),
+            Self::WrongStatus { run, reported } => {
+                write!(f, "run #{run} cannot have ended with {reported}")
+            }
+            Self::Lost { run } => write!(f, "the status of run #{run} was lost"),
+            Self::Complaint(complaint) => write!(f, "a scripted child complains: {complaint}"),
+            Self::Unrecorded { begun, reported } => {
+                write!(f, "{begun} runs have begun, and {reported} were reported")
+            }
+        }
+    }
+}
+
+/// How long a case may take for what it has to do within milliseconds.
+pub(super) const PATIENCE: Millis = Millis::from_secs(60);
