@@ -101,7 +101,7 @@ fn run_cases(
     let result = TestRunner::new(config).run(&cases, |case| {
         ran.set(ran.get() + 1);
         let verdict = harness.run(&case, machine);
-        let Some(property) = verdict.violated else { return Ok(()) };
+        let Some(property) = verdict.violated() else { return Ok(()) };
         let failure = hunt::confirm(harness, case.seed, case, property, machine);
         let shown = FailureReport::of(&failure);
         report.replace(Some(shown.to_string()));

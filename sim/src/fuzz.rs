@@ -23,7 +23,7 @@ use crate::world::simulation::{self, STEPS_MAX};
 pub fn case(bytes: &[u8]) {
     let case = seeds::case(&mut FromBytes(bytes));
     let compared = Compared::strict(Core);
-    if let Some(property) = simulation::run(&case, &compared, STEPS_MAX).violated {
+    if let Some(property) = simulation::run(&case, &compared, STEPS_MAX).violated() {
         let failure = hunt::confirm(Standard, case.seed, case, property, &compared);
         let report = FailureReport::of(&failure);
         fail(&report.to_string());

@@ -29,7 +29,7 @@
 //!     1s50ms stop
 //! ".parse()?;
 //! let verdict = world::run(&case, Core, 100);
-//! assert_eq!(verdict.violated, None);
+//! assert_eq!(verdict.violated(), None);
 //! assert_eq!(verdict.trace.last().unwrap().at.as_millis(), 1_050, "a stop in the backoff returns at once");
 //! # Ok::<(), monitor_sim::case::CaseError>(())
 //! ```

@@ -20,7 +20,7 @@ fn every_case_is_as_it_expects() {
         let text = fs::read_to_string(&path).unwrap();
         let case: Case = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
         let verdict = world::run(&case, Core, STEPS_MAX);
-        assert_eq!(verdict.violated, None, "{name}");
+        assert_eq!(verdict.violated(), None, "{name}");
         if env::var_os("UPDATE_CASES").is_some() {
             fs::write(&path, expectation::rewrite(&text, &case, &verdict.trace)).unwrap();
             continue;

@@ -18,7 +18,7 @@ use proptest::test_runner::{Config, TestRunner};
 /// Runs one case; a violation is shrunk, saved as a file, and shown.
 fn check(case: &Case) -> Result<Verdict, TestCaseError> {
     let verdict = world::run(case, Core, STEPS_MAX);
-    let Some(property) = verdict.violated else { return Ok(verdict) };
+    let Some(property) = verdict.violated() else { return Ok(verdict) };
     let failure = shrink::shrink(case.seed, case.clone(), property, Core);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let saved = report::save(&failure, folder)
@@ -158,8 +158,8 @@ fn every_bug_put_in_is_found_and_shrunk() {
         let inputs_max = if bug.layer == Layer::Core { 4 } else { 6 };
         assert!(failure.case.inputs.len() <= inputs_max, "{bug}: {}", failure.case);
         let again = world::run(&failure.case, bug, STEPS_MAX);
-        assert_eq!(again.violated, Some(failure.property), "{bug}: the replay agrees");
+        assert_eq!(again.violated(), Some(failure.property), "{bug}: the replay agrees");
         let honest = world::run(&failure.case, Core, STEPS_MAX);
-        assert_eq!(honest.violated, None, "{bug}: what ships does not fail there");
+        assert_eq!(honest.violated(), None, "{bug}: what ships does not fail there");
     }
 }

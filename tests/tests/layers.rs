@@ -64,6 +64,7 @@ const RULES: &[Rules] = &[
                 "oracle/fault_effects",
                 "oracle/mod",
                 "oracle/observation",
+                "oracle/policies",
                 "oracle/property",
                 "oracle/reference/endings",
                 "oracle/reference/mod",
@@ -78,6 +79,7 @@ const RULES: &[Rules] = &[
                 "oracle/step_view",
                 "oracle/trace",
                 "oracle/verdict",
+                "oracle/violation",
             ],
             &[
                 "model/exploration",

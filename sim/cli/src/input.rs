@@ -7,8 +7,7 @@ use monitor_core::Policy;
 use monitor_os::Core;
 use monitor_os::record::Record;
 use monitor_sim::case::Case;
-use monitor_sim::oracle::TraceLine;
-use monitor_sim::report;
+use monitor_sim::oracle::{self, TraceLine};
 use monitor_sim::world::{self, STEPS_MAX};
 
 use crate::exit_status::{INTERNAL, USAGE};
@@ -46,7 +45,7 @@ pub(crate) fn steps(path: &Path) -> Result<(Vec<TraceLine>, Vec<Policy>), u8> {
         Artifact::Record(record) => monitor_sim::replay::trace(&record),
         Artifact::Case(case) => {
             let trace = world::run(&case, Core, STEPS_MAX).trace;
-            let policies = report::policies(&case, &trace);
+            let policies = oracle::policies(&case, &trace);
             (trace, policies)
         }
     })

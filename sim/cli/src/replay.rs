@@ -10,7 +10,7 @@ use monitor_os::record::Record;
 use monitor_sim::bugs::Bug;
 use monitor_sim::case::Case;
 use monitor_sim::machine::MachineUnderTest;
-use monitor_sim::oracle::{self, Oracle, expectation};
+use monitor_sim::oracle::{self, expectation};
 use monitor_sim::replay;
 use monitor_sim::report::{self, TraceTable};
 use monitor_sim::world::{self, STEPS_MAX};
@@ -113,29 +113,22 @@ fn replay_record(record: &Record) -> u8 {
 }
 
 fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
-    let verdict = world::run(case, machine, STEPS_MAX);
-    let marked = verdict.violated.is_some();
+    let verdict = world::judge(case, machine, STEPS_MAX);
     let trace = &verdict.trace;
-    let policies = report::policies(case, trace);
+    let (policies, marked) = (oracle::policies(case, trace), verdict.violation.is_some());
     print!("{case}{}", TraceTable { trace, policies: &policies, marked });
-    let ruled = trace
-        .iter()
-        .zip(&policies)
-        .all(|(line, policy)| oracle::compare(policy, line.before, line.event, line.step).is_ok());
-    let difference = expectation::compare(case, &verdict.trace).err();
-    if let Some(difference) = &difference {
+    if let Some(difference) = &verdict.difference {
         println!("{difference}");
     }
-    if let Some(property) = verdict.violated {
-        println!("FAIL {}", Oracle::Property(property));
-        if let Some(panic) = &verdict.panic {
-            println!("panic     {panic}");
+    match verdict.oracle() {
+        Some(oracle) => println!("FAIL {oracle}"),
+        None => {
+            let cut = if trace.len() >= STEPS_MAX { ", cut there" } else { "" };
+            println!("{} steps{cut}; no property is violated", trace.len());
         }
-    } else if !ruled {
-        println!("FAIL {}", Oracle::Reference);
-    } else {
-        let cut = if verdict.trace.len() >= STEPS_MAX { ", cut there" } else { "" };
-        println!("{} steps{cut}; no property is violated", verdict.trace.len());
     }
-    if marked || !ruled || difference.is_some() { VIOLATED } else { 0 }
+    if let Some(panic) = verdict.violation.as_ref().and_then(|violation| violation.panic.as_ref()) {
+        println!("panic     {panic}");
+    }
+    if verdict.is_accepted() { 0 } else { VIOLATED }
 }

@@ -272,8 +272,8 @@ mod tests {
     fn a_loop_without_time_is_found() {
         let case: Case =
             "policy restart=always healthy-after=1s\nprocess rest\n0ms start".parse().unwrap();
-        assert_eq!(simulation::run(&case, Hot, 400).violated, Some(Property::NoHotLoop));
-        assert_eq!(simulation::run(&case, Core, 400).violated, None);
+        assert_eq!(simulation::run(&case, Hot, 400).violated(), Some(Property::NoHotLoop));
+        assert_eq!(simulation::run(&case, Core, 400).violated(), None);
     }
 
     /// A machine that remembers what it must not: how often it was asked.
@@ -322,8 +322,8 @@ mod tests {
     fn an_early_end_that_leads_elsewhere_is_found() {
         let text = "policy restart=always\nprocess rest starts=5ms lives=1ms\n0ms start\n1s stop";
         let case: Case = text.parse().unwrap();
-        assert_eq!(simulation::run(&case, Harsh, 400).violated, Some(Property::EarlyEnd));
-        assert_eq!(simulation::run(&case, Core, 400).violated, None);
+        assert_eq!(simulation::run(&case, Harsh, 400).violated(), Some(Property::EarlyEnd));
+        assert_eq!(simulation::run(&case, Core, 400).violated(), None);
     }
 
     /// A machine that has no answer.
@@ -343,10 +343,10 @@ mod tests {
     fn a_machine_that_panics_is_found() {
         let case: Case = "policy restart=no\nprocess rest\n0ms start\n5ms reset".parse().unwrap();
         let verdict = simulation::run(&case, Partial, 400);
-        assert_eq!(verdict.violated, Some(Property::NoPanic));
+        assert_eq!(verdict.violated(), Some(Property::NoPanic));
         assert_eq!(verdict.trace.last().unwrap().event, Event::ResetRequested);
-        assert!(verdict.panic.unwrap().contains("no answer"));
-        assert_eq!(simulation::run(&case, Core, 400).violated, None);
+        assert!(verdict.violation.unwrap().panic.unwrap().contains("no answer"));
+        assert_eq!(simulation::run(&case, Core, 400).violated(), None);
     }
 
     #[test]

@@ -207,7 +207,7 @@ fn faults(harness: impl Harness, is_injected: bool) -> Result<String, String> {
 
 /// The first case that violates anything.
 fn hunt(harness: impl Harness, machine: CanaryBug) -> Option<String> {
-    let found = |seed: &u64| harness.run(&harness.draw(None, *seed), machine).violated.is_some();
+    let found = |seed: &u64| harness.run(&harness.draw(None, *seed), machine).violated().is_some();
     (0..CASES_MAX).find(found).map(|seed| format!("case {seed}"))
 }
 
@@ -256,10 +256,11 @@ const LONG: &str = "
 
 fn shrinker(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     let (case, machine) = (read(LONG)?, CanaryBug::step(is_injected, wrong_reset));
-    let property = harness.run(&case, machine).violated.ok_or("the injected bug was not found")?;
+    let property =
+        harness.run(&case, machine).violated().ok_or("the injected bug was not found")?;
     let failure = hunt::confirm(harness, 0, case.clone(), property, machine);
     // Once more, and not by what shrinks and confirms.
-    let again = harness.run(&failure.case, machine).violated;
+    let again = harness.run(&failure.case, machine).violated();
     let (before, after) = (case.inputs.len(), failure.case.inputs.len());
     let believed = hunt::confirm(Passing(harness), 0, case, property, machine);
     if !believed.is_unshrunk {
@@ -384,7 +385,7 @@ fn end(harness: impl Harness, is_injected: bool) -> Result<String, String> {
         (stubborn, CanaryBug::step(is_injected, loses_the_timer), Property::StopEnds),
         (short, CanaryBug::backend(is_injected, InjectedBug::NeverReaps), Property::ReapedOnce),
     ] {
-        match harness.run(&read(text)?, machine).violated {
+        match harness.run(&read(text)?, machine).violated() {
             Some(found) if found == owed => {}
             found => {
                 let found = found.map_or("nothing", Property::name);
@@ -406,7 +407,7 @@ pub(crate) fn reference(harness: impl Harness, is_injected: bool) -> Result<Stri
     let machine = CanaryBug::step(is_injected, forgets_healthy);
     let compared = Compared::by(machine, harness.reference());
     let verdict = harness.run(&read(HEALTHY)?, &compared);
-    match (compared.mismatch(), verdict.violated) {
+    match (compared.mismatch(), verdict.violated()) {
         (Some(found), None) => Ok(format!("a wrong answer to {}", found.event)),
         (Some(_), Some(property)) => Err(format!("{property} saw the injected bug as well")),
         (None, _) => Err("a timer that is not armed agreed with the rules".to_owned()),
@@ -437,8 +438,9 @@ fn panics(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     let machine = CanaryBug::step(is_injected, panics_at_reset);
     let verdict = harness.run(&read(LONG)?, machine);
     let last = verdict.trace.last().map(|line| line.event);
-    let message = verdict.panic.unwrap_or_default();
-    if verdict.violated != Some(Property::NoPanic)
+    let violated = verdict.violated();
+    let message = verdict.violation.and_then(|violation| violation.panic).unwrap_or_default();
+    if violated != Some(Property::NoPanic)
         || last != Some(Event::ResetRequested)
         || !message.contains("injected")
     {

@@ -56,6 +56,4 @@ pub enum Jump {
 impl InputKind {
     /// The monitor dies at once, and is started again at once.
     pub const CRASH: Self = Self::Crash { after: 0, down: Millis::ZERO };
-    /// The machine is booted at once.
-    pub const REBOOT: Self = Self::Reboot { after: 0 };
 }

@@ -101,7 +101,7 @@ mod tests {
         for seed in 0..20_000 {
             let case = seeds::case(&mut Seeded::new(seed));
             let verdict = simulation::run(&case, &compared, 400);
-            assert_eq!(verdict.violated, None);
+            assert_eq!(verdict.violated(), None);
             if let Some(found) = compared.mismatch() {
                 panic!("{case}{found}");
             }

@@ -2,21 +2,65 @@
 
 use std::fmt;
 
+use monitor_core::Policy;
+
+use super::comparison::{self, Mismatch};
+use super::expectation::{self, Difference};
 use super::fault_effects::FaultEffects;
+use super::policies::policies;
 use super::property::Property;
 use super::trace::TraceLine;
+use super::violation::Violation;
+use crate::case::definition::Case;
 
-/// What a run of a case has shown.
+/// What a run of a case has shown, and what the oracles say of it.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Verdict {
     /// Every step, in order.
     pub trace: Vec<TraceLine>,
     /// The faults that took effect.
     pub fault_effects: FaultEffects,
-    /// The first property that was violated; by the last line of the trace, or by its end.
-    pub violated: Option<Property>,
-    /// The panic that was caught, as one line with its place, where it is the violation.
-    pub panic: Option<String>,
+    /// The first violated property.
+    pub violation: Option<Violation>,
+    /// The first step that differs from the reference machine, if the run was compared with it.
+    pub mismatch: Option<Box<Mismatch>>,
+    /// The first difference from what the case expects, if the run was compared with it.
+    pub difference: Option<Difference>,
+}
+
+impl Verdict {
+    /// The first violated property.
+    #[must_use]
+    pub fn violated(&self) -> Option<Property> {
+        self.violation.as_ref().map(|violation| violation.property)
+    }
+
+    /// The oracle that objects; a property comes before the reference machine. An unmet expectation is a
+    /// [difference](Self::difference) and no finding of an oracle.
+    #[must_use]
+    pub fn oracle(&self) -> Option<Oracle> {
+        let reference = || self.mismatch.as_ref().map(|_| Oracle::Reference);
+        self.violated().map(Oracle::Property).or_else(reference)
+    }
+
+    /// Whether every oracle that was asked agrees, and the run is as its case expects.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        self.oracle().is_none() && self.difference.is_none()
+    }
+
+    /// Compares the run of `case` with the reference machine and with what the case expects.
+    #[must_use]
+    pub fn compared(mut self, case: &Case) -> Self {
+        let steps = self.trace.iter().zip(policies(case, &self.trace));
+        let mismatch = |(line, policy): (&TraceLine, Policy)| {
+            comparison::compare(&policy, line.before, line.event, line.step).err()
+        };
+        self.mismatch = steps.into_iter().find_map(mismatch);
+        self.difference = expectation::compare(case, &self.trace).err();
+        self
+    }
 }
 
 /// The oracle that found a bug.

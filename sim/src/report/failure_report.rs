@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::saved_failure::SavedFailure;
-use super::trace_table::{TraceTable, policies};
+use super::trace_table::TraceTable;
 use crate::case::definition::Case;
+use crate::oracle::policies::policies;
 use crate::oracle::verdict::Oracle;
 use crate::search::alarm::Alarm;
 use crate::search::failure::Failure;

@@ -13,4 +13,4 @@ pub use counterexample::counterexample;
 pub use failure_report::FailureReport;
 pub use rust_test::rust_test;
 pub use saved_failure::{SavedFailure, save};
-pub use trace_table::{TraceTable, policies};
+pub use trace_table::TraceTable;

@@ -15,6 +15,6 @@ pub fn rust_test(case: &Case) -> String {
     }
     text.push_str("    \"\n    .parse()\n    .unwrap();\n");
     text.push_str("    let verdict = monitor_sim::world::run(&case, monitor_os::Core, 400);\n");
-    text.push_str("    assert_eq!(verdict.violated, None);\n}\n");
+    text.push_str("    assert_eq!(verdict.violated(), None);\n}\n");
     text
 }

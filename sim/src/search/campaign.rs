@@ -109,7 +109,7 @@ impl Plan {
             for line in &verdict.trace {
                 *cells.entry((line.before.phase(), event_name(line.event))).or_default() += 1;
             }
-            if let Some(property) = verdict.violated {
+            if let Some(property) = verdict.violated() {
                 let failure = hunt::confirm(harness, seed, case, property, machine);
                 report.unshrunk += u64::from(failure.is_unshrunk);
                 report.add_failure(FailureNote {

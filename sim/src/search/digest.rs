@@ -13,7 +13,7 @@ pub fn digest(verdict: &Verdict) -> u64 {
             .with(&line.step.state.to_bytes());
         line.step.for_each(|action| digest = digest.with(&[action_byte(action)]));
     }
-    digest.with(verdict.violated.map_or("", crate::oracle::Property::name).as_bytes()).0
+    digest.with(verdict.violated().map_or("", crate::oracle::Property::name).as_bytes()).0
 }
 
 const fn action_byte(action: monitor_core::Action) -> u8 {

@@ -39,11 +39,13 @@ pub fn confirm(
     machine: impl MachineUnderTest + Copy,
 ) -> Failure {
     let shrunk = harness.shrink(seed, case.clone(), property, machine);
-    let Verdict { trace, violated, panic, .. } = harness.run(&shrunk.case, machine);
-    if violated == Some(property) && shrunk.property == property {
+    let verdict = harness.run(&shrunk.case, machine);
+    if verdict.violated() == Some(property) && shrunk.property == property {
+        let (trace, panic) = (verdict.trace, verdict.violation.and_then(|found| found.panic));
         return Failure { trace, panic, is_unshrunk: false, ..shrunk };
     }
-    let Verdict { trace, panic, .. } = harness.run(&case, machine);
+    let Verdict { trace, violation, .. } = harness.run(&case, machine);
+    let panic = violation.and_then(|violation| violation.panic);
     Failure { property, case, trace, sibling: None, panic, is_unshrunk: true, ..shrunk }
 }
 
@@ -79,7 +81,7 @@ pub fn hunt_by(
         }
         hunt.coverage_marks.add(&verdict);
         progress();
-        if let Some(property) = verdict.violated {
+        if let Some(property) = verdict.violated() {
             let aim = Some(Aim::of(race, seed));
             hunt.failure = Some(Failure { aim, ..confirm(harness, seed, case, property, machine) });
             break;

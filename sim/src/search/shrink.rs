@@ -31,7 +31,8 @@ pub fn shrink(
     while shrinker.improve() {}
     let Shrinker { best, verdict, .. } = shrinker;
     let sibling = sibling(&best, property, machine);
-    let Verdict { trace, panic, .. } = verdict;
+    let Verdict { trace, violation, .. } = verdict;
+    let panic = violation.and_then(|violation| violation.panic);
     Failure { seed, aim: None, property, case: best, trace, sibling, panic, is_unshrunk: false }
 }
 
@@ -83,7 +84,7 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
         // More steps than the best has would not be better; one more is left to see how it ends.
         let steps_max = self.verdict.trace.len().saturating_add(1).min(STEPS_MAX);
         let verdict = simulation::run(&candidate, self.machine, steps_max);
-        if verdict.violated != Some(self.property) {
+        if verdict.violated() != Some(self.property) {
             return false;
         }
         let measure = measure(&candidate, &verdict);
@@ -213,7 +214,7 @@ fn sibling(
     let passes = |change: &dyn Fn(&mut Case)| {
         let mut candidate = case.clone();
         change(&mut candidate);
-        simulation::run(&candidate, machine, STEPS_MAX).violated != Some(property)
+        simulation::run(&candidate, machine, STEPS_MAX).violated() != Some(property)
     };
     let last_first = || (0..case.inputs.len()).rev();
     for by in [1, 10, 100, 1_000, 10_000] {

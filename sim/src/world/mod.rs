@@ -23,5 +23,5 @@ pub(crate) mod simulation;
 mod state;
 mod step_checks;
 
-pub use simulation::{STEPS_MAX, run, run_checked, trace};
+pub use simulation::{STEPS_MAX, judge, run, run_checked, trace};
 pub use state::Checks;

@@ -9,6 +9,7 @@ use crate::machine::injected_bug::MachineUnderTest;
 use crate::oracle::property::Property;
 use crate::oracle::trace::TraceLine;
 use crate::oracle::verdict::Verdict;
+use crate::oracle::violation::Violation;
 
 /// Runs a case through `machine` under the driver, until nothing more can happen, or for `steps_max`
 /// steps.
@@ -34,19 +35,25 @@ pub fn run_checked(
         (TimeFaults::WithoutJumps, Property::WallChangesNothing),
         (TimeFaults::WithoutSleep, Property::SleepChangesNothing),
     ] {
-        if verdict.violated.is_none()
+        if verdict.violation.is_none()
             && case.inputs.iter().any(|input| time_faults.hides(input.kind))
         {
             // The same trace would be checked in the same way.
             let plain = run_once(case, machine, steps_max, time_faults, Checks::None);
-            if plain.panic.is_some() {
+            if plain.violation.as_ref().is_some_and(|violation| violation.panic.is_some()) {
                 verdict = plain;
             } else if plain.trace != verdict.trace {
-                verdict.violated = Some(property);
+                verdict.violation = Some(Violation::new(property, verdict.trace.len()));
             }
         }
     }
     verdict
+}
+
+/// Runs a case as [`run`] does, and asks every oracle: the properties, the reference machine, and what the case
+/// expects.
+pub fn judge(case: &Case, machine: impl MachineUnderTest + Copy, steps_max: usize) -> Verdict {
+    run(case, machine, steps_max).compared(case)
 }
 
 /// The steps of a case as [`run`] takes them, unchecked.
@@ -81,8 +88,10 @@ fn run_once(
         (None, Some(line)) => (Property::Total, line),
         (None, None) => (Property::NoPanic, first),
     };
-    if *verdict.violated.get_or_insert(property) == property {
-        verdict.panic = Some(line);
+    let step = verdict.trace.len();
+    let violation = verdict.violation.get_or_insert_with(|| Violation::new(property, step));
+    if violation.property == property {
+        violation.panic = Some(line);
     }
     verdict
 }
@@ -101,7 +110,8 @@ impl<'a> World<'a> {
             self.violated = self.check_end();
         }
         let Self { trace, fault_effects, violated, .. } = self;
-        (Verdict { trace, fault_effects, violated, panic: None }, panic)
+        let violation = violated.map(|property| Violation::new(property, trace.len()));
+        (Verdict { trace, fault_effects, violation, ..Verdict::default() }, panic)
     }
 }
 
