@@ -5,6 +5,8 @@
 //! decides otherwise, under the driver of `monitor-os`, needs no more than [`check`].
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::fmt;
 
 use monitor_core::{Event, Policy, State, Step};
 use monitor_os::{Moment, UnitId};
@@ -16,9 +18,13 @@ use crate::case::definition::Case;
 use crate::machine::injected_bug::MachineUnderTest;
 use crate::oracle::safety_oracle::SafetyOracle;
 use crate::oracle::trace::TraceLine;
+use crate::oracle::verdict::Oracle;
+use crate::oracle::violation::Violation;
 use crate::report::failure_report::FailureReport;
 use crate::report::trace_table::TraceTable;
-use crate::search::alarm::Alarms;
+use crate::search::failure::Failure;
+
+pub use crate::search::alarm::{Alarm, Alarms};
 use crate::search::canary::{self, Canary, Evidence};
 use crate::search::harness::{Harness, Standard};
 use crate::search::hunt;
@@ -36,7 +42,7 @@ impl StepChecker {
     /// answered `step`.
     ///
     /// # Errors
-    /// The property that is violated, with all steps so far as a table.
+    /// The property that is violated, with all steps so far.
     pub fn observe(
         &mut self,
         at: Moment,
@@ -44,16 +50,78 @@ impl StepChecker {
         before: State,
         event: Event,
         step: Step,
-    ) -> Result<(), String> {
+    ) -> Result<(), Box<StepViolation>> {
         self.trace.push(TraceLine { at, unit: UnitId::default(), event, before, step });
         self.policies.push(*policy);
         self.oracle.observe(policy, before, event, step).map_err(|property| {
-            let table = TraceTable { trace: &self.trace, policies: &self.policies, marked: true };
-            let (source, sentence) = (property.source(), property.sentence());
-            format!("FAIL {property} ({source}): {sentence}\npolicy {policy}\n{table}")
+            let violation = Violation::new(property, self.trace.len());
+            let (trace, policies) = (self.trace.clone(), self.policies.clone());
+            Box::new(StepViolation { violation, trace, policies })
         })
     }
 }
+
+/// A step that violates a property, with the steps before it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct StepViolation {
+    /// The violation.
+    pub violation: Violation,
+    /// All steps, up to the wrong one.
+    pub trace: Vec<TraceLine>,
+    /// The policy in force at each step.
+    pub policies: Vec<Policy>,
+}
+
+/// Prints the property, the policy, and the steps as a table.
+impl fmt::Display for StepViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { violation, trace, policies } = self;
+        writeln!(f, "FAIL {}", Oracle::Property(violation.property))?;
+        policies.last().map_or(Ok(()), |policy| writeln!(f, "policy {policy}"))?;
+        TraceTable { trace, policies, marked: true }.fmt(f)
+    }
+}
+
+/// Prints the same as `Display`, so that a failed test shows the table.
+impl fmt::Debug for StepViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error for StepViolation {}
+
+/// Why a [`check`] does not pass.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// A case violates a property.
+    Failed(Box<Failure>),
+    /// A check of the harness is blind, so that silence would prove nothing.
+    Blind(Alarms),
+    /// The test runner gave up.
+    Abandoned(String),
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => FailureReport::of(failure).fmt(f),
+            Self::Blind(alarms) => alarms.fmt(f),
+            Self::Abandoned(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Prints the same as `Display`, so that a failed test shows the report.
+impl fmt::Debug for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error for CheckError {}
 
 /// Runs cases with `machine` in the virtual world, and shrinks what fails.
 ///
@@ -63,11 +131,11 @@ impl StepChecker {
 /// one that runs fewer cases than were asked for, or none.
 ///
 /// # Errors
-/// The failure report, or the [alarms](crate::search::alarm) that ring.
+/// [`CheckError`]: the failure, or the alarms that ring.
 pub fn check(
     machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
-) -> Result<(), String> {
+) -> Result<(), CheckError> {
     check_by(Standard, machine, cases)
 }
 
@@ -79,11 +147,11 @@ pub fn check_by(
     harness: impl CanarySearch,
     machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
-) -> Result<(), String> {
+) -> Result<(), CheckError> {
     let Evidence { found, mut alarms } = canary_search::look_for(harness, &Canary::CAMPAIGN);
     alarms.add(canary::missing(&found, &Canary::CAMPAIGN, &alarms, "this check"));
     if !alarms.is_silent() {
-        return Err(alarms.to_string());
+        return Err(CheckError::Blind(alarms));
     }
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     run_cases(harness, config, machine, cases)
@@ -94,24 +162,24 @@ fn run_cases(
     config: ProptestConfig,
     machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
-) -> Result<(), String> {
+) -> Result<(), CheckError> {
     let asked = u64::from(config.cases);
     let ran = Cell::new(0);
-    let report = RefCell::new(None);
+    let found = RefCell::new(None);
     let result = TestRunner::new(config).run(&cases, |case| {
         ran.set(ran.get() + 1);
         let verdict = harness.run(&case, machine);
         let Some(property) = verdict.violated() else { return Ok(()) };
-        let failure = hunt::confirm(harness, case.seed, case, property, machine);
-        let shown = FailureReport::of(&failure);
-        report.replace(Some(shown.to_string()));
+        found.replace(Some(hunt::confirm(harness, case.seed, case, property, machine)));
         Err(TestCaseError::fail(property.name()))
     });
-    let report = report.into_inner();
-    result.map_err(|error| report.unwrap_or_else(|| error.to_string()))?;
+    if let Err(error) = result {
+        let failed = found.into_inner().map(|failure| CheckError::Failed(Box::new(failure)));
+        return Err(failed.unwrap_or_else(|| CheckError::Abandoned(error.to_string())));
+    }
     let mut alarms = Alarms::default();
     alarms.count([("this check", ran.get(), asked)]);
-    if alarms.is_silent() { Ok(()) } else { Err(alarms.to_string()) }
+    if alarms.is_silent() { Ok(()) } else { Err(CheckError::Blind(alarms)) }
 }
 
 #[cfg(test)]
@@ -125,9 +193,9 @@ mod tests {
 
     #[test]
     fn the_machine_that_ships_passes_and_a_broken_one_is_shown() {
-        assert_eq!(check(Core, strategy::cases()), Ok(()));
+        check(Core, strategy::cases()).unwrap();
         let bug: Bug = "BB-16".parse().unwrap();
-        let report = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err();
+        let report = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err().to_string();
         assert!(report.starts_with("FAIL ") && report.contains("the rules say:"), "{report}");
     }
 
@@ -137,8 +205,8 @@ mod tests {
         let config =
             |cases| ProptestConfig { failure_persistence: None, cases, ..Default::default() };
         let ran = |cases| run_cases(Standard, config(cases), Core, strategy::cases());
-        assert!(ran(0).unwrap_err().starts_with("ALARM cases-missing: "));
-        assert_eq!(ran(3), Ok(()));
+        assert!(ran(0).unwrap_err().to_string().starts_with("ALARM cases-missing: "));
+        ran(3).unwrap();
     }
 
     #[test]
@@ -147,9 +215,9 @@ mod tests {
         let step = policy.step(State::INITIAL, Event::StartRequested);
         let right =
             checker.observe(Moment::ORIGIN, &policy, State::INITIAL, Event::StartRequested, step);
-        assert_eq!(right, Ok(()));
+        right.unwrap();
         let again =
             checker.observe(Moment::ORIGIN, &policy, step.state, Event::StartRequested, step);
-        assert!(again.unwrap_err().contains("\n> "), "two spawns, one marked");
+        assert!(again.unwrap_err().to_string().contains("\n> "), "two spawns, one marked");
     }
 }

@@ -14,6 +14,7 @@ use crate::oracle::trace::{self, TraceLine};
 
 /// What a replay has shown.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Agreement {
     /// Units in the record.
     pub units: usize,
@@ -27,6 +28,7 @@ pub struct Agreement {
 
 /// Where a record and the machine part ways.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Dispute {
     /// The recorded step, counted from 1.
     pub step: usize,
@@ -38,6 +40,7 @@ pub struct Dispute {
 
 /// What is wrong with a recorded step.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Complaint {
     /// The machine gives other commands, or goes to another phase.
     Differs {
@@ -69,6 +72,8 @@ impl fmt::Display for Dispute {
         }
     }
 }
+
+impl std::error::Error for Dispute {}
 
 struct ReplayedUnit {
     policy: Policy,

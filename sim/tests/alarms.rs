@@ -14,7 +14,7 @@ use monitor_sim::model::{Exploration, explore};
 use monitor_sim::oracle::{Compare, Property, Verdict};
 use monitor_sim::search::alarm::{Alarm, Alarms};
 use monitor_sim::search::campaign::Plan;
-use monitor_sim::search::canary::{Canary, Evidence};
+use monitor_sim::search::canary::{Canary, Evidence, Missed};
 use monitor_sim::search::coverage::Measure;
 use monitor_sim::search::failure::Failure;
 use monitor_sim::search::harness::{Harness, Standard};
@@ -48,7 +48,8 @@ fn rings(harness: impl CanarySearch, alarm: Alarm) {
     assert!(ran.rings(alarm), "a campaign is silent: {ran}");
     let ran = checked(harness);
     assert!(ran.rings(alarm), "a check is silent: {ran}");
-    let said = conformance::check_by(harness, Core, strategy::cases()).err().unwrap_or_default();
+    let said = conformance::check_by(harness, Core, strategy::cases());
+    let said = said.err().map_or_else(String::new, |error| error.to_string());
     let line = format!("ALARM {alarm}: {}", alarm.meaning());
     assert!(said.contains(&line), "a property test says {said}");
 }
@@ -230,7 +231,7 @@ struct CanariesOff;
 impl Harness for CanariesOff {}
 
 impl CanarySearch for CanariesOff {
-    fn look(self, _: Canary, _: bool) -> Result<String, String> {
+    fn look(self, _: Canary, _: bool) -> Result<String, Missed> {
         Ok("found".to_owned())
     }
 }
@@ -379,7 +380,9 @@ struct NoSearch;
 
 impl Harness for NoSearch {
     fn explore(self, policies: &[Policy], machine: &impl Machine) -> Exploration {
-        Exploration { counterexample: None, ..explore(policies, machine) }
+        let mut found = explore(policies, machine);
+        found.counterexample = None;
+        found
     }
 }
 
@@ -506,7 +509,7 @@ fn a_panic_is_a_finding_of_every_engine_and_no_end_of_it() {
     let again = world::run(&case, Partial, STEPS_MAX);
     assert_eq!(again.violated(), Some(Property::NoPanic));
     // in a property test,
-    let report = conformance::check(Partial, strategy::cases()).unwrap_err();
+    let report = conformance::check(Partial, strategy::cases()).unwrap_err().to_string();
     assert!(report.starts_with("FAIL no-panic (I36)"), "{report}");
     assert!(report.contains("\npanic     ") && report.contains("no answer"), "{report}");
     // and in the exhaustive search, on every thread.

@@ -426,6 +426,7 @@ fn print_merged(merged: &Merged) {
 
 #[cfg(test)]
 mod tests {
+    use monitor_sim::search::canary::Missed;
     use monitor_sim::search::harness::Harness;
 
     use super::*;
@@ -437,9 +438,9 @@ mod tests {
     impl Harness for Blind {}
 
     impl CanarySearch for Blind {
-        fn look(self, canary: Canary, is_injected: bool) -> Result<String, String> {
+        fn look(self, canary: Canary, is_injected: bool) -> Result<String, Missed> {
             if canary == Canary::End {
-                return Err("nothing".to_owned());
+                return Err("nothing".into());
             }
             canary_search::look(self, canary, is_injected)
         }

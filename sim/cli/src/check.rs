@@ -234,7 +234,7 @@ fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
     match &detection {
         Some(detection) => {
             println!("found by the random engine after {} cases", detection.cases);
-            show(&detection.failure, &arguments.out, Some((bug, detection.oracle)));
+            show(&detection.failure, &arguments.out, Some(bug));
         }
         None => println!("the random engine has not found it"),
     }
@@ -246,14 +246,10 @@ fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
 }
 
 /// Saves the failing case with its pictures, and prints the failure, with the bug that was injected.
-fn show(failure: &Failure, out: &Path, injected: Option<(Bug, Oracle)>) {
+fn show(failure: &Failure, out: &Path, injected: Option<Bug>) {
     let saved = report::save(failure, out).map_err(|error| {
         eprintln!("monitor-sim: {}: {error}: the case is printed only", out.display());
     });
-    let oracle = injected.map_or(Oracle::Property(failure.property), |(_, oracle)| oracle);
-    let options = injected.map_or(String::new(), |(bug, _)| format!("--inject {bug}"));
-    println!(
-        "{}",
-        FailureReport { failure, oracle, saved: saved.as_ref().ok(), options: &options }
-    );
+    let options = injected.map_or(String::new(), |bug| format!("--inject {bug}"));
+    println!("{}", FailureReport { failure, saved: saved.as_ref().ok(), options: &options });
 }

@@ -95,7 +95,7 @@ fn rewrite(path: &Path) -> u8 {
 
 fn replay_record(record: &Record) -> u8 {
     let agreement = replay::replay(record);
-    let replay::Agreement { units, steps, actions, dispute } = &agreement;
+    let replay::Agreement { units, steps, actions, dispute, .. } = &agreement;
     match dispute {
         None => {
             let units =

@@ -78,7 +78,8 @@ impl FromStr for Bug {
 }
 
 /// An id that no bug of the bank has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UnknownBug {
     /// What was given.
     pub id: String,
@@ -106,6 +107,13 @@ impl fmt::Display for UnknownBug {
         }
         f.write_str(if self.near.is_empty() { "an id" } else { "or another id" })?;
         f.write_str(" that `monitor-sim bugs --list` prints")
+    }
+}
+
+/// Prints the same as `Display`, so that `unwrap` shows the text.
+impl fmt::Debug for UnknownBug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::search::hunt::{self, Hunt};
 
 /// What the hunt for one bug has shown.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct BugResult {
     /// The bug.
     pub bug: Bug,
@@ -94,7 +95,7 @@ pub fn hunt_bug(
         times.push(clock() - begin);
         cases.push(detection.cases);
         lengths.push(detection.failure.trace.len());
-        oracle.get_or_insert(detection.oracle);
+        oracle.get_or_insert(detection.failure.oracle);
         is_unshrunk |= detection.failure.is_unshrunk;
         aim = aim.or(detection.failure.aim);
     }
@@ -128,9 +129,8 @@ fn quantile<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
 
 /// How the random engine has found a bug.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Detection {
-    /// The oracle that found it.
-    pub oracle: Oracle,
     /// Cases until then, over all rounds.
     pub cases: u64,
     /// The case, shrunk.
@@ -158,15 +158,14 @@ pub fn detect(
         let Hunt { cases: run, failure, .. } = hunted;
         cases += run;
         let mut failure = failure?;
-        let mut oracle = Oracle::Property(failure.property);
         if strict {
-            oracle = Oracle::Reference;
+            failure.oracle = Oracle::Reference;
             // What the bug answers stands in the place of what was put there for the oracles.
             let steps = failure.trace.len();
             failure.trace = harness.run(&failure.case, bug).trace;
             failure.trace.truncate(steps);
         }
-        Some(Detection { oracle, cases, failure })
+        Some(Detection { cases, failure })
     };
     let aimed = bug.race.is_some();
     let first = if aimed { round(bug.race, false) } else { None };
@@ -178,6 +177,7 @@ pub fn detect(
 
 /// How the exhaustive engine has found a bug.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Proof {
     /// The oracle that found it.
     pub oracle: Oracle,
@@ -236,7 +236,8 @@ mod tests {
     fn every_bug_of_the_bank_is_found_and_every_oracle_fires() {
         let mut silent = Property::ALL.to_vec();
         for bug in bank::ALL {
-            let found = detect(Standard, *bug, 0..CASES, || {}).map(|detection| detection.oracle);
+            let found =
+                detect(Standard, *bug, 0..CASES, || {}).map(|detection| detection.failure.oracle);
             let oracle = found.or_else(|| prove(Standard, *bug, true).map(|proof| proof.oracle));
             let Some(oracle) = oracle else { panic!("{bug} ({}) is not found", bug.symptom) };
             silent.retain(|&property| oracle != Oracle::Property(property));
@@ -364,9 +365,7 @@ mod tests {
         let compared = Compared::strict(Core);
         for race in Race::ALL.into_iter().map(Some).chain([None]) {
             if let Some(failure) = hunt::hunt(race, 0..CASES, &compared, || {}).failure {
-                let report =
-                    FailureReport { oracle: Oracle::Reference, ..FailureReport::of(&failure) };
-                panic!("{report}");
+                panic!("{}", FailureReport::of(&failure));
             }
         }
     }

@@ -21,11 +21,11 @@ use crate::oracle::compared::Compared;
 use crate::oracle::expectation;
 use crate::oracle::fault_effects::FaultEffect;
 use crate::oracle::property::Property;
-use crate::oracle::verdict::Verdict;
+use crate::oracle::verdict::{Oracle, Verdict};
 use crate::replay;
 use crate::search::alarm::Alarm;
 use crate::search::campaign::{self, Plan};
-use crate::search::canary::{Canary, Evidence};
+use crate::search::canary::{Canary, Evidence, Missed};
 use crate::search::coverage::{Coverage, Measure};
 use crate::search::failure::Failure;
 use crate::search::harness::{Harness, Standard};
@@ -38,7 +38,7 @@ pub trait CanarySearch: Harness {
     ///
     /// # Errors
     /// What was not found.
-    fn look(self, canary: Canary, is_injected: bool) -> Result<String, String> {
+    fn look(self, canary: Canary, is_injected: bool) -> Result<String, Missed> {
         look(self, canary, is_injected)
     }
 }
@@ -52,14 +52,14 @@ pub fn look_for(harness: impl CanarySearch, canaries: &[Canary]) -> Evidence {
         // Not by the guard, which may be what is switched off.
         let look = |is_injected| {
             catch_unwind(AssertUnwindSafe(|| harness.look(canary, is_injected)))
-                .unwrap_or_else(|_| Err("the search for it ended in a panic".to_owned()))
+                .unwrap_or_else(|_| Err("the search for it ended in a panic".into()))
         };
         let (injected, control) = (look(true), look(false));
         match injected {
             Ok(what) => {
                 evidence.found.insert(canary.name().to_owned(), what);
             }
-            Err(what) => evidence.alarms.ring(canary.alarm(), what),
+            Err(what) => evidence.alarms.ring(canary.alarm(), what.to_string()),
         }
         if let Ok(what) = control {
             let detail = format!("{canary}: found where nothing is injected: {what}");
@@ -73,7 +73,7 @@ pub fn look_for(harness: impl CanarySearch, canaries: &[Canary]) -> Evidence {
 ///
 /// # Errors
 /// What was not found.
-pub fn look(harness: impl Harness, canary: Canary, is_injected: bool) -> Result<String, String> {
+pub fn look(harness: impl Harness, canary: Canary, is_injected: bool) -> Result<String, Missed> {
     match canary {
         Canary::Choosers => choosers(harness, is_injected),
         Canary::Faults => faults(harness, is_injected),
@@ -160,7 +160,7 @@ const CHOSEN: [(&str, Answer); 8] = [
     }),
 ];
 
-fn choosers(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+fn choosers(harness: impl Harness, is_injected: bool) -> Result<String, Missed> {
     each(CHOSEN, |step| hunt(harness, CanaryBug::step(is_injected, step)))
 }
 
@@ -191,7 +191,7 @@ const EFFECTS: [(&str, FaultEffect); 12] = [
     ("sleeps of the machine", FaultEffect::Sleep),
 ];
 
-fn faults(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+fn faults(harness: impl Harness, is_injected: bool) -> Result<String, Missed> {
     let found = each(FAULTS, |bug| hunt(harness, CanaryBug::backend(is_injected, bug)))?;
     let mut missing = EFFECTS.to_vec();
     for seed in 0..CASES_MAX {
@@ -202,7 +202,7 @@ fn faults(harness: impl Harness, is_injected: bool) -> Result<String, String> {
         }
     }
     let missing: Vec<&str> = missing.into_iter().map(|(name, _)| name).collect();
-    Err(format!("in {CASES_MAX} cases there were no {}", missing.join(", ")))
+    Err(format!("in {CASES_MAX} cases there were no {}", missing.join(", ")).into())
 }
 
 /// The first case that violates anything.
@@ -215,7 +215,7 @@ fn hunt(harness: impl Harness, machine: CanaryBug) -> Option<String> {
 fn each<T, const N: usize>(
     bugs: [(&str, T); N],
     find: impl Fn(T) -> Option<String>,
-) -> Result<String, String> {
+) -> Result<String, Missed> {
     let (mut found, mut missed) = (Vec::new(), Vec::new());
     for (name, bug) in bugs {
         match find(bug) {
@@ -229,7 +229,8 @@ fn each<T, const N: usize>(
         Err(format!(
             "in {CASES_MAX} cases nothing showed the bugs injected at: {}",
             missed.join(", ")
-        ))
+        )
+        .into())
     }
 }
 
@@ -254,7 +255,7 @@ const LONG: &str = "
     7s stop
 ";
 
-fn shrinker(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+fn shrinker(harness: impl Harness, is_injected: bool) -> Result<String, Missed> {
     let (case, machine) = (read(LONG)?, CanaryBug::step(is_injected, wrong_reset));
     let property =
         harness.run(&case, machine).violated().ok_or("the injected bug was not found")?;
@@ -264,17 +265,17 @@ fn shrinker(harness: impl Harness, is_injected: bool) -> Result<String, String> 
     let (before, after) = (case.inputs.len(), failure.case.inputs.len());
     let believed = hunt::confirm(Passing(harness), 0, case, property, machine);
     if !believed.is_unshrunk {
-        return Err("a shortened case that passes was believed".to_owned());
+        return Err("a shortened case that passes was believed".into());
     }
     match again {
-        _ if failure.is_unshrunk => {
-            Err("a shortened case did not fail as the drawn one".to_owned())
-        }
+        _ if failure.is_unshrunk => Err("a shortened case did not fail as the drawn one".into()),
         Some(found) if found == property && after * 2 < before => {
             Ok(format!("{property}, shrunk from {before} to {after} inputs"))
         }
-        Some(found) if found == property => Err(format!("{before} inputs were shrunk to {after}")),
-        _ => Err(format!("a case that violates {property} was shrunk to one that does not")),
+        Some(found) if found == property => {
+            Err(format!("{before} inputs were shrunk to {after}").into())
+        }
+        _ => Err(format!("a case that violates {property} was shrunk to one that does not").into()),
     }
 }
 
@@ -298,6 +299,7 @@ impl<H: Harness> Harness for Passing<H> {
             seed,
             aim: None,
             property,
+            oracle: Oracle::Property(property),
             case: Case::new(case.policy),
             trace: Vec::new(),
             sibling: None,
@@ -339,7 +341,7 @@ impl MachineUnderTest for Nondeterministic<'_> {}
 /// How many cases of a campaign, or from seeds, are run twice for the canary.
 const TWICE_MAX: u64 = 4;
 
-fn second_run(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+fn second_run(harness: impl Harness, is_injected: bool) -> Result<String, Missed> {
     let begun = Cell::new(0);
     let machine =
         Nondeterministic { machine: CanaryBug::step(is_injected, forgets_healthy), begun: &begun };
@@ -356,8 +358,8 @@ fn second_run(harness: impl Harness, is_injected: bool) -> Result<String, String
     });
     match (in_a_campaign, in_a_check) {
         (Some(_), Some(differs)) => Ok(format!("{}, in a campaign and from seeds", differs.0)),
-        (None, Some(_)) => Err("a campaign has not seen that its cases differ".to_owned()),
-        (_, None) => Err("a case that was run twice has not been seen to differ".to_owned()),
+        (None, Some(_)) => Err("a campaign has not seen that its cases differ".into()),
+        (_, None) => Err("a case that was run twice has not been seen to differ".into()),
     }
 }
 
@@ -369,7 +371,7 @@ fn loses_the_timer(_: &Policy, state: State, event: Event) -> Option<Step> {
     over.then_some(Step { state, actions: Actions::NONE, note: Note::Applied })
 }
 
-fn end(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+fn end(harness: impl Harness, is_injected: bool) -> Result<String, Missed> {
     let stubborn = "
         policy restart=always stop-timeout=1s
         process rest term=ignored
@@ -389,7 +391,7 @@ fn end(harness: impl Harness, is_injected: bool) -> Result<String, String> {
             Some(found) if found == owed => {}
             found => {
                 let found = found.map_or("nothing", Property::name);
-                return Err(format!("{owed} is violated at the end, and {found} was found"));
+                return Err(format!("{owed} is violated at the end, and {found} was found").into());
             }
         }
     }
@@ -403,18 +405,18 @@ const HEALTHY: &str = "
     1m stop
 ";
 
-pub(crate) fn reference(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+pub(crate) fn reference(harness: impl Harness, is_injected: bool) -> Result<String, Missed> {
     let machine = CanaryBug::step(is_injected, forgets_healthy);
     let compared = Compared::by(machine, harness.reference());
     let verdict = harness.run(&read(HEALTHY)?, &compared);
     match (compared.mismatch(), verdict.violated()) {
         (Some(found), None) => Ok(format!("a wrong answer to {}", found.event)),
-        (Some(_), Some(property)) => Err(format!("{property} saw the injected bug as well")),
-        (None, _) => Err("a timer that is not armed agreed with the rules".to_owned()),
+        (Some(_), Some(property)) => Err(format!("{property} saw the injected bug as well").into()),
+        (None, _) => Err("a timer that is not armed agreed with the rules".into()),
     }
 }
 
-fn coverage(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+fn coverage(harness: impl Harness, is_injected: bool) -> Result<String, Missed> {
     let demands = |measure: Measure| {
         let met = Measure::ALL
             .map(|other| Some(if other == measure && is_injected { 0 } else { u64::MAX }));
@@ -425,7 +427,7 @@ fn coverage(harness: impl Harness, is_injected: bool) -> Result<String, String> 
     };
     match Measure::ALL.into_iter().find(|&measure| !demands(measure)) {
         None => Ok("100000 cases that met nothing".to_owned()),
-        Some(measure) => Err(format!("100000 cases may meet no {measure}")),
+        Some(measure) => Err(format!("100000 cases may meet no {measure}").into()),
     }
 }
 
@@ -434,7 +436,7 @@ fn panics_at_reset(_: &Policy, _: State, event: Event) -> Option<Step> {
     (event == Event::ResetRequested).then(|| panic!("injected"))
 }
 
-fn panics(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+fn panics(harness: impl Harness, is_injected: bool) -> Result<String, Missed> {
     let machine = CanaryBug::step(is_injected, panics_at_reset);
     let verdict = harness.run(&read(LONG)?, machine);
     let last = verdict.trace.last().map(|line| line.event);
@@ -444,18 +446,18 @@ fn panics(harness: impl Harness, is_injected: bool) -> Result<String, String> {
         || last != Some(Event::ResetRequested)
         || !message.contains("injected")
     {
-        return Err("a panic in the virtual world is no finding".to_owned());
+        return Err("a panic in the virtual world is no finding".into());
     }
     let example = harness.explore(&[Policy::DEFAULT], &machine).counterexample;
     match example.filter(|example| example.property == Property::NoPanic) {
         Some(example) if example.path == [Input::Event(Event::ResetRequested)] => {
             Ok(format!("{}, in the virtual world and in the exhaustive search", Property::NoPanic))
         }
-        _ => Err("a panic in the exhaustive search is no finding".to_owned()),
+        _ => Err("a panic in the exhaustive search is no finding".into()),
     }
 }
 
-fn search(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+fn search(harness: impl Harness, is_injected: bool) -> Result<String, Missed> {
     let machine = CanaryBug::step(is_injected, |_, state, event| {
         let deep =
             state.phase() == Phase::BackingOff && matches!(event, Event::StopRequested { .. });
@@ -466,18 +468,18 @@ fn search(harness: impl Harness, is_injected: bool) -> Result<String, String> {
     Ok(format!("{} after {} inputs", example.property, example.path.len()))
 }
 
-fn liveness(harness: impl Harness, is_injected: bool) -> Result<String, String> {
+fn liveness(harness: impl Harness, is_injected: bool) -> Result<String, Missed> {
     let machine = CanaryBug::step(is_injected, loses_the_timer);
     let found = harness.explore(&[Policy::DEFAULT], &machine).counterexample;
     match found {
         Some(example) if example.property == Property::StopEnds => {
             Ok(format!("{} after {} inputs", example.property, example.path.len()))
         }
-        _ => Err("a stop without an end was not found".to_owned()),
+        _ => Err("a stop without an end was not found".into()),
     }
 }
 
-fn wrong_record(is_injected: bool) -> Result<String, String> {
+fn wrong_record(is_injected: bool) -> Result<String, Missed> {
     let spawn = if is_injected { "" } else { r#""spawn #1","# };
     let text = format!(
         r#"{{"record":1,"unit":0,"name":"canary","policy":"restart=always"}}
@@ -486,21 +488,21 @@ fn wrong_record(is_injected: bool) -> Result<String, String> {
     let record = Record::parse(text.lines()).map_err(|error| error.to_string())?;
     match replay::replay(&record).dispute {
         Some(dispute) => Ok(format!("step {}", dispute.step)),
-        None => Err("a record of a start without a spawn was accepted".to_owned()),
+        None => Err("a record of a start without a spawn was accepted".into()),
     }
 }
 
-fn wrong_expectation(is_injected: bool) -> Result<String, String> {
+fn wrong_expectation(is_injected: bool) -> Result<String, Missed> {
     let case = read(HEALTHY)?;
     let trace = simulation::trace(&case, Core, simulation::STEPS_MAX);
     let right = expectation::rewrite(HEALTHY, &case, &trace);
     let text = if is_injected { right.replace("spawn #1; ", "") } else { right };
     match expectation::compare(&read(&text)?, &trace) {
         Err(_) => Ok("a start that expects no spawn".to_owned()),
-        Ok(()) => Err("a start that expects no spawn was accepted".to_owned()),
+        Ok(()) => Err("a start that expects no spawn was accepted".into()),
     }
 }
 
-fn read(text: &str) -> Result<Case, String> {
-    text.parse().map_err(|error| format!("the canary's case: {error}"))
+fn read(text: &str) -> Result<Case, Missed> {
+    text.parse().map_err(|error| format!("the canary's case: {error}").into())
 }

@@ -9,3 +9,5 @@ mod edits;
 pub mod self_test;
 
 pub use bug::{Bug, Layer};
+
+pub use crate::search::harness::{Harness, Standard};

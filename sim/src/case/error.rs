@@ -7,7 +7,8 @@ use monitor_core::{Millis, ParseError, PolicyTextError};
 use super::expected_error::ExpectedError;
 
 /// Why a text is no case. Nothing was run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CaseError {
     /// The line, from 1.
     pub line: usize,
@@ -16,7 +17,8 @@ pub struct CaseError {
 }
 
 /// What is wrong with a line of a case.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CaseErrorKind {
     /// A word cannot be read.
     Word(ParseError),
@@ -53,6 +55,13 @@ pub enum CaseErrorKind {
 impl fmt::Display for CaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.kind)
+    }
+}
+
+/// Prints the same as `Display`, so that `unwrap` shows the text.
+impl fmt::Debug for CaseErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -106,6 +115,13 @@ impl fmt::Display for CaseErrorKind {
                 "there is no policy yet: begin with a line such as `policy restart=always`",
             ),
         }
+    }
+}
+
+/// Prints the same as `Display`, so that `unwrap` shows the text.
+impl fmt::Debug for CaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use monitor_core::ParseError;
 
 /// Why an expectation cannot be read. Nothing was run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ExpectedError {
     /// A word of the event or its time cannot be read.
     Word(ParseError),
@@ -42,6 +43,13 @@ impl fmt::Display for ExpectedError {
                 )
             }
         }
+    }
+}
+
+/// Prints the same as `Display`, so that `unwrap` shows the text.
+impl fmt::Debug for ExpectedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

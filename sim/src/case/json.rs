@@ -195,7 +195,8 @@ impl From<&Case> for CaseJson {
 }
 
 /// Why JSON is no case: the place as a JSON pointer, and what is wrong there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CaseJsonError {
     /// Where, such as `/inputs/2/event`; empty for the whole.
     pub pointer: String,
@@ -207,6 +208,13 @@ impl std::fmt::Display for CaseJsonError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let place = if self.pointer.is_empty() { "case" } else { &self.pointer };
         write!(f, "{place}: {}", self.message)
+    }
+}
+
+/// Prints the same as `Display`, so that `unwrap` shows the text.
+impl std::fmt::Debug for CaseJsonError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 

@@ -10,7 +10,8 @@
 //! use monitor_sim::conformance;
 //! use monitor_sim::generate::strategy;
 //!
-//! conformance::check(monitor_os::Core, strategy::cases()).unwrap_or_else(|report| panic!("{report}"));
+//! conformance::check(monitor_os::Core, strategy::cases())?;
+//! # Ok::<(), conformance::CheckError>(())
 //! ```
 
 use monitor_core::{Event, Millis, Policy};

@@ -23,7 +23,7 @@ use super::injected_bug::{InjectedBug, MachineUnderTest};
 ///
 /// # Errors
 /// The line.
-pub fn catch<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = panic::take_hook();
@@ -62,7 +62,7 @@ fn text(payload: &(dyn Any + Send)) -> String {
 }
 
 /// A machine whose panics are kept. Where it panics, it answers that the event does not apply.
-pub struct Guarded<'a> {
+pub(crate) struct Guarded<'a> {
     machine: &'a dyn Machine,
     injected_bug: Option<InjectedBug>,
     refusal: Actions,
@@ -72,21 +72,21 @@ pub struct Guarded<'a> {
 impl<'a> Guarded<'a> {
     /// Guards a machine under a backend with this injected bug. In the place of a panic it asks for nothing.
     #[must_use]
-    pub const fn new(machine: &'a dyn Machine, injected_bug: Option<InjectedBug>) -> Self {
+    pub(crate) const fn new(machine: &'a dyn Machine, injected_bug: Option<InjectedBug>) -> Self {
         Self { machine, injected_bug, refusal: Actions::NONE, panic: OnceCell::new() }
     }
 
     /// Guards a machine for the exhaustive engine. In the place of a panic it gives an answer that every
     /// oracle refuses, so that the search ends there.
     #[must_use]
-    pub const fn refusing(machine: &'a dyn Machine) -> Self {
+    pub(crate) const fn refusing(machine: &'a dyn Machine) -> Self {
         let refusal = Actions { persist: true, ..Actions::NONE };
         Self { machine, injected_bug: None, refusal, panic: OnceCell::new() }
     }
 
     /// The first panic so far.
     #[must_use]
-    pub fn panic(&self) -> Option<&str> {
+    pub(crate) fn panic(&self) -> Option<&str> {
         self.panic.get().map(String::as_str)
     }
 }

@@ -3,5 +3,4 @@
 pub(crate) mod guard;
 pub(crate) mod injected_bug;
 
-pub use guard::{Guarded, catch};
 pub use injected_bug::{InjectedBug, MachineUnderTest, WithInjectedBug};

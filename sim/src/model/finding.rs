@@ -9,6 +9,7 @@ use crate::oracle::property::Property;
 
 /// A violation and a shortest way to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counterexample {
     /// What is violated.
     pub property: Property,
@@ -24,6 +25,7 @@ pub struct Counterexample {
 /// What an exhaustive search has found. Every count is exact: if there is no counterexample, every
 /// input was followed in every search state.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Exploration {
     /// Reachable search states.
     pub search_states: usize,

@@ -9,6 +9,7 @@ use super::reference::state::{RefAction, RefState, RefTimer};
 
 /// Where a machine and the reference differ.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Mismatch {
     /// The policy.
     pub policy: Policy,
@@ -35,6 +36,8 @@ impl fmt::Display for Mismatch {
         write!(f, "  {actions:?}")
     }
 }
+
+impl std::error::Error for Mismatch {}
 
 /// Holds one answer of a machine against the reference.
 ///

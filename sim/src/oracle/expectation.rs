@@ -109,6 +109,7 @@ impl Names {
 
 /// Where a run is not as its case expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// The step, counted from 1; one more than there are if the end differs.
     pub step: usize,
@@ -124,6 +125,8 @@ impl fmt::Display for Difference {
         write!(f, "DIFF at step {step}\n  expected  {expected}\n  actual    {actual}")
     }
 }
+
+impl std::error::Error for Difference {}
 
 /// Holds a run against what its case expects.
 ///

@@ -23,6 +23,7 @@ use crate::case::script::Script;
 
 /// What came of many starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cycles {
     /// Programs that were started.
     pub started: u64,
@@ -63,6 +64,7 @@ pub enum Shortage {
 
 /// A shortage that could not be caused, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AbsentShortage {
     /// The shortage.
     pub shortage: Shortage,

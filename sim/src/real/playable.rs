@@ -12,6 +12,7 @@ use crate::world::simulation::{self, STEPS_MAX};
 
 /// What is in the way of playing a case for real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum NotPlayable {
     /// A start takes a time of its own, or fails: the kernel's own starts do not follow a script.
     ScriptedStart,
@@ -42,6 +43,8 @@ impl fmt::Display for NotPlayable {
         }
     }
 }
+
+impl std::error::Error for NotPlayable {}
 
 /// Whether a case can be played for real within `limit`.
 ///

@@ -12,6 +12,7 @@ use crate::generate::choices::{Choices as _, Seeded};
 
 /// What came of killing monitors.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Kills {
     /// Monitors that were killed.
     pub killed: u32,

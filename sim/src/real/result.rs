@@ -9,6 +9,7 @@ use crate::replay::Dispute;
 
 /// The result of a case on real processes.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct RealResult {
     /// The case.
     pub case: Case,
@@ -41,6 +42,7 @@ pub enum SimulatorMatch {
 
 /// What was wrong with a case on real processes.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum RealFault {
     /// The record disagrees with the machine, or a property is violated.
     Disputed(Box<Dispute>),
@@ -88,6 +90,8 @@ impl fmt::Display for RealFault {
         }
     }
 }
+
+impl std::error::Error for RealFault {}
 
 /// How long a case may take for what it has to do within milliseconds.
 pub(super) const PATIENCE: Millis = Millis::from_secs(60);

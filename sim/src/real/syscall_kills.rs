@@ -16,6 +16,7 @@ use crate::case::script::{OnStop, Script};
 
 /// Which protocol a step belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Protocol {
     /// From the beginning of the monitor until it says that its process was started.
     Start,
@@ -35,6 +36,7 @@ impl fmt::Display for Protocol {
 
 /// What the next monitor began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Resumed {
     /// Nothing was remembered, or nothing was going on: it started the first run.
     Anew,
@@ -65,6 +67,7 @@ impl fmt::Display for Resumed {
 
 /// The result of a kill of a monitor at a step.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct KillResult {
     /// What it was about.
     pub protocol: Protocol,

@@ -30,6 +30,7 @@ pub(super) const NAME: &str = "monitor-sim-traced";
 
 /// A step that a monitor takes: one of its threads, or the helper that it has made, is about to make a system call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct SyscallStep {
     /// The name of the thread, or `helper`.
     pub of: String,

@@ -6,7 +6,6 @@ use super::saved_failure::SavedFailure;
 use super::trace_table::TraceTable;
 use crate::case::definition::Case;
 use crate::oracle::policies::policies;
-use crate::oracle::verdict::Oracle;
 use crate::search::alarm::Alarm;
 use crate::search::failure::Failure;
 
@@ -15,8 +14,6 @@ use crate::search::failure::Failure;
 pub struct FailureReport<'a> {
     /// The failure.
     pub failure: &'a Failure,
-    /// The oracle that found it.
-    pub oracle: Oracle,
     /// Where it is saved; if nowhere, the whole case is printed.
     pub saved: Option<&'a SavedFailure>,
     /// What else the command that replays it must say, such as `--inject BB-1`; empty for nothing.
@@ -27,10 +24,10 @@ impl<'a> FailureReport<'a> {
     /// The most lines of a report whose case is saved.
     pub const LINES_MAX: usize = 25;
 
-    /// The report of a failure that is not saved, found by a property.
+    /// The report of a failure that is not saved, with no options.
     #[must_use]
     pub const fn of(failure: &'a Failure) -> Self {
-        Self { failure, oracle: Oracle::Property(failure.property), saved: None, options: "" }
+        Self { failure, saved: None, options: "" }
     }
 }
 
@@ -38,8 +35,9 @@ impl fmt::Display for FailureReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const HEAD_MAX: usize = 8;
         const AROUND: usize = 6;
-        let Failure { seed, aim, case, trace, sibling, panic, is_unshrunk, .. } = self.failure;
-        writeln!(f, "FAIL {}", self.oracle)?;
+        let Failure { seed, aim, oracle, case, trace, sibling, panic, is_unshrunk, .. } =
+            self.failure;
+        writeln!(f, "FAIL {oracle}")?;
         let (steps, inputs) = (trace.len(), case.inputs.len());
         let aim = aim.map_or_else(String::new, |aim| format!(", {aim}"));
         if let Some(panic) = panic {

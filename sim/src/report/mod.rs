@@ -14,3 +14,5 @@ pub use failure_report::FailureReport;
 pub use rust_test::rust_test;
 pub use saved_failure::{SavedFailure, save};
 pub use trace_table::TraceTable;
+
+pub use crate::search::failure::{Failure, Sibling};

@@ -8,6 +8,7 @@ use crate::search::failure::Failure;
 
 /// Where a failing case is saved: the case itself and its pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SavedFailure {
     /// The case, as text.
     pub case: PathBuf,

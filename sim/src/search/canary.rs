@@ -138,3 +138,27 @@ pub fn missing(
     }
     alarms
 }
+
+/// A canary that was not found: what is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed(String);
+
+impl From<String> for Missed {
+    fn from(missing: String) -> Self {
+        Self(missing)
+    }
+}
+
+impl From<&str> for Missed {
+    fn from(missing: &str) -> Self {
+        Self(missing.to_owned())
+    }
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Missed {}

@@ -9,6 +9,7 @@ use crate::case::input::TimedInput;
 use crate::generate::seeds::Aim;
 use crate::oracle::property::Property;
 use crate::oracle::trace::TraceLine;
+use crate::oracle::verdict::Oracle;
 
 /// A case that violates a property, and where it came from.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Failure {
     pub aim: Option<Aim>,
     /// The property.
     pub property: Property,
+    /// The oracle that found it: the property, or the reference machine if that alone objects.
+    pub oracle: Oracle,
     /// The shrunk case.
     pub case: Case,
     /// Its trace.

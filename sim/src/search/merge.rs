@@ -24,7 +24,8 @@ pub struct Merged {
 }
 
 /// Why files do not add up. Nothing was merged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MergeError {
     /// There is no file.
     Nothing,
@@ -54,6 +55,13 @@ impl std::fmt::Display for MergeError {
                 "two shards have run some of the same cases, {first:?} and {other:?}: use one number of shards"
             ),
         }
+    }
+}
+
+/// Prints the same as `Display`, so that `unwrap` shows the text.
+impl std::fmt::Debug for MergeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 

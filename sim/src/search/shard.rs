@@ -1,6 +1,7 @@
 //! One part of a campaign, and the file of its report.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use monitor_core::whole_number;
@@ -138,13 +139,36 @@ impl Shard {
 
 /// Reads `K/N`, with K from 0.
 impl std::str::FromStr for Shard {
-    type Err = String;
+    type Err = ShardError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ShardError> {
         let (index, count) = text.split_once('/').unwrap_or((text, ""));
         match (whole_number(index), whole_number(count)) {
             (Some(index), Some(count)) if index < count => Ok(Self { index, count }),
-            _ => Err(format!("{text:?} is no shard: write K/N with K from 0 to N-1, such as 0/4")),
+            _ => Err(ShardError { text: text.to_owned() }),
         }
     }
 }
+
+/// A text that is no shard.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShardError {
+    /// The text.
+    pub text: String,
+}
+
+impl fmt::Display for ShardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no shard: write K/N with K from 0 to N-1, such as 0/4", self.text)
+    }
+}
+
+/// Prints the same as `Display`, so that `unwrap` shows the text.
+impl fmt::Debug for ShardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for ShardError {}

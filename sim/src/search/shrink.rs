@@ -14,7 +14,7 @@ use crate::machine::injected_bug::MachineUnderTest;
 use crate::model::family::family;
 use crate::oracle::property::Property;
 use crate::oracle::trace::TraceLine;
-use crate::oracle::verdict::Verdict;
+use crate::oracle::verdict::{Oracle, Verdict};
 use crate::world::simulation::{self, STEPS_MAX};
 
 /// How many candidates may be run for one failure. Most failures take a tenth of it.
@@ -33,7 +33,17 @@ pub fn shrink(
     let sibling = sibling(&best, property, machine);
     let Verdict { trace, violation, .. } = verdict;
     let panic = violation.and_then(|violation| violation.panic);
-    Failure { seed, aim: None, property, case: best, trace, sibling, panic, is_unshrunk: false }
+    Failure {
+        seed,
+        aim: None,
+        property,
+        oracle: Oracle::Property(property),
+        case: best,
+        trace,
+        sibling,
+        panic,
+        is_unshrunk: false,
+    }
 }
 
 struct Shrinker<M> {
