@@ -1,8 +1,9 @@
-//! The oracles for other drivers: they check every step and report the first that is wrong.
+//! Checks of drivers and machines of other crates.
 //!
-//! A driver of another crate passes each event and each answer to its checker. With
-//! [`crate::generate::strategy`] its tests use the inputs and the properties of this harness. A machine that only
-//! decides otherwise, under the driver of `monitor-os`, needs no more than [`check`].
+//! A driver passes each event and each answer to a [`StepChecker`], which reports the first wrong
+//! step. With [`generate::strategy`](crate::generate::strategy) its tests use the inputs and the
+//! properties of this harness. A machine that only decides otherwise, under the driver of
+//! `monitor-os`, needs [`check`] alone.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -38,8 +39,8 @@ pub struct StepChecker {
 }
 
 impl StepChecker {
-    /// Checks one step: at `at`, under `policy`, the machine received `event` in the state `before`, and
-    /// answered `step`.
+    /// Checks one step: at `at`, under `policy`, the machine received `event` in the state
+    /// `before`, and answered `step`.
     ///
     /// # Errors
     /// The property that is violated, with all steps so far.
@@ -83,7 +84,7 @@ impl fmt::Display for StepViolation {
     }
 }
 
-/// Prints the same as `Display`, so that a failed test shows the table.
+/// Prints as `Display` does, so that a failed test shows the table.
 impl fmt::Debug for StepViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -92,7 +93,7 @@ impl fmt::Debug for StepViolation {
 
 impl Error for StepViolation {}
 
-/// Why a [`check`] does not pass.
+/// An error of [`check`].
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum CheckError {
@@ -114,7 +115,7 @@ impl fmt::Display for CheckError {
     }
 }
 
-/// Prints the same as `Display`, so that a failed test shows the report.
+/// Prints as `Display` does, so that a failed test shows the report.
 impl fmt::Debug for CheckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -125,10 +126,11 @@ impl Error for CheckError {}
 
 /// Runs cases with `machine` in the virtual world, and shrinks what fails.
 ///
-/// How many cases, and from which seed, is proptest's matter: `PROPTEST_CASES`, `PROPTEST_RNG_SEED`.
+/// How many cases, and from which seed, is proptest's matter: `PROPTEST_CASES`,
+/// `PROPTEST_RNG_SEED`.
 ///
-/// Before that the canaries of every campaign run, so that a harness that is blind does not pass. Nor does
-/// one that runs fewer cases than were asked for, or none.
+/// Before that the canaries of every campaign run, so that a harness that is blind does not pass.
+/// Nor does one that runs fewer cases than were asked for, or none.
 ///
 /// # Errors
 /// [`CheckError`]: the failure, or the alarms that ring.

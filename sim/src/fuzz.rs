@@ -1,7 +1,7 @@
-//! What the fuzz targets in `sim/fuzz` run: bytes in, a panic if anything is wrong.
+//! The functions of the fuzz targets in `sim/fuzz`: bytes in, a panic if anything is wrong.
 //!
-//! A plain test runs the same functions over the committed corpus. Each panics with what it found, because
-//! so that the fuzzer notices it.
+//! A plain test runs them over the committed corpus. Each panics with its finding, so that the
+//! fuzzer notices it.
 
 use monitor_core::{Event, State};
 use monitor_os::Core;
@@ -15,8 +15,8 @@ use crate::search::harness::Standard;
 use crate::search::hunt;
 use crate::world::simulation::{self, STEPS_MAX};
 
-/// Draws a case from the bytes as choices, and demands that it violates nothing and that the reference
-/// agrees with every step.
+/// Draws a case from the bytes as choices, and demands that it violates nothing and that the
+/// reference agrees with every step.
 ///
 /// # Panics
 /// With the failure report if a property is violated or a step differs.
@@ -30,9 +30,9 @@ pub fn case(bytes: &[u8]) {
     }
 }
 
-/// Reads a state and an event in their byte forms, and demands that whatever can be read survives its
-/// round trip, that the machine has an answer to it under a policy drawn from the rest, and that the state
-/// of the answer can be stored.
+/// Reads a state and an event in their byte forms, and demands that whatever can be read survives
+/// its round trip, that the machine has an answer to it under a policy drawn from the rest, and
+/// that the state of the answer can be stored.
 ///
 /// # Panics
 /// If any of that does not hold.

@@ -1,12 +1,15 @@
-//! Runs the driver of `monitor-os` on a virtual clock and kernel, and hunts the races of lifecycles.
+//! Runs the driver of `monitor-os` on a virtual clock and kernel, and hunts the races of
+//! lifecycles.
 //!
-//! Whatever can go wrong between a stop, an exit, a timer and a restart is a question of order. Here the
-//! order is an input. The modules, each of which uses only those above it:
-//! - [`case`](mod@case): a case is a policy, what each process does, and what is asked when. It may say what it
-//!   expects.
+//! Whatever can go wrong between a stop, an exit, a timer and a restart is a question of order.
+//! Here the order is an input. The modules, each of which uses only those above it:
+//! - [`case`](mod@case): a case is a policy, what each process does, and what is asked when. It may
+//!   say what it expects.
 //! - [`machine`]: the machine under test, with the backend bug that is injected below it.
-//! - [`oracle`]: the properties that each step must have, and a second machine that each step is compared with.
-//! - [`model`]: the exhaustive search. It visits every reachable state, and its counterexamples are the shortest.
+//! - [`oracle`]: the properties that each step must have, and a second machine that each step is
+//!   compared with.
+//! - [`model`]: the exhaustive search. It visits every reachable state, and its counterexamples are
+//!   the shortest.
 //! - [`world`]: the virtual kernel under the driver that ships. Its processes follow scripts.
 //! - [`replay`]: compares the record of a real supervision with the machine.
 //! - [`generate`]: draws cases from seeds, aimed at a [race](generate::Race) or at nothing.
@@ -48,8 +51,8 @@ pub mod replay;
 pub mod report;
 pub mod world;
 
-// Public for the program, the tests, the benches and the fuzz targets of this repository alone. What they need of a
-// search changes with them, so it is no promise to other users.
+// Public for the program, the tests, the benches and the fuzz targets of this repository alone.
+// What they need of a search changes with them, so it is no promise to other users.
 #[doc(hidden)]
 pub mod fuzz;
 #[doc(hidden)]

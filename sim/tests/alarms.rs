@@ -1,5 +1,5 @@
-//! Each check of the harness is switched off in turn, and the alarm that is named for it must ring: in a
-//! campaign, in a check, and in a property test of another crate.
+//! Each check of the harness is switched off in turn, and the alarm that is named for it must ring:
+//! in a campaign, in a check, and in a property test of another crate.
 
 use monitor_core::{Event, Millis, Policy, State, Step};
 use monitor_os::{Core, Machine};
@@ -42,7 +42,8 @@ fn checked(harness: impl CanarySearch) -> Alarms {
     canary_search::look_for(harness, &Canary::ALL).alarms
 }
 
-/// Switched off, the alarm rings in a campaign, in a check and in a property test, and says so in words.
+/// Switched off, the alarm rings in a campaign, in a check and in a property test, and says so in
+/// words.
 fn rings(harness: impl CanarySearch, alarm: Alarm) {
     let ran = campaign(harness);
     assert!(ran.rings(alarm), "a campaign is silent: {ran}");
@@ -427,7 +428,8 @@ const fn nothing_done(evidence: Evidence) -> Checked {
     }
 }
 
-/// Every row of a check counts its cases against those asked for, whatever the reason of the difference.
+/// Every row of a check counts its cases against those asked for, whatever the reason of the
+/// difference.
 #[test]
 fn a_check_that_runs_no_case_or_too_few_rings() {
     let nothing = nothing_done(Evidence::default());

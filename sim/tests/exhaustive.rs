@@ -1,5 +1,5 @@
-//! Every reachable state of the machine, under every policy of the family, breaks no property; and the
-//! search can fail, because it finds each bug that is injected.
+//! Every reachable state of the machine, under every policy of the family, breaks no property; and
+//! the search can fail, because it finds each bug that is injected.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -45,8 +45,8 @@ fn every_bug_put_in_is_found_with_a_shortest_case() {
     }
 }
 
-/// A change of the machine, of the oracles or of the environment shows as a diff of these numbers; the
-/// number of threads does not.
+/// A change of the machine, of the oracles or of the environment shows as a diff of these numbers;
+/// the number of threads does not.
 #[test]
 fn the_counts_are_the_ones_on_record() {
     let path = record();

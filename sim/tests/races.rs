@@ -1,5 +1,6 @@
-//! The races that the project is named for, as properties: whatever the policy, the processes and the
-//! times, no oracle speaks. A failure prints its case, its trace and the command that replays it.
+//! The races that the project is named for, as properties: whatever the policy, the processes and
+//! the times, no oracle speaks. A failure prints its case, its trace and the command that replays
+//! it.
 
 use std::path::Path;
 

@@ -123,6 +123,7 @@ const RULES: &[Rules] = &[
                 "generate/faults",
                 "generate/mod",
                 "generate/race",
+                "generate/race_cases",
                 "generate/seeds",
                 "generate/strategy",
             ],

@@ -1,4 +1,4 @@
-//! `monitor-sim bugs`: the whole bug bank, hunted.
+//! The subcommand `bugs`: hunts the whole bug bank.
 
 use std::time::Instant;
 
@@ -15,24 +15,25 @@ use crate::exit_status::BLIND;
 use crate::options::positive;
 use crate::progress::bar;
 
-/// How the bank is hunted.
+/// The options of `bugs`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BugsArguments {
-    /// How many campaigns of the random engine to run for each bug.
+    /// The number of campaigns of the random engine for each bug.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = positive::<usize>)]
     campaigns: usize,
-    /// Print one array of objects instead of a table.
+    /// Print a JSON array of objects instead of a table.
     #[arg(long)]
     json: bool,
     /// Hunt this bug only, such as BB-4.
     #[arg(long, value_name = "ID")]
     id: Option<Bug>,
-    /// Print the bank and hunt nothing: id, layer, race, symptom.
+    /// Print the id, layer, race and symptom of each bug, and hunt none.
     #[arg(long, conflicts_with_all = ["campaigns", "json", "id"])]
     list: bool,
 }
 
-/// Hunts the bank and prints what was found; returns the exit status: whether everything was found, and no alarm rings.
+/// Hunts the bank and prints the results. The exit status is 0 if every bug was found and no alarm
+/// was raised.
 pub(crate) fn bugs(arguments: &BugsArguments) -> u8 {
     if arguments.list {
         print_list();
@@ -145,7 +146,7 @@ fn print_table(results: &[BugResult]) {
     );
 }
 
-/// The engine whose case is shown.
+/// Returns the engine whose case is shown.
 const fn shown_by(found: &BugResult) -> &'static str {
     match (found.exhaustive_len, found.shrunk_len) {
         (Some(_), _) => "exhaustive",

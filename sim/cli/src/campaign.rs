@@ -28,26 +28,27 @@ use crate::progress::templated;
 
 #[derive(Args)]
 pub(crate) struct RunArguments {
-    /// The campaign's name. The same name is the same cases, on every machine.
+    /// The name of the campaign. A name means one set of cases, on every machine.
     #[arg(long, default_value = "default", value_name = "ID", value_parser = campaign_name)]
     campaign: String,
-    /// How many cases the whole campaign has, over all shards.
+    /// The number of cases of the whole campaign, over all shards.
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = positive::<u64>)]
     cases: u64,
-    /// Stop after this time, such as 10m, with what was done by then; each thread runs one block at least.
+    /// Stop after this time, such as 10m, and keep the finished cases. Each thread runs at least
+    /// one block.
     #[arg(long, value_name = "TIME")]
     budget: Option<monitor_core::Millis>,
-    /// How many threads to use; all cores by default. The result is the same.
+    /// The number of threads; all cores by default. The result does not depend on it.
     #[arg(long, value_name = "J", value_parser = positive::<usize>)]
     jobs: Option<usize>,
-    /// Which part of the campaign to run, as K/N with K from 0. Without it: the index that Kubernetes,
-    /// Slurm or GitLab gives, with --shards; else the whole.
+    /// The part of the campaign to run, as K/N with K from 0. By default it is the index that
+    /// Kubernetes, Slurm or GitLab gives with --shards, or else the whole campaign.
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
-    /// How many parts there are, where the index comes from the environment.
+    /// The number of parts, if the index comes from the environment.
     #[arg(long, value_name = "N", conflicts_with = "shard", value_parser = positive::<u64>)]
     shards: Option<u64>,
-    /// Where the report is kept, and found again to go on after an interruption.
+    /// The folder of the report. After an interruption, the command goes on from this report.
     #[arg(long, default_value = "monitor-sim-campaign", value_name = "DIR")]
     out: PathBuf,
 }
@@ -62,10 +63,10 @@ pub(crate) struct MergeArguments {
     json: bool,
 }
 
-/// How many cases a thread takes at a time.
+/// The number of cases that a thread takes at a time.
 const BLOCK: u64 = 2_000;
 
-/// Reads the name of a campaign, which a report must tell from others.
+/// Reads the name of a campaign, which must not be blank.
 fn campaign_name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err("a name without a letter: give one such as nightly".to_owned());
@@ -131,7 +132,8 @@ fn try_run(harness: impl CanarySearch, arguments: &RunArguments) -> Result<u8, C
     let evidence = canary_search::look_for(harness, &Canary::CAMPAIGN);
     file.canaries = evidence.found;
     file.alarms.add(evidence.alarms.clone());
-    // A canary that is found where nothing is injected may mean that the machine is broken: the cases tell.
+    // A canary that is found where nothing is injected may mean that the machine is broken: the
+    // cases tell.
     if evidence.alarms.iter().any(|alarm| alarm != Alarm::CanariesOff) {
         save(&path, &file)?;
         print!("{}", evidence.alarms);
@@ -145,8 +147,8 @@ fn try_run(harness: impl CanarySearch, arguments: &RunArguments) -> Result<u8, C
     Ok(conclude(&file, &path, interrupted))
 }
 
-/// Runs the rest of a shard on `jobs` threads, saving what was done every two seconds. Returns whether
-/// a signal has ended it early.
+/// Runs the rest of a shard on `jobs` threads, and saves its report every two seconds. Returns
+/// whether a signal has ended it early.
 fn work(
     plan: &Plan,
     file: &mut ShardFile,
@@ -245,7 +247,7 @@ fn conclude(file: &ShardFile, path: &Path, interrupted: bool) -> u8 {
     }
 }
 
-/// What was found counts more than what may have been missed.
+/// Returns the exit status. A failure counts more than an alarm.
 fn status(report: &CampaignReport, alarms: &Alarms) -> u8 {
     match (report.failures.is_empty(), report.unequal, alarms.is_silent()) {
         (false, _, _) => VIOLATED,
@@ -311,7 +313,7 @@ fn resolve_shard(arguments: &RunArguments) -> Result<Shard, CliError> {
     }
 }
 
-/// The file of an earlier run of the same shard, or `fresh`.
+/// Reads the file of an earlier run of the shard, or returns `fresh`.
 fn load(path: &Path, fresh: ShardFile) -> Result<ShardFile, CliError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -382,7 +384,7 @@ pub(crate) fn merge(arguments: &MergeArguments) -> u8 {
     }
 }
 
-/// The sum of all shards as JSON: the report, and by name the alarms that ring.
+/// The sum of all shards as JSON: the report, and the raised alarms by name.
 #[derive(Serialize)]
 struct Json<'a> {
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! The subcommand `check`: everything that can be verified, with a summary.
+//! The subcommand `check`: verifies everything, and prints a summary.
 
 use std::path::{Path, PathBuf};
 
@@ -23,22 +23,22 @@ use crate::progress::bar;
 
 #[derive(Args)]
 pub(crate) struct CheckArguments {
-    /// How many cases to run for each race.
+    /// The number of cases for each race.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = positive::<u64>)]
     cases: u64,
-    /// The first seed; each case takes the next one, and after the largest comes 0.
+    /// The first seed. Each case takes the next seed; after the largest comes 0.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
-    /// Inject this bug of the bank, such as BB-1: the check must fail, and shows how. `monitor-sim bugs
-    /// --list` has them all.
+    /// Inject this bug of the bank, such as BB-1. The check must then fail. `monitor-sim bugs
+    /// --list` prints all ids.
     #[arg(long, value_name = "ID")]
     inject: Option<Bug>,
-    /// Where failing cases are kept.
+    /// The folder for failing cases.
     #[arg(long, default_value = "monitor-sim-failures", value_name = "DIR")]
     out: PathBuf,
 }
 
-/// Checks everything, or that the injected bug is found; returns the exit status.
+/// Checks everything, or that the injected bug is found. Returns the exit status.
 pub(crate) fn check(arguments: &CheckArguments) -> u8 {
     match arguments.inject {
         Some(bug) => check_with_bug(arguments, bug),
@@ -116,7 +116,7 @@ fn check_all(arguments: &CheckArguments) -> u8 {
     if blind > 0 || !alarms.is_silent() { BLIND } else { 0 }
 }
 
-/// What was found counts more than what may have been missed, which is said nevertheless.
+/// Returns the exit status of a violation, and prints the alarms of the canaries.
 fn violated(evidence: &Evidence) -> u8 {
     print!("{}", evidence.alarms);
     VIOLATED
@@ -214,7 +214,7 @@ fn print_summary(explored: &[Explored], hunted: &[Hunted], (tested, blind): (usi
     }
 }
 
-/// Injects a bug and shows how each engine finds it; fails if none does.
+/// Injects a bug, and prints the find of each engine. Fails if no engine finds it.
 fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
     println!("{bug} ({}, {}): {}; {}\n", bug.layer.name(), bug.source, bug.symptom, bug.cause);
     let proof = bug_hunt::prove(Standard, bug, true);
@@ -245,7 +245,7 @@ fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
     VIOLATED
 }
 
-/// Saves the failing case with its pictures, and prints the failure, with the bug that was injected.
+/// Saves the failing case with its pictures, and prints the failure with the injected bug.
 fn show(failure: &Failure, out: &Path, injected: Option<Bug>) {
     let saved = report::save(failure, out).map_err(|error| {
         eprintln!("monitor-sim: {}: {error}: the case is printed only", out.display());

@@ -1,4 +1,4 @@
-//! Files that are given to `monitor-sim`: cases and records.
+//! Reads the cases and records that the command line names.
 
 use std::path::Path;
 use std::{fs, io};
@@ -17,7 +17,7 @@ fn read(path: &Path) -> io::Result<String> {
     if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
 }
 
-/// What a file can hold.
+/// The content of a file.
 pub(crate) enum Artifact {
     /// The record of a real supervision.
     Record(Record),
@@ -25,7 +25,8 @@ pub(crate) enum Artifact {
     Case(Box<Case>),
 }
 
-/// Reads a file that holds a record or a case; on failure says why, with the exit status.
+/// Reads a file that holds a record or a case. On failure it prints the error and returns the exit
+/// status.
 pub(crate) fn artifact(path: &Path) -> Result<Artifact, u8> {
     let name = path.display();
     let text = read(path).map_err(|error| {
@@ -38,8 +39,7 @@ pub(crate) fn artifact(path: &Path) -> Result<Artifact, u8> {
     })
 }
 
-/// Reads a file that holds a record or a case; returns the steps that it is about, and the policy in force
-/// at each.
+/// Reads a file that holds a record or a case. Returns its steps, and the policy in force at each.
 pub(crate) fn steps(path: &Path) -> Result<(Vec<TraceLine>, Vec<Policy>), u8> {
     Ok(match artifact(path)? {
         Artifact::Record(record) => monitor_sim::replay::trace(&record),

@@ -1,4 +1,5 @@
-//! The subcommand `replay`: a real record held against the machine, or a case run in the virtual world.
+//! The subcommand `replay`: compares a record with the machine, or runs a case in the virtual
+//! world.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,27 +24,28 @@ pub(crate) struct ReplayArguments {
     /// A record (JSON lines) or a case (text or JSON); `-` reads the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Run the case with this bug of the bank injected, such as BB-1; `monitor-sim bugs --list` has them all.
+    /// Inject this bug of the bank into the run, such as BB-1. `monitor-sim bugs --list` prints all
+    /// ids.
     #[arg(long, value_name = "ID")]
     inject: Option<Bug>,
-    /// Do not run the case: print it in another form.
+    /// Print the case in another form, and do not run it.
     #[arg(long, value_enum, value_name = "FORM")]
     emit: Option<Form>,
-    /// The same as `--emit rust`.
+    /// Short for `--emit rust`.
     #[arg(long, conflicts_with = "emit")]
     emit_rust: bool,
-    /// Write into the file what the case does now, as what is expected of it. Comments are kept.
+    /// Rewrite the expectations in the file from a run of the case. Comments are kept.
     #[arg(long, conflicts_with_all = ["emit", "emit_rust", "inject"])]
     rewrite: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Form {
-    /// As a complete Rust test.
+    /// A complete Rust test.
     Rust,
-    /// As JSON, under docs/case.schema.json.
+    /// JSON by docs/case.schema.json.
     Json,
-    /// As text, tidied.
+    /// Tidied text.
     Text,
 }
 

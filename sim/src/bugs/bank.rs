@@ -1,7 +1,9 @@
-//! The bug bank: bugs that real supervisors shipped, each put back as one wrong answer of the machine.
+//! The bug bank: bugs that real supervisors shipped, each injected as one wrong answer of the
+//! machine.
 //!
-//! Every [`Bug`] wraps `step` and is honest everywhere else. Its number is that of the collection it comes
-//! from; the letter b marks a second form of one bug. What cannot be said here is listed in `docs/BUGS.md`.
+//! Every [`Bug`] wraps `step` and is right everywhere else. Its number is that of the collection it
+//! comes from; the letter b marks a second form of one bug. `docs/BUGS.md` lists the bugs that
+//! cannot be injected.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -81,7 +83,7 @@ impl FromStr for Bug {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnknownBug {
-    /// What was given.
+    /// The text.
     pub id: String,
     /// Ids that begin most like it, at most three; none if all begin otherwise.
     pub near: Vec<&'static str>,
@@ -110,7 +112,7 @@ impl fmt::Display for UnknownBug {
     }
 }
 
-/// Prints the same as `Display`, so that `unwrap` shows the text.
+/// Prints as `Display` does, so that `unwrap` shows the text.
 impl fmt::Debug for UnknownBug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -119,8 +121,8 @@ impl fmt::Debug for UnknownBug {
 
 impl std::error::Error for UnknownBug {}
 
-/// The bugs of the self-test: the classic races of stops, exits, timers and restarts, and one bug of each
-/// layer below the machine.
+/// The bugs of the self-test: the classic races of stops, exits, timers and restarts, and one bug
+/// of each layer below the machine.
 pub(super) const SELF_TEST: [&str; 15] = [
     "BB-5", "BB-5b", "BB-16", "BB-18", "BB-31", "BB-36", "BB-36b", "BB-46", "BB-118", "BB-120",
     "BB-122", "BB-138", "BB-83", "BB-156", "BB-36c",

@@ -13,15 +13,15 @@ use crate::machine::injected_bug::{InjectedBug, MachineUnderTest};
 pub struct Bug {
     /// Its number, `BB-1`; `M-1` for a generic mutation.
     pub id: &'static str,
-    /// Where it was shipped.
+    /// The project that shipped it.
     pub source: &'static str,
-    /// What users saw.
+    /// The symptom for users.
     pub symptom: &'static str,
-    /// What was wrong, as it is put back here.
+    /// The cause, as it is injected here.
     pub cause: &'static str,
-    /// Where it is put back.
+    /// The layer that it is injected into.
     pub layer: Layer,
-    /// The race that it needs; `None` where a run of any kind may show it.
+    /// The race that shows it; `None` if any run may show it.
     pub race: Option<Race>,
     pub(super) injected_bug: Option<InjectedBug>,
     pub(super) step: fn(&Policy, State, Event) -> Step,
@@ -32,16 +32,16 @@ pub struct Bug {
 pub enum Layer {
     /// The machine: a wrong answer.
     Core,
-    /// What deals with processes, numbers, notices and clocks.
+    /// The backend: processes, numbers, notices and clocks.
     Os,
-    /// What saves and reads states.
+    /// The store, which saves and reads states.
     Store,
-    /// What hears callers and answers them, and drives the machine.
+    /// The driver, which answers callers and drives the machine.
     Driver,
 }
 
 impl Layer {
-    /// The name, as printed.
+    /// Returns the printed name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -55,7 +55,8 @@ impl Layer {
 
 impl Machine for Bug {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
-        // Only a bug about stale events is wrong about other runs; elsewhere that would give it away.
+        // Only a bug about stale events is wrong about other runs; elsewhere that would give it
+        // away.
         let foreign = event.run().is_some_and(|run| run != state.run());
         if foreign && self.race != Some(Race::StaleTimers) {
             return policy.step(state, event);

@@ -1,5 +1,7 @@
-//! The hunt for the whole bug bank: by which engine and oracle each bug is found, how soon, and how short
-//! the case is that is shown.
+//! The hunt for the whole bug bank.
+//!
+//! The result of each bug names the engine and the oracle that found it, the time, and the length
+//! of the shown case.
 
 use super::bug::{Bug, Layer};
 use crate::generate::race::Race;
@@ -12,7 +14,7 @@ use crate::search::failure::Failure;
 use crate::search::harness::Harness;
 use crate::search::hunt::{self, Hunt};
 
-/// What the hunt for one bug has shown.
+/// The result of the hunt for one bug.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct BugResult {
@@ -22,18 +24,19 @@ pub struct BugResult {
     pub found: (usize, usize),
     /// The oracle that found it.
     pub oracle: Option<Oracle>,
-    /// What the case aimed at that found it first.
+    /// The aim of the case that found it first.
     pub aim: Option<Aim>,
     /// Cases until it was found, the median over campaigns.
     pub cases: u64,
-    /// Milliseconds until it was found and shrunk: the median over the campaigns that found it, or those of
-    /// the exhaustive search if none did.
+    /// Milliseconds until it was found and shrunk: the median over the campaigns that found it, or
+    /// those of the exhaustive search if none did.
     pub median_ms: f64,
-    /// The same, in 95 of 100 campaigns.
+    /// The time within which 95 of 100 campaigns found and shrank it.
     pub p95_ms: f64,
     /// Steps of the case that the random engine has shrunk: the median over campaigns.
     pub shrunk_len: Option<usize>,
-    /// Steps of the case that exhaustive search has found, a shortest one under the family's policies.
+    /// Steps of the case that exhaustive search has found, a shortest one under the family's
+    /// policies.
     pub exhaustive_len: Option<usize>,
     /// Whether a shortened case did not fail as the drawn one, which is shown in its place:
     /// [`Alarm::ShrunkCasePasses`](crate::search::alarm::Alarm::ShrunkCasePasses).
@@ -47,19 +50,20 @@ impl BugResult {
         self.exhaustive_len.or(self.shrunk_len)
     }
 
-    /// Steps of the shortest case that any engine knows; `None` where the exhaustive one is out of reach.
+    /// Steps of the shortest case that any engine knows; `None` where the exhaustive one is out of
+    /// reach.
     #[must_use]
     pub fn shortest_len(&self) -> Option<usize> {
         self.exhaustive_len.map(|len| len.min(self.shrunk_len.unwrap_or(len)))
     }
 
-    /// Whether any engine found it.
+    /// Returns whether any engine found it.
     #[must_use]
     pub const fn is_found(&self) -> bool {
         self.found.0 > 0 || self.exhaustive_len.is_some()
     }
 
-    /// The engine that found it.
+    /// Returns the name of the engines that found it.
     #[must_use]
     pub const fn engine(&self) -> &'static str {
         match (self.found.0, self.exhaustive_len) {
@@ -71,8 +75,9 @@ impl BugResult {
     }
 }
 
-/// Cases of one round of a campaign: aimed at the bug's race, then at anything; first the properties check
-/// alone, because what they say is about the rule that is broken, then the reference as well.
+/// Cases of one round of a campaign: aimed at the bug's race, then at anything; first the
+/// properties check alone, because what they say is about the rule that is broken, then the
+/// reference as well.
 pub const CASES: u64 = 1_000;
 
 /// Hunts one bug in `campaigns` campaigns from different seeds; `clock` tells milliseconds.
@@ -127,11 +132,11 @@ fn quantile<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
     sorted.get((sorted.len() * percent / 100).min(sorted.len().checked_sub(1)?)).copied()
 }
 
-/// How the random engine has found a bug.
+/// A find of the random engine.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Detection {
-    /// Cases until then, over all rounds.
+    /// Cases until the find, over all rounds.
     pub cases: u64,
     /// The case, shrunk.
     pub failure: Failure,
@@ -175,7 +180,7 @@ pub fn detect(
         .or_else(|| if aimed { round(None, true) } else { None })
 }
 
-/// How the exhaustive engine has found a bug.
+/// A find of the exhaustive engine.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Proof {
@@ -187,8 +192,8 @@ pub struct Proof {
     pub example: Counterexample,
 }
 
-/// Searches for a shortest case of a bug under all policies of the family, by the properties if `lenient`,
-/// and then by the reference.
+/// Searches for a shortest case of a bug under all policies of the family, by the properties if
+/// `lenient`, and then by the reference.
 ///
 /// The exhaustive engine has no world below the machine, and finds nothing there.
 #[must_use]

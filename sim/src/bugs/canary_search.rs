@@ -1,7 +1,8 @@
-//! The checks of the checks: for each check of the harness an injected bug that nothing else would find.
+//! Checks of the checks: for each check of the harness a bug that only this check finds.
 //!
-//! Each is looked for twice. Injected, it must be found, or the alarm of its check rings. Not injected, it
-//! must not be found, or [`Alarm::CanariesOff`] rings: a canary that always sings is as good as none.
+//! Each canary is searched for twice. If its bug is injected, the search must find it, or the alarm
+//! of its check is raised. If no bug is injected, the search must find nothing, or
+//! [`Alarm::CanariesOff`] is raised.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +33,8 @@ use crate::search::harness::{Harness, Standard};
 use crate::search::hunt;
 use crate::world::simulation;
 
-/// A harness that looks for its own canaries. The way in which it looks can be replaced as its parts can.
+/// A harness that searches for its own canaries. A test may replace the search as it replaces the
+/// other parts.
 pub trait CanarySearch: Harness {
     /// Looks for the bug of a canary, which is injected or, as a control, is not.
     ///
@@ -93,7 +95,8 @@ pub fn look(harness: impl Harness, canary: Canary, is_injected: bool) -> Result<
 /// An injected answer, where there is one.
 type Answer = fn(&Policy, State, Event) -> Option<Step>;
 
-/// The machine that ships, except for what the function answers, above a backend that may have an injected bug.
+/// The machine that ships, except for what the function answers, above a backend that may have an
+/// injected bug.
 #[derive(Clone, Copy)]
 struct CanaryBug {
     step: Answer,

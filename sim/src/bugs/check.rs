@@ -1,4 +1,4 @@
-//! Everything that can be verified in one go, as numbers: what the program `monitor-sim check` prints.
+//! The whole verification as numbers, which `monitor-sim check` prints.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -54,7 +54,8 @@ impl Explored {
     }
 }
 
-/// Explores every member of the family with `machine` on all processors, calling `progress` after each.
+/// Explores every member of the family with `machine` on all processors, calling `progress` after
+/// each.
 pub fn explore_family(
     harness: impl Harness,
     machine: &(impl Machine + Sync),
@@ -103,7 +104,7 @@ pub fn explore_family_on(
 pub struct Hunted {
     /// The race that was aimed at; `None` for the general hunt.
     pub race: Option<Race>,
-    /// What was seen.
+    /// The result of the hunt.
     pub hunt: Hunt,
 }
 
@@ -114,7 +115,8 @@ impl Hunted {
     }
 }
 
-/// The race that takes place most rarely, `stop-while-starting`, does so in one of six of its cases.
+/// The race that takes place most rarely, `stop-while-starting`, does so in one of six of its
+/// cases.
 const OCCURS_WITHIN: u64 = 100;
 
 /// The rows of a check: each race, and then anything.
@@ -141,7 +143,8 @@ pub fn hunt_races(
         .collect()
 }
 
-/// What hunts have met. Cells are not counted: the exhaustive search goes through all of them.
+/// Returns the coverage of hunts. Cells are not counted, because the exhaustive search visits all
+/// of them.
 #[must_use]
 pub fn coverage(hunted: &[Hunted]) -> Coverage {
     let mut marks = CoverageMarks::default();
@@ -159,26 +162,26 @@ pub fn coverage(hunted: &[Hunted]) -> Coverage {
     Coverage { cases, met: [None, Some(met(false)), Some(met(true)), Some(aims)] }
 }
 
-/// All that a whole check has done, and what was asked of it.
+/// The results of a whole check, and the numbers that were asked for.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// What the canaries have found.
+    /// The findings of the canaries.
     pub evidence: Evidence,
     /// The exhaustive search.
     pub explored: Vec<Explored>,
     /// The hunts.
     pub hunted: Vec<Hunted>,
-    /// How many cases each hunt was asked for.
+    /// The number of cases that each hunt was asked for.
     pub cases: u64,
-    /// How many cases ran twice.
+    /// The number of cases that ran twice.
     pub doubled: u64,
-    /// Of how many that were asked for.
+    /// The number of cases that should have run twice.
     pub doubled_due: u64,
     /// The bugs that were injected.
     pub tested: Vec<SelfTest>,
 }
 
-/// What a whole check that found no violation shows to be wrong with the harness.
+/// Returns the alarms that a whole check without a violation raises.
 #[must_use]
 pub fn alarms(harness: impl Harness, checked: &Checked) -> Alarms {
     let Checked { evidence, explored, hunted, tested, .. } = checked;

@@ -1,4 +1,4 @@
-//! Injects some known bugs, and sees that the harness finds them.
+//! Injects some known bugs, and checks that the harness finds them.
 
 use super::bank;
 use super::bug::{Bug, Layer};
@@ -8,20 +8,20 @@ use crate::search::failure::Failure;
 use crate::search::harness::Harness;
 use crate::search::hunt;
 
-/// Whether the harness finds a bug that was injected.
+/// The search for one injected bug.
 #[derive(Clone, Debug)]
 pub struct SelfTest {
     /// The bug.
     pub bug: Bug,
-    /// How the hunt of its race found it, and after how many cases.
+    /// The failure that the hunt of its race found, and the number of cases until then.
     pub hunted: Option<(Failure, u64)>,
     /// A shortest case under one member, by exhaustive search.
     pub exhausted: Option<(Counterexample, FamilyMember)>,
 }
 
 impl SelfTest {
-    /// Whether an engine that could have found the bug did not; below the machine there is the random one
-    /// alone.
+    /// Returns whether an engine missed the bug. Below the machine only the random engine could
+    /// find it.
     #[must_use]
     pub fn is_blind(&self) -> bool {
         self.hunted.is_none() || (self.bug.layer == Layer::Core && self.exhausted.is_none())

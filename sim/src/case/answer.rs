@@ -1,4 +1,4 @@
-//! An answer of the machine that a case expects, and its text form.
+//! An expected answer of the machine, and its text form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use super::expected_error::ExpectedError;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     pub(crate) items: Vec<Item>,
-    /// The phase, and the note if the event did not count; `None` if that does not matter.
+    /// The phase, and the note if the event did not count; `None` if both are not compared.
     pub(crate) phase_and_note: Option<String>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn action(text: &str) -> Result<String, ExpectedError> {
     if known && plain { Ok(text) } else { Err(ExpectedError::Action(text)) }
 }
 
-/// The words with one space between them.
+/// Joins the words of a text by single spaces.
 pub(crate) fn tidy(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

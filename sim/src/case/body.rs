@@ -14,7 +14,8 @@ pub(crate) fn split(line: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The line without the comment at its end. A `#` between white space begins one, so that `#1` stays a run.
+/// The line without the comment at its end. A `#` between white space begins one, so that `#1`
+/// stays a run.
 pub(crate) fn without_comment(line: &str) -> &str {
     comment_at(line).map_or(line, |at| &line[..at]).trim()
 }
@@ -118,15 +119,16 @@ impl BodyLine {
     }
 }
 
-/// What stood around a line of the body: the lines before it that are none of the body, and its comment.
+/// What stood around a line of the body: the lines before it that are none of the body, and its
+/// comment.
 #[derive(Default)]
 struct Surroundings {
     before: Vec<String>,
     comment: Option<String>,
 }
 
-/// Replaces the expectations in the text of a case by those of `case`. Comments, empty lines and the head are kept; a
-/// comment whose line is gone moves to the next one.
+/// Replaces the expectations in the text of a case by those of `case`. Comments, empty lines and
+/// the head are kept; a comment whose line is gone moves to the next one.
 ///
 /// `text` must be the case, with any expectations.
 pub(crate) fn replace_expectations(text: &str, case: &Case) -> String {

@@ -1,4 +1,4 @@
-//! The case: a policy, what each process does, and what is asked when.
+//! The case: a policy, scripts of processes, faults and timed inputs.
 
 use monitor_core::{Event, Millis, Policy};
 
@@ -6,29 +6,29 @@ use super::expected::Expected;
 use super::input::{InputKind, TimedInput};
 use super::script::Script;
 
-/// Everything that a run of the driver in the virtual world depends on.
+/// A test case: all inputs of a run of the driver in the virtual world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The policy in force at the beginning.
     pub policy: Policy,
-    /// What the processes do, by run; the last entry serves all later runs. Never empty.
+    /// The scripts of the processes, by run. The last script serves all later runs. Never empty.
     pub scripts: Vec<Script>,
-    /// How late every timer fires.
+    /// The delay with which every timer fires.
     pub timers_late: Millis,
-    /// Saving fails before this time.
+    /// The time until which every save fails.
     pub saves_fail_until: Millis,
     /// Further units on the same driver: the units 1, 2 and so on.
     pub others: Vec<Other>,
-    /// How many process numbers there are, from 1; `None` for more than are ever used. Numbers that no
-    /// process of the case holds are held by strangers.
+    /// The count of process numbers, from 1; `None` for more than are ever used. Foreign processes
+    /// hold each number that no process of the case holds.
     pub pids: Option<u8>,
-    /// What the disk does when the power goes to what was not made to survive; `None`: it keeps it.
+    /// The fault of the disk at a loss of power; `None` if the disk keeps unsynced content.
     pub disk: Option<DiskFault>,
-    /// What draws the jitter.
+    /// The seed of the jitter.
     pub seed: u64,
-    /// What is asked, in the order of time.
+    /// The inputs, in the order of time.
     pub inputs: Vec<TimedInput>,
-    /// What is expected to come of it.
+    /// The expected steps and the expected end.
     pub expected: Expected,
 }
 
@@ -37,26 +37,27 @@ pub struct Case {
 pub struct Other {
     /// The policy in force at the beginning.
     pub policy: Policy,
-    /// What the processes do, by run; the last entry serves all later runs. None are obedient.
+    /// The scripts of the processes, by run. The last script serves all later runs. Without
+    /// scripts, every process is obedient.
     pub scripts: Vec<Script>,
 }
 
-/// What a disk does to a content that no sync has made to survive, when the power goes.
+/// The effect of a loss of power on content that was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskFault {
-    /// It is as it was before.
+    /// The file has its previous content.
     Loses,
-    /// Of what was written into an empty file there is the beginning.
+    /// The file has the beginning of the new content.
     Tears,
-    /// A new name has survived that was given after the content.
+    /// The rename survives, and the content that was written before it does not.
     Reorders,
 }
 
 impl DiskFault {
-    /// All of them.
+    /// All faults.
     pub const ALL: [Self; 3] = [Self::Loses, Self::Tears, Self::Reorders];
 
-    /// The word of the case's text form.
+    /// Returns the word of the text form.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -68,7 +69,7 @@ impl DiskFault {
 }
 
 impl Case {
-    /// A case in which nothing is asked and every process is obedient.
+    /// Makes a case without inputs, in which every process is obedient.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
@@ -85,7 +86,7 @@ impl Case {
         }
     }
 
-    /// The same with another input, which must not be earlier than the last.
+    /// Adds an event of the first unit. Its time must not be before that of the last input.
     #[must_use]
     pub fn with_event(mut self, at_ms: u32, event: Event) -> Self {
         self.inputs.push(TimedInput {
@@ -96,13 +97,14 @@ impl Case {
         self
     }
 
-    /// How many units there are.
+    /// Returns the number of units.
     #[must_use]
     pub const fn units(&self) -> usize {
         1 + self.others.len()
     }
 
-    /// The policy and the scripts of a unit; of one that there is not, those of the first.
+    /// Returns the policy and the scripts of a unit. Falls back to the first unit if the number is
+    /// out of range.
     #[must_use]
     pub fn unit(&self, unit: usize) -> (&Policy, &[Script]) {
         match unit.checked_sub(1).and_then(|other| self.others.get(other)) {
@@ -111,21 +113,21 @@ impl Case {
         }
     }
 
-    /// The script of the `nth` run of a unit, from 0.
+    /// Returns the script of the `nth` run of a unit, from 0.
     #[must_use]
     pub fn script(&self, unit: usize, nth: usize) -> &Script {
         let (_, scripts) = self.unit(unit);
         scripts.get(nth).or_else(|| scripts.last()).unwrap_or(&Script::OBEDIENT)
     }
 
-    /// Whether it has a fault that `stop-faults` ends.
+    /// Returns whether a script has a fault that `stop-faults` ends.
     #[must_use]
     pub fn is_faulty(&self) -> bool {
         (0..self.units()).any(|unit| self.unit(unit).1.iter().any(Script::is_faulty))
     }
 
-    /// The same with one thing less each that goes wrong around the processes, for shrinking. What scripts
-    /// say is simplified by [`Script::without_a_fault`].
+    /// Returns simpler cases for shrinking, each with one fault less around the processes.
+    /// [`Script::without_a_fault`] simplifies the first unit's scripts.
     pub fn without_a_fault(&self) -> impl Iterator<Item = Self> + '_ {
         let others = (0..self.others.len()).map(|gone| {
             let mut simpler = self.clone();

@@ -1,4 +1,4 @@
-//! Why a text is no case.
+//! Errors in the text of a case.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use monitor_core::{Millis, ParseError, PolicyTextError};
 
 use super::expected_error::ExpectedError;
 
-/// Why a text is no case. Nothing was run.
+/// An error in the text of a case.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CaseError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The kind of the error.
     pub kind: CaseErrorKind,
 }
 
-/// What is wrong with a line of a case.
+/// An error in a line of a case.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CaseErrorKind {
@@ -24,20 +24,20 @@ pub enum CaseErrorKind {
     Word(ParseError),
     /// The policy is unsound.
     Policy(PolicyTextError),
-    /// The line begins with something else than a time, `policy`, `process`, `unit`, `timers`, `saves`,
-    /// `pids`, `disk`, `seed`, `then`, `end`.
+    /// The line does not begin with a time, `policy`, `process`, `unit`, `timers`, `saves`, `pids`,
+    /// `disk`, `seed`, `then` or `end`.
     Line(String),
     /// The number in this word cannot be read, or is too large.
     Number(String),
-    /// The value of this word is not one of those that there are.
+    /// The value of this word is unknown.
     Value(String),
     /// The jump of the wall clock has no sign.
     Jump(String),
-    /// There is no unit of this number.
+    /// No unit has this number.
     NoUnit(String),
-    /// This happens to the monitor or its machine, and not to a unit.
+    /// The input concerns the monitor or its machine, not a unit.
     NotOfAUnit(String),
-    /// A key is not known.
+    /// A key is unknown.
     Key(String),
     /// The time is earlier than that of the line before.
     Backwards {
@@ -46,9 +46,9 @@ pub enum CaseErrorKind {
         /// The time of the line before.
         before: Millis,
     },
-    /// There is no `policy` line before the first input.
+    /// No `policy` line comes before the first input.
     NoPolicy,
-    /// What is expected cannot be read.
+    /// An expectation cannot be read.
     Expected(ExpectedError),
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for CaseError {
     }
 }
 
-/// Prints the same as `Display`, so that `unwrap` shows the text.
+/// Prints as `Display` does, so that `unwrap` shows the text.
 impl fmt::Debug for CaseErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -118,7 +118,7 @@ impl fmt::Display for CaseErrorKind {
     }
 }
 
-/// Prints the same as `Display`, so that `unwrap` shows the text.
+/// Prints as `Display` does, so that `unwrap` shows the text.
 impl fmt::Debug for CaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -11,15 +11,17 @@
 //! end                        => stopped (stop-requested), restarts 0
 //! ```
 //!
-//! - A line with `=>` is a step. `then` begins what the world does by itself, with its time; the other
-//!   lines are the inputs of the case. An input without `=>` is expected not to reach the machine: it
-//!   contradicts what is the case, or is a crash, after which the world says what was found.
-//! - Actions are separated by `;` and in their order; those in braces may come in any order; `-` is none.
+//! - A line with `=>` is a step. `then` begins what the world does by itself, with its time; the
+//!   other lines are the inputs of the case. An input without `=>` is expected not to reach the
+//!   machine: it contradicts what is the case, or is a crash, after which the world says what was
+//!   found.
+//! - Actions are separated by `;` and in their order; those in braces may come in any order; `-` is
+//!   none.
 //! - In brackets, if that matters: the phase reached, and `stale` or `not-applicable`.
-//! - A run is written as `#1`, or by a name that begins with a capital letter: a name means one run, the
-//!   one that it meets first.
-//! - Either every step of the run is written, or none; `end` may stand alone. It has those parts of the
-//!   final state that matter.
+//! - A run is written as `#1`, or by a name that begins with a capital letter: a name means one
+//!   run, the one that it meets first.
+//! - Either every step of the run is written, or none; `end` may stand alone. It has those parts of
+//!   the final state that matter.
 
 use monitor_core::{Event, Millis};
 
@@ -27,26 +29,26 @@ use super::answer::{Answer, Item, tidy};
 use super::expected_error::ExpectedError;
 use super::input::InputKind;
 
-/// What a case expects of its run. The default expects nothing.
+/// The expectations of a case. The default expects nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
-    /// Every step, in order; none if steps are not compared.
+    /// Every step, in order. Empty if steps are not compared.
     pub steps: Vec<ExpectedStep>,
     /// Parts of the final state, separated by commas.
     pub end: Option<String>,
 }
 
-/// One step that is expected.
+/// An expected step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedStep {
     /// The event that the machine receives.
     pub trigger: Trigger,
-    /// What it answers.
+    /// The answer of the machine.
     pub answer: Answer,
 }
 
 impl ExpectedStep {
-    /// The runs that are written in it, in order, as names or numbers.
+    /// Returns the runs that occur in the step, in order, as names or numbers.
     pub(crate) fn runs(&self) -> Vec<String> {
         let event = match &self.trigger {
             Trigger::Input(_) => "",
@@ -63,7 +65,7 @@ impl ExpectedStep {
     }
 }
 
-/// Whether a word is a run in the place of one: a number such as `#1`, or a name.
+/// Returns whether a word stands for a run: a number such as `#1`, or a name.
 pub(crate) fn is_run(word: &str) -> bool {
     word.starts_with(|c: char| c == '#' || c.is_ascii_uppercase())
 }
@@ -73,9 +75,9 @@ pub(crate) fn is_run(word: &str) -> bool {
 pub enum Trigger {
     /// The input of this index, which is neither a crash nor a reboot.
     Input(usize),
-    /// Something that the world does by itself.
+    /// An event of the world.
     World {
-        /// When, from the beginning.
+        /// The time since the beginning.
         at: Millis,
         /// The event in its text form, in which runs may have names.
         event: String,

@@ -1,16 +1,16 @@
-//! Why an expectation cannot be read.
+//! Errors in an expectation.
 
 use std::fmt;
 
 use monitor_core::ParseError;
 
-/// Why an expectation cannot be read. Nothing was run.
+/// An error in an expectation.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExpectedError {
     /// A word of the event or its time cannot be read.
     Word(ParseError),
-    /// An action is none that the machine can give.
+    /// The machine has no such action.
     Action(String),
     /// Braces or brackets do not match.
     Brackets(String),
@@ -46,7 +46,7 @@ impl fmt::Display for ExpectedError {
     }
 }
 
-/// Prints the same as `Display`, so that `unwrap` shows the text.
+/// Prints as `Display` does, so that `unwrap` shows the text.
 impl fmt::Debug for ExpectedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -1,50 +1,50 @@
-//! What a case puts into a run from outside, and when.
+//! The inputs of a case, and their times.
 
 use monitor_core::{Event, Millis, Policy};
 
-/// One thing that is asked or injected at its time.
+/// An input and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedInput {
-    /// When, from the beginning.
+    /// The time since the beginning.
     pub at: Millis,
-    /// Of which unit, where it concerns one; 0 is the first.
+    /// The unit, if the input concerns one; 0 is the first.
     pub unit: u8,
     /// The input.
     pub kind: InputKind,
 }
 
-/// What can be put into a run from outside.
+/// An input of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputKind {
     /// An event: a request, or a fact reported late, twice or about a run that is over.
     Event(Event),
     /// Another policy.
     Policy(Policy),
-    /// The monitor dies and is started again with what it saved. Nothing happens while the last state is
-    /// not saved, or before the first run.
+    /// The monitor dies and is started again with its saved state. The input has no effect while
+    /// the last state is not saved, or before the first run.
     Crash {
-        /// After how many of its operations from now on: each spawn, signal and release is one, each save
-        /// is five. 0: at once.
+        /// The number of operations until the death. Each spawn, signal and release is one
+        /// operation, each save five. 0 is at once.
         after: u8,
-        /// How long it is down. After 0 it has its children still; otherwise others have reaped those that
-        /// have ended.
+        /// The time without a monitor. After 0 the monitor still has its children. After a longer
+        /// time, other processes have reaped the children that ended.
         down: Millis,
     },
-    /// The machine is booted: the same, and everything that ran is gone.
+    /// The machine is rebooted: a crash after which no process is left.
     Reboot {
-        /// As above.
+        /// The number of operations until the death, as for a crash.
         after: u8,
     },
-    /// From now on nothing goes wrong any more; what was held back is reported. Happens by itself, a minute
-    /// after the last input.
+    /// All faults stop, and everything that was held back is reported. The world does this by
+    /// itself a minute after the last input.
     StopFaults,
     /// The wall clock is set.
     Wall(Jump),
-    /// The machine sleeps for so long: nothing happens, and the monotonic clock stands still.
+    /// The machine sleeps for this time: nothing happens, and the monotonic clock stands still.
     Suspend(Millis),
 }
 
-/// By how much the wall clock is set.
+/// A change of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jump {
     /// Into the future.

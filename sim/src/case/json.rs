@@ -1,6 +1,6 @@
-//! The JSON form of a case, for programs: the same words as the text form, under names.
+//! The JSON form of a case, for programs. Its strings are words of the text form.
 //!
-//! Published as JSON Schema in `docs/case.schema.json`.
+//! `docs/case.schema.json` is its JSON Schema.
 
 use monitor_core::{Millis, Policy};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,8 @@ use schemars::JsonSchema;
 pub struct CaseJson {
     /// The policy in force at the beginning, as `key=value` words.
     pub policy: String,
-    /// What the processes do, by run; the last entry serves all later runs. The words of a `process` line.
+    /// What the processes do, by run; the last entry serves all later runs. The words of a
+    /// `process` line.
     #[serde(default)]
     pub processes: Vec<String>,
     /// How late every timer fires, in milliseconds.
@@ -147,7 +148,8 @@ pub enum InputJson {
     Accident {
         /// When, in milliseconds from the beginning.
         at_ms: u32,
-        /// What happens: `crash after=2 down=1s`, `reboot after=2`, `wall +1h`, `suspend 10m` or `stop-faults`.
+        /// What happens: `crash after=2 down=1s`, `reboot after=2`, `wall +1h`, `suspend 10m` or
+        /// `stop-faults`.
         accident: String,
     },
 }
@@ -194,13 +196,13 @@ impl From<&Case> for CaseJson {
     }
 }
 
-/// Why JSON is no case: the place as a JSON pointer, and what is wrong there.
+/// An error in the JSON form of a case.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CaseJsonError {
-    /// Where, such as `/inputs/2/event`; empty for the whole.
+    /// The place as a JSON pointer, such as `/inputs/2/event`; empty for the whole.
     pub pointer: String,
-    /// What is wrong, and how to mend it.
+    /// The error, and how to mend it.
     pub message: String,
 }
 
@@ -211,7 +213,7 @@ impl std::fmt::Display for CaseJsonError {
     }
 }
 
-/// Prints the same as `Display`, so that `unwrap` shows the text.
+/// Prints as `Display` does, so that `unwrap` shows the text.
 impl std::fmt::Debug for CaseJsonError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
@@ -343,7 +345,7 @@ fn at(pointer: &str, message: &dyn std::fmt::Display) -> CaseJsonError {
     CaseJsonError { pointer: pointer.to_owned(), message: message.to_string() }
 }
 
-/// The JSON Schema of the form, as it is published.
+/// Returns the published JSON Schema of a case.
 #[cfg(feature = "schema")]
 #[must_use]
 pub fn schema() -> String {

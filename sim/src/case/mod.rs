@@ -13,9 +13,9 @@
 //! 2s policy restart=no
 //! ```
 //!
-//! What goes wrong in the world is said in the same way: by words of a process, by lines about the whole,
-//! and by inputs at their time. More units on the same driver follow their lines `unit`, and inputs name
-//! them by their number:
+//! What goes wrong in the world is said in the same way: by words of a process, by lines about the
+//! whole, and by inputs at their time. More units on the same driver follow their lines `unit`, and
+//! inputs name them by their number:
 //!
 //! ```text
 //! policy restart=always

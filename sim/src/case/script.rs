@@ -1,89 +1,91 @@
-//! What one process of a case does.
+//! The script of a process.
 
 use monitor_core::{Exit, Millis, StartFailure};
 
-/// What one process does.
+/// The behaviour of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// How its start goes.
+    /// The course of its start.
     pub start: Start,
-    /// How long it lives if it is left alone; `None` for ever.
+    /// Its lifetime if it gets no signal; `None` for ever.
     pub lives: Option<Millis>,
-    /// How it ends then.
+    /// Its exit at the end of that lifetime.
     pub exits: Exit,
-    /// What it does when asked to stop.
+    /// Its reaction to the stop signal.
     pub on_stop: OnStop,
-    /// Whether it leaves something that outlives it, and what that does when asked to stop.
+    /// The reaction to the stop signal of a group member that outlives it; `None` without such a
+    /// member.
     pub leaves: Option<OnStop>,
-    /// When it says that it serves, from its spawn; `None` never.
+    /// The time from its spawn to its readiness; `None` never.
     pub ready: Option<Millis>,
-    /// How often it sends a ping; `None` never.
+    /// The interval of its pings; `None` never.
     pub pings: Option<Millis>,
-    /// How often it asks for more time, each time for twice that; `None` never.
+    /// The interval of its requests for more time, each for twice the interval; `None` never.
     pub extends: Option<Millis>,
-    /// When a health check fails, from its spawn; `None` never.
+    /// The time from its spawn to a failed health check; `None` never.
     pub unhealthy: Option<Millis>,
-    /// How the monitor is notified of its end.
+    /// The notice of its end to the monitor.
     pub notice: ExitNotice,
-    /// What becomes of signals to it and its group.
+    /// The delivery of signals to it and its group.
     pub signals: SignalDelivery,
-    /// For how long something that it started holds its output open after its end.
+    /// The time for which a child holds its output open after its end.
     pub output: Option<OutputHold>,
 }
 
-/// How a monitor is notified of the end of a process.
+/// A notice of the end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitNotice {
-    /// At once. Of ends at the same moment there is one notice.
+    /// A notice at once. Ends at one moment share one notice.
     Once,
-    /// At once, and again a millisecond later.
+    /// A notice at once, and a second notice a millisecond later.
     Twice,
-    /// So much later.
+    /// A notice after this delay.
     Late(Millis),
-    /// Not at all, until the faults stop.
+    /// No notice until the faults stop.
     Lost,
 }
 
-/// What becomes of a signal.
+/// The delivery of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalDelivery {
-    /// It is delivered.
+    /// The signal is delivered.
     Delivered,
-    /// The monitor may not send it (EPERM), until the faults stop.
+    /// The kernel refuses the signal (EPERM) until the faults stop.
     Refused,
-    /// The process has just ended and was reaped by another process (ESRCH): how it ended is not known.
+    /// Another process has just reaped the ended process (ESRCH), so its exit is not known.
     Missed,
 }
 
-/// For how long an output is held open.
+/// The time for which an output is held open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputHold {
-    /// So long.
+    /// This long.
     For(Millis),
     /// Until the faults stop.
     ForEver,
 }
 
-/// How a start goes.
+/// The course of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The process exists, and it is acknowledged so much later; it may be dead by then.
+    /// The process exists, and the start is acknowledged after this delay. The process may have
+    /// ended before.
     After(Millis),
-    /// There is no process, which is known so much later.
+    /// The start fails, which is known after this delay.
     Fails(Millis, StartFailure),
 }
 
-/// What a process does when it is asked to stop.
+/// The reaction of a process to a stop signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStop {
-    /// Dies of the signal so much later.
+    /// Dies of the signal after this delay.
     Dies(Millis),
-    /// Nothing.
+    /// Ignores the signal.
     Ignores,
 }
 
 impl Script {
-    /// Starts at once, lives for ever, dies of the stop signal at once.
+    /// A process that starts at once, lives for ever, and dies of the stop signal at once.
     pub const OBEDIENT: Self = Self {
         start: Start::After(Millis::ZERO),
         lives: None,
@@ -99,7 +101,7 @@ impl Script {
         output: None,
     };
 
-    /// Whether it has a fault that `stop-faults` ends.
+    /// Returns whether the script has a fault that `stop-faults` ends.
     #[must_use]
     pub fn is_faulty(&self) -> bool {
         self.notice != ExitNotice::Once
@@ -107,7 +109,7 @@ impl Script {
             || self.output.is_some()
     }
 
-    /// The same with one fault less each.
+    /// Returns the scripts with one fault less each.
     pub fn without_a_fault(self) -> impl Iterator<Item = Self> {
         let plain = Self::OBEDIENT;
         [

@@ -48,8 +48,8 @@ impl fmt::Display for Case {
     }
 }
 
-/// Reads what `Display` prints; empty lines, lines that begin with `#` and comments at the end of a line
-/// are passed over.
+/// Reads what `Display` prints; empty lines, lines that begin with `#` and comments at the end of a
+/// line are passed over.
 ///
 /// # Errors
 /// [`CaseError`] naming the line and what is wrong with it.

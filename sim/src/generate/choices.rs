@@ -8,10 +8,11 @@ use rand_pcg::Pcg64Mcg;
 
 /// A source of choices.
 pub trait Choices {
-    /// A number from 0 to `bound` − 1; 0 if `bound` is 0. By convention 0 is the simplest choice.
+    /// Chooses a number from 0 to `bound` − 1; 0 if `bound` is 0. By convention 0 is the simplest
+    /// choice.
     fn below(&mut self, bound: u32) -> u32;
 
-    /// One of the items. The first is the simplest.
+    /// Chooses one of the items. The first is the simplest.
     fn pick<T: Copy>(&mut self, items: &[T]) -> T
     where
         Self: Sized,
@@ -27,7 +28,7 @@ pub trait Choices {
 pub struct Seeded(Pcg64Mcg);
 
 impl Seeded {
-    /// The choices that belong to `seed`.
+    /// Makes the choices of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(Pcg64Mcg::seed_from_u64(seed))

@@ -1,5 +1,5 @@
-//! How the inputs of a case that aims at nothing are chosen: a portfolio, since each way is blind to
-//! something that another sees.
+//! How the inputs of a case that aims at nothing are chosen: a portfolio, since each way is blind
+//! to something that another sees.
 
 use std::fmt;
 
@@ -14,14 +14,14 @@ use crate::case::input::{InputKind, TimedInput};
 /// A way of choosing inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Chooser {
-    /// Everything at any time.
+    /// Every kind at any time.
     Uniform,
-    /// Half of the kinds, drawn for each case: what one kind would cover up, others show.
+    /// Half of the kinds, drawn for each case, because one kind may hide the effect of another.
     ///
     /// # Source
     /// Groce et al., Swarm Testing, ISSTA 2012.
     Swarm,
-    /// Of two kinds the one that the case has had less often.
+    /// The rarer of two drawn kinds, counted within the case.
     LeastVisited,
     /// One kind after another in an order drawn for each case, with few changes.
     ///
@@ -56,7 +56,7 @@ impl Chooser {
     /// The portfolio.
     pub const ALL: [Self; 4] = [Self::Uniform, Self::Swarm, Self::LeastVisited, Self::Priorities];
 
-    /// The name, as printed.
+    /// Returns the printed name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -67,19 +67,19 @@ impl Chooser {
         }
     }
 
-    /// The first choice of a case that aims at nothing.
+    /// Draws the chooser, which is the first choice of a case without an aim.
     pub fn drawn(choices: &mut impl Choices) -> Self {
         choices.pick(&Self::ALL)
     }
 
-    /// The one that drew the case of a seed which aims at nothing.
+    /// Returns the chooser of the case that a seed draws without an aim.
     #[must_use]
     pub fn of(seed: u64) -> Self {
         Self::drawn(&mut Seeded::new(seed))
     }
 
-    /// Draws a case: starts, then inputs at times that are likely to meet something, in a world in which
-    /// some things go wrong.
+    /// Draws a case: starts, then inputs at times that are likely to meet something, in a world in
+    /// which some things go wrong.
     pub fn case(self, choices: &mut impl Choices) -> Case {
         let mut case = Case::new(elements::policy(choices));
         case.scripts = (0..=choices.below(4)).map(|_| elements::script(choices)).collect();

@@ -10,7 +10,8 @@ use monitor_core::{
 use super::choices::Choices;
 use crate::case::script::{OnStop, Script, Start};
 
-/// A sound policy. All choices zero is [`Policy::DEFAULT`] with `always` and without jitter.
+/// Draws a sound policy. If all choices are zero, it is [`Policy::DEFAULT`] with `always` and
+/// without jitter.
 pub fn policy(choices: &mut impl Choices) -> Policy {
     let rules = Policy::DEFAULT.rules();
     let ms = Millis::new;
@@ -80,7 +81,7 @@ const fn limit(burst: u8, counts: StartsCounted, then: OnLimit) -> StartLimit {
     StartLimit { burst, window: Millis::from_secs(10), counts, then }
 }
 
-/// A delay that is likely to meet another one.
+/// Draws a delay that is likely to end together with another one.
 pub fn delay(choices: &mut impl Choices) -> Millis {
     Millis::new(choices.pick(&[
         0, 1, 2, 5, 49, 50, 51, 99, 100, 101, 200, 400, 999, 1_000, 1_001, 2_000, 9_999, 10_000,
@@ -88,7 +89,7 @@ pub fn delay(choices: &mut impl Choices) -> Millis {
     ]))
 }
 
-/// What one process does.
+/// Draws a script.
 pub fn script(choices: &mut impl Choices) -> Script {
     let maybe = |choices: &mut _, wanted: u32| {
         (Choices::below(choices, 4) == wanted).then(|| delay(choices))
@@ -140,7 +141,7 @@ fn on_stop(choices: &mut impl Choices) -> OnStop {
     }
 }
 
-/// Any request.
+/// Draws any request.
 pub fn request(choices: &mut impl Choices) -> Event {
     match choices.below(8) {
         0..=2 => stop(choices),
@@ -152,7 +153,7 @@ pub fn request(choices: &mut impl Choices) -> Event {
     }
 }
 
-/// Any stop.
+/// Draws any stop.
 pub fn stop(choices: &mut impl Choices) -> Event {
     let mode = match choices.below(5) {
         0..=2 => StopMode::Graceful(grace(choices)),
@@ -162,7 +163,7 @@ pub fn stop(choices: &mut impl Choices) -> Event {
     Event::StopRequested { mode, origin: choices.pick(&[Origin::User, Origin::Shutdown]) }
 }
 
-/// Any grace that ends.
+/// Draws any grace that ends.
 pub fn grace(choices: &mut impl Choices) -> Grace {
     match choices.below(3) {
         0 | 1 => Grace::Policy,
@@ -170,7 +171,8 @@ pub fn grace(choices: &mut impl Choices) -> Grace {
     }
 }
 
-/// A fact reported late, twice, or about another run; the world drops it where it contradicts the world.
+/// Draws a fact that is reported late, twice, or about another run. The world drops a fact that
+/// contradicts the world.
 pub fn echo(choices: &mut impl Choices) -> Event {
     let run = RunId::new(1 + choices.below(4));
     match choices.below(5) {

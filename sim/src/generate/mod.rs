@@ -5,6 +5,7 @@ pub(crate) mod chooser;
 pub(crate) mod elements;
 mod faults;
 pub(crate) mod race;
+mod race_cases;
 pub(crate) mod seeds;
 #[cfg(feature = "proptest")]
 pub mod strategy;

@@ -7,23 +7,23 @@ use super::chooser::Chooser;
 use super::race::Race;
 use crate::case::definition::Case;
 
-/// What the drawing of a case aimed at.
+/// The aim of a drawn case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Aim {
     /// One race.
     Race(Race),
-    /// Nothing; the inputs were chosen so.
+    /// No race. This chooser drew the inputs.
     Anything(Chooser),
 }
 
 impl Aim {
-    /// That of the case which a seed draws for `race`, or for nothing.
+    /// Returns the aim of the case that a seed draws for `race` or without an aim.
     #[must_use]
     pub fn of(race: Option<Race>, seed: u64) -> Self {
         race.map_or_else(|| Self::Anything(Chooser::of(seed)), Self::Race)
     }
 
-    /// The name of the race or of the chooser, as printed.
+    /// Returns the printed name of the race or of the chooser.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl fmt::Display for Aim {
     }
 }
 
-/// The case that a seed draws for `race`, or for nothing.
+/// Draws the case of a seed for `race`, or without an aim.
 #[must_use]
 pub fn draw(race: Option<Race>, seed: u64) -> Case {
     let mut choices = Seeded::new(seed);
@@ -52,12 +52,12 @@ pub fn draw(race: Option<Race>, seed: u64) -> Case {
     }
 }
 
-/// So many seeds, one after the other from `first`; after the largest comes 0.
+/// Counts `count` seeds up from `first`. After the largest seed comes 0.
 pub fn seeds(first: u64, count: u64) -> impl Iterator<Item = u64> + Clone {
     (0..count).map(move |nth| first.wrapping_add(nth))
 }
 
-/// A whole case that aims at nothing, by one of the [choosers](Chooser).
+/// Draws a case without an aim, by one of the [choosers](Chooser).
 pub fn case(choices: &mut impl Choices) -> Case {
     Chooser::drawn(choices).case(choices)
 }

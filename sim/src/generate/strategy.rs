@@ -1,7 +1,7 @@
 //! The generators as proptest strategies, for property tests in any crate.
 //!
-//! A strategy reads its choices from bytes, so proptest's shrinking of the bytes is shrinking of the
-//! case: fewer bytes are fewer inputs, and a zero is the simplest choice.
+//! A strategy reads its choices from bytes, so proptest's shrinking of the bytes is shrinking of
+//! the case: fewer bytes are fewer inputs, and a zero is the simplest choice.
 //!
 //! A complete crate that tests its own driver with them is in `sim/examples/outside`.
 //!
@@ -27,17 +27,17 @@ use crate::case::script::Script;
 /// More choices than any case takes.
 const CHOICES_MAX: usize = 400;
 
-/// Any sound policy.
+/// Generates sound policies.
 pub fn policies() -> impl Strategy<Value = Policy> {
     bytes().prop_map(|bytes| elements::policy(&mut FromBytes(&bytes)))
 }
 
-/// Any case.
+/// Generates cases.
 pub fn cases() -> impl Strategy<Value = Case> {
     bytes().prop_map(|bytes| seeds::case(&mut FromBytes(&bytes)))
 }
 
-/// What users may ask for, each so long after the one before.
+/// Generates requests, each with its delay after the previous one.
 pub fn requests() -> impl Strategy<Value = Vec<(Millis, Event)>> {
     bytes().prop_map(|bytes| {
         let mut choices = FromBytes(&bytes);
@@ -48,12 +48,12 @@ pub fn requests() -> impl Strategy<Value = Vec<(Millis, Event)>> {
     })
 }
 
-/// What a process does.
+/// Generates scripts.
 pub fn scripts() -> impl Strategy<Value = Script> {
     bytes().prop_map(|bytes| elements::script(&mut FromBytes(&bytes)))
 }
 
-/// Cases that aim at a race.
+/// Generates cases that aim at a race.
 pub fn races(race: Race) -> impl Strategy<Value = Case> {
     bytes().prop_map(move |bytes| race.case(&mut FromBytes(&bytes)))
 }

@@ -1,7 +1,7 @@
-//! Panics of what is under test, caught where it is asked and kept as findings.
+//! Catches panics of a machine under test and keeps them as findings.
 //!
-//! A search first asks the bare machine, because catching costs the hot loop time. Only if something
-//! panics does it run once more with a [`Guarded`] machine, which shows the step that has no answer.
+//! A search first asks the bare machine, because catching slows its hot loop. If something panics,
+//! the search runs once more with a [`Guarded`] machine, which shows the step without an answer.
 //!
 //! Catching needs a build whose panics unwind, as those of this workspace do. A build with
 //! `panic = "abort"` ends at the first panic.
@@ -43,9 +43,9 @@ pub(crate) fn catch<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 thread_local! {
-    /// Whether panics of this thread are caught by [`catch`].
+    /// Set while [`catch`] catches the panics of this thread.
     static CATCHING: Cell<bool> = const { Cell::new(false) };
-    /// The last of them.
+    /// The last caught panic.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -61,7 +61,7 @@ fn text(payload: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
-/// A machine whose panics are kept. Where it panics, it answers that the event does not apply.
+/// A machine whose panics are kept. Instead of a panic it answers that the event does not apply.
 pub(crate) struct Guarded<'a> {
     machine: &'a dyn Machine,
     injected_bug: Option<InjectedBug>,
@@ -70,21 +70,22 @@ pub(crate) struct Guarded<'a> {
 }
 
 impl<'a> Guarded<'a> {
-    /// Guards a machine under a backend with this injected bug. In the place of a panic it asks for nothing.
+    /// Guards a machine under a backend with this injected bug. In the place of a panic it asks for
+    /// nothing.
     #[must_use]
     pub(crate) const fn new(machine: &'a dyn Machine, injected_bug: Option<InjectedBug>) -> Self {
         Self { machine, injected_bug, refusal: Actions::NONE, panic: OnceCell::new() }
     }
 
-    /// Guards a machine for the exhaustive engine. In the place of a panic it gives an answer that every
-    /// oracle refuses, so that the search ends there.
+    /// Guards a machine for the exhaustive engine. In the place of a panic it gives an answer that
+    /// every oracle refuses, so that the search ends there.
     #[must_use]
     pub(crate) const fn refusing(machine: &'a dyn Machine) -> Self {
         let refusal = Actions { persist: true, ..Actions::NONE };
         Self { machine, injected_bug: None, refusal, panic: OnceCell::new() }
     }
 
-    /// The first panic so far.
+    /// Returns the first panic so far.
     #[must_use]
     pub(crate) fn panic(&self) -> Option<&str> {
         self.panic.get().map(String::as_str)

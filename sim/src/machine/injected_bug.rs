@@ -1,12 +1,11 @@
-//! Wrong habits of a backend, that replace the right ones: the bugs of the bank that are
-//! about numbers, notices, disks, clocks and callers.
+//! Bugs of a backend, which replace one of its rules: numbers, notices, disks, clocks and callers.
 
 use monitor_core::{Policy, State, Step};
 use monitor_os::{Core, Machine};
 
-/// What is put under test: a machine, and the backend below it.
+/// A machine under test, and the backend below it.
 pub trait MachineUnderTest: Machine {
-    /// What the backend does wrong; `None`: nothing.
+    /// Returns the bug of the backend, if one is injected.
     fn injected_bug(&self) -> Option<InjectedBug> {
         None
     }
@@ -30,7 +29,7 @@ impl MachineUnderTest for WithInjectedBug {
     }
 }
 
-/// One wrong habit of a backend.
+/// A bug of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InjectedBug {
     // Which process a signal reaches.
@@ -44,15 +43,15 @@ pub enum InjectedBug {
     KeepsFirstNumber,
 
     // Who is waited for.
-    /// Takes the watchdog of the policy for the one that the program knows of.
+    /// Enforces the watchdog of the policy, of which the program was not told.
     WatchesTheUntold,
 
     // How ends are learnt.
-    /// Waits for one child a notice.
+    /// Waits for one child at each notice.
     OneWaitPerNotice,
-    /// Has room for one end at a time, and drops the others.
+    /// Keeps one end at a time, and drops the others.
     KeepsOneEnd,
-    /// Takes the end of any child for that of the first unit.
+    /// Takes the end of any child for the end of the first unit.
     AnyChildEndsTheRun,
     /// Takes "no child has ended" for an exit with 0.
     NobodyIsAnEnd,
@@ -60,7 +59,7 @@ pub enum InjectedBug {
     EmptyGroupIsTheEnd,
     /// Does not wait for children that end before they are acknowledged.
     MissesEarlyEnds,
-    /// Believes notices alone, and never asks.
+    /// Relies on notices alone, and never polls.
     TrustsNotices,
     /// Takes the end of the output for the end of the process.
     EndIsEndOfOutput,
@@ -74,9 +73,9 @@ pub enum InjectedBug {
     DiesOfNobody,
     /// Takes a signal that finds no process for sent.
     NobodyIsSent,
-    /// Says that a process has started when it is forked, not when it is executed.
+    /// Reports a start at the fork, before the exec.
     StartsAtFork,
-    /// Does not hear what the answer to a spawn brings up.
+    /// Ignores the answer to a spawn.
     ForgetsAnswers,
 
     // What a run leaves.
@@ -88,7 +87,7 @@ pub enum InjectedBug {
     // What is found after a crash.
     /// Adopts any process with the saved number.
     AdoptsByNumber,
-    /// Adopts whatever the saved state says to be there.
+    /// Adopts the saved run without a look at the process.
     AdoptsBlindly,
     /// Takes a zombie for a living process.
     AdoptsZombies,
@@ -104,11 +103,11 @@ pub enum InjectedBug {
     SavesWithoutSync,
     /// Saves after reporting.
     SavesLate,
-    /// Says that a state is saved which is not.
+    /// Reports a state as saved although the save failed.
     HidesSaveErrors,
-    /// Has a form that cannot say how a run ended.
+    /// Saves a form without the outcome of a run.
     SavesWithoutOutcome,
-    /// Lets all units write one temporary file.
+    /// Shares one temporary file among all units.
     SharesTemporary,
 
     // Clocks.
@@ -124,13 +123,13 @@ pub enum InjectedBug {
     PingsByStamp,
 
     // Callers.
-    /// Wakes a caller by the next change, not by what is.
+    /// Wakes a caller at the next change, not by the current state.
     WakesByEdge,
     /// Registers a caller after its request was handled.
     RegistersLate,
     /// Wakes all callers at any report.
     WakesByAnything,
-    /// Has room for one caller.
+    /// Keeps one caller.
     OneCaller,
     /// Answers a caller at each change.
     AnswersTwice,

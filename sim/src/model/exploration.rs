@@ -10,13 +10,14 @@ use super::search;
 use crate::machine::guard::{self, Guarded};
 use crate::oracle::property::Property;
 
-/// Explores everything reachable under `policies`, of which the first is in force at the beginning.
+/// Explores all that is reachable under `policies`. The first policy is in force at the beginning.
 ///
-/// Each policy may replace each other at any time, so time and memory grow with the square of how many there are:
-/// meant for a few. A panic of the machine is a violation of [`Property::NoPanic`].
+/// Each policy may replace each other at any time, so time and memory grow with the square of how
+/// many there are: meant for a few. A panic of the machine is a violation of [`Property::NoPanic`].
 ///
 /// # Panics
-/// If there are more than 2^32 search states or transitions to note, which take over ten gigabytes of memory.
+/// If there are more than 2^32 search states or transitions to note, which take over ten gigabytes
+/// of memory.
 pub fn explore(policies: &[Policy], machine: &impl Machine) -> Exploration {
     let bare = || search::Search::new(Model::new(policies, machine)).run();
     guard::catch(bare).unwrap_or_else(|panic| explore_guarded(policies, machine, panic))
@@ -43,8 +44,8 @@ fn explore_guarded(policies: &[Policy], machine: &dyn Machine, panic: String) ->
     found
 }
 
-/// Replays a path and returns every step of it, up to and including the one that violates. A step in which
-/// the machine panics is shown as one that does not apply and saves nevertheless.
+/// Replays a path and returns every step of it, up to and including the one that violates. A step
+/// in which the machine panics is shown as one that does not apply and saves nevertheless.
 pub fn walk(
     policies: &[Policy],
     machine: &impl Machine,

@@ -5,17 +5,17 @@ use monitor_core::{
     Scope, Signal, StartLimit, StartRetry, StartRule, StartsCounted, StopRule, Watchdog,
 };
 
-/// Policies that are explored together: the first is in force at the beginning, and each may replace
-/// another at any time.
+/// Policies that are explored together: the first is in force at the beginning, and each may
+/// replace another at any time.
 #[derive(Clone, Debug)]
 pub struct FamilyMember {
-    /// What it is called in reports.
+    /// The name in reports.
     pub name: String,
     /// The policies.
     pub policies: Vec<Policy>,
 }
 
-/// The whole family. Counts are cut to two, so that exhaustion is reached in a few steps.
+/// Returns the whole family. Counts are cut to two, so that exhaustion is reached in a few steps.
 #[must_use]
 pub fn family() -> Vec<FamilyMember> {
     let mut members: Vec<FamilyMember> = Preset::ALL

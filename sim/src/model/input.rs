@@ -2,14 +2,14 @@
 
 use monitor_core::{Event, Found, StopMode, TimerKind};
 
-/// One thing that the environment may do.
+/// An input of the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Input {
-    /// Tell the machine.
+    /// Send an event to the machine.
     Event(Event),
     /// Put the policy of this index in force.
     Policy(u16),
-    /// Crash the monitor, start it again from what it saved, and report what became of the run.
+    /// Crash the monitor, start it again from its saved state, and report the fate of the run.
     Crash(Found),
 }
 

@@ -1,15 +1,15 @@
 //! The exhaustive engine: every reachable state of the machine in an adversarial environment.
 //!
-//! The environment may do anything a driver could pass on: every request at any time, every fact about the
-//! current run early, late or twice, news of other runs, any armed timer (and, to be refused, any other),
-//! another policy, and a crash of the monitor followed by its recovery. Durations are abstracted: an
-//! armed timer may fire at any time, which covers every real order. A save that fails is an input as
-//! well: where the policy requires it, a driver turns it into a start that fails transiently, and
-//! elsewhere it changes nothing that the machine sees.
+//! The environment may do anything a driver could pass on: every request at any time, every fact
+//! about the current run early, late or twice, news of other runs, any armed timer (and, to be
+//! refused, any other), another policy, and a crash of the monitor followed by its recovery.
+//! Durations are abstracted: an armed timer may fire at any time, which covers every real order. A
+//! save that fails is an input as well: where the policy requires it, a driver turns it into a
+//! start that fails transiently, and elsewhere it changes nothing that the machine sees.
 //!
-//! Breadth first, so the first violation found is a shortest one. What holds only in the long run is
-//! asked of the finished graph: every stop and every restart ends, and no run follows the other without
-//! any time having passed.
+//! Breadth first, so the first violation found is a shortest one. What holds only in the long run
+//! is asked of the finished graph: every stop and every restart ends, and no run follows the other
+//! without any time having passed.
 
 pub(crate) mod exploration;
 pub(crate) mod family;

@@ -80,7 +80,8 @@ pub(super) struct Row {
     pub(super) targets: u32,
 }
 
-/// The number of a response, and the place of its target: side by side, so that patterns compare as bytes do.
+/// The number of a response, and the place of its target: side by side, so that patterns compare as
+/// bytes do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct PackedAnswer(u64);
 

@@ -1,4 +1,4 @@
-//! What a shape of answers means to an oracle: what can be done, and the ways that lead on.
+//! The meaning of a shape of answers for an oracle: the possible inputs, and the ways that lead on.
 
 use std::ops::Range;
 
@@ -39,13 +39,14 @@ impl Pending {
     }
 }
 
-/// One way to go on that matters: it leads to another search state, or is a way of the world back to where it begins.
+/// One way to go on that matters: it leads to another search state, or is a way of the world back
+/// to where it begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
     /// The oracle after it.
     pub(super) oracle: u32,
-    /// The shape of the setting that it led to the last time, and the place of the outline there. Many settings have
-    /// their ways in common, and mostly these lead to the same shape.
+    /// The shape of the setting that it led to the last time, and the place of the outline there.
+    /// Many settings have their ways in common, and mostly these lead to the same shape.
     pub(super) shape: u32,
     pub(super) place: u32,
     /// Where it leads, as a place among the targets of the setting.

@@ -1,7 +1,9 @@
-//! States, facts and observations as numbers, so that comparing and hashing them costs a few instructions.
+//! States, facts and observations as numbers, so that comparing and hashing them costs a few
+//! instructions.
 //!
-//! Two values have the same number only if they are equal. Each function takes its value apart completely, so that
-//! a field that is added later cannot be forgotten; but for a state, whose fields are private: there a test finds it.
+//! Two values have the same number only if they are equal. Each function takes its value apart
+//! completely, so that a field that is added later cannot be forgotten; but for a state, whose
+//! fields are private: there a test finds it.
 
 use monitor_core::{Exit, Found, Lifecycle, Outcome, ProcessCommand, Remains, Signal, State};
 
@@ -224,8 +226,8 @@ mod tests {
     use crate::oracle::step_facts::{AbstractState, StepFacts};
     use crate::oracle::step_view::View;
 
-    /// Goal: no two values share a number, and no two states both their names and their numbers. Method: all that the family's members meet, under each of their own
-    /// policies.
+    /// Goal: no two values share a number, and no two states both their names and their numbers.
+    /// Method: all that the family's members meet, under each of their own policies.
     #[test]
     fn different_values_have_different_numbers() {
         let mut states = BTreeMap::new();

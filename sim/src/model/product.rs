@@ -1,13 +1,16 @@
-//! The graph as a product: machine and oracles are explored apart, each once, and met again by number.
+//! The graph as a product: machine and oracles are explored apart, each once, and met again by
+//! number.
 //!
-//! A search state is a setting (the machine's state and the policy) with an oracle. What an input does to
-//! the setting does not depend on the oracle, and how an oracle checks depends on an observation alone. So
-//! the machine is asked once for each setting and input, and an oracle once for each observation.
+//! A search state is a setting (the machine's state and the policy) with an oracle. What an input
+//! does to the setting does not depend on the oracle, and how an oracle checks depends on an
+//! observation alone. So the machine is asked once for each setting and input, and an oracle once
+//! for each observation.
 //!
-//! An answer has two parts: a [`Response`], in which no number of the state has a part, and where it leads.
-//! The shape of a setting is its responses, in which inputs that nothing distinguishes are one [`Move`]; they are
-//! still counted one by one. What a shape means to an oracle, its [`Outline`], is worked out once: what can be done, and
-//! the [`Way`]s that lead on. What is left for each search state is to follow them by number.
+//! An answer has two parts: a [`Response`], in which no number of the state has a part, and where
+//! it leads. The shape of a setting is its responses, in which inputs that nothing distinguishes
+//! are one [`Move`]; they are still counted one by one. What a shape means to an oracle, its
+//! [`Outline`], is worked out once: what can be done, and the [`Way`]s that lead on. What is left
+//! for each search state is to follow them by number.
 
 use monitor_core::{Actions, Note, Phase, ProcessCommand, RunId, State, Step};
 use monitor_os::Machine;
@@ -70,8 +73,8 @@ pub(super) struct Product<'a, M> {
 
 pub(super) const PHASES: usize = Phase::ALL.len();
 
-/// The facts of a step that changes nothing and does nothing, most of them, are this and the note: there is nothing
-/// else to distinguish such steps. No other facts have this number.
+/// The facts of a step that changes nothing and does nothing, most of them, are this and the note:
+/// there is nothing else to distinguish such steps. No other facts have this number.
 const IDLE: u64 = 1 << 63;
 
 impl<'a, M: Machine> Product<'a, M> {
@@ -104,7 +107,8 @@ impl<'a, M: Machine> Product<'a, M> {
         }
     }
 
-    /// The factors of a search state: its setting, its shape, and its place among the outlines of that.
+    /// The factors of a search state: its setting, its shape, and its place among the outlines of
+    /// that.
     pub(super) fn factors(&mut self, search_state: SearchState) -> (u32, u32, u32) {
         let setting = self.settings.of(search_state.state, search_state.policy);
         let setting = self.setting(setting);
@@ -445,8 +449,8 @@ impl<'a, M: Machine> Product<'a, M> {
         Outline { start, end, transitions, effective, breaks, pending }
     }
 
-    /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing distinguishes are
-    /// one.
+    /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing
+    /// distinguishes are one.
     fn add(&mut self, first: usize, mut way: Way, stays: bool) {
         let own = &mut self.ways[first..];
         let Some(last) = own.iter().rposition(|other| other.meets(&way)) else {

@@ -235,8 +235,8 @@ mod tests {
         found
     }
 
-    /// Goal: the shortcuts change nothing. Method: all search states, all counts, the length of the way to each, and
-    /// where each edge leads, as a plain search has them.
+    /// Goal: the shortcuts change nothing. Method: all search states, all counts, the length of the
+    /// way to each, and where each edge leads, as a plain search has them.
     fn agrees_with_the_plain_search(policies: &[Policy]) -> Search<'_, Core> {
         let mut search = Search::new(Model::new(policies, &Core));
         assert_eq!(search.search(), None);

@@ -7,10 +7,10 @@ use crate::oracle::safety_oracle::SafetyOracle;
 /// One reachable search state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SearchState {
-    /// What the machine remembers, with its counters cut where they cease to matter.
+    /// The state of the machine. Its counters are cut where they cease to matter.
     pub state: State,
-    /// What the oracles remember.
+    /// The memory of the oracles.
     pub oracle: SafetyOracle,
-    /// Which policy is in force, by its index.
+    /// The index of the policy in force.
     pub policy: u16,
 }

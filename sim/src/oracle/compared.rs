@@ -8,7 +8,7 @@ use monitor_os::Machine;
 use super::comparison::{Compare, Mismatch, compare};
 use crate::machine::injected_bug::{InjectedBug, MachineUnderTest};
 
-/// A machine that is held against the reference at every step; it answers what the machine answers.
+/// A machine of which every step is compared with the reference machine.
 #[derive(Debug)]
 pub struct Compared<M> {
     machine: M,
@@ -23,28 +23,28 @@ impl<M: Machine> Compared<M> {
         Self::by(machine, compare)
     }
 
-    /// Compares `machine` by something else than [`compare`].
+    /// Compares `machine` by another comparison than [`compare`].
     pub const fn by(machine: M, compare: Compare) -> Self {
         Self { machine, mismatch: Mutex::new(None), strict: false, compare }
     }
 
-    /// Compares `machine`, and breaks off at the first difference: a step that differs is replaced by one
-    /// that every oracle refuses, so that any engine shows, shrinks and shortens it.
+    /// Compares `machine`, and breaks off at the first difference. A step that every oracle refuses
+    /// replaces the differing step, so that any engine reports and shrinks it.
     pub const fn strict(machine: M) -> Self {
         Self::strictly_by(machine, compare)
     }
 
-    /// Compares `machine` as [`Self::strict`] does, by something else than [`compare`].
+    /// Compares `machine` as [`Self::strict`] does, by another comparison than [`compare`].
     pub const fn strictly_by(machine: M, compare: Compare) -> Self {
         Self { machine, mismatch: Mutex::new(None), strict: true, compare }
     }
 
-    /// What was found, also if a thread has panicked while it looked.
+    /// Locks the first difference, even after a panic of another thread.
     fn found(&self) -> MutexGuard<'_, Option<Box<Mismatch>>> {
         self.mismatch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first difference since the last call.
+    /// Takes the first difference since the last call.
     pub fn mismatch(&self) -> Option<Box<Mismatch>> {
         self.found().take()
     }

@@ -7,7 +7,7 @@ use monitor_core::{Action, Event, Millis, Note, Policy, State, Step, TimerKind};
 use super::reference::rules::step;
 use super::reference::state::{RefAction, RefState, RefTimer};
 
-/// Where a machine and the reference differ.
+/// A step in which a machine and the reference machine differ.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Mismatch {
@@ -17,9 +17,9 @@ pub struct Mismatch {
     pub state: State,
     /// The event.
     pub event: Event,
-    /// What the machine has answered.
+    /// The answer of the machine.
     pub step: Step,
-    /// What the reference asks for.
+    /// The answer of the reference machine.
     pub expected: (RefState, Vec<RefAction>, Note),
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Mismatch {
 
 impl std::error::Error for Mismatch {}
 
-/// Holds one answer of a machine against the reference.
+/// Compares one answer of a machine with that of the reference machine.
 ///
 /// # Errors
 /// [`Mismatch`] if phase, reason, outcome, a counter, the note or a command differs.
@@ -82,7 +82,7 @@ const fn translate(action: Action) -> RefAction {
     }
 }
 
-/// Equal, but for a millisecond per day of a grown delay.
+/// Compares two actions. Delays of the backoff may differ by a millisecond per day.
 pub(super) fn alike(a: RefAction, b: RefAction) -> bool {
     use RefTimer::Set;
     use TimerKind::Backoff;
@@ -97,5 +97,5 @@ pub(super) fn alike(a: RefAction, b: RefAction) -> bool {
     }
 }
 
-/// Holds one answer of a machine against the rules, as [`compare`] does.
+/// A comparison of one answer with the reference machine, such as [`compare`].
 pub type Compare = fn(&Policy, State, Event, Step) -> Result<(), Box<Mismatch>>;

@@ -1,4 +1,4 @@
-//! Compares the run of a case with what the case expects.
+//! Compares the run of a case with the expectations of the case.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::case::definition::Case;
 use crate::case::expected::{Expected, ExpectedStep, Trigger, is_run};
 use crate::case::input::{InputKind, TimedInput};
 
-/// The final state in the words of an `end` line.
+/// Prints a final state in the words of an `end` line.
 #[must_use]
 pub fn end_text(state: State) -> String {
     let (phase, reason, outcome) = (state.phase(), state.reason(), state.outcome());
@@ -23,13 +23,12 @@ pub fn end_text(state: State) -> String {
     )
 }
 
-/// Which run each name means.
+/// The runs that the names of a case stand for.
 #[derive(Clone, Debug, Default)]
 struct Names(BTreeMap<String, String>);
 
 impl Names {
-    /// Whether the words are the same, but for names; names that are met here for the first time are
-    /// bound, but not if the words differ.
+    /// Compares two texts word by word. A new name is bound to its run, unless the texts differ.
     fn unify(&mut self, expected: &str, found: &str) -> bool {
         let mut bound = self.clone();
         let same = expected.split_whitespace().count() == found.split_whitespace().count()
@@ -54,7 +53,8 @@ impl Names {
         }
     }
 
-    /// The names of a case whose expectations may be wrong: the first name is the first run, and so on.
+    /// The names of a case whose expectations may be wrong: the first name is the first run, and so
+    /// on.
     fn in_order(case: &Case) -> Self {
         let mut names = Self::default();
         for word in case.expected.steps.iter().flat_map(ExpectedStep::runs) {
@@ -107,15 +107,15 @@ impl Names {
     }
 }
 
-/// Where a run is not as its case expects.
+/// A difference between a run and its expectations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// The step, counted from 1; one more than there are if the end differs.
+    /// The step, counted from 1. If the end differs, it is one more than the number of steps.
     pub step: usize,
-    /// What the case expects there.
+    /// The expected step.
     pub expected: String,
-    /// What happened.
+    /// The actual step.
     pub actual: String,
 }
 
@@ -128,7 +128,7 @@ impl fmt::Display for Difference {
 
 impl std::error::Error for Difference {}
 
-/// Holds a run against what its case expects.
+/// Compares a run with the expectations of its case.
 ///
 /// # Errors
 /// The first [`Difference`].
@@ -190,7 +190,7 @@ fn millis(at: Moment) -> Millis {
     Millis::new(u32::try_from(at.as_millis()).unwrap_or(u32::MAX))
 }
 
-/// The event that an input is to its unit, if it is one.
+/// Returns the event that an input sends to its unit, if it sends one.
 fn input_event(case: &Case, input: usize) -> Option<(UnitId, Event)> {
     let TimedInput { unit, kind, .. } = *case.inputs.get(input)?;
     let unit = UnitId::new(unit.into());
@@ -205,13 +205,13 @@ fn input_event(case: &Case, input: usize) -> Option<(UnitId, Event)> {
     }
 }
 
-/// The last state of the first unit.
+/// Returns the last state of the first unit.
 fn last_state(trace: &[TraceLine]) -> State {
     let line = trace.iter().rfind(|line| line.unit.as_u32() == 0);
     line.map_or(State::INITIAL, |line| line.step.state)
 }
 
-/// What a run did, as an expectation. Runs keep the names that the case gives them.
+/// Makes expectations from a run. Runs keep the names that the case gives them.
 #[must_use]
 pub fn from_trace(case: &Case, trace: &[TraceLine]) -> Expected {
     let names = Names::in_order(case);
@@ -246,8 +246,8 @@ pub fn from_trace(case: &Case, trace: &[TraceLine]) -> Expected {
     Expected { steps, end: Some(end_text(last_state(trace))) }
 }
 
-/// The text of a case with its expectations written anew from a run of it. Comments, empty lines and the
-/// head are kept; a comment whose line is gone moves to the next one.
+/// Rewrites the expectations in the text of a case from a run of the case. Comments, empty lines
+/// and the head are kept. A comment whose line is gone moves to the next line.
 ///
 /// `text` must be a case, and `trace` its run.
 #[must_use]

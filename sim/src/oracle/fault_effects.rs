@@ -9,7 +9,7 @@ pub enum FaultEffect {
     NoticeTwice,
     /// A notice came late.
     NoticeLate,
-    /// There was one notice of several ends.
+    /// Several ends shared one notice.
     NoticesMerged,
     /// A signal was refused.
     SignalRefused,
@@ -44,13 +44,13 @@ pub enum FaultEffect {
 pub struct FaultEffects(u32);
 
 impl FaultEffects {
-    /// The set with one more.
+    /// Returns the set with one more effect.
     #[must_use]
     pub const fn with(self, effect: FaultEffect) -> Self {
         Self(self.0 | (1 << effect as u32))
     }
 
-    /// Whether the set has it.
+    /// Returns whether the set has an effect.
     #[must_use]
     pub const fn has(self, effect: FaultEffect) -> bool {
         self.0 >> effect as u32 & 1 == 1

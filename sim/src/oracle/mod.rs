@@ -1,10 +1,9 @@
-//! What decides whether a run is right.
+//! The oracles, which decide whether a run is right, and their [`Verdict`].
 //!
-//! - A [`SafetyOracle`] checks each step by the [properties](Property), from events and steps alone.
-//! - [`mod@reference`] is a second machine, compared with each step.
-//! - [`expectation`] compares a run with what its case expects.
-//!
-//! A run has a [`Verdict`].
+//! - A [`SafetyOracle`] checks each step by the [properties](Property), from events and steps
+//!   alone.
+//! - [`mod@reference`] is a second machine, with which each step is compared.
+//! - [`expectation`] compares a run with the expectations of its case.
 
 pub(crate) mod compared;
 pub(crate) mod comparison;

@@ -1,10 +1,12 @@
-//! What the oracles read of one step, and the rules that a step alone can break.
+//! The observation of one step, and the rules that a step alone can break.
 //!
-//! A step is checked in two parts. This part needs no memory: it reads a step and the policy, and answers
-//! the questions (`StepView`) of the other part, [`SafetyOracle`](crate::oracle::SafetyOracle). A run of a case
-//! answers from the step itself, so that only what is asked for is computed. An exhaustive search keeps the
-//! answers: steps with equal answers are one observation, which each oracle checks once instead of once per
-//! transition.
+//! A step is checked in two parts. This part needs no memory: it reads a step and the policy, and
+//! answers the questions (`StepView`) of the second part,
+//! [`SafetyOracle`](crate::oracle::SafetyOracle).
+//!
+//! A run of a case answers from the step itself, so that it computes the needed answers alone. An
+//! exhaustive search keeps the answers. Steps with equal answers are one observation, which each
+//! oracle checks once instead of once for each transition.
 
 use monitor_core::{Event, Exit, Lifecycle, Note, Phase, Policy, State, Step, TimerSlot};
 
@@ -12,7 +14,7 @@ use super::property::Property;
 use super::step_facts::{StepFacts, TimerEffect};
 use super::step_view::{EventMeaning, ProcessEffect, StepView, View};
 
-/// The answers of `StepView` for one step, kept.
+/// The answers of `StepView` for one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Observation {
     pub(crate) meaning: EventMeaning,
@@ -24,7 +26,7 @@ pub struct Observation {
     /// Whether the state after the step says that the start limit has refused a run.
     pub(crate) refused: bool,
     pub(crate) process: ProcessEffect,
-    /// What is done to the timers, by slot.
+    /// The effects on the timers, by slot.
     pub(crate) timers: [TimerEffect; TimerSlot::ALL.len()],
     pub(crate) emit: Option<Lifecycle>,
     /// Whether the step does something although the event does not count.
@@ -35,15 +37,15 @@ pub struct Observation {
     pub(crate) is_off_the_curve: bool,
     /// Whether a process that never was is said to have left something.
     pub(crate) is_false_leak: bool,
-    /// What else is wrong with the state after the step.
+    /// The rule that the state after the step breaks.
     pub(crate) state_breaks: Option<Property>,
-    /// Which of the other rules is broken.
+    /// The other rule that the step breaks.
     pub(crate) breaks: Option<Property>,
 }
 
 impl Observation {
-    /// Reads the step from `before` at `event` under `policy`; `None` if nothing is said and nothing
-    /// done, of which there is nothing to check.
+    /// Reads the step from `before` at `event` under `policy`. Returns `None` for a step without
+    /// any effect, which needs no check.
     #[must_use]
     pub fn of(policy: &Policy, before: State, event: Event, step: Step) -> Option<Self> {
         let facts = StepFacts::of(policy, before, event, &step, step.state != before);

@@ -1,7 +1,7 @@
-//! The safety oracles: what must hold at every step of every trace, checked from events and steps alone.
+//! The safety oracles, which check every step of every trace from events and steps alone.
 //!
-//! A [`SafetyOracle`] sees what a driver sees, and nothing of the machine's inside, so the same oracles check
-//! the exhaustive search, the virtual kernel and the record of a real run.
+//! A [`SafetyOracle`] sees what a driver sees, and nothing of the machine's inside. So the same
+//! oracles check the exhaustive search, the virtual world and the record of a real run.
 
 use monitor_core::{
     Event, Exit, Found, Lifecycle, Note, Origin, Phase, Policy, Remains, Scope, State, Step,
@@ -13,15 +13,15 @@ use super::property::Property;
 use super::step_facts::TimerEffect;
 use super::step_view::{EventMeaning, ProcessEffect, StepView, View};
 
-/// What the oracles remember of a trace. Small and comparable, so that it can be part of a searched
-/// state.
+/// The memory of the oracles. It is small and comparable, so that it can be part of a search state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SafetyOracle {
     run: RunState,
     intent: Intent,
     /// Which kinds of timer are armed, by slot.
     armed: [Option<TimerKind>; 3],
-    /// Automatic runs since the last request, reset or healthy run; counted no further than matters.
+    /// Automatic runs since the last request, reset or healthy run; counted no further than
+    /// matters.
     automatic: u16,
     reported: Reported,
     status: Option<Exit>,
@@ -77,14 +77,14 @@ enum Reported {
 }
 
 impl SafetyOracle {
-    /// The same oracle for a monitor that was started again: timers did not survive.
+    /// Forgets the timers, which do not survive a restart of the monitor.
     #[must_use]
     pub const fn after_crash(mut self) -> Self {
         self.armed = [None; 3];
         self
     }
 
-    /// Whether a timer of this kind is armed.
+    /// Returns whether a timer of this kind is armed.
     #[must_use]
     pub const fn is_armed(&self, kind: TimerKind) -> bool {
         match self.armed[kind.slot() as usize] {
@@ -93,25 +93,25 @@ impl SafetyOracle {
         }
     }
 
-    /// Whether a run was spawned whose end was not reported yet.
+    /// Returns whether a spawned run has no reported end yet.
     #[must_use]
     pub const fn has_run(&self) -> bool {
         matches!(self.run, RunState::Open)
     }
 
-    /// Whether a release was commanded and not answered.
+    /// Returns whether a commanded release has no answer yet.
     #[must_use]
     pub const fn has_release(&self) -> bool {
         matches!(self.run, RunState::Ended | RunState::EndedKilled)
     }
 
-    /// Whether a stop was requested last, and no start since.
+    /// Returns whether the last request was a stop.
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
         matches!(self.intent, Intent::Down(_))
     }
 
-    /// Whether a restart was requested that has not led to a new run yet.
+    /// Returns whether a requested restart has not led to a new run yet.
     #[must_use]
     pub const fn is_restarting(&self) -> bool {
         matches!(self.intent, Intent::Restart)
@@ -132,7 +132,7 @@ impl SafetyOracle {
         self.observe_step(policy, &before, &event, &step)
     }
 
-    /// The same without a copy.
+    /// Checks one step as [`Self::observe`] does, without a copy.
     pub(crate) fn observe_step(
         &mut self,
         policy: &Policy,

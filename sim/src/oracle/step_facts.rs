@@ -1,4 +1,5 @@
-//! The facts of one step: what the machine did with an event, and how the state before and after relate.
+//! The facts of one step: the answer of the machine, and the relation of the states before and
+//! after.
 
 use monitor_core::{
     Actions, Delay, Event, Exit, Lifecycle, Note, Outcome, Phase, Policy, ProcessCommand, Reason,
@@ -37,8 +38,8 @@ impl AbstractState {
     }
 }
 
-/// What a step says and asks for, as far as the oracles ask: all of it but its numbers, of which only
-/// their relations count.
+/// What a step says and asks for, as far as the oracles ask: all of it but its numbers, of which
+/// only their relations count.
 pub(crate) trait FactSource {
     fn note(&self) -> Note;
     /// The state after the step.
@@ -141,7 +142,8 @@ impl FactSource for LazyFacts<'_> {
 
 /// The facts of a step, kept.
 ///
-/// Steps from one [`AbstractState`] at one event under one policy that have equal facts are one observation.
+/// Steps from one [`AbstractState`] at one event under one policy that have equal facts are one
+/// observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StepFacts {
     pub(crate) note: Note,

@@ -1,4 +1,5 @@
-//! One step as the oracles see it: the meaning of its event, its effects, and the rules that it breaks by itself.
+//! One step as the oracles see it: the meaning of its event, its effects, and the rules that it
+//! breaks by itself.
 
 use monitor_core::{
     Event, Exit, Found, Lifecycle, Note, Origin, Outcome, Phase, Policy, ProcessCommand, Reason,

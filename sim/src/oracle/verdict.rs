@@ -13,7 +13,7 @@ use super::trace::TraceLine;
 use super::violation::Violation;
 use crate::case::definition::Case;
 
-/// What a run of a case has shown, and what the oracles say of it.
+/// The result of a run: its steps, and the objections of the oracles.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Verdict {
@@ -21,7 +21,7 @@ pub struct Verdict {
     pub trace: Vec<TraceLine>,
     /// The faults that took effect.
     pub fault_effects: FaultEffects,
-    /// The first violated property.
+    /// The first violated property, with its step.
     pub violation: Option<Violation>,
     /// The first step that differs from the reference machine, if the run was compared with it.
     pub mismatch: Option<Box<Mismatch>>,
@@ -30,21 +30,21 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The first violated property.
+    /// The first violated property, with its step.
     #[must_use]
     pub fn violated(&self) -> Option<Property> {
         self.violation.as_ref().map(|violation| violation.property)
     }
 
-    /// The oracle that objects; a property comes before the reference machine. An unmet expectation is a
-    /// [difference](Self::difference) and no finding of an oracle.
+    /// Returns the oracle that objects. A property comes before the reference machine. An unmet
+    /// expectation is a [difference](Self::difference), not a finding of an oracle.
     #[must_use]
     pub fn oracle(&self) -> Option<Oracle> {
         let reference = || self.mismatch.as_ref().map(|_| Oracle::Reference);
         self.violated().map(Oracle::Property).or_else(reference)
     }
 
-    /// Whether every oracle that was asked agrees, and the run is as its case expects.
+    /// Returns whether no oracle objects and the run is as its case expects.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         self.oracle().is_none() && self.difference.is_none()
@@ -63,17 +63,17 @@ impl Verdict {
     }
 }
 
-/// The oracle that found a bug.
+/// The oracle that found a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oracle {
     /// A property of the trace.
     Property(Property),
-    /// The second implementation of the rules.
+    /// The reference machine.
     Reference,
 }
 
 impl Oracle {
-    /// The name, as printed.
+    /// Returns the printed name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -11,7 +11,8 @@ use super::property::Property;
 pub struct Violation {
     /// The property.
     pub property: Property,
-    /// The step, counted from 1: the last step of the trace, which may violate the property by being the last.
+    /// The step, counted from 1: the last step of the trace, which may violate the property by
+    /// being the last.
     pub step: usize,
     /// The panic that was caught, as one line with its place, if the panic is the violation.
     pub panic: Option<String>,

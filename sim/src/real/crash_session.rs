@@ -1,4 +1,4 @@
-//! One state directory, and the monitors that have it one after the other, each killed but the last.
+//! One state directory and its monitors, each of which is killed, except the last.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -121,7 +121,8 @@ impl CrashSession {
         Ok(command)
     }
 
-    /// Lets a last monitor find what is left, and waits for its end; afterwards nothing may be left.
+    /// Lets a last monitor find what is left, and waits for its end; afterwards nothing may be
+    /// left.
     pub(super) fn finish(&self, ending: SessionEnd) -> io::Result<SessionResult> {
         let before = self.log().len();
         let mut running = self.command()?.spawn()?;
@@ -166,8 +167,8 @@ impl CrashSession {
     }
 }
 
-/// A temporary folder in memory where there is a place for it, as a state directory is by default: that the disks of the
-/// machine are slow is no part of any of this.
+/// A temporary folder in memory where there is a place for it, as a state directory is by default:
+/// that the disks of the machine are slow is no part of any of this.
 pub(super) fn in_memory() -> io::Result<TempDir> {
     const PREFIX: &str = "monitor-sim-";
     let memory = Path::new("/dev/shm");
@@ -208,13 +209,15 @@ fn has_ended(running: &mut Child) -> bool {
 
 fn terminate(running: &Child) {
     let pid = i32::try_from(running.id()).ok().and_then(rustix::process::Pid::from_raw);
-    // An own child that was not waited for has its number for itself; it may have ended, which is as good.
+    // An own child that was not waited for has its number for itself; it may have ended, which is
+    // as good.
     pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok());
 }
 
 const POLICY: &str =
     "restart=always backoff=constant:2ms jitter=0 stop-timeout=50ms kill-window=50ms";
 
-/// A process that enters a control group waits until all cores have been in the kernel (`synchronize_rcu`). Each one
-/// waits for all others that make, enter or remove one: with more programs than cores that takes seconds for each.
+/// A process that enters a control group waits until all cores have been in the kernel
+/// (`synchronize_rcu`). Each one waits for all others that make, enter or remove one: with more
+/// programs than cores that takes seconds for each.
 const PATIENCE: Millis = Millis::from_secs(600);

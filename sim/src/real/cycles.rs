@@ -1,4 +1,5 @@
-//! Many starts and ends, with descriptors, processes and the disk taken away now and then: nothing may be lost or left.
+//! Many starts and ends, while descriptors, processes and the disk run short: nothing may be lost
+//! or left.
 
 use std::path::Path;
 use std::pin::pin;
@@ -21,7 +22,7 @@ use super::waker::thread_waker;
 use crate::case::definition::Case;
 use crate::case::script::Script;
 
-/// What came of many starts.
+/// The result of many starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cycles {
@@ -83,13 +84,15 @@ impl fmt::Display for AbsentShortage {
     }
 }
 
-/// Starts programs until so many have run, in many units at once; in every tenth the program is missing. Each unit has a
-/// memory, so that each step of it is saved. `program` is one that calls [`enter`](super::enter).
+/// Starts programs until so many have run, in many units at once; in every tenth the program is
+/// missing. Each unit has a memory, so that each step of it is saved. `program` is one that calls
+/// [`enter`](super::enter).
 ///
-/// From time to time, one after the other and for some milliseconds each: the process may open no further descriptor, so
-/// that starts fail with EMFILE; and the disk hangs on which the units are remembered. A few units share a user who may
-/// have one process at a time, so that starts of theirs fail with EAGAIN. All of that passes. The limit on descriptors is
-/// that of the whole process, so nothing else should go on in it; the last two take root.
+/// From time to time, one after the other and for some milliseconds each: the process may open no
+/// further descriptor, so that starts fail with EMFILE; and the disk hangs on which the units are
+/// remembered. A few units share a user who may have one process at a time, so that starts of
+/// theirs fail with EAGAIN. All of that passes. The limit on descriptors is that of the whole
+/// process, so nothing else should go on in it; the last two take root.
 ///
 /// # Errors
 /// The supervisor cannot be started, or no temporary folder be made.
@@ -154,14 +157,14 @@ pub fn cycle(
 }
 
 impl Cycles {
-    /// Whether everything that can be taken away here was missed at least once: what never struck has shown nothing.
+    /// Returns whether every shortage that can be caused here was met at least once.
     #[must_use]
     pub const fn all_met(&self) -> bool {
         let rest = self.no_processes > 0 && self.disk_hung > 0;
         self.missing > 0 && self.no_descriptors > 0 && (rest || !self.absent.is_empty())
     }
 
-    /// Whether nothing was lost, reported wrong, doubled or left.
+    /// Returns whether nothing was lost, reported wrong, doubled or left.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         self.wrong_status + self.unreported + self.up == 0

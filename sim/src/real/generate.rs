@@ -8,8 +8,8 @@ use crate::case::script::{OnStop, Script};
 use crate::generate::choices::Choices;
 use crate::generate::elements;
 
-/// A case of one unit that is over within some seconds: a few requests close to each other, then a stop that
-/// ends in a kill.
+/// A case of one unit that is over within some seconds: a few requests close to each other, then a
+/// stop that ends in a kill.
 pub fn case(choices: &mut impl Choices) -> Case {
     let mut case = Case::new(elements::policy(choices));
     case.scripts = (0..=choices.below(3)).map(|_| script(choices)).collect();

@@ -1,4 +1,4 @@
-//! Which cases can be played for real, and what is in the way of the others.
+//! Decides which cases real processes can play.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::case::input::InputKind;
 use crate::case::script::{Script, Start};
 use crate::world::simulation::{self, STEPS_MAX};
 
-/// What is in the way of playing a case for real.
+/// A reason why real processes cannot play a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum NotPlayable {
@@ -22,11 +22,11 @@ pub enum NotPlayable {
     UnknownExit,
     /// The numbers, the disk, the timers or the saves are at fault.
     WorldFault,
-    /// It reports facts that only a kernel can report.
+    /// The case reports facts that only a kernel can report.
     ReportedFact,
     /// The monitor or the machine dies, or the clock is set.
     Accident,
-    /// In the virtual world it takes longer than this.
+    /// The case takes longer than this in the virtual world.
     TooLong(Millis),
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for NotPlayable {
 
 impl std::error::Error for NotPlayable {}
 
-/// Whether a case can be played for real within `limit`.
+/// Checks that real processes can play a case within `limit`.
 ///
 /// # Errors
 /// The first thing that is in the way.

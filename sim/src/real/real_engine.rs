@@ -31,7 +31,8 @@ pub struct RealEngine {
 }
 
 impl RealEngine {
-    /// An engine on which `program` follows the scripts: one that calls [`enter`](super::enter) first.
+    /// An engine on which `program` follows the scripts: one that calls [`enter`](super::enter)
+    /// first.
     ///
     /// # Errors
     /// No temporary folder can be made.
@@ -46,8 +47,8 @@ impl RealEngine {
         self.folder.path()
     }
 
-    /// Runs cases that are [playable](super::playable()), up to `width` at once, until `next` has none any more. `done` is
-    /// called as each ends.
+    /// Runs cases that are [playable](super::playable()), up to `width` at once, until `next` has
+    /// none any more. `done` is called as each ends.
     ///
     /// # Errors
     /// The supervisor cannot be started, or the folder cannot be used.

@@ -17,30 +17,30 @@ pub struct RealResult {
     pub steps: usize,
     /// Runs whose process existed.
     pub runs: usize,
-    /// How each run ended whose end was reported.
+    /// The exit of each run whose end was reported.
     pub exits: Vec<Exit>,
     /// Runs that left something behind, as it was reported.
     pub leaked: usize,
-    /// Whether observers saw the runs that the simulator shows.
+    /// The comparison of the observed runs with those of the simulator.
     pub simulator_match: SimulatorMatch,
-    /// What was wrong.
+    /// The first fault.
     pub fault: Option<RealFault>,
     /// The records of its units, in the order of their numbers.
     pub records: Vec<String>,
 }
 
-/// How the lives of a case compare with those that the simulator knows.
+/// A comparison of the runs of a case with those of the simulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SimulatorMatch {
-    /// It is the life of the case as it is.
+    /// The runs are those of the case.
     Same,
-    /// It is one that the simulator finds when things are a little late.
+    /// The simulator shows these runs if starts and timers are a little late.
     Late,
-    /// It is none of those. Where inputs meet within milliseconds that may be.
+    /// The simulator does not show these runs. This may happen if inputs meet within milliseconds.
     Other,
 }
 
-/// What was wrong with a case on real processes.
+/// A fault of a case on real processes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RealFault {
@@ -48,7 +48,7 @@ pub enum RealFault {
     Disputed(Box<Dispute>),
     /// The record cannot be read.
     Unreadable(String),
-    /// It did not come down within a minute of its kill.
+    /// The case was not down within a minute of its kill.
     NotDown,
     /// The reported status of a run is one that it cannot have ended with.
     WrongStatus {
@@ -57,14 +57,14 @@ pub enum RealFault {
         /// The reported status.
         reported: Exit,
     },
-    /// How a run ended is not known.
+    /// The exit of a run is not known.
     Lost {
         /// The run.
         run: u32,
     },
     /// A scripted child complains: it was the second at a time, or could not follow its script.
     Complaint(String),
-    /// More runs have begun than were reported.
+    /// More runs began than were reported.
     Unrecorded {
         /// Runs that have begun.
         begun: u32,

@@ -65,8 +65,8 @@ impl RunningCase {
     fn note(&mut self, number: usize, notice: &Notice) {
         let run = notice.step.state.run().as_u32();
         let script = *self.case.script(number, (run as usize).saturating_sub(1));
-        // A run that was killed before its child began is not counted by the children, so that a later one may follow
-        // its script.
+        // A run that was killed before its child began is not counted by the children, so that a
+        // later one may follow its script.
         let scripts: Vec<Script> =
             (0..run as usize).map(|nth| *self.case.script(number, nth)).collect();
         self.units[number].note(notice, &scripts);

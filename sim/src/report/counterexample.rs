@@ -11,8 +11,8 @@ use crate::model::finding::Counterexample;
 use crate::oracle::comparison;
 use crate::oracle::verdict::Oracle;
 
-/// A shortest path to a violation, as the exhaustive engine found it. The first step that is not as the rules
-/// say has under it what they say.
+/// Prints a shortest path to a violation. The answer of the reference machine follows the first
+/// step that differs from it.
 #[must_use]
 pub fn counterexample(
     policies: &[Policy],

@@ -1,4 +1,5 @@
-//! The failure report: the property, the trace as a table with the wrong step marked, and how to replay.
+//! The failure report: the property, the trace as a table with the wrong step marked, and how to
+//! replay.
 
 use std::fmt;
 
@@ -9,14 +10,14 @@ use crate::oracle::policies::policies;
 use crate::search::alarm::Alarm;
 use crate::search::failure::Failure;
 
-/// All facts about one failure, on at most [`FailureReport::LINES_MAX`] lines.
+/// A failure as text, on at most [`FailureReport::LINES_MAX`] lines.
 #[derive(Clone, Copy, Debug)]
 pub struct FailureReport<'a> {
     /// The failure.
     pub failure: &'a Failure,
-    /// Where it is saved; if nowhere, the whole case is printed.
+    /// The saved files. Without them the whole case is printed.
     pub saved: Option<&'a SavedFailure>,
-    /// What else the command that replays it must say, such as `--inject BB-1`; empty for nothing.
+    /// Further options of the command that replays it, such as `--inject BB-1`.
     pub options: &'a str,
 }
 
@@ -24,7 +25,7 @@ impl<'a> FailureReport<'a> {
     /// The most lines of a report whose case is saved.
     pub const LINES_MAX: usize = 25;
 
-    /// The report of a failure that is not saved, with no options.
+    /// Makes the report of a failure that is not saved.
     #[must_use]
     pub const fn of(failure: &'a Failure) -> Self {
         Self { failure, saved: None, options: "" }
@@ -125,7 +126,8 @@ mod tests {
             shown += 1;
         }
         assert!(shown * 2 > bank::ALL.len(), "only {shown} bugs were found");
-        // The others are noticed by the kernel while the wrong step is executed, before it is reported.
+        // The others are noticed by the kernel while the wrong step is executed, before it is
+        // reported.
         assert!(
             explained * 10 > of_the_machine * 9,
             "only {explained} of {of_the_machine} show a wrong step"

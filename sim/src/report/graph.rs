@@ -1,4 +1,4 @@
-//! The state diagram, drawn from what the exhaustive search has seen, with what traces have visited.
+//! The state diagram of the exhaustive search, with the changes of phase that traces have visited.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -10,7 +10,7 @@ use crate::model::finding::Exploration;
 use crate::model::input::event_name;
 use crate::oracle::trace::TraceLine;
 
-/// In which language a diagram is written.
+/// The language of a diagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Mermaid, which code hosts render.
@@ -21,7 +21,7 @@ pub enum Format {
     Svg,
 }
 
-/// How often each change of phase was seen in traces, and by which events.
+/// The changes of phase in traces, with their counts and events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Visits(BTreeMap<(Phase, Phase), (u64, BTreeSet<&'static str>)>);
 

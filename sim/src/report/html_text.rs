@@ -1,4 +1,4 @@
-//! Text between the tags of a page or an image.
+//! Escapes the text of pages and images.
 
 /// Escapes what would be markup.
 pub(crate) fn escape(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! What is shown of a run: its failure, its table, its timeline, and the state diagram.
+//! Reports of a run: its failure, its table, its timeline, and the state diagram.
 
 mod counterexample;
 pub(crate) mod failure_report;

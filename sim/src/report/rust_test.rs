@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::case::definition::Case;
 
-/// The case as a complete Rust test, to be kept in any crate that depends on `monitor-sim`.
+/// Prints the case as a complete Rust test for any crate that depends on `monitor-sim`.
 #[must_use]
 pub fn rust_test(case: &Case) -> String {
     let mut text = String::from("#[test]\nfn this_case_violates_nothing() {\n");

@@ -6,7 +6,7 @@ use std::{fs, io};
 use super::timeline::{self, Timeline};
 use crate::search::failure::Failure;
 
-/// Where a failing case is saved: the case itself and its pictures.
+/// The files of a saved failure: the case and its pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SavedFailure {

@@ -1,8 +1,8 @@
 //! A trace as lanes over time: what was asked, the phases, the runs, the timers.
 //!
-//! One layout, drawn as SVG, as a self-contained HTML page, and as a trace for Perfetto and Chrome. Each step has a
-//! column, since most races are over within one moment; gaps between moments are compressed, so that milliseconds and
-//! hours fit on one line.
+//! One layout, drawn as SVG, as a self-contained HTML page, and as a trace for Perfetto and Chrome.
+//! Each step has a column, since most races are over within one moment; gaps between moments are
+//! compressed, so that milliseconds and hours fit on one line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,9 +19,9 @@ use crate::oracle::trace::{self, TraceLine};
 pub struct Timeline {
     /// The moment of each step, in order.
     pub steps: Vec<Moment>,
-    /// What lasts.
+    /// The spans.
     pub spans: Vec<Span>,
-    /// What happens at once.
+    /// The marks.
     pub marks: Vec<Mark>,
     /// The step that is wrong, if one is.
     pub wrong: Option<usize>,
@@ -30,28 +30,28 @@ pub struct Timeline {
 /// Something that lasts, in one lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Where it is drawn.
+    /// The lane.
     pub lane: Lane,
     /// The step with which it begins.
     pub from: usize,
     /// The step with which it ends, if the trace shows it.
     pub to: Option<usize>,
-    /// What is written on it.
+    /// The label.
     pub label: String,
-    /// What hovering shows.
+    /// The text that is shown when the pointer is over it.
     pub detail: String,
-    /// What its colour says.
+    /// The tone, which decides the colour.
     pub tone: Tone,
 }
 
 /// Something that happens at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// With which step.
+    /// The step.
     pub at: usize,
-    /// What is written at it.
+    /// The label.
     pub label: String,
-    /// What hovering shows: the step.
+    /// The step as text, which is shown when the pointer is over it.
     pub detail: String,
 }
 
@@ -59,7 +59,7 @@ pub struct Mark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lane {
-    /// What was asked.
+    /// The requests.
     Requests,
     /// The phase of the machine.
     Phase,
@@ -92,16 +92,16 @@ impl Lane {
     }
 }
 
-/// What the colour of a span says.
+/// The tone of a span, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// It serves.
+    /// The unit serves.
     Good,
-    /// Something is awaited.
+    /// The unit waits.
     Waiting,
-    /// It is being brought down.
+    /// The unit goes down.
     Ending,
-    /// It is down.
+    /// The unit is down.
     Down,
 }
 
@@ -131,8 +131,8 @@ impl Tone {
 }
 
 impl Timeline {
-    /// Lays a trace out. Of several units it is the one that is reported first; if `marked`, which says that the last step is
-    /// wrong, it is the one whose step that is.
+    /// Lays a trace out. Of several units it is the one that is reported first; if `marked`, which
+    /// says that the last step is wrong, it is the one whose step that is.
     #[must_use]
     pub fn new(trace: &[TraceLine], marked: bool) -> Self {
         let shown = if marked { trace.last() } else { trace.first() }.map(|line| line.unit);
@@ -251,8 +251,8 @@ const COLUMN: f64 = 70.0;
 const LETTER: f64 = 6.2;
 const PADDING: f64 = 14.0;
 
-/// The horizontal place of each step, and the end: as wide as what is written in it, and then a gap by the logarithm of
-/// the time that passes.
+/// The horizontal place of each step, and the end: as wide as what is written in it, and then a gap
+/// by the logarithm of the time that passes.
 fn places(timeline: &Timeline) -> Vec<f64> {
     let mut widths = vec![COLUMN; timeline.steps.len()];
     let mut write = |step: usize, label: &str| {
@@ -467,7 +467,8 @@ mod tests {
         assert_eq!(timeline.wrong, None);
     }
 
-    /// Goal: a race within one moment can be read. Method: three requests at once; nothing is written over anything.
+    /// Goal: a race within one moment can be read. Method: three requests at once; nothing is
+    /// written over anything.
     #[test]
     fn steps_of_one_moment_stand_side_by_side() {
         let case: Case = "policy restart=no\n0ms start\n0ms stop\n0ms stop".parse().unwrap();

@@ -10,16 +10,16 @@ use crate::oracle::trace::{TraceLine, actions, change, listed, phases};
 
 /// A trace as a table: time, input, phase and actions, one line a step.
 ///
-/// The first step that is not as the rules say is marked with `!`, and what they say stands under it. The
-/// line of a violation is the last one; it is marked with `>`.
+/// A `!` marks the first step that differs from the reference machine, whose answer is printed
+/// under it. A `>` marks the last step if it violates a property.
 #[derive(Clone, Copy, Debug)]
 pub struct TraceTable<'a> {
     /// The steps.
     pub trace: &'a [TraceLine],
-    /// The policy in force at each step, as [`oracle::policies`](crate::oracle::policies) or [`replay::trace`](crate::replay::trace) gives
-    /// it.
+    /// The policy in force at each step, as [`oracle::policies`](crate::oracle::policies()) or
+    /// [`replay::trace`](crate::replay::trace) gives it.
     pub policies: &'a [Policy],
-    /// Whether the last step is the wrong one.
+    /// Whether the last step violates a property.
     pub marked: bool,
 }
 
@@ -70,8 +70,8 @@ impl TraceTable<'_> {
         Ok(())
     }
 
-    /// The steps to show if there are so many lines for them: the last ones and the wrong one, the first,
-    /// and then from both ends.
+    /// The steps to show if there are so many lines for them: the last ones and the wrong one, the
+    /// first, and then from both ends.
     fn visible_rows(&self, lines_max: usize, wrong: Option<usize>) -> BTreeSet<usize> {
         let steps = self.trace.len();
         if steps <= lines_max {

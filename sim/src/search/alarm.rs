@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What is wrong with the harness itself.
+/// A fault of the harness itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
     /// The canaries did not run, or find their bugs where none are injected.
@@ -44,7 +44,7 @@ pub enum Alarm {
 }
 
 impl Alarm {
-    /// All of them.
+    /// All alarms.
     pub const ALL: [Self; 16] = [
         Self::CanariesOff,
         Self::ChoosersDoNotChoose,
@@ -64,7 +64,7 @@ impl Alarm {
         Self::CasesMissing,
     ];
 
-    /// The name, as printed.
+    /// Returns the printed name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -87,7 +87,7 @@ impl Alarm {
         }
     }
 
-    /// Which check is blind, and what that means.
+    /// Returns the blind check and its consequence.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -142,7 +142,7 @@ impl Alarm {
         }
     }
 
-    /// Where to look.
+    /// Returns the place to look at.
     #[must_use]
     pub const fn mend(self) -> &'static str {
         match self {
@@ -180,13 +180,13 @@ impl fmt::Display for Alarm {
     }
 }
 
-/// The alarms that ring, each with what was seen.
+/// The raised alarms, each with its detail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alarms(BTreeMap<Alarm, String>);
 
 impl Alarms {
-    /// Lets an alarm ring. Of two details of one alarm the first in their order stands, so that the order
-    /// in which they ring does not matter.
+    /// Raises an alarm. Of two details of one alarm the smaller one is kept, so that the order of
+    /// the calls does not matter.
     pub fn ring(&mut self, alarm: Alarm, detail: impl Into<String>) {
         let detail = detail.into();
         self.0
@@ -199,13 +199,13 @@ impl Alarms {
             .or_insert_with(|| detail.clone());
     }
 
-    /// Lets all alarms of another set ring too.
+    /// Raises all alarms of another set.
     pub fn add(&mut self, other: Self) {
         other.0.into_iter().for_each(|(alarm, detail)| self.ring(alarm, detail));
     }
 
-    /// Holds what ran against what was asked for: lets [`Alarm::CasesMissing`] ring unless each row has run
-    /// exactly the cases asked of it, and at least one.
+    /// Compares the cases that ran with those that were asked for. Raises [`Alarm::CasesMissing`]
+    /// unless each row has run exactly its cases, and at least one.
     ///
     /// A row is its name, the cases that ran, and the cases asked for.
     pub fn count<N: fmt::Display>(&mut self, rows: impl IntoIterator<Item = (N, u64, u64)>) {
@@ -218,24 +218,24 @@ impl Alarms {
         }
     }
 
-    /// Whether none rings.
+    /// Returns whether no alarm was raised.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether this one rings.
+    /// Returns whether an alarm was raised.
     #[must_use]
     pub fn rings(&self, alarm: Alarm) -> bool {
         self.0.contains_key(&alarm)
     }
 
-    /// Those that ring, in their order.
+    /// Returns the raised alarms, in their order.
     pub fn iter(&self) -> impl Iterator<Item = Alarm> + '_ {
         self.0.keys().copied()
     }
 
-    /// Lets all alarms of another set ring too, each with the name of what it is about.
+    /// Raises all alarms of another set, each with the name of its subject.
     pub fn add_of(&mut self, whose: &str, other: &Self) {
         for (&alarm, detail) in &other.0 {
             let is_named = detail.starts_with(whose);
@@ -243,7 +243,7 @@ impl Alarms {
         }
     }
 
-    /// By name: what was seen and what it means, for reports.
+    /// Returns the raised alarms by name, each with its meaning and its detail, for reports.
     #[must_use]
     pub fn texts(&self) -> BTreeMap<String, String> {
         let text = |alarm: &Alarm, detail: &String| format!("{}{SEEN}{detail}", alarm.meaning());
@@ -278,7 +278,8 @@ impl<'de> Deserialize<'de> for Alarms {
     }
 }
 
-/// Prints three lines for each alarm that rings: its name and meaning, what was seen, and what to do.
+/// Prints three lines for each alarm that rings: its name and meaning, what was seen, and what to
+/// do.
 impl fmt::Display for Alarms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (alarm, detail) in &self.0 {

@@ -1,7 +1,8 @@
 //! Campaigns: many cases, split over threads and machines, with a report that adds up.
 //!
-//! A case depends on nothing but the campaign's name and its index. Reports of disjoint ranges add up in
-//! any order to the report of the whole, so the result does not depend on the number of jobs or shards.
+//! A case depends on nothing but the campaign's name and its index. Reports of disjoint ranges add
+//! up in any order to the report of the whole, so the result does not depend on the number of jobs
+//! or shards.
 //!
 //! # Examples
 //! ```
@@ -35,7 +36,7 @@ use crate::generate::seeds::{self, Aim};
 use crate::machine::injected_bug::MachineUnderTest;
 use crate::model::input::event_name;
 
-/// Which cases a campaign consists of.
+/// The cases of a campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub(super) name: String,
@@ -55,7 +56,8 @@ impl Plan {
         &self.name
     }
 
-    /// The case of an index: the races take turns, and after the last of them comes a case that aims at nothing.
+    /// The case of an index: the races take turns, and after the last of them comes a case that
+    /// aims at nothing.
     #[must_use]
     pub fn case(&self, index: u64) -> Case {
         seeds::draw(Self::race(index), self.seed(index))
@@ -133,11 +135,11 @@ impl Plan {
     }
 }
 
-/// One case in so many is run twice. It has no factor in common with the number of races and the one kind
-/// of case that aims at nothing, so that each of these kinds has its turn.
+/// One case in so many is run twice. It has no factor in common with the number of races and the
+/// one kind of case that aims at nothing, so that each of these kinds has its turn.
 pub(crate) const DOUBLED_EVERY: u64 = 19;
 
-/// What the cases of a range have shown. Adding is associative and commutative.
+/// The results of a range of cases. Addition is associative and commutative.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CampaignReport {
@@ -147,19 +149,19 @@ pub struct CampaignReport {
     pub steps: u64,
     /// Cases that were run twice.
     pub doubled: u64,
-    /// Of those, the ones that were not the same again: nondeterminism.
+    /// Cases whose second run differed: nondeterminism.
     pub unequal: u64,
     /// The sum of the hashes of all traces: equal for equal sets of cases.
     pub digest: u64,
     /// How often each event came in each phase.
     pub cells: BTreeMap<String, u64>,
-    /// In how many cases each race took place, and how many each chooser has chosen.
+    /// The number of cases in which each race took place, and that each chooser drew.
     pub aims: BTreeMap<String, u64>,
     /// The names of the [coverage marks](coverage_marks::MARKS) that were met.
     pub coverage_marks: BTreeSet<String>,
     /// Cases that failed, and of which the shortened form did not fail in the same way.
     pub unshrunk: u64,
-    /// What failed, by property: the shortest cases, at most three each.
+    /// The failures by property: the shortest cases, at most three each.
     pub failures: BTreeMap<String, Vec<FailureNote>>,
 }
 
@@ -208,7 +210,7 @@ impl CampaignReport {
         }
     }
 
-    /// How much the cases have met.
+    /// Returns the coverage of the cases.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
         let met = |is_fault: bool| {
@@ -219,7 +221,7 @@ impl CampaignReport {
         Coverage { cases: self.cases, met: met.map(Some) }
     }
 
-    /// What the cases show to be wrong with the harness.
+    /// Returns the alarms that the cases raise.
     #[must_use]
     pub fn alarms(&self, harness: impl Harness) -> Alarms {
         let mut alarms = self.coverage().alarms(|measure, cases| harness.floor(measure, cases));

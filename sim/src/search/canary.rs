@@ -35,7 +35,7 @@ pub enum Canary {
 }
 
 impl Canary {
-    /// Those of every campaign.
+    /// The canaries of every campaign.
     pub const CAMPAIGN: [Self; 8] = [
         Self::Choosers,
         Self::Faults,
@@ -47,7 +47,7 @@ impl Canary {
         Self::Panics,
     ];
 
-    /// All of them, for `check`.
+    /// All canaries, for `check`.
     pub const ALL: [Self; 12] = [
         Self::Choosers,
         Self::Faults,
@@ -63,7 +63,7 @@ impl Canary {
         Self::Expectations,
     ];
 
-    /// The name, as printed and as kept in reports.
+    /// Returns the name, as printed and as kept in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ impl Canary {
         }
     }
 
-    /// What rings if its bug is not found.
+    /// Returns the alarm that is raised if its bug is not found.
     #[must_use]
     pub const fn alarm(self) -> Alarm {
         match self {
@@ -108,17 +108,17 @@ impl fmt::Display for Canary {
     }
 }
 
-/// What canaries have found, as proof that they ran.
+/// The findings of canaries, as proof that they ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// By the name of the canary, what was found.
+    /// The findings, by the name of the canary.
     pub found: BTreeMap<String, String>,
-    /// The alarms that rang on the way.
+    /// The raised alarms.
     pub alarms: Alarms,
 }
 
-/// Lets [`Alarm::CanariesOff`] ring if there is no proof that each of `canaries` ran. `whose` says whose
-/// proof it is; `known` are alarms that say why it is missing.
+/// Lets [`Alarm::CanariesOff`] ring if there is no proof that each of `canaries` ran. `whose` says
+/// whose proof it is; `known` are alarms that say why it is missing.
 #[must_use]
 pub fn missing(
     found: &BTreeMap<String, String>,

@@ -1,11 +1,12 @@
-//! What cases have met, and the least that so many cases must meet: a search that meets nothing finds
-//! nothing, and its silence proves nothing.
+//! The coverage of cases, and the least coverage for a number of cases.
+//!
+//! A search that meets nothing finds nothing, so its silence proves nothing.
 
 use std::fmt;
 
 use super::alarm::{Alarm, Alarms};
 
-/// One way to say how much was met.
+/// A measure of coverage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Pairs of a phase and an event that came in it.
@@ -19,7 +20,7 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// All of them.
+    /// All measures.
     pub const ALL: [Self; 4] = [Self::Cells, Self::StepMarks, Self::FaultMarks, Self::Aims];
 
     const fn name(self) -> &'static str {
@@ -38,7 +39,7 @@ impl fmt::Display for Measure {
     }
 }
 
-/// How much a number of cases has met.
+/// The coverage of a number of cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// Cases run.
@@ -48,8 +49,8 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Lets [`Alarm::CoverageBelowFloor`] ring where less was met than the floor of a measure for so many
-    /// cases.
+    /// Lets [`Alarm::CoverageBelowFloor`] ring where less was met than the floor of a measure for
+    /// so many cases.
     #[must_use]
     pub fn alarms(&self, floor: impl Fn(Measure, u64) -> u64) -> Alarms {
         let mut alarms = Alarms::default();
@@ -72,8 +73,8 @@ impl Coverage {
 
 /// Of so many cases or more, the least that each measure must have met.
 ///
-/// Measured over campaigns of 200 names (30 beyond 10,000 cases), these are the lowest figures that any of
-/// them has met:
+/// Measured over campaigns of 200 names (30 beyond 10,000 cases), these are the lowest figures that
+/// any of them has met:
 ///
 /// | cases | cells | step marks | fault marks | aims |
 /// | --- | --- | --- | --- | --- |
@@ -86,8 +87,8 @@ impl Coverage {
 /// | 20,000 | 274 | 42 | 17 | 17 |
 /// | 100,000 | 294 | 42 | 17 | 17 |
 ///
-/// The floors leave room below that. From 100,000 cases on every mark and every aim is demanded: all
-/// campaigns have met them within a fifth of that.
+/// The floors leave room below that. From 100,000 cases on every mark and every aim is demanded:
+/// all campaigns have met them within a fifth of that.
 const FLOORS: [(u64, [u64; 4]); 7] = [
     (100, [60, 18, 4, 8]),
     (200, [85, 22, 6, 10]),
@@ -98,7 +99,7 @@ const FLOORS: [(u64, [u64; 4]); 7] = [
     (100_000, [230, 42, 17, 17]),
 ];
 
-/// The least that so many cases must have met; 0 for fewer cases than show anything.
+/// Returns the least that so many cases must have met; 0 for too few cases.
 #[must_use]
 pub fn floor(measure: Measure, cases: u64) -> u64 {
     let reached = FLOORS.iter().rev().find(|(least, _)| cases >= *least);

@@ -16,7 +16,7 @@ use crate::oracle::verdict::Oracle;
 pub struct Failure {
     /// The seed that the unshrunk case was drawn from.
     pub seed: u64,
-    /// What it aimed at; `None` if it was not drawn by a hunt or a campaign.
+    /// The aim of the case; `None` if no hunt or campaign drew it.
     pub aim: Option<Aim>,
     /// The property.
     pub property: Property,
@@ -40,7 +40,7 @@ pub struct Failure {
 pub struct Sibling {
     /// The input as it stands in the failing case.
     pub input: TimedInput,
-    /// What is done to it; `None` if it is left out.
+    /// Its new time; `None` if it is left out.
     pub moved_to: Option<Millis>,
 }
 

@@ -1,5 +1,8 @@
-//! The parts of the harness that a search leans on. Each can be replaced, to see that its absence is
-//! noticed: [`mod@super::canary`] and [`mod@super::coverage`] ring an [alarm](super::alarm) for each.
+//! The replaceable parts of a search, so that a test can show that the absence of each part is
+//! noticed.
+//!
+//! The [canaries](super::canary) and the [coverage](super::coverage) raise an
+//! [alarm](super::alarm).
 
 use monitor_core::Policy;
 use monitor_os::Machine;
@@ -18,10 +21,10 @@ use crate::oracle::property::Property;
 use crate::oracle::verdict::Verdict;
 use crate::world::simulation::{self, STEPS_MAX};
 
-/// The parts of a harness. What is provided is what ships.
+/// The parts of a harness. The provided methods are the parts that ship.
 pub trait Harness: Copy + Send + Sync {
-    /// Draws the case of a seed, aimed at a race or at nothing: the choosers, and the faults that are
-    /// injected.
+    /// Draws the case of a seed, aimed at a race or at nothing: the choosers, and the faults that
+    /// are injected.
     fn draw(self, race: Option<Race>, seed: u64) -> Case {
         seeds::draw(race, seed)
     }
@@ -31,7 +34,7 @@ pub trait Harness: Copy + Send + Sync {
         simulation::run(case, machine, STEPS_MAX)
     }
 
-    /// Runs a case a second time, and says whether it did the same again.
+    /// Runs a case a second time, and returns whether both runs are equal.
     fn is_deterministic(
         self,
         case: &Case,
@@ -52,17 +55,17 @@ pub trait Harness: Copy + Send + Sync {
         shrink::shrink(seed, case, property, machine)
     }
 
-    /// The second machine.
+    /// Returns the comparison with the reference machine.
     fn reference(self) -> Compare {
         comparison::compare
     }
 
-    /// The exhaustive search.
+    /// Runs the exhaustive search.
     fn explore(self, policies: &[Policy], machine: &impl Machine) -> Exploration {
         exploration::explore(policies, machine)
     }
 
-    /// The least that so many cases must have covered.
+    /// Returns the least that so many cases must have covered.
     fn floor(self, measure: Measure, cases: u64) -> u64 {
         coverage::floor(measure, cases)
     }

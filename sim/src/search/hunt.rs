@@ -12,7 +12,7 @@ use crate::machine::injected_bug::MachineUnderTest;
 use crate::oracle::property::Property;
 use crate::oracle::verdict::Verdict;
 
-/// What a hunt has seen.
+/// The result of a hunt.
 #[derive(Clone, Debug, Default)]
 pub struct Hunt {
     /// Cases run.
@@ -29,8 +29,8 @@ pub struct Hunt {
     pub failure: Option<Failure>,
 }
 
-/// Shrinks a case that violates `property`, and runs what comes of it again. If that does not fail in the
-/// same way, the case stands as it was drawn.
+/// Shrinks a case that violates `property`, and runs what comes of it again. If that does not fail
+/// in the same way, the case stands as it was drawn.
 pub fn confirm(
     harness: impl Harness,
     seed: u64,

@@ -8,7 +8,7 @@ use super::campaign::CampaignReport;
 use super::harness::Standard;
 use super::shard::{Shard, ShardFile};
 
-/// What several shards add up to.
+/// The sum of several shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
     /// The sum.
@@ -19,15 +19,15 @@ pub struct Merged {
     pub gaps: Vec<Range<u64>>,
     /// How many files were copies of others.
     pub duplicates: usize,
-    /// What shows the harness to be blind: that of any shard, or that of the sum.
+    /// The alarms of all shards, and of the sum.
     pub alarms: Alarms,
 }
 
-/// Why files do not add up. Nothing was merged.
+/// An error in files that are to be merged.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MergeError {
-    /// There is no file.
+    /// No file was given.
     Nothing,
     /// Two files are of different campaigns, sizes or versions.
     Foreign {
@@ -58,7 +58,7 @@ impl std::fmt::Display for MergeError {
     }
 }
 
-/// Prints the same as `Display`, so that `unwrap` shows the text.
+/// Prints as `Display` does, so that `unwrap` shows the text.
 impl std::fmt::Debug for MergeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)

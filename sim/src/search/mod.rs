@@ -1,4 +1,5 @@
-//! The random search: runs drawn cases, shrinks failing ones, measures what was met, and adds up campaigns.
+//! The random search: runs drawn cases, shrinks failing ones, measures what was met, and adds up
+//! campaigns.
 
 pub mod alarm;
 pub mod campaign;

@@ -24,9 +24,10 @@ pub struct ShardFile {
     pub shard: Shard,
     /// How many cases the whole campaign has.
     pub total: u64,
-    /// The index that comes next; everything from the shard's first index up to it is in the report.
+    /// The index that comes next; everything from the shard's first index up to it is in the
+    /// report.
     pub next: u64,
-    /// What the cases have shown.
+    /// The results of the cases.
     pub report: CampaignReport,
     /// By the name of each canary what it has found: the proof that it ran.
     pub canaries: BTreeMap<String, String>,
@@ -50,8 +51,8 @@ impl ShardFile {
         }
     }
 
-    /// What shows the harness of this shard to be blind, but for what the sum of all shards shows: the
-    /// alarms that it has on record, and what its numbers show.
+    /// What shows the harness of this shard to be blind, but for what the sum of all shards shows:
+    /// the alarms that it has on record, and what its numbers show.
     #[must_use]
     pub fn own_alarms(&self) -> Alarms {
         let whose = self.name();
@@ -82,7 +83,7 @@ impl ShardFile {
         format!("shard {}/{}", self.shard.index, self.shard.count)
     }
 
-    /// Whether `next` lies within the shard, and the shard within the campaign.
+    /// Returns whether `next` lies within the shard, and the shard within the campaign.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let Shard { index, count } = self.shard;
@@ -92,7 +93,7 @@ impl ShardFile {
         }
     }
 
-    /// Whether every case of the shard was run.
+    /// Returns whether every case of the shard was run.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.next == self.shard.range(self.total).end
@@ -104,7 +105,7 @@ impl ShardFile {
         self.shard.range(self.total).start..self.next
     }
 
-    /// Whether two files are about the same cases, so that they may be merged or resumed.
+    /// Returns whether two files are about one set of cases, so that they may be merged or resumed.
     #[must_use]
     pub fn is_of(&self, other: &Self) -> bool {
         (&self.version, &self.campaign, self.total)
@@ -116,9 +117,9 @@ impl ShardFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shard {
-    /// Which part, from 0.
+    /// The part, from 0.
     pub index: u64,
-    /// Of how many.
+    /// The number of parts.
     pub count: u64,
 }
 
@@ -164,7 +165,7 @@ impl fmt::Display for ShardError {
     }
 }
 
-/// Prints the same as `Display`, so that `unwrap` shows the text.
+/// Prints as `Display` does, so that `unwrap` shows the text.
 impl fmt::Debug for ShardError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

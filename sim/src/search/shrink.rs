@@ -1,8 +1,8 @@
-//! Makes a failing case as short as it gets, and looks for a neighbour of it that passes.
+//! Shortens a failing case, and looks for a neighbour of it that passes.
 //!
-//! A case is better if it takes fewer steps to the same violation, then if it has fewer inputs, then if its
-//! text is shorter, then if things happen earlier. The moves only propose; what is not better, or breaks
-//! another property, is dropped, so that shrinking ends.
+//! The better of two cases takes fewer steps to the same violation. If equal, it has fewer inputs,
+//! then a shorter text, then earlier times. A move that is not better, or breaks another property,
+//! is dropped, so that shrinking ends.
 
 use monitor_core::{Millis, Policy};
 
@@ -20,7 +20,8 @@ use crate::world::simulation::{self, STEPS_MAX};
 /// How many candidates may be run for one failure. Most failures take a tenth of it.
 const RUNS_MAX: u32 = 20_000;
 
-/// Makes a failing case better as long as it violates the same property. It does not know what was aimed at.
+/// Makes a failing case better as long as it violates the same property. It does not know what was
+/// aimed at.
 pub fn shrink(
     seed: u64,
     case: Case,
@@ -111,7 +112,8 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
         self.offer(candidate)
     }
 
-    /// Where the machine is twice in the same phase for the same reason, what lies between may be a detour.
+    /// Where the machine is twice in the same phase for the same reason, what lies between may be a
+    /// detour.
     fn cut_loops(&mut self) {
         const PAIRS_MAX: usize = 100;
         let trace = self.verdict.trace.clone();
@@ -214,8 +216,8 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
     }
 }
 
-/// The nearest case that passes: one input moved as little as possible, the last one first; else one input
-/// left out.
+/// The nearest case that passes: one input moved as little as possible, the last one first; else
+/// one input left out.
 fn sibling(
     case: &Case,
     property: Property,

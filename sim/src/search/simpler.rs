@@ -8,8 +8,8 @@ use crate::generate::choices::FromBytes;
 use crate::generate::elements;
 use crate::oracle::trace::TraceLine;
 
-/// The case without what lies between two steps: the inputs after the first up to the second, and the
-/// processes that were started there. What comes later comes that much sooner.
+/// The case without what lies between two steps: the inputs after the first up to the second, and
+/// the processes that were started there. What comes later comes that much sooner.
 pub(super) fn without_loop(case: &Case, from: &TraceLine, to: &TraceLine) -> Case {
     let millis = |line: &TraceLine| u32::try_from(line.at.as_millis()).unwrap_or(u32::MAX);
     let (from_ms, to_ms) = (millis(from), millis(to));
@@ -64,8 +64,8 @@ pub(super) fn simpler_policies(policy: Policy) -> Vec<Policy> {
     candidates.into_iter().filter_map(|rules| Policy::try_from(rules).ok()).collect()
 }
 
-/// The script with one word each as in the simplest one, with rounder times, and with a start that is slow
-/// or fails: where the acknowledgement does not matter, it only adds a step.
+/// The script with one word each as in the simplest one, with rounder times, and with a start that
+/// is slow or fails: where the acknowledgement does not matter, it only adds a step.
 pub(super) fn other_scripts(script: Script) -> Vec<Script> {
     let plain = Script::OBEDIENT;
     let slow = Start::After(Millis::from_mins(60));

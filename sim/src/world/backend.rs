@@ -1,4 +1,5 @@
-//! The backend over the virtual operating system: ends, signals and what an injected bug does to them.
+//! The backend over the virtual operating system: ends, signals, and the effects of an injected
+//! bug.
 
 use monitor_core::{Event, Exit, Millis, Remains, RunId, Scope, Signal};
 use monitor_os::{DriverInput, Moment};

@@ -1,4 +1,4 @@
-//! Checks the end of a run: what is owed has come.
+//! Checks the end of a run: nothing may be pending.
 
 use monitor_core::{Event, Grace, Phase, Policy, RunId, StopMode};
 
@@ -44,8 +44,8 @@ impl<'a> World<'a> {
         None
     }
 
-    /// Whether a stop without a kill may have begun: by a request, or under a policy that has none. A stop
-    /// keeps the grace with which it began.
+    /// Whether a stop without a kill may have begun: by a request, or under a policy that has none.
+    /// A stop keeps the grace with which it began.
     pub(super) fn may_wait_for_ever(&self, unit: usize) -> bool {
         let endless = |policy: &Policy| policy.rules().stop.grace.is_none();
         let concerned = |input: &&crate::case::TimedInput| usize::from(input.unit) == unit;

@@ -11,7 +11,7 @@ use super::event_queue::WorldEvent;
 use super::os::{ProcessState, VirtualProcess};
 use super::state::{BackendRun, MonitorStatus, World, number};
 use crate::case::input::InputKind;
-use crate::case::script::{ExitNotice, SignalDelivery, Start};
+use crate::case::script::{ExitNotice, Script, SignalDelivery, Start};
 use crate::machine::injected_bug::InjectedBug;
 use crate::oracle::fault_effects::FaultEffect;
 use crate::oracle::property::Property;
@@ -21,6 +21,28 @@ fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
+    }
+}
+
+impl World<'_> {
+    /// Plans what a process does by itself. Events at one moment come to pass in the order of their
+    /// planning.
+    fn plan_script(&mut self, at: Moment, unit: usize, run: RunId, script: &Script) {
+        if let Some(lives) = script.lives {
+            self.plan(at.after(lives), unit, run, WorldEvent::Die(script.exits));
+        }
+        if let Some(ready) = script.ready {
+            self.plan(at.after(ready), unit, run, WorldEvent::Ready);
+        }
+        if let Some(beats) = script.pings {
+            self.plan(at.after(beats), unit, run, WorldEvent::Ping);
+        }
+        if let Some(every) = script.extends {
+            self.plan(at.after(every), unit, run, WorldEvent::Extend);
+        }
+        if let Some(unhealthy) = script.unhealthy {
+            self.plan(at.after(unhealthy), unit, run, WorldEvent::Unhealthy);
+        }
     }
 }
 
@@ -67,7 +89,6 @@ impl Kernel for World<'_> {
         if pid <= last {
             self.record_effect(FaultEffect::PidReused);
         }
-        // What is planned at one moment comes to pass in this order.
         match script.start {
             Start::Fails(Millis::ZERO, failure) => return Spawned::Failed(failure),
             Start::Fails(delay, _) => {
@@ -80,21 +101,7 @@ impl Kernel for World<'_> {
             }
             Start::After(_) => {}
         }
-        if let Some(lives) = script.lives {
-            self.plan(at.after(lives), unit, run, WorldEvent::Die(script.exits));
-        }
-        if let Some(ready) = script.ready {
-            self.plan(at.after(ready), unit, run, WorldEvent::Ready);
-        }
-        if let Some(beats) = script.pings {
-            self.plan(at.after(beats), unit, run, WorldEvent::Ping);
-        }
-        if let Some(every) = script.extends {
-            self.plan(at.after(every), unit, run, WorldEvent::Extend);
-        }
-        if let Some(unhealthy) = script.unhealthy {
-            self.plan(at.after(unhealthy), unit, run, WorldEvent::Unhealthy);
-        }
+        self.plan_script(at, unit, run, script);
         match script.start {
             Start::After(delay) if delay > Millis::ZERO => {
                 self.plan(at.after(delay), unit, run, WorldEvent::Acknowledge);

@@ -1,11 +1,18 @@
-//! The virtual world: an operating system without faults, a case that says which faults to inject, and the
-//! backend above it, on a clock that jumps from event to event.
+//! The virtual world: an operating system, a disk and a backend on a virtual clock.
 //!
-//! The system has numbers, processes, zombies and groups; the disk has files. The backend is the kernel
-//! that the driver is given. It keeps the rules of `monitor-os`: it means processes by identity, keeps an
-//! ended one as a zombie until its release, asks for every child at each notice and before each signal,
-//! saves by a temporary file, and proves the identity of what it adopts. An [`InjectedBug`](crate::machine::InjectedBug) breaks one of these
-//! rules. The world checks every reported fact against the true state.
+//! The operating system has numbers, processes, zombies and groups; the disk has files. Neither
+//! injects faults by itself, because the case says which faults occur. The clock jumps from event
+//! to event.
+//!
+//! The backend is the kernel that the driver is given. It keeps the rules of `monitor-os`:
+//! - It identifies processes by more than their number.
+//! - It keeps an ended process as a zombie until its release.
+//! - It asks for every child at each notice and before each signal.
+//! - It saves by a temporary file.
+//! - It proves the identity of each process that it adopts.
+//!
+//! An [`InjectedBug`](crate::machine::InjectedBug) breaks one of these rules. The world checks
+//! every reported fact against the true state.
 
 mod backend;
 mod disk;

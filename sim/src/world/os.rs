@@ -1,5 +1,7 @@
-//! The virtual operating system: a table of numbers, processes, and what they leave. It injects no faults; what
-//! goes wrong in it is in the case.
+//! The virtual operating system: process numbers, processes, and the group members that outlive
+//! them.
+//!
+//! It injects no faults by itself.
 
 use monitor_core::{Exit, Millis, RunId};
 

@@ -12,7 +12,8 @@ use crate::machine::injected_bug::InjectedBug;
 use crate::oracle::fault_effects::FaultEffect;
 
 impl<'a> World<'a> {
-    /// Lets the monitor die after so many operations; returns the event of its restart if it dies at once.
+    /// Lets the monitor die after so many operations; returns the event of its restart if it dies
+    /// at once.
     pub(super) fn die_after(
         &mut self,
         at: Moment,
@@ -36,7 +37,8 @@ impl<'a> World<'a> {
         self.undelivered.pop_front()
     }
 
-    /// No monitor could find a process that no saved state knows of, so the monitor does not die with one.
+    /// No monitor could find a process that no saved state knows of, so the monitor does not die
+    /// with one.
     pub(super) fn may_die(&self) -> bool {
         let known = |unit: &VirtualUnit<'_>| unit.saved == unit.state;
         let ran = |(number, unit): (usize, &VirtualUnit<'_>)| {
@@ -45,10 +47,12 @@ impl<'a> World<'a> {
         self.units.iter().all(known) && self.units.iter().enumerate().any(ran)
     }
 
-    /// Counts an operation of the monitor, unless a state is not saved; returns whether it is carried out.
+    /// Counts an operation of the monitor, unless a state is not saved; returns whether it is
+    /// carried out.
     pub(super) fn operate(&mut self) -> bool {
         if self.violated.is_some() || self.trace.len() >= self.steps_max {
-            // A machine that answers a failed start with the next one would never come back to wait.
+            // A machine that answers a failed start with the next one would never come back to
+            // wait.
             return false;
         }
         match self.monitor {

@@ -1,7 +1,7 @@
-//! The replies that callers wait for: what each of them waits for, and whether it is answered.
+//! The replies that callers wait for.
 //!
-//! A caller waits for a state and not for a change: a stop for the end of the run that it met, a start for
-//! a process that serves or for the end of the attempt.
+//! A caller waits for a state, not for a change. A stop waits for the end of the run that it met. A
+//! start waits for a process that serves, or for the end of the attempt.
 
 use monitor_core::{Event, Phase, RunId, State};
 use monitor_os::{Report, UnitId};

@@ -1,4 +1,4 @@
-//! What the processes of the virtual world do by themselves.
+//! The events of the virtual processes.
 
 use monitor_core::{Event, Exit, Millis, RunId};
 use monitor_os::{DriverInput, Moment};
@@ -30,22 +30,7 @@ impl<'a> World<'a> {
             WorldEvent::Acknowledge => None,
             WorldEvent::FailStart => self.fail_start(&process),
             WorldEvent::Die(exit) => {
-                let mut noticed = self.die(at, unit, run, exit);
-                let mut ends = u32::from(noticed);
-                while let Some(other) = self.event_queue.pop_death(at) {
-                    if let WorldEvent::Die(exit) = other.event {
-                        let heard = self.die(at, other.unit, other.run, exit);
-                        ends += u32::from(heard);
-                        noticed |= heard;
-                    }
-                }
-                if ends > 1 {
-                    self.record_effect(FaultEffect::NoticesMerged);
-                }
-                if noticed {
-                    self.now = at;
-                    self.notified();
-                }
+                self.deliver_deaths(at, unit, run, exit);
                 return self.undelivered.pop_front();
             }
             WorldEvent::Notice => {
@@ -98,6 +83,26 @@ impl<'a> World<'a> {
         event
             .filter(|&event| self.passes_stamps(at, unit, event))
             .map(|event| DriverInput::Event(id(unit), event))
+    }
+
+    /// Ends a process and all others that end at this moment, of which there is one notice.
+    fn deliver_deaths(&mut self, at: Moment, unit: usize, run: RunId, exit: Exit) {
+        let mut noticed = self.die(at, unit, run, exit);
+        let mut ends = u32::from(noticed);
+        while let Some(other) = self.event_queue.pop_death(at) {
+            if let WorldEvent::Die(exit) = other.event {
+                let heard = self.die(at, other.unit, other.run, exit);
+                ends += u32::from(heard);
+                noticed |= heard;
+            }
+        }
+        if ends > 1 {
+            self.record_effect(FaultEffect::NoticesMerged);
+        }
+        if noticed {
+            self.now = at;
+            self.notified();
+        }
     }
 
     /// Ends a process; returns whether the monitor is notified at once.

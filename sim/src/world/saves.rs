@@ -1,4 +1,4 @@
-//! Saves of states, and what a monitor that is started again finds.
+//! Saves of states, and the recovery of a monitor that is started again.
 
 use monitor_core::{Exit, Found, Millis, Outcome, State};
 
@@ -63,7 +63,8 @@ impl World<'_> {
         };
         let safe = read.is_some_and(|read| read == saved || Some(read) == saving);
         self.require(safe, Property::CrashSafe);
-        // The monitor before may have died before the folder was synced: what is gone on from must survive.
+        // The monitor before may have died before the folder was synced: what is gone on from must
+        // survive.
         if let Some(state) = read {
             self.units[unit].disk.settle(state);
         }

@@ -11,11 +11,11 @@ use crate::oracle::trace::TraceLine;
 use crate::oracle::verdict::Verdict;
 use crate::oracle::violation::Violation;
 
-/// Runs a case through `machine` under the driver, until nothing more can happen, or for `steps_max`
-/// steps.
+/// Runs a case through `machine` under the driver, until nothing more can happen, or for
+/// `steps_max` steps.
 ///
-/// A case in which the wall clock is set, or the machine sleeps, is run once more each without that: it
-/// must make no difference.
+/// A case with a set wall clock or a sleep runs once more without it, because neither may make a
+/// difference.
 pub fn run(case: &Case, machine: impl MachineUnderTest + Copy, steps_max: usize) -> Verdict {
     run_checked(case, machine, steps_max, Checks::All)
 }
@@ -50,13 +50,13 @@ pub fn run_checked(
     verdict
 }
 
-/// Runs a case as [`run`] does, and asks every oracle: the properties, the reference machine, and what the case
-/// expects.
+/// Runs a case as [`run`] does, and asks every oracle: the properties, the reference machine, and
+/// what the case expects.
 pub fn judge(case: &Case, machine: impl MachineUnderTest + Copy, steps_max: usize) -> Verdict {
     run(case, machine, steps_max).compared(case)
 }
 
-/// The steps of a case as [`run`] takes them, unchecked.
+/// Returns the steps of a case as [`run`] takes them, unchecked.
 pub fn trace(
     case: &Case,
     machine: impl MachineUnderTest + Copy,
@@ -97,8 +97,8 @@ fn run_once(
 }
 
 impl<'a> World<'a> {
-    /// Runs the driver in this world, and checks the end. Returns the panic with which it broke off, if
-    /// any; the verdict is on what was noted by then.
+    /// Runs the driver in this world, and checks the end. Returns the panic with which it broke
+    /// off, if any; the verdict is on what was noted by then.
     pub(super) fn run(mut self, machine: impl MachineUnderTest) -> (Verdict, Option<String>) {
         let mut driver = Driver::with_machine(machine);
         let panic = guard::catch(|| driver.run(&mut self)).err();
@@ -115,5 +115,6 @@ impl<'a> World<'a> {
     }
 }
 
-/// How many steps a case may take; enough for every lawful stop, too few for an endless loop to hurt.
+/// The most steps of a case: enough for every lawful stop, and few enough to cut an endless loop
+/// short.
 pub const STEPS_MAX: usize = 400;

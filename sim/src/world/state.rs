@@ -24,7 +24,7 @@ use crate::oracle::trace::TraceLine;
 /// The checks of a run. A panic is a violation whatever is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checks {
-    /// The oracles check each step, and the end is checked: what is owed has come.
+    /// The oracles check each step, and the end is checked.
     All,
     /// The oracles check each step.
     Steps,
@@ -32,7 +32,7 @@ pub enum Checks {
     None,
 }
 
-/// Which time faults of a case take place.
+/// The time faults of a case that take place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TimeFaults {
     AsGiven,
@@ -50,7 +50,7 @@ impl TimeFaults {
     }
 }
 
-/// How long after the last input the faults stop by themselves.
+/// The time from the last input until the faults stop by themselves.
 const FAULTS_STOP_AFTER: Millis = Millis::from_mins(1);
 
 /// More steps than most cases have.
@@ -86,7 +86,7 @@ pub(super) struct World<'a> {
     pub(super) steps_max: usize,
 }
 
-/// What the world knows of a unit.
+/// The state of a unit in the world.
 pub(super) struct VirtualUnit<'a> {
     pub(super) policy: &'a Policy,
     /// The policy that it gets with the next change.
@@ -97,13 +97,13 @@ pub(super) struct VirtualUnit<'a> {
     /// The state that was saved last, and the one that is being saved.
     pub(super) saved: State,
     pub(super) saving: Option<State>,
-    /// Whether the last try to save has failed.
+    /// Set if the last save has failed.
     pub(super) unsaved: bool,
     pub(super) disk: VirtualDisk,
     pub(super) spawned: usize,
     /// The run that the backend keeps.
     pub(super) entry: Option<BackendRun>,
-    /// When a stop under way must be over.
+    /// The deadline of a stop under way.
     pub(super) over_by: Option<Moment>,
     /// The moment of the last step, and how many there were at it.
     pub(super) at_once: (Moment, u32),
@@ -126,8 +126,8 @@ pub(super) enum MonitorStatus {
     Dying(u8, Outage),
     /// It is dead; whether the step in which it died is still to be reported.
     Dead(Outage, bool),
-    /// Another is being started; what the driver of the dead one does until all units have joined again
-    /// has no effect.
+    /// Another is being started; what the driver of the dead one does until all units have joined
+    /// again has no effect.
     Restarting,
 }
 

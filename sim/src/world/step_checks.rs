@@ -96,8 +96,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A stop is over in the time that its rule gives it, and a little for what is late. While a spawn is
-    /// in flight nothing can be stopped.
+    /// A stop is over in the time that its rule gives it, and a little for what is late. While a
+    /// spawn is in flight nothing can be stopped.
     pub(super) fn check_deadline(&mut self, number: usize, report: &Report<'_>) {
         let late = self.case.timers_late;
         let unit = &mut self.units[number];
@@ -133,7 +133,8 @@ impl<'a> World<'a> {
             (None, _) => None,
             (Some(release), Some(first)) if !is_going_down(before) => Some(within(first, release)),
             (Some(release), _) if again || in_flight => {
-                // The grace with which it began stands, and the windows after it are those of the new policy.
+                // The grace with which it began stands, and the windows after it are those of the
+                // new policy.
                 let windows = |by: Moment| by.after(stop.kill_window).after(stop.kill_window);
                 unit.over_by.map(|by| windows(by).max(within(release, release)))
             }

@@ -86,7 +86,7 @@ pub(super) fn given(arguments: &RealArguments, launcher: &Launcher) -> io::Resul
     )
 }
 
-/// Runs cases that are drawn, until the budget is used up.
+/// Runs drawn cases, until the budget is used up.
 pub(super) fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     let ends = now().after(arguments.budget);
     let mut seeds = generate::seeds(arguments.seed, arguments.cases.unwrap_or(u64::MAX));
@@ -117,7 +117,7 @@ pub(super) fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Resul
     code
 }
 
-/// Runs cases, prints what was wrong with each and the sum of all.
+/// Runs cases, and prints the fault of each and the sum of all.
 fn run_cases(
     arguments: &RealArguments,
     launcher: &Launcher,

@@ -1,4 +1,4 @@
-//! The rules of an end, and of what comes after it.
+//! The rules of an end, and of the wait or the verdict after it.
 
 use monitor_core::{
     Counts, EarlyExit, Exit, Forgives, Lifecycle, Note, OnLimit, Outcome, Readiness, Reason,

@@ -1,9 +1,12 @@
-//! A second, naive machine: all rules once more, written from their documentation and not from the core.
+//! The reference machine: a second, naive implementation of all rules.
 //!
-//! It has no phases. It keeps plain facts (a spawn is in flight, a process lives, it was asked to end) and
-//! derives the phase from them; it may allocate and use floating point. It shares the vocabulary with the
-//! core (events, rules, reasons) and no rule. [`Compared`](super::Compared) holds any machine against it, step by step:
-//! two implementations with different structure rarely make the same mistake.
+//! It was written from the documentation of the rules, not from the core. It has no phases. It
+//! keeps plain facts (a spawn is in flight, a process lives, it was asked to end) and derives the
+//! phase from them. It may allocate and use floating point.
+//!
+//! It shares the vocabulary with the core (events, rules, reasons) and no rule, because two
+//! implementations with different structure rarely make the same mistake.
+//! [`Compared`](super::Compared) compares any machine with it, step by step.
 
 mod endings;
 mod recovery;

@@ -1,4 +1,4 @@
-//! What a step of the reference machine changes and commands.
+//! The changes and commands of one step of the reference machine.
 
 use monitor_core::{
     Curve, Delay, Event, Grace, Lifecycle, Millis, Note, Rules, Scope, Signal, TimerKind, TimerSlot,
@@ -29,7 +29,8 @@ pub(super) const ALL_WELL: Note = Note::Applied;
 pub(super) const NOTHING_TO_DO: Note = Note::NotApplicable;
 
 impl Scribe {
-    /// Adds what follows from the change itself: the save, and the timers that have lost their owner.
+    /// Adds what follows from the change itself: the save, and the timers that have lost their
+    /// owner.
     pub(super) fn close(&mut self, before: &RefState, event: Event) -> Vec<RefAction> {
         let empty = |slot: TimerSlot| matches!(event, Event::TimerFired { timer } if timer.kind.slot() == slot);
         // A timer that the new phase owns as well goes on.

@@ -6,7 +6,7 @@ use monitor_core::{
     Delay, Lifecycle, Millis, Outcome, Phase, Reason, Scope, Signal, State, TimerKind, TimerSlot,
 };
 
-/// What the reference remembers: facts, and the counters.
+/// The state of the reference machine: facts and counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefState {
     /// The current or last attempt; 0 if there was none.
@@ -21,7 +21,7 @@ pub struct RefState {
     pub starts: u8,
     /// The standing intent, or the verdict.
     pub reason: Reason,
-    /// How the run ended.
+    /// The outcome of the run.
     pub outcome: Outcome,
     /// A spawn is in flight.
     pub(super) spawning: bool,
@@ -37,7 +37,7 @@ pub struct RefState {
     pub(super) killed: bool,
     /// It ended, and what it left is not released.
     pub(super) left: bool,
-    /// What the next attempt waits for.
+    /// The wait before the next attempt.
     pub(super) wait: Option<Wait>,
     /// It was started or stopped at least once.
     pub(super) ever: bool,
@@ -84,7 +84,7 @@ impl fmt::Display for RefAction {
     }
 }
 
-/// What becomes of a timer slot.
+/// A change of a timer slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefTimer {
     /// It is emptied.
