@@ -30,7 +30,7 @@ use crate::search::canary::{self, Canary, Evidence};
 use crate::search::harness::{Harness, Standard};
 use crate::search::hunt;
 
-/// Checks the steps of one unit. Begin with a new one for each unit.
+/// Checks the steps of one unit.
 #[derive(Clone, Debug, Default)]
 pub struct StepChecker {
     oracle: SafetyOracle,
@@ -39,8 +39,8 @@ pub struct StepChecker {
 }
 
 impl StepChecker {
-    /// Checks one step: at `at`, under `policy`, the machine received `event` in the state
-    /// `before`, and answered `step`.
+    /// Checks one step: at `at`, under `policy`, the machine received `event` in the state `before`
+    /// and answered `step`.
     ///
     /// # Errors
     /// The property that is violated, with all steps so far.
@@ -126,14 +126,13 @@ impl Error for CheckError {}
 
 /// Runs cases with `machine` in the virtual world, and shrinks what fails.
 ///
-/// How many cases, and from which seed, is proptest's matter: `PROPTEST_CASES`,
-/// `PROPTEST_RNG_SEED`.
+/// `PROPTEST_CASES` and `PROPTEST_RNG_SEED` set the number of cases and the seed.
 ///
-/// Before that the canaries of every campaign run, so that a harness that is blind does not pass.
-/// Nor does one that runs fewer cases than were asked for, or none.
+/// The canaries of every campaign run before, so that a blind harness does not pass. A harness that
+/// runs too few cases does not pass.
 ///
 /// # Errors
-/// [`CheckError`]: the failure, or the alarms that ring.
+/// [`CheckError`]: the failure, or the raised alarms.
 pub fn check(
     machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
@@ -152,7 +151,7 @@ pub fn check_by(
 ) -> Result<(), CheckError> {
     let Evidence { found, mut alarms } = canary_search::look_for(harness, &Canary::CAMPAIGN);
     alarms.add(canary::missing(&found, &Canary::CAMPAIGN, &alarms, "this check"));
-    if !alarms.is_silent() {
+    if !alarms.is_empty() {
         return Err(CheckError::Blind(alarms));
     }
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
@@ -181,7 +180,7 @@ fn run_cases(
     }
     let mut alarms = Alarms::default();
     alarms.count([("this check", ran.get(), asked)]);
-    if alarms.is_silent() { Ok(()) } else { Err(CheckError::Blind(alarms)) }
+    if alarms.is_empty() { Ok(()) } else { Err(CheckError::Blind(alarms)) }
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@
 //! ".parse()?;
 //! let verdict = world::run(&case, Core, 100);
 //! assert_eq!(verdict.violated(), None);
-//! assert_eq!(verdict.trace.last().unwrap().at.as_millis(), 1_050, "a stop in the backoff returns at once");
+//! let last = verdict.trace.last().unwrap();
+//! assert_eq!(last.at.as_millis(), 1_050, "a stop in the backoff returns at once");
 //! # Ok::<(), monitor_sim::case::CaseError>(())
 //! ```
 

@@ -64,17 +64,17 @@ pub(crate) fn bugs(arguments: &BugsArguments) -> u8 {
         print!("{alarms}")
     }
     let is_found = results.iter().all(BugResult::is_found);
-    if is_found && alarms.is_silent() { 0 } else { BLIND }
+    if is_found && alarms.is_empty() { 0 } else { BLIND }
 }
 
 fn alarms(arguments: &BugsArguments, results: &[BugResult]) -> Alarms {
     let mut alarms = Alarms::default();
     if arguments.id.is_none() && results.len() < bank::ALL.len() {
         let detail = format!("{} bugs were injected, not {}", results.len(), bank::ALL.len());
-        alarms.ring(Alarm::BankTooSmall, detail);
+        alarms.raise(Alarm::BankTooSmall, detail);
     }
     if let Some(result) = results.iter().find(|result| result.is_unshrunk) {
-        alarms.ring(Alarm::ShrunkCasePasses, format!("a case that finds {}", result.bug));
+        alarms.raise(Alarm::ShrunkCasePasses, format!("a case that finds {}", result.bug));
     }
     alarms
 }

@@ -127,7 +127,7 @@ fn try_run(harness: impl CanarySearch, arguments: &RunArguments) -> Result<u8, C
         arguments.cases,
         file.next
     );
-    // What rang when the cases of the report ran still holds for them.
+    // Alarms that were raised when the cases ran still hold for these cases.
     file.alarms = if file.report.cases > 0 { file.own_alarms() } else { Alarms::default() };
     let evidence = canary_search::look_for(harness, &Canary::CAMPAIGN);
     file.canaries = evidence.found;
@@ -249,7 +249,7 @@ fn conclude(file: &ShardFile, path: &Path, interrupted: bool) -> u8 {
 
 /// Returns the exit status. A failure counts more than an alarm.
 fn status(report: &CampaignReport, alarms: &Alarms) -> u8 {
-    match (report.failures.is_empty(), report.unequal, alarms.is_silent()) {
+    match (report.failures.is_empty(), report.unequal, alarms.is_empty()) {
         (false, _, _) => VIOLATED,
         (true, 1.., _) => UNEQUAL,
         (true, 0, false) => BLIND,
@@ -278,7 +278,7 @@ fn print_report(report: &CampaignReport, alarms: &Alarms) {
             }
         }
     }
-    if !alarms.is_silent() {
+    if !alarms.is_empty() {
         print!("{alarms}");
     } else if report.failures.is_empty() {
         println!("no property is violated");

@@ -97,7 +97,7 @@ fn check_all(arguments: &CheckArguments) -> u8 {
     let Checked { explored, hunted, tested, .. } = checked;
     let blind = tested.iter().filter(|test| test.is_blind()).count();
     print_summary(&explored, &hunted, (tested.len(), blind));
-    if alarms.is_silent() {
+    if alarms.is_empty() {
         println!("every step agrees with the reference");
     }
     let marks = hunted
@@ -113,7 +113,7 @@ fn check_all(arguments: &CheckArguments) -> u8 {
         println!("  never met: {name}; give more --cases");
     }
     print!("{alarms}");
-    if blind > 0 || !alarms.is_silent() { BLIND } else { 0 }
+    if blind > 0 || !alarms.is_empty() { BLIND } else { 0 }
 }
 
 /// Returns the exit status of a violation, and prints the alarms of the canaries.

@@ -52,7 +52,7 @@ fn jobs_shards_and_resumption_change_nothing() {
     assert_eq!(file(&one), file(&two), "the files are equal to the byte");
 }
 
-/// The digest stands in a file, so that other builds can be held against it: `.ci/run` does it with
+/// The digest stands in a file, so that other builds can be compared with it, as `.ci/run` does with
 /// the optimised program.
 #[test]
 fn ten_thousand_seeds_have_the_digest_on_record_whatever_the_jobs() {

@@ -789,7 +789,7 @@ bank! {
 
     below the machine
 
-    // Whom a signal reaches.
+    // The process that a signal reaches.
     "BB-83", Os, ReapsBeforeSignal, "pitchfork PR #878", NUMBER,
     "a stranger is killed", "asked by the handle, reaped, and signalled by the number";
     "BB-85", Os, ForwardsByNumber, "conmon 8596fc6", NUMBER,

@@ -61,11 +61,11 @@ pub fn look_for(harness: impl CanarySearch, canaries: &[Canary]) -> Evidence {
             Ok(what) => {
                 evidence.found.insert(canary.name().to_owned(), what);
             }
-            Err(what) => evidence.alarms.ring(canary.alarm(), what.to_string()),
+            Err(what) => evidence.alarms.raise(canary.alarm(), what.to_string()),
         }
         if let Ok(what) = control {
             let detail = format!("{canary}: found where nothing is injected: {what}");
-            evidence.alarms.ring(Alarm::CanariesOff, detail);
+            evidence.alarms.raise(Alarm::CanariesOff, detail);
         }
     }
     evidence
@@ -426,7 +426,7 @@ fn coverage(harness: impl Harness, is_injected: bool) -> Result<String, Missed> 
         let coverage = Coverage { cases: 100_000, met };
         coverage
             .alarms(|measure, cases| harness.floor(measure, cases))
-            .rings(Alarm::CoverageBelowFloor)
+            .has(Alarm::CoverageBelowFloor)
     };
     match Measure::ALL.into_iter().find(|&measure| !demands(measure)) {
         None => Ok("100000 cases that met nothing".to_owned()),

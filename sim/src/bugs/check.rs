@@ -196,27 +196,27 @@ pub fn alarms(harness: impl Harness, checked: &Checked) -> Alarms {
     if !absent.is_empty() {
         let detail =
             format!("in {} cases each, never took place: {}", checked.cases, absent.join(", "));
-        alarms.ring(Alarm::CoverageBelowFloor, detail);
+        alarms.raise(Alarm::CoverageBelowFloor, detail);
     }
     alarms.add(canary::missing(&evidence.found, &Canary::ALL, &evidence.alarms, "this check"));
     if explored.len() < EXPLORED_MIN {
         let detail = format!("{} policies were explored, not {EXPLORED_MIN}", explored.len());
-        alarms.ring(Alarm::SearchMissesSteps, detail);
+        alarms.raise(Alarm::SearchMissesSteps, detail);
     }
     for found in explored.iter().filter(|found| found.states < STATES_MIN) {
         let Explored { member, states, .. } = found;
         let detail = format!("{} has {states} states, and not {STATES_MIN}", member.name);
-        alarms.ring(Alarm::SearchMissesSteps, detail);
+        alarms.raise(Alarm::SearchMissesSteps, detail);
     }
     alarms.add(coverage(hunted).alarms(|measure, cases| harness.floor(measure, cases)));
     let unshrunk =
         |test: &&SelfTest| test.hunted.as_ref().is_some_and(|(failure, _)| failure.is_unshrunk);
     if let Some(test) = tested.iter().find(unshrunk) {
-        alarms.ring(Alarm::ShrunkCasePasses, format!("the case that finds {}", test.bug));
+        alarms.raise(Alarm::ShrunkCasePasses, format!("the case that finds {}", test.bug));
     }
     if tested.len() < bank::SELF_TEST.len() {
         let detail = format!("{} bugs were injected, not {}", tested.len(), bank::SELF_TEST.len());
-        alarms.ring(Alarm::BankTooSmall, detail);
+        alarms.raise(Alarm::BankTooSmall, detail);
     }
     alarms
 }

@@ -44,14 +44,14 @@ pub(super) fn with_exit(event: Event, change: impl FnOnce(Exit) -> Exit) -> Even
     }
 }
 
-/// The policy with other rules, as long as they are sound.
+/// Returns the policy with changed rules, if they are sound.
 pub(super) fn bent(policy: &Policy, change: impl FnOnce(&mut Rules)) -> Policy {
     let mut rules = *policy.rules();
     change(&mut rules);
     Policy::try_from(rules).unwrap_or(*policy)
 }
 
-/// The state with other bytes, as long as the machine could have made it.
+/// Returns the state with changed bytes, if the machine could have made it.
 pub(super) fn edit(state: State, change: impl FnOnce(&mut [u8; State::WIRE_LEN])) -> State {
     let mut bytes = state.to_bytes();
     change(&mut bytes);
@@ -62,7 +62,7 @@ pub(super) fn reasoned(state: State, reason: Reason) -> State {
     edit(state, |bytes| bytes[2] = place(&Reason::ALL, reason))
 }
 
-/// The byte of a phase or a reason in the wire form.
+/// Returns the byte of a phase or a reason in the wire form.
 fn place<T: PartialEq>(all: &[T], wanted: T) -> u8 {
     let place = all.iter().position(|other| *other == wanted);
     place.and_then(|place| u8::try_from(place).ok()).unwrap_or(0)
@@ -77,12 +77,13 @@ pub(super) fn with(mut step: Step, change: impl FnOnce(&mut Actions)) -> Step {
     step
 }
 
-/// Down by a kill, whatever it was.
+/// Returns the state as stopped by a kill.
 pub(super) fn stopped(state: State) -> State {
     rephased(state, Phase::Stopped, Reason::StopRequested)
 }
 
-/// In another phase, for that reason; killed, where the phase asks for an outcome.
+/// Returns the state in another phase, for this reason. A phase that needs an outcome gets that of
+/// a kill.
 pub(super) fn rephased(state: State, phase: Phase, reason: Reason) -> State {
     edit(state, |bytes| {
         bytes[1] = place(&Phase::ALL, phase);
@@ -92,7 +93,7 @@ pub(super) fn rephased(state: State, phase: Phase, reason: Reason) -> State {
     })
 }
 
-/// The step to another state, saved as honestly as ever.
+/// Returns the step to another state, with its save.
 pub(super) fn restate(
     before: State,
     mut step: Step,
@@ -115,7 +116,7 @@ pub(super) fn resaved(before: State, step: Step) -> Step {
     if step.note == Note::Applied { with(step, |actions| actions.persist = changed) } else { step }
 }
 
-/// Another delay where a wait begins.
+/// Returns the step with another delay, if a wait begins.
 pub(super) fn delayed(
     policy: &Policy,
     state: State,
@@ -134,7 +135,7 @@ pub(super) fn delayed(
     }
 }
 
-/// Signals and releases for the process alone.
+/// Returns the step with signals and releases that reach the process alone.
 pub(super) fn scoped(
     policy: &Policy,
     state: State,

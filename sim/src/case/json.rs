@@ -20,20 +20,19 @@ use schemars::JsonSchema;
 pub struct CaseJson {
     /// The policy in force at the beginning, as `key=value` words.
     pub policy: String,
-    /// What the processes do, by run; the last entry serves all later runs. The words of a
-    /// `process` line.
+    /// The words of a `process` line for each run. The last entry serves all later runs.
     #[serde(default)]
     pub processes: Vec<String>,
-    /// How late every timer fires, in milliseconds.
+    /// The delay with which every timer fires, in milliseconds.
     #[serde(default)]
     pub timers_late_ms: u32,
-    /// Saving fails before this time, in milliseconds.
+    /// The time until which every save fails, in milliseconds.
     #[serde(default)]
     pub saves_fail_until_ms: u32,
     /// Further units on the same driver: the units 1, 2 and so on.
     #[serde(default)]
     pub others: Vec<OtherJson>,
-    /// How many process numbers there are; without it more than are ever used.
+    /// The count of process numbers; without it more than are ever used.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub pids: Option<u8>,
@@ -41,22 +40,22 @@ pub struct CaseJson {
     /// `reorders`.
     #[serde(default)]
     pub disk: Option<String>,
-    /// What draws the jitter.
+    /// The seed of the jitter.
     #[serde(default)]
     pub seed: u64,
-    /// What is asked, in the order of time.
+    /// The inputs, in the order of time.
     pub inputs: Vec<InputJson>,
-    /// What is expected to come of it.
+    /// The expected steps and the expected end.
     #[serde(default, skip_serializing_if = "ExpectedJson::is_empty")]
     pub expected: ExpectedJson,
 }
 
-/// What is expected of a run.
+/// The expectations of a case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedJson {
-    /// Every step, in order; none if steps are not compared.
+    /// Every step, in order. Empty if steps are not compared.
     #[serde(default)]
     pub steps: Vec<StepJson>,
     /// Parts of the final state, such as `stopped, restarts 1`.
@@ -70,21 +69,21 @@ impl ExpectedJson {
     }
 }
 
-/// One step that is expected.
+/// An expected step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(untagged, deny_unknown_fields)]
 pub enum StepJson {
     /// The machine receives an input.
     Input {
-        /// Which one, by its index.
+        /// The index of the input.
         input: usize,
         /// The actions in order, such as `save; spawn #1; emit starting [starting]`.
         actions: String,
     },
     /// The world does something by itself.
     World {
-        /// When, in milliseconds from the beginning.
+        /// The time in milliseconds since the beginning.
         at_ms: u32,
         /// The event, such as `exited #1 code=7`.
         event: String,
@@ -114,21 +113,21 @@ impl From<&Expected> for ExpectedJson {
 pub struct OtherJson {
     /// The policy in force at the beginning, as `key=value` words.
     pub policy: String,
-    /// What its processes do, by run.
+    /// The words of a `process` line for each run.
     #[serde(default)]
     pub processes: Vec<String>,
 }
 
-/// One thing that is asked at its time.
+/// An input and its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(untagged, deny_unknown_fields)]
 pub enum InputJson {
     /// An event.
     Event {
-        /// When, in milliseconds from the beginning.
+        /// The time in milliseconds since the beginning.
         at_ms: u32,
-        /// Of which unit; 0 is the first.
+        /// The unit; 0 is the first.
         #[serde(default)]
         unit: u8,
         /// The event, such as `start`, `stop grace=5s`, `exited #1 code=7`.
@@ -136,9 +135,9 @@ pub enum InputJson {
     },
     /// Another policy.
     Policy {
-        /// When, in milliseconds from the beginning.
+        /// The time in milliseconds since the beginning.
         at_ms: u32,
-        /// Of which unit; 0 is the first.
+        /// The unit; 0 is the first.
         #[serde(default)]
         unit: u8,
         /// The policy, as `key=value` words.
@@ -146,7 +145,7 @@ pub enum InputJson {
     },
     /// Something that happens to the monitor or its machine.
     Accident {
-        /// When, in milliseconds from the beginning.
+        /// The time in milliseconds since the beginning.
         at_ms: u32,
         /// What happens: `crash after=2 down=1s`, `reboot after=2`, `wall +1h`, `suspend 10m` or
         /// `stop-faults`.
@@ -202,7 +201,7 @@ impl From<&Case> for CaseJson {
 pub struct CaseJsonError {
     /// The place as a JSON pointer, such as `/inputs/2/event`; empty for the whole.
     pub pointer: String,
-    /// The error, and how to mend it.
+    /// The error, and its correction.
     pub message: String,
 }
 
@@ -226,7 +225,7 @@ impl Case {
     /// Reads the JSON form.
     ///
     /// # Errors
-    /// [`CaseJsonError`] naming the place, the value and the mend.
+    /// [`CaseJsonError`] with the place, the value and the correction.
     pub fn from_json(text: &str) -> Result<Self, CaseJsonError> {
         let json: CaseJson = serde_json::from_str(text)
             .map_err(|error| at("", &format!("{error}: see docs/case.schema.json")))?;

@@ -70,15 +70,15 @@ pub(crate) struct Guarded<'a> {
 }
 
 impl<'a> Guarded<'a> {
-    /// Guards a machine under a backend with this injected bug. In the place of a panic it asks for
-    /// nothing.
+    /// Guards a machine under a backend with this injected bug. Instead of a panic it answers
+    /// without an action.
     #[must_use]
     pub(crate) const fn new(machine: &'a dyn Machine, injected_bug: Option<InjectedBug>) -> Self {
         Self { machine, injected_bug, refusal: Actions::NONE, panic: OnceCell::new() }
     }
 
-    /// Guards a machine for the exhaustive engine. In the place of a panic it gives an answer that
-    /// every oracle refuses, so that the search ends there.
+    /// Guards a machine for the exhaustive engine. Instead of a panic it gives an answer that every
+    /// oracle refuses, so that the search ends there.
     #[must_use]
     pub(crate) const fn refusing(machine: &'a dyn Machine) -> Self {
         let refusal = Actions { persist: true, ..Actions::NONE };

@@ -6,7 +6,7 @@ use monitor_core::{
     State, Step, TimerCommand, TimerKind, TimerSlot,
 };
 
-/// What is done to a timer slot.
+/// The effect on a timer slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum TimerEffect {
     #[default]
@@ -50,7 +50,7 @@ pub(crate) trait FactSource {
     fn has(&self, relation: Relation) -> bool;
 }
 
-/// How numbers of a step relate to each other or to the policy.
+/// A relation of numbers of a step to each other or to the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
     /// The event is about another run than the one before.
@@ -235,7 +235,7 @@ impl FactSource for StepFacts {
     }
 }
 
-/// What a command means to a slot that holds timers of this kind.
+/// Returns the effect of a command on a slot that holds timers of this kind.
 pub(super) const fn timer(command: TimerCommand, kind: Option<TimerKind>) -> TimerEffect {
     match (command, kind) {
         (TimerCommand::Keep, _) => TimerEffect::Keep,

@@ -10,7 +10,7 @@ use monitor_core::{
 use super::property::Property;
 use super::step_facts::{AbstractState, FactSource, LazyFacts, Relation, TimerEffect};
 
-/// What an event means to an observer outside of the machine.
+/// The meaning of an event for an observer outside of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum EventMeaning {
     /// Nothing: an event of another run, or of no concern.
@@ -23,7 +23,7 @@ pub(crate) enum EventMeaning {
     Started,
     /// The run ended, or could not begin.
     Ended(Option<Exit>),
-    /// What the run left is gone.
+    /// The run is released.
     Released,
     /// A timer of this kind is due.
     Fired(TimerKind),
@@ -33,16 +33,16 @@ pub(crate) enum EventMeaning {
     Reset,
 }
 
-/// What is done to the process.
+/// The effect on the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ProcessEffect {
     Leave,
     Spawn {
-        /// Whether the event is a request for it.
+        /// Whether the event requests the run.
         requested: bool,
-        /// How many automatic runs the budget allows, if this is one and there is a budget.
+        /// The budget of automatic runs, if this is an automatic run under a budget.
         budget: Option<u16>,
-        /// What is wrong with beginning a run at this event.
+        /// The rule that a run at this event breaks.
         breaks: Option<Property>,
     },
     Signal {
@@ -58,7 +58,7 @@ pub(crate) enum ProcessEffect {
     },
 }
 
-/// What an oracle asks of a step.
+/// The questions of an oracle to a step.
 pub(crate) trait StepView {
     fn meaning(&self) -> EventMeaning;
     fn note(&self) -> Note;
@@ -69,7 +69,7 @@ pub(crate) trait StepView {
     /// Whether the state after the step says that the start limit has refused a run.
     fn refused(&self) -> bool;
     fn process(&self) -> ProcessEffect;
-    /// What is done to the timer of a slot.
+    /// Returns the effect on the timer of a slot.
     fn timer(&self, slot: TimerSlot) -> TimerEffect;
     fn emit(&self) -> Option<Lifecycle>;
     /// Whether the step does something although the event does not count.
@@ -80,9 +80,9 @@ pub(crate) trait StepView {
     fn is_off_the_curve(&self) -> bool;
     /// Whether a process that never was is said to have left something.
     fn is_false_leak(&self) -> bool;
-    /// What else is wrong with the state after the step.
+    /// Returns the rule that the state after the step breaks.
     fn state_breaks(&self) -> Option<Property>;
-    /// Which of the other rules is broken.
+    /// Returns the other rule that the step breaks.
     fn breaks(&self) -> Option<Property>;
 }
 
@@ -109,7 +109,7 @@ impl<'a, F: FactSource> View<'a, F> {
         Self { policy, before, event, facts, applied, foreign, changed }
     }
 
-    /// Whether nothing is said and nothing done, so that there is nothing to check.
+    /// Returns whether the step has no effect, so that it needs no check.
     #[inline(always)]
     pub(crate) fn is_nothing(&self) -> bool {
         !self.applied

@@ -97,16 +97,16 @@ impl ScriptedChild {
     }
 }
 
-/// What every child bears on its command line.
+/// The first word on the command line of every child.
 pub(super) const NAME: &str = "monitor-sim-child";
 
-/// The word in the place of the case for what a scripted child leaves.
+/// The word that stands for the case on the command line of a group member.
 const MEMBER: &str = "member";
 
-/// The code of a scripted child that cannot follow its script, which no script asks for.
+/// The exit code of a scripted child that cannot follow its script. No script asks for it.
 const CONFUSED: i32 = 99;
 
-/// Where a complaint is written.
+/// Returns the path of the complaint.
 fn complaint_path(runs: &Path) -> PathBuf {
     let mut name = runs.as_os_str().to_owned();
     name.push(".complaint");
@@ -136,7 +136,7 @@ fn run_child(words: &[PathBuf]) -> io::Result<i32> {
     follow(&script, runs)
 }
 
-/// Holds the file, counts the run, and says which one it is, from 0.
+/// Locks the file, counts the run, and returns its number, from 0.
 fn lock_and_count(held: &mut File) -> io::Result<usize> {
     if flock(&*held, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(io::Error::other("two at a time"));
@@ -158,8 +158,8 @@ fn follow(script: &Script, runs: &Path) -> io::Result<i32> {
     Ok(wait_for_end(&signals, script.on_stop, end))
 }
 
-/// Starts something that stays in the group, and waits until it hears signals. It bears the name of
-/// the file, so that it can be found.
+/// Starts a member of the group, and waits until it receives signals. Its command line has the name
+/// of the file, so that it can be found.
 fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
     let words = [NAME, MEMBER, &write_on_stop(on_stop)];
     let mut member = process::Command::new(env::current_exe()?)
@@ -175,8 +175,7 @@ fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends received signals to a channel, except those that just kill. SIGHUP does nothing, as in the
-/// virtual world.
+/// Sends caught signals to a channel. SIGHUP has no effect, as in the virtual world.
 fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<Signal>> {
     let stops = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT];
     let caught: &[Signal] = if on_stop == OnStop::Dies(Millis::ZERO) { &[] } else { &stops };
@@ -195,7 +194,7 @@ fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<Signal>> {
     Ok(receiver)
 }
 
-/// Lives to the end of the script, or to that of a stop; returns the code to exit with.
+/// Waits for the end of the script or of a stop. Returns the exit code.
 fn wait_for_end(
     signals: &mpsc::Receiver<Signal>,
     on_stop: OnStop,

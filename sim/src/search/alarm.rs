@@ -187,7 +187,7 @@ pub struct Alarms(BTreeMap<Alarm, String>);
 impl Alarms {
     /// Raises an alarm. Of two details of one alarm the smaller one is kept, so that the order of
     /// the calls does not matter.
-    pub fn ring(&mut self, alarm: Alarm, detail: impl Into<String>) {
+    pub fn raise(&mut self, alarm: Alarm, detail: impl Into<String>) {
         let detail = detail.into();
         self.0
             .entry(alarm)
@@ -201,7 +201,7 @@ impl Alarms {
 
     /// Raises all alarms of another set.
     pub fn add(&mut self, other: Self) {
-        other.0.into_iter().for_each(|(alarm, detail)| self.ring(alarm, detail));
+        other.0.into_iter().for_each(|(alarm, detail)| self.raise(alarm, detail));
     }
 
     /// Compares the cases that ran with those that were asked for. Raises [`Alarm::CasesMissing`]
@@ -214,19 +214,19 @@ impl Alarms {
             .map(|(row, ran, asked)| format!("{row}: {ran} cases ran, and {asked} were asked for"))
             .collect();
         if !short.is_empty() {
-            self.ring(Alarm::CasesMissing, short.join("; "));
+            self.raise(Alarm::CasesMissing, short.join("; "));
         }
     }
 
     /// Returns whether no alarm was raised.
     #[must_use]
-    pub fn is_silent(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Returns whether an alarm was raised.
     #[must_use]
-    pub fn rings(&self, alarm: Alarm) -> bool {
+    pub fn has(&self, alarm: Alarm) -> bool {
         self.0.contains_key(&alarm)
     }
 
@@ -239,7 +239,7 @@ impl Alarms {
     pub fn add_of(&mut self, whose: &str, other: &Self) {
         for (&alarm, detail) in &other.0 {
             let is_named = detail.starts_with(whose);
-            self.ring(alarm, if is_named { detail.clone() } else { format!("{whose}: {detail}") });
+            self.raise(alarm, if is_named { detail.clone() } else { format!("{whose}: {detail}") });
         }
     }
 
@@ -264,7 +264,7 @@ impl Serialize for Alarms {
     }
 }
 
-/// Reads what was written; a name that is no alarm's is an error, so that none is passed over.
+/// Reads the written form. An unknown name is an error, so that no alarm is lost.
 impl<'de> Deserialize<'de> for Alarms {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut alarms = Self::default();
@@ -272,14 +272,14 @@ impl<'de> Deserialize<'de> for Alarms {
             let alarm = Alarm::ALL.into_iter().find(|alarm| alarm.name() == name);
             let alarm = alarm.ok_or_else(|| D::Error::custom(format!("{name:?} is no alarm")))?;
             let known = text.strip_prefix(alarm.meaning()).and_then(|rest| rest.strip_prefix(SEEN));
-            alarms.ring(alarm, known.unwrap_or(&text));
+            alarms.raise(alarm, known.unwrap_or(&text));
         }
         Ok(alarms)
     }
 }
 
-/// Prints three lines for each alarm that rings: its name and meaning, what was seen, and what to
-/// do.
+/// Prints three lines for each raised alarm: its name and meaning, its detail, and the place to
+/// look at.
 impl fmt::Display for Alarms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (alarm, detail) in &self.0 {
@@ -299,11 +299,11 @@ mod tests {
     fn the_order_in_which_alarms_ring_does_not_matter() {
         let rung = |details: [&str; 2]| {
             let mut alarms = Alarms::default();
-            details.iter().for_each(|&detail| alarms.ring(Alarm::EndNotChecked, detail));
+            details.iter().for_each(|&detail| alarms.raise(Alarm::EndNotChecked, detail));
             alarms
         };
         assert_eq!(rung(["a", "b"]), rung(["b", "a"]));
-        assert!(!rung(["a", "b"]).is_silent() && Alarms::default().is_silent());
+        assert!(!rung(["a", "b"]).is_empty() && Alarms::default().is_empty());
     }
 
     #[test]
@@ -313,10 +313,10 @@ mod tests {
             alarms.count(rows.iter().copied());
             alarms
         };
-        assert!(counted(&[("a", 3, 3), ("b", 1, 1)]).is_silent());
+        assert!(counted(&[("a", 3, 3), ("b", 1, 1)]).is_empty());
         for (ran, asked) in [(0, 0), (0, 1), (2, 3), (4, 3)] {
             let alarms = counted(&[("a", 3, 3), ("b", ran, asked)]);
-            assert!(alarms.rings(Alarm::CasesMissing), "{ran} of {asked}");
+            assert!(alarms.has(Alarm::CasesMissing), "{ran} of {asked}");
             assert!(alarms.to_string().contains("b: "), "{alarms}");
             assert!(!alarms.to_string().contains("a: 3"), "{alarms}");
         }

@@ -44,38 +44,38 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The campaign with this name. Another name is another set of cases.
+    /// Makes the campaign of this name. Another name means another set of cases.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), key: Digest::default().with(name.as_bytes()).0 }
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The case of an index: the races take turns, and after the last of them comes a case that
-    /// aims at nothing.
+    /// Draws the case of an index. The races take turns; after the last race comes a case without
+    /// an aim.
     #[must_use]
     pub fn case(&self, index: u64) -> Case {
         seeds::draw(Self::race(index), self.seed(index))
     }
 
-    /// The race that the case of an index aims at.
+    /// Returns the race that the case of an index aims at.
     pub(super) fn race(index: u64) -> Option<Race> {
         let kinds = Race::ALL.len() as u64 + 1;
         Race::ALL.get(usize::try_from(index % kinds).unwrap_or(usize::MAX)).copied()
     }
 
-    /// The seed of an index.
+    /// Returns the seed of an index.
     #[must_use]
     pub const fn seed(&self, index: u64) -> u64 {
         mix(self.key ^ mix(index))
     }
 
-    /// Runs the cases of a range; some twice, to see whether they do the same again.
+    /// Runs the cases of a range. Some run twice, to find nondeterminism.
     pub fn run(&self, range: Range<u64>, machine: impl MachineUnderTest + Copy) -> CampaignReport {
         self.run_by(Standard, range, machine)
     }
@@ -135,8 +135,8 @@ impl Plan {
     }
 }
 
-/// One case in so many is run twice. It has no factor in common with the number of races and the
-/// one kind of case that aims at nothing, so that each of these kinds has its turn.
+/// The interval of the cases that run twice. It has no common factor with the number of kinds of
+/// cases, so that each kind has its turn.
 pub(crate) const DOUBLED_EVERY: u64 = 19;
 
 /// The results of a range of cases. Addition is associative and commutative.
@@ -169,7 +169,7 @@ pub struct CampaignReport {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailureNote {
-    /// How many inputs the case has.
+    /// The number of inputs of the case.
     pub inputs: usize,
     /// The index that it was drawn from.
     pub index: u64,
@@ -186,7 +186,7 @@ pub struct FailureNote {
     pub is_unshrunk: bool,
 }
 
-/// How many failing cases of one property are kept.
+/// The number of failing cases that are kept of one property.
 pub(super) const KEPT: usize = 3;
 
 impl CampaignReport {
@@ -227,7 +227,7 @@ impl CampaignReport {
         let mut alarms = self.coverage().alarms(|measure, cases| harness.floor(measure, cases));
         if self.unshrunk > 0 {
             let detail = format!("{} failing cases are shown as they were drawn", self.unshrunk);
-            alarms.ring(Alarm::ShrunkCasePasses, detail);
+            alarms.raise(Alarm::ShrunkCasePasses, detail);
         }
         alarms
     }

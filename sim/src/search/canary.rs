@@ -5,16 +5,16 @@ use std::fmt;
 
 use super::alarm::{Alarm, Alarms};
 
-/// A check of the harness, with an injected bug that nothing else would find.
+/// A check of the harness, with an injected bug that only this check finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Canary {
-    /// Wrong answers to what only a chooser that chooses asks for.
+    /// Wrong answers to inputs that only a working chooser draws.
     Choosers,
-    /// Wrong habits of a backend that only an injected fault shows.
+    /// Bugs of a backend that only an injected fault shows.
     Faults,
     /// A wrong answer in a case that is much longer than it must be.
     Shrinker,
-    /// A machine that answers otherwise in the second run, and never in a way that an oracle sees.
+    /// A machine whose second run differs in a way that no oracle sees.
     SecondRun,
     /// A stop that loses its timer, and a process that is never reaped: no step is wrong.
     End,
@@ -30,7 +30,7 @@ pub enum Canary {
     Liveness,
     /// A record with a wrong command in it.
     Replay,
-    /// A case that expects what does not happen.
+    /// A case with a wrong expectation.
     Expectations,
 }
 
@@ -117,8 +117,8 @@ pub struct Evidence {
     pub alarms: Alarms,
 }
 
-/// Lets [`Alarm::CanariesOff`] ring if there is no proof that each of `canaries` ran. `whose` says
-/// whose proof it is; `known` are alarms that say why it is missing.
+/// Raises [`Alarm::CanariesOff`] if a proof is missing that each of `canaries` ran. `whose` names
+/// the owner of the proof. `known` are alarms that explain a missing proof.
 #[must_use]
 pub fn missing(
     found: &BTreeMap<String, String>,
@@ -129,12 +129,12 @@ pub fn missing(
     let mut alarms = Alarms::default();
     let silent = canaries.iter().filter(|canary| {
         let is_proved = found.get(canary.name()).is_some_and(|what| !what.is_empty());
-        !is_proved && !known.rings(canary.alarm())
+        !is_proved && !known.has(canary.alarm())
     });
     let silent: Vec<&str> = silent.map(|canary| canary.name()).collect();
     if !silent.is_empty() {
         let detail = format!("{whose}: nothing was found by {}", silent.join(", "));
-        alarms.ring(Alarm::CanariesOff, detail);
+        alarms.raise(Alarm::CanariesOff, detail);
     }
     alarms
 }

@@ -49,8 +49,8 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Lets [`Alarm::CoverageBelowFloor`] ring where less was met than the floor of a measure for
-    /// so many cases.
+    /// Raises [`Alarm::CoverageBelowFloor`] if a measure is below its floor for this number of
+    /// cases.
     #[must_use]
     pub fn alarms(&self, floor: impl Fn(Measure, u64) -> u64) -> Alarms {
         let mut alarms = Alarms::default();
@@ -62,7 +62,7 @@ impl Coverage {
             }
         }
         if !low.is_empty() {
-            alarms.ring(
+            alarms.raise(
                 Alarm::CoverageBelowFloor,
                 format!("in {} cases: {}", self.cases, low.join("; ")),
             );

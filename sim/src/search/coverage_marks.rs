@@ -20,14 +20,14 @@ pub struct CoverageMark {
 }
 
 impl CoverageMark {
-    /// Whether something went wrong in the world that the case injects.
+    /// Returns whether a fault meets the mark.
     #[must_use]
     pub const fn is_fault(&self) -> bool {
         matches!(self.source, MarkSource::World(_))
     }
 }
 
-/// Where a mark is met.
+/// The step or the fault that meets a mark.
 #[derive(Clone, Copy, Debug)]
 enum MarkSource {
     Step(fn(&TraceLine) -> bool),
@@ -39,7 +39,7 @@ enum MarkSource {
 pub struct CoverageMarks(u64);
 
 impl CoverageMarks {
-    /// The marks that a run meets.
+    /// Returns the marks that a run meets.
     #[must_use]
     pub fn of(verdict: &Verdict) -> Self {
         let mut marks = Self::default();
@@ -57,19 +57,19 @@ impl CoverageMarks {
         self.0 = missing.fold(self.0, |set, n| set | (u64::from(is_met(&MARKS[n])) << n));
     }
 
-    /// The names of the marks that were met.
+    /// Returns the names of the marks that were met.
     pub fn met(self) -> impl Iterator<Item = &'static str> {
         let names = MARKS.iter().enumerate().filter(move |(n, _)| self.0 >> n & 1 == 1);
         names.map(|(_, mark)| mark.name)
     }
 
-    /// The marks in either.
+    /// Returns the marks of both sets.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// The names of the marks that are missing.
+    /// Returns the names of the missing marks.
     pub fn missing(self) -> impl Iterator<Item = &'static str> {
         let names = MARKS.iter().enumerate().filter(move |(n, _)| self.0 >> n & 1 == 0);
         names.map(|(_, mark)| mark.name)

@@ -1,8 +1,9 @@
 //! The hash of a run: equal for equal traces, on every machine.
 
+use crate::oracle::property::Property;
 use crate::oracle::verdict::Verdict;
 
-/// The hash of everything that a run has shown.
+/// Returns the hash of all steps of a run, and of the violated property.
 #[must_use]
 pub fn digest(verdict: &Verdict) -> u64 {
     let mut digest = Digest::default();
@@ -13,7 +14,7 @@ pub fn digest(verdict: &Verdict) -> u64 {
             .with(&line.step.state.to_bytes());
         line.step.for_each(|action| digest = digest.with(&[action_byte(action)]));
     }
-    digest.with(verdict.violated().map_or("", crate::oracle::Property::name).as_bytes()).0
+    digest.with(verdict.violated().map_or("", Property::name).as_bytes()).0
 }
 
 const fn action_byte(action: monitor_core::Action) -> u8 {

@@ -29,8 +29,8 @@ pub struct Hunt {
     pub failure: Option<Failure>,
 }
 
-/// Shrinks a case that violates `property`, and runs what comes of it again. If that does not fail
-/// in the same way, the case stands as it was drawn.
+/// Shrinks a case that violates `property`, and runs the result again. If the result violates
+/// another property or none, the failure has the case as it was drawn.
 pub fn confirm(
     harness: impl Harness,
     seed: u64,

@@ -13,11 +13,11 @@ use super::shard::{Shard, ShardFile};
 pub struct Merged {
     /// The sum.
     pub report: CampaignReport,
-    /// How many cases the campaign has.
+    /// The number of cases of the campaign.
     pub total: u64,
     /// Indices that no shard has run.
     pub gaps: Vec<Range<u64>>,
-    /// How many files were copies of others.
+    /// The number of files that are copies of others.
     pub duplicates: usize,
     /// The alarms of all shards, and of the sum.
     pub alarms: Alarms,
@@ -67,7 +67,7 @@ impl std::fmt::Debug for MergeError {
 
 impl std::error::Error for MergeError {}
 
-/// Adds shard files up. Of files about the same shard the one that has come furthest counts.
+/// Adds shard files up. Of several files of one shard, the most advanced one counts.
 ///
 /// # Errors
 /// [`MergeError`] if they are not of one campaign.
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(whole, parts);
         assert_eq!(whole.gaps, []);
         assert_eq!(whole.report.cases, 300);
-        assert!(whole.alarms.is_silent(), "{}", whole.alarms);
+        assert!(whole.alarms.is_empty(), "{}", whole.alarms);
     }
 
     #[test]
@@ -195,19 +195,19 @@ mod tests {
         assert_eq!(rung(|_| ()).to_string(), "");
         for alarm in Alarm::ALL {
             let mut file = shard_file(1, 3);
-            file.alarms.ring(alarm, "it");
+            file.alarms.raise(alarm, "it");
             let text = serde_json::to_string(&file).unwrap();
             assert_eq!(serde_json::from_str::<ShardFile>(&text).unwrap(), file);
             let said = merge([shard_file(0, 3), file]).unwrap().alarms.to_string();
             assert!(said.contains(&format!("ALARM {alarm}: ")), "{said}");
             assert!(said.contains("shard 1/3: it"), "{said}");
             let mut copy = ShardFile { next: 100, ..shard_file(1, 3) };
-            copy.alarms.ring(alarm, "it");
+            copy.alarms.raise(alarm, "it");
             let merged = merge([shard_file(1, 3), copy]).unwrap();
-            assert!(merged.alarms.rings(alarm), "{alarm} of a copy");
+            assert!(merged.alarms.has(alarm), "{alarm} of a copy");
         }
-        assert!(rung(|file| file.report.cases = 99).rings(Alarm::CasesMissing));
-        assert!(rung(|file| file.report = CampaignReport::default()).rings(Alarm::CasesMissing));
+        assert!(rung(|file| file.report.cases = 99).has(Alarm::CasesMissing));
+        assert!(rung(|file| file.report = CampaignReport::default()).has(Alarm::CasesMissing));
         // A shard that was interrupted before its first block is a gap, and no alarm of its own.
         let idle = |index| ShardFile {
             next: Shard { index, count: 3 }.range(300).start,
@@ -221,7 +221,7 @@ mod tests {
         );
         // But where no shard has run a case, nothing was checked.
         let merged = merge([idle(0), idle(1), idle(2)]).unwrap();
-        assert!(merged.alarms.rings(Alarm::CasesMissing), "{}", merged.alarms);
+        assert!(merged.alarms.has(Alarm::CasesMissing), "{}", merged.alarms);
     }
 
     #[test]

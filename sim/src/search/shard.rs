@@ -12,7 +12,7 @@ use super::campaign::{CampaignReport, DOUBLED_EVERY, Plan};
 use super::canary::{self, Canary};
 use super::harness::Harness;
 
-/// The report of one shard, as it is kept in a file: what was done, and how far.
+/// The file of one shard: its progress and its report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardFile {
@@ -20,23 +20,22 @@ pub struct ShardFile {
     pub version: String,
     /// The campaign's name.
     pub campaign: String,
-    /// Which shard of how many.
+    /// The shard.
     pub shard: Shard,
-    /// How many cases the whole campaign has.
+    /// The number of cases of the whole campaign.
     pub total: u64,
-    /// The index that comes next; everything from the shard's first index up to it is in the
-    /// report.
+    /// The next index. All cases of the shard before it are in the report.
     pub next: u64,
     /// The results of the cases.
     pub report: CampaignReport,
-    /// By the name of each canary what it has found: the proof that it ran.
+    /// The finding of each canary by its name: the proof that it ran.
     pub canaries: BTreeMap<String, String>,
-    /// The alarms that ring: a check of the harness is blind.
+    /// The raised alarms: a check of the harness is blind.
     pub alarms: Alarms,
 }
 
 impl ShardFile {
-    /// A shard of which nothing was run yet.
+    /// Makes the file of a shard that has not begun.
     #[must_use]
     pub fn new(plan: &Plan, shard: Shard, total: u64) -> Self {
         Self {
@@ -51,8 +50,8 @@ impl ShardFile {
         }
     }
 
-    /// What shows the harness of this shard to be blind, but for what the sum of all shards shows:
-    /// the alarms that it has on record, and what its numbers show.
+    /// Returns the alarms of this shard alone: those on record, and those that its numbers raise.
+    /// The coverage is left to the sum of all shards.
     #[must_use]
     pub fn own_alarms(&self) -> Alarms {
         let whose = self.name();
@@ -66,12 +65,12 @@ impl ShardFile {
         if self.report.doubled != due {
             let ran = self.report.doubled;
             let detail = format!("{whose}: {ran} cases were run twice, and {due} were due");
-            alarms.ring(Alarm::SecondRunSkipped, detail);
+            alarms.raise(Alarm::SecondRunSkipped, detail);
         }
         alarms
     }
 
-    /// All that shows the harness of this shard to be blind.
+    /// Returns all alarms of this shard, with those of its coverage.
     #[must_use]
     pub fn all_alarms(&self, harness: impl Harness) -> Alarms {
         let mut alarms = self.own_alarms();
@@ -99,7 +98,7 @@ impl ShardFile {
         self.next == self.shard.range(self.total).end
     }
 
-    /// The indices that are in the report.
+    /// Returns the indices that are in the report.
     #[must_use]
     pub fn done(&self) -> Range<u64> {
         self.shard.range(self.total).start..self.next
@@ -127,7 +126,7 @@ impl Shard {
     /// The whole.
     pub const WHOLE: Self = Self { index: 0, count: 1 };
 
-    /// The indices that belong to the part, of `total`. Parts are disjoint and cover everything.
+    /// Returns the indices of the part, of `total`. Parts are disjoint and cover everything.
     #[must_use]
     pub fn range(self, total: u64) -> Range<u64> {
         let edge = |part: u64| {

@@ -69,7 +69,7 @@ impl World<'_> {
             .position(|unit| unit.entry.is_some_and(|entry| !entry.end_reported && !entry.released))
     }
 
-    /// How a process has ended, as the backend sees it.
+    /// Returns the exit of a process, as the backend sees it.
     pub(super) fn end_seen(
         &self,
         process: &VirtualProcess<'_>,
@@ -123,7 +123,7 @@ impl World<'_> {
         }
     }
 
-    /// What a signal to the process or the group does.
+    /// Applies a signal to the process or the group.
     pub(super) fn deliver(
         &mut self,
         at: Moment,
@@ -180,7 +180,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether this injected bug takes events for old by their stamps.
+    /// Returns whether an event passes the check of stamps that an injected bug adds.
     pub(super) fn passes_stamps(&self, now: Moment, unit: usize, event: Event) -> bool {
         let set_back = || {
             let start =

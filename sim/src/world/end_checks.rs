@@ -4,7 +4,7 @@ use monitor_core::{Event, Grace, Phase, Policy, RunId, StopMode};
 
 use super::os::ProcessState;
 use super::state::World;
-use crate::case::input::InputKind;
+use crate::case::input::{InputKind, TimedInput};
 use crate::oracle::property::Property;
 
 impl<'a> World<'a> {
@@ -44,11 +44,11 @@ impl<'a> World<'a> {
         None
     }
 
-    /// Whether a stop without a kill may have begun: by a request, or under a policy that has none.
-    /// A stop keeps the grace with which it began.
+    /// Returns whether a stop without a kill may have begun, by a request or by a policy. A stop
+    /// keeps the grace with which it began.
     pub(super) fn may_wait_for_ever(&self, unit: usize) -> bool {
         let endless = |policy: &Policy| policy.rules().stop.grace.is_none();
-        let concerned = |input: &&crate::case::TimedInput| usize::from(input.unit) == unit;
+        let concerned = |input: &&TimedInput| usize::from(input.unit) == unit;
         endless(self.case.unit(unit).0)
             || self.case.inputs.iter().filter(concerned).any(|input| match &input.kind {
                 InputKind::Policy(policy) => endless(policy),

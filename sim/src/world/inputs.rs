@@ -12,8 +12,8 @@ use crate::machine::injected_bug::InjectedBug;
 use crate::oracle::fault_effects::FaultEffect;
 
 impl<'a> World<'a> {
-    /// Whether a fact reported from outside contradicts the true state of the world. Events of a
-    /// run that is over, and repeated events do not contradict it.
+    /// Returns whether a reported fact contradicts the true state of the world. Repeated events,
+    /// and events of a run that is over, do not contradict it.
     pub(super) fn contradicts_world(&self, unit: usize, event: Event) -> bool {
         let Some(process) = self.os.latest(unit) else { return event.run().is_some() };
         if event.run().is_some_and(|run| run > process.run) {

@@ -12,8 +12,8 @@ use crate::machine::injected_bug::InjectedBug;
 use crate::oracle::fault_effects::FaultEffect;
 
 impl<'a> World<'a> {
-    /// Lets the monitor die after so many operations; returns the event of its restart if it dies
-    /// at once.
+    /// Plans the death of the monitor after this number of operations. Returns the event of its
+    /// restart if it dies at once.
     pub(super) fn die_after(
         &mut self,
         at: Moment,
@@ -125,7 +125,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Lets time pass without a monitor: events are lost, and others reap what ends.
+    /// Advances the time without a monitor. Events are lost, and other processes reap each ended
+    /// process.
     pub(super) fn pass_without_monitor(&mut self, until: Moment) {
         while self.event_queue.next().is_some_and(|at| at <= until) {
             if let Some((at, planned)) = self.event_queue.pop() {

@@ -25,13 +25,13 @@ struct PendingReply {
     awaits: Awaits,
     /// Whether the backend has forgotten it.
     forgotten: bool,
-    /// Whether it was answered; then it is kept to see whether it is answered again.
+    /// Set after the answer. The reply is kept to find a second answer.
     answered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Awaits {
-    /// It serves, or it is down.
+    /// The unit serves or is down.
     Settled,
     /// This run is over.
     EndOf(RunId),
@@ -48,7 +48,7 @@ impl Awaits {
     }
 }
 
-/// Whether a process, or what it left, is there or being made.
+/// Returns whether a run is live or not released.
 const fn is_going_on(state: State) -> bool {
     state.phase().is_live() || matches!(state.phase(), Phase::Releasing | Phase::Purging)
 }
@@ -73,7 +73,7 @@ impl PendingReplies {
         self.handled >= self.made
     }
 
-    /// Whether a caller waits, or the step is about a request.
+    /// Returns whether a caller waits, or the step is about a request.
     pub(super) const fn concerns(&self, report: &Report<'_>) -> bool {
         !self.replies.is_empty() || is_request(report.event)
     }

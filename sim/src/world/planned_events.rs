@@ -6,7 +6,7 @@ use monitor_os::{DriverInput, Moment};
 use super::event_queue::{PlannedEvent, WorldEvent};
 use super::os::ProcessState;
 use super::state::{World, id};
-use crate::case::script::ExitNotice;
+use crate::case::script::{ExitNotice, OutputHold};
 use crate::machine::injected_bug::InjectedBug;
 use crate::oracle::fault_effects::FaultEffect;
 
@@ -116,7 +116,7 @@ impl<'a> World<'a> {
         let script = process.script;
         if let Some(output) = script.output.filter(|_| !faults_stopped) {
             process.output = true;
-            if let crate::case::OutputHold::For(time) = output {
+            if let OutputHold::For(time) = output {
                 self.plan(at.after(time), unit, run, WorldEvent::OutputEnds);
             }
         }

@@ -10,7 +10,7 @@ use crate::oracle::fault_effects::FaultEffect;
 use crate::oracle::property::Property;
 
 impl World<'_> {
-    /// Whether a save takes place at once, whole: nothing can come between its operations.
+    /// Returns whether a save is atomic, because nothing can come between its operations.
     pub(super) const fn saves_plainly(&self) -> bool {
         self.injected_bug.is_none()
             && matches!(self.monitor, MonitorStatus::Running)
@@ -52,7 +52,7 @@ impl World<'_> {
         }
     }
 
-    /// What a monitor that is started again reads, and whether that is a state that was saved.
+    /// Returns the state that a restarted monitor reads, and checks that this state was saved.
     pub(super) fn read_saved(&mut self, unit: usize) -> State {
         let known = &self.units[unit];
         let (saved, saving) = (known.saved, known.saving);
@@ -71,7 +71,7 @@ impl World<'_> {
         if self.has(InjectedBug::ServesUnread) { State::INITIAL } else { read.unwrap_or_default() }
     }
 
-    /// What has become of the run that the saved state names.
+    /// Returns the fate of the run that the saved state names.
     pub(super) fn recover_run(&mut self, unit: usize, outage: Outage) -> Found {
         let state = self.units[unit].state;
         let run = state.run();

@@ -7,7 +7,7 @@ use monitor_os::{Moment, Report};
 
 use super::os::ProcessState;
 use super::state::{Checks, World, number};
-use crate::case::script::SignalDelivery;
+use crate::case::script::{Script, SignalDelivery};
 use crate::oracle::property::Property;
 use crate::oracle::trace::TraceLine;
 
@@ -144,7 +144,7 @@ impl<'a> World<'a> {
             }
             _ => unit.over_by,
         };
-        let refused = |script: &crate::case::Script| script.signals == SignalDelivery::Refused;
+        let refused = |script: &Script| script.signals == SignalDelivery::Refused;
         if overdue && !self.case.unit(number).1.iter().any(refused) {
             self.violate(Property::StopEnds);
         }

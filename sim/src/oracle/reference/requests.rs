@@ -1,4 +1,4 @@
-//! The rules of requests: start, stop, restart, and another policy.
+//! The rules of requests: start, stop, restart, and a change of the policy.
 
 use monitor_core::{Grace, Lifecycle, Millis, Note, Origin, Reason, Remains, StopMode, TimerKind};
 

@@ -13,7 +13,7 @@ pub struct RefState {
     pub run: u32,
     /// Automatic restarts since the last start by a user.
     pub restarts: u32,
-    /// Runs held against the retry budget.
+    /// Runs that count against the retry budget.
     pub strikes: u16,
     /// Waits since the last healthy run or start by a user.
     pub level: u8,
@@ -27,19 +27,19 @@ pub struct RefState {
     pub(super) spawning: bool,
     /// The process exists and its end is not known.
     pub(super) alive: bool,
-    /// It serves.
+    /// The process serves.
     pub(super) serves: bool,
-    /// It has served for long enough.
+    /// The process has served long enough to be healthy.
     pub(super) healthy: bool,
-    /// It is on its way down.
+    /// The process goes down.
     pub(super) ending: bool,
     /// The kill is due or sent.
     pub(super) killed: bool,
-    /// It ended, and what it left is not released.
+    /// The process has ended, and the run is not released.
     pub(super) left: bool,
     /// The wait before the next attempt.
     pub(super) wait: Option<Wait>,
-    /// It was started or stopped at least once.
+    /// The unit was started or stopped at least once.
     pub(super) ever: bool,
 }
 
@@ -98,7 +98,7 @@ pub enum RefTimer {
 }
 
 impl RefState {
-    /// The phase that the facts amount to.
+    /// Returns the phase that the facts mean.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         if self.spawning {
@@ -133,14 +133,14 @@ impl RefState {
         }
     }
 
-    /// What can be compared with a state of the core.
+    /// Returns the facts that can be compared with a state of the core.
     pub(crate) const fn view(&self) -> (Phase, Reason, Outcome, [u32; 5]) {
         let Self { run, restarts, strikes, level, starts, reason, outcome, .. } = *self;
         let counters = [run, restarts, strikes as u32, level as u32, starts as u32];
         (self.phase(), reason, outcome, counters)
     }
 
-    /// There is a run, and no stop of it has begun.
+    /// Returns whether a run is there of which no stop has begun.
     pub(super) const fn is_up(&self) -> bool {
         (self.spawning || self.alive) && !self.ending
     }
@@ -149,12 +149,12 @@ impl RefState {
         self.alive && self.serves && !self.ending
     }
 
-    /// There is no run, alive or to be released.
+    /// Returns whether no run lives or waits for its release.
     pub(super) const fn is_empty(&self) -> bool {
         !self.spawning && !self.alive && !self.left
     }
 
-    /// Which timer is the own one of the phase.
+    /// Returns the timer of the phase.
     pub(super) const fn own_timer(&self) -> Option<TimerKind> {
         if self.is_empty() {
             return match self.wait {
