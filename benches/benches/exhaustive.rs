@@ -16,8 +16,7 @@ mod contest;
 
 use monitor_core::{Curve, Millis, Policy, PolicyError, Retries, Rules, StartLimit};
 use monitor_os::Core;
-use monitor_sim::family::{FamilyMember, family};
-use monitor_sim::model::{self, Input, Model, SearchState};
+use monitor_sim::model::{self, FamilyMember, Input, Model, SearchState, family};
 use stateright::{Checker as _, Model as _};
 
 use contest::{Contestant, contest};

@@ -19,9 +19,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for line in &verdict.trace {
         println!("{:>5} ms  {} -> {}", line.at.as_millis(), line.event, line.step.state.phase());
     }
-    match verdict.violated {
-        None => println!("no property is violated"),
-        Some(violation) => println!("{violation:?}"),
-    }
-    Ok(())
+    verdict.violation.map_or(Ok(()), |violation| Err(violation.into()))
 }

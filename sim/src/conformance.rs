@@ -1,26 +1,36 @@
-//! The oracles for other drivers: they check every step and report the first that is wrong.
+//! Checks of drivers and machines of other crates.
 //!
-//! A driver of another crate passes each event and each answer to its checker. With
-//! [`crate::strategy`] its tests use the inputs and the properties of this harness. A machine that only
-//! decides otherwise, under the driver of `monitor-os`, needs no more than [`check`].
+//! A driver passes each event and each answer to a [`StepChecker`], which reports the first wrong
+//! step. With [`generate::strategy`](crate::generate::strategy) its tests use the inputs and the
+//! properties of this harness. A machine that only decides otherwise, under the driver of
+//! `monitor-os`, needs [`check`] alone.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::fmt;
 
 use monitor_core::{Event, Policy, State, Step};
 use monitor_os::{Moment, UnitId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::alarm::Alarms;
-use crate::canary::{self, Canary, Evidence};
-use crate::case::Case;
-use crate::failure_report::{FailureReport, TraceTable};
-use crate::harness::{Harness, Standard};
-use crate::hunt;
-use crate::oracle::SafetyOracle;
-use crate::world::{MachineUnderTest, TraceLine};
+use crate::bugs::canary_search::{self, CanarySearch};
+use crate::case::definition::Case;
+use crate::machine::injected_bug::MachineUnderTest;
+use crate::oracle::safety_oracle::SafetyOracle;
+use crate::oracle::trace::TraceLine;
+use crate::oracle::verdict::Oracle;
+use crate::oracle::violation::Violation;
+use crate::report::failure_report::FailureReport;
+use crate::report::trace_table::TraceTable;
+use crate::search::failure::Failure;
 
-/// Checks the steps of one unit. Begin with a new one for each unit.
+pub use crate::search::alarm::{Alarm, Alarms};
+use crate::search::canary::{self, Canary, Evidence};
+use crate::search::harness::{Harness, Standard};
+use crate::search::hunt;
+
+/// Checks the steps of one unit.
 #[derive(Clone, Debug, Default)]
 pub struct StepChecker {
     oracle: SafetyOracle,
@@ -29,11 +39,11 @@ pub struct StepChecker {
 }
 
 impl StepChecker {
-    /// Checks one step: at `at`, under `policy`, the machine received `event` in the state `before`, and
-    /// answered `step`.
+    /// Checks one step: at `at`, under `policy`, the machine received `event` in the state `before`
+    /// and answered `step`.
     ///
     /// # Errors
-    /// The property that is violated, with all steps so far as a table.
+    /// The property that is violated, with all steps so far.
     pub fn observe(
         &mut self,
         at: Moment,
@@ -41,30 +51,92 @@ impl StepChecker {
         before: State,
         event: Event,
         step: Step,
-    ) -> Result<(), String> {
+    ) -> Result<(), Box<StepViolation>> {
         self.trace.push(TraceLine { at, unit: UnitId::default(), event, before, step });
         self.policies.push(*policy);
         self.oracle.observe(policy, before, event, step).map_err(|property| {
-            let table = TraceTable { trace: &self.trace, policies: &self.policies, marked: true };
-            let (source, sentence) = (property.source(), property.sentence());
-            format!("FAIL {property} ({source}): {sentence}\npolicy {policy}\n{table}")
+            let violation = Violation::new(property, self.trace.len());
+            let (trace, policies) = (self.trace.clone(), self.policies.clone());
+            Box::new(StepViolation { violation, trace, policies })
         })
     }
 }
 
+/// A step that violates a property, with the steps before it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct StepViolation {
+    /// The violation.
+    pub violation: Violation,
+    /// All steps, up to the wrong one.
+    pub trace: Vec<TraceLine>,
+    /// The policy in force at each step.
+    pub policies: Vec<Policy>,
+}
+
+/// Prints the property, the policy, and the steps as a table.
+impl fmt::Display for StepViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { violation, trace, policies } = self;
+        writeln!(f, "FAIL {}", Oracle::Property(violation.property))?;
+        policies.last().map_or(Ok(()), |policy| writeln!(f, "policy {policy}"))?;
+        TraceTable { trace, policies, marked: true }.fmt(f)
+    }
+}
+
+/// Prints as `Display` does, so that a failed test shows the table.
+impl fmt::Debug for StepViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error for StepViolation {}
+
+/// An error of [`check`].
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// A case violates a property.
+    Failed(Box<Failure>),
+    /// A check of the harness is blind, so that silence would prove nothing.
+    Blind(Alarms),
+    /// The test runner gave up.
+    Abandoned(String),
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => FailureReport::of(failure).fmt(f),
+            Self::Blind(alarms) => alarms.fmt(f),
+            Self::Abandoned(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Prints as `Display` does, so that a failed test shows the report.
+impl fmt::Debug for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error for CheckError {}
+
 /// Runs cases with `machine` in the virtual world, and shrinks what fails.
 ///
-/// How many cases, and from which seed, is proptest's matter: `PROPTEST_CASES`, `PROPTEST_RNG_SEED`.
+/// `PROPTEST_CASES` and `PROPTEST_RNG_SEED` set the number of cases and the seed.
 ///
-/// Before that the canaries of every campaign run, so that a harness that is blind does not pass. Nor does
-/// one that runs fewer cases than were asked for, or none.
+/// The canaries of every campaign run before, so that a blind harness does not pass. A harness that
+/// runs too few cases does not pass.
 ///
 /// # Errors
-/// The failure report, or the [alarms](crate::alarm) that ring.
+/// [`CheckError`]: the failure, or the raised alarms.
 pub fn check(
     machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
-) -> Result<(), String> {
+) -> Result<(), CheckError> {
     check_by(Standard, machine, cases)
 }
 
@@ -73,14 +145,14 @@ pub fn check(
 /// # Errors
 /// Those of [`check`].
 pub fn check_by(
-    harness: impl Harness,
+    harness: impl CanarySearch,
     machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
-) -> Result<(), String> {
-    let Evidence { found, mut alarms } = canary::look_for(harness, &Canary::CAMPAIGN);
+) -> Result<(), CheckError> {
+    let Evidence { found, mut alarms } = canary_search::look_for(harness, &Canary::CAMPAIGN);
     alarms.add(canary::missing(&found, &Canary::CAMPAIGN, &alarms, "this check"));
-    if !alarms.is_silent() {
-        return Err(alarms.to_string());
+    if !alarms.is_empty() {
+        return Err(CheckError::Blind(alarms));
     }
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     run_cases(harness, config, machine, cases)
@@ -91,24 +163,24 @@ fn run_cases(
     config: ProptestConfig,
     machine: impl MachineUnderTest + Copy,
     cases: impl Strategy<Value = Case>,
-) -> Result<(), String> {
+) -> Result<(), CheckError> {
     let asked = u64::from(config.cases);
     let ran = Cell::new(0);
-    let report = RefCell::new(None);
+    let found = RefCell::new(None);
     let result = TestRunner::new(config).run(&cases, |case| {
         ran.set(ran.get() + 1);
         let verdict = harness.run(&case, machine);
-        let Some(property) = verdict.violated else { return Ok(()) };
-        let failure = hunt::confirm(harness, case.seed, case, property, machine);
-        let shown = FailureReport::of(&failure);
-        report.replace(Some(shown.to_string()));
+        let Some(property) = verdict.violated() else { return Ok(()) };
+        found.replace(Some(hunt::confirm(harness, case.seed, case, property, machine)));
         Err(TestCaseError::fail(property.name()))
     });
-    let report = report.into_inner();
-    result.map_err(|error| report.unwrap_or_else(|| error.to_string()))?;
+    if let Err(error) = result {
+        let failed = found.into_inner().map(|failure| CheckError::Failed(Box::new(failure)));
+        return Err(failed.unwrap_or_else(|| CheckError::Abandoned(error.to_string())));
+    }
     let mut alarms = Alarms::default();
     alarms.count([("this check", ran.get(), asked)]);
-    if alarms.is_silent() { Ok(()) } else { Err(alarms.to_string()) }
+    if alarms.is_empty() { Ok(()) } else { Err(CheckError::Blind(alarms)) }
 }
 
 #[cfg(test)]
@@ -116,15 +188,15 @@ mod tests {
     use monitor_os::Core;
 
     use super::*;
-    use crate::bank;
-    use crate::race::Race;
-    use crate::strategy;
+    use crate::bugs::bug::Bug;
+    use crate::generate::race::Race;
+    use crate::generate::strategy;
 
     #[test]
     fn the_machine_that_ships_passes_and_a_broken_one_is_shown() {
-        assert_eq!(check(Core, strategy::cases()), Ok(()));
-        let bug: bank::Bug = "BB-16".parse().unwrap();
-        let report = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err();
+        check(Core, strategy::cases()).unwrap();
+        let bug: Bug = "BB-16".parse().unwrap();
+        let report = check(bug, strategy::races(Race::StopDuringBackoff)).unwrap_err().to_string();
         assert!(report.starts_with("FAIL ") && report.contains("the rules say:"), "{report}");
     }
 
@@ -134,8 +206,8 @@ mod tests {
         let config =
             |cases| ProptestConfig { failure_persistence: None, cases, ..Default::default() };
         let ran = |cases| run_cases(Standard, config(cases), Core, strategy::cases());
-        assert!(ran(0).unwrap_err().starts_with("ALARM cases-missing: "));
-        assert_eq!(ran(3), Ok(()));
+        assert!(ran(0).unwrap_err().to_string().starts_with("ALARM cases-missing: "));
+        ran(3).unwrap();
     }
 
     #[test]
@@ -144,9 +216,9 @@ mod tests {
         let step = policy.step(State::INITIAL, Event::StartRequested);
         let right =
             checker.observe(Moment::ORIGIN, &policy, State::INITIAL, Event::StartRequested, step);
-        assert_eq!(right, Ok(()));
+        right.unwrap();
         let again =
             checker.observe(Moment::ORIGIN, &policy, step.state, Event::StartRequested, step);
-        assert!(again.unwrap_err().contains("\n> "), "two spawns, one marked");
+        assert!(again.unwrap_err().to_string().contains("\n> "), "two spawns, one marked");
     }
 }

@@ -1,16 +1,22 @@
-//! Runs the driver of `monitor-os` on a virtual clock and kernel, and hunts the races of lifecycles.
+//! Runs the driver of `monitor-os` on a virtual clock and kernel, and hunts the races of
+//! lifecycles.
 //!
-//! Everything that can go wrong between a stop, an exit, a timer and a restart is a question of order,
-//! and here order is an input. Four layers:
-//! - [`oracle`]: the oracles. They check every step of every trace from events and actions alone.
-//! - [`model`]: the exhaustive engine. Every reachable state of the machine in an environment that may do
-//!   anything; the first violation it reports is a shortest one.
-//! - [`world`]: the virtual kernel under the driver that ships, with processes that follow scripts.
-//!   [`hunt`] draws cases for it from seeds, aimed at a [`race`] or at nothing; [`mod@shrink`] shortens what
-//!   fails. A case may say what it [expects](mod@expected).
-//! - [`mod@reference`]: all rules once more, naively, against which every step is held.
-//! - [`bank`]: injected bugs, which [`bugs`] hunts; [`coverage`]: what a run must meet. A harness that
-//!   cannot find them is not believed.
+//! Whatever can go wrong between a stop, an exit, a timer and a restart is a question of order.
+//! Here the order is an input. The modules, each of which uses only those above it:
+//! - [`case`](mod@case): a case is a policy, what each process does, and what is asked when. It may
+//!   say what it expects.
+//! - [`machine`]: the machine under test, with the backend bug that is injected below it.
+//! - [`oracle`]: the properties that each step must have, and a second machine that each step is
+//!   compared with.
+//! - [`model`]: the exhaustive search. It visits every reachable state, and its counterexamples are
+//!   the shortest.
+//! - [`world`]: the virtual kernel under the driver that ships. Its processes follow scripts.
+//! - [`replay`]: compares the record of a real supervision with the machine.
+//! - [`generate`]: draws cases from seeds, aimed at a [race](generate::Race) or at nothing.
+//! - [`bugs`]: known bugs of supervisors. A harness that cannot find them proves nothing.
+//! - [`report`]: failures, tables, timelines and diagrams.
+//! - `conformance`: checks a driver or a machine of another crate (feature `proptest`).
+//! - `real`: runs the same cases on Linux (feature `real`).
 //!
 //! # The loop
 //! ```
@@ -26,46 +32,30 @@
 //!     1s50ms stop
 //! ".parse()?;
 //! let verdict = world::run(&case, Core, 100);
-//! assert_eq!(verdict.violated, None);
-//! assert_eq!(verdict.trace.last().unwrap().at.as_millis(), 1_050, "a stop in the backoff returns at once");
+//! assert_eq!(verdict.violated(), None);
+//! let last = verdict.trace.last().unwrap();
+//! assert_eq!(last.at.as_millis(), 1_050, "a stop in the backoff returns at once");
 //! # Ok::<(), monitor_sim::case::CaseError>(())
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod alarm;
-pub mod bank;
 pub mod bugs;
-pub mod campaign;
-pub mod canary;
 pub mod case;
-pub mod case_json;
-pub mod check;
-pub mod choices;
-pub mod chooser;
 #[cfg(feature = "proptest")]
 pub mod conformance;
-pub mod coverage;
-pub mod expected;
-pub mod failure_report;
-pub mod family;
-pub mod fuzz;
 pub mod generate;
-pub mod graph;
-pub mod guard;
-pub mod harness;
-mod html_text;
-pub mod hunt;
+pub mod machine;
 pub mod model;
-pub mod observation;
 pub mod oracle;
-pub mod race;
 #[cfg(feature = "real")]
 pub mod real;
-pub mod reference;
 pub mod replay;
-
-pub mod shrink;
-#[cfg(feature = "proptest")]
-pub mod strategy;
-pub mod timeline;
+pub mod report;
 pub mod world;
+
+// Public for the program, the tests, the benches and the fuzz targets of this repository alone.
+// What they need of a search changes with them, so it is no promise to other users.
+#[doc(hidden)]
+pub mod fuzz;
+#[doc(hidden)]
+pub mod search;

@@ -1,4 +1,4 @@
-//! Feeds the record of a real supervision to the machine, and says whether every action agrees.
+//! Compares the record of a real supervision with the machine, step by step.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,37 +7,40 @@ use monitor_core::{Event, Phase, Policy, State};
 use monitor_os::record::{Record, RecordLine, RecordedStep};
 use monitor_os::{Core, Machine, Moment, UnitId};
 
-use crate::failure_report;
-use crate::guard::{self, Guarded};
-use crate::oracle::{Property, SafetyOracle};
-use crate::world::TraceLine;
+use crate::machine::guard::{self, Guarded};
+use crate::oracle::property::Property;
+use crate::oracle::safety_oracle::SafetyOracle;
+use crate::oracle::trace::{self, TraceLine};
 
-/// What a replay has shown.
+/// The result of a replay.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Agreement {
     /// Units in the record.
     pub units: usize,
-    /// Steps that were compared, and agreed.
+    /// Steps in which record and machine agree.
     pub steps: usize,
     /// Commands in them.
     pub actions: usize,
-    /// The first thing that does not agree.
+    /// The first step in which they do not agree.
     pub dispute: Option<Dispute>,
 }
 
-/// Where a record and the machine part ways.
+/// A recorded step that the machine or an oracle does not accept.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Dispute {
     /// The recorded step, counted from 1.
     pub step: usize,
-    /// What was recorded.
+    /// The record of the step.
     pub recorded: RecordedStep,
-    /// What is wrong with it.
+    /// The objection.
     pub complaint: Complaint,
 }
 
-/// What is wrong with a recorded step.
+/// An objection to a recorded step.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Complaint {
     /// The machine gives other commands, or goes to another phase.
     Differs {
@@ -46,7 +49,7 @@ pub enum Complaint {
         /// The commands that the machine gives.
         actions: String,
     },
-    /// The machine does the same, and it violates a property.
+    /// The machine agrees, and the step violates a property.
     Violates(Property),
     /// The machine panics: the message, and where it was raised.
     Panics(String),
@@ -70,6 +73,8 @@ impl fmt::Display for Dispute {
     }
 }
 
+impl std::error::Error for Dispute {}
+
 struct ReplayedUnit {
     policy: Policy,
     state: State,
@@ -82,7 +87,7 @@ pub fn replay(record: &Record) -> Agreement {
     replay_by(record, &Core)
 }
 
-/// Replays a record as [`replay`] does, held against `machine`.
+/// Replays a record as [`replay`] does, and compares it with `machine`.
 pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
     let mut units: BTreeMap<UnitId, ReplayedUnit> = BTreeMap::new();
     let mut agreement = Agreement::default();
@@ -117,8 +122,8 @@ pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
     agreement
 }
 
-/// The trace of the first unit of a record, as the machine explains it, and the policy in force at each of
-/// its steps.
+/// Returns the trace of the first unit of a record by the machine, and the policy in force at each
+/// step.
 #[must_use]
 pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
     let guarded = Guarded::new(&Core, None);
@@ -161,7 +166,7 @@ impl ReplayedUnit {
         self.state = step.state;
         let phase = step.state.phase();
         if actions != recorded.actions || phase != recorded.phase {
-            return Err(Complaint::Differs { phase, actions: failure_report::actions(step) });
+            return Err(Complaint::Differs { phase, actions: trace::actions(step) });
         }
         self.oracle.observe(&self.policy, before, event, step).map_err(Complaint::Violates)
     }

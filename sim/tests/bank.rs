@@ -1,8 +1,9 @@
 //! `docs/BUGS.md` is the bank as it is.
 
-use std::{env, fs, path::Path};
+use std::path::Path;
+use std::{env, fs};
 
-use monitor_sim::bank;
+use monitor_sim::bugs::bank;
 
 #[test]
 fn the_page_is_current() {

@@ -1,4 +1,5 @@
-//! Many starts and ends on the real kernel, while descriptors and processes run out and the disk hangs.
+//! Many starts and ends on the real kernel, while descriptors and processes run out and the disk
+//! hangs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::env;
@@ -48,8 +49,8 @@ fn cycles() -> &'static Cycles {
     CYCLES.get_or_init(run_cycles)
 }
 
-/// Goal: every end is reported once and with its status, what is missing is reported as such, shortages pass, and
-/// nothing is left.
+/// Goal: every end is reported once and with its status, what is missing is reported as such,
+/// shortages pass, and nothing is left.
 fn run_cycles() -> Cycles {
     let before = Leftovers::find(Path::new("/")).unwrap();
     let program = env::current_exe().unwrap();

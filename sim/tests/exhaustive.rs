@@ -1,17 +1,16 @@
-//! Every reachable state of the machine, under every policy of the family, breaks no property; and the
-//! search can fail, because it finds each bug that is injected.
+//! Every reachable state of the machine, under every policy of the family, breaks no property; and
+//! the search can fail, because it finds each bug that is injected.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use monitor_os::Core;
-use monitor_sim::bank::{self, Layer};
-use monitor_sim::bugs::Oracle;
-use monitor_sim::check::{self, Explored};
-use monitor_sim::failure_report;
-use monitor_sim::family::family;
-use monitor_sim::harness::Standard;
-use monitor_sim::model;
+use monitor_sim::bugs::check::{self, Explored};
+use monitor_sim::bugs::{Layer, bank};
+use monitor_sim::model::{self, family};
+use monitor_sim::oracle::Oracle;
+use monitor_sim::report;
+use monitor_sim::search::harness::Standard;
 
 #[test]
 fn no_reachable_state_breaks_a_property() {
@@ -24,7 +23,7 @@ fn no_reachable_state_breaks_a_property() {
         if let Some(example) = found.counterexample {
             let policies = &found.member.policies;
             let oracle = Oracle::Property(example.property);
-            let report = failure_report::counterexample(policies, &Core, oracle, &example);
+            let report = report::counterexample(policies, &Core, oracle, &example);
             panic!("{}\n{report}", found.member.name);
         }
         assert!(found.states > 50, "{}: the search has stopped short", found.member.name);
@@ -40,14 +39,14 @@ fn every_bug_put_in_is_found_with_a_shortest_case() {
         });
         let (policies, example) = found.unwrap_or_else(|| panic!("{bug} was not found"));
         let oracle = Oracle::Property(example.property);
-        let report = failure_report::counterexample(&policies, &bug, oracle, &example);
+        let report = report::counterexample(&policies, &bug, oracle, &example);
         assert!(example.path.len() <= 6, "{bug}:\n{report}");
         assert_eq!(report.matches("the rules say:").count(), 1, "{bug}:\n{report}");
     }
 }
 
-/// A change of the machine, of the oracles or of the environment shows as a diff of these numbers; the
-/// number of threads does not.
+/// A change of the machine, of the oracles or of the environment shows as a diff of these numbers;
+/// the number of threads does not.
 #[test]
 fn the_counts_are_the_ones_on_record() {
     let path = record();

@@ -1,5 +1,5 @@
-//! The questions about the long run can be answered with no: machines with injected livelocks that no
-//! single step gives away.
+//! The questions about the long run can be answered with no: machines with injected livelocks that
+//! no single step gives away.
 
 use monitor_core::{
     Actions, Backoff, Delay, Event, Grace, Millis, Note, Phase, Policy, Restart, State, Step,
@@ -61,8 +61,8 @@ fn a_grace_without_end_is_found() {
     assert_eq!(example.property, Property::StopEnds);
 }
 
-/// After the kill the machine waits for a stop again, and so on: the process may die in every lap, but
-/// in half of each it is not owed.
+/// After the kill the machine waits for a stop again, and so on: the process may die in every lap,
+/// but in half of each it is not owed.
 #[test]
 fn a_kill_that_becomes_a_stop_again_is_found() {
     let example = explore(Policy::DEFAULT, |policy, state, event| {

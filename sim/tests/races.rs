@@ -1,34 +1,35 @@
-//! The races that the project is named for, as properties: whatever the policy, the processes and the
-//! times, no oracle speaks. A failure prints its case, its trace and the command that replays it.
+//! The races that the project is named for, as properties: whatever the policy, the processes and
+//! the times, no oracle speaks. A failure prints its case, its trace and the command that replays
+//! it.
 
 use std::path::Path;
 
 use monitor_core::{Event, Exit, Monitor, Phase, Remains, RunId};
 use monitor_os::Core;
-use monitor_sim::bank::{self, Layer};
+use monitor_sim::bugs::{Layer, bank};
 use monitor_sim::case::Case;
-
-use monitor_sim::failure_report::{self, FailureReport};
-use monitor_sim::hunt::{self, STEPS_MAX};
-use monitor_sim::race::Race;
-use monitor_sim::{shrink, strategy, world};
+use monitor_sim::generate::{Race, strategy};
+use monitor_sim::oracle::{TraceLine, Verdict};
+use monitor_sim::report::{self, FailureReport};
+use monitor_sim::search::{hunt, shrink};
+use monitor_sim::world::{self, STEPS_MAX};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 /// Runs one case; a violation is shrunk, saved as a file, and shown.
-fn check(case: &Case) -> Result<world::Verdict, TestCaseError> {
+fn check(case: &Case) -> Result<Verdict, TestCaseError> {
     let verdict = world::run(case, Core, STEPS_MAX);
-    let Some(property) = verdict.violated else { return Ok(verdict) };
+    let Some(property) = verdict.violated() else { return Ok(verdict) };
     let failure = shrink::shrink(case.seed, case.clone(), property, Core);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let saved = failure_report::save(&failure, folder)
+    let saved = report::save(&failure, folder)
         .map_err(|error| TestCaseError::fail(format!("{}: {error}", folder.display())))?;
     let report = FailureReport { saved: Some(&saved), ..FailureReport::of(&failure) };
     Err(TestCaseError::fail(report.to_string()))
 }
 
 /// Checks cases that aim at `race`, and demands that it took place in enough of them.
-fn holds(race: Race, also: impl Fn(&[world::TraceLine]) -> Result<(), String>) {
+fn holds(race: Race, also: impl Fn(&[TraceLine]) -> Result<(), String>) {
     let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let occurred = std::cell::Cell::new(0);
@@ -46,7 +47,7 @@ fn holds(race: Race, also: impl Fn(&[world::TraceLine]) -> Result<(), String>) {
 }
 
 /// Whatever comes later, at the moment of such a stop the process is down.
-fn down_at_once(trace: &[world::TraceLine]) -> Result<(), String> {
+fn down_at_once(trace: &[TraceLine]) -> Result<(), String> {
     let stopped = trace.iter().find(|line| {
         matches!(line.event, Event::StopRequested { .. })
             && line.before.phase() == Phase::BackingOff
@@ -158,8 +159,8 @@ fn every_bug_put_in_is_found_and_shrunk() {
         let inputs_max = if bug.layer == Layer::Core { 4 } else { 6 };
         assert!(failure.case.inputs.len() <= inputs_max, "{bug}: {}", failure.case);
         let again = world::run(&failure.case, bug, STEPS_MAX);
-        assert_eq!(again.violated, Some(failure.property), "{bug}: the replay agrees");
+        assert_eq!(again.violated(), Some(failure.property), "{bug}: the replay agrees");
         let honest = world::run(&failure.case, Core, STEPS_MAX);
-        assert_eq!(honest.violated, None, "{bug}: what ships does not fail there");
+        assert_eq!(honest.violated(), None, "{bug}: what ships does not fail there");
     }
 }

@@ -1,4 +1,5 @@
-//! Cases on the real kernel: the record of each is accepted, and its runs are ones that the simulator shows.
+//! Cases on the real kernel: the record of each is accepted, and its runs are ones that the
+//! simulator shows.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,10 +11,11 @@ use libtest_mimic::{Arguments, Completion, Trial};
 use monitor_core::Millis;
 use monitor_os::Launcher;
 use monitor_sim::case::Case;
-use monitor_sim::choices::Seeded;
+use monitor_sim::generate::Seeded;
 use monitor_sim::real::{self, Leftovers, RealEngine, RealResult, SimulatorMatch, playable};
 
-/// The cases that real processes can play are one test; each other stored case is ignored with its reason.
+/// The cases that real processes can play are one test; each other stored case is ignored with its
+/// reason.
 fn main() -> ExitCode {
     // Before anything else: this may be the helper that starts programs, or a scripted child.
     let launcher = Launcher::enter();
@@ -38,9 +40,9 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Goal: the files that the simulator keeps to, real processes keep to as well; and in drawn cases, in which
-/// requests meet starts and ends within milliseconds, every step is accepted, every status is true, no two live at a
-/// time, and nothing is left.
+/// Goal: the files that the simulator keeps to, real processes keep to as well; and in drawn cases,
+/// in which requests meet starts and ends within milliseconds, every step is accepted, every status
+/// is true, no two live at a time, and nothing is left.
 ///
 /// One test, because what is left is asked of the whole process.
 fn real_processes_run_as_in_the_simulator(launcher: Launcher, mut cases: Vec<Case>) {
@@ -49,7 +51,8 @@ fn real_processes_run_as_in_the_simulator(launcher: Launcher, mut cases: Vec<Cas
     let before = Leftovers::find(engine.folder()).unwrap();
 
     assert!(cases.len() >= 10, "only {} of the stored cases can be played", cases.len());
-    // On a machine that does other things a process may start too late for its script: it gets another try.
+    // On a machine that does other things a process may start too late for its script: it gets
+    // another try.
     for _ in 0..TRIES {
         let mut stored = std::mem::take(&mut cases).into_iter();
         let done = |result: RealResult| {

@@ -10,8 +10,7 @@ use std::hint::black_box;
 
 use monitor_core::{Policy, State};
 use monitor_os::Core;
-use monitor_sim::family::family;
-use monitor_sim::model::{Input, Model, SearchState};
+use monitor_sim::model::{Input, Model, SearchState, family};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;

@@ -37,7 +37,7 @@ pub(crate) fn compare() {
     let verdict = world::run(&case, Core, STEPS_MAX);
     let ours: Vec<StepSeen> =
         verdict.trace.iter().map(|line| (line.event, line.step.state)).collect();
-    assert_eq!(verdict.violated, None);
+    assert_eq!(verdict.violated(), None);
     for checked in [false, true] {
         assert_eq!(in_turmoil(Duration::from_millis(50), checked), ours, "the same in turmoil");
         #[cfg(madsim)]

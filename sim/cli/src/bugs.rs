@@ -1,38 +1,39 @@
-//! `monitor-sim bugs`: the whole bug bank, hunted.
+//! The subcommand `bugs`: hunts the whole bug bank.
 
 use std::time::Instant;
 
 use anstream::{eprint, print, println};
 use clap::Args;
-use monitor_sim::alarm::{Alarm, Alarms};
-use monitor_sim::bank::{self, Bug};
-use monitor_sim::bugs::{self, BugResult, Oracle};
-use monitor_sim::harness::Standard;
-use monitor_sim::hunt::Aim;
-use monitor_sim::race::Race;
+use monitor_sim::bugs::bug_hunt::{self, BugResult};
+use monitor_sim::bugs::{Bug, bank};
+use monitor_sim::generate::{Aim, Race};
+use monitor_sim::oracle::Oracle;
+use monitor_sim::search::alarm::{Alarm, Alarms};
+use monitor_sim::search::harness::Standard;
 
 use crate::exit_status::BLIND;
 use crate::options::positive;
 use crate::progress::bar;
 
-/// How the bank is hunted.
+/// The options of `bugs`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BugsArguments {
-    /// How many campaigns of the random engine to run for each bug.
+    /// The number of campaigns of the random engine for each bug.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = positive::<usize>)]
     campaigns: usize,
-    /// Print one array of objects instead of a table.
+    /// Print a JSON array of objects instead of a table.
     #[arg(long)]
     json: bool,
     /// Hunt this bug only, such as BB-4.
     #[arg(long, value_name = "ID")]
     id: Option<Bug>,
-    /// Print the bank and hunt nothing: id, layer, race, symptom.
+    /// Print the id, layer, race and symptom of each bug, and hunt none.
     #[arg(long, conflicts_with_all = ["campaigns", "json", "id"])]
     list: bool,
 }
 
-/// Hunts the bank and prints what was found; returns the exit status: whether everything was found, and no alarm rings.
+/// Hunts the bank and prints the results. The exit status is 0 if every bug was found and no alarm
+/// was raised.
 pub(crate) fn bugs(arguments: &BugsArguments) -> u8 {
     if arguments.list {
         print_list();
@@ -44,7 +45,7 @@ pub(crate) fn bugs(arguments: &BugsArguments) -> u8 {
     let results: Vec<BugResult> = bank
         .into_iter()
         .map(|bug| {
-            let results = bugs::hunt_bug(Standard, bug, arguments.campaigns, &clock);
+            let results = bug_hunt::hunt_bug(Standard, bug, arguments.campaigns, &clock);
             progress.inc(1);
             results
         })
@@ -63,17 +64,17 @@ pub(crate) fn bugs(arguments: &BugsArguments) -> u8 {
         print!("{alarms}")
     }
     let is_found = results.iter().all(BugResult::is_found);
-    if is_found && alarms.is_silent() { 0 } else { BLIND }
+    if is_found && alarms.is_empty() { 0 } else { BLIND }
 }
 
 fn alarms(arguments: &BugsArguments, results: &[BugResult]) -> Alarms {
     let mut alarms = Alarms::default();
-    if arguments.id.is_none() && results.len() < bank::LEN {
-        let detail = format!("{} bugs were injected, not {}", results.len(), bank::LEN);
-        alarms.ring(Alarm::BankTooSmall, detail);
+    if arguments.id.is_none() && results.len() < bank::ALL.len() {
+        let detail = format!("{} bugs were injected, not {}", results.len(), bank::ALL.len());
+        alarms.raise(Alarm::BankTooSmall, detail);
     }
     if let Some(result) = results.iter().find(|result| result.is_unshrunk) {
-        alarms.ring(Alarm::ShrunkCasePasses, format!("a case that finds {}", result.bug));
+        alarms.raise(Alarm::ShrunkCasePasses, format!("a case that finds {}", result.bug));
     }
     alarms
 }
@@ -145,7 +146,7 @@ fn print_table(results: &[BugResult]) {
     );
 }
 
-/// The engine whose case is shown.
+/// Returns the engine whose case is shown.
 const fn shown_by(found: &BugResult) -> &'static str {
     match (found.exhaustive_len, found.shrunk_len) {
         (Some(_), _) => "exhaustive",

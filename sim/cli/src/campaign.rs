@@ -1,24 +1,25 @@
 //! The subcommands `run` and `merge`: a campaign over threads, shards and interruptions.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::Duration;
+use std::{env, fs, thread};
 
 use anstream::{eprintln, print, println};
 use clap::Args;
 use monitor_os::Core;
-use monitor_sim::alarm::{Alarm, Alarms};
-use monitor_sim::campaign::{self, CampaignReport, Merged, Plan, Shard, ShardFile};
-use monitor_sim::canary::{self, Canary};
-use monitor_sim::harness::{Harness, Standard};
+use monitor_sim::bugs::canary_search::{self, CanarySearch};
+use monitor_sim::search::alarm::{Alarm, Alarms};
+use monitor_sim::search::campaign::{CampaignReport, Plan};
+use monitor_sim::search::canary::Canary;
+use monitor_sim::search::harness::Standard;
+use monitor_sim::search::merge::{self, Merged};
+use monitor_sim::search::shard::{Shard, ShardFile};
 use serde::Serialize;
 
 use crate::exit_status::{BLIND, INCOMPLETE, INTERNAL, RESUMABLE, UNEQUAL, USAGE, VIOLATED};
@@ -27,26 +28,27 @@ use crate::progress::templated;
 
 #[derive(Args)]
 pub(crate) struct RunArguments {
-    /// The campaign's name. The same name is the same cases, on every machine.
+    /// The name of the campaign. A name means one set of cases, on every machine.
     #[arg(long, default_value = "default", value_name = "ID", value_parser = campaign_name)]
     campaign: String,
-    /// How many cases the whole campaign has, over all shards.
+    /// The number of cases of the whole campaign, over all shards.
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = positive::<u64>)]
     cases: u64,
-    /// Stop after this time, such as 10m, with what was done by then; each thread runs one block at least.
+    /// Stop after this time, such as 10m, and keep the finished cases. Each thread runs at least
+    /// one block.
     #[arg(long, value_name = "TIME")]
     budget: Option<monitor_core::Millis>,
-    /// How many threads to use; all cores by default. The result is the same.
+    /// The number of threads; all cores by default. The result does not depend on it.
     #[arg(long, value_name = "J", value_parser = positive::<usize>)]
     jobs: Option<usize>,
-    /// Which part of the campaign to run, as K/N with K from 0. Without it: the index that Kubernetes,
-    /// Slurm or GitLab gives, with --shards; else the whole.
+    /// The part of the campaign to run, as K/N with K from 0. By default it is the index that
+    /// Kubernetes, Slurm or GitLab gives with --shards, or else the whole campaign.
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
-    /// How many parts there are, where the index comes from the environment.
+    /// The number of parts, if the index comes from the environment.
     #[arg(long, value_name = "N", conflicts_with = "shard", value_parser = positive::<u64>)]
     shards: Option<u64>,
-    /// Where the report is kept, and found again to go on after an interruption.
+    /// The folder of the report. After an interruption, the command goes on from this report.
     #[arg(long, default_value = "monitor-sim-campaign", value_name = "DIR")]
     out: PathBuf,
 }
@@ -61,10 +63,10 @@ pub(crate) struct MergeArguments {
     json: bool,
 }
 
-/// How many cases a thread takes at a time.
+/// The number of cases that a thread takes at a time.
 const BLOCK: u64 = 2_000;
 
-/// Reads the name of a campaign, which a report must tell from others.
+/// Reads the name of a campaign, which must not be blank.
 fn campaign_name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err("a name without a letter: give one such as nightly".to_owned());
@@ -99,7 +101,7 @@ impl CliError {
     }
 }
 
-fn try_run(harness: impl Harness, arguments: &RunArguments) -> Result<u8, CliError> {
+fn try_run(harness: impl CanarySearch, arguments: &RunArguments) -> Result<u8, CliError> {
     // Before the canaries and all else, so that a signal at any time leaves a report and status 75.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
@@ -125,12 +127,13 @@ fn try_run(harness: impl Harness, arguments: &RunArguments) -> Result<u8, CliErr
         arguments.cases,
         file.next
     );
-    // What rang when the cases of the report ran still holds for them.
+    // Alarms that were raised when the cases ran still hold for these cases.
     file.alarms = if file.report.cases > 0 { file.own_alarms() } else { Alarms::default() };
-    let evidence = canary::look_for(harness, &Canary::CAMPAIGN);
+    let evidence = canary_search::look_for(harness, &Canary::CAMPAIGN);
     file.canaries = evidence.found;
     file.alarms.add(evidence.alarms.clone());
-    // A canary that is found where nothing is injected may mean that the machine is broken: the cases tell.
+    // A canary that is found where nothing is injected may mean that the machine is broken: the
+    // cases tell.
     if evidence.alarms.iter().any(|alarm| alarm != Alarm::CanariesOff) {
         save(&path, &file)?;
         print!("{}", evidence.alarms);
@@ -144,8 +147,8 @@ fn try_run(harness: impl Harness, arguments: &RunArguments) -> Result<u8, CliErr
     Ok(conclude(&file, &path, interrupted))
 }
 
-/// Runs the rest of a shard on `jobs` threads, saving what was done every two seconds. Returns whether
-/// a signal has ended it early.
+/// Runs the rest of a shard on `jobs` threads, and saves its report every two seconds. Returns
+/// whether a signal has ended it early.
 fn work(
     plan: &Plan,
     file: &mut ShardFile,
@@ -244,9 +247,9 @@ fn conclude(file: &ShardFile, path: &Path, interrupted: bool) -> u8 {
     }
 }
 
-/// What was found counts more than what may have been missed.
+/// Returns the exit status. A failure counts more than an alarm.
 fn status(report: &CampaignReport, alarms: &Alarms) -> u8 {
-    match (report.failures.is_empty(), report.unequal, alarms.is_silent()) {
+    match (report.failures.is_empty(), report.unequal, alarms.is_empty()) {
         (false, _, _) => VIOLATED,
         (true, 1.., _) => UNEQUAL,
         (true, 0, false) => BLIND,
@@ -275,7 +278,7 @@ fn print_report(report: &CampaignReport, alarms: &Alarms) {
             }
         }
     }
-    if !alarms.is_silent() {
+    if !alarms.is_empty() {
         print!("{alarms}");
     } else if report.failures.is_empty() {
         println!("no property is violated");
@@ -310,7 +313,7 @@ fn resolve_shard(arguments: &RunArguments) -> Result<Shard, CliError> {
     }
 }
 
-/// The file of an earlier run of the same shard, or `fresh`.
+/// Reads the file of an earlier run of the shard, or returns `fresh`.
 fn load(path: &Path, fresh: ShardFile) -> Result<ShardFile, CliError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -381,7 +384,7 @@ pub(crate) fn merge(arguments: &MergeArguments) -> u8 {
     }
 }
 
-/// The sum of all shards as JSON: the report, and by name the alarms that ring.
+/// The sum of all shards as JSON: the report, and the raised alarms by name.
 #[derive(Serialize)]
 struct Json<'a> {
     #[serde(flatten)]
@@ -409,7 +412,7 @@ fn try_merge(dirs: &[PathBuf]) -> Result<Merged, CliError> {
         let text = fs::read_to_string(&path).map_err(|error| CliError::file(&path, &error))?;
         files.push(parse(&path, &text)?);
     }
-    campaign::merge(files).map_err(|error| CliError::usage(error.to_string()))
+    merge::merge(files).map_err(|error| CliError::usage(error.to_string()))
 }
 
 fn print_merged(merged: &Merged) {
@@ -425,18 +428,23 @@ fn print_merged(merged: &Merged) {
 
 #[cfg(test)]
 mod tests {
+    use monitor_sim::search::canary::Missed;
+    use monitor_sim::search::harness::Harness;
+
     use super::*;
 
     /// A harness of which one canary is not found.
     #[derive(Clone, Copy)]
     struct Blind;
 
-    impl Harness for Blind {
-        fn look(self, canary: Canary, is_injected: bool) -> Result<String, String> {
+    impl Harness for Blind {}
+
+    impl CanarySearch for Blind {
+        fn look(self, canary: Canary, is_injected: bool) -> Result<String, Missed> {
             if canary == Canary::End {
-                return Err("nothing".to_owned());
+                return Err("nothing".into());
             }
-            canary::look(self, canary, is_injected)
+            canary_search::look(self, canary, is_injected)
         }
     }
 

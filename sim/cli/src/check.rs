@@ -1,22 +1,21 @@
-//! The subcommand `check`: everything that can be verified, with a summary.
+//! The subcommand `check`: verifies everything, and prints a summary.
 
 use std::path::{Path, PathBuf};
 
 use anstream::{eprintln, print, println};
 use clap::Args;
 use monitor_os::Core;
-use monitor_sim::bank::{self, Bug, Layer};
-use monitor_sim::bugs::{self, Oracle};
-use monitor_sim::canary::{self, Canary, Evidence};
-use monitor_sim::check::{self, Checked, Explored, Hunted, SelfTest};
-use monitor_sim::coverage::{self, CoverageMarks};
-use monitor_sim::failure_report::{self, FailureReport};
-use monitor_sim::family;
-use monitor_sim::harness::{Harness as _, Standard};
-use monitor_sim::hunt::{self, Failure};
-use monitor_sim::oracle::Property;
-use monitor_sim::race::Race;
-use monitor_sim::reference::Compared;
+use monitor_sim::bugs::check::{self, Checked, Explored, Hunted};
+use monitor_sim::bugs::self_test::{self, SelfTest};
+use monitor_sim::bugs::{Bug, Layer, bank, bug_hunt, canary_search};
+use monitor_sim::generate::{self, Race};
+use monitor_sim::model;
+use monitor_sim::oracle::{Compared, Oracle, Property};
+use monitor_sim::report::{self, FailureReport};
+use monitor_sim::search::canary::{Canary, Evidence};
+use monitor_sim::search::coverage_marks::{self, CoverageMarks};
+use monitor_sim::search::failure::Failure;
+use monitor_sim::search::harness::{Harness as _, Standard};
 
 use crate::exit_status::{BLIND, VIOLATED};
 use crate::options::positive;
@@ -24,22 +23,22 @@ use crate::progress::bar;
 
 #[derive(Args)]
 pub(crate) struct CheckArguments {
-    /// How many cases to run for each race.
+    /// The number of cases for each race.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = positive::<u64>)]
     cases: u64,
-    /// The first seed; each case takes the next one, and after the largest comes 0.
+    /// The first seed. Each case takes the next seed; after the largest comes 0.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
-    /// Inject this bug of the bank, such as BB-1: the check must fail, and shows how. `monitor-sim bugs
-    /// --list` has them all.
+    /// Inject this bug of the bank, such as BB-1. The check must then fail. `monitor-sim bugs
+    /// --list` prints all ids.
     #[arg(long, value_name = "ID")]
     inject: Option<Bug>,
-    /// Where failing cases are kept.
+    /// The folder for failing cases.
     #[arg(long, default_value = "monitor-sim-failures", value_name = "DIR")]
     out: PathBuf,
 }
 
-/// Checks everything, or that the injected bug is found; returns the exit status.
+/// Checks everything, or that the injected bug is found. Returns the exit status.
 pub(crate) fn check(arguments: &CheckArguments) -> u8 {
     match arguments.inject {
         Some(bug) => check_with_bug(arguments, bug),
@@ -48,8 +47,8 @@ pub(crate) fn check(arguments: &CheckArguments) -> u8 {
 }
 
 fn check_all(arguments: &CheckArguments) -> u8 {
-    let evidence = canary::look_for(Standard, &Canary::ALL);
-    let progress = bar(family::family().len() as u64, "exhaustive search");
+    let evidence = canary_search::look_for(Standard, &Canary::ALL);
+    let progress = bar(model::family().len() as u64, "exhaustive search");
     let compared = Compared::by(Core, Standard.reference());
     let explored = check::explore_family(Standard, &&compared, || progress.inc(1));
     progress.finish_and_clear();
@@ -59,11 +58,11 @@ fn check_all(arguments: &CheckArguments) -> u8 {
         .find_map(|found| found.counterexample.as_ref().map(|example| (found, example)))
     {
         let (policies, oracle) = (&found.member.policies, Oracle::Property(example.property));
-        println!("\n{}", failure_report::counterexample(policies, &Core, oracle, example));
+        println!("\n{}", report::counterexample(policies, &Core, oracle, example));
         return violated(&evidence);
     }
 
-    let seeds = hunt::seeds(arguments.seed, arguments.cases);
+    let seeds = generate::seeds(arguments.seed, arguments.cases);
     let progress = bar(arguments.cases.saturating_mul(Race::ALL.len() as u64 + 1), "races");
     let hunted = check::hunt_races(Standard, seeds, &compared, || progress.inc(1));
     progress.finish_and_clear();
@@ -87,7 +86,7 @@ fn check_all(arguments: &CheckArguments) -> u8 {
     }
 
     let progress = bar(bank::self_test().count() as u64, "injected bugs");
-    let tested = check::self_test(Standard, arguments.cases.max(1_000), || progress.inc(1));
+    let tested = self_test::self_test(Standard, arguments.cases.max(1_000), || progress.inc(1));
     progress.finish_and_clear();
     print_self_test(&tested);
     print_properties();
@@ -98,7 +97,7 @@ fn check_all(arguments: &CheckArguments) -> u8 {
     let Checked { explored, hunted, tested, .. } = checked;
     let blind = tested.iter().filter(|test| test.is_blind()).count();
     print_summary(&explored, &hunted, (tested.len(), blind));
-    if alarms.is_silent() {
+    if alarms.is_empty() {
         println!("every step agrees with the reference");
     }
     let marks = hunted
@@ -107,17 +106,17 @@ fn check_all(arguments: &CheckArguments) -> u8 {
     let missing: Vec<&str> = marks.missing().collect();
     println!(
         "{} of {} coverage marks met",
-        coverage::MARKS.len() - missing.len(),
-        coverage::MARKS.len()
+        coverage_marks::MARKS.len() - missing.len(),
+        coverage_marks::MARKS.len()
     );
     for name in &missing {
         println!("  never met: {name}; give more --cases");
     }
     print!("{alarms}");
-    if blind > 0 || !alarms.is_silent() { BLIND } else { 0 }
+    if blind > 0 || !alarms.is_empty() { BLIND } else { 0 }
 }
 
-/// What was found counts more than what may have been missed, which is said nevertheless.
+/// Returns the exit status of a violation, and prints the alarms of the canaries.
 fn violated(evidence: &Evidence) -> u8 {
     print!("{}", evidence.alarms);
     VIOLATED
@@ -215,30 +214,27 @@ fn print_summary(explored: &[Explored], hunted: &[Hunted], (tested, blind): (usi
     }
 }
 
-/// Injects a bug and shows how each engine finds it; fails if none does.
+/// Injects a bug, and prints the find of each engine. Fails if no engine finds it.
 fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
     println!("{bug} ({}, {}): {}; {}\n", bug.layer.name(), bug.source, bug.symptom, bug.cause);
-    let proof = bugs::prove(Standard, bug, true);
+    let proof = bug_hunt::prove(Standard, bug, true);
     match &proof {
         Some(proof) => {
             let policies = &proof.member.policies;
-            println!(
-                "{}",
-                failure_report::counterexample(policies, &bug, proof.oracle, &proof.example)
-            );
+            println!("{}", report::counterexample(policies, &bug, proof.oracle, &proof.example));
         }
         None if bug.layer == Layer::Core => println!("exhaustive search has not found it\n"),
         None => println!("below the machine the random engine searches alone\n"),
     }
-    let seeds = hunt::seeds(arguments.seed, arguments.cases);
+    let seeds = generate::seeds(arguments.seed, arguments.cases);
     let rounds = if bug.race.is_some() { 4 } else { 2 };
     let progress = bar(arguments.cases.saturating_mul(rounds), "cases");
-    let detection = bugs::detect(Standard, bug, seeds, || progress.inc(1));
+    let detection = bug_hunt::detect(Standard, bug, seeds, || progress.inc(1));
     progress.finish_and_clear();
     match &detection {
         Some(detection) => {
             println!("found by the random engine after {} cases", detection.cases);
-            show(&detection.failure, &arguments.out, Some((bug, detection.oracle)));
+            show(&detection.failure, &arguments.out, Some(bug));
         }
         None => println!("the random engine has not found it"),
     }
@@ -249,15 +245,11 @@ fn check_with_bug(arguments: &CheckArguments, bug: Bug) -> u8 {
     VIOLATED
 }
 
-/// Saves the failing case with its pictures, and prints the failure, with the bug that was injected.
-fn show(failure: &Failure, out: &Path, injected: Option<(Bug, Oracle)>) {
-    let saved = failure_report::save(failure, out).map_err(|error| {
+/// Saves the failing case with its pictures, and prints the failure with the injected bug.
+fn show(failure: &Failure, out: &Path, injected: Option<Bug>) {
+    let saved = report::save(failure, out).map_err(|error| {
         eprintln!("monitor-sim: {}: {error}: the case is printed only", out.display());
     });
-    let oracle = injected.map_or(Oracle::Property(failure.property), |(_, oracle)| oracle);
-    let options = injected.map_or(String::new(), |(bug, _)| format!("--inject {bug}"));
-    println!(
-        "{}",
-        FailureReport { failure, oracle, saved: saved.as_ref().ok(), options: &options }
-    );
+    let options = injected.map_or(String::new(), |bug| format!("--inject {bug}"));
+    println!("{}", FailureReport { failure, saved: saved.as_ref().ok(), options: &options });
 }

@@ -1,4 +1,4 @@
-//! The subcommand `graph`: the state diagram of a policy, with what was visited.
+//! The subcommand `graph`: draws the state diagram of a policy.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,8 @@ use anstream::print;
 use clap::{Args, ValueEnum};
 use monitor_core::{Policy, Preset};
 use monitor_os::Core;
-use monitor_sim::graph::{self, Visits};
 use monitor_sim::model;
+use monitor_sim::report::graph::{self, Visits};
 
 use crate::input;
 
@@ -22,8 +22,8 @@ pub(crate) struct GraphArguments {
     /// The language of the diagram.
     #[arg(long, value_enum, default_value_t = Format::Mermaid)]
     format: Format,
-    /// Mark what this record or case has visited; may be given several times. Without a policy, that of
-    /// the first one is drawn.
+    /// Mark the changes that this record or case has visited. May be given several times. The first
+    /// file gives the policy by default.
     #[arg(long, value_name = "FILE")]
     visited: Vec<PathBuf>,
 }
@@ -53,7 +53,7 @@ enum Format {
     Mermaid,
     /// DOT, which Graphviz renders: `dot -Tsvg`.
     Dot,
-    /// An image, laid out by hand.
+    /// An SVG image.
     Svg,
 }
 

@@ -1,16 +1,14 @@
-//! Files that are given to `monitor-sim`: cases and records.
+//! Reads the cases and records that the command line names.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use monitor_core::Policy;
 use monitor_os::Core;
 use monitor_os::record::Record;
 use monitor_sim::case::Case;
-use monitor_sim::failure_report;
-use monitor_sim::hunt::STEPS_MAX;
-use monitor_sim::world::{self, TraceLine};
+use monitor_sim::oracle::{self, TraceLine};
+use monitor_sim::world::{self, STEPS_MAX};
 
 use crate::exit_status::{INTERNAL, USAGE};
 
@@ -19,7 +17,7 @@ fn read(path: &Path) -> io::Result<String> {
     if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
 }
 
-/// What a file can hold.
+/// The content of a file.
 pub(crate) enum Artifact {
     /// The record of a real supervision.
     Record(Record),
@@ -27,7 +25,8 @@ pub(crate) enum Artifact {
     Case(Box<Case>),
 }
 
-/// Reads a file that holds a record or a case; on failure says why, with the exit status.
+/// Reads a file that holds a record or a case. On failure it prints the error and returns the exit
+/// status.
 pub(crate) fn artifact(path: &Path) -> Result<Artifact, u8> {
     let name = path.display();
     let text = read(path).map_err(|error| {
@@ -40,14 +39,13 @@ pub(crate) fn artifact(path: &Path) -> Result<Artifact, u8> {
     })
 }
 
-/// Reads a file that holds a record or a case; returns the steps that it is about, and the policy in force
-/// at each.
+/// Reads a file that holds a record or a case. Returns its steps, and the policy in force at each.
 pub(crate) fn steps(path: &Path) -> Result<(Vec<TraceLine>, Vec<Policy>), u8> {
     Ok(match artifact(path)? {
         Artifact::Record(record) => monitor_sim::replay::trace(&record),
         Artifact::Case(case) => {
             let trace = world::run(&case, Core, STEPS_MAX).trace;
-            let policies = failure_report::policies(&case, &trace);
+            let policies = oracle::policies(&case, &trace);
             (trace, policies)
         }
     })

@@ -1,4 +1,4 @@
-//! The `monitor-sim` program: what can be verified, replayed and drawn from a command line.
+//! The program `monitor-sim`: verifies, replays and draws from a command line.
 
 mod bugs;
 mod campaign;
@@ -24,7 +24,8 @@ use crate::graph::GraphArguments;
 use crate::replay::ReplayArguments;
 use crate::timeline::TimelineArguments;
 
-/// Verifies the decisions of a process supervisor: exhaustively, by random races, and against records.
+/// Verifies the decisions of a process supervisor: exhaustively, by random races, and against
+/// records.
 #[derive(Parser)]
 #[command(name = "monitor-sim", version, after_help = AFTER_HELP)]
 struct Arguments {
@@ -36,53 +37,55 @@ const AFTER_HELP: &str = "\
 Exit status:
    0  all is well
   10  a property is violated, a record disagrees, or a case is not as it expects
-  11  a case was not the same when run again
-  12  an alarm rings: a check of the harness is blind (docs/CAMPAIGNS.md has them all)
-  13  the shards that were merged leave a gap: cases that no shard has run
+  11  the two runs of a case differ
+  12  an alarm is raised: a check of the harness is blind (docs/CAMPAIGNS.md lists all alarms)
+  13  the merged shards leave a gap: cases that no shard has run
   64  the command line or the input is not understood
   70  a file cannot be read or written
-  75  interrupted: the same command goes on
+  75  interrupted: the same command goes on from there
 
 Examples:
   monitor-sim check                        verify everything, print a summary
-  monitor-sim bugs --list                  which known bugs can be injected
-  monitor-sim check --inject BB-36b        inject one and see it found
-  monitor-sim replay web.jsonl             does a record of `monitor run --record` agree?
+  monitor-sim bugs --list                  print the known bugs that can be injected
+  monitor-sim check --inject BB-36b        inject a bug, and see it found
+  monitor-sim replay web.jsonl             compare a record of `monitor run --record`
   monitor-sim replay case.txt              run a case in the virtual world, print every step
-  monitor-sim replay --rewrite case.txt    write what it does into it, as what is expected of it
+  monitor-sim replay --rewrite case.txt    rewrite its expectations from a run
   monitor-sim run --campaign nightly --cases 10000000
                                            hunt for hours; resume, shard and merge
   monitor-sim timeline web.jsonl --format html --out web.html
-                                           look at it in a browser
+                                           draw a page for a browser
   monitor-sim graph --preset docker > states.mmd
   monitor-sim graph --format svg --visited web.jsonl > visited.svg
-                                           which changes of phase has a real run seen?";
+                                           mark the changes of phase of a real run";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Verify everything that can be verified, and print a summary.
+    /// Verify everything, and print a summary.
     Check(CheckArguments),
     /// Replay a record of a real supervision, or a case, and check every step.
     Replay(ReplayArguments),
-    /// Run a campaign of random cases on all cores: resumable, sharded, the same everywhere.
+    /// Run a campaign of random cases on all cores: resumable, sharded, reproducible.
     Run(RunArguments),
     /// Add up the reports of shards.
     Merge(MergeArguments),
     /// Draw a case or a real record as lanes over time.
     Timeline(TimelineArguments),
-    /// Draw the state diagram of a policy, as the exhaustive search has seen it.
+    /// Draw the state diagram of a policy from its exhaustive search.
     Graph(GraphArguments),
-    /// Run cases on real processes, and check what was recorded.
+    /// Run cases on real processes, and check their records.
     #[cfg(feature = "real")]
     Real(real::RealArguments),
-    /// Hunt every bug of the bank, and print what finds it, how soon and with which case.
+    /// Hunt every bug of the bank, and print the engine, the oracle, the time and the length of the
+    /// case.
     Bugs(BugsArguments),
 }
 
 fn main() -> ExitCode {
     #[cfg(feature = "real")]
     let launcher = {
-        // Before anything else: this may be the helper that starts programs, or a program that is started.
+        // Before anything else: this may be the helper that starts programs, or a program that is
+        // started.
         let launcher = monitor_os::Launcher::enter();
         monitor_sim::real::enter();
         launcher

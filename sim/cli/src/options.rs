@@ -1,9 +1,9 @@
-//! Values of options that several subcommands take.
+//! Parsers of option values that several subcommands share.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// Reads how many of something are to run: with zero nothing would, and silence would look like success.
+/// Reads a count from 1. With zero nothing would run, and silence would look like success.
 pub(crate) fn positive<N>(text: &str) -> Result<N, String>
 where
     N: FromStr<Err: Display> + Default + PartialEq,

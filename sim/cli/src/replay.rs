@@ -1,4 +1,5 @@
-//! The subcommand `replay`: a real record held against the machine, or a case run in the virtual world.
+//! The subcommand `replay`: compares a record with the machine, or runs a case in the virtual
+//! world.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,15 +8,13 @@ use anstream::{eprintln, print, println};
 use clap::{Args, ValueEnum};
 use monitor_os::Core;
 use monitor_os::record::Record;
-use monitor_sim::bank::Bug;
-use monitor_sim::bugs::Oracle;
+use monitor_sim::bugs::Bug;
 use monitor_sim::case::Case;
-use monitor_sim::expected;
-use monitor_sim::failure_report::{self, TraceTable};
-use monitor_sim::hunt::STEPS_MAX;
-use monitor_sim::reference;
+use monitor_sim::machine::MachineUnderTest;
+use monitor_sim::oracle::{self, expectation};
 use monitor_sim::replay;
-use monitor_sim::world::{self, MachineUnderTest};
+use monitor_sim::report::{self, TraceTable};
+use monitor_sim::world::{self, STEPS_MAX};
 
 use crate::exit_status::{INTERNAL, USAGE, VIOLATED};
 use crate::input::{Artifact, artifact};
@@ -25,27 +24,28 @@ pub(crate) struct ReplayArguments {
     /// A record (JSON lines) or a case (text or JSON); `-` reads the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Run the case with this bug of the bank injected, such as BB-1; `monitor-sim bugs --list` has them all.
+    /// Inject this bug of the bank into the run, such as BB-1. `monitor-sim bugs --list` prints all
+    /// ids.
     #[arg(long, value_name = "ID")]
     inject: Option<Bug>,
-    /// Do not run the case: print it in another form.
+    /// Print the case in another form, and do not run it.
     #[arg(long, value_enum, value_name = "FORM")]
     emit: Option<Form>,
-    /// The same as `--emit rust`.
+    /// Short for `--emit rust`.
     #[arg(long, conflicts_with = "emit")]
     emit_rust: bool,
-    /// Write into the file what the case does now, as what is expected of it. Comments are kept.
+    /// Rewrite the expectations in the file from a run of the case. Comments are kept.
     #[arg(long, conflicts_with_all = ["emit", "emit_rust", "inject"])]
     rewrite: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Form {
-    /// As a complete Rust test.
+    /// A complete Rust test.
     Rust,
-    /// As JSON, under docs/case.schema.json.
+    /// JSON by docs/case.schema.json.
     Json,
-    /// As text, tidied.
+    /// Tidied text.
     Text,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> u8 {
     };
     let emit = if arguments.emit_rust { Some(Form::Rust) } else { arguments.emit };
     match (emit, arguments.inject) {
-        (Some(Form::Rust), _) => print!("{}", failure_report::rust_test(&case)),
+        (Some(Form::Rust), _) => print!("{}", report::rust_test(&case)),
         (Some(Form::Json), _) => println!("{}", case.to_json()),
         (Some(Form::Text), _) => print!("{case}"),
         (None, Some(bug)) => return replay_case(&case, bug),
@@ -89,7 +89,7 @@ fn rewrite(path: &Path) -> u8 {
         }
     };
     let trace = world::run(&case, Core, STEPS_MAX).trace;
-    match fs::write(path, expected::rewrite(&text, &case, &trace)) {
+    match fs::write(path, expectation::rewrite(&text, &case, &trace)) {
         Ok(()) => 0,
         Err(error) => unreadable(error),
     }
@@ -97,7 +97,7 @@ fn rewrite(path: &Path) -> u8 {
 
 fn replay_record(record: &Record) -> u8 {
     let agreement = replay::replay(record);
-    let replay::Agreement { units, steps, actions, dispute } = &agreement;
+    let replay::Agreement { units, steps, actions, dispute, .. } = &agreement;
     match dispute {
         None => {
             let units =
@@ -115,28 +115,22 @@ fn replay_record(record: &Record) -> u8 {
 }
 
 fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
-    let verdict = world::run(case, machine, STEPS_MAX);
-    let marked = verdict.violated.is_some();
+    let verdict = world::judge(case, machine, STEPS_MAX);
     let trace = &verdict.trace;
-    let policies = failure_report::policies(case, trace);
+    let (policies, marked) = (oracle::policies(case, trace), verdict.violation.is_some());
     print!("{case}{}", TraceTable { trace, policies: &policies, marked });
-    let ruled = trace.iter().zip(&policies).all(|(line, policy)| {
-        reference::compare(policy, line.before, line.event, line.step).is_ok()
-    });
-    let difference = expected::compare(case, &verdict.trace).err();
-    if let Some(difference) = &difference {
+    if let Some(difference) = &verdict.difference {
         println!("{difference}");
     }
-    if let Some(property) = verdict.violated {
-        println!("FAIL {}", Oracle::Property(property));
-        if let Some(panic) = &verdict.panic {
-            println!("panic     {panic}");
+    match verdict.oracle() {
+        Some(oracle) => println!("FAIL {oracle}"),
+        None => {
+            let cut = if trace.len() >= STEPS_MAX { ", cut there" } else { "" };
+            println!("{} steps{cut}; no property is violated", trace.len());
         }
-    } else if !ruled {
-        println!("FAIL {}", Oracle::Reference);
-    } else {
-        let cut = if verdict.trace.len() >= STEPS_MAX { ", cut there" } else { "" };
-        println!("{} steps{cut}; no property is violated", verdict.trace.len());
     }
-    if marked || !ruled || difference.is_some() { VIOLATED } else { 0 }
+    if let Some(panic) = verdict.violation.as_ref().and_then(|violation| violation.panic.as_ref()) {
+        println!("panic     {panic}");
+    }
+    if verdict.is_accepted() { 0 } else { VIOLATED }
 }

@@ -1,4 +1,4 @@
-//! The subcommand `timeline`: a case or a real record as a picture.
+//! The subcommand `timeline`: draws a case or a real record.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use anstream::eprintln;
 use clap::{Args, ValueEnum};
-use monitor_sim::failure_report::TraceTable;
-use monitor_sim::timeline::{self, Timeline};
+use monitor_sim::report::TraceTable;
+use monitor_sim::report::timeline::{self, Timeline};
 
 use crate::exit_status::INTERNAL;
 use crate::input;
@@ -17,10 +17,10 @@ pub(crate) struct TimelineArguments {
     /// A record (JSON lines) or a case (text or JSON); `-` reads the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// How to draw it.
+    /// The format of the timeline.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Where to write it; the standard output by default.
+    /// The file to write; the standard output by default.
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -29,9 +29,9 @@ pub(crate) struct TimelineArguments {
 enum Format {
     /// A table: time, input, phase, actions.
     Text,
-    /// An image.
+    /// An SVG image.
     Svg,
-    /// A page that needs nothing else: the image, and the table under it.
+    /// A self-contained HTML page: the image, and the table under it.
     Html,
     /// A trace for Perfetto (ui.perfetto.dev) or the tracing page of Chrome.
     Perfetto,

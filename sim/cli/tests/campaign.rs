@@ -52,8 +52,8 @@ fn jobs_shards_and_resumption_change_nothing() {
     assert_eq!(file(&one), file(&two), "the files are equal to the byte");
 }
 
-/// The digest stands in a file, so that other builds can be held against it: `.ci/run` does it with the
-/// optimised program.
+/// The digest stands in a file, so that other builds can be compared with it, as `.ci/run` does with
+/// the optimised program.
 #[test]
 fn ten_thousand_seeds_have_the_digest_on_record_whatever_the_jobs() {
     let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/digest.txt");
@@ -97,7 +97,8 @@ fn what_is_wrong_is_said_with_its_mend() {
     assert_eq!(output.status.code(), Some(64));
 }
 
-/// A scheduler retries what it does not know: a typing error has the status of an input that is not understood.
+/// A scheduler retries what it does not know: a typing error has the status of an input that is not
+/// understood.
 #[test]
 fn wrong_command_line_has_the_status_of_a_wrong_input() {
     for arguments in [&["ran"][..], &["run", "--no-such-flag"], &["check", "--cases", "x"], &[]] {

@@ -1,4 +1,4 @@
-//! The environment: what it may do in each search state, and where that leads.
+//! The environment: its possible inputs in each search state, and the states that they lead to.
 
 use monitor_core::{
     Event, Exit, Found, Grace, Millis, Origin, Phase, Policy, Remains, RunId, Signal, StartFailure,
@@ -6,9 +6,11 @@ use monitor_core::{
 };
 use monitor_os::Machine;
 
+use super::input::Input;
 use super::liveness::Obligation;
-use super::{Input, SearchState};
-use crate::oracle::{Property, SafetyOracle};
+use super::search_state::SearchState;
+use crate::oracle::property::Property;
+use crate::oracle::safety_oracle::SafetyOracle;
 
 /// The machine, its environment and the oracles as a graph that any model checker can search.
 ///
@@ -17,7 +19,7 @@ use crate::oracle::{Property, SafetyOracle};
 pub struct Model<'a, M> {
     pub(super) policies: &'a [Policy],
     pub(super) machine: &'a M,
-    /// What may be reported before the first run, and after it.
+    /// The inputs that are possible in every search state, before the first run and after it.
     always: [Vec<Input>; 2],
     strikes_max: u16,
     starts_max: u8,
@@ -54,14 +56,15 @@ impl<'a, M: Machine> Model<'a, M> {
         inputs.splice(..0, self.always(search_state).iter().copied());
     }
 
-    /// What may be reported whatever has happened: requests, and facts early, late, twice or of another run.
+    /// What may be reported whatever has happened: requests, and facts early, late, twice or of
+    /// another run.
     #[must_use]
     pub fn always(&self, search_state: &SearchState) -> &[Input] {
         &self.always[usize::from(search_state.state.run() != RunId::NONE)]
     }
 
-    /// What may happen only in this search state: timers, other policies, crashes. Replaces what is in
-    /// `inputs`.
+    /// What may happen only in this search state: timers, other policies, crashes. Replaces what is
+    /// in `inputs`.
     pub fn sometimes(&self, search_state: &SearchState, inputs: &mut Vec<Input>) {
         let known = Needs::known_to(&search_state.oracle);
         inputs.clear();
@@ -72,7 +75,7 @@ impl<'a, M: Machine> Model<'a, M> {
         });
     }
 
-    /// Where an input leads; the same search state if it changes nothing.
+    /// Returns the next search state, which is the current one if the input changes nothing.
     ///
     /// # Errors
     /// The first property that the machine's answer breaks.
@@ -92,7 +95,8 @@ impl<'a, M: Machine> Model<'a, M> {
         Ok(SearchState { state: self.fold(step.state), oracle, policy })
     }
 
-    /// Everything the environment may do with the machine in this state, and what must be known for it.
+    /// Everything the environment may do with the machine in this state, and what must be known for
+    /// it.
     pub(super) fn offer(&self, state: State, policy: u16, mut to: impl FnMut(Input, Needs)) {
         let always = &self.always[usize::from(state.run() != RunId::NONE)];
         always.iter().for_each(|&input| to(input, Needs::NOTHING));
@@ -102,8 +106,8 @@ impl<'a, M: Machine> Model<'a, M> {
     fn offer_more(&self, state: State, policy: u16, mut to: impl FnMut(Input, Needs)) {
         let run = state.run();
         for kind in TimerKind::ALL {
-            // A driver keeps one deadline per slot, so what is not armed can fire only as news from a
-            // phase or a run before; the window's timer belongs to neither.
+            // A driver keeps one deadline per slot, so what is not armed can fire only as news from
+            // a phase or a run before; the window's timer belongs to neither.
             let foreign = kind.slot() == TimerSlot::Phase && state.phase().timer() != Some(kind);
             let needs = if foreign { Needs::NOTHING } else { Needs::timer(kind) };
             to(Input::Event(Event::TimerFired { timer: TimerToken { run, kind } }), needs);
@@ -119,7 +123,8 @@ impl<'a, M: Machine> Model<'a, M> {
         }
     }
 
-    /// Cuts the counters where they cease to matter under any of the policies, so that the search ends.
+    /// Cuts the counters where they cease to matter under any of the policies, so that the search
+    /// ends.
     pub(super) fn fold(&self, state: State) -> State {
         let state = state.canonical();
         let cut = state.strikes() > self.strikes_max
@@ -146,7 +151,8 @@ pub(super) const fn event(state: State, policy: u16, input: Input) -> (u16, Even
     }
 }
 
-/// What must be the case outside the machine, as a set: timers armed, a run open, a release unanswered.
+/// What must be the case outside the machine, as a set: timers armed, a run open, a release
+/// unanswered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Needs(u16);
 
@@ -255,11 +261,10 @@ impl Tie {
 
 /// Another run than the current one, as the search names runs.
 const FOREIGN: RunId = RunId::new(77);
-
 const EXITS: [Exit; 4] = [Exit::Code(0), Exit::Code(1), Exit::Signal(Signal::KILL), Exit::Unknown];
 
-/// What may be reported whatever has happened: every request, every fact about the current run early, late or
-/// twice, and an event of another run.
+/// What may be reported whatever has happened: every request, every fact about the current run
+/// early, late or twice, and an event of another run.
 fn always(run: RunId) -> Vec<Input> {
     let mut inputs = Vec::with_capacity(64);
     let mut add = |event| inputs.push(Input::Event(event));

@@ -77,8 +77,8 @@ impl<T: Copy + Eq + Hash> Sequences<T> {
 /// Ids by hash; what they stand for is kept elsewhere.
 #[derive(Debug)]
 struct Slots {
-    /// Zero where free; else half of the hash in the high half and the id plus one in the low half, so
-    /// that growing hashes nothing again and most comparisons end before they reach an item.
+    /// Zero where free; else half of the hash in the high half and the id plus one in the low half,
+    /// so that growing hashes nothing again and most comparisons end before they reach an item.
     slots: Vec<u64>,
     /// The slot of a hash is its high half, shifted by this.
     shift: u32,
@@ -152,8 +152,8 @@ fn hash(item: &(impl Hash + ?Sized)) -> u64 {
 
 /// Turns and adds each field, and multiplies once at the end; the same in every process.
 ///
-/// What is interned here consists of many small fields, so that multiplying for each, as general hashers
-/// do, would be most of the work.
+/// What is interned here consists of many small fields, so that multiplying for each, as general
+/// hashers do, would be most of the work.
 #[derive(Debug, Default)]
 struct Mixer(u64);
 

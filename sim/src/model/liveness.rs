@@ -1,16 +1,17 @@
 //! What must come to its end: dead ends, fair cycles and hot loops in a finished graph.
 //!
-//! Only edges of the world going on by itself count here: no request, no other policy, no crash. Three
-//! questions are asked of them:
+//! Only edges of the world going on by itself count here: no request, no other policy, no crash.
+//! Three questions are asked of them:
 //! - **Dead end**: is there a search state with a request pending from which no path fulfils it?
-//! - **Fair cycle**: can a request stay pending for ever although the world keeps its [`Obligation`]s? The
-//!   fairness is weak: what the world owes in every search state of a cycle, it does somewhere in it. So a
-//!   kill that is repeated for ever because the process will not die is no counterexample, and a
-//!   grace that begins again and again without a kill is one.
+//! - **Fair cycle**: can a request stay pending for ever although the world keeps its
+//!   [`Obligation`]s? The fairness is weak: what the world owes in every search state of a cycle,
+//!   it does somewhere in it. So a kill that is repeated for ever because the process will not die
+//!   is no counterexample, and a grace that begins again and again without a kill is one.
 //! - **Hot loop**: can one run after the other begin without any time having passed?
 //!
-//! The component of a fair cycle is reported, not the smallest cycle in it: with weak fairness a whole
-//! strongly connected component is fair if any part of it is, so looking at components alone is exact.
+//! The component of a fair cycle is reported, not the smallest cycle in it: with weak fairness a
+//! whole strongly connected component is fair if any part of it is, so looking at components alone
+//! is exact.
 
 use std::collections::VecDeque;
 
@@ -21,7 +22,8 @@ use super::interner::number;
 pub(super) enum Obligation {
     /// A spawn is answered.
     Answer,
-    /// A process that was killed dies; under a policy that never kills, every process that is asked to.
+    /// A process that was killed dies; under a policy that never kills, every process that is asked
+    /// to.
     Death,
     /// What such a process has left goes.
     Release,
@@ -46,8 +48,8 @@ pub(super) struct Edge {
     pub(super) to: u32,
     /// Which of the search state's inputs it is.
     pub(super) input: u16,
-    /// What the world pays with it; `None` where it is free not to, and where no request is pending: nothing is asked
-    /// about that.
+    /// What the world pays with it; `None` where it is free not to, and where no request is
+    /// pending: nothing is asked about that.
     pub(super) obligation: Option<Obligation>,
     pub(super) pace: Pace,
 }
@@ -148,8 +150,8 @@ impl Graph {
         Some((first, self.lap(first, &components, within, |edge| spawns(&edge))))
     }
 
-    /// A shortest way from a node back to it within its component, as nodes with the inputs taken in
-    /// them; its first edge has the quality.
+    /// A shortest way from a node back to it within its component, as nodes with the inputs taken
+    /// in them; its first edge has the quality.
     fn lap(
         &self,
         start: u32,
@@ -189,16 +191,17 @@ impl Graph {
         lap
     }
 
-    /// The strongly connected components over some of the edges, as far as they are reached from some of the
-    /// nodes: Tarjan's search with Pearce's one number for each node (Information Processing Letters 116, 2016),
-    /// without recursion.
+    /// The strongly connected components over some of the edges, as far as they are reached from
+    /// some of the nodes: Tarjan's search with Pearce's one number for each node (Information
+    /// Processing Letters 116, 2016), without recursion.
     fn components(
         &self,
         roots: impl Fn(u32) -> bool,
         within: impl Fn(u32, &Edge) -> bool,
     ) -> Components {
-        // While the component of a node is open, its mark is the earliest node that it is known to lead back to,
-        // counted from one among those that are open: less than the mark of any component.
+        // While the component of a node is open, its mark is the earliest node that it is known to
+        // lead back to, counted from one among those that are open: less than the mark of any
+        // component.
         let mut marks = vec![UNSEEN; self.len()];
         let (mut reached, mut component) = (0, FIRST);
         let (mut nodes, mut open) = (Vec::new(), Vec::new());
@@ -271,13 +274,14 @@ struct Call {
 pub(super) enum Stuck {
     /// A pending node from which no path of owed edges leads to one that is not.
     DeadEnd(u32),
-    /// A lap in which every node is pending and the world keeps its obligations: the component's first node, and
-    /// the nodes from it back to it with the inputs taken in them.
+    /// A lap in which every node is pending and the world keeps its obligations: the component's
+    /// first node, and the nodes from it back to it with the inputs taken in them.
     FairCycle(u32, Vec<(u32, u16)>),
 }
 
 /// The mark of a node that was not reached.
 const UNSEEN: u32 = 0;
+
 /// The mark of all nodes of the first component.
 const FIRST: u32 = u32::MAX;
 
@@ -303,8 +307,8 @@ impl Default for Component {
 struct Components {
     /// By node: [`FIRST`], less the number of its component; or [`UNSEEN`].
     marks: Vec<u32>,
-    /// The nodes by their components. These are numbered from the ends of the graph, so those that an edge
-    /// leads to come first.
+    /// The nodes by their components. These are numbered from the ends of the graph, so those that
+    /// an edge leads to come first.
     nodes: Vec<u32>,
     count: u32,
 }
@@ -422,8 +426,9 @@ mod tests {
     }
 
     proptest! {
-        /// Goal: two nodes are in one component only if each leads to the other, and those that an edge leads to come
-        /// first. Method: all pairs of nodes of a small graph, by Warshall's closure.
+        /// Goal: two nodes are in one component only if each leads to the other, and those that an
+        /// edge leads to come first. Method: all pairs of nodes of a small graph, by Warshall's
+        /// closure.
         #[test]
         fn components_are_those_of_the_closure(
             edges in proptest::collection::vec((0_u32..9, 0_u32..9), 0..24),

@@ -1,12 +1,16 @@
-//! States, facts and observations as numbers, so that comparing and hashing them costs a few instructions.
+//! States, facts and observations as numbers, so that comparing and hashing them costs a few
+//! instructions.
 //!
-//! Two values have the same number only if they are equal. Each function takes its value apart completely, so that
-//! a field that is added later cannot be forgotten; but for a state, whose fields are private: there a test finds it.
+//! Two values have the same number only if they are equal. Each function takes its value apart
+//! completely, so that a field that is added later cannot be forgotten; but for a state, whose
+//! fields are private: there a test finds it.
 
 use monitor_core::{Exit, Found, Lifecycle, Outcome, ProcessCommand, Remains, Signal, State};
 
-use crate::observation::{EventMeaning, Observation, ProcessEffect, StepFacts, TimerEffect};
-use crate::oracle::Property;
+use crate::oracle::observation::Observation;
+use crate::oracle::property::Property;
+use crate::oracle::step_facts::{StepFacts, TimerEffect};
+use crate::oracle::step_view::{EventMeaning, ProcessEffect};
 
 /// A value without loss.
 pub(super) type Packed = (u64, u64);
@@ -214,14 +218,16 @@ mod tests {
 
     use monitor_os::{Core, Machine};
 
-    use super::super::inputs::event;
-    use super::super::{Model, explore};
-    use super::{Packed, numbers, observation, state, step_facts};
-    use crate::family::family;
-    use crate::observation::{AbstractState, Observation, StepFacts, View};
+    use crate::model::exploration::explore;
+    use crate::model::family::family;
+    use crate::model::inputs::{Model, event};
+    use crate::model::packed::{Packed, numbers, observation, state, step_facts};
+    use crate::oracle::observation::Observation;
+    use crate::oracle::step_facts::{AbstractState, StepFacts};
+    use crate::oracle::step_view::View;
 
-    /// Goal: no two values share a number, and no two states both their names and their numbers. Method: all that the family's members meet, under each of their own
-    /// policies.
+    /// Goal: no two values share a number, and no two states both their names and their numbers.
+    /// Method: all that the family's members meet, under each of their own policies.
     #[test]
     fn different_values_have_different_numbers() {
         let mut states = BTreeMap::new();

@@ -1,211 +1,36 @@
-//! The graph as a product: machine and oracles are explored apart, each once, and met again by number.
+//! The graph as a product: machine and oracles are explored apart, each once, and met again by
+//! number.
 //!
-//! A search state is a setting (the machine's state and the policy) with an oracle. What an input does to
-//! the setting does not depend on the oracle, and how an oracle checks depends on an observation alone. So
-//! the machine is asked once for each setting and input, and an oracle once for each observation.
+//! A search state is a setting (the machine's state and the policy) with an oracle. What an input
+//! does to the setting does not depend on the oracle, and how an oracle checks depends on an
+//! observation alone. So the machine is asked once for each setting and input, and an oracle once
+//! for each observation.
 //!
-//! An answer has two parts: a [`Response`], in which no number of the state has a part, and where it leads.
-//! The shape of a setting is its responses, in which inputs that nothing distinguishes are one [`Move`]; they are
-//! still counted one by one. What a shape means to an oracle, its [`Outline`], is worked out once: what can be done, and
-//! the [`Way`]s that lead on. What is left for each search state is to follow them by number.
+//! An answer has two parts: a [`Response`], in which no number of the state has a part, and where
+//! it leads. The shape of a setting is its responses, in which inputs that nothing distinguishes
+//! are one [`Move`]; they are still counted one by one. What a shape means to an oracle, its
+//! [`Outline`], is worked out once: what can be done, and the [`Way`]s that lead on. What is left
+//! for each search state is to follow them by number.
 
-use std::ops::Range;
-
-use monitor_core::{Actions, Event, Note, Phase, ProcessCommand, RunId, State, Step};
+use monitor_core::{Actions, Note, Phase, ProcessCommand, RunId, State, Step};
 use monitor_os::Machine;
 
-use super::inputs::{Needs, Tie, event};
+use super::input::{Input, input_name};
+use super::inputs::{Model, Needs, Tie, event};
 use super::interner::{self, Interner, Sequences};
-use super::liveness::{Obligation, Pace};
+use super::liveness::Pace;
+use super::offer::{Known, Move, Offer, PackedAnswer, Profile, Response, Row, UNMET};
+use super::outline::{Leads, Outline, Pending, Way};
 use super::packed::{self, Packed};
+use super::search_state::SearchState;
 use super::search_states::NO_SHAPE;
 #[cfg(test)]
 use super::search_states::SearchStateKey;
 use super::settings::{Setting, Settings};
-use super::{Input, Model, SearchState, input_name};
-use crate::observation::{Observation, StepFacts};
-use crate::oracle::{Property, SafetyOracle};
-
-/// What settings have in common whose states differ in numbers only.
-#[derive(Debug)]
-struct Profile {
-    offers: Vec<Offer>,
-}
-
-/// Something that the environment may do with the settings of a profile.
-#[derive(Debug)]
-struct Offer {
-    input: Input,
-    needs: Needs,
-    /// The policy in force then.
-    policy: u16,
-    /// The event that the machine receives.
-    event: Event,
-    /// How it ties to the world, but for the run that begins.
-    tie: Tie,
-    /// The latest facts.
-    latest: Known,
-    /// All others that were seen.
-    others: Vec<Known>,
-}
-
-/// Facts that were met before.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    /// The facts as a number.
-    key: u64,
-    /// The response to it.
-    response: u32,
-    /// The kind of the setting after it.
-    kind: u32,
-}
-
-impl Offer {
-    /// Makes facts that were met before the latest, and returns what is known of them.
-    #[cold]
-    fn recall(&mut self, key: u64) -> Option<Known> {
-        let known = self.others.iter_mut().find(|known| known.key == key)?;
-        std::mem::swap(known, &mut self.latest);
-        Some(self.latest)
-    }
-
-    #[cold]
-    fn remember(&mut self, known: Known) {
-        let before = std::mem::replace(&mut self.latest, known);
-        if before.key != UNMET.key {
-            self.others.push(before);
-        }
-    }
-}
-
-/// What an answer of the machine means whatever the numbers are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Response {
-    /// Absent where there is nothing to check.
-    observation: Option<u32>,
-    /// Names of the inputs, as bits, if the phase changes.
-    names: u32,
-    /// What must be known for the input to be possible.
-    needs: Needs,
-    tie: Tie,
-    /// Whether the monitor crashes before the event.
-    crash: bool,
-    /// Whether the machine takes the input for something.
-    applied: bool,
-}
-
-/// What a setting offers: its shape, and the first of the settings it leads to, which is itself.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
-    pub(super) shape: u32,
-    targets: u32,
-}
-
-/// The number of a response, and the place of its target: side by side, so that patterns compare as bytes do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct PackedAnswer(u64);
-
-impl PackedAnswer {
-    const fn new(response: u32, target: u16) -> Self {
-        Self((response as u64) << 16 | target as u64)
-    }
-
-    const fn response(self) -> usize {
-        (self.0 >> 16) as usize
-    }
-
-    const fn target(self) -> u16 {
-        self.0 as u16
-    }
-}
-
-/// Inputs of one setting that nothing distinguishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Move {
-    response: Response,
-    /// Where they lead, as a place among the targets; zero is back.
-    target: u16,
-    /// The first of them, among all that the setting may offer.
-    input: u16,
-    count: u16,
-}
-
-/// What a shape means to an oracle.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outline {
-    /// Its ways, by number.
-    start: u32,
-    end: u32,
-    /// How many inputs are possible.
-    pub(super) transitions: u32,
-    /// How many of them change something.
-    pub(super) effective: u32,
-    /// Which property is broken after these ways, and by which input.
-    pub(super) breaks: Option<(Property, u16)>,
-    pub(super) pending: Pending,
-}
-
-impl Outline {
-    pub(super) const fn ways(&self) -> Range<usize> {
-        self.start as usize..self.end as usize
-    }
-}
-
-/// Which of the requests that the finished graph is asked about have not come to their end.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pending {
-    pub(super) stop: bool,
-    pub(super) restart: bool,
-}
-
-impl Pending {
-    const fn any(self) -> bool {
-        self.stop || self.restart
-    }
-}
-
-/// One way to go on that matters: it leads to another search state, or is a way of the world back to where it begins.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    /// The oracle after it.
-    oracle: u32,
-    /// The shape of the setting that it led to the last time, and the place of the outline there. Many settings have
-    /// their ways in common, and mostly these lead to the same shape.
-    pub(super) shape: u32,
-    pub(super) place: u32,
-    /// Where it leads, as a place among the targets of the setting.
-    pub(super) target: u16,
-    /// The first input that takes it.
-    pub(super) input: u16,
-    pub(super) leads: Leads,
-    /// What the world pays with it, as far as a request is pending.
-    pub(super) obligation: Option<Obligation>,
-    pub(super) pace: Pace,
-}
-
-/// To which search state a way leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leads {
-    /// To another. Its number is asked for if this way is an edge, or one along it.
-    On { is_asked: bool },
-    /// To the one of the way before it.
-    Along,
-    /// To where it begins.
-    Back,
-}
-
-impl Way {
-    /// Whether it is one of the edges of which the finished graph is asked.
-    #[inline]
-    pub(super) fn is_edge(&self) -> bool {
-        self.obligation.is_some() || self.pace != Pace::Waits
-    }
-
-    /// Whether both lead to the same search state.
-    fn meets(&self, other: &Self) -> bool {
-        (self.target, self.oracle) == (other.target, other.oracle)
-    }
-}
+use crate::oracle::observation::Observation;
+use crate::oracle::property::Property;
+use crate::oracle::safety_oracle::SafetyOracle;
+use crate::oracle::step_facts::StepFacts;
 
 /// The factors, explored as far as they were asked for.
 #[derive(Debug)]
@@ -248,12 +73,9 @@ pub(super) struct Product<'a, M> {
 
 pub(super) const PHASES: usize = Phase::ALL.len();
 
-/// The facts of a step that changes nothing and does nothing, most of them, are this and the note: there is nothing
-/// else to distinguish such steps. No other facts have this number.
+/// The facts of a step that changes nothing and does nothing, most of them, are this and the note:
+/// there is nothing else to distinguish such steps. No other facts have this number.
 const IDLE: u64 = 1 << 63;
-
-/// What is known before anything was seen: no facts have its number.
-const UNMET: Known = Known { key: u64::MAX, response: 0, kind: 0 };
 
 impl<'a, M: Machine> Product<'a, M> {
     pub(super) fn new(model: Model<'a, M>) -> Self {
@@ -285,7 +107,8 @@ impl<'a, M: Machine> Product<'a, M> {
         }
     }
 
-    /// The factors of a search state: its setting, its shape, and its place among the outlines of that.
+    /// The factors of a search state: its setting, its shape, and its place among the outlines of
+    /// that.
     pub(super) fn factors(&mut self, search_state: SearchState) -> (u32, u32, u32) {
         let setting = self.settings.of(search_state.state, search_state.policy);
         let setting = self.setting(setting);
@@ -626,8 +449,8 @@ impl<'a, M: Machine> Product<'a, M> {
         Outline { start, end, transitions, effective, breaks, pending }
     }
 
-    /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing distinguishes are
-    /// one.
+    /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing
+    /// distinguishes are one.
     fn add(&mut self, first: usize, mut way: Way, stays: bool) {
         let own = &mut self.ways[first..];
         let Some(last) = own.iter().rposition(|other| other.meets(&way)) else {

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use monitor_core::{Phase, State};
 use monitor_os::Machine;
 
+use super::finding::{Counterexample, Exploration};
+use super::input::Input;
+use super::inputs::Model;
 use super::liveness::{Edge, Graph, Stuck};
-use super::product::{Leads, Pending, Product, Way};
+use super::outline::{Leads, Pending, Way};
+use super::product::Product;
 use super::search_states::{SearchStateKey, SearchStates};
-use super::{Counterexample, Exploration, Input, Model};
-use crate::oracle::Property;
+use crate::oracle::property::Property;
 
 pub(super) struct Search<'a, M> {
     product: Product<'a, M>,
@@ -191,8 +194,8 @@ mod tests {
     use monitor_os::Core;
 
     use super::*;
-    use crate::family::family;
-    use crate::model::SearchState;
+    use crate::model::family::family;
+    use crate::model::search_state::SearchState;
 
     /// What a search without any of the shortcuts finds.
     struct Plain {
@@ -232,8 +235,8 @@ mod tests {
         found
     }
 
-    /// Goal: the shortcuts change nothing. Method: all search states, all counts, the length of the way to each, and
-    /// where each edge leads, as a plain search has them.
+    /// Goal: the shortcuts change nothing. Method: all search states, all counts, the length of the
+    /// way to each, and where each edge leads, as a plain search has them.
     fn agrees_with_the_plain_search(policies: &[Policy]) -> Search<'_, Core> {
         let mut search = Search::new(Model::new(policies, &Core));
         assert_eq!(search.search(), None);

@@ -1,4 +1,5 @@
-//! Search states by number: each distinct one gets a dense id, found by its setting and its place there.
+//! Search states by number: each distinct one gets a dense id, found by its setting and its place
+//! there.
 
 use super::interner::number;
 
@@ -12,8 +13,8 @@ pub(super) struct SearchStateKey {
 
 /// Distinct search states in the order in which they came.
 ///
-/// What is known of a setting lies together in a bucket. The place of a search state there is that of its outline among
-/// those of the shape, so that it is found without a search.
+/// What is known of a setting lies together in a bucket. The place of a search state there is that
+/// of its outline among those of the shape, so that it is found without a search.
 #[derive(Debug)]
 pub(super) struct SearchStates {
     items: Vec<SearchStateKey>,
@@ -42,7 +43,8 @@ const NONE: Bucket = Bucket { taken: 0, shape: NO_SHAPE, start: 0 };
 const FREE: u32 = u32::MAX;
 
 impl Bucket {
-    /// Whether a search state is known to be at a place. Beyond the first 64 places that is not known here.
+    /// Whether a search state is known to be at a place. Beyond the first 64 places that is not
+    /// known here.
     #[inline]
     pub(super) const fn is_taken(&self, place: u32) -> bool {
         place < u64::BITS && self.taken >> place & 1 == 1
@@ -75,8 +77,8 @@ impl SearchStates {
         self.ids[(bucket.start + place) as usize]
     }
 
-    /// Adds a search state that is not there, and returns its id. A bucket that is too short gets room for at least as
-    /// many as are `likely`, and for half as many again as it had.
+    /// Adds a search state that is not there, and returns its id. A bucket that is too short gets
+    /// room for at least as many as are `likely`, and for half as many again as it had.
     pub(super) fn add(&mut self, key: SearchStateKey, shape: u32, place: u32, likely: u32) -> u32 {
         let setting = key.setting as usize;
         if self.buckets.len() <= setting {
@@ -113,7 +115,8 @@ impl SearchStates {
 mod tests {
     use super::*;
 
-    /// Places come in any order, and a bucket grows for a likely number of them or without one, so there are holes.
+    /// Places come in any order, and a bucket grows for a likely number of them or without one, so
+    /// there are holes.
     #[test]
     fn a_search_state_keeps_its_id_while_its_bucket_grows() {
         const PLACES: u32 = 211;

@@ -1,10 +1,11 @@
-//! Settings by number: what the machine is in, found by the names in its state and by the numbers in it.
+//! Settings by number: what the machine is in, found by the names in its state and by the numbers
+//! in it.
 
 use monitor_core::State;
 
 use super::interner::Interner;
 use super::packed::{self, Numbers};
-use crate::observation::AbstractState;
+use crate::oracle::step_facts::AbstractState;
 
 /// What the machine is in: its state, and the policy in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +20,9 @@ pub(super) struct Setting {
 
 /// Distinct settings in the order in which they came.
 ///
-/// Kinds and numbers are few, and about three in four of their pairs are met. So a setting is found in a matrix of
-/// them, in which the settings that an answer leads to stand close to the one that was asked.
+/// Kinds and numbers are few, and about three in four of their pairs are met. So a setting is found
+/// in a matrix of them, in which the settings that an answer leads to stand close to the one that
+/// was asked.
 #[derive(Debug)]
 pub(super) struct Settings {
     items: Vec<Setting>,
@@ -58,7 +60,8 @@ impl Settings {
         self.items[id as usize]
     }
 
-    /// What a state under a policy is as a setting. Its numbers are cut: see [`Model::fold`](super::Model::fold).
+    /// What a state under a policy is as a setting. Its numbers are cut: see
+    /// [`Model::fold`](super::Model::fold).
     pub(super) fn of(&mut self, state: State, policy: u16) -> Setting {
         Setting { state, policy, kind: self.kind(state, policy), numbers: self.numbers(state) }
     }

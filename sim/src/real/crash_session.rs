@@ -1,12 +1,11 @@
-//! One state directory, and the monitors that have it one after the other, each killed but the last.
+//! One state directory and its monitors, each of which is killed, except the last.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use monitor_core::{Millis, Policy};
 use monitor_os::{Moment, StoredUnit, now, stored_units};
@@ -14,9 +13,10 @@ use tempfile::TempDir;
 
 use super::scan::{Leftovers, ProcessIdentity};
 use super::scripted_child::{NAME, ScriptedChild};
-use crate::case::{Case, Script};
+use crate::case::definition::Case;
+use crate::case::script::Script;
 
-/// One state directory, what runs there, and what its monitors have said.
+/// A state directory, its processes, and the output of its monitors.
 #[derive(Debug)]
 pub(super) struct CrashSession {
     child: ScriptedChild,
@@ -25,23 +25,23 @@ pub(super) struct CrashSession {
     folder: TempDir,
 }
 
-/// How the last monitor comes to its end.
+/// The end of the last monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionEnd {
-    /// It is asked to end, by SIGTERM.
+    /// SIGTERM ends it.
     Asked,
-    /// It ends by itself, since a stop is remembered that an earlier one was asked for.
+    /// It ends by itself, because the saved state has a stop.
     Remembered,
 }
 
-/// What came of the last monitor.
+/// The result of the last monitor.
 #[derive(Clone, Debug)]
 pub(super) struct SessionResult {
-    /// Which process it was.
+    /// Its process.
     pub(super) monitor: ProcessIdentity,
-    /// What it said.
+    /// Its output.
     pub(super) said: String,
-    /// What was wrong.
+    /// The faults.
     pub(super) faults: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ impl CrashSession {
         self.folder.path().join("state")
     }
 
-    /// The unit as the state directory remembers it.
+    /// Returns the saved state of the unit.
     ///
     /// # Errors
     /// It is not believed, or cannot be read.
@@ -72,17 +72,17 @@ impl CrashSession {
         Ok(units.into_iter().next())
     }
 
-    /// How many runs have begun.
+    /// Returns the number of runs that have begun.
     pub(super) fn begun(&self) -> io::Result<u32> {
         self.child.begun()
     }
 
-    /// The children that live.
+    /// Returns the living children.
     pub(super) fn living(&self) -> io::Result<Leftovers> {
         Leftovers::find(self.folder.path())
     }
 
-    /// What all monitors have said so far.
+    /// Returns the output of all monitors so far.
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
@@ -91,12 +91,12 @@ impl CrashSession {
         self.folder.path().join("log")
     }
 
-    /// A monitor of this directory, to be started.
+    /// Makes the command of a monitor of this directory.
     pub(super) fn command(&self) -> io::Result<Command> {
         self.with_log(Command::new(&self.monitor), self.words())
     }
 
-    /// The same monitor, which waits for a tracer, its parent, before it does anything.
+    /// Makes the command of a monitor that waits for a tracer, its parent, before it does anything.
     pub(super) fn traced_command(&self) -> io::Result<Command> {
         let words = [OsString::from(super::traced::NAME), self.monitor.clone().into()];
         self.with_log(Command::new(&self.program), words.into_iter().chain(self.words()))
@@ -121,14 +121,14 @@ impl CrashSession {
         Ok(command)
     }
 
-    /// Lets a last monitor find what is left, and waits for its end; afterwards nothing may be left.
+    /// Starts the last monitor, and waits for its end. Afterwards nothing may be left.
     pub(super) fn finish(&self, ending: SessionEnd) -> io::Result<SessionResult> {
         let before = self.log().len();
         let mut running = self.command()?.spawn()?;
         let monitor = ProcessIdentity::of(running.id())?;
         let mut finish = SessionResult { monitor, said: String::new(), faults: Vec::new() };
         if ending == SessionEnd::Asked {
-            // Once it says what it found it hears signals as well.
+            // A monitor that has reported its recovery receives signals.
             let up = until(|| self.log().len() > before || has_ended(&mut running));
             if !up {
                 finish.faults.push(self.fault("the last monitor says nothing"));
@@ -166,8 +166,8 @@ impl CrashSession {
     }
 }
 
-/// A temporary folder in memory where there is a place for it, as a state directory is by default: that the disks of the
-/// machine are slow is no part of any of this.
+/// A temporary folder in memory where there is a place for it, as a state directory is by default:
+/// that the disks of the machine are slow is no part of any of this.
 pub(super) fn in_memory() -> io::Result<TempDir> {
     const PREFIX: &str = "monitor-sim-";
     let memory = Path::new("/dev/shm");
@@ -190,7 +190,7 @@ pub(super) fn until(mut condition: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// Lets time pass.
+/// Waits for a time.
 pub(super) fn pause(time: Duration) {
     let end = now().as_nanos() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     loop {
@@ -208,12 +208,15 @@ fn has_ended(running: &mut Child) -> bool {
 
 fn terminate(running: &Child) {
     let pid = i32::try_from(running.id()).ok().and_then(rustix::process::Pid::from_raw);
-    // An own child that was not waited for has its number for itself; it may have ended, which is as good.
+    // An own child that was not waited for has its number for itself; it may have ended, which is
+    // as good.
     pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok());
 }
 
 const POLICY: &str =
     "restart=always backoff=constant:2ms jitter=0 stop-timeout=50ms kill-window=50ms";
-/// A process that enters a control group waits until all cores have been in the kernel (`synchronize_rcu`). Each one
-/// waits for all others that make, enter or remove one: with more programs than cores that takes seconds for each.
+
+/// A process that enters a control group waits until all cores have been in the kernel
+/// (`synchronize_rcu`). Each one waits for all others that make, enter or remove one: with more
+/// programs than cores that takes seconds for each.
 const PATIENCE: Millis = Millis::from_secs(600);

@@ -1,13 +1,11 @@
-//! Many starts and ends, with descriptors, processes and the disk taken away now and then: nothing may be lost or left.
+//! Many starts and ends, while descriptors, processes and the disk run short: nothing may be lost
+//! or left.
 
-use std::fmt;
-use std::io;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, io, thread};
 
 use monitor_core::{Event, Exit, Millis, Note, Policy, StartFailure};
 use monitor_os::{
@@ -20,10 +18,13 @@ use super::crash_session::in_memory;
 use super::hanging_disk::HangingDisk;
 use super::scan::ProcessIdentity;
 use super::scripted_child::ScriptedChild;
-use crate::case::{Case, Script};
+use super::waker::thread_waker;
+use crate::case::definition::Case;
+use crate::case::script::Script;
 
-/// What came of many starts.
+/// The result of many starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cycles {
     /// Programs that were started.
     pub started: u64,
@@ -64,6 +65,7 @@ pub enum Shortage {
 
 /// A shortage that could not be caused, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AbsentShortage {
     /// The shortage.
     pub shortage: Shortage,
@@ -82,13 +84,15 @@ impl fmt::Display for AbsentShortage {
     }
 }
 
-/// Starts programs until so many have run, in many units at once; in every tenth the program is missing. Each unit has a
-/// memory, so that each step of it is saved. `program` is one that calls [`enter`](super::enter).
+/// Starts programs until so many have run, in many units at once; in every tenth the program is
+/// missing. Each unit has a memory, so that each step of it is saved. `program` is one that calls
+/// [`enter`](super::enter).
 ///
-/// From time to time, one after the other and for some milliseconds each: the process may open no further descriptor, so
-/// that starts fail with EMFILE; and the disk hangs on which the units are remembered. A few units share a user who may
-/// have one process at a time, so that starts of theirs fail with EAGAIN. All of that passes. The limit on descriptors is
-/// that of the whole process, so nothing else should go on in it; the last two take root.
+/// From time to time, one after the other and for some milliseconds each: the process may open no
+/// further descriptor, so that starts fail with EMFILE; and the disk hangs on which the units are
+/// remembered. A few units share a user who may have one process at a time, so that starts of
+/// theirs fail with EAGAIN. All of that passes. The limit on descriptors is that of the whole
+/// process, so nothing else should go on in it; the last two take root.
 ///
 /// # Errors
 /// The supervisor cannot be started, or no temporary folder be made.
@@ -114,7 +118,7 @@ pub fn cycle(
     for number in 0..UNITS {
         units.push(CycledUnit::begin(number, &supervisor, &state, folder.path(), program)?);
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let waker = thread_waker();
     let mut context = Context::from_waker(&waker);
     let mut stopping = false;
     loop {
@@ -153,14 +157,14 @@ pub fn cycle(
 }
 
 impl Cycles {
-    /// Whether everything that can be taken away here was missed at least once: what never struck has shown nothing.
+    /// Returns whether every shortage that can be caused here was met at least once.
     #[must_use]
     pub const fn all_met(&self) -> bool {
         let rest = self.no_processes > 0 && self.disk_hung > 0;
         self.missing > 0 && self.no_descriptors > 0 && (rest || !self.absent.is_empty())
     }
 
-    /// Whether nothing was lost, reported wrong, doubled or left.
+    /// Returns whether nothing was lost, reported wrong, doubled or left.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         self.wrong_status + self.unreported + self.up == 0
@@ -242,14 +246,6 @@ fn as_limited_user(command: Command) -> io::Result<Command> {
     Ok(command.map_err(io::Error::other)?.with_limit(limit))
 }
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
 /// Causes a shortage for [`LENGTH`] in every [`PERIOD`], one kind after the other.
 struct Shortages {
     plenty: Rlimit,
@@ -322,13 +318,18 @@ impl Shortages {
 }
 
 const UNITS: usize = 40;
+
 const POLICY: &str =
     "restart=always backoff=constant:1ms jitter=0 first-start=always later-start=always";
+
 const PERIOD: Millis = Millis::new(200);
 const LENGTH: Millis = Millis::new(20);
+
 /// Fewer descriptors than a process has open.
 const FEW: u64 = 4;
+
 /// A user without another use.
 const LIMITED_USER: &str = "64123";
+
 /// None beside the one that is to become the program.
 const LIMIT: &str = "nproc=0";

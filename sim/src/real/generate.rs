@@ -2,14 +2,16 @@
 
 use monitor_core::{Event, Exit, Grace, Millis, Origin, Signal, StopMode};
 
-use crate::case::{Case, InputKind, OnStop, Script, TimedInput};
-use crate::choices::Choices;
-use crate::generate;
+use crate::case::definition::Case;
+use crate::case::input::{InputKind, TimedInput};
+use crate::case::script::{OnStop, Script};
+use crate::generate::choices::Choices;
+use crate::generate::elements;
 
-/// A case of one unit that is over within some seconds: a few requests close to each other, then a stop that
-/// ends in a kill.
+/// A case of one unit that is over within some seconds: a few requests close to each other, then a
+/// stop that ends in a kill.
 pub fn case(choices: &mut impl Choices) -> Case {
-    let mut case = Case::new(generate::policy(choices));
+    let mut case = Case::new(elements::policy(choices));
     case.scripts = (0..=choices.below(3)).map(|_| script(choices)).collect();
     let mut at = Millis::ZERO;
     let mut ask = |at, kind| case.inputs.push(TimedInput { at, unit: 0, kind });
@@ -19,9 +21,9 @@ pub fn case(choices: &mut impl Choices) -> Case {
         ask(
             at,
             match choices.below(6) {
-                0 => InputKind::Policy(generate::policy(choices)),
+                0 => InputKind::Policy(elements::policy(choices)),
                 1..=4 => InputKind::Event(request(choices)),
-                _ => InputKind::Event(generate::stop(choices)),
+                _ => InputKind::Event(elements::stop(choices)),
             },
         );
     }
@@ -35,7 +37,7 @@ pub fn case(choices: &mut impl Choices) -> Case {
 
 /// A request with a grace that is over soon.
 fn request(choices: &mut impl Choices) -> Event {
-    let mut request = generate::request(choices);
+    let mut request = elements::request(choices);
     if let Event::StopRequested { mode: StopMode::Graceful(grace), .. }
     | Event::RestartRequested { grace } = &mut request
         && *grace != Grace::Policy

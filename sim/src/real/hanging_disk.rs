@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A file system of its own, mounted in a folder. Dropped, it is thawed and unmounted; should the process be killed in the
-/// middle, `fsfreeze -u` and `umount` do the same by hand.
+/// A file system of its own, mounted in a folder. Dropped, it is thawed and unmounted; should the
+/// process be killed in the middle, `fsfreeze -u` and `umount` do the same by hand.
 #[derive(Debug)]
 pub(super) struct HangingDisk {
     place: PathBuf,
@@ -16,7 +16,8 @@ impl HangingDisk {
     /// Makes one in this folder, which should be in memory, so that no real disk is kept busy.
     ///
     /// # Errors
-    /// A program is missing (e2fsprogs, util-linux) or refuses: it takes root and a loop device. Nothing is mounted.
+    /// A program is missing (e2fsprogs, util-linux) or refuses: it takes root and a loop device.
+    /// Nothing is mounted.
     pub(super) fn mount(folder: &Path) -> io::Result<Self> {
         let (image, place) = (folder.join("disk.img"), folder.join("disk"));
         std::fs::File::create(&image)?.set_len(IMAGE_BYTES)?;

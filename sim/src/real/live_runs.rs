@@ -6,11 +6,12 @@ use std::fmt;
 use monitor_core::{Exit, Lifecycle, Millis, Outcome, Step};
 use monitor_os::{Core, UnitId};
 
-use crate::case::{Case, OnStop, Start};
-use crate::hunt::STEPS_MAX;
-use crate::world;
+use crate::case::definition::Case;
+use crate::case::script::{OnStop, Start};
+use crate::world::simulation::{self, STEPS_MAX};
 
-/// The runs of a unit as observers see them: for each report the run, the step in its lifecycle, and its exit.
+/// The runs of a unit as observers see them: for each report the run, the step in its lifecycle,
+/// and its exit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LiveRuns(Vec<(u32, Lifecycle, Option<Exit>)>);
 
@@ -45,8 +46,8 @@ impl fmt::Display for LiveRuns {
     }
 }
 
-/// The runs of a unit that the simulator shows for a case, and all that it shows when timers, starts, and
-/// processes that end or die are a little late, each by one of a few times.
+/// The runs of a unit that the simulator shows for a case, and all that it shows when timers,
+/// starts, and processes that end or die are a little late, each by one of a few times.
 #[must_use]
 pub fn live_runs(case: &Case, unit: usize) -> (LiveRuns, BTreeSet<LiveRuns>) {
     let plain = runs(case, unit);
@@ -74,7 +75,7 @@ pub fn live_runs(case: &Case, unit: usize) -> (LiveRuns, BTreeSet<LiveRuns>) {
 fn runs(case: &Case, unit: usize) -> LiveRuns {
     let mut runs = LiveRuns::default();
     let unit = UnitId::new(unit as u32);
-    for line in world::run(case, Core, STEPS_MAX).trace {
+    for line in simulation::run(case, Core, STEPS_MAX).trace {
         if line.unit == unit {
             runs.add(line.step);
         }

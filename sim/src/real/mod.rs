@@ -1,12 +1,13 @@
 //! The real engine: the same cases on Linux, with processes that follow their scripts.
 //!
-//! A [`RealEngine`] runs any number of cases at once under one supervisor of `monitor-os`. The machine and the
-//! oracles must accept what it recorded, step by step. The runs that observers saw must be among those that the
-//! simulator shows, and every reported status must be true. Time is real here, so a case whose inputs meet within
-//! milliseconds may go either way: the simulator is asked for all runs that it shows when starts and timers are a
-//! little late ([`live_runs()`]).
+//! A [`RealEngine`] runs any number of cases at once under one supervisor of `monitor-os`. The
+//! machine and the oracles must accept each recorded step, and every reported status must be true.
 //!
-//! What only a virtual world can do, a case for this engine must not ask for: [`NotPlayable`].
+//! The runs that observers saw must be among those that the simulator shows. Time is real here, so
+//! a case whose inputs meet within milliseconds may go either way. Therefore the simulator shows
+//! all runs that are possible when starts and timers are a little late ([`live_runs()`]).
+//!
+//! Some cases need a virtual world: [`NotPlayable`].
 
 mod crash_session;
 mod cycles;
@@ -16,17 +17,22 @@ mod live_runs;
 mod playable;
 mod random_kills;
 mod real_engine;
+mod result;
+mod running_case;
+mod running_unit;
 mod scan;
 mod scripted_child;
 mod syscall_kills;
 mod traced;
+mod waker;
 
 pub use cycles::{AbsentShortage, Cycles, Shortage, cycle};
 pub use generate::case;
 pub use live_runs::{LiveRuns, live_runs};
 pub use playable::{NotPlayable, playable};
 pub use random_kills::{Kills, kill_monitors};
-pub use real_engine::{RealEngine, RealFault, RealResult, SimulatorMatch};
+pub use real_engine::RealEngine;
+pub use result::{RealFault, RealResult, SimulatorMatch};
 pub use scan::Leftovers;
 pub use scripted_child::{ScriptedChild, enter};
 pub use syscall_kills::{KillResult, Programs, Protocol, Resumed};

@@ -1,16 +1,18 @@
-//! Which cases can be played for real, and what is in the way of the others.
+//! Decides which cases real processes can play.
 
 use std::fmt;
 
 use monitor_core::{Event, Exit, Millis, StopMode};
 use monitor_os::Core;
 
-use crate::case::{Case, InputKind, Script, Start};
-use crate::hunt::STEPS_MAX;
-use crate::world;
+use crate::case::definition::Case;
+use crate::case::input::InputKind;
+use crate::case::script::{Script, Start};
+use crate::world::simulation::{self, STEPS_MAX};
 
-/// What is in the way of playing a case for real.
+/// A reason why real processes cannot play a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum NotPlayable {
     /// A start takes a time of its own, or fails: the kernel's own starts do not follow a script.
     ScriptedStart,
@@ -20,11 +22,11 @@ pub enum NotPlayable {
     UnknownExit,
     /// The numbers, the disk, the timers or the saves are at fault.
     WorldFault,
-    /// It reports facts that only a kernel can report.
+    /// The case reports facts that only a kernel can report.
     ReportedFact,
     /// The monitor or the machine dies, or the clock is set.
     Accident,
-    /// In the virtual world it takes longer than this.
+    /// The case takes longer than this in the virtual world.
     TooLong(Millis),
 }
 
@@ -42,7 +44,9 @@ impl fmt::Display for NotPlayable {
     }
 }
 
-/// Whether a case can be played for real within `limit`.
+impl std::error::Error for NotPlayable {}
+
+/// Checks that real processes can play a case within `limit`.
 ///
 /// # Errors
 /// The first thing that is in the way.
@@ -56,7 +60,7 @@ pub fn playable(case: &Case, limit: Millis) -> Result<(), NotPlayable> {
         case.unit(unit).1.iter().try_for_each(script)?;
     }
     case.inputs.iter().try_for_each(|input| kind(input.kind))?;
-    let trace = world::run(case, Core, STEPS_MAX).trace;
+    let trace = simulation::run(case, Core, STEPS_MAX).trace;
     let last = trace.last().map_or(0, |line| line.at.as_millis());
     if trace.len() >= STEPS_MAX || last > u64::from(limit.as_u32()) {
         return Err(NotPlayable::TooLong(limit));

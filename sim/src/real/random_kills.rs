@@ -1,4 +1,5 @@
-//! Kills of the monitor itself, at any moment: the next one must find what still runs, and never start a second.
+//! Kills the monitor at random moments. The next monitor must find the running process, and never
+//! start a second.
 
 use std::io;
 use std::path::Path;
@@ -7,26 +8,27 @@ use std::time::Duration;
 use monitor_core::{Exit, Millis};
 
 use super::crash_session::{CrashSession, SessionEnd, pause};
-use crate::case::{OnStop, Script};
-use crate::choices::{Choices, Seeded};
+use crate::case::script::{OnStop, Script};
+use crate::generate::choices::{Choices as _, Seeded};
 
-/// What came of killing monitors.
+/// The result of killed monitors.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Kills {
     /// Monitors that were killed.
     pub killed: u32,
-    /// Of those, while their process lived.
+    /// Monitors that were killed while their process lived.
     pub orphans: u32,
     /// Runs of the processes.
     pub runs: u32,
-    /// What was wrong.
+    /// The faults.
     pub faults: Vec<String>,
 }
 
 /// Kills a monitor so many times, then lets the next one go on, and stops that.
 ///
-/// `monitor` is that program, `program` one that calls [`enter`](super::enter). What the process does, and when the monitor
-/// dies, is drawn from `seed`; but the time is real.
+/// `monitor` is that program, `program` one that calls [`enter`](super::enter). What the process
+/// does, and when the monitor dies, is drawn from `seed`; but the time is real.
 ///
 /// # Errors
 /// No temporary folder can be made, or a program cannot be started.

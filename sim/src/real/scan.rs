@@ -1,15 +1,14 @@
-//! What cases leave in the system: zombies, descriptors, children.
+//! Finds the zombies, descriptors and children that cases leave in the system.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::scripted_child::NAME;
 
-/// What this process and its children have in the system, at one moment.
+/// The zombies, descriptors and children of this process, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
     /// Open descriptors of this process.
@@ -21,7 +20,8 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// Finds what is left. `folder` is the one of the children; those of other folders are not counted.
+    /// Finds what is left. `folder` is the one of the children; those of other folders are not
+    /// counted.
     ///
     /// # Errors
     /// `/proc` cannot be read.
@@ -100,7 +100,8 @@ pub(super) fn is_populated(group: &Path) -> bool {
     events.is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
 }
 
-/// The directory of the control group of this process; `None` where there is none of the second version.
+/// The directory of the control group of this process; `None` where there is none of the second
+/// version.
 fn own_group() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?.to_owned();
@@ -124,7 +125,8 @@ fn state_and_parent(stat: &[u8]) -> Option<(char, u32)> {
     Some((state, fields.next()?.parse().ok()?))
 }
 
-/// The fields of `/proc/PID/stat` from the third on, counted from the end of the name, which may hold anything.
+/// The fields of `/proc/PID/stat` from the third on, counted from the end of the name, which may
+/// hold anything.
 fn after_name(stat: &[u8]) -> Option<std::str::SplitAsciiWhitespace<'_>> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     Some(str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace())

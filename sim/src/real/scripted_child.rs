@@ -1,9 +1,9 @@
-//! A scripted child: a process that does what the script of its run says.
+//! A scripted child: a process that follows the script of its run.
 //!
-//! It is this program once more, under a name of its own. Which run it is it reads from a file that it
-//! holds the lock of for as long as it lives: so two of one unit at a time are seen by the second.
+//! It is this program once more, under a name of its own. It reads the number of its run from a
+//! file, and holds the lock of this file while it lives. So a second child of one unit notices the
+//! first.
 
-use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -11,8 +11,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
+use std::{env, thread};
 
 use monitor_core::{Exit, Millis};
 use monitor_os::{Command, CommandError, Moment, now};
@@ -20,10 +20,11 @@ use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::fs::{FlockOperation, flock};
 
 use super::traced;
-use crate::case::{Case, OnStop, Script};
+use crate::case::definition::Case;
+use crate::case::script::{OnStop, Script};
 
-/// If this process was started as a scripted child, follows its script and does not return; and if as a monitor that is to be
-/// traced, becomes that.
+/// Runs the process as a scripted child or as a traced monitor, if it was started as one. Then it
+/// does not return.
 ///
 /// Call it before anything else in `main`.
 pub fn enter() {
@@ -45,7 +46,7 @@ pub fn enter() {
     }
 }
 
-/// The scripts of one unit of a case, in files.
+/// The files that hold the scripts of one unit of a case.
 #[derive(Clone, Debug)]
 pub struct ScriptedChild {
     case: PathBuf,
@@ -66,7 +67,7 @@ impl ScriptedChild {
         Ok(Self { case: path, unit, runs })
     }
 
-    /// What to run, with `program` as a program that calls [`enter`].
+    /// Makes the command that runs the child. `program` must call [`enter`].
     ///
     /// # Errors
     /// A path with a NUL byte.
@@ -79,7 +80,7 @@ impl ScriptedChild {
         [self.case.clone(), self.unit.to_string().into(), self.runs.clone()]
     }
 
-    /// How many runs of it have begun.
+    /// Returns the number of runs that have begun.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -88,21 +89,24 @@ impl ScriptedChild {
         text.trim().parse().map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
-    /// The complaint of a scripted child: it was the second at a time, or could not follow its script.
+    /// Returns the complaint of a scripted child: it was the second at a time, or could not follow
+    /// its script.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
         fs::read_to_string(complaint_path(&self.runs)).ok()
     }
 }
 
-/// What every child bears on its command line.
+/// The first word on the command line of every child.
 pub(super) const NAME: &str = "monitor-sim-child";
-/// The word in the place of the case for what a scripted child leaves.
+
+/// The word that stands for the case on the command line of a group member.
 const MEMBER: &str = "member";
-/// The code of a scripted child that cannot follow its script, which no script asks for.
+
+/// The exit code of a scripted child that cannot follow its script. No script asks for it.
 const CONFUSED: i32 = 99;
 
-/// Where a complaint is written.
+/// Returns the path of the complaint.
 fn complaint_path(runs: &Path) -> PathBuf {
     let mut name = runs.as_os_str().to_owned();
     name.push(".complaint");
@@ -116,7 +120,8 @@ fn run_child(words: &[PathBuf]) -> io::Result<i32> {
     {
         let on_stop = on_stop.to_str().and_then(read_on_stop).ok_or_else(invalid)?;
         let signals = receive_signals(on_stop)?;
-        // Its parent waits for this: signals are received from now on. It may have been killed meanwhile.
+        // Its parent waits for this: signals are received from now on. It may have been killed
+        // meanwhile.
         let mut out = io::stdout();
         out.write_all(b".").and_then(|()| out.flush()).ok();
         return Ok(wait_for_end(&signals, on_stop, None));
@@ -131,7 +136,7 @@ fn run_child(words: &[PathBuf]) -> io::Result<i32> {
     follow(&script, runs)
 }
 
-/// Holds the file, counts the run, and says which one it is, from 0.
+/// Locks the file, counts the run, and returns its number, from 0.
 fn lock_and_count(held: &mut File) -> io::Result<usize> {
     if flock(&*held, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(io::Error::other("two at a time"));
@@ -153,8 +158,8 @@ fn follow(script: &Script, runs: &Path) -> io::Result<i32> {
     Ok(wait_for_end(&signals, script.on_stop, end))
 }
 
-/// Starts something that stays in the group, and waits until it hears signals. It bears the name of the file, so
-/// that it can be found.
+/// Starts a member of the group, and waits until it receives signals. Its command line has the name
+/// of the file, so that it can be found.
 fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
     let words = [NAME, MEMBER, &write_on_stop(on_stop)];
     let mut member = process::Command::new(env::current_exe()?)
@@ -170,12 +175,13 @@ fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends received signals to a channel, except those that just kill. SIGHUP does nothing, as in the virtual world.
+/// Sends caught signals to a channel. SIGHUP has no effect, as in the virtual world.
 fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<Signal>> {
     let stops = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT];
     let caught: &[Signal] = if on_stop == OnStop::Dies(Millis::ZERO) { &[] } else { &stops };
     let signals: SigSet = [&[Signal::SIGHUP], caught].concat().into_iter().collect();
-    // Each thread of this process inherits the mask, so that the waiting thread alone receives them.
+    // Each thread of this process inherits the mask, so that the waiting thread alone receives
+    // them.
     signals.thread_block()?;
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new().name("signals".into()).spawn(move || {
@@ -188,7 +194,7 @@ fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<Signal>> {
     Ok(receiver)
 }
 
-/// Lives to the end of the script, or to that of a stop; returns the code to exit with.
+/// Waits for the end of the script or of a stop. Returns the exit code.
 fn wait_for_end(
     signals: &mpsc::Receiver<Signal>,
     on_stop: OnStop,

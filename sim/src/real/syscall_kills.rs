@@ -1,22 +1,21 @@
-//! Kills of the monitor before each system call of a start and a stop: what is at stake at random moments, at all of
-//! them.
+//! Kills the monitor before each system call of a start and a stop.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
+use std::{fmt, io};
 
 use monitor_core::{Millis, Reason, State};
 
 use super::crash_session::{CrashSession, SessionEnd, until};
 use super::scan::{ProcessIdentity, is_populated};
 use super::traced::{SyscallStep, Traced};
-use crate::case::{OnStop, Script};
+use crate::case::script::{OnStop, Script};
 
-/// Which protocol a step belongs to.
+/// The protocol that a step belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Protocol {
     /// From the beginning of the monitor until it says that its process was started.
     Start,
@@ -34,8 +33,9 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// What the next monitor began with.
+/// The first action of the next monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Resumed {
     /// Nothing was remembered, or nothing was going on: it started the first run.
     Anew,
@@ -48,7 +48,7 @@ pub enum Resumed {
 }
 
 impl Resumed {
-    /// All of them.
+    /// All first actions.
     pub const ALL: [Self; 4] = [Self::Anew, Self::Adopted, Self::Over, Self::GoesOn];
 }
 
@@ -66,14 +66,15 @@ impl fmt::Display for Resumed {
 
 /// The result of a kill of a monitor at a step.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct KillResult {
-    /// What it was about.
+    /// The protocol of the step.
     pub protocol: Protocol,
     /// The state that was remembered then, if one was.
     pub remembered: Option<State>,
-    /// How the next monitor went on.
+    /// The first action of the next monitor.
     pub resumed: Resumed,
-    /// What was wrong.
+    /// The faults.
     pub faults: Vec<String>,
     /// The monitor that was killed, and the next one.
     monitors: [ProcessIdentity; 2],
@@ -89,8 +90,8 @@ pub struct Programs<'a> {
 }
 
 impl Programs<'_> {
-    /// All steps of a start and a stop, in the order in which they were taken by a monitor that is not killed. The
-    /// calling thread must have no other child.
+    /// All steps of a start and a stop, in the order in which they were taken by a monitor that is
+    /// not killed. The calling thread must have no other child.
     ///
     /// # Errors
     /// A program cannot be started, or tracing is not allowed here.
@@ -104,8 +105,8 @@ impl Programs<'_> {
         Ok(steps)
     }
 
-    /// Kills a monitor before it takes a step, and lets another one go on. `None` if the step was not taken: threads
-    /// wake each other more or less often.
+    /// Kills a monitor before it takes a step, and lets another one go on. `None` if the step was
+    /// not taken: threads wake each other more or less often.
     ///
     /// # Errors
     /// See [`Programs::steps`].
@@ -192,8 +193,8 @@ impl Programs<'_> {
         })?;
         results.sort_by_key(|&(number, _)| number);
         let mut results: Vec<_> = results.into_iter().map(|(_, result)| result).collect();
-        // A helper ends by itself when its monitor is dead, and nothing sweeps its group before. A group that is never
-        // empty is left, which is seen below.
+        // A helper ends by itself when its monitor is dead, and nothing sweeps its group before. A
+        // group that is never empty is left, which is seen below.
         let monitors = || results.iter().flatten().flat_map(|result| result.monitors);
         until(|| !monitors().flat_map(ProcessIdentity::groups).any(|group| is_populated(&group)));
         // Each monitor sweeps as it begins, so one more does it after the last.
@@ -215,8 +216,9 @@ impl Programs<'_> {
         )
     }
 
-    /// Lets a monitor take its steps, and asks it to stop when its process was started; kills it at the step that is
-    /// meant. Returns which process it was, and what it was about, if it was killed.
+    /// Lets a monitor take its steps, and asks it to stop when its process was started; kills it at
+    /// the step that is meant. Returns which process it was, and what it was about, if it was
+    /// killed.
     fn run_traced(
         self,
         session: &CrashSession,

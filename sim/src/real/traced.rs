@@ -1,12 +1,11 @@
-//! A monitor under a tracer, which is stopped before each of its system calls, so that it can be killed at any of them.
+//! A monitor under a tracer, which stops it before each of its system calls, so that it can be
+//! killed at any of them.
 
 use std::collections::BTreeMap;
 use std::env::ArgsOs;
-use std::fmt;
-use std::fs;
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::{fmt, fs, io};
 
 use nix::errno::Errno;
 use nix::libc::PTRACE_EVENT_EXEC;
@@ -30,12 +29,14 @@ pub(super) fn enter(mut words: ArgsOs) -> io::Error {
 /// The word under which this program is a monitor that waits for its tracer.
 pub(super) const NAME: &str = "monitor-sim-traced";
 
-/// A step that a monitor takes: one of its threads, or the helper that it has made, is about to make a system call.
+/// A step that a monitor takes: one of its threads, or the helper that it has made, is about to
+/// make a system call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct SyscallStep {
     /// The name of the thread, or `helper`.
     pub of: String,
-    /// Which of its calls it is, counted from 1.
+    /// The number of the call, counted from 1.
     pub nth: u32,
     /// The name of the call.
     pub call: &'static str,
@@ -48,7 +49,8 @@ impl fmt::Display for SyscallStep {
     }
 }
 
-/// A monitor that goes on step by step. While there is one, the thread that has it has no other child.
+/// A monitor that goes on step by step. While there is one, the thread that has it has no other
+/// child.
 #[derive(Debug)]
 pub(super) struct Traced {
     monitor: Pid,
@@ -56,7 +58,7 @@ pub(super) struct Traced {
     tasks: BTreeMap<Pid, Task>,
     /// How many calls were made under each name.
     counted: BTreeMap<String, u32>,
-    /// Who stands still before a call.
+    /// The task that is stopped before a call.
     held: Option<Pid>,
 }
 
@@ -238,7 +240,9 @@ const fn dead_or(outcome: Result<(), Errno>) -> Result<(), Errno> {
     }
 }
 
-/// What the message of a stop says that is before a call and not after it (`PTRACE_EVENTMSG_SYSCALL_ENTRY`, Linux 5.3).
+/// What the message of a stop says that is before a call and not after it
+/// (`PTRACE_EVENTMSG_SYSCALL_ENTRY`, Linux 5.3).
 const ENTRY: std::ffi::c_long = 1;
+
 /// All tasks that this thread traces or has made, and none of other threads.
 const OF_THIS_THREAD: WaitPidFlag = WaitPidFlag::__WALL.union(WaitPidFlag::__WNOTHREAD);

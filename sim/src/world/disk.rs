@@ -2,7 +2,7 @@
 
 use monitor_core::State;
 
-use crate::case::DiskFault;
+use crate::case::definition::DiskFault;
 
 /// What a file holds, as a monitor that reads it finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub(super) enum Content {
     Whole(State),
 }
 
-/// The file of one unit and the temporary one beside it, as programs see them and as they survive a loss
-/// of power.
+/// The file of one unit and the temporary one beside it, as programs see them and as they survive a
+/// loss of power.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct VirtualDisk {
     visible: [Content; 2],
@@ -66,8 +66,8 @@ impl VirtualDisk {
         self.durable[file as usize] = self.visible[file as usize];
     }
 
-    /// Puts the temporary file in the place of the main one. Whether that survives, the folder's sync
-    /// decides.
+    /// Puts the temporary file in the place of the main one. Whether that survives, the folder's
+    /// sync decides.
     pub(super) const fn rename(&mut self) {
         self.visible[File::Main as usize] = self.visible[File::Temporary as usize];
     }

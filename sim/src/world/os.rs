@@ -1,16 +1,18 @@
-//! The virtual operating system: a table of numbers, processes, and what they leave. It injects no faults; what
-//! goes wrong in it is in the case.
+//! The virtual operating system: process numbers, processes, and the group members that outlive
+//! them.
+//!
+//! It injects no faults by itself.
 
 use monitor_core::{Exit, Millis, RunId};
 
-use crate::case::Script;
+use crate::case::script::Script;
 
-/// The processes that are there, and the numbers that they hold.
+/// The processes, and the numbers that they hold.
 #[derive(Clone, Debug)]
 pub(super) struct VirtualSystem<'a> {
-    /// In the order of their making.
+    /// The processes, in the order of their spawns.
     processes: Vec<VirtualProcess<'a>>,
-    /// How many numbers there are. What no process of ours holds is then held by strangers.
+    /// The count of numbers. Foreign processes hold each number that no process of the case holds.
     table: Option<u8>,
     last: u32,
 }
@@ -24,27 +26,27 @@ pub(super) struct VirtualProcess<'a> {
     pub(super) pid: u32,
     pub(super) script: &'a Script,
     pub(super) state: ProcessState,
-    /// Whether others of its group are there.
+    /// Whether other members of its group live.
     pub(super) members: bool,
     /// Whether a process holds its output open.
     pub(super) output: bool,
-    /// Whether it could not be set up: it is there to say so and to be reaped.
+    /// Set if its setup failed: it only reports the failure and must be reaped.
     pub(super) failed: bool,
-    /// How long it may be silent, as it was announced to it.
+    /// The watchdog period that it was told.
     pub(super) watchdog: Option<Millis>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProcessState {
     Alive,
-    /// Ended, and its parent has not asked how.
+    /// Ended, and not waited for by its parent.
     Zombie(Exit),
     /// Ended, and its number is free once its group is empty.
     Reaped(Exit),
 }
 
 impl VirtualProcess<'_> {
-    /// How it ended, if it did.
+    /// Returns its exit, if it has ended.
     pub(super) const fn ended(&self) -> Option<Exit> {
         match self.state {
             ProcessState::Alive => None,
@@ -52,7 +54,7 @@ impl VirtualProcess<'_> {
         }
     }
 
-    /// Whether it keeps its number from being given away.
+    /// Returns whether it holds its number.
     pub(super) const fn holds_number(&self) -> bool {
         !matches!(self.state, ProcessState::Reaped(_)) || self.members
     }
@@ -74,7 +76,7 @@ impl<'a> VirtualSystem<'a> {
         Self { processes: Vec::new(), table, last: 0 }
     }
 
-    /// Makes a process; `None` if all numbers are taken.
+    /// Makes a process. Returns `None` if all numbers are taken.
     pub(super) fn spawn(&mut self, process: VirtualProcess<'a>) -> Option<u32> {
         self.processes.retain(|old| old.holds_number() || old.unit != process.unit);
         let pid = self.free_number();
@@ -85,12 +87,12 @@ impl<'a> VirtualSystem<'a> {
         pid
     }
 
-    /// The number that was given last; 0 if none was.
+    /// Returns the last assigned number; 0 if none was assigned.
     pub(super) const fn last(&self) -> u32 {
         self.last
     }
 
-    /// The number after the last one that no process of ours holds.
+    /// Returns the next number that no process of the case holds.
     fn free_number(&self) -> Option<u32> {
         let Some(table) = self.table.map(u32::from) else { return Some(self.last + 1) };
         (1..=table)
@@ -106,7 +108,7 @@ impl<'a> VirtualSystem<'a> {
         self.processes.iter_mut().rev().find(|process| process.unit == unit && process.run == run)
     }
 
-    /// The process that a unit has made last.
+    /// Returns the last process of a unit.
     pub(super) fn latest(&self, unit: usize) -> Option<&VirtualProcess<'a>> {
         self.processes.iter().rev().find(|process| process.unit == unit)
     }

@@ -1,14 +1,14 @@
-//! The replies that callers wait for: what each of them waits for, and whether it is answered.
+//! The replies that callers wait for.
 //!
-//! A caller waits for a state and not for a change: a stop for the end of the run that it met, a start for
-//! a process that serves or for the end of the attempt.
+//! A caller waits for a state, not for a change. A stop waits for the end of the run that it met. A
+//! start waits for a process that serves, or for the end of the attempt.
 
 use monitor_core::{Event, Phase, RunId, State};
 use monitor_os::{Report, UnitId};
 
-use super::injected_bug::InjectedBug;
-use super::is_request;
-use crate::oracle::Property;
+use super::request::is_request;
+use crate::machine::injected_bug::InjectedBug;
+use crate::oracle::property::Property;
 
 #[derive(Debug)]
 pub(super) struct PendingReplies {
@@ -25,13 +25,13 @@ struct PendingReply {
     awaits: Awaits,
     /// Whether the backend has forgotten it.
     forgotten: bool,
-    /// Whether it was answered; then it is kept to see whether it is answered again.
+    /// Set after the answer. The reply is kept to find a second answer.
     answered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Awaits {
-    /// It serves, or it is down.
+    /// The unit serves or is down.
     Settled,
     /// This run is over.
     EndOf(RunId),
@@ -48,7 +48,7 @@ impl Awaits {
     }
 }
 
-/// Whether a process, or what it left, is there or being made.
+/// Returns whether a run is live or not released.
 const fn is_going_on(state: State) -> bool {
     state.phase().is_live() || matches!(state.phase(), Phase::Releasing | Phase::Purging)
 }
@@ -73,7 +73,7 @@ impl PendingReplies {
         self.handled >= self.made
     }
 
-    /// Whether a caller waits, or the step is about a request.
+    /// Returns whether a caller waits, or the step is about a request.
     pub(super) const fn concerns(&self, report: &Report<'_>) -> bool {
         !self.replies.is_empty() || is_request(report.event)
     }

@@ -1,18 +1,16 @@
 //! Cases on real processes: those that are given, or those that are drawn.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anstream::{eprintln, print, println};
 use monitor_core::{Exit, Millis};
 use monitor_os::{Launcher, now};
-use monitor_sim::alarm::Alarms;
 use monitor_sim::case::Case;
-use monitor_sim::choices::Seeded;
-use monitor_sim::hunt;
+use monitor_sim::generate::{self, Seeded};
 use monitor_sim::real::{self, Leftovers, RealEngine, RealResult, SimulatorMatch, playable};
+use monitor_sim::search::alarm::Alarms;
 
 use super::options::{RealArguments, SHOWN_MAX};
 use crate::exit_status::{BLIND, VIOLATED};
@@ -88,10 +86,10 @@ pub(super) fn given(arguments: &RealArguments, launcher: &Launcher) -> io::Resul
     )
 }
 
-/// Runs cases that are drawn, until the budget is used up.
+/// Runs drawn cases, until the budget is used up.
 pub(super) fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Result<u8> {
     let ends = now().after(arguments.budget);
-    let mut seeds = hunt::seeds(arguments.seed, arguments.cases.unwrap_or(u64::MAX));
+    let mut seeds = generate::seeds(arguments.seed, arguments.cases.unwrap_or(u64::MAX));
     let seconds = u64::from(arguments.budget.as_u32()) / 1_000;
     let bar = templated(seconds, "{msg:<34} {wide_bar} {pos}/{len} s");
     let begun = now();
@@ -119,7 +117,7 @@ pub(super) fn drawn(arguments: &RealArguments, launcher: &Launcher) -> io::Resul
     code
 }
 
-/// Runs cases, prints what was wrong with each and the sum of all.
+/// Runs cases, and prints the fault of each and the sum of all.
 fn run_cases(
     arguments: &RealArguments,
     launcher: &Launcher,
@@ -156,7 +154,7 @@ fn run_cases(
     let mut alarms = Alarms::default();
     alarms.count([("cases on real processes", tally.cases, given)]);
     print!("{alarms}");
-    Ok(match (clean, alarms.is_silent()) {
+    Ok(match (clean, alarms.is_empty()) {
         (false, _) => VIOLATED,
         (true, false) => BLIND,
         (true, true) => 0,

@@ -13,7 +13,7 @@ use super::options::{RealArguments, SHOWN_MAX};
 use crate::exit_status::VIOLATED;
 use crate::progress::templated;
 
-/// The program that is killed: the one that was named, or the one beside this program.
+/// Returns the program to kill: the given one, or the one beside this program.
 fn monitor(arguments: &RealArguments) -> io::Result<PathBuf> {
     let beside = || {
         let own = std::env::current_exe()?;
@@ -56,10 +56,11 @@ pub(super) fn kill(arguments: &RealArguments, times: u32) -> io::Result<u8> {
     Ok(if sum.faults.is_empty() { 0 } else { VIOLATED })
 }
 
-/// How often the monitors of one state directory are killed.
+/// The number of kills in one state directory.
 const KILLS_PER_SESSION: u32 = 10;
 
-/// Kills a monitor before every nth step of a start and a stop, each in a state directory of its own.
+/// Kills a monitor before every nth step of a start and a stop, each in a state directory of its
+/// own.
 pub(super) fn step(arguments: &RealArguments, every: usize) -> io::Result<u8> {
     let monitor = monitor(arguments)?;
     let program = std::env::current_exe()?;
@@ -67,7 +68,8 @@ pub(super) fn step(arguments: &RealArguments, every: usize) -> io::Result<u8> {
     let begun = now();
     let mut steps = programs.steps()?;
     let all = steps.len();
-    // The steps of one thread together, each in its order; the threads in that of their first steps.
+    // The steps of one thread together, each in its order; the threads in that of their first
+    // steps.
     let mut threads: Vec<String> = Vec::new();
     for step in &steps {
         if !threads.contains(&step.of) {
@@ -106,18 +108,18 @@ pub(super) fn step(arguments: &RealArguments, every: usize) -> io::Result<u8> {
     Ok(if faults == 0 && killed > 0 { 0 } else { VIOLATED })
 }
 
-/// How many monitors were killed in each state that was remembered, by the thread that was about to make a call, and by
-/// what the next one did.
+/// The killed monitors by their saved state, by the thread that was about to make a call, and by
+/// the first action of the next monitor.
 struct KillTable {
     threads: Vec<String>,
     rows: BTreeMap<TableKey, Row>,
 }
 
-/// What was remembered, in the order in which it is.
+/// A row of the table: the saved state, in the order of the phases.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct TableKey {
     protocol: Protocol,
-    /// Whether the memory is over, which it is when the stop is.
+    /// Set if the saved state is gone, as it is after a finished stop.
     forgotten: bool,
     phase: Option<Phase>,
 }

@@ -3,7 +3,7 @@
 use monitor_core::{Event, Exit, RunId, Signal};
 use monitor_os::Moment;
 use monitor_sim::conformance::{self, StepChecker};
-use monitor_sim::strategy;
+use monitor_sim::generate::strategy;
 use outside::{Jobs, Toy};
 use proptest::prelude::*;
 
@@ -45,7 +45,7 @@ proptest! {
         }
         prop_assert!(steps > 0);
         if let Err(report) = verdict {
-            return Err(TestCaseError::fail(report));
+            return Err(TestCaseError::fail(report.to_string()));
         }
     }
 }
@@ -53,7 +53,5 @@ proptest! {
 /// Decisions that differ from those of `monitor-core` are put in the place of the machine.
 #[test]
 fn the_decisions_alone_hold_in_the_virtual_world() {
-    if let Err(report) = conformance::check(monitor_os::Core, strategy::cases()) {
-        panic!("{report}");
-    }
+    conformance::check(monitor_os::Core, strategy::cases()).unwrap();
 }
