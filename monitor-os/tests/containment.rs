@@ -14,8 +14,8 @@ use std::fs;
 use cgroups::cgroups;
 use monitor_core::{Exit, Policy, Signal};
 use monitor_os::{
-    Command, Contain, Containment, KernelFeatures, SetupStage, SpawnError, Status, StopResult,
-    Supervisor, Unit,
+    Command, Contain, Containment, KernelFeatures, Output, SetupStage, SpawnError, Status,
+    StopResult, Supervisor, Unit,
 };
 use tempfile::TempDir;
 use trials::{Outcome, Skipped, launcher, require, trials};
@@ -45,7 +45,8 @@ struct Scene {
 impl Scene {
     fn new(features: KernelFeatures, contain: Contain, policy: &str, script: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let command = Command::new("/bin/sh", ["-c", script]).unwrap();
+        // A shell whose child is killed says so.
+        let command = Command::new("/bin/sh", ["-c", script]).unwrap().with_error(Output::Null);
         let command = command.in_directory(directory.path()).unwrap().contained_by(contain);
         let supervisor =
             Supervisor::builder().launcher(&launcher()).kernel_features(features).start().unwrap();

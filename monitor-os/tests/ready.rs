@@ -355,7 +355,7 @@ fn line_of_an_earlier_run_does_not_count() {
         // One that nobody stops ends with its directory.
         let left = "until test -e go1; do test -e left || exit; sleep 0.01; done; echo left ready; exec sleep 60";
         let script = format!(
-            "if mkdir first; then setsid sh -c 'echo $$ > left; {left}' & until test -s left; do sleep 0.01; done; \
+            "if mkdir first 2> /dev/null; then setsid sh -c 'echo $$ > left; {left}' & until test -s left; do sleep 0.01; done; \
              else until test -e go2; do sleep 0.01; done; fi; echo own ready; exec sleep 1000"
         );
         shell(&script).contained_by(Contain::Group).with_output(Output::Captured(capture(&ring)))

@@ -17,8 +17,8 @@ use monitor_core::{
     Event, Exit, Grace, Lifecycle, Millis, Origin, Phase, Policy, Reason, Signal, StopMode,
 };
 use monitor_os::{
-    Command, Ended, Events, KernelFeatures, Launcher, Moment, OnCrash, SpawnError, StateDir,
-    StateError, Status, StopResult, Supervisor, SupervisorBuilder, Unit, now,
+    Command, Ended, Events, KernelFeatures, Launcher, Moment, OnCrash, Output, SpawnError,
+    StateDir, StateError, Status, StopResult, Supervisor, SupervisorBuilder, Unit, now,
 };
 use tempfile::TempDir;
 use trials::trials;
@@ -79,7 +79,8 @@ impl Scene {
     fn new(policy: &str, script: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let script = format!("cd {} && {{ {script}\n}}", directory.path().display());
-        let command = Command::new("/bin/sh", ["-c", &script]).unwrap();
+        // A shell whose child is killed says so.
+        let command = Command::new("/bin/sh", ["-c", &script]).unwrap().with_error(Output::Null);
         let supervisor = supervisor();
         let unit = supervisor.add("test", command, policy.parse::<Policy>().unwrap());
         Self { directory, supervisor, unit }

@@ -55,7 +55,8 @@ fn adopting(features: KernelFeatures, directory: &Path) -> (Supervisor, Unit) {
     let state = StateDir::open(directory.join("state")).unwrap();
     let script = "(setsid sh -c 'echo $$ > daemon; exec sleep 1000' > /dev/null 2>&1 &)
         trap 'exit 9' TERM; echo $$ > pid; while :; do sleep 0.01; done";
-    let command = Command::new("/bin/sh", ["-c", script]).unwrap();
+    // A shell whose child is killed says so.
+    let command = Command::new("/bin/sh", ["-c", script]).unwrap().with_error(Output::Null);
     let command = command.in_directory(directory).unwrap();
     let policy = "restart=no".parse::<Policy>().unwrap();
     let unit = supervisor.restore(&state, OnCrash::Adopt, "web", command, policy).unwrap();
