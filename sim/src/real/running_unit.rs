@@ -80,7 +80,7 @@ impl RunningUnit {
         };
         self.signals.entry(run).or_default().extend(ends);
         let applied = notice.step.note == Note::Applied;
-        let released = |phase| matches!(phase, Phase::Releasing | Phase::Purging);
+        let released = Phase::is_releasing;
         let given_up = released(notice.before.phase())
             && matches!(notice.event, Event::TimerFired { .. })
             && !released(notice.step.state.phase());
