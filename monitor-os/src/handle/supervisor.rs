@@ -444,22 +444,12 @@ impl Unit {
     ///
     /// A report about a run that is over changes nothing. This applies to all reports below.
     pub fn ready(&self) {
-        self.ready_of(self.state().state().run());
-    }
-
-    /// Reports that the process of this run serves, for a caller whose check may outlast the run.
-    pub fn ready_of(&self, run: RunId) {
-        self.send_event(Event::Ready { run });
+        self.send_event(Event::Ready { run: self.run() });
     }
 
     /// Reports that the process in [`Unit::state`] is alive; restarts the watchdog's period.
     pub fn ping(&self) {
-        self.ping_of(self.state().state().run());
-    }
-
-    /// Reports that the process of this run is alive.
-    pub fn ping_of(&self, run: RunId) {
-        self.send_event(Event::Ping { run });
+        self.send_event(Event::Ping { run: self.run() });
     }
 
     /// Requests more time for the start of the process in [`Unit::state`].
@@ -467,24 +457,24 @@ impl Unit {
     /// The start times out no earlier than `by` from now. The request changes nothing once the
     /// process serves or is to stop.
     pub fn extend(&self, by: Millis) {
-        self.extend_of(self.state().state().run(), by);
-    }
-
-    /// Requests more time for the start of the process of this run.
-    pub fn extend_of(&self, run: RunId, by: Millis) {
-        self.send_event(Event::Extended { run, by });
+        self.send_event(Event::Extended { run: self.run(), by });
     }
 
     /// Reports a failed health check of the process in [`Unit::state`].
     ///
     /// The process is stopped, and the policy decides the next action.
     pub fn unhealthy(&self) {
-        self.unhealthy_of(self.state().state().run());
+        self.unhealthy_of(self.run());
     }
 
-    /// Reports that the process of this run failed a health check.
+    /// Reports that the process of this run failed a health check, for a caller whose check may
+    /// outlast the run.
     pub fn unhealthy_of(&self, run: RunId) {
         self.send_event(Event::Unhealthy { run });
+    }
+
+    fn run(&self) -> RunId {
+        self.state().state().run()
     }
 
     /// The status; it may not reflect a request yet, which [`Unit::wait_until`] waits for.

@@ -31,11 +31,8 @@ pub(crate) struct ReplayArguments {
     /// Print the case in another form, and do not run it.
     #[arg(long, value_enum, value_name = "FORM")]
     emit: Option<Form>,
-    /// Short for `--emit rust`.
-    #[arg(long, conflicts_with = "emit")]
-    emit_rust: bool,
     /// Rewrite the expectations in the file from a run of the case. Comments are kept.
-    #[arg(long, conflicts_with_all = ["emit", "emit_rust", "inject"])]
+    #[arg(long, conflicts_with_all = ["emit", "inject"])]
     rewrite: bool,
 }
 
@@ -58,8 +55,7 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> u8 {
         Ok(Artifact::Record(record)) => return replay_record(&record),
         Err(code) => return code,
     };
-    let emit = if arguments.emit_rust { Some(Form::Rust) } else { arguments.emit };
-    match (emit, arguments.inject) {
+    match (arguments.emit, arguments.inject) {
         (Some(Form::Rust), _) => print!("{}", report::rust_test(&case)),
         (Some(Form::Json), _) => println!("{}", case.to_json()),
         (Some(Form::Text), _) => print!("{case}"),
