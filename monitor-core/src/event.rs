@@ -305,6 +305,17 @@ mod tests {
         }
     }
 
+    /// The name of an event says whether it is a request.
+    #[test]
+    fn requests_are_named_so() {
+        for text in crate::text::tests::EVENTS {
+            let event: Event = text.parse().unwrap();
+            let debug = format!("{event:?}");
+            let name = debug.split(' ').next().unwrap();
+            assert_eq!(event.is_request(), name.ends_with("Requested"), "{text}");
+        }
+    }
+
     #[test]
     fn short_forms_are_the_everyday_requests() {
         let requests = [Event::stop(), Event::kill(), Event::shutdown(), Event::restart()];

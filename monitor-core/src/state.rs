@@ -413,6 +413,18 @@ mod tests {
     }
 
     #[test]
+    fn phases_of_a_run() {
+        let of = |is: fn(Phase) -> bool| {
+            let phases = Phase::ALL.into_iter().filter(|&phase| is(phase));
+            phases.map(Phase::name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of(Phase::is_serving), "running healthy");
+        assert_eq!(of(Phase::is_releasing), "releasing purging");
+        let without = of(|phase| !phase.has_run());
+        assert_eq!(without, "idle backing-off throttled stopped");
+    }
+
+    #[test]
     fn reasons() {
         let table = [
             "created",

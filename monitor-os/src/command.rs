@@ -27,7 +27,7 @@ use crate::command::ready_by::ReadyBy;
 use crate::command::setup::Setup;
 use crate::command::spawn_error::SpawnError;
 use crate::command::streams::{Input, Output, Streams};
-use crate::linux::containment::Contain;
+use crate::linux::containment::ContainmentMode;
 use crate::linux::limit::Limit;
 use crate::linux::path_trust::PathTrust;
 use crate::linux::pty::Terminal;
@@ -52,7 +52,7 @@ pub struct Command {
 struct Settings {
     environment: Environment,
     setup: Setup,
-    contain: Contain,
+    contain: ContainmentMode,
     ready: Option<ReadyBy>,
     health: Option<HealthCheck>,
 }
@@ -238,7 +238,7 @@ impl Command {
     ///
     /// A control group needs a supervisor that has a [`Launcher`](crate::Launcher).
     #[must_use]
-    pub fn contained_by(mut self, contain: Contain) -> Self {
+    pub fn contained_by(mut self, contain: ContainmentMode) -> Self {
         // An unchanged default allocates no settings.
         if contain != self.contain() {
             self.settings_mut().contain = contain;
@@ -390,7 +390,7 @@ impl Command {
     pub(crate) fn needs_helper(&self) -> Option<&'static str> {
         let Settings { environment, setup, contain, ready, health } = self.settings();
         let file = environment.has_file().then_some("an environment file");
-        let cgroup = (*contain == Contain::Cgroup).then_some("a control group");
+        let cgroup = (*contain == ContainmentMode::Cgroup).then_some("a control group");
         let ready = match ready {
             Some(ReadyBy::Notify | ReadyBy::Descriptor(_)) => Some("a readiness notification"),
             Some(ReadyBy::Tcp(_)) | None => None,
@@ -417,7 +417,7 @@ impl Command {
         &self.settings().environment
     }
 
-    pub(crate) fn contain(&self) -> Contain {
+    pub(crate) fn contain(&self) -> ContainmentMode {
         self.settings().contain
     }
 

@@ -13,7 +13,9 @@ use monitor_core::{
 };
 
 use crate::driver::agenda::{Agenda, Alarm, Deadline};
-use crate::driver::kernel::{DriverInput, Kernel, Moment, Report, Signalled, Spawned, UnitId};
+use crate::driver::kernel::{
+    DriverInput, Kernel, Moment, Report, SignalOutcome, SpawnOutcome, UnitId,
+};
 
 /// Drives any number of units over one [`Kernel`]; synchronous, deterministic, one thread.
 ///
@@ -257,8 +259,8 @@ impl<K: Kernel> StepExecutor<'_, K> {
             ProcessCommand::Spawn => self.spawn(run),
             ProcessCommand::Signal { signal, scope } => {
                 match self.kernel.signal(at, unit, run, signal, scope) {
-                    Signalled::Sent | Signalled::Refused => None,
-                    Signalled::Gone(exit) => Some(Event::Exited { run, exit }),
+                    SignalOutcome::Sent | SignalOutcome::Refused => None,
+                    SignalOutcome::Gone(exit) => Some(Event::Exited { run, exit }),
                 }
             }
             ProcessCommand::Release { signal, scope } => {
@@ -274,12 +276,12 @@ impl<K: Kernel> StepExecutor<'_, K> {
         let answer = if may {
             self.kernel.spawn(self.at, self.unit, run)
         } else {
-            Spawned::Failed(StartFailure::Transient)
+            SpawnOutcome::Failed(StartFailure::Transient)
         };
         match answer {
-            Spawned::Started => Some(Event::Started { run }),
-            Spawned::Pending => None,
-            Spawned::Failed(failure) => Some(Event::StartFailed { run, failure }),
+            SpawnOutcome::Started => Some(Event::Started { run }),
+            SpawnOutcome::Pending => None,
+            SpawnOutcome::Failed(failure) => Some(Event::StartFailed { run, failure }),
         }
     }
 
@@ -360,12 +362,12 @@ mod tests {
             ObservedInput { at: Moment::from_millis(at), input }
         }
 
-        fn spawn(&mut self, _: Moment, _: UnitId, _: RunId) -> Spawned {
-            Spawned::Started
+        fn spawn(&mut self, _: Moment, _: UnitId, _: RunId) -> SpawnOutcome {
+            SpawnOutcome::Started
         }
 
-        fn signal(&mut self, _: Moment, _: UnitId, _: RunId, _: Signal, _: Scope) -> Signalled {
-            Signalled::Sent
+        fn signal(&mut self, _: Moment, _: UnitId, _: RunId, _: Signal, _: Scope) -> SignalOutcome {
+            SignalOutcome::Sent
         }
 
         fn release(

@@ -94,7 +94,8 @@ mod telemetry;
 mod testing;
 
 pub use driver::kernel::{
-    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, SignalOutcome, SpawnOutcome,
+    UnitId,
 };
 pub use driver::{Core, Driver, Machine};
 

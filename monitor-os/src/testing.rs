@@ -13,7 +13,7 @@ use crate::backend::start::stdio::Stdio;
 use crate::command::Command;
 use crate::command::spawn_error::SpawnError;
 use crate::linux::kernel_features::KernelFeatures;
-use crate::linux::process::{Ended, Process};
+use crate::linux::process::{Process, WaitStatus};
 
 #[path = "../tests/executable/mod.rs"]
 mod executable;
@@ -61,7 +61,7 @@ pub(crate) fn sleeper() -> Process {
 }
 
 /// Waits for the end of `process` and reaps it.
-pub(crate) fn finish(process: Process) -> Ended {
+pub(crate) fn finish(process: Process) -> WaitStatus {
     wait_readable(&process);
     process.reap().unwrap().ended
 }

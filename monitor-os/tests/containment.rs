@@ -14,7 +14,7 @@ use std::fs;
 use cgroups::cgroups;
 use monitor_core::{Exit, Policy, Signal};
 use monitor_os::{
-    Command, Contain, Containment, KernelFeatures, Output, SetupStage, SpawnError, Status,
+    Command, Containment, ContainmentMode, KernelFeatures, Output, SetupStage, SpawnError, Status,
     StopResult, Supervisor, Unit,
 };
 use tempfile::TempDir;
@@ -43,7 +43,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(features: KernelFeatures, contain: Contain, policy: &str, script: &str) -> Self {
+    fn new(features: KernelFeatures, contain: ContainmentMode, policy: &str, script: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // A shell whose child is killed says so.
         let command = Command::new("/bin/sh", ["-c", script]).unwrap().with_error(Output::Null);
@@ -92,7 +92,7 @@ END
 fn daemonised_grandchild_ends_with_a_stop() -> Outcome {
     let features = with_cgroups()?;
     let script = format!("{DAEMON}; exec sleep 1000");
-    let scene = Scene::new(features, Contain::Cgroup, "restart=no", &script);
+    let scene = Scene::new(features, ContainmentMode::Cgroup, "restart=no", &script);
     let daemon = scene.line("daemon");
     // The daemon may be faster than the monitor, which tells of a start when the helper is the
     // program.
@@ -110,7 +110,7 @@ fn daemonised_grandchild_ends_before_the_next_run() -> Outcome {
     let script = format!(
         "rm -f daemon; {DAEMON}; until test -s daemon; do sleep 0.01; done; cat daemon >> daemons; exit 1"
     );
-    let scene = Scene::new(features, Contain::Auto, policy, &script);
+    let scene = Scene::new(features, ContainmentMode::Auto, policy, &script);
     completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     let daemons = fs::read_to_string(scene.directory.path().join("daemons")).unwrap();
     assert!(daemons.lines().count() == 2 && !daemons.lines().any(runs), "{daemons}");
@@ -122,7 +122,7 @@ fn fork_and_exit_runner_ends_with_a_kill() -> Outcome {
     each_kill(|features| {
         let policy = "restart=no stop-timeout=50ms";
         let script = format!("trap '' TERM; {RUNNER}\n while :; do sleep 1000; done");
-        let scene = Scene::new(features, Contain::Auto, policy, &script);
+        let scene = Scene::new(features, ContainmentMode::Auto, policy, &script);
         scene.line("runner");
         assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Killed);
         let last = scene.line("runner");
@@ -135,7 +135,7 @@ fn fork_and_exit_runner_ends_with_a_kill() -> Outcome {
 fn grandchild_that_holds_stdout_ends_with_its_run() -> Outcome {
     let features = with_cgroups()?;
     let script = "setsid sh -c 'echo $$ > holder; exec sleep 1000' & until test -s holder; do sleep 0.01; done; exit 4";
-    let scene = Scene::new(features, Contain::Auto, "restart=no", script);
+    let scene = Scene::new(features, ContainmentMode::Auto, "restart=no", script);
     let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.exit(), Some(Exit::Code(4)));
     assert!(!runs(&scene.line("holder")));
@@ -147,7 +147,7 @@ fn daemon_has_the_stop_signal_and_its_grace() -> Outcome {
     let features = with_cgroups()?;
     let script = "setsid sh -c 'trap \"echo done > mark; exit\" TERM; echo $$ > daemon
         while :; do sleep 0.01; done' & exec sleep 1000";
-    let scene = Scene::new(features, Contain::Auto, "restart=no stop-timeout=1m", script);
+    let scene = Scene::new(features, ContainmentMode::Auto, "restart=no stop-timeout=1m", script);
     scene.line("daemon");
     assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Graceful);
     assert_eq!(scene.line("mark"), "done");
@@ -156,7 +156,7 @@ fn daemon_has_the_stop_signal_and_its_grace() -> Outcome {
 
 fn scope_process_names_what_it_leaves() -> Outcome {
     let features = with_cgroups()?;
-    for contain in [Contain::Cgroup, Contain::Group] {
+    for contain in [ContainmentMode::Cgroup, ContainmentMode::Group] {
         let script = "sh -c 'echo $$ > left; exec sleep 1000' & exec sleep 1000";
         let scene = Scene::new(features, contain, "restart=no scope=process", script);
         let left = scene.line("left");
@@ -177,7 +177,7 @@ fn no_control_group_is_left() -> Outcome {
     let features = with_cgroups()?;
     let script = format!("cat /proc/self/cgroup > cgroup; {DAEMON}; mkdir nothing; exit 1");
     let policy = "restart=on-failure retries=5 backoff=constant:1ms jitter=0";
-    let scene = Scene::new(features, Contain::Cgroup, policy, &script);
+    let scene = Scene::new(features, ContainmentMode::Cgroup, policy, &script);
     completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     let text = fs::read_to_string(scene.directory.path().join("cgroup")).unwrap();
     let group = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
@@ -189,12 +189,12 @@ fn no_control_group_is_left() -> Outcome {
 }
 
 fn control_group_that_is_demanded_and_not_to_be_had_is_told() {
-    let scene = Scene::new(KernelFeatures::NONE, Contain::Cgroup, "restart=no", "exit 0");
+    let scene = Scene::new(KernelFeatures::NONE, ContainmentMode::Cgroup, "restart=no", "exit 0");
     let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     let error = status.start_error().unwrap();
     assert!(matches!(error, SpawnError::Setup { stage: SetupStage::Cgroup, .. }), "{error}");
     assert!(error.to_string().contains("Delegate=yes") && !error.is_transient(), "{error}");
-    let scene = Scene::new(KernelFeatures::NONE, Contain::Auto, "restart=no", "exit 0");
+    let scene = Scene::new(KernelFeatures::NONE, ContainmentMode::Auto, "restart=no", "exit 0");
     let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(
         (status.containment(), status.exit()),
@@ -213,10 +213,11 @@ fn orphans_are_not_claimed_where_the_kernel_gives_none() {
 }
 
 fn oom_mark_is_never_claimed_for_another_end() {
-    let scene = Scene::new(KernelFeatures::NONE, Contain::Auto, "restart=no", "exit 1");
+    let scene = Scene::new(KernelFeatures::NONE, ContainmentMode::Auto, "restart=no", "exit 1");
     let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.oom_killed(), Some(false));
-    let scene = Scene::new(KernelFeatures::NONE, Contain::Auto, "restart=no", "kill -SEGV $$");
+    let scene =
+        Scene::new(KernelFeatures::NONE, ContainmentMode::Auto, "restart=no", "kill -SEGV $$");
     let status = completed("the unit is down", scene.unit.wait_until(Status::is_down)).unwrap();
     assert_eq!(status.exit(), Some(Exit::Signal("SEGV".parse::<Signal>().unwrap())));
     assert_eq!(status.oom_killed(), Some(false));

@@ -19,7 +19,7 @@ use std::time::Duration;
 use monitor_core::{Exit, Policy, Reason};
 use monitor_os::{
     Capture, Command, Input, InputSource, KernelFeatures, LogFormat, LogRing, LogSink, Output,
-    PathTrust, Rotation, Slow, Status, StopResult, Stream, Supervisor, Unit,
+    PathTrust, Rotation, SlowSink, Status, StopResult, Stream, Supervisor, Unit,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -209,7 +209,7 @@ fn slow_reader_that_may_lose_is_told_how_much() {
     let scene = Scene::new();
     let (mut reader, writer) = pipe();
     let sink = LogSink::descriptor(writer, LogFormat::Lines).unwrap();
-    let capture = Capture::new().to_sink(sink.clone()).when_slow(Slow::DropNewest);
+    let capture = Capture::new().to_sink(sink.clone()).when_slow(SlowSink::DropNewest);
     scene.run(scene.shell(LONG).with_output(Output::Captured(capture)));
     scene.line("mark");
     let lost = sink.counts().lost_lines;
@@ -244,12 +244,12 @@ fn sink_that_takes_nothing_holds_up_no_stop() {
     drop(reader);
 }
 
-/// Goal: a disk that is full for a while loses nothing with [`Slow::Block`], and is counted.
+/// Goal: a disk that is full for a while loses nothing with [`SlowSink::Block`], and is counted.
 #[test]
 fn failed_write_is_counted() {
     let scene = Scene::new();
     let sink = LogSink::file("/dev/full", PathTrust::MONITOR, None, LogFormat::Lines).unwrap();
-    let capture = Capture::new().to_sink(sink.clone()).when_slow(Slow::DropNewest);
+    let capture = Capture::new().to_sink(sink.clone()).when_slow(SlowSink::DropNewest);
     let ring = LogRing::new(4096);
     let command =
         scene.shell("echo one").with_output(Output::Captured(capture.to_ring(ring.clone())));

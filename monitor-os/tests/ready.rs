@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 use monitor_core::{Event, Exit, Millis, Phase, Policy, Reason};
 use monitor_os::{
-    Capture, CheckResult, Command, Contain, Events, HealthCheck, KernelFeatures, LogRing, Moment,
-    Notice, Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal,
-    TerminalSize, Unit, now,
+    Capture, CheckResult, Command, ContainmentMode, Events, HealthCheck, KernelFeatures, LogRing,
+    Moment, Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal,
+    TerminalSize, Unit, UnitEvent, now,
 };
 use port::Port;
 use speaker::{own_address, say, speaker, variable};
@@ -130,7 +130,7 @@ impl Scene {
 
 /// The first of the events to come that is as it should be, before the unit is down for good.
 #[track_caller]
-fn noticed(what: &str, events: &mut Events, wanted: impl Fn(&Notice) -> bool) -> Notice {
+fn noticed(what: &str, events: &mut Events, wanted: impl Fn(&UnitEvent) -> bool) -> UnitEvent {
     let mut seen = Vec::new();
     loop {
         match within(events.next()) {
@@ -229,7 +229,7 @@ fn assert_speaks(detached: &str, features: KernelFeatures, counts: bool) {
         let test = env::current_exe().unwrap();
         let script = format!("{detached} '{}' speaker & wait; sleep 1000", test.display());
         let command = Command::new("sh", ["-c", &script]).unwrap();
-        command.contained_by(Contain::Auto).ready_by(ReadyBy::Notify).unwrap()
+        command.contained_by(ContainmentMode::Auto).ready_by(ReadyBy::Notify).unwrap()
     });
     scene.wait(|status| status.phase() == Phase::Activating);
     scene.say(b"READY=1");
@@ -271,7 +271,7 @@ fn watchdog_hears_the_program() {
     assert_eq!(variable(pid, "WATCHDOG_PID"), Some(pid.to_string()));
     scene.say(b"READY=1");
     scene.say(b"WATCHDOG=1");
-    let pinged = |notice: &Notice| matches!(notice.event, Event::Ping { .. });
+    let pinged = |notice: &UnitEvent| matches!(notice.event, Event::Ping { .. });
     let ping = noticed("a ping", &mut events, pinged);
     assert_eq!(ping.step.note, monitor_core::Note::Applied);
     // The word by which a program says that it is lost.
@@ -358,7 +358,9 @@ fn line_of_an_earlier_run_does_not_count() {
             "if mkdir first 2> /dev/null; then setsid sh -c 'echo $$ > left; {left}' & until test -s left; do sleep 0.01; done; \
              else until test -e go2; do sleep 0.01; done; fi; echo own ready; exec sleep 1000"
         );
-        shell(&script).contained_by(Contain::Group).with_output(Output::Captured(capture(&ring)))
+        shell(&script)
+            .contained_by(ContainmentMode::Group)
+            .with_output(Output::Captured(capture(&ring)))
     });
     scene.wait(Status::is_up);
     scene.unit.restart();
@@ -424,7 +426,7 @@ fn failed_checks_make_it_unhealthy() {
     let first = scene.wait(passed).pid().unwrap();
     let mut events = scene.unit.events();
     fs::remove_file(scene.path("well")).unwrap();
-    let unfit = |notice: &Notice| matches!(notice.event, Event::Unhealthy { .. });
+    let unfit = |notice: &UnitEvent| matches!(notice.event, Event::Unhealthy { .. });
     let notice = noticed("the word that it is not healthy", &mut events, unfit);
     let health = notice.status.health().unwrap();
     assert_eq!((health.failures, health.retries), (2, 2));

@@ -17,8 +17,8 @@ use monitor_core::{
     Event, Exit, Grace, Lifecycle, Millis, Origin, Phase, Policy, Reason, Signal, StopMode,
 };
 use monitor_os::{
-    Command, Ended, Events, KernelFeatures, Launcher, Moment, OnCrash, Output, SpawnError,
-    StateDir, StateError, Status, StopResult, Supervisor, SupervisorBuilder, Unit, now,
+    Command, Events, KernelFeatures, Launcher, Moment, OnCrash, Output, SpawnError, StateDir,
+    StateError, Status, StopResult, Supervisor, SupervisorBuilder, Unit, WaitStatus, now,
 };
 use tempfile::TempDir;
 use trials::trials;
@@ -157,7 +157,7 @@ fn retries_are_counted_and_the_last_exit_is_kept() {
     let status = wait_down(&scene.unit);
     assert_eq!(status.state().reason(), Reason::Exhausted);
     assert_eq!(status.exit(), Some(Exit::Code(7)));
-    assert_eq!(status.ended(), Some(Ended::Exited(7)));
+    assert_eq!(status.ended(), Some(WaitStatus::Exited(7)));
     assert_eq!(status.pid(), None);
     assert_eq!(status.state().run().as_u32(), 4);
     let runs = fs::read_to_string(scene.path("runs")).unwrap();
@@ -375,7 +375,7 @@ fn killed_child_comes_back() {
     std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap();
     let second = |status: &Status| status.is_up() && status.state().run().as_u32() == 2;
     let status = wait(scene.unit.wait_until(second)).unwrap();
-    assert_eq!(status.ended(), Some(Ended::Signaled { signal: 9, core_dumped: false }));
+    assert_eq!(status.ended(), Some(WaitStatus::Signaled { signal: 9, core_dumped: false }));
     assert_eq!(status.state().restarts(), 1);
     assert_ne!(status.pid().map(|pid| pid.to_string()), Some(pid));
 }

@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::command::health_check::HealthCheck;
 use crate::command::spawn_error::SpawnError;
 use crate::driver::kernel::{Moment, UnitId};
-use crate::linux::process::Ended;
+use crate::linux::process::WaitStatus;
 
 /// The results of the health checks of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Health {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckResult {
     /// The check ended in this way.
-    Ended(Ended),
+    Ended(WaitStatus),
     /// The check was killed at its timeout.
     TimedOut,
     /// The check could not be started.
@@ -39,7 +39,7 @@ impl CheckResult {
     #[must_use]
     pub fn passed(&self) -> Option<bool> {
         match self {
-            Self::Ended(ended) => Some(*ended == Ended::Exited(0)),
+            Self::Ended(ended) => Some(*ended == WaitStatus::Exited(0)),
             Self::TimedOut => Some(false),
             Self::NotStarted(error) => (!error.is_transient()).then_some(false),
         }
@@ -49,7 +49,7 @@ impl CheckResult {
 impl fmt::Display for CheckResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ended(Ended::Exited(0)) => f.write_str("passed"),
+            Self::Ended(WaitStatus::Exited(0)) => f.write_str("passed"),
             Self::Ended(ended) => write!(f, "failed with {}", monitor_core::Exit::from(*ended)),
             Self::TimedOut => f.write_str("timed out"),
             Self::NotStarted(error) => write!(f, "could not be run: {error}"),
@@ -116,7 +116,7 @@ impl Check {
             return None;
         };
         let (process, error) = launch.conclude();
-        let ended = process.reap().map_or(Ended::Lost, |reaped| reaped.ended);
+        let ended = process.reap().map_or(WaitStatus::Lost, |reaped| reaped.ended);
         Some(match (timed_out, error) {
             (true, _) => CheckResult::TimedOut,
             (false, Some(error)) => CheckResult::NotStarted(Arc::new(error)),
@@ -150,7 +150,7 @@ mod tests {
         let (unit, run) = (UnitId::new(0), RunId::new(1));
         let mut check = Check { unit, run, how, command, stage, failures: 0, is_last: false };
         let (passed, failed) =
-            (CheckResult::Ended(Ended::Exited(0)), CheckResult::Ended(Ended::Exited(1)));
+            (CheckResult::Ended(WaitStatus::Exited(0)), CheckResult::Ended(WaitStatus::Exited(1)));
         for (checked, unhealthy) in
             [(&failed, false), (&passed, false), (&failed, false), (&CheckResult::TimedOut, true)]
         {

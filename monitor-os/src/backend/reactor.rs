@@ -43,17 +43,18 @@ use crate::command::setup_stage::SetupStage;
 use crate::command::spawn_error::{SpawnError, failed};
 use crate::command::streams::Streams;
 use crate::driver::kernel::{
-    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, SignalOutcome, SpawnOutcome,
+    UnitId,
 };
 use crate::linux::cgroup::{Cgroups, RunCgroup};
 use crate::linux::clock::now;
-use crate::linux::containment::{Contain, Containment};
+use crate::linux::containment::{Containment, ContainmentMode};
 use crate::linux::epoll::{Epoll, Trigger};
 use crate::linux::identity::Identity;
 use crate::linux::kernel_features::KernelFeatures;
 use crate::linux::oom::OomKills;
 use crate::linux::orphans::{self, Origin, Orphan, Orphans};
-use crate::linux::process::Ended;
+use crate::linux::process::WaitStatus;
 use crate::linux::procfs::ticks_now;
 use crate::linux::run_name::RunName;
 use crate::linux::signal::SignalError;
@@ -592,7 +593,7 @@ impl LinuxKernel {
     }
 
     /// Reports the end of a run's main process to the machine, after its pending notifications.
-    fn process_ended(&mut self, key: u64, run: Box<Run>, ended: Ended) {
+    fn process_ended(&mut self, key: u64, run: Box<Run>, ended: WaitStatus) {
         let (unit, id) = (run.unit, run.id);
         self.record_end(unit, id, ended);
         if let Some(unit) = self.units.get_mut(&unit) {
@@ -608,7 +609,7 @@ impl LinuxKernel {
     }
 
     /// Drains the output of a run before its exit is reported, if a line of it may show readiness.
-    fn drains_before_exit(&mut self, key: u64, ended: Ended) -> bool {
+    fn drains_before_exit(&mut self, key: u64, ended: WaitStatus) -> bool {
         let Some(run) = self.runs.get_mut(&key) else {
             return false;
         };
@@ -627,7 +628,7 @@ impl LinuxKernel {
         true
     }
 
-    fn record_end(&mut self, unit: UnitId, run: RunId, ended: Ended) {
+    fn record_end(&mut self, unit: UnitId, run: RunId, ended: WaitStatus) {
         if let Some(unit) = self.units.get_mut(&unit) {
             unit.facts().ended = Some((run, ended));
         }
@@ -738,11 +739,11 @@ impl LinuxKernel {
 }
 
 impl Kernel for LinuxKernel {
-    fn spawn(&mut self, _: Moment, unit: UnitId, run: RunId) -> Spawned {
+    fn spawn(&mut self, _: Moment, unit: UnitId, run: RunId) -> SpawnOutcome {
         // What an earlier run left and the machine gave up is not watched any more.
         self.abandon(unit);
         let Some(found) = self.units.get_mut(&unit) else {
-            return Spawned::Failed(StartFailure::Permanent);
+            return SpawnOutcome::Failed(StartFailure::Permanent);
         };
         found.killed = false;
         let facts = found.facts();
@@ -792,12 +793,12 @@ impl Kernel for LinuxKernel {
                     run.process().and_then(|p| u32::try_from(p.pid().as_raw()).ok());
                 let pending = matches!(run.progress, Progress::Launching(_));
                 self.watch(key, run);
-                if pending { Spawned::Pending } else { Spawned::Started }
+                if pending { SpawnOutcome::Pending } else { SpawnOutcome::Started }
             }
             Err(error) => {
                 let failure = error.failure();
                 found.facts().start_error = Some(Arc::new(error));
-                Spawned::Failed(failure)
+                SpawnOutcome::Failed(failure)
             }
         }
     }
@@ -809,10 +810,10 @@ impl Kernel for LinuxKernel {
         run: RunId,
         signal: Signal,
         scope: Scope,
-    ) -> Signalled {
+    ) -> SignalOutcome {
         self.reap_orphans();
         let Some(found) = self.current(unit, run).and_then(|key| self.runs.get_mut(&key)) else {
-            return Signalled::Gone(Exit::Unknown);
+            return SignalOutcome::Gone(Exit::Unknown);
         };
         let sent = found.signal(signal, scope);
         let killed = found.killed.is_some();
@@ -820,12 +821,12 @@ impl Kernel for LinuxKernel {
             unit.killed = killed;
         }
         match sent {
-            Ok(()) => Signalled::Sent,
+            Ok(()) => SignalOutcome::Sent,
             Err(SignalError::Gone) => {
                 match found.process().map(crate::linux::process::Process::peek) {
                     // Only others of its group are left, and they have ended meanwhile.
-                    None => Signalled::Sent,
-                    Some(None) => Signalled::Gone(Exit::Unknown),
+                    None => SignalOutcome::Sent,
+                    Some(None) => SignalOutcome::Gone(Exit::Unknown),
                     Some(Some(ended)) => {
                         let oom_killed = found.was_oom_killed(ended);
                         // It is told by the answer.
@@ -834,13 +835,13 @@ impl Kernel for LinuxKernel {
                         if let Some(unit) = self.units.get_mut(&unit) {
                             unit.facts().oom_killed = oom_killed;
                         }
-                        Signalled::Gone(ended.into())
+                        SignalOutcome::Gone(ended.into())
                     }
                 }
             }
             Err(error) => {
                 telemetry::not_signalled(signal, &error);
-                Signalled::Refused
+                SignalOutcome::Refused
             }
         }
     }
@@ -992,17 +993,17 @@ fn begin(
 /// Makes the control group of a run; `None` where it does without.
 fn make_cgroup(
     cgroups: Option<&Arc<Cgroups>>,
-    contain: Contain,
+    contain: ContainmentMode,
     features: KernelFeatures,
 ) -> Result<Option<RunCgroup>, SpawnError> {
     let made = match (contain, cgroups) {
-        (Contain::Group, _) | (Contain::Auto, None) => return Ok(None),
-        (Contain::Cgroup, None) => Err(Errno::OPNOTSUPP.into()),
-        (Contain::Auto | Contain::Cgroup, Some(cgroups)) => cgroups.make(features),
+        (ContainmentMode::Group, _) | (ContainmentMode::Auto, None) => return Ok(None),
+        (ContainmentMode::Cgroup, None) => Err(Errno::OPNOTSUPP.into()),
+        (ContainmentMode::Auto | ContainmentMode::Cgroup, Some(cgroups)) => cgroups.make(features),
     };
     match made {
         Ok(cgroup) => Ok(Some(cgroup)),
-        Err(error) if contain == Contain::Auto => {
+        Err(error) if contain == ContainmentMode::Auto => {
             telemetry::no_cgroup(&error);
             Ok(None)
         }

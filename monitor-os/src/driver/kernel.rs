@@ -93,7 +93,7 @@ impl fmt::Display for UnitId {
 /// method gets the moment at which its event was observed.
 pub trait Kernel {
     /// Makes the process of a run; the answer may come later, as an event.
-    fn spawn(&mut self, at: Moment, unit: UnitId, run: RunId) -> Spawned;
+    fn spawn(&mut self, at: Moment, unit: UnitId, run: RunId) -> SpawnOutcome;
 
     /// Sends a signal to the main process of a run, or to all processes that the run started.
     ///
@@ -106,7 +106,7 @@ pub trait Kernel {
         run: RunId,
         signal: Signal,
         scope: Scope,
-    ) -> Signalled;
+    ) -> SignalOutcome;
 
     /// Stops the remaining processes of an ended run, drains its output, and reaps it.
     ///
@@ -155,7 +155,7 @@ pub trait Kernel {
 
 /// The answer to a spawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spawned {
+pub enum SpawnOutcome {
     /// The process exists.
     Started,
     /// The answer comes as an event.
@@ -166,7 +166,7 @@ pub enum Spawned {
 
 /// The answer to a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signalled {
+pub enum SignalOutcome {
     /// The signal was sent.
     Sent,
     /// The process is gone, with this exit.

@@ -443,7 +443,7 @@ const PROCS: &str = "cgroup.procs";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::process::Ended;
+    use crate::linux::process::WaitStatus;
     use crate::testing::{available_features, finish, shell, sleeper, until};
 
     /// An empty group.
@@ -485,7 +485,7 @@ mod tests {
         assert!(cgroup.is_populated().unwrap());
         assert_eq!(cgroup.members().unwrap().len(), 2);
         cgroup.signal(15, Some(first.pid().to_pid())).unwrap();
-        assert_eq!(finish(second), Ended::Signaled { signal: 15, core_dumped: false });
+        assert_eq!(finish(second), WaitStatus::Signaled { signal: 15, core_dumped: false });
         assert_eq!(first.peek(), None);
         cgroup.signal(15, None).unwrap();
         until(|| first.peek().is_some());
@@ -510,7 +510,7 @@ mod tests {
             let directory = cgroup.directory().to_str().unwrap().to_owned();
             let command = crate::command::Command::new("/bin/sh", ["-c", script, &directory]);
             let process = crate::testing::spawn(&command.unwrap()).unwrap();
-            assert_eq!(finish(process), Ended::Exited(0));
+            assert_eq!(finish(process), WaitStatus::Exited(0));
             assert!(cgroup.is_populated().unwrap());
             while cgroup.is_populated().unwrap() {
                 cgroup.kill().unwrap();

@@ -5,8 +5,8 @@ use std::fs;
 
 /// Containment that a command requests for its runs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Contain {
-    /// A control group if one may be made; otherwise as [`Contain::Group`].
+pub enum ContainmentMode {
+    /// A control group if one may be made; otherwise as [`ContainmentMode::Group`].
     #[default]
     Auto,
     /// A control group; a run does not start without one.

@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
     use crate::command::Command;
-    use crate::linux::process::Ended;
+    use crate::linux::process::WaitStatus;
     use crate::testing::{finish, spawn};
 
     /// A descriptor that an exec would pass on, above those that other tests open.
@@ -87,7 +87,7 @@ mod tests {
         let name = "linux::descriptors::tests::under_marked_descriptors";
         let arguments = ["--ignored", "--exact", "--test-threads=1", name].map(Into::into);
         let command = Command::new(test, arguments as [std::ffi::OsString; 4]).unwrap();
-        assert_eq!(finish(spawn(&command).unwrap()), Ended::Exited(0));
+        assert_eq!(finish(spawn(&command).unwrap()), WaitStatus::Exited(0));
     }
 
     #[test]

@@ -319,7 +319,7 @@ fn is_member(pid: Pid, leader: LeaderPid) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::process::{Ended, Process, Reaped};
+    use crate::linux::process::{Process, Reaped, WaitStatus};
     use crate::linux::run_name::RunName;
     use crate::testing::{Fifo, shell, sleeper, until, wait_readable};
 
@@ -327,7 +327,7 @@ mod tests {
     const TERM: u8 = 15;
 
     /// Runs a script to its end and returns the remaining processes.
-    fn leave(process: Process) -> (Ended, Remainder) {
+    fn leave(process: Process) -> (WaitStatus, Remainder) {
         wait_readable(&process);
         let Reaped { ended, group } = process.reap().unwrap();
         (ended, group.remainder().unwrap())
@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn nothing_left_is_empty() {
         let (ended, remainder) = leave(shell("exit 4"));
-        assert_eq!(ended, Ended::Exited(4));
+        assert_eq!(ended, WaitStatus::Exited(4));
         assert!(remainder.is_empty());
         assert_eq!(remainder.pidfds().count(), 0);
         remainder.stop(TERM).unwrap();
@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn grandchild_is_found_and_killed_by_pidfd() {
         let (ended, mut remainder) = leave(shell("sleep 100 & exit 7"));
-        assert_eq!(ended, Ended::Exited(7));
+        assert_eq!(ended, WaitStatus::Exited(7));
         assert_eq!(remainder.pidfds().count(), 1);
         remainder.rescan().unwrap();
         assert_eq!(remainder.pidfds().count(), 1);

@@ -52,11 +52,11 @@ impl Process {
     ///
     /// # Source
     /// `killpg(3)`. A group's number is reused only after the leader was reaped, and then there is
-    /// no `Process`. The exception is a leader that other code reaped ([`Ended::Lost`]). Its group
+    /// no `Process`. The exception is a leader that other code reaped ([`WaitStatus::Lost`]). Its group
     /// is not signalled.
     pub(crate) fn signal_group(&self, signal: u8) -> Result<(), SignalError> {
         let signal = named(signal)?;
-        if self.peek() == Some(Ended::Lost) {
+        if self.peek() == Some(WaitStatus::Lost) {
             return Err(SignalError::Gone);
         }
         kill_process_group(self.pid.into(), signal).map_err(|e| SignalError::new(e, signal))
@@ -84,7 +84,7 @@ impl Process {
     ///
     /// # Source
     /// `waitid(2)` with `WNOWAIT`.
-    pub(crate) fn peek(&self) -> Option<Ended> {
+    pub(crate) fn peek(&self) -> Option<WaitStatus> {
         self.wait(WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
     }
 
@@ -99,13 +99,13 @@ impl Process {
         }
     }
 
-    fn wait(&self, options: WaitIdOptions) -> Option<Ended> {
+    fn wait(&self, options: WaitIdOptions) -> Option<WaitStatus> {
         loop {
             match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-                Ok(status) => return status.map(|status| Ended::from_status(&status)),
+                Ok(status) => return status.map(|status| WaitStatus::from_status(&status)),
                 Err(Errno::INTR) => {}
                 // ECHILD; no other error is possible for this descriptor and these options.
-                Err(_) => return Some(Ended::Lost),
+                Err(_) => return Some(WaitStatus::Lost),
             }
         }
     }
@@ -122,14 +122,14 @@ impl AsFd for Process {
 #[derive(Debug)]
 pub(crate) struct Reaped {
     /// The exit of the process.
-    pub(crate) ended: Ended,
+    pub(crate) ended: WaitStatus,
     /// Its group, in which other processes may still run.
     pub(crate) group: ReapedGroup,
 }
 
 /// The end of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ended {
+pub enum WaitStatus {
     /// It exited with this code, 0 to 255; codes of 128 and above are no signals.
     Exited(u8),
     /// A signal killed it.
@@ -147,7 +147,7 @@ pub enum Ended {
     Lost,
 }
 
-impl Ended {
+impl WaitStatus {
     /// Decodes the status of `wait(2)`.
     pub(crate) const fn from_wait_status(status: i32) -> Self {
         let [low, high, ..] = status.to_le_bytes();
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn exit_codes_are_kept() {
         for code in [0, 1, 2, 7, 64, 125, 126, 127, 128, 129, 137, 139, 143, 254, 255] {
-            assert_eq!(finish(shell(&format!("exit {code}"))), Ended::Exited(code));
+            assert_eq!(finish(shell(&format!("exit {code}"))), WaitStatus::Exited(code));
         }
     }
 
@@ -201,7 +201,7 @@ mod tests {
         for signal in [HUP, INT, KILL, TERM] {
             let process = sleeper();
             process.signal_group(signal).unwrap();
-            assert_eq!(finish(process), Ended::Signaled { signal, core_dumped: false });
+            assert_eq!(finish(process), WaitStatus::Signaled { signal, core_dumped: false });
         }
     }
 
@@ -209,15 +209,15 @@ mod tests {
     fn real_time_and_core_signals_are_kept() {
         for signal in [SEGV, 34, 64] {
             match finish(shell(&format!("ulimit -c 0; kill -{signal} $$"))) {
-                Ended::Signaled { signal: seen, .. } => assert_eq!(seen, signal),
-                other @ (Ended::Exited(_) | Ended::Lost) => panic!("{other:?}"),
+                WaitStatus::Signaled { signal: seen, .. } => assert_eq!(seen, signal),
+                other @ (WaitStatus::Exited(_) | WaitStatus::Lost) => panic!("{other:?}"),
             }
         }
     }
 
     #[test]
     fn exit_139_is_not_a_signal() {
-        assert_eq!(finish(shell("sh -c 'kill -SEGV $$' 2>/dev/null")), Ended::Exited(139));
+        assert_eq!(finish(shell("sh -c 'kill -SEGV $$' 2>/dev/null")), WaitStatus::Exited(139));
     }
 
     #[test]
@@ -230,20 +230,20 @@ mod tests {
         ));
         fifo.wait();
         process.signal(10).unwrap();
-        assert_eq!(finish(process), Ended::Exited(3));
+        assert_eq!(finish(process), WaitStatus::Exited(3));
     }
 
     #[test]
     fn wait_statuses_are_read() {
-        let signaled = |signal, core_dumped| Ended::Signaled { signal, core_dumped };
+        let signaled = |signal, core_dumped| WaitStatus::Signaled { signal, core_dumped };
         for (status, ended) in [
-            (0, Ended::Exited(0)),
-            (0xff00, Ended::Exited(255)),
+            (0, WaitStatus::Exited(0)),
+            (0xff00, WaitStatus::Exited(255)),
             (0x0009, signaled(9, false)),
             (0x008b, signaled(11, true)),
-            (0x137f, Ended::Lost),
+            (0x137f, WaitStatus::Lost),
         ] {
-            assert_eq!(Ended::from_wait_status(status), ended);
+            assert_eq!(WaitStatus::from_wait_status(status), ended);
         }
     }
 
@@ -256,7 +256,7 @@ mod tests {
         }
         assert_eq!(process.peek(), None);
         process.stop_group(KILL).unwrap();
-        assert_eq!(finish(process), Ended::Signaled { signal: KILL, core_dumped: false });
+        assert_eq!(finish(process), WaitStatus::Signaled { signal: KILL, core_dumped: false });
     }
 
     #[test]
@@ -265,12 +265,12 @@ mod tests {
         let pidfd = process.as_fd().try_clone_to_owned().unwrap();
         wait_readable(&process);
         for _ in 0..3 {
-            assert_eq!(process.peek(), Some(Ended::Exited(5)));
+            assert_eq!(process.peek(), Some(WaitStatus::Exited(5)));
             process.signal(TERM).unwrap();
             process.signal_group(TERM).unwrap();
         }
         let reaped = process.reap().unwrap();
-        assert_eq!(reaped.ended, Ended::Exited(5));
+        assert_eq!(reaped.ended, WaitStatus::Exited(5));
         assert_eq!(send(&pidfd, Signal::TERM), Err(SignalError::Gone));
     }
 
@@ -279,7 +279,7 @@ mod tests {
         let process = sleeper();
         let process = process.reap().unwrap_err();
         process.stop_group(KILL).unwrap();
-        assert_eq!(finish(process), Ended::Signaled { signal: KILL, core_dumped: false });
+        assert_eq!(finish(process), WaitStatus::Signaled { signal: KILL, core_dumped: false });
     }
 
     #[test]
@@ -290,7 +290,7 @@ mod tests {
         assert!(status.stopped());
         assert_eq!(process.peek(), None);
         process.stop_group(TERM).unwrap();
-        assert_eq!(finish(process), Ended::Signaled { signal: TERM, core_dumped: false });
+        assert_eq!(finish(process), WaitStatus::Signaled { signal: TERM, core_dumped: false });
     }
 
     #[test]
@@ -298,9 +298,9 @@ mod tests {
         let process = shell("exit 5");
         wait_readable(&process);
         waitpid(Some(process.pid().into()), WaitOptions::empty()).unwrap().unwrap();
-        assert_eq!(process.peek(), Some(Ended::Lost));
+        assert_eq!(process.peek(), Some(WaitStatus::Lost));
         assert_eq!(process.signal(TERM), Err(SignalError::Gone));
-        assert_eq!(process.reap().unwrap().ended, Ended::Lost);
+        assert_eq!(process.reap().unwrap().ended, WaitStatus::Lost);
     }
 
     #[test]

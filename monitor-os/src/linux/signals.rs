@@ -62,7 +62,7 @@ impl AsFd for Signals {
 /// handlers.
 ///
 /// `SA_NOCLDWAIT` is not visible. `exec` clears it, so only other code in this process could set
-/// it. Its effect is [`Ended::Lost`](crate::Ended::Lost).
+/// it. Its effect is [`WaitStatus::Lost`](crate::WaitStatus::Lost).
 ///
 /// # Errors
 /// See [`ChildrenUnwaitable`]; nothing is changed in either case.
@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
     use crate::command::Command;
-    use crate::linux::process::Ended;
+    use crate::linux::process::WaitStatus;
     use crate::testing::{finish, is_readable, sleeper, spawn, wait_readable};
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!(finish(spawn(&command).unwrap()), Ended::Exited(0));
+        assert_eq!(finish(spawn(&command).unwrap()), WaitStatus::Exited(0));
     }
 
     #[test]
@@ -199,6 +199,6 @@ mod tests {
         assert!(error.to_string().contains("--default-signal=CHLD"));
         let process = sleeper();
         process.stop_group(9).unwrap();
-        assert_eq!(finish(process), Ended::Lost);
+        assert_eq!(finish(process), WaitStatus::Lost);
     }
 }

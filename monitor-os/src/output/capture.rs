@@ -8,7 +8,7 @@ use crate::output::log_file::LogFile;
 use crate::output::pattern::LinePattern;
 use crate::output::ring::LogRing;
 use crate::output::sink::LogSink;
-use crate::output::slow::Slow;
+use crate::output::slow_sink::SlowSink;
 
 /// The targets of the lines of one captured stream.
 ///
@@ -39,7 +39,7 @@ pub(crate) struct CaptureTargets {
     pub(crate) ring: Option<LogRing>,
     pub(crate) callback: Option<LineCallback>,
     pub(crate) ready_pattern: Option<LinePattern>,
-    pub(crate) slow: Slow,
+    pub(crate) slow: SlowSink,
 }
 
 impl Capture {
@@ -96,7 +96,7 @@ impl Capture {
 
     /// Sets the behaviour while a sink takes nothing.
     #[must_use]
-    pub fn when_slow(mut self, slow: Slow) -> Self {
+    pub fn when_slow(mut self, slow: SlowSink) -> Self {
         self.targets.slow = slow;
         self
     }

@@ -10,4 +10,4 @@ pub(crate) mod pattern;
 pub(crate) mod ring;
 pub(crate) mod rotation;
 pub(crate) mod sink;
-pub(crate) mod slow;
+pub(crate) mod slow_sink;

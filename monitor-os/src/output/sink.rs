@@ -16,7 +16,7 @@ use crate::output::lines::Piece;
 use crate::output::log_file::LogFile;
 use crate::output::log_format::LogFormat;
 use crate::output::rotation::{RotatingFile, Rotation};
-use crate::output::slow::Slow;
+use crate::output::slow_sink::SlowSink;
 use crate::telemetry;
 
 /// A file or a descriptor to which the lines of captured streams are written.
@@ -42,7 +42,7 @@ struct SinkState {
 /// The failures of a sink up to now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SinkCounts {
-    /// Lines that were dropped, by [`Slow::DropNewest`] or because the reader is gone.
+    /// Lines that were dropped, by [`SlowSink::DropNewest`] or because the reader is gone.
     pub lost_lines: u64,
     /// Writes that failed; each try counts.
     pub failed_writes: u64,
@@ -171,14 +171,14 @@ impl LogSink {
     }
 
     /// Takes a portion of bytes, if the format is raw.
-    pub(crate) fn write_raw(&self, bytes: &[u8], slow: Slow) {
+    pub(crate) fn write_raw(&self, bytes: &[u8], slow: SlowSink) {
         if self.0.form == LogFormat::Raw {
             self.append(slow, bytes.last(), |pending| pending.extend_from_slice(bytes));
         }
     }
 
     /// Takes a line, if the format has lines. `prefix` is the time and the stream.
-    pub(crate) fn write_line(&self, piece: Piece<'_>, prefix: &str, slow: Slow) {
+    pub(crate) fn write_line(&self, piece: Piece<'_>, prefix: &str, slow: SlowSink) {
         match self.0.form {
             LogFormat::Raw => {}
             LogFormat::Lines => self.append(slow, Some(&b'\n').filter(|_| piece.ends), |pending| {
@@ -196,9 +196,9 @@ impl LogSink {
         }
     }
 
-    fn append(&self, slow: Slow, last: Option<&u8>, add: impl FnOnce(&mut Vec<u8>)) {
+    fn append(&self, slow: SlowSink, last: Option<&u8>, add: impl FnOnce(&mut Vec<u8>)) {
         let mut writer = self.writer();
-        if (writer.blocked && slow == Slow::DropNewest) || writer.target.is_closed() {
+        if (writer.blocked && slow == SlowSink::DropNewest) || writer.target.is_closed() {
             self.0.lost_lines.fetch_add(1, Ordering::Relaxed);
         } else {
             if writer.line_ended && self.0.form != LogFormat::Raw {
@@ -383,9 +383,9 @@ mod tests {
         ] {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
             let sink = LogSink::labelled(writer, form, "web | ").unwrap();
-            sink.write_raw(b"raw", Slow::Block);
+            sink.write_raw(b"raw", SlowSink::Block);
             for piece in [line("a"), long("lo\u{0}"), line("ng"), line("b")] {
-                sink.write_line(piece, "T", Slow::Block);
+                sink.write_line(piece, "T", SlowSink::Block);
             }
             assert_eq!(sink.flush("T"), Flushed::All);
             assert_eq!(read(&reader), expected, "{form:?}");
@@ -401,9 +401,9 @@ mod tests {
         ] {
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
             let sink = LogSink::descriptor(writer, form).unwrap();
-            sink.write_raw(b"raw", Slow::Block);
+            sink.write_raw(b"raw", SlowSink::Block);
             for piece in [line("whole"), Piece { ends: false, ..line("lo") }, line("ng")] {
-                sink.write_line(piece, "T stdout", Slow::Block);
+                sink.write_line(piece, "T stdout", SlowSink::Block);
             }
             assert_eq!(sink.flush("T stdout"), Flushed::All);
             assert_eq!(read(&reader), expected);
@@ -416,15 +416,15 @@ mod tests {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let sink = LogSink::descriptor(writer, LogFormat::Lines).unwrap();
         let long = "x".repeat(100_000);
-        sink.write_line(line(&long), "", Slow::DropNewest);
+        sink.write_line(line(&long), "", SlowSink::DropNewest);
         assert_eq!(sink.flush(""), Flushed::Full);
-        sink.write_line(line("lost"), "", Slow::DropNewest);
-        sink.write_line(line("lost"), "", Slow::DropNewest);
+        sink.write_line(line("lost"), "", SlowSink::DropNewest);
+        sink.write_line(line("lost"), "", SlowSink::DropNewest);
         assert_eq!(sink.flush(""), Flushed::Full);
         assert_eq!(sink.counts(), SinkCounts { lost_lines: 2, failed_writes: 0 });
         let mut got = read(&reader);
         assert_eq!(sink.flush(""), Flushed::All);
-        sink.write_line(line("next"), "", Slow::DropNewest);
+        sink.write_line(line("next"), "", SlowSink::DropNewest);
         assert_eq!(sink.flush(""), Flushed::All);
         got += &read(&reader);
         assert_eq!(got, format!("{long}\n[monitor: 2 lines lost]\nnext\n"));
@@ -433,7 +433,7 @@ mod tests {
     #[test]
     fn full_disk_is_counted_and_nothing_is_dropped() {
         let full = LogSink::file("/dev/full", PathTrust::MONITOR, None, LogFormat::Lines).unwrap();
-        full.write_line(line("kept"), "", Slow::Block);
+        full.write_line(line("kept"), "", SlowSink::Block);
         for tries in 1..4 {
             assert_eq!(full.flush(""), Flushed::Failed);
             assert_eq!(full.counts(), SinkCounts { lost_lines: 0, failed_writes: tries });
@@ -449,7 +449,7 @@ mod tests {
         drop(reader);
         wait_unread(other);
         for lost in 1..4 {
-            sink.write_line(line("x"), "", Slow::Block);
+            sink.write_line(line("x"), "", SlowSink::Block);
             assert_eq!(sink.flush(""), Flushed::All);
             assert_eq!(sink.counts(), SinkCounts { lost_lines: lost, failed_writes: 1 });
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use monitor_core::{Event, Origin, Reason};
 use monitor_os::record::Recorder;
-use monitor_os::{Events, Notice, PathTrust};
+use monitor_os::{Events, PathTrust, UnitEvent};
 use rustix::io::Errno;
 
 use crate::cli::args::OutputArgs;
@@ -59,7 +59,7 @@ impl Sinks {
     }
 
     /// Writes an event of one of the units.
-    pub(crate) fn write(&mut self, notice: &Notice, units: &Units) {
+    pub(crate) fn write(&mut self, notice: &UnitEvent, units: &Units) {
         if notice.missed > 0 {
             say(&format_args!(
                 "monitor: {} events are missing here: the monitor had no time to read them",

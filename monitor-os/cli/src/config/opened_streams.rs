@@ -9,7 +9,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use monitor_os::{
     Capture, Command, Input, InputSource, LinePattern, LogFormat, LogRing, LogSink, Output,
-    PathError, Rotation, Slow, SpawnError, Terminal,
+    PathError, Rotation, SlowSink, SpawnError, Terminal,
 };
 
 use crate::view::terminal;
@@ -27,7 +27,7 @@ pub(super) struct ToMonitor {
     pub(super) echo: bool,
     pub(super) ring_bytes: usize,
     pub(super) ready: Option<LinePattern>,
-    pub(super) slow: Slow,
+    pub(super) slow: SlowSink,
 }
 
 /// The parts of opened streams that the monitor keeps.

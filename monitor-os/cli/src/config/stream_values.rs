@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use monitor_core::whole_number;
-use monitor_os::{Rotation, Slow};
+use monitor_os::{Rotation, SlowSink};
 
 /// The source of standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(crate) enum WhenSlow {
     Drop,
 }
 
-impl From<WhenSlow> for Slow {
+impl From<WhenSlow> for SlowSink {
     fn from(slow: WhenSlow) -> Self {
         match slow {
             WhenSlow::Block => Self::Block,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use monitor_os::{Command, Input, LinePattern, LogRing, Output, Slow};
+use monitor_os::{Command, Input, LinePattern, LogRing, Output, SlowSink};
 
 use super::opened_streams::{Opened, StreamsError, ToMonitor};
 use super::options::UnitOptions;
@@ -169,7 +169,7 @@ impl StreamSetup {
                 echo: options.log_echo.unwrap_or_else(|| options.log.is_none()),
                 ring_bytes: options.log_ring.map_or(RING_BYTES, |size| size.0),
                 ready: ready_line(options).cloned(),
-                slow: options.log_slow.map_or(Slow::Block, Into::into),
+                slow: options.log_slow.map_or(SlowSink::Block, Into::into),
             })
         });
         Ok((ends.lead(command), Self { to_monitor }))

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use monitor_core::{Millis, Preset, Scope, StartLimit, whole_number};
-use monitor_os::{Contain, LinePattern, OnCrash, PatternError, ReadyBy};
+use monitor_os::{ContainmentMode, LinePattern, OnCrash, PatternError, ReadyBy};
 
 /// What happens to a command that outlived its monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -54,7 +54,7 @@ pub(crate) enum ContainmentOption {
     Group,
 }
 
-impl From<ContainmentOption> for Contain {
+impl From<ContainmentOption> for ContainmentMode {
     fn from(containment: ContainmentOption) -> Self {
         match containment {
             ContainmentOption::Auto => Self::Auto,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use monitor_core::{Event, Policy, Signal};
-use monitor_os::{Moment, Notice, Unit, UnitId, now};
+use monitor_os::{Moment, Unit, UnitEvent, UnitId, now};
 
 use super::protocol::{ControlRequest, Operation, Refusal, RefusalKind};
 use super::reply::StatusReply;
@@ -59,7 +59,7 @@ impl RequestHandler {
     }
 
     /// Takes in a notice; returns the client whose request it reports.
-    pub(super) fn receive(&mut self, notice: &Notice) -> Option<u64> {
+    pub(super) fn receive(&mut self, notice: &UnitEvent) -> Option<u64> {
         for entry in self.formatter.format(notice) {
             self.history.push(notice.at, entry);
         }

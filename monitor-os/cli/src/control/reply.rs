@@ -1,7 +1,7 @@
 //! The replies to requests, a type for each kind of request.
 
 use monitor_core::Note;
-use monitor_os::Notice;
+use monitor_os::UnitEvent;
 use serde::{Deserialize, Serialize};
 
 use super::protocol::{Refusal, VERSION, json_line};
@@ -127,7 +127,7 @@ pub(crate) struct HandledRequest {
 
 impl HandledRequest {
     /// How a notice reports a request, without the name of its unit.
-    pub(super) fn of(notice: &Notice) -> Self {
+    pub(super) fn of(notice: &UnitEvent) -> Self {
         let status = &notice.status;
         Self {
             unit: None,

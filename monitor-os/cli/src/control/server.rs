@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 
-use monitor_os::{Events, Notice, StateDir};
+use monitor_os::{Events, StateDir, UnitEvent};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt;
@@ -160,7 +160,7 @@ impl Server {
         }
     }
 
-    fn handle_notice(&mut self, notice: &Notice) {
+    fn handle_notice(&mut self, notice: &UnitEvent) {
         if notice.missed > 0 {
             for id in self.handler.forget_awaited() {
                 if let Some(session) = self.sessions.get_mut(&id) {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use monitor_os::{LogRing, Notice, StopResult, Stopping, Unit};
+use monitor_os::{LogRing, StopResult, Stopping, Unit, UnitEvent};
 use rustix::event::PollFlags;
 
 use super::protocol::{ControlRequest, REQUEST_MAX, Refusal, RefusalKind};
@@ -212,7 +212,7 @@ impl Session {
     }
 
     /// Reports how the machine of a unit has handled the request, if the client still waits for it.
-    pub(super) fn report(&mut self, notice: &Notice) {
+    pub(super) fn report(&mut self, notice: &UnitEvent) {
         match self.stage {
             SessionStage::Awaiting => self.answer(ChangeReply::Handled(HandledRequest::of(notice))),
             SessionStage::AwaitingAll(left) => {

@@ -1,7 +1,7 @@
 //! Makes event entries from the notices of a supervisor.
 
 use monitor_core::{Event, Found, Lifecycle, Millis, Outcome, Remains};
-use monitor_os::{Moment, Notice};
+use monitor_os::{Moment, UnitEvent};
 
 use super::event_entry::{EventEntry, NANOS_PER_MICRO};
 use super::event_text::EventText;
@@ -16,7 +16,10 @@ pub(crate) struct EventFormatter {
 impl EventFormatter {
     /// The entries of a notice, at most two: the recovery of an earlier monitor's run, and a step
     /// in the life of the process.
-    pub(crate) fn format(&mut self, notice: &Notice) -> impl Iterator<Item = EventEntry> + use<> {
+    pub(crate) fn format(
+        &mut self,
+        notice: &UnitEvent,
+    ) -> impl Iterator<Item = EventEntry> + use<> {
         let origin = *self.origin.get_or_insert(notice.at);
         let found = if let Event::Recovered { run, found } = notice.event {
             let text = Some(EventText::found(run, found, notice));
@@ -52,7 +55,7 @@ impl EventFormatter {
 }
 
 /// The fields that every entry of a notice has.
-fn entry(origin: Moment, notice: &Notice) -> EventEntry {
+fn entry(origin: Moment, notice: &UnitEvent) -> EventEntry {
     let state = notice.step.state;
     let status = &notice.status;
     let error = status.start_error();
@@ -75,7 +78,7 @@ fn entry(origin: Moment, notice: &Notice) -> EventEntry {
     }
 }
 
-fn names(notice: &Notice) -> Vec<String> {
+fn names(notice: &UnitEvent) -> Vec<String> {
     notice.status.survivors().iter().map(ToString::to_string).collect()
 }
 

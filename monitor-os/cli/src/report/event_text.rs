@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use monitor_core::{
     Exit, Found, Lifecycle, Millis, ProcessCommand, Reason, Remains, RunId, StartLimit,
 };
-use monitor_os::{Ended, Moment, Notice, Survivor, UnitId};
+use monitor_os::{Moment, Survivor, UnitEvent, UnitId, WaitStatus};
 
 /// Makes the text of events. It keeps the begin of the run of each unit, which is the start of its
 /// program, or before that the moment when the start was due.
@@ -17,7 +17,7 @@ pub(crate) struct EventText {
 
 impl EventText {
     /// The text for a step in the life of the process; `None` if another entry has it.
-    pub(crate) fn happened(&mut self, notice: &Notice, lifecycle: Lifecycle) -> Option<String> {
+    pub(crate) fn happened(&mut self, notice: &UnitEvent, lifecycle: Lifecycle) -> Option<String> {
         match lifecycle {
             // The next entry reports the start, with the process id.
             Lifecycle::Starting => {
@@ -51,7 +51,7 @@ impl EventText {
     }
 
     /// The text for the recovery of an earlier monitor's run.
-    pub(crate) fn found(run: RunId, found: Found, notice: &Notice) -> String {
+    pub(crate) fn found(run: RunId, found: Found, notice: &UnitEvent) -> String {
         let mut text = Self::what_was_found(run, found, notice);
         if notice.status.notify_status().is_unreachable {
             text += "; it cannot be heard: another process has taken its notify address";
@@ -63,7 +63,7 @@ impl EventText {
         text
     }
 
-    fn what_was_found(run: RunId, found: Found, notice: &Notice) -> String {
+    fn what_was_found(run: RunId, found: Found, notice: &UnitEvent) -> String {
         let before = notice.before;
         if !before.phase().is_live() && found != Found::Alive {
             return format!("going on after an earlier monitor: {before}");
@@ -79,7 +79,7 @@ impl EventText {
         }
     }
 
-    fn say(&self, line: &mut String, notice: &Notice, lifecycle: Lifecycle) -> fmt::Result {
+    fn say(&self, line: &mut String, notice: &UnitEvent, lifecycle: Lifecycle) -> fmt::Result {
         let state = notice.step.state;
         let status = &notice.status;
         let run = state.run();
@@ -137,11 +137,11 @@ impl EventText {
         }
     }
 
-    fn say_exit(&self, line: &mut String, notice: &Notice) -> fmt::Result {
+    fn say_exit(&self, line: &mut String, notice: &UnitEvent) -> fmt::Result {
         let (state, status) = (notice.step.state, &notice.status);
         let run = state.run();
         let (what, core) = match (state.exit(), status.ended()) {
-            (Some(exit), Some(Ended::Signaled { core_dumped: true, .. })) => {
+            (Some(exit), Some(WaitStatus::Signaled { core_dumped: true, .. })) => {
                 (exit, " (core dumped)")
             }
             (Some(exit), _) if status.oom_killed() == Some(true) => (exit, " (out of memory)"),
@@ -159,7 +159,7 @@ impl EventText {
     }
 }
 
-fn left(line: &mut String, notice: &Notice) -> fmt::Result {
+fn left(line: &mut String, notice: &UnitEvent) -> fmt::Result {
     match notice.status.explain().retries_left {
         Some(1) => write!(line, " (1 retry left)"),
         Some(left) => write!(line, " ({left} retries left)"),

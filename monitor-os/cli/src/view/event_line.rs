@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use monitor_core::Event;
-use monitor_os::{LogRing, Notice};
+use monitor_os::{LogRing, UnitEvent};
 
 use super::text::printable;
 use crate::report::event_entry::EventEntry;
@@ -21,7 +21,7 @@ pub(crate) enum EventsFormat {
 
 /// The last lines of a run that failed, once all of them were read.
 pub(crate) fn last_lines_of_failure(
-    notice: &Notice,
+    notice: &UnitEvent,
     ring: &LogRing,
     mode: UnitMode,
 ) -> Vec<String> {

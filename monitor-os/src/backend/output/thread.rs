@@ -22,7 +22,7 @@ use crate::output::capture::Capture;
 use crate::output::line::{Line, Stream};
 use crate::output::lines::{Piece, Splitter};
 use crate::output::sink::{Flushed, LogSink};
-use crate::output::slow::Slow;
+use crate::output::slow_sink::SlowSink;
 use crate::telemetry;
 
 /// The handle of the thread; its drop drains all streams for at most [`END_LIMIT`] and ends the
@@ -466,7 +466,7 @@ impl LogReader {
         };
         // At the end of a run the drain waits for the last bytes even of sinks that may drop lines.
         let drains = source.drain == Drain::Writing;
-        let waits = drains || source.capture.targets.slow == Slow::Block;
+        let waits = drains || source.capture.targets.slow == SlowSink::Block;
         // The descriptor of a full sink that reports room, if there is one.
         let mut held = None;
         let mut retry_after = RETRY_AFTER;
@@ -778,7 +778,7 @@ mod tests {
     /// sinks.
     #[test]
     fn drain_ends_when_a_sink_has_stalled() {
-        for slow in [Slow::Block, Slow::DropNewest] {
+        for slow in [SlowSink::Block, SlowSink::DropNewest] {
             for new in [
                 |fd| LogSink::descriptor(fd, LogFormat::Raw).unwrap(),
                 |fd| LogSink::by_relay(fd, LogFormat::Raw),
@@ -811,7 +811,7 @@ mod tests {
             let mut thread = LogThread::start(reactor).unwrap();
             let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
             fcntl_setpipe_size(&writer, 4096).unwrap();
-            let capture = Capture::new().to_sink(new(writer)).when_slow(Slow::DropNewest);
+            let capture = Capture::new().to_sink(new(writer)).when_slow(SlowSink::DropNewest);
             let (id, mut program) = attached(&mut thread, capture);
             program.write_all(&text).unwrap();
             thread.drain(vec![id], 1);

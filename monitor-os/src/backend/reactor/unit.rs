@@ -12,7 +12,7 @@ use crate::backend::run::recovery::Recovered;
 use crate::backend::start::stdio::{Channels, UnitStreams};
 use crate::backend::status::events::Subscriber;
 use crate::backend::status::published::StatusWriter;
-use crate::backend::status::unit_status::{Facts, Notice, Status, StopResult};
+use crate::backend::status::unit_status::{Facts, Status, StopResult, UnitEvent};
 use crate::backend::store::unit_store::UnitStore;
 use crate::command::Command;
 use crate::driver::kernel::Report;
@@ -137,7 +137,7 @@ impl ReactorUnit {
         if own.as_ref().is_none_or(|own| own.is_empty()) && of_all.is_empty() {
             return;
         }
-        let notice = Notice {
+        let notice = UnitEvent {
             at: report.at,
             unit: report.unit,
             name: Arc::clone(&self.status.name),

@@ -9,7 +9,7 @@ use crate::linux::group::Remainder;
 use crate::linux::kernel_features::KernelFeatures;
 use crate::linux::leader_pid::LeaderPid;
 use crate::linux::mark::Mark;
-use crate::linux::process::Ended;
+use crate::linux::process::WaitStatus;
 use crate::linux::procfs::has_ended;
 use crate::linux::signal::{SignalError, send_and_continue};
 use crate::linux::sys::exit_status;
@@ -34,7 +34,7 @@ pub(crate) enum AdoptedStatus {
     Alive,
     /// The process has ended, and its parent has not reaped it.
     Unreaped,
-    Ended(Ended),
+    Ended(WaitStatus),
 }
 
 impl Adopted {
@@ -58,15 +58,15 @@ impl Adopted {
             return AdoptedStatus::Alive;
         }
         if !self.is_told {
-            return AdoptedStatus::Ended(Ended::Lost);
+            return AdoptedStatus::Ended(WaitStatus::Lost);
         }
         match exit_status(&self.pidfd) {
-            Ok(Some(status)) => AdoptedStatus::Ended(Ended::from_wait_status(status)),
+            Ok(Some(status)) => AdoptedStatus::Ended(WaitStatus::from_wait_status(status)),
             Ok(None) if self.patience > 0 => {
                 self.patience -= 1;
                 AdoptedStatus::Unreaped
             }
-            Ok(None) | Err(_) => AdoptedStatus::Ended(Ended::Lost),
+            Ok(None) | Err(_) => AdoptedStatus::Ended(WaitStatus::Lost),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::linux::group::{ReapedGroup, Remainder};
 use crate::linux::mark::real_user;
 use crate::linux::oom::OomKills;
 use crate::linux::orphans::{Origin, Orphan, OwnSession};
-use crate::linux::process::{Ended, Process};
+use crate::linux::process::{Process, WaitStatus};
 use crate::linux::procfs::session_of;
 use crate::linux::run_name::RunName;
 use crate::linux::signal::{SignalError, send_and_continue};
@@ -49,7 +49,7 @@ pub(crate) struct Run {
     /// Whether there was a program, whose exit can be reported.
     pub(crate) started: bool,
     /// The exit of its main process, held back until the output before it is read.
-    pub(crate) pending_exit: Option<Ended>,
+    pub(crate) pending_exit: Option<WaitStatus>,
     /// The scope of the kill, if it was sent.
     pub(crate) killed: Option<Scope>,
     /// Whether a descriptor reports the end of its main process; otherwise a timer polls.
@@ -162,7 +162,7 @@ impl Run {
             | Progress::Contained
             | Progress::Draining
             | Progress::Departed(_) => {
-                self.process().is_some_and(|process| process.peek() != Some(Ended::Lost))
+                self.process().is_some_and(|process| process.peek() != Some(WaitStatus::Lost))
             }
         }
     }
@@ -257,7 +257,7 @@ impl Run {
     /// Advances a released run towards its end; `None` if none of its processes is left.
     ///
     /// The second value is the exit of the process, if this call reaped it.
-    pub(crate) fn tear_down(mut self: Box<Self>) -> (Option<Box<Self>>, Option<Ended>) {
+    pub(crate) fn tear_down(mut self: Box<Self>) -> (Option<Box<Self>>, Option<WaitStatus>) {
         let mut ended = None;
         let mut cgroup = self.cgroup.take();
         let progress = match self.progress {
@@ -334,9 +334,9 @@ impl Run {
     }
 
     /// Whether the kernel killed the process because memory was short; `None` if that is unknown.
-    pub(crate) fn was_oom_killed(&self, ended: Ended) -> Option<bool> {
-        let Ended::Signaled { signal, .. } = ended else {
-            return (ended != Ended::Lost).then_some(false);
+    pub(crate) fn was_oom_killed(&self, ended: WaitStatus) -> Option<bool> {
+        let WaitStatus::Signaled { signal, .. } = ended else {
+            return (ended != WaitStatus::Lost).then_some(false);
         };
         if signal != Signal::KILL.number() {
             return Some(false);
@@ -404,7 +404,7 @@ fn signal_contained(
 ) -> Result<(), SignalError> {
     let (main, sent) = match progress {
         Progress::Live(process) | Progress::Ended(process) | Progress::Reaping(process) => {
-            if process.peek() == Some(Ended::Lost) {
+            if process.peek() == Some(WaitStatus::Lost) {
                 log(cgroup.signal(signal.number(), None));
                 return Err(SignalError::Gone);
             }

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
-use crate::backend::status::unit_status::Notice;
+use crate::backend::status::unit_status::UnitEvent;
 use crate::block_on::block_on;
 
 /// Stream of the events of one unit or of all units.
@@ -15,7 +15,7 @@ use crate::block_on::block_on;
 ///
 /// The supervisor never waits for a reader. The stream keeps the last [`Events::CAPACITY`] unread
 /// notices and drops older ones. The first notice after such a gap counts the dropped ones in
-/// [`Notice::missed`]. The newest notice is never dropped. Each notice carries the status of its
+/// [`UnitEvent::missed`]. The newest notice is never dropped. Each notice carries the status of its
 /// unit.
 #[derive(Debug)]
 pub struct Events {
@@ -35,7 +35,7 @@ struct EventChannel {
 
 #[derive(Debug, Default)]
 struct EventQueue {
-    notices: VecDeque<Notice>,
+    notices: VecDeque<UnitEvent>,
     reader: Option<Waker>,
     /// Whether the supervisor has ended.
     over: bool,
@@ -53,16 +53,16 @@ impl Events {
 
     /// Waits for the next notice; `None` when the supervisor has ended. A cancelled wait loses
     /// nothing.
-    pub async fn next(&mut self) -> Option<Notice> {
+    pub async fn next(&mut self) -> Option<UnitEvent> {
         poll_fn(|context| self.poll_next(context)).await
     }
 
     /// Waits for the next notice on a thread outside of async code.
-    pub fn blocking_next(&mut self) -> Option<Notice> {
+    pub fn blocking_next(&mut self) -> Option<UnitEvent> {
         block_on(self.next())
     }
 
-    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Notice>> {
+    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<UnitEvent>> {
         let mut queue = self.shared.lock();
         match queue.notices.pop_front() {
             Some(notice) => {
@@ -83,7 +83,7 @@ impl Events {
 
 impl Subscriber {
     /// Puts a notice into the stream; returns whether the stream still has a reader.
-    pub(crate) fn notify(&self, notice: &Notice) -> bool {
+    pub(crate) fn notify(&self, notice: &UnitEvent) -> bool {
         let Some(shared) = self.shared.upgrade() else {
             return false;
         };

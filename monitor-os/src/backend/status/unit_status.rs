@@ -12,7 +12,7 @@ use crate::backend::readiness::notifications::NotifyStatus;
 use crate::command::spawn_error::SpawnError;
 use crate::driver::kernel::{Moment, Report, UnitId};
 use crate::linux::containment::{Containment, Survivor};
-use crate::linux::process::Ended;
+use crate::linux::process::WaitStatus;
 
 /// A consistent snapshot of a unit.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Deadlines {
 pub(crate) struct Facts {
     pub(crate) pid: Option<u32>,
     pub(crate) start_error: Option<Arc<SpawnError>>,
-    pub(crate) ended: Option<(RunId, Ended)>,
+    pub(crate) ended: Option<(RunId, WaitStatus)>,
     /// Whether the kernel had killed the last process because memory was short.
     pub(crate) oom_killed: Option<bool>,
     pub(crate) containment: Option<Containment>,
@@ -156,7 +156,7 @@ impl Status {
 
     /// The end of the last process, with its core dump flag; `None` if none has ended.
     #[must_use]
-    pub const fn ended(&self) -> Option<Ended> {
+    pub const fn ended(&self) -> Option<WaitStatus> {
         match self.facts.ended {
             Some((_, ended)) => Some(ended),
             None => None,
@@ -239,21 +239,21 @@ impl Status {
 }
 
 /// Drops the core dump flag.
-impl From<Ended> for Exit {
-    fn from(ended: Ended) -> Self {
+impl From<WaitStatus> for Exit {
+    fn from(ended: WaitStatus) -> Self {
         match ended {
-            Ended::Exited(code) => Self::Code(code),
-            Ended::Signaled { signal, .. } => {
+            WaitStatus::Exited(code) => Self::Code(code),
+            WaitStatus::Signaled { signal, .. } => {
                 Signal::new(signal).map_or(Self::Unknown, Self::Signal)
             }
-            Ended::Lost => Self::Unknown,
+            WaitStatus::Lost => Self::Unknown,
         }
     }
 }
 
 /// An event of a unit, with its effects.
 #[derive(Clone, Debug)]
-pub struct Notice {
+pub struct UnitEvent {
     /// The moment at which the event was observed, on the monotonic clock.
     pub at: Moment,
     /// The unit.
@@ -274,7 +274,7 @@ pub struct Notice {
     pub missed: u64,
 }
 
-impl Notice {
+impl UnitEvent {
     /// The event for observers, if it is a step in the life of the process.
     #[must_use]
     pub const fn lifecycle(&self) -> Option<Lifecycle> {

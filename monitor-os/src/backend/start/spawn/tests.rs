@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::tempdir;
 
 use super::*;
-use crate::linux::process::Ended;
+use crate::linux::process::WaitStatus;
 use crate::testing::{executable, finish, shell, sleeper, spawn};
 
 /// Starts `program` with only a `PATH` in its environment.
@@ -28,7 +28,7 @@ fn arguments_and_environment_arrive() {
         format!("printf '%s|' \"$#\" \"$@\" \"$A\" \"${{HOME-none}}\" > {}", out.display());
     let command = Command::new("/bin/sh", ["-c", &script, "sh", "", "a b"]).unwrap();
     let command = command.with_environment([("A", "1=2")]).unwrap();
-    assert_eq!(finish(spawn(&command).unwrap()), Ended::Exited(0));
+    assert_eq!(finish(spawn(&command).unwrap()), WaitStatus::Exited(0));
     assert_eq!(fs::read_to_string(&out).unwrap(), "2||a b|1=2|none|");
 }
 
@@ -36,7 +36,7 @@ fn arguments_and_environment_arrive() {
 fn environment_is_inherited_by_default() {
     let name = "CARGO_MANIFEST_DIR";
     let value = env::var(name).unwrap_or_default();
-    assert_eq!(finish(shell(&format!("[ \"${name}\" = '{value}' ]"))), Ended::Exited(0));
+    assert_eq!(finish(shell(&format!("[ \"${name}\" = '{value}' ]"))), WaitStatus::Exited(0));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn search_follows_execvp() {
     let (denied, good) = (denied.display(), good.display());
 
     let process = in_path("prog", &format!("/proc/nonexistent:/bin/sh:{denied}:{good}")).unwrap();
-    assert_eq!(finish(process), Ended::Exited(9));
+    assert_eq!(finish(process), WaitStatus::Exited(9));
 
     let error = in_path("prog", &format!("{denied}:/proc/nonexistent")).unwrap_err();
     assert_eq!(
@@ -80,7 +80,7 @@ fn search_follows_execvp() {
 
     let command = Command::new("true", [""; 0]).unwrap();
     let command = command.with_environment([("", ""); 0]).unwrap();
-    assert_eq!(finish(spawn(&command).unwrap()), Ended::Exited(0));
+    assert_eq!(finish(spawn(&command).unwrap()), WaitStatus::Exited(0));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn unwatchable_keeps_the_errno() {
 fn killed_child_is_reaped() {
     let process = sleeper();
     kill_and_reap(process.pid().to_pid());
-    assert_eq!(process.peek(), Some(Ended::Lost));
+    assert_eq!(process.peek(), Some(WaitStatus::Lost));
 }
 
 /// Goal: the child inherits no blocked and no ignored signal. Method: this thread blocks all
@@ -188,7 +188,7 @@ fn child_starts_with_default_signals() {
     let directory = tempdir().unwrap();
     let out = directory.path().join("out");
     let process = shell(&format!("exec cat /proc/self/status > {}", out.display()));
-    assert_eq!(finish(process), Ended::Exited(0));
+    assert_eq!(finish(process), WaitStatus::Exited(0));
     let status = fs::read_to_string(out).unwrap();
     let set = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -205,7 +205,7 @@ fn child_leads_its_session_and_group() {
     let out = directory.path().join("out");
     let process = shell(&format!("exec cat /proc/self/stat > {}", out.display()));
     let pid = process.pid().as_raw();
-    assert_eq!(finish(process), Ended::Exited(0));
+    assert_eq!(finish(process), WaitStatus::Exited(0));
     let stat = fs::read_to_string(out).unwrap();
     assert!(stat.starts_with(&format!("{pid} (cat) R ")), "{stat}");
     let fields: Vec<_> = stat.split(' ').collect();
@@ -230,7 +230,7 @@ fn no_descriptor_leaks() {
     let directory = tempdir().unwrap();
     let out = directory.path().join("out");
     let script = format!("exec ls -l /proc/self/fd > {}", out.display());
-    assert_eq!(finish(shell(&script)), Ended::Exited(0));
+    assert_eq!(finish(shell(&script)), WaitStatus::Exited(0));
     let listed = fs::read_to_string(out).unwrap();
     // The listed directory is the program's own.
     let fds: Vec<_> = listed
@@ -256,7 +256,7 @@ fn short_descriptors_fail_before_the_start() {
          linux::spawn::tests::under_few_descriptors",
         test.display()
     ));
-    assert_eq!(finish(process), Ended::Exited(0));
+    assert_eq!(finish(process), WaitStatus::Exited(0));
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn under_few_descriptors() {
     );
     drop(filler.pop());
     let process = spawn(&command).unwrap();
-    assert_eq!(finish(process), Ended::Exited(0));
+    assert_eq!(finish(process), WaitStatus::Exited(0));
     drop(filler);
     assert_eq!(fs::read_to_string(marker).unwrap(), "run\n");
 }

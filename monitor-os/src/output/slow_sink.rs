@@ -5,7 +5,7 @@
 /// A disk that hangs in the middle of a write holds up all captured streams of the supervisor, and
 /// nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Slow {
+pub enum SlowSink {
     /// Reading stops, so the program waits when its pipe is full (64 KiB).
     ///
     /// A failed write is retried every second.
