@@ -49,6 +49,8 @@ fn stranger_that_got_the_number_after_a_crash_is_spared() -> Outcome {
             shell.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
         });
         let stranger = scene.line("stranger");
+        // Its number is known before it has its name.
+        until(|| fs::read_to_string(format!("/proc/{stranger}/comm")).unwrap() == "sleep\n");
         let mut second = scene.start(&[&FAST[..], &options].concat(), SERVE);
         let named = second.wait_for("so left alone");
         assert!(named.contains(&format!("sleep (pid {stranger})")), "{named}");

@@ -84,7 +84,7 @@ impl SignalFollower {
         thread.map(|_| follower)
     }
 
-    /// The units exist: carries out what was asked for until now, and from now on.
+    /// Carries out the actions that came until now, and further ones from now on. The units exist.
     pub(crate) fn serve(&self, mut carry_out: impl FnMut(SignalAction) + Send + 'static) {
         let mut state = self.lock();
         if let FollowerState::Starting(actions) = &mut *state {
@@ -141,8 +141,8 @@ fn give_up(why: &str) -> ! {
     process::exit(MONITOR_FAILED.into());
 }
 
-/// Carries out what signals to the monitor ask for, by the table of [`SignalAnswer`], until the
-/// program ends. One that asks for nothing is said when it comes first.
+/// Carries out the actions of signals to the monitor, by the table of [`SignalAnswer`], until the
+/// program ends. It reports the first of each signal without an action.
 fn follow(signals: &StopSignals, forwarding: Forwarding, mut carry_out: impl FnMut(SignalAction)) {
     let mut interrupts = 0_u32;
     let mut said = BTreeSet::new();
@@ -163,7 +163,7 @@ fn follow(signals: &StopSignals, forwarding: Forwarding, mut carry_out: impl FnM
                     });
                 }
                 SignalAnswer::HangUp => carry_out(SignalAction::Reload),
-                // Of these only what is ignored can come; a later release may have other answers.
+                // Of these only ignored signals arrive; a later release may have other answers.
                 SignalAnswer::Ignore
                 | SignalAnswer::Default
                 | SignalAnswer::Fault
@@ -181,12 +181,15 @@ fn follow(signals: &StopSignals, forwarding: Forwarding, mut carry_out: impl FnM
 
 fn say_ignored(signal: Signal, forwarding: Forwarding) {
     let hint = if forwarding == Forwarding::Off && SignalAnswer::is_forwarded(signal) {
-        "; --forward-signals gives it on to the command"
+        "; --forward-signals forwards it to the command"
     } else {
         ""
     };
-    say(&format_args!("monitor: ignored signal {signal}, which asks a monitor for nothing{hint}"));
+    say(&format_args!(
+        "monitor: ignored signal {signal}, which has no meaning for a \
+     monitor{hint}"
+    ));
 }
 
-/// How long a start may go on after a stop was asked for.
+/// The longest time that a start may go on after a stop was requested.
 const START_LIMIT: Duration = Duration::from_secs(5);

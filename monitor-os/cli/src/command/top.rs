@@ -27,13 +27,13 @@ use crate::view::diagnostics::failed;
 
 use crate::view::table::{self, COLUMNS, HEADINGS};
 
-/// Shows the units of these monitors, or of all, until somebody has seen enough.
+/// Shows the units of these monitors, or of all, until the user quits.
 pub(crate) fn top(names: Vec<String>) -> ExitCode {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return list(&names);
     }
     let watched = StopSignals::new().and_then(|signals| {
-        // Ends with the program: it has nothing to clean up but the terminal.
+        // The thread ends with the program: it has nothing to clean up but the terminal.
         thread::Builder::new().spawn(move || {
             while let Ok(arrived) = signals.wait() {
                 if let Some(signal) = arrived.first() {
@@ -46,7 +46,7 @@ pub(crate) fn top(names: Vec<String>) -> ExitCode {
     if let Err(error) = watched {
         return failed(&error);
     }
-    // Puts the terminal back after a panic as well.
+    // It restores the terminal after a panic too.
     let ended = match ratatui::try_init() {
         Ok(mut terminal) => View::new(names).show(&mut terminal),
         Err(error) => Err(error),
@@ -63,7 +63,7 @@ pub(crate) fn top(names: Vec<String>) -> ExitCode {
 struct View {
     names: Vec<String>,
     units: Vec<UnitListing>,
-    /// The CPU time of each tree when it was looked at before, by its unit and main process.
+    /// The CPU time of each tree at the poll before, by its unit and main process.
     before: BTreeMap<(String, u32), (Moment, u64)>,
     /// In percent of one CPU, by the name of the unit.
     cpu: BTreeMap<String, u64>,
@@ -89,7 +89,7 @@ impl Poller {
     fn begin(names: Vec<String>) -> io::Result<Self> {
         let (wanted, asked) = channel();
         let (tell, found) = channel();
-        // Ends when nobody asks any more, at the latest with the program.
+        // The thread ends when the view ends.
         thread::Builder::new().spawn(move || {
             for () in asked {
                 if tell.send((now(), poll(&names, ReplyTimeout::Glance))).is_err() {
@@ -161,7 +161,7 @@ impl View {
                 }
                 terminal.draw(|frame| self.draw(frame))?;
             }
-            if event::poll(if awaited { LOOK } else { PAUSE })?
+            if event::poll(if awaited { POLL_CHECK } else { PAUSE })?
                 && let Event::Key(key) = event::read()?
                 && key.kind == KeyEventKind::Press
             {
@@ -176,7 +176,7 @@ impl View {
         }
     }
 
-    /// Takes in what was found at that moment.
+    /// Updates the units with the result of a poll.
     fn update(&mut self, at: Moment, (units, errors): Listing) {
         let mut before = BTreeMap::new();
         self.cpu.clear();
@@ -196,7 +196,7 @@ impl View {
         self.errors = errors;
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "most keys mean nothing")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most keys have no meaning")]
     fn press(&mut self, key: KeyEvent) -> TopLoop {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         if let Some(wanted) = self.confirming.take() {
@@ -336,8 +336,8 @@ const CPU_COLUMN: usize = 6;
 const FOOT_MAX: u16 = 4;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often it is asked whether a look has ended.
-const LOOK: Duration = Duration::from_millis(50);
+/// The interval at which the view checks whether a poll has ended.
+const POLL_CHECK: Duration = Duration::from_millis(50);
 const NANOS_PER_MILLI: u64 = 1_000_000;
 /// By the shell's convention a signal n is the exit status 128 + n.
 const SIGNALLED: i32 = 128;

@@ -89,7 +89,7 @@ impl ToMonitor {
         Ok((command, opened))
     }
 
-    /// What both streams have in common.
+    /// The capture that both streams share.
     fn capture(&self, command: &Command, opened: &mut Opened) -> Result<Capture, StreamsError> {
         let ring = opened.ring.get_or_insert_with(|| LogRing::new(self.ring_bytes)).clone();
         ring.resize(self.ring_bytes);

@@ -1,4 +1,4 @@
-//! Makes of the options of a unit what the supervisor takes.
+//! Makes the command, policy and streams of a unit from its options.
 
 use std::ffi::OsString;
 use std::fmt;

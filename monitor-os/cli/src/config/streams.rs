@@ -43,7 +43,7 @@ impl Ends {
         }
     }
 
-    /// Whether the monitor reads what the command prints.
+    /// Whether the monitor reads the output of the command.
     fn is_captured(&self) -> bool {
         self.stdout == OutputOption::Log || self.stderr == OutputOption::Log
     }

@@ -41,7 +41,7 @@ pub(crate) enum ReplyTimeout {
 }
 
 impl ReplyTimeout {
-    /// The time for a stream, which goes on for ever or ends with what there is.
+    /// The time for a stream: no limit if it follows new entries.
     pub(crate) const fn of_stream(follow: bool) -> Self {
         if follow { Self::Endless } else { Self::Short }
     }

@@ -199,7 +199,7 @@ impl RequestHandler {
         } else if let Some((unit, stopping)) = stops.pop() {
             session.enter(SessionStage::Stopping(unit, stopping));
         }
-        // These reports answer nobody, and are not taken for those of another client's stop.
+        // A report of these stops must not answer the stop of another client.
         self.expect(id, units, Event::stop());
     }
 

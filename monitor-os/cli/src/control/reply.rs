@@ -89,7 +89,7 @@ pub(crate) enum EventsReply {
     End,
 }
 
-/// A reply to a request for what was printed.
+/// A reply to a request for printed lines.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LogsReply {

@@ -26,8 +26,7 @@ impl Request for StatusRequest {
     }
 }
 
-/// Changes what one unit, or each of all, is to do. The monitor replies when the machine has
-/// handled it.
+/// Changes the intent of one unit or of all. The monitor replies when the machine has handled it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeRequest {
     Start,

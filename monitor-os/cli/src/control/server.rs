@@ -193,8 +193,12 @@ impl Server {
                 session.enter(SessionStage::Gone);
             }
         }
-        self.sessions.retain(|_, session| !matches!(session.stage(), SessionStage::Gone));
+        self.remove_gone();
         more
+    }
+
+    fn remove_gone(&mut self) {
+        self.sessions.retain(|_, session| !matches!(session.stage(), SessionStage::Gone));
     }
 
     /// Waits for clients and wake-ups; returns the clients that have sent something or have gone.
@@ -216,6 +220,8 @@ impl Server {
     }
 
     fn accept(&mut self) {
+        // A client that has just gone makes room for another.
+        self.remove_gone();
         self.listener.reopen();
         while let Some(stream) = self.listener.accept() {
             let mut session = Session::new(stream);
@@ -280,7 +286,8 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
 
     use monitor_core::Policy;
-    use monitor_os::{Command, Supervisor, block_on};
+    use monitor_os::{Command, Supervisor, Unit, block_on};
+    use tempfile::TempDir;
 
     use super::*;
     use crate::config::options::UnitOptions;
@@ -290,9 +297,8 @@ mod tests {
     use crate::report::unit_mode::UnitMode;
     use crate::units::UnitEntry;
 
-    /// Goal: a client whose report is among missed notices learns so, and does not wait for ever.
-    #[test]
-    fn missed_report_is_told() {
+    /// A server that does not run, with the unit of a supervisor. The rest holds what they need.
+    fn idle_server() -> (Server, Unit, (Supervisor, StateDir, TempDir)) {
         let place = tempfile::tempdir().unwrap();
         let state = StateDir::open(place.path().join("state")).unwrap();
         let supervisor = Supervisor::new().unwrap();
@@ -304,7 +310,33 @@ mod tests {
         let entry =
             UnitEntry { unit: unit.clone(), command, policy, streams, ring, echoed, configured };
         let path = state.path().join(SOCKET);
-        let mut server = Server::open(&state, path, Units::one(entry), events).unwrap();
+        let server = Server::open(&state, path, Units::one(entry), events).unwrap();
+        (server, unit, (supervisor, state, place))
+    }
+
+    /// Goal: a client that has gone takes the place of no other.
+    #[test]
+    fn client_that_has_gone_leaves_room() {
+        let (mut server, _unit, _held) = idle_server();
+        let connect = || UnixStream::connect(&server.path).unwrap();
+        let clients: Vec<_> = (0..CLIENTS_MAX).map(|_| connect()).collect();
+        let next = connect();
+        server.accept();
+        for session in server.sessions.values_mut() {
+            session.enter(SessionStage::Gone);
+        }
+        drop(clients);
+        assert_eq!((server.sessions.len(), server.counts.turned_away), (CLIENTS_MAX, 1));
+        let last = UnixStream::connect(&server.path).unwrap();
+        server.accept();
+        assert_eq!((server.sessions.len(), server.counts.turned_away), (1, 1));
+        drop((next, last));
+    }
+
+    /// Goal: a client whose report is among missed notices learns so, and does not wait for ever.
+    #[test]
+    fn missed_report_is_told() {
+        let (mut server, unit, _held) = idle_server();
         let (stream, mut other) = UnixStream::pair().unwrap();
         other.write_all(&json_line(&ControlRequest::new(None, Operation::Reset))).unwrap();
         server.read(0, Session::new(stream));

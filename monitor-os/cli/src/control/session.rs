@@ -473,7 +473,7 @@ mod tests {
             assert_eq!(session.fill(&history), 0);
             let put = session.output.len();
             assert!(put < OUTPUT_MAX + OUTPUT_MAX / 8, "{put} bytes are put aside");
-            // What is not read yet is not added to.
+            // Nothing is added to output that is not read yet.
             assert_eq!((session.fill(&history), session.output.len()), (0, put));
             let output = String::from_utf8(std::mem::take(&mut session.output)).unwrap();
             for line in output.lines() {

@@ -131,8 +131,8 @@ mod tests {
         assert_eq!(parse(b"7 (sh) S 1"), None);
     }
 
-    /// Goal: who left the session but descends from the leader is counted, and who was given to
-    /// another parent but stayed in the session too; strangers are not.
+    /// Goal: a process that left the session but descends from the leader is counted, and one that
+    /// was given to another parent but stayed in the session too; strangers are not.
     #[test]
     fn tree_is_descent_and_session() {
         let process = |parent, session| ProcessInfo {

@@ -258,7 +258,7 @@ fn write(mut to: &File, mut bytes: &[u8]) -> io::Result<()> {
 /// What a queue holds at most, in bytes, with [`LINE_COST`] for each line: some 5,000 lines for
 /// people.
 pub(crate) const QUEUE_MAX: usize = 512 * 1024;
-/// What a line costs beside its bytes.
+/// The cost of a line beside its bytes.
 const LINE_COST: usize = 64;
 const LINES_KEPT: usize = 64;
 /// How long a flush waits for a stream that takes nothing.
