@@ -14,7 +14,7 @@ pub(crate) enum StateDirError {
     /// `XDG_RUNTIME_DIR` is not set, and the user is not root.
     NoDefault,
     /// The name leads out of the directory of all names.
-    Name,
+    Name(String),
     State(StateError),
 }
 
@@ -24,7 +24,10 @@ impl fmt::Display for StateDirError {
             Self::NoDefault => {
                 f.write_str("XDG_RUNTIME_DIR is not set, so a name has no place; give --state DIR")
             }
-            Self::Name => f.write_str("NAME: write a name without `/`, and not `.` or `..`"),
+            Self::Name(name) => write!(
+                f,
+                "{name:?} is no name of a monitor: write one without `/`, not empty, and not `.` or `..`"
+            ),
             Self::State(error) => write!(f, "state: {error}"),
         }
     }
@@ -38,7 +41,7 @@ impl std::error::Error for StateDirError {}
 /// No default directory for this user, or the name is none.
 pub(crate) fn default_directory(name: &str) -> Result<PathBuf, StateDirError> {
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
-        return Err(StateDirError::Name);
+        return Err(StateDirError::Name(name.to_owned()));
     }
     Ok(base()?.join(name))
 }

@@ -82,8 +82,11 @@ impl fmt::Display for CommandError {
                 "descriptor {number} is a standard stream; choose a readiness descriptor from 3 to 255"
             ),
             Self::ReadyPort => f.write_str("port 0 stands for any; give one from 1 to 65535"),
+            Self::HealthZero { item: "retries" } => {
+                f.write_str("0 retries of a health check are too few; give at least 1")
+            }
             Self::HealthZero { item } => {
-                write!(f, "the {item} of a health check is 0; give at least 1ms, or 1 retry")
+                write!(f, "the {item} of a health check is 0; give at least 1ms")
             }
             Self::EnvironmentFile => f.write_str(
                 "the path of the environment file is empty or contains a NUL byte; correct it",

@@ -83,7 +83,7 @@ impl fmt::Display for CaseErrorKind {
             Self::Number(word) => {
                 write!(
                     f,
-                    "{word:?} is no number of this kind: write one from 0 to 255, of pids from 1"
+                    "{word:?} has no number that fits: write one from 0 to 255, for pids from 1"
                 )
             }
             Self::Value(word) => write!(

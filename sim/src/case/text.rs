@@ -71,6 +71,10 @@ impl FromStr for Case {
     }
 }
 
+/// The words with which a line begins that has no time.
+const HEADS: [&str; 10] =
+    ["policy", "process", "unit", "timers", "saves", "pids", "disk", "seed", "then", "end"];
+
 fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
     let (line, answer) = body::split(line);
     let (head, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -88,6 +92,9 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
             None => *case = Some(Case { scripts: Vec::new(), ..Case::new(policy) }),
         }
         return Ok(());
+    }
+    if !is_timed && !HEADS.contains(&head) {
+        return Err(CaseErrorKind::Line(head.to_owned()));
     }
     let case = case.as_mut().ok_or(CaseErrorKind::NoPolicy)?;
     match head {
@@ -118,9 +125,6 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
             case.expected.end = Some(end.to_owned());
         }
         _ => {
-            if !is_timed {
-                return Err(CaseErrorKind::Line(head.to_owned()));
-            }
             let at: Millis = head.parse()?;
             let before = case.inputs.last().map_or(Millis::ZERO, |input| input.at);
             if at < before {

@@ -87,7 +87,7 @@ impl Ends {
             ));
         }
         if options.log_rotate.is_some() && options.log.is_none() {
-            return Err(("log-rotate", "there is no file to rotate; name it by log"));
+            return Err(("log-rotate", "there is no log to rotate; give `log` too"));
         }
         let captured = self.is_captured();
         if (options.log.is_some() || options.log_slow.is_some()) && !captured {
