@@ -58,3 +58,5 @@ pub mod world;
 pub mod fuzz;
 #[doc(hidden)]
 pub mod search;
+#[doc(hidden)]
+pub mod verification;

@@ -123,7 +123,7 @@ impl std::error::Error for UnknownBug {}
 
 /// The bugs of the self-test: the classic races of stops, exits, timers and restarts, and one bug
 /// of each layer below the machine.
-pub(super) const SELF_TEST: [&str; 15] = [
+pub(crate) const SELF_TEST: [&str; 15] = [
     "BB-5", "BB-5b", "BB-16", "BB-18", "BB-31", "BB-36", "BB-36b", "BB-46", "BB-118", "BB-120",
     "BB-122", "BB-138", "BB-83", "BB-156", "BB-36c",
 ];
