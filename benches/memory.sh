@@ -1,14 +1,15 @@
 #!/bin/sh
-# How much memory of its own `monitor up` takes for each unit: private pages, clean and dirty, that the kernel counts
-# for the monitor alone, with 100 and with 1,000 units that print to files. Which pages of the program itself are in
-# memory varies by 200 KB from run to run, so what it has written to is shown as well. Usage:
-# sh benches/memory.sh [MONITOR]
+# The memory that `monitor up` takes for each unit: the private pages, clean and dirty, that the
+# kernel counts for the monitor alone. It is measured with 100 and with 1,000 units that print to
+# files. The pages of the program itself in memory vary by 200 KB from run to run, so the pages that
+# it has written to are shown, too. Usage: sh benches/memory.sh [MONITOR]
 set -eu
 monitor=${1:-target/release/monitor}
 base=$(mktemp -d /dev/shm/monitor-memory.XXXXXX)
 trap 'rm -r "$base"' EXIT
 
-# Prints the kilobytes with so many units: of its own, and of these what it has written to.
+# Prints the kilobytes with this number of units: the private pages, and those of them that were
+# written to.
 measure() {
     mkdir "$base/$1"
     for unit in $(seq "$1"); do

@@ -1,16 +1,16 @@
-//! The exhaustive engine against the breadth-first search of stateright: the same search states, inputs,
-//! machine and oracles, on one thread each.
+//! The exhaustive engine against the breadth-first search of stateright, on one thread each.
 //!
-//! Equal: search states, inputs, machine and oracles; every step is checked; both must arrive at the same
-//! number of search states, or the benchmark ends. stateright calls `Model::inputs` and `Model::follow`.
+//! Equal: search states, inputs, machine and oracles. Each step is checked. Both engines must reach
+//! the same number of search states, or the benchmark ends. stateright calls `Model::inputs` and
+//! `Model::follow`.
 //!
-//! The family of `check` has its counts cut to two and three, so that it is searched within a `cargo test`. The last
-//! contest is about the largest of its members with counts as people set them: what a search is needed for.
+//! The family of `check` has its counts cut to two and three, so that a `cargo test` can search it.
+//! The last contest searches the largest member of that family with realistic counts.
 //!
-//! Not equal: ours knows that a search state is a setting of the machine and a state of the oracles, and
-//! explores the two apart; it also counts every input that changes nothing, keeps the world's edges, and
-//! answers the questions of liveness on the finished graph. stateright is given its easier reading, in
-//! which an input that changes nothing is no transition, and its literal one, in which it is.
+//! Not equal: our engine knows that a search state is a setting of the machine and a state of the
+//! oracles, and explores the two apart. It counts inputs that change nothing, keeps the edges of
+//! the world, and checks liveness on the finished graph. stateright gets two readings. In the
+//! easier one an input that changes nothing is no transition. In the literal one it is.
 
 mod contest;
 
@@ -23,7 +23,7 @@ use contest::{Contestant, contest};
 
 const ROUNDS: usize = 7;
 
-/// The model as stateright wants it.
+/// The model in the form of stateright.
 struct Peer {
     model: Model<'static, Core>,
     /// Whether an input that changes nothing is a transition.
@@ -48,7 +48,8 @@ impl stateright::Model for Peer {
     }
 
     fn properties(&self) -> Vec<stateright::Property<Self>> {
-        // The oracles have spoken in `next_state`; without any property it would not search.
+        // The oracles have checked the step in `next_state`. Without a property, stateright does
+        // not search.
         vec![stateright::Property::always("checked", |_, _| true)]
     }
 }
@@ -58,8 +59,8 @@ fn stateright(policies: &'static [Policy], literal: bool) -> u64 {
     peer.checker().threads(1).spawn_bfs().join().unique_state_count() as u64
 }
 
-/// The same policies with counts as people set them: five retries, five starts in a window, and delays that double
-/// up to a minute.
+/// The same policies with realistic counts: five retries, five starts in a window, and delays that
+/// double up to a minute.
 fn uncut(policies: &[Policy]) -> Result<Vec<Policy>, PolicyError> {
     let with_counts = |policy: &Policy| {
         let mut rules: Rules = *policy.rules();

@@ -1,9 +1,10 @@
-//! How many instructions the machine executes for one event of a recorded log, and that it allocates
-//! nothing: figures that are the same on a busy computer and on an idle one.
+//! The instructions that the machine executes for one event of a recorded log, and its allocations.
 //!
-//! The program runs itself under valgrind, once for each loop, and takes the differences to the empty
-//! one; for the transition itself it counts only what is executed inside it. Above the bound it fails. Where there is no valgrind it says so, and fails only when called with
-//! `--require`.
+//! The figures do not depend on the load of the computer. The machine must allocate nothing.
+//!
+//! The program runs itself under valgrind, once for each loop, and subtracts the empty loop. For
+//! the transition itself it counts only the instructions inside it. It fails above the bound.
+//! Without valgrind it prints a message, and fails only if it was called with `--require`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures are the result")]
 
 use std::env::{args, current_exe};
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the figures, and answers whether they are within their bounds.
+/// Prints the figures, and returns whether they are within their bounds.
 fn measure() -> Result<bool, MeasureError> {
     let per_event = |role, scope| {
         let base = instructions(Role::Empty, scope)?;
@@ -65,16 +66,16 @@ fn measure() -> Result<bool, MeasureError> {
     Ok(step <= INSTRUCTIONS_MAX && allocations == 0)
 }
 
-/// Which instructions are counted.
+/// The instructions that are counted.
 #[derive(Clone, Copy)]
 enum Scope {
-    /// Those of the whole program.
+    /// The instructions of the whole program.
     Program,
-    /// Those executed in `Policy::step` and what it calls.
+    /// The instructions of `Policy::step` and of the functions that it calls.
     Step,
 }
 
-/// What the program does when it runs under valgrind.
+/// The loop that the program runs under valgrind.
 #[derive(Clone, Copy)]
 enum Role {
     Empty,
@@ -86,7 +87,8 @@ enum Role {
 impl Role {
     const ALL: [Self; 4] = [Self::Empty, Self::Floor, Self::Step, Self::Deliver];
 
-    /// The argument that asks for it; of one length, so that reading it costs the same.
+    /// The argument that selects the role; all have one length, so that reading them costs the
+    /// same.
     const fn name(self) -> &'static str {
         match self {
             Self::Empty => "role=empty",
@@ -160,5 +162,5 @@ impl fmt::Display for MeasureError {
     }
 }
 
-/// What a decision may cost: the bound of the design, for the transition and everything it calls.
+/// The bound on a decision, for the transition and the functions that it calls.
 const INSTRUCTIONS_MAX: f64 = 80.0;

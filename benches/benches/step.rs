@@ -1,7 +1,7 @@
-//! How long the machine thinks about one event of a recorded log.
+//! The time that the machine takes for one event of a recorded log.
 //!
-//! Nanoseconds differ between computers; the ratio to the floor, taken in the same run, hardly does. The
-//! floor is the same loop over the same log with a transition that decides nothing.
+//! Nanoseconds differ between computers. The ratio to the floor, measured in the same run, hardly
+//! differs. The floor is the same loop over the same log, with a transition that decides nothing.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
 use std::env::args;
@@ -18,7 +18,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     measure(&mut criterion, &mix);
     criterion.final_summary();
-    // Criterion measures only when cargo says `--bench`, and so does the comparison.
+    // Criterion measures only with `--bench`, and so does the comparison.
     let only_tried = |word: String| word == "--test" || word == "--list";
     if args().any(|word| word == "--bench") && !args().any(only_tried) {
         compare(&mix);
@@ -64,5 +64,5 @@ fn per_event(total: Duration) -> f64 {
     total.as_secs_f64() * 1e9 / EVENTS as f64
 }
 
-/// Enough for the best of them to settle within a few per cent on a busy computer.
+/// Enough rounds for their best to settle within a few per cent on a busy computer.
 const ROUNDS: u32 = 60;

@@ -1,4 +1,4 @@
-//! The input that the benchmarks share: a recorded log of events, and the loops that replay it.
+//! The input of all benchmarks: a recorded log of events, and the loops that replay it.
 
 mod mix;
 mod replay;

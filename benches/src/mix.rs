@@ -1,4 +1,4 @@
-//! A log of events as a monitor may see it, recorded by playing a small world against the machine.
+//! A log of events as a monitor may see it, recorded by running a small world against the machine.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,23 +11,25 @@ use monitor_core::{
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-/// How many events a log has.
+/// The number of events in a log.
 pub const EVENTS: usize = 200_000;
 
-/// A policy, and what happened to a process under it.
+/// A policy, and the events of a process under it.
 #[derive(Clone, Debug)]
 pub struct Mix {
     /// The rules in force, which use every part of the machine.
     pub policy: Policy,
-    /// What happened, in order, from the first state on.
+    /// The events in order, from the first state on.
     pub events: Vec<Event>,
 }
 
 /// Records the log: the same 200,000 events each time.
 ///
-/// The world is a process that starts slowly, serves, sends pings and sometimes crashes, and a user who
-/// sometimes interferes. Timers fire only while they are armed. One event in ten is news that comes too
-/// late: of another run, or of a timer that is not armed. Print the log for the share of each kind.
+/// The world has a process and a user. The process starts slowly, serves, sends pings and sometimes
+/// crashes. The user sometimes interferes. Timers fire only while they are armed.
+///
+/// One event in ten is late: it is about another run, or about a timer that is not armed. The
+/// printed log has the share of each kind.
 #[must_use]
 pub fn recorded_mix() -> Mix {
     let mut world = Environment {
@@ -39,7 +41,8 @@ pub fn recorded_mix() -> Mix {
     Mix { policy: POLICY, events }
 }
 
-/// Prints the share of each kind of event, the most frequent first, and of those that do not count.
+/// Prints the share of each kind of event, the most frequent first, and of events that do not
+/// count.
 impl fmt::Display for Mix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
@@ -65,11 +68,11 @@ impl fmt::Display for Mix {
     }
 }
 
-/// What a process, its timers and its user do next.
+/// The next actions of a process, its timers and its user.
 struct Environment {
     rng: Pcg64Mcg,
     state: State,
-    /// What each slot holds, in the order of [`TimerSlot::ALL`].
+    /// The timer in each slot, in the order of [`TimerSlot::ALL`].
     armed: [Option<TimerToken>; TimerSlot::ALL.len()],
 }
 
@@ -99,7 +102,7 @@ impl Environment {
         event
     }
 
-    /// News of the run before, or of a timer that was disarmed meanwhile.
+    /// An event of the run before, or of a timer that was disarmed meanwhile.
     fn late(&mut self) -> Event {
         let current = self.state.run();
         let run = RunId::new(current.as_u32().wrapping_sub(1));
@@ -129,7 +132,7 @@ impl Environment {
         let unhealthy = Some(Event::Unhealthy { run });
         let released = Event::Released { run, remains: Remains::Nothing };
         let failed = Some(Event::StartFailed { run, failure: StartFailure::Transient });
-        // The monitor was started again, and the process is still there.
+        // The monitor was started again, and the process still exists.
         let found = Some(Event::Recovered { run, found: Found::Alive });
         let timer = self.due(TimerSlot::Phase);
         let watchdog = self.due(TimerSlot::Watchdog);
@@ -217,12 +220,12 @@ impl Environment {
         }
     }
 
-    /// The timer that a slot holds is due.
+    /// The timer in a slot is due.
     fn due(&self, slot: TimerSlot) -> Option<Event> {
         self.armed[slot as usize].map(|timer| Event::TimerFired { timer })
     }
 
-    /// One of the others, each with its chance in per cent if it can happen; else the usual event.
+    /// A rare event, each with its chance in per cent if it is possible; else the usual event.
     fn often(&mut self, usual: Event, others: &[(usize, Option<Event>)]) -> Event {
         let mut drawn = self.percent();
         for (chance, other) in others {
@@ -265,7 +268,7 @@ const fn kind(event: Event) -> &'static str {
     }
 }
 
-/// Says when the process serves, has a watchdog, forgives, and bounds retries and starts.
+/// A policy with readiness, a watchdog, forgiveness, and bounds on retries and starts.
 const POLICY: Policy = {
     let start = StartRule {
         timeout: Some(Millis::from_secs(30)),
@@ -290,10 +293,10 @@ const POLICY: Policy = {
     }
 };
 
-/// Any number would do; another one is another log.
+/// The seed of the log; another number gives another log.
 const SEED: u64 = 0x5eed;
 
-/// How many events in a hundred are news that comes too late.
+/// The percentage of late events.
 const LATE_PERCENT: usize = 10;
 
 #[cfg(test)]
@@ -323,7 +326,7 @@ mod tests {
         }
         println!("{mix}{phases:?}");
         assert_eq!(mix.events.len(), EVENTS);
-        // Idle is left once and for all.
+        // Idle is left once and never entered again.
         assert_eq!(phases.len(), Phase::ALL.len() - 1, "{phases:?}");
         assert_eq!(kinds.len(), 16, "{kinds:?}");
         assert!((EVENTS / 12..EVENTS / 8).contains(&stale), "{stale} stale events");

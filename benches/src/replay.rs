@@ -6,13 +6,13 @@ use monitor_core::{Actions, Event, Note, Policy, State, Step};
 
 use crate::mix::Mix;
 
-/// What answers one event: [`Policy::step`], or what it is compared with.
+/// Answers one event: [`Policy::step`], or a function to compare it with.
 ///
-/// The loops call it through a pointer that the optimiser cannot see through, so it is never inlined:
-/// a driver in another crate pays for the call as well.
+/// The loops call it through a pointer that the optimiser cannot see through, so it is never
+/// inlined. A driver in another crate pays for the call, too.
 pub type Transition = fn(&Policy, State, Event) -> Step;
 
-/// Answers every event of the log, keeping the state, and looks at each step.
+/// Answers every event of the log, keeps the state, and reads each step.
 pub fn replay(mix: &Mix, transition: Transition) -> State {
     let transition = black_box(transition);
     let mut state = State::INITIAL;
@@ -23,7 +23,7 @@ pub fn replay(mix: &Mix, transition: Transition) -> State {
     state
 }
 
-/// The same, and visits each command of each step, as a driver does. Answers how many there were.
+/// Answers every event and visits each command, as a driver does. Returns the number of commands.
 pub fn deliver(mix: &Mix, transition: Transition) -> usize {
     let transition = black_box(transition);
     let mut state = State::INITIAL;
@@ -39,14 +39,14 @@ pub fn deliver(mix: &Mix, transition: Transition) -> usize {
     commands
 }
 
-/// The loop alone: looks at each event and answers none.
+/// The loop alone: reads each event and answers none.
 pub fn empty(mix: &Mix) {
     for event in &mix.events {
         black_box(event);
     }
 }
 
-/// The floor: takes what a transition takes, answers as much, and decides nothing.
+/// The floor: takes and returns as much as a transition, and decides nothing.
 pub const fn stand_still(_: &Policy, state: State, event: Event) -> Step {
     black_box(&event);
     Step { state, actions: Actions::NONE, note: Note::Applied }

@@ -1,4 +1,4 @@
-//! What the machine asks for: at most one command per kind of effect, in a fixed order.
+//! The outputs of the machine: at most one command for each kind of effect, in a fixed order.
 
 use core::fmt;
 
@@ -9,13 +9,13 @@ use crate::signal::Signal;
 use crate::state::State;
 use crate::time::{Delay, Millis};
 
-/// The commands of one step, one slot per kind of effect, in the order of execution.
+/// The commands of one step: one slot for each kind of effect, in the order of execution.
 ///
-/// Slots instead of a list: there is no capacity to exceed, the order is part of the type, and two
-/// contradictory commands cannot be said.
+/// Slots replace a list, because a list has a capacity to exceed. The order is part of the type,
+/// and two contradictory commands cannot be expressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Actions {
-    /// Save the new state before anything else is done.
+    /// Save the new state before the other commands.
     pub persist: bool,
     /// Act on the process.
     pub process: ProcessCommand,
@@ -25,12 +25,12 @@ pub struct Actions {
     pub watchdog: TimerCommand,
     /// Set the window of the start limit.
     pub window: TimerCommand,
-    /// Tell observers.
+    /// Report to observers.
     pub emit: Option<Lifecycle>,
 }
 
 impl Actions {
-    /// Nothing to do.
+    /// No command.
     pub const NONE: Self = Self {
         persist: false,
         process: ProcessCommand::Leave,
@@ -40,7 +40,7 @@ impl Actions {
         emit: None,
     };
 
-    /// What to do to the timer of a slot.
+    /// The command for the timer of a slot.
     #[must_use]
     #[inline]
     pub const fn timer_command(&self, slot: TimerSlot) -> TimerCommand {
@@ -52,7 +52,7 @@ impl Actions {
     }
 }
 
-/// What to do to the process. At most one such command per step, so "spawn and signal" cannot be said.
+/// The command for the process. A step has one at most, so it cannot spawn and signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProcessCommand {
     /// Nothing.
@@ -62,75 +62,76 @@ pub enum ProcessCommand {
     Spawn,
     /// Send a signal to the run.
     Signal {
-        /// Which signal.
+        /// The signal.
         signal: Signal,
         /// Its receivers.
         scope: Scope,
     },
-    /// Release the ended run: bring down what it left, drain its output, reap it, and answer with
-    /// [`Event::Released`](crate::Event::Released).
+    /// Release the ended run, and answer with [`Event::Released`](crate::Event::Released). A
+    /// release brings down the remains, drains the output and reaps the process.
     Release {
-        /// The signal for what is left, or none if it has had one or is to be left alone.
+        /// The signal for the remains; `None` if they have had one, or are to be left alone.
         signal: Option<Signal>,
-        /// With [`Scope::Group`] the answer waits until the group is empty; with [`Scope::Process`]
-        /// it comes at once and says whether anything is left.
+        /// With [`Scope::Group`] the answer waits until the group is empty. With [`Scope::Process`]
+        /// it comes at once, and says whether anything is left.
         scope: Scope,
     },
 }
 
-/// What to do to one timer slot.
+/// The command for one timer slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TimerCommand {
-    /// Leave it as it is.
+    /// Leave the slot unchanged.
     #[default]
     Keep,
-    /// Empty the slot; nothing happens if it is empty.
+    /// Empty the slot, if it is not empty.
     Disarm,
-    /// Set the deadline to the delay after the moment the event was observed, whatever it was.
+    /// Set the deadline to the delay after the moment the event was observed.
     Arm(Delay),
-    /// The same, but never to a later deadline than the one that is set.
+    /// Set the deadline in this way, unless the slot has an earlier one.
     Shorten(Millis),
-    /// Set it if there is one, but never to an earlier one.
+    /// Set the deadline in this way, if the slot has an earlier one.
     Lengthen(Millis),
 }
 
-/// The events for observers. Everything else about it stands in [`Step::state`](crate::Step).
+/// The stages of a run that observers see. [`Step::state`](crate::Step) has all other facts.
 ///
-/// Grammar of one run: `Starting (Started Ready?)? Healthy? (Stopping Killing? Unkillable*)?
-/// (Exited | StartFailed)`, then one of `BackingOff`, `Throttled`, `Stopped`, `GaveUp`, or the next
-/// run's `Starting`. A run that ends before its start was acknowledged has no `Started`.
+/// The grammar of one run: `Starting (Started Ready?)? Healthy? (Stopping Killing? Unkillable*)?
+/// (Exited | StartFailed)`. One of `BackingOff`, `Throttled`, `Stopped`, `GaveUp`, or the
+/// `Starting` of the next run follows. A run that ends before its start was acknowledged has no
+/// `Started`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Lifecycle {
     /// A process is being made.
     Starting,
-    /// It exists.
+    /// The process exists.
     Started,
-    /// It serves.
+    /// The process serves.
     Ready,
-    /// It has run long enough to be forgiven its past.
+    /// The process has served long enough for its earlier failures to be forgiven.
     Healthy,
-    /// It is being stopped; the state's reason says why.
+    /// The process is being stopped; the reason of the state says why.
     Stopping,
-    /// It is being killed.
+    /// The process is being killed.
     Killing,
-    /// It was killed and is still there; the kill was repeated.
+    /// The process was killed and still exists; the kill was repeated.
     Unkillable,
-    /// It ended; the state's outcome says how.
+    /// The process ended; the outcome of the state says how.
     Exited,
-    /// It could not be made; the state's outcome says why.
+    /// The process could not be made; the outcome of the state says why.
     StartFailed,
-    /// The next attempt comes after the delay of this step's timer.
+    /// The next attempt follows the delay of this step's timer.
     BackingOff,
-    /// The start limit is reached; the next attempt comes when the window ends.
+    /// The start limit is reached; the next attempt follows the end of the window.
     Throttled,
-    /// It is down because that was wanted, or because its policy is content.
+    /// The process is down by request, or because its policy asks for no restart.
     Stopped {
         /// Whether anything of the last run is left.
         remains: Remains,
     },
-    /// It is down because its policy has given up; the state's reason says why.
+    /// The process is down because its policy has given up; the reason of the state says why.
     GaveUp {
         /// Whether anything of the last run is left.
         remains: Remains,
@@ -158,7 +159,7 @@ impl Lifecycle {
         }
     }
 
-    /// Whether anything of the last run is left; only said when the process is down for good.
+    /// Whether anything of the last run is left; `Nothing` unless the process is down for good.
     #[must_use]
     pub const fn remains(self) -> Remains {
         match self {
@@ -189,7 +190,7 @@ impl fmt::Display for Lifecycle {
     }
 }
 
-/// One command with everything needed to execute it: the flat view of [`Actions`].
+/// One command with all its operands: the flat view of [`Actions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Save this state.
@@ -203,7 +204,7 @@ pub enum Action {
     Signal {
         /// The run.
         run: RunId,
-        /// Which signal.
+        /// The signal.
         signal: Signal,
         /// Its receivers.
         scope: Scope,
@@ -212,43 +213,44 @@ pub enum Action {
     Release {
         /// The run.
         run: RunId,
-        /// The signal for what is left.
+        /// The signal for the remains.
         signal: Option<Signal>,
         /// Whether to wait until nothing is left.
         scope: Scope,
     },
     /// Empty a timer slot.
     Disarm {
-        /// Which slot.
+        /// The slot.
         slot: TimerSlot,
     },
-    /// Set the timer's slot to this delay from the moment the event was observed.
+    /// Set the slot of the timer to this delay after the moment the event was observed.
     Arm {
-        /// Which timer.
+        /// The timer.
         timer: TimerToken,
-        /// How long.
+        /// The delay.
         delay: Delay,
     },
-    /// The same, but never later than what is set.
+    /// Set the slot in this way, unless it has an earlier deadline.
     Shorten {
-        /// Which timer.
+        /// The timer.
         timer: TimerToken,
-        /// How long at most.
+        /// The longest delay.
         delay: Millis,
     },
-    /// The same, but never earlier than what is set, and nothing if nothing is set.
+    /// Set the slot in this way, if it has an earlier deadline.
     Lengthen {
-        /// Which timer.
+        /// The timer.
         timer: TimerToken,
-        /// How long at least.
+        /// The shortest delay.
         delay: Millis,
     },
-    /// Tell observers.
+    /// Report to observers.
     Emit(Lifecycle),
 }
 
-/// Prints the form of case files: `save`, `spawn #1`, `signal #1 TERM group`, `release #1 TERM group`,
-/// `disarm phase`, `arm backoff #1 100ms`, `shorten stop-grace #1 1s`, `lengthen start-timeout #1 1s`, `emit started`.
+/// Prints the form of case files: `save`, `spawn #1`, `signal #1 TERM group`, `release #1 TERM
+/// group`, `disarm phase`, `arm backoff #1 100ms`, `shorten stop-grace #1 1s`, `lengthen
+/// start-timeout #1 1s`, `emit started`.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,16 +1,17 @@
-//! How long to wait before the next attempt.
+//! The delay before the next attempt.
 
 use crate::time::{Delay, Millis};
 
-/// How delays grow. The delay at step k never exceeds the cap, which every curve must have.
+/// The growth of delays. The delay at step k never exceeds the cap, which every curve must have.
 ///
 /// # Source
-/// seed.md D1 to D3 and BB-73, BB-74, BB-78 of the bug bank: uncapped, wrapping and late-capped growth.
+/// seed.md D1 to D3, and BB-73, BB-74, BB-78 of the bug bank: uncapped, wrapping and late-capped
+/// growth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Curve {
-    /// The same delay always.
+    /// The same delay at every step.
     Constant {
         /// The delay; zero only together with a retry budget or a start limit.
         delay: Millis,
@@ -19,7 +20,7 @@ pub enum Curve {
     Linear {
         /// The delay at step 0, at least 1 ms.
         initial: Millis,
-        /// What each step adds, at least 1 ms.
+        /// The increment of each step, at least 1 ms.
         increment: Millis,
         /// The longest delay, at least `initial`, reached within 254 steps.
         cap: Millis,
@@ -28,7 +29,7 @@ pub enum Curve {
     Exponential {
         /// The delay at step 0, at least 1 ms.
         initial: Millis,
-        /// What each step multiplies by.
+        /// The factor of each step.
         factor: Factor,
         /// The longest delay, at least `initial`, reached within 254 steps.
         cap: Millis,
@@ -39,22 +40,23 @@ pub enum Curve {
         initial: Millis,
         /// The delay from step `steps` on, at least `initial`.
         cap: Millis,
-        /// How many steps lead from one to the other, 1 to 254.
+        /// The number of steps from `initial` to `cap`, 1 to 254.
         steps: u8,
     },
 }
 
-/// What an exponential curve multiplies by, in hundredths: 1.01 to 100.00.
+/// The factor of an exponential curve, in hundredths: 1.01 to 100.00.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
 pub struct Factor(u16);
 
 impl Factor {
-    /// Times two.
+    /// The factor two.
     pub const DOUBLE: Self = Self(200);
 
-    /// A factor in hundredths, 150 for ×1.5. The policy refuses one outside 101 to 10,000.
+    /// The factor with this number of hundredths, 150 for ×1.5. A policy refuses factors outside
+    /// 101 to 10,000.
     #[must_use]
     pub const fn from_hundredths(hundredths: u16) -> Self {
         Self(hundredths)
@@ -124,20 +126,20 @@ impl Curve {
     }
 }
 
-/// A curve and how it is entered.
+/// A curve, and the level at which it begins.
 ///
 /// The level counts the waits since the last healthy run or the last start by a user. A healthy run
-/// sets it to 0, a start by a user to `skip`.
+/// sets it to 0. A start by a user sets it to `skip`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Backoff {
-    /// How delays grow.
+    /// The growth of delays.
     pub curve: Curve,
     /// The delay at level 0, before the curve begins; `None` begins the curve at once.
     pub first: Option<Millis>,
-    /// The level after a start by a user: 0, or 1 where the first quick exit is already a step up.
+    /// The level after a start by a user: 0, or 1 if the first quick exit already counts as a step.
     pub skip: u8,
-    /// How much longer a delay may be drawn, 0 to 100 percent of it.
+    /// The largest random addition to a delay, 0 to 100 percent of it.
     pub jitter_percent: u8,
 }
 
@@ -279,7 +281,7 @@ mod tests {
         );
     }
 
-    /// A policy refuses both; the functions are total all the same.
+    /// A policy refuses both, but the functions are total.
     #[test]
     fn unsound_items_neither_shrink_delays_nor_wrap() {
         let factor = Factor::from_hundredths(50);

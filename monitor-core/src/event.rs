@@ -7,8 +7,8 @@ use crate::time::Millis;
 
 /// One input of the machine. Requests end in `Requested`; facts are in the past tense.
 ///
-/// A fact about a process names its run. For a fact of another run the machine changes nothing and answers
-/// [`Note::Stale`](crate::Note::Stale). The text form (`Display`, `FromStr`) is the one of case files.
+/// A fact about a process names its run. A fact about another run changes nothing, and its answer
+/// is [`Note::Stale`](crate::Note::Stale). Case files use the text form (`Display`, `FromStr`).
 ///
 /// # Examples
 /// ```
@@ -21,35 +21,37 @@ use crate::time::Millis;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Event {
-    /// Somebody wants the process up. Forgets earlier failures.
+    /// Requests the process up. Forgets earlier failures.
     StartRequested,
-    /// Somebody wants the process down. Recorded in every phase, also when nothing runs.
+    /// Requests the process down. Recorded in every phase, even when nothing runs.
     StopRequested {
-        /// How it is to be brought down.
+        /// How the process is brought down.
         mode: StopMode,
-        /// On whose behalf.
+        /// The source of the request.
         origin: Origin,
     },
-    /// Somebody wants the process down and up again: one intent, not two.
+    /// Requests the process down and up again: one intent, not two.
     RestartRequested {
         /// How long the stop half may take before the kill.
         grace: Grace,
     },
-    /// Somebody wants a signal sent. Touches neither policy nor intent.
+    /// Requests a signal. Changes neither policy nor intent.
     SignalRequested {
         /// The signal, for the main process alone.
         signal: Signal,
     },
-    /// The policy that `step` is called with is another than before.
+    /// Reports that `step` is called with another policy than before.
     ///
-    /// It is in force at the next decision, ends a wait that it would not have begun, resets nothing
-    /// and starts nothing. It takes away the watchdog of what runs, and brings it none, since a program pings only if
+    /// The new policy is in force at the next decision. It ends a wait that it would not have
+    /// begun. It resets nothing and starts nothing.
+    ///
+    /// It can take the watchdog of a run away. It cannot bring one, because a program pings only if
     /// it was started with a watchdog.
     PolicyChanged,
-    /// Somebody wants earlier failures forgotten: the growth of the delay, the retries used, the starts
-    /// counted. The count of restarts is history and stays.
+    /// Requests that earlier failures are forgotten: the growth of the delay, the retries used, the
+    /// starts counted. The count of restarts stays.
     ResetRequested,
-    /// Somebody does not want to wait for the end of a backoff or of a full window.
+    /// Requests the next attempt now, before the end of a backoff or of a full window.
     RetryRequested,
 
     /// The process exists.
@@ -61,32 +63,33 @@ pub enum Event {
     StartFailed {
         /// The run it belongs to.
         run: RunId,
-        /// Whether trying again can help.
+        /// Whether another attempt can succeed.
         failure: StartFailure,
     },
-    /// The process says that it serves.
+    /// The process reports that it serves.
     Ready {
         /// The run it belongs to.
         run: RunId,
     },
-    /// The process says that it is alive.
+    /// The process reports that it is alive.
     Ping {
         /// The run it belongs to.
         run: RunId,
     },
-    /// The process asks for more time to start: it is not to be found late before this is over.
+    /// The process asks for more time to start: its start timeout is not over before `by` is over.
     ///
-    /// It counts while its readiness is waited for, and never shortens what is left. Nobody can hold up a stop by it.
+    /// The request counts while readiness is awaited, and never shortens the remaining time. It
+    /// does not extend a stop.
     ///
     /// # Source
-    /// `EXTEND_TIMEOUT_USEC` of `sd_notify(3)`; systemd heeds it in a stop too, `systemd.service(5)`.
+    /// `EXTEND_TIMEOUT_USEC` of `sd_notify(3)`. systemd extends a stop, too: `systemd.service(5)`.
     Extended {
         /// The run it belongs to.
         run: RunId,
-        /// How long from now.
+        /// The time, counted from now.
         by: Millis,
     },
-    /// A health check found the process unfit.
+    /// A health check found the process unhealthy.
     Unhealthy {
         /// The run it belongs to.
         run: RunId,
@@ -98,7 +101,7 @@ pub enum Event {
         /// How it ended.
         exit: Exit,
     },
-    /// What the run left behind is gone, or given up as leaked. Answers the command `Release`.
+    /// The remains of the run are gone, or given up as leaked. Answers the command `Release`.
     Released {
         /// The run it belongs to.
         run: RunId,
@@ -107,22 +110,22 @@ pub enum Event {
     },
     /// An armed timer is due.
     TimerFired {
-        /// Which one.
+        /// The timer.
         timer: TimerToken,
     },
-    /// The monitor itself was started again with a saved state, and this is what it found.
+    /// The monitor was started again with a saved state, and reports the fate of its run.
     Recovered {
         /// The run that the saved state names.
         run: RunId,
-        /// What has become of it.
+        /// The fate of that run.
         found: Found,
     },
 }
 
 impl Event {
-    /// The run whose news this is, if it must be the current one to count.
+    /// The run of this event, if it must be the current one to count.
     ///
-    /// The window's timer outlives runs and so names none.
+    /// The timer of the window outlives runs, so it names none.
     #[must_use]
     pub const fn run(self) -> Option<RunId> {
         match self {
@@ -154,41 +157,65 @@ impl Event {
         }
     }
 
-    /// A graceful stop by the policy's own stop rule, on behalf of a user.
+    /// Whether somebody requests something: the events that end in `Requested`. All others are facts.
+    #[must_use]
+    pub const fn is_request(self) -> bool {
+        match self {
+            Self::StartRequested
+            | Self::StopRequested { .. }
+            | Self::RestartRequested { .. }
+            | Self::SignalRequested { .. }
+            | Self::ResetRequested
+            | Self::RetryRequested => true,
+            Self::PolicyChanged
+            | Self::Started { .. }
+            | Self::StartFailed { .. }
+            | Self::Ready { .. }
+            | Self::Ping { .. }
+            | Self::Extended { .. }
+            | Self::Unhealthy { .. }
+            | Self::Exited { .. }
+            | Self::Released { .. }
+            | Self::TimerFired { .. }
+            | Self::Recovered { .. } => false,
+        }
+    }
+
+    /// A graceful stop by the stop rule of the policy, requested by a user.
     #[must_use]
     pub const fn stop() -> Self {
         Self::StopRequested { mode: StopMode::Graceful(Grace::Policy), origin: Origin::User }
     }
 
-    /// A kill, on behalf of a user.
+    /// A kill, requested by a user.
     #[must_use]
     pub const fn kill() -> Self {
         Self::StopRequested { mode: StopMode::Kill, origin: Origin::User }
     }
 
-    /// A graceful stop because the monitor itself is going down: the process stays wanted.
+    /// A graceful stop because the monitor goes down: the process stays wanted.
     #[must_use]
     pub const fn shutdown() -> Self {
         Self::StopRequested { mode: StopMode::Graceful(Grace::Policy), origin: Origin::Shutdown }
     }
 
-    /// A restart by the policy's own stop rule.
+    /// A restart by the stop rule of the policy.
     #[must_use]
     pub const fn restart() -> Self {
         Self::RestartRequested { grace: Grace::Policy }
     }
 }
 
-/// How a process is to be brought down.
+/// How a process is brought down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum StopMode {
-    /// The stop signal first, the kill when the grace is over.
+    /// The stop signal first, the kill at the end of the grace.
     Graceful(Grace),
     /// The kill at once.
     Kill,
-    /// No signal: the run may end by itself and is then the last. The seed's `ExitOnNext`.
+    /// No signal: the run may end by itself, and is then the last. The seed's `ExitOnNext`.
     OnNextExit,
 }
 
@@ -197,16 +224,16 @@ pub enum StopMode {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Grace {
-    /// As long as the policy says.
+    /// The grace of the policy.
     #[default]
     Policy,
-    /// This long.
+    /// This time.
     After(Millis),
     /// For ever: there is no kill.
     Never,
 }
 
-/// On whose behalf a stop happens.
+/// The source of a stop.
 ///
 /// # Source
 /// BB-23 of the bug bank: a shutdown recorded as a user's stop keeps processes down after the boot.
@@ -214,35 +241,35 @@ pub enum Grace {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Origin {
-    /// A user wants it down, until somebody starts it again.
+    /// A user: the process stays down until a start is requested.
     User,
-    /// The monitor is going down; the process is wanted up again with it.
+    /// The monitor goes down: the process comes up again with it.
     Shutdown,
 }
 
-/// What is left of a run after its release.
+/// The remains of a run after its release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Remains {
     /// Nothing.
     Nothing,
-    /// Processes that the stop did not reach, or that the policy leaves alone.
+    /// Processes that the stop did not reach, or that the policy does not touch.
     Leaked,
 }
 
-/// What a monitor that was started again found of the run in its saved state.
+/// The fate of the run in a saved state, as a restarted monitor found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Found {
     /// The main process lives, and its identity was proved.
     Alive,
-    /// It ended meanwhile, and how is known.
+    /// The process ended meanwhile, with this exit.
     Exited(Exit),
-    /// It is gone and how is not known.
+    /// The process is gone, and its exit is unknown.
     Gone,
-    /// The machine was booted since: nothing of the run can be left.
+    /// The machine was booted since: no process of the run can be left.
     Rebooted,
 }
 
@@ -275,6 +302,17 @@ mod tests {
         ] {
             let event: Event = text.parse().unwrap();
             assert_eq!(event.run(), run.map(RunId::new), "{text}");
+        }
+    }
+
+    /// The name of an event says whether it is a request.
+    #[test]
+    fn requests_are_named_so() {
+        for text in crate::text::tests::EVENTS {
+            let event: Event = text.parse().unwrap();
+            let debug = format!("{event:?}");
+            let name = debug.split(' ').next().unwrap();
+            assert_eq!(event.is_request(), name.ends_with("Requested"), "{text}");
         }
     }
 

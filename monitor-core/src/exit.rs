@@ -1,4 +1,4 @@
-//! How a run ended, kept as kind and value, and sets of endings for exit-status rules.
+//! The end of a run as kind and value, and sets of exits for exit-status rules.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,20 +6,20 @@ use core::str::FromStr;
 use crate::parse_error::{ParseError, whole_number};
 use crate::signal::Signal;
 
-/// How a process ended: the kind and the value, never squeezed into one number.
+/// The end of a process: kind and value, never one number for both.
 ///
 /// # Source
-/// `wait(2)`; invariant I6 of the bug bank (a death by signal shown as 0, an unknown status shown
-/// as 0: BB-51, BB-52, BB-55); seed.md Q9.
+/// `wait(2)`; seed.md Q9; invariant I6 of the bug bank. Others have shown a death by signal or an
+/// unknown status as 0 (BB-51, BB-52, BB-55).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Exit {
-    /// It called `exit` with this status, 0 to 255.
+    /// The process called `exit` with this status, 0 to 255.
     Code(u8),
-    /// This signal ended it.
+    /// This signal ended the process.
     Signal(Signal),
-    /// It is gone and nobody knows how: never a success.
+    /// The process is gone, and its exit is unknown. Never a success.
     Unknown,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for Exit {
 /// Reads `code=7`, `signal=KILL` or `unknown`.
 ///
 /// # Errors
-/// [`ParseError`] naming the value.
+/// [`ParseError`] with the value.
 impl FromStr for Exit {
     type Err = ParseError;
 
@@ -67,14 +67,14 @@ impl FromStr for Exit {
     }
 }
 
-/// Why a start failed, as far as a policy cares.
+/// The kind of a start failure, as far as a policy depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum StartFailure {
-    /// It may work next time: no process slot, no memory, text file busy.
+    /// Another attempt can succeed: no process slot, no memory, text file busy.
     Transient,
-    /// It will not work until somebody mends it: no such file, not executable, bad configuration.
+    /// No attempt succeeds before a repair: no such file, not executable, bad configuration.
     Permanent,
 }
 
@@ -95,17 +95,17 @@ impl fmt::Display for StartFailure {
     }
 }
 
-/// What is known of the end of the current run.
+/// The known end of the current run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Outcome {
-    /// The run has not ended, or there was none.
+    /// The run has not ended, or no run existed.
     #[default]
     None,
     /// The process ended.
     Exited(Exit),
-    /// There never was a process.
+    /// The process never existed.
     StartFailed(StartFailure),
 }
 
@@ -122,7 +122,7 @@ impl fmt::Display for Outcome {
 
 /// A set of exit codes and signals, for exit-status rules.
 ///
-/// An unknown exit is in no set: a rule cannot match what nobody knows.
+/// An unknown exit is in no set, so no rule matches it.
 ///
 /// # Examples
 /// ```
@@ -142,17 +142,17 @@ pub struct ExitSet {
 }
 
 impl ExitSet {
-    /// No exit at all.
+    /// The set without any exit.
     pub const EMPTY: Self = Self { codes: [0; 4], signals: 0 };
 
-    /// This set and the exit code `code`.
+    /// Adds the exit code `code`.
     #[must_use]
     pub const fn with_code(mut self, code: u8) -> Self {
         self.codes[(code >> 6) as usize] |= 1 << (code & 63);
         self
     }
 
-    /// This set and a death by `signal`.
+    /// Adds a death by `signal`.
     #[must_use]
     pub const fn with_signal(mut self, signal: Signal) -> Self {
         self.signals |= 1 << (signal.number() - 1);
@@ -169,7 +169,7 @@ impl ExitSet {
         }
     }
 
-    /// Whether nothing is in the set.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.signals == 0
@@ -213,7 +213,7 @@ impl fmt::Display for ExitSet {
 /// Reads a comma list of codes (`2`), ranges (`64-78`) and signals (`SIGHUP`, `SIG40`), or `none`.
 ///
 /// # Errors
-/// [`ParseError`] naming the part that is wrong.
+/// [`ParseError`] with the wrong part.
 impl FromStr for ExitSet {
     type Err = ParseError;
 

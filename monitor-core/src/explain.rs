@@ -1,4 +1,5 @@
-//! Why a process is as it is, and what comes next, as data and as one sentence.
+//! The reason of a state, and the next event that the machine waits for, as data and as one
+//! sentence.
 
 use core::fmt;
 
@@ -6,7 +7,7 @@ use crate::policy::{Counts, Policy, Retries, Rules};
 use crate::state::{Phase, Reason, State};
 use crate::time::{Delay, Millis};
 
-/// The answer to "why, and what next": made by [`Policy::explain`], printed as one sentence.
+/// The reason of a state and the next event: made by [`Policy::explain`], printed as one sentence.
 ///
 /// # Examples
 /// ```
@@ -21,7 +22,7 @@ use crate::time::{Delay, Millis};
 pub struct Explanation {
     /// The state that is explained.
     pub state: State,
-    /// What the machine waits for.
+    /// The event that the machine waits for.
     pub next: Next,
     /// Automatic restarts that the retry budget still allows; `None` without a budget.
     pub retries_left: Option<u16>,
@@ -30,35 +31,36 @@ pub struct Explanation {
     rules: Rules,
 }
 
-/// What the machine waits for.
+/// The event that the machine waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing: it is down until somebody starts it.
+    /// Nothing: the process is down until a start is requested.
     Nothing,
-    /// The process to exist, so that it can go on; at most so long.
+    /// The process must exist, at most after this time, so that it can go on.
     Spawn(Option<Millis>),
-    /// The process to exist, so that it can be stopped.
+    /// The process must exist, so that it can be stopped.
     SpawnToStop,
-    /// The process to say that it serves; at most so long.
+    /// The process must report that it serves, at most after this time.
     Ready(Option<Millis>),
-    /// The process to have served this long; `None` when no time makes it healthy, or it is already.
+    /// The process must have served for this time; `None` if no time makes it healthy, or if it is
+    /// healthy.
     Healthy(Option<Millis>),
-    /// The process to end by itself, for the last time.
+    /// The process must end by itself, for the last time.
     LastExit,
-    /// The process to end; the kill follows the policy's grace unless the stop named another.
+    /// The process must end; the kill follows the policy's grace, unless the stop named another.
     Exit(Option<Millis>),
-    /// The kill to work; it is repeated this often.
+    /// The kill must work; it is repeated after this time.
     Death(Millis),
-    /// What the run left to be gone.
+    /// The remains of the run must be gone.
     Release,
-    /// The delay before the next attempt to be over.
+    /// The delay before the next attempt must be over.
     Attempt(Delay),
-    /// The window of the start limit to end.
+    /// The window of the start limit must end.
     WindowEnd(Millis),
 }
 
 impl Policy {
-    /// Explains `state`: the reason, what is waited for, and what the budgets still allow.
+    /// Explains `state`: its reason, the awaited event, and the rest of the budgets.
     #[must_use]
     pub const fn explain(&self, state: State) -> Explanation {
         let rules = self.rules;
@@ -98,7 +100,7 @@ impl Policy {
 }
 
 impl Explanation {
-    /// The reason alone: the part of the sentence between the phase and what comes next.
+    /// The reason alone: the part of the sentence between the phase and the awaited event.
     #[must_use]
     pub const fn why(self) -> Why {
         Why(self)
@@ -180,7 +182,7 @@ impl fmt::Display for Starts {
     }
 }
 
-/// How many restarts a budget allows.
+/// The number of restarts that a budget allows.
 const fn allowed(retries: Retries) -> u16 {
     match retries.counts {
         Counts::Restarts => retries.max,

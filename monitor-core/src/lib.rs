@@ -1,57 +1,61 @@
 //! The decisions of a process supervisor as one pure, total state machine: event in, actions out.
 //!
 //! The machine knows restart policies, growing delays, stops with a grace and a kill, readiness,
-//! watchdogs, start limits and recovery after its own crash. It knows no clock, no process, no file and
-//! no randomness: time goes out as delays and comes back as fired timers, everything else as events.
-//! That is why each decision can be tested, checked in every reachable state, and replayed.
+//! watchdogs, start limits and recovery after its own crash. It knows no clock, no process, no file
+//! and no randomness. Time goes out as delays and comes back as fired timers. Other facts come in
+//! as events. Each decision can therefore be tested, checked in every reachable state, and
+//! replayed.
 //!
 //! # The loop
-//! Call [`Monitor::handle`] with what happened, carry out what it returns, in order:
+//! Call [`Monitor::handle`] with each event, and execute the returned actions in order:
 //!
 //! ```
 //! use monitor_core::{Action, Event, Exit, Monitor, Policy, Remains};
 //!
 //! let mut monitor = Monitor::new(Policy::DEFAULT);
-//! let mut inbox = vec![Event::StartRequested]; // in real life: a queue, timers, the kernel
+//! let mut inbox = vec![Event::StartRequested]; // in a program: a queue, timers, the kernel
 //! while let Some(event) = inbox.pop() {
 //!     monitor.handle(event).for_each(|action| match action {
 //!         Action::Persist(state) => drop(state.to_bytes()), // to disk
 //!         Action::Spawn { run } => inbox.push(Event::Exited { run, exit: Exit::Code(0) }),
 //!         Action::Signal { .. } => {}                       // kill(2)
-//!         Action::Release { run, .. } => inbox.push(Event::Released { run, remains: Remains::Nothing }),
+//!         Action::Release { run, .. } => {
+//!             inbox.push(Event::Released { run, remains: Remains::Nothing });
+//!         }
 //!         Action::Arm { .. } | Action::Disarm { .. } => {}                  // timers
-//!         Action::Shorten { .. } | Action::Lengthen { .. } => {}            // the same
+//!         Action::Shorten { .. } | Action::Lengthen { .. } => {}            // timers
 //!         Action::Emit(lifecycle) => println!("{lifecycle}"),
 //!     });
 //! }
-//! assert_eq!(monitor.explain().to_string(), "stopped #1: ended with code=0, after which the policy \
-//!     asks for no restart; nothing happens until somebody starts it");
+//! assert_eq!(monitor.explain().to_string(), "stopped #1: ended with code=0, after which the \
+//!     policy asks for no restart; nothing happens until somebody starts it");
 //! ```
 //!
 //! # What a driver must do
 //! - Execute the commands of a step in the order of [`Step::for_each`], then take the next event.
-//! - Measure delays from the moment the event was observed, draw jitter uniformly, and keep one deadline
-//!   for each [`TimerSlot`]: arming replaces it, so a replaced timer cannot fire.
-//! - Deliver timers that are due before events observed at the same instant.
+//! - Measure delays from the moment the event was observed, and draw jitter uniformly.
+//! - Keep one deadline for each [`TimerSlot`]. Arming replaces it, so a replaced timer cannot fire.
+//! - Deliver due timers before events observed at the same instant.
 //! - Answer each [`Action::Spawn`] with [`Event::Started`], [`Event::StartFailed`] or
 //!   [`Event::Exited`], and each [`Action::Release`] with [`Event::Released`].
-//! - Never lose an exit: report it until it was handled. Late and doubled reports are harmless.
+//! - Report an exit until it was handled. Late and doubled reports are harmless.
 //!
 //! # Rules that the machine keeps
-//! - **Total**: every phase × event pair has a written answer; nothing panics, nothing is an error. What
-//!   does not count is answered with a [`Note`] and changes nothing.
-//! - **Intent is state**: a stop is recorded in every phase, also when nothing runs.
-//! - **A run ends in two steps**: its process exits, then what it left is released. No new run begins
-//!   and no "stopped" is said in between.
+//! - **Total**: every phase × event pair has a written answer. Nothing panics, and nothing is an
+//!   error. An event that does not count is answered with a [`Note`] and changes nothing.
+//! - **Intent is state**: a stop is recorded in every phase, even when nothing runs.
+//! - **A run ends in two steps**: its process exits, then its remains are released. Between the two
+//!   steps no new run begins, and the machine does not report "stopped".
 //! - **A phase owns its timer**: entering a phase empties the slot.
 //!
-//! Every answer is printed in [`manual::table`], every change of phase in [`manual::states`].
+//! [`manual::table`] prints every answer, and [`manual::states`] every change of phase.
 //!
 //! # Features
-//! `serde` derives `Serialize` and `Deserialize` for everything that is stored or sent. The crate needs
-//! neither `std` nor `alloc`.
+//! `serde` derives `Serialize` and `Deserialize` for all types that are stored or sent. The crate
+//! needs neither `std` nor `alloc`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod action;
 mod backoff;
@@ -60,8 +64,10 @@ mod exit;
 mod explain;
 pub mod manual;
 mod monitor;
+mod names;
 mod parse_error;
 mod policy;
+mod policy_text;
 mod preset;
 mod run;
 mod scope;
@@ -84,12 +90,12 @@ pub use policy::{
     Readiness, Restart, Retries, Rules, SaveRule, StartLimit, StartRetry, StartRule, StartsCounted,
     StopRule, Watchdog,
 };
+pub use policy_text::PolicyTextError;
 pub use preset::Preset;
 pub use run::{RunId, TimerKind, TimerSlot, TimerToken};
 pub use scope::Scope;
 pub use signal::{Signal, SignalOutOfRange};
 pub use state::{Phase, Reason, State};
 pub use step::{Note, Step};
-pub use text::PolicyTextError;
 pub use time::{Delay, Millis};
 pub use wire::{DecodeError, VERSION};

@@ -1,4 +1,4 @@
-//! Pages that are printed from the code, so that they cannot be wrong.
+//! Pages that are printed from the code, and therefore agree with it.
 
 #[doc = include_str!("../docs/table.md")]
 pub mod table {}

@@ -1,4 +1,4 @@
-//! A policy and a state in one value: the everyday face of the machine.
+//! A policy and a state in one value: the usual interface of the machine.
 
 use crate::event::Event;
 use crate::explain::Explanation;
@@ -6,7 +6,7 @@ use crate::policy::Policy;
 use crate::state::State;
 use crate::step::Step;
 
-/// One supervised process, as far as decisions go.
+/// The decisions for one supervised process: a policy and a state.
 ///
 /// # Examples
 /// ```
@@ -25,14 +25,15 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// A process that was never started.
+    /// Makes the monitor of a process that was never started.
     #[must_use]
     pub const fn new(policy: Policy) -> Self {
         Self { policy, state: State::INITIAL }
     }
 
-    /// A process whose state was saved. Tell it what became of its run with
-    /// [`Event::Recovered`] before anything else.
+    /// Makes the monitor of a process whose state was saved.
+    ///
+    /// The first event must be [`Event::Recovered`], with the fate of its run.
     #[must_use]
     pub const fn restore(policy: Policy, saved: State) -> Self {
         Self { policy, state: saved }
@@ -63,7 +64,7 @@ impl Monitor {
         self.state
     }
 
-    /// Why it is as it is, and what comes next.
+    /// The reason of the state, and the next event that the machine waits for.
     #[must_use]
     pub const fn explain(&self) -> Explanation {
         self.policy.explain(self.state)
@@ -99,7 +100,7 @@ mod tests {
         let policy = "watchdog=2s".parse().unwrap();
         let step = monitor.set_policy(policy);
         assert_eq!(monitor.policy(), &policy);
-        // It was started without a watchdog, but a ping shows that it pings.
+        // The process was started without a watchdog, but a ping shows that it pings.
         assert_eq!(step.actions.watchdog, TimerCommand::Keep);
         let step = monitor.handle("ping #1".parse().unwrap());
         let delay = Delay::exact(Millis::from_secs(2));

@@ -1,11 +1,11 @@
-//! The one error that all text parsers share, and how they read whole numbers.
+//! The error that all text parsers share, and their parser of whole numbers.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// A text that cannot be read: names what was being read, the value, and how to mend it.
+/// A text that cannot be read, with the kind of the value, the value and the fix.
 ///
-/// Nothing was changed. The value is kept up to its 40th byte.
+/// Nothing was changed. The error holds the value up to its 40th byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseError {
     field: &'static str,
@@ -18,7 +18,7 @@ impl ParseError {
         Self { field, value: Excerpt::new(value), fix }
     }
 
-    /// What was being read.
+    /// The kind of the value.
     #[must_use]
     pub const fn field(&self) -> &'static str {
         self.field
@@ -30,7 +30,7 @@ impl ParseError {
         self.value.as_str()
     }
 
-    /// How to mend it.
+    /// The fix.
     #[must_use]
     pub const fn fix(&self) -> &'static str {
         self.fix
@@ -46,7 +46,7 @@ impl fmt::Display for ParseError {
 
 impl core::error::Error for ParseError {}
 
-/// The beginning of a text, kept without allocation.
+/// The beginning of a text, held without allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Excerpt {
     bytes: [u8; 40],
@@ -70,10 +70,10 @@ impl Excerpt {
     }
 }
 
-/// Reads a number that is written in digits alone, as in every text here; `None` if there is anything else, or if it is
-/// out of the range of its type.
+/// Reads a number of digits alone; `None` for other characters, or outside the range of the type.
 ///
-/// [`str::parse`] takes a leading `+` as well, so that a slip would be read, and one number could be written in two ways.
+/// All texts of this crate read numbers by it. [`str::parse`] accepts a leading `+`, so a typing
+/// error would be read, and one number would have two forms.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! The rules of supervision, parsed rather than validated: a policy that exists is sound.
+//! The rules of supervision. A policy is checked when it is built, so each policy is sound.
 
 use core::fmt;
 
@@ -8,10 +8,10 @@ use crate::scope::Scope;
 use crate::signal::Signal;
 use crate::time::Millis;
 
-/// The rules by which one process is supervised. Cannot be built unsound: see [`PolicyBuilder::build`].
+/// The checked rules by which one process is supervised.
 ///
-/// The text form (`Display`, `FromStr`) lists what differs from [`Policy::DEFAULT`] as `key=value`
-/// words; it is the form of case files.
+/// [`PolicyBuilder::build`] refuses unsound rules. The text form (`Display`, `FromStr`) lists the
+/// differences from [`Policy::DEFAULT`] as `key=value` words. Case files use it.
 ///
 /// # Examples
 /// ```
@@ -28,51 +28,51 @@ pub struct Policy {
     pub(crate) rules: Rules,
 }
 
-/// Every item of a policy, as plain data; [`PolicyBuilder`] turns it into a [`Policy`].
+/// The items of a policy, as plain data; [`PolicyBuilder`] turns them into a [`Policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case", deny_unknown_fields))]
 pub struct Rules {
-    /// Which ends of a run are followed by another run.
+    /// The ends of a run after which another run follows.
     pub restart: Restart,
-    /// How many, in a row or in all; `None` for no bound.
+    /// The bound on restarts, in a row or in all; `None` for no bound.
     pub retries: Option<Retries>,
     /// Exits that count as success, beside exit code 0.
     pub success: ExitSet,
-    /// Exits after which there is never a restart, whatever the restart rule says.
+    /// Exits after which no restart follows, whatever the restart rule says.
     pub prevent: ExitSet,
-    /// Exits after which there is always a restart, unless prevented.
+    /// Exits after which a restart always follows, unless prevented.
     pub force: ExitSet,
-    /// What an exit before the run was healthy means.
+    /// The meaning of an exit before the run was healthy.
     pub early_exit: EarlyExit,
-    /// How long to wait before the next attempt.
+    /// The delay before the next attempt.
     pub backoff: Backoff,
-    /// When a run is healthy and what that forgives; `None` for never.
+    /// The condition of a healthy run, and the failures that it forgives; `None` for never.
     pub healthy: Option<HealthyRule>,
-    /// How many starts a window of time allows; `None` for no bound.
+    /// The bound on starts in a window of time; `None` for no bound.
     pub limit: Option<StartLimit>,
-    /// How to bring a run down.
+    /// The way in which a run is brought down.
     pub stop: StopRule,
-    /// How to bring one up.
+    /// The way in which a run is brought up.
     pub start: StartRule,
-    /// When silence is a fault; `None` for never.
+    /// The longest silence of a serving process; `None` for no watchdog.
     pub watchdog: Option<Watchdog>,
-    /// Whether a start may happen that could not be saved.
+    /// Whether a start may happen if its state could not be saved.
     pub save: SaveRule,
 }
 
-/// Which ends of a run are followed by another run.
+/// The ends of a run after which another run follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Restart {
     /// None.
     No,
-    /// Those that are failures: an exit that is no success, a fault, a failed start.
+    /// Failures: an exit that is no success, a fault, a failed start.
     OnFailure,
-    /// All; and a process that a user stopped comes back with the next boot.
+    /// All ends. A process that a user stopped comes back with the next boot.
     Always,
-    /// All; and a process that a user stopped stays down, also after a boot.
+    /// All ends. A process that a user stopped stays down, even after a boot.
     UnlessStopped,
 }
 
@@ -80,16 +80,16 @@ pub enum Restart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Retries {
-    /// The bound; zero for no retry at all.
+    /// The bound; zero for no retry.
     pub max: u16,
-    /// What it bounds.
+    /// The meaning of the bound.
     pub counts: Counts,
 }
 
-/// What `on-failure:3` allows three of.
+/// The meaning of the number in `on-failure:3`.
 ///
 /// # Source
-/// seed.md B39, D33, Q3: the seed allowed N runs, everybody since allows N restarts.
+/// seed.md B39, D33, Q3: the seed allowed N runs. Later systems allow N restarts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -101,30 +101,30 @@ pub enum Counts {
     Runs,
 }
 
-/// What an exit before the run was healthy means.
+/// The meaning of an exit before the run was healthy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum EarlyExit {
-    /// What its exit status says.
+    /// The exit status decides.
     #[default]
     ByStatus,
-    /// A failure, also with exit code 0: supervisord's `startsecs`.
+    /// A failure, even with exit code 0: supervisord's `startsecs`.
     Failure,
 }
 
-/// When a run is healthy, and what that forgives.
+/// The condition of a healthy run, and the failures that it forgives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HealthyRule {
-    /// How long it must have served without a break, at least 1 ms. A run of exactly this length is
-    /// healthy.
+    /// The time for which the process must have served without a break, at least 1 ms. A run of
+    /// exactly this length is healthy.
     pub after: Millis,
-    /// What is forgotten then.
+    /// The failures that are forgiven.
     pub forgives: Forgives,
 }
 
-/// What a healthy run makes the monitor forget.
+/// The failures that a healthy run forgives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -139,105 +139,105 @@ pub enum Forgives {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StartLimit {
-    /// How many starts the window allows, 1 to 254.
+    /// The number of starts that the window allows, 1 to 254.
     pub burst: u8,
-    /// How long it stays open, at least 1 ms.
+    /// The time for which the window stays open, at least 1 ms.
     pub window: Millis,
-    /// Which starts count.
+    /// The starts that count.
     pub counts: StartsCounted,
-    /// What one start too many leads to.
+    /// The result of one start too many.
     pub then: OnLimit,
 }
 
-/// Which starts a start limit counts.
+/// The starts that a start limit counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum StartsCounted {
-    /// Those that the monitor makes by itself: users cannot lock themselves out (BB-172).
+    /// Starts by the monitor itself: users cannot lock themselves out (BB-172).
     #[default]
     Automatic,
-    /// Those of users as well: systemd's `StartLimitBurst`.
+    /// All starts, those of users included: systemd's `StartLimitBurst`.
     All,
 }
 
-/// What reaching the start limit leads to.
+/// The result of reaching the start limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum OnLimit {
-    /// Giving up.
+    /// The supervision gives up.
     #[default]
     Stop,
-    /// Waiting until the window ends.
+    /// The next start waits for the end of the window.
     Wait,
 }
 
-/// How to bring a run down.
+/// The way in which a run is brought down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StopRule {
-    /// What asks it to end.
+    /// The signal that asks the process to end.
     pub signal: Signal,
-    /// How long it may take before the kill; `None` for ever.
+    /// The time before the kill; `None` for no kill.
     pub grace: Option<Millis>,
-    /// How long a kill may take before it is repeated and reported, at least 1 ms.
+    /// The time before a kill is repeated and reported, at least 1 ms.
     pub kill_window: Millis,
-    /// Who is meant.
+    /// The processes that the stop reaches.
     pub scope: Scope,
 }
 
-/// How to bring a run up.
+/// The way in which a run is brought up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StartRule {
-    /// How long it may take until the process serves; `None` for ever.
+    /// The longest time until the process serves; `None` for no bound.
     pub timeout: Option<Millis>,
-    /// When a process serves.
+    /// The condition under which a process serves.
     pub readiness: Readiness,
-    /// Which failures of the first start after a user's request are retried.
+    /// The failures of the first start after a user's request that are retried.
     pub first: StartRetry,
-    /// Which failures of a later, automatic start are retried.
+    /// The failures of a later, automatic start that are retried.
     pub later: StartRetry,
 }
 
-/// When a process serves.
+/// The condition under which a process serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Readiness {
-    /// As soon as it exists.
+    /// It exists.
     #[default]
     Exec,
-    /// When it says so; an exit before that is a failure.
+    /// It reports readiness; an exit before that is a failure.
     Notify,
 }
 
-/// Which failed starts are treated as failed runs; the others end the supervision.
+/// The failed starts that count as failed runs; other failures end the supervision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum StartRetry {
     /// None.
     Never,
-    /// Those that may work next time.
+    /// Failures after which another attempt can succeed.
     Transient,
     /// All.
     Always,
 }
 
-/// When silence is a fault.
+/// The longest silence of a serving process, and the signal that follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Watchdog {
-    /// How long there may be no ping while the process serves, at least 1 ms. A changed period counts from the next run
-    /// on: see [`Event::PolicyChanged`](crate::Event::PolicyChanged).
+    /// The longest time between two pings while the process serves, at least 1 ms. A changed period
+    /// counts from the next run on: see [`Event::PolicyChanged`](crate::Event::PolicyChanged).
     pub period: Millis,
-    /// What is sent then; the stop's grace and kill follow.
+    /// The signal that is sent then; the grace and the kill of the stop rule follow.
     pub signal: Signal,
 }
 
-/// Whether a start may happen that could not be saved. A stop never waits for a save.
+/// Whether a start may happen if its state could not be saved. A stop never waits for a save.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -250,8 +250,10 @@ pub enum SaveRule {
 }
 
 impl Policy {
-    /// Restart on failure, 100 ms doubling to one minute with 10 % jitter, forgiven after 10 s;
-    /// `TERM`, 10 s, kill, to the whole group; transient start failures are retried.
+    /// The default rules: restart on failure, after 100 ms doubling to one minute with 10 % jitter.
+    ///
+    /// A run of 10 s forgives earlier failures. A stop is `TERM`, 10 s and the kill, to the whole
+    /// group. Transient start failures are retried.
     pub const DEFAULT: Self = Self {
         rules: Rules {
             restart: Restart::OnFailure,
@@ -299,7 +301,7 @@ impl Policy {
         PolicyBuilder { rules: self.rules }
     }
 
-    /// The items, to read.
+    /// The items of the policy.
     #[must_use]
     pub const fn rules(&self) -> &Rules {
         &self.rules
@@ -328,7 +330,7 @@ impl TryFrom<Rules> for Policy {
     }
 }
 
-/// Collects the items of a policy, then checks them together.
+/// Collects the items of a policy and checks them together.
 ///
 /// # Examples
 /// ```
@@ -357,35 +359,35 @@ macro_rules! setters {
 
 impl PolicyBuilder {
     setters! {
-        /// Sets which ends of a run are followed by another run.
+        /// Sets the ends of a run after which another run follows.
         restart: Restart,
         /// Sets the bound on automatic restarts.
         retries: Option<Retries>,
         /// Sets the exits that count as success, beside exit code 0.
         success: ExitSet,
-        /// Sets the exits after which there is never a restart.
+        /// Sets the exits after which no restart follows.
         prevent: ExitSet,
-        /// Sets the exits after which there is always a restart.
+        /// Sets the exits after which a restart always follows.
         force: ExitSet,
-        /// Sets what an exit before the run was healthy means.
+        /// Sets the meaning of an exit before the run was healthy.
         early_exit: EarlyExit,
-        /// Sets how long to wait before the next attempt.
+        /// Sets the delay before the next attempt.
         backoff: Backoff,
-        /// Sets when a run is healthy and what that forgives.
+        /// Sets the condition of a healthy run, and the failures that it forgives.
         healthy: Option<HealthyRule>,
-        /// Sets how many starts a window of time allows.
+        /// Sets the bound on starts in a window of time.
         limit: Option<StartLimit>,
-        /// Sets how to bring a run down.
+        /// Sets the way in which a run is brought down.
         stop: StopRule,
-        /// Sets how to bring one up.
+        /// Sets the way in which a run is brought up.
         start: StartRule,
-        /// Sets when silence is a fault.
+        /// Sets the longest silence of a serving process.
         watchdog: Option<Watchdog>,
-        /// Sets whether a start may happen that could not be saved.
+        /// Sets whether a start may happen if its state could not be saved.
         save: SaveRule,
     }
 
-    /// Sets every item at once.
+    /// Sets all items at once.
     pub const fn rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
         self
@@ -394,7 +396,7 @@ impl PolicyBuilder {
     /// Checks the items and makes the policy.
     ///
     /// # Errors
-    /// [`PolicyError`] says which item is unsound and how to mend it. The builder is unchanged.
+    /// [`PolicyError`] names the unsound item and the fix. The builder is unchanged.
     pub const fn build(self) -> Result<Policy, PolicyError> {
         let rules = self.rules;
         if let Err(error) = check_backoff(&rules) {
@@ -489,29 +491,29 @@ const fn check_backoff(rules: &Rules) -> Result<(), PolicyError> {
     Ok(())
 }
 
-/// Why a policy cannot be. Nothing was changed.
+/// The reason why rules are unsound. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A duration is zero that must not be.
+    /// A duration is zero, but must not be.
     Zero {
-        /// Which item.
+        /// The item.
         item: &'static str,
     },
     /// A number is outside its bounds.
     OutOfRange {
-        /// Which item.
+        /// The item.
         item: &'static str,
-        /// The number given.
+        /// The given number.
         value: u32,
-        /// The smallest allowed.
+        /// The smallest allowed number.
         min: u32,
-        /// The largest allowed.
+        /// The largest allowed number.
         max: u32,
     },
     /// A factor is outside 1.01 to 100.
     FactorOutOfRange {
-        /// The factor given.
+        /// The given factor.
         factor: Factor,
     },
     /// The longest delay is shorter than the first.
@@ -523,12 +525,12 @@ pub enum PolicyError {
     },
     /// The delay grows too slowly to reach its cap in 254 steps.
     CapOutOfReach {
-        /// The cap given.
+        /// The given cap.
         cap: Millis,
         /// The delay after 254 steps.
         reached: Millis,
     },
-    /// No delay, no retry budget and no start limit: a crash loop at full speed.
+    /// There is no delay, no retry budget and no start limit: a crash loop would run at full speed.
     HotLoop,
 }
 
@@ -567,7 +569,7 @@ mod tests {
         Policy::builder().restart(Restart::Always).backoff(backoff).build().is_ok()
     }
 
-    /// Each bound with what is just inside and just outside.
+    /// Each bound with values just inside and just outside.
     #[test]
     fn bounds_are_where_they_are_said_to_be() {
         let plain = Policy::DEFAULT.rules().backoff;
@@ -629,7 +631,7 @@ mod tests {
         }
     }
 
-    /// No delay is possible with a bound of either kind, and with neither a crash loop.
+    /// A policy without a delay needs one of the two bounds. Without any it is a crash loop.
     #[test]
     fn no_delay_needs_a_bound() {
         let hot = "restart=always backoff=constant:0ms";

@@ -14,10 +14,10 @@ use crate::scope::Scope;
 use crate::signal::Signal;
 use crate::time::Millis;
 
-/// The rules of a well-known system, to start a policy from.
+/// The rules of a well-known system, from which a policy can start.
 ///
-/// Each preset is pinned by timelines under `tests/timelines/`, which name their sources and say where
-/// the preset departs from its model.
+/// Timelines under `tests/timelines/` pin each preset. They name their sources, and the differences
+/// between the preset and its model.
 ///
 /// # Examples
 /// ```
@@ -29,13 +29,13 @@ use crate::time::Millis;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Preset {
-    /// Docker's `containerMonitor` of 2014, the ancestor: 200 ms first, doubling without a cap,
-    /// forgiven by a run of strictly more than 10 s, N runs, no retry of the first start.
+    /// Docker's `containerMonitor` of 2014, the seed: 200 ms first, doubling without a cap,
+    /// forgiven by a run of more than 10 s. N means runs, and a failed first start is not retried.
     #[cfg_attr(feature = "serde", serde(rename = "docker-2014"))]
     Docker2014,
     /// Docker today: 100 ms doubling to 1 min, forgiven by 10 s, N restarts in all.
     Docker,
-    /// Podman: no delay (1 ms here, so that no crash loop is unbounded), N restarts in all.
+    /// Podman: no delay (1 ms here, so that a crash loop is bounded), N restarts in all.
     Podman,
     /// The kubelet: at once, then 10 s doubling to 5 min, forgiven by 10 min.
     Kubelet,
@@ -81,12 +81,12 @@ impl Preset {
         }
     }
 
-    /// A builder with the preset's rules, to be changed or built as it is.
+    /// A builder with the rules of the preset.
     pub const fn builder(self) -> PolicyBuilder {
         PolicyBuilder { rules: self.rules() }
     }
 
-    /// How this system reads the N of `on-failure:N`.
+    /// The meaning of the N in `on-failure:N` for this system.
     #[must_use]
     pub const fn counts(self) -> Counts {
         match self {
@@ -231,10 +231,10 @@ impl fmt::Display for Preset {
     }
 }
 
-/// Reads a preset's name.
+/// Reads the name of a preset.
 ///
 /// # Errors
-/// [`ParseError`] naming the value and the names there are.
+/// [`ParseError`] with the value and the known names.
 impl FromStr for Preset {
     type Err = ParseError;
 
@@ -249,8 +249,10 @@ impl FromStr for Preset {
     }
 }
 
-/// What a system does where its preset says nothing else: restart on failure, no bound, no rule but
-/// code 0, never forgiven, `TERM`, 10 s, kill; transient start failures are retried.
+/// The rules of a system where its preset says nothing else.
+///
+/// They restart on failure without a bound. Only code 0 is a success, and nothing is forgiven. A
+/// stop is `TERM`, 10 s and the kill. Transient start failures are retried.
 const BASE: Rules = Rules { healthy: None, ..Policy::DEFAULT.rules };
 
 const fn constant(delay: Millis) -> Backoff {
@@ -283,7 +285,7 @@ const _: () = {
 mod tests {
     use super::*;
 
-    /// Each preset in full: what is not said is as in [`Policy::DEFAULT`].
+    /// The rules of each preset; a rule that is not listed is as in [`Policy::DEFAULT`].
     #[test]
     fn presets_are_what_their_text_says() {
         let table = [

@@ -1,18 +1,19 @@
-//! The identity of one attempt to run the process, and of the timers that belong to it.
+//! The identity of one attempt to run the process, and of its timers.
 
 use core::fmt;
 
-/// One attempt to run the process, counted from 1; 0 means that none was made yet.
+/// One attempt to run the process, counted from 1; 0 means that no attempt was made.
 ///
-/// Every event and every timer about a process carries it, so that news of an earlier attempt is
-/// recognised and changes nothing. Compared for equality only; wraps after 4,294,967,295 attempts.
+/// Every event and every timer about a process carries its run. An event of an earlier attempt is
+/// recognised by it and changes nothing. Runs are compared for equality only; the number wraps
+/// after 4,294,967,295 attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
 pub struct RunId(u32);
 
 impl RunId {
-    /// No attempt was made yet.
+    /// No attempt.
     pub const NONE: Self = Self(0);
 
     /// The attempt with this number.
@@ -48,18 +49,18 @@ impl fmt::Display for RunId {
     }
 }
 
-/// What a timer is for.
+/// The purpose of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum TimerKind {
     /// The start has taken too long.
     StartTimeout,
-    /// The process has run long enough to be forgiven its past.
+    /// The process has served long enough for its earlier failures to be forgiven.
     Healthy,
-    /// The process was asked to stop and has not.
+    /// The process was asked to stop and still runs.
     StopGrace,
-    /// The process was killed and is still there.
+    /// The process was killed and still exists.
     KillWindow,
     /// The wait before the next attempt is over.
     Backoff,
@@ -116,9 +117,10 @@ impl fmt::Display for TimerKind {
     }
 }
 
-/// One of the three places for a timer; each holds one deadline, and arming replaces it.
+/// One of the three places for a timer. Each holds one deadline, and arming replaces it.
 ///
-/// A driver keeps three deadlines per process, so a timer that was replaced or disarmed cannot fire.
+/// A driver keeps three deadlines for each process, so a timer that was replaced or disarmed cannot
+/// fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -147,16 +149,16 @@ impl fmt::Display for TimerSlot {
     }
 }
 
-/// Names one armed timer: which kind, armed during which run.
+/// The name of one armed timer: its kind, and the run during which it was armed.
 ///
-/// A firing whose token is not the armed one is stale and changes nothing. The window outlives runs,
-/// so its `run` only says when it was opened.
+/// If another timer is armed, the firing is stale and changes nothing. The window outlives runs,
+/// and its `run` only says when it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TimerToken {
     /// The run during which the timer was armed.
     pub run: RunId,
-    /// What the timer is for.
+    /// The purpose of the timer.
     pub kind: TimerKind,
 }
 

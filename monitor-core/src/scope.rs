@@ -1,15 +1,15 @@
-//! Which processes of a run a command is about.
+//! The processes of a run that a command reaches.
 
 use core::fmt;
 
-/// Which processes of a run a signal or a release reaches.
+/// The processes of a run that a signal or a release reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Scope {
     /// The main process alone.
     Process,
-    /// Everything that the run started, as far as the backend can hold it together.
+    /// All processes that the run started, as far as the backend holds them together.
     #[default]
     Group,
 }

@@ -1,4 +1,4 @@
-//! Signals by number, with the names that people write.
+//! Signals by number, with their common names.
 
 use core::fmt;
 use core::num::NonZeroU8;
@@ -21,19 +21,19 @@ use crate::parse_error::{ParseError, whole_number};
 pub struct Signal(NonZeroU8);
 
 impl Signal {
-    /// Terminal hang-up; by custom "read your configuration again".
+    /// Terminal hang-up; by convention a request to reload the configuration.
     pub const HUP: Self = Self::known(1);
     /// Interrupt from the keyboard.
     pub const INT: Self = Self::known(2);
     /// Quit from the keyboard.
     pub const QUIT: Self = Self::known(3);
-    /// Abort; dumps core by default, which is why watchdogs send it.
+    /// Abort. It dumps core by default, so watchdogs send it.
     pub const ABRT: Self = Self::known(6);
     /// Kill; cannot be caught or ignored.
     pub const KILL: Self = Self::known(9);
     /// Broken pipe.
     pub const PIPE: Self = Self::known(13);
-    /// Termination; what a stop sends by default.
+    /// Termination; the default signal of a stop.
     pub const TERM: Self = Self::known(15);
 
     /// The signal with this number, or `None` outside 1 to 64.
@@ -52,7 +52,7 @@ impl Signal {
     }
 
     /// The name without `SIG`, if the number has one on every Linux architecture but MIPS, Alpha,
-    /// SPARC and PA-RISC; real-time signals have none.
+    /// SPARC and PA-RISC. Real-time signals have none.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         let mut i = 0;
@@ -83,10 +83,10 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Reads `TERM`, `SIGTERM` or `15`, in capitals or not.
+/// Reads `TERM`, `SIGTERM` or `15`, in upper or lower case.
 ///
 /// # Errors
-/// [`ParseError`] naming the value when it is neither a name nor a number from 1 to 64.
+/// [`ParseError`] with the value, if it is neither a name nor a number from 1 to 64.
 impl FromStr for Signal {
     type Err = ParseError;
 
@@ -127,10 +127,10 @@ impl TryFrom<u8> for Signal {
     }
 }
 
-/// A number that is no signal.
+/// A number outside the signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignalOutOfRange {
-    /// The number given.
+    /// The given number.
     pub number: u8,
 }
 

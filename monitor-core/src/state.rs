@@ -1,18 +1,19 @@
-//! Everything the machine remembers, in sixteen bytes.
+//! All that the machine stores of a process, in sixteen bytes.
 
 use core::fmt;
 
 use crate::exit::{Exit, Outcome};
 use crate::run::{RunId, TimerKind};
 
-/// Where the process is in its life.
+/// The position of a process in its lifecycle.
 ///
-/// Flat, one name per situation: every cell of the phase × event table can be read and reviewed.
+/// Phases are flat, with one name for each situation, so that every cell of the phase × event table
+/// can be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Phase {
-    /// Never started.
+    /// The process was never started.
     #[default]
     Idle,
     /// A spawn is in flight.
@@ -21,25 +22,25 @@ pub enum Phase {
     Cancelling,
     /// A spawn is in flight and unwanted: the process is killed as soon as it exists.
     Aborting,
-    /// The process lives and has not said that it serves.
+    /// The process lives and has not reported that it serves.
     Activating,
     /// The process serves.
     Running,
-    /// The process has served long enough to be forgiven its past.
+    /// The process has served long enough for its earlier failures to be forgiven.
     Healthy,
-    /// The process has been sent the stop signal.
+    /// The process was sent the stop signal.
     Stopping,
-    /// The process has been sent the kill.
+    /// The process was sent the kill.
     Killing,
-    /// The process has ended; what it left is being brought down.
+    /// The process has ended; its remains are being brought down.
     Releasing,
-    /// The process has ended; what it left has been sent the kill.
+    /// The process has ended; its remains were sent the kill.
     Purging,
-    /// Waiting for the delay before the next attempt.
+    /// The unit waits for the delay before the next attempt.
     BackingOff,
-    /// Waiting for the window of the start limit to end.
+    /// The unit waits for the window of the start limit to end.
     Throttled,
-    /// Down, and nothing is pending.
+    /// The unit is down, and nothing is pending.
     Stopped,
 }
 
@@ -62,7 +63,7 @@ impl Phase {
         Self::Stopped,
     ];
 
-    /// The only kind of timer that the phase's slot may hold, if any.
+    /// The only kind of timer that the slot of the phase may hold; `None` if it holds none.
     #[must_use]
     pub const fn timer(self) -> Option<TimerKind> {
         match self {
@@ -94,6 +95,24 @@ impl Phase {
             | Self::Throttled
             | Self::Stopped => false,
         }
+    }
+
+    /// Whether the process serves.
+    #[must_use]
+    pub const fn is_serving(self) -> bool {
+        matches!(self, Self::Running | Self::Healthy)
+    }
+
+    /// Whether a main process has ended whose run is not released yet.
+    #[must_use]
+    pub const fn is_releasing(self) -> bool {
+        matches!(self, Self::Releasing | Self::Purging)
+    }
+
+    /// Whether a run goes on, from its spawn to its release.
+    #[must_use]
+    pub const fn has_run(self) -> bool {
+        self.is_live() || self.is_releasing()
     }
 
     /// Whether nothing is pending: no process, no wait, no release.
@@ -130,15 +149,15 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Why the machine is doing what it does: the standing intent, and once down, the verdict.
+/// The standing intent, or the verdict once the process is down.
 ///
-/// One field for both, because a verdict exists only where no intent is left. The first fault of a
-/// run is kept (BB-54 of the bug bank); a request of the user replaces it.
+/// One field holds both, because a verdict exists only where no intent is left. The first fault of
+/// a run is kept (BB-54 of the bug bank). A request of the user replaces it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Reason {
-    /// Intent: none was expressed yet.
+    /// Intent: none yet.
     #[default]
     Created,
     /// Intent: up.
@@ -149,23 +168,24 @@ pub enum Reason {
     Watchdog,
     /// Intent: up; this run failed its health check.
     Unhealthy,
-    /// Intent: up; this run ended before it served, or before it was healthy where that counts.
+    /// Intent: up; this run ended before it served, or before it was healthy if the policy asks for
+    /// that.
     EarlyExit,
     /// Intent: down and up again.
     RestartRequested,
-    /// Intent: down, by a user.
+    /// Intent: down, requested by a user.
     StopRequested,
     /// Intent: down with the monitor, and up with it.
     ShutdownRequested,
     /// Verdict: the restart rule asks for no restart.
     Completed,
-    /// Verdict: the exit status is one after which the policy forbids a restart.
+    /// Verdict: the policy forbids a restart after this exit status.
     Prevented,
     /// Verdict: all retries are used.
     Exhausted,
-    /// Verdict: too many starts in the window.
+    /// Verdict: the window has too many starts.
     StartLimit,
-    /// Verdict: a start failed in a way that is not retried.
+    /// Verdict: a start failed, and the policy does not retry such a failure.
     StartFailed,
 }
 
@@ -188,13 +208,13 @@ impl Reason {
         Self::StartFailed,
     ];
 
-    /// Whether the run failed for a reason of the monitor's own, whatever its exit status.
+    /// Whether the monitor itself judged the run as failed, whatever its exit status.
     #[must_use]
     pub const fn is_fault(self) -> bool {
         matches!(self, Self::StartTimeout | Self::Watchdog | Self::Unhealthy | Self::EarlyExit)
     }
 
-    /// Whether the process is wanted down, by a user or with the monitor.
+    /// Whether a stop is requested, by a user or with the monitor.
     #[must_use]
     pub const fn is_stop(self) -> bool {
         matches!(self, Self::StopRequested | Self::ShutdownRequested)
@@ -206,7 +226,7 @@ impl Reason {
         self.is_give_up() || matches!(self, Self::Completed)
     }
 
-    /// Whether this is a verdict that somebody should look at.
+    /// Whether this is a verdict that needs attention.
     #[must_use]
     pub const fn is_give_up(self) -> bool {
         matches!(self, Self::Prevented | Self::Exhausted | Self::StartLimit | Self::StartFailed)
@@ -240,10 +260,10 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The whole memory of one supervised process: 16 bytes, `Copy`, comparable, hashable.
+/// The whole state of one supervised process: 16 bytes, `Copy`, comparable, hashable.
 ///
-/// Its fields are private: only [`Policy::step`](crate::Policy::step) makes new states, and
-/// [`State::from_bytes`] refuses what it could never have made.
+/// Its fields are private. Only [`Policy::step`](crate::Policy::step) makes new states, and
+/// [`State::from_bytes`] refuses impossible ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "[u8; 20]", into = "[u8; 20]"))]
@@ -259,7 +279,7 @@ pub struct State {
 }
 
 impl State {
-    /// Never started: the state of every new process.
+    /// The state of a process that was never started.
     pub const INITIAL: Self = Self {
         run: RunId::NONE,
         restarts: 0,
@@ -271,31 +291,31 @@ impl State {
         reason: Reason::Created,
     };
 
-    /// Where the process is in its life.
+    /// The position in the lifecycle.
     #[must_use]
     pub const fn phase(self) -> Phase {
         self.phase
     }
 
-    /// Why: the intent, or the verdict once it is down.
+    /// The standing intent, or the verdict once the process is down.
     #[must_use]
     pub const fn reason(self) -> Reason {
         self.reason
     }
 
-    /// The current run, or the last one if none is going on.
+    /// The current run, or the last one if no run is current.
     #[must_use]
     pub const fn run(self) -> RunId {
         self.run
     }
 
-    /// How the current run ended; [`Outcome::None`] while it lives.
+    /// The end of the current run; [`Outcome::None`] while it lives.
     #[must_use]
     pub const fn outcome(self) -> Outcome {
         self.outcome
     }
 
-    /// The exit of the last process, if it is known that there was one and that it ended.
+    /// The exit of the last process, if a process existed and is known to have ended.
     #[must_use]
     pub const fn exit(self) -> Option<Exit> {
         match self.outcome {
@@ -310,13 +330,13 @@ impl State {
         self.restarts
     }
 
-    /// Runs held against the retry budget; saturates at 65,535.
+    /// Runs that count against the retry budget; saturates at 65,535.
     #[must_use]
     pub const fn strikes(self) -> u16 {
         self.strikes
     }
 
-    /// How many steps the backoff has grown; saturates at 255.
+    /// The number of steps by which the backoff has grown; saturates at 255.
     #[must_use]
     pub const fn level(self) -> u8 {
         self.level
@@ -330,8 +350,8 @@ impl State {
 
     /// The part of the state that behaviour depends on: the run renamed to 1, restarts cut to 1.
     ///
-    /// For model checkers: run ids and restarts count without bound, but a step asks only which run is
-    /// the current one, and whether it is the first since the start.
+    /// For model checkers: run ids and restarts count without bound. A step depends only on which
+    /// run is current, and on whether it is the first since the start.
     #[must_use]
     pub const fn canonical(mut self) -> Self {
         if self.run.as_u32() > 0 {
@@ -393,6 +413,18 @@ mod tests {
     }
 
     #[test]
+    fn phases_of_a_run() {
+        let of = |is: fn(Phase) -> bool| {
+            let phases = Phase::ALL.into_iter().filter(|&phase| is(phase));
+            phases.map(Phase::name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of(Phase::is_serving), "running healthy");
+        assert_eq!(of(Phase::is_releasing), "releasing purging");
+        let without = of(|phase| !phase.has_run());
+        assert_eq!(without, "idle backing-off throttled stopped");
+    }
+
+    #[test]
     fn reasons() {
         let table = [
             "created",
@@ -448,7 +480,7 @@ mod tests {
         assert_eq!(State::INITIAL.exit(), None);
     }
 
-    /// Only "the first or a later one" matters for both numbers.
+    /// Only the difference between the first and a later one matters for both numbers.
     #[test]
     fn canonical_states_count_to_one() {
         let counted = |run, restarts| State { run: RunId::new(run), restarts, ..State::INITIAL };

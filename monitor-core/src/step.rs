@@ -1,10 +1,10 @@
 //! The transition: the only place with logic. Every phase × event pair has its written answer.
 //!
-//! The file is one table, cut by event: each `const fn` below answers one event in every phase, without
-//! a wildcard. `docs/table.md` is that table printed.
+//! The file is one table, cut by event: each `const fn` below answers one event in every phase,
+//! without a wildcard. `docs/table.md` is that table, printed.
 //!
-//! The answers to frequent and cheap events, and what the answers share, are inlined; the others are
-//! calls of their own, so that the dispatch has no registers to save. Together that is a third of the
+//! Answers to frequent and cheap events, and the parts that answers share, are inlined. The others
+//! are calls, so that the dispatch has no registers to save. Inlining saves a third of the
 //! instructions of a step, as `benches/instructions` counts them.
 
 use crate::action::{Action, Actions, Lifecycle, ProcessCommand, TimerCommand};
@@ -20,16 +20,16 @@ use crate::signal::Signal;
 use crate::state::{Phase, Reason, State};
 use crate::time::{Delay, Millis};
 
-/// The answer to one event: the state after it, what to do, and whether the event counted.
+/// The answer to one event: the next state, the commands, and whether the event counted.
 ///
-/// It is plain data: a driver whose save failed can execute the same step again, because each command
-/// is idempotent for its run.
+/// It is plain data. A driver whose save failed can execute a step again, because each command is
+/// idempotent for its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[must_use = "the actions of a step are to be executed and its state kept"]
 pub struct Step {
     /// The state after the event.
     pub state: State,
-    /// What to do, one slot per kind of effect, in the order of execution.
+    /// The commands, one slot for each kind of effect, in the order of execution.
     pub actions: Actions,
     /// Whether the event counted.
     pub note: Note,
@@ -40,11 +40,11 @@ pub struct Step {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Note {
-    /// It counted.
+    /// The event counted.
     Applied,
-    /// It was about another run, or about a timer that is not armed.
+    /// The event was about another run, or about a timer that is not armed.
     Stale,
-    /// It was about this run, and there is nothing to do for it in this phase.
+    /// The event was about this run, and this phase has nothing to do for it.
     NotApplicable,
 }
 
@@ -87,8 +87,9 @@ impl Step {
         }
     }
 
-    /// The timer that a command to this slot is about; `None` if the phase has none for it, and then such a
-    /// command asks for nothing.
+    /// The timer of a command to this slot; `None` if the phase has no timer for the slot.
+    ///
+    /// A command to a slot without a timer asks for nothing.
     #[must_use]
     #[inline]
     pub const fn timer_token(&self, slot: TimerSlot) -> Option<TimerToken> {
@@ -116,7 +117,7 @@ impl Step {
         }
     }
 
-    /// How many commands there are, at most six.
+    /// The number of commands, at most six.
     #[must_use]
     pub fn commands(self) -> usize {
         let mut count = 0;
@@ -129,7 +130,7 @@ impl Step {
         Self { state, actions: Actions::NONE, note }
     }
 
-    /// An event that changes the state, which is to be saved.
+    /// An event that changes the state, which must be saved.
     #[inline(always)]
     const fn changed(state: State) -> Self {
         let mut step = Self::to(state);
@@ -194,31 +195,32 @@ impl Step {
     }
 }
 
-/// What becomes of a process whose run is over and released.
+/// What follows a run that is over and released.
 enum Verdict {
     Restart,
     Stay(Reason),
 }
 
-/// On whose initiative a run begins.
+/// The source of a start.
 enum Initiative {
     User,
     Policy,
-    /// The user asked the policy to be quick: its counters go on, its limit does not hold.
+    /// A user who skips the wait: the counters go on, and the start limit does not apply.
     Retry,
-    /// The monitor is back, and so is what went down with it: nothing is counted.
+    /// The monitor, for a process that went down with it: nothing is counted.
     Comeback,
 }
 
 impl Policy {
-    /// Answers one event. Pure and total: equal inputs give equal steps, every input has an answer.
+    /// Answers one event. Pure and total: equal inputs give equal steps, and every input has an
+    /// answer.
     ///
-    /// Execute the commands in the order of [`Step::for_each`], keep [`Step::state`] for the next call,
-    /// and measure delays from the moment the event was observed. If saving fails, go on with the rest
-    /// and save again later; a stop must not wait for a disk.
+    /// Execute the commands in the order of [`Step::for_each`], and keep [`Step::state`] for the
+    /// next call. Measure delays from the moment the event was observed. If saving fails, execute
+    /// the rest and save again later; a stop must not wait for a disk.
     ///
     /// # Source
-    /// `docs/ARCHITECTURE.md`; invariants I1 to I36 of the bug bank name what it upholds.
+    /// `docs/ARCHITECTURE.md`; the invariants I1 to I36 of the bug bank.
     pub const fn step(&self, state: State, event: Event) -> Step {
         match event {
             Event::StartRequested => self.start_requested(state),
@@ -251,7 +253,7 @@ impl Policy {
                 self.fired(state, timer.kind)
             }
             Event::Recovered { found, run } if run.is(state.run) => self.recovered(state, found),
-            // News of another run.
+            // Facts about another run.
             Event::Started { .. }
             | Event::StartFailed { .. }
             | Event::Ready { .. }
@@ -306,7 +308,7 @@ impl Policy {
                 .signal(stop.signal, stop.scope)
                 .arm_if(self.grace(grace))
                 .emit(Lifecycle::Stopping),
-            // The escalation is under way: a second stop may hasten it, never delay or repeat it.
+            // The escalation is under way: a second stop may shorten it, never delay or repeat it.
             Phase::Cancelling | Phase::Stopping | Phase::Releasing => match self.grace(grace) {
                 Some(grace) => record(state, reason).timer(TimerCommand::Shorten(grace)),
                 None => record(state, reason),
@@ -368,7 +370,7 @@ impl Policy {
                 .signal(stop.signal, stop.scope)
                 .arm_if(self.grace(grace))
                 .emit(Lifecycle::Stopping),
-            // The stop half is under way: it may be hastened, and is never repeated.
+            // The stop half is under way: it may be shortened, and is never repeated.
             Phase::Cancelling | Phase::Stopping | Phase::Releasing => {
                 let step = start_after_the_end(state);
                 match (self.grace(grace), state.reason) {
@@ -400,7 +402,8 @@ impl Policy {
                 (_, Verdict::Stay(reason)) => self.stopped(state, reason),
             },
             Phase::Running | Phase::Healthy => {
-                // A program pings by the watchdog of its start, so no other policy may begin to wait for pings.
+                // A program pings by the watchdog of its start, so another policy must not begin to
+                // wait for pings.
                 Step::to(state).watchdog(match self.rules.watchdog {
                     Some(_) => TimerCommand::Keep,
                     None => TimerCommand::Disarm,
@@ -427,7 +430,7 @@ impl Policy {
         forgiven.level = self.rules.backoff.skip;
         let mut step = Step::to(forgiven);
         if matches!(state.phase, Phase::Throttled) {
-            // The window was all it waited for.
+            // The process waited for the window only.
             step.actions.window = TimerCommand::Shorten(Millis::ZERO);
         } else if state.starts > 0 {
             step.actions.window = TimerCommand::Disarm;
@@ -461,7 +464,7 @@ impl Policy {
         let stop = self.rules.stop;
         match state.phase {
             Phase::Starting => match self.rules.start.readiness {
-                // Both phases own the start timeout, which goes on.
+                // Both phases own the start timeout, so it goes on.
                 Readiness::Notify => self
                     .enter(state, Phase::Activating)
                     .timer(TimerCommand::Keep)
@@ -500,7 +503,7 @@ impl Policy {
                 let step = self.release(state, Outcome::StartFailed(failure));
                 step.emit(Lifecycle::StartFailed)
             }
-            // An error after the process was there is its end, and no start failure (BB-132).
+            // An error after the process existed is its end, and no start failure (BB-132).
             Phase::Activating
             | Phase::Running
             | Phase::Healthy
@@ -518,7 +521,7 @@ impl Policy {
     #[inline(always)]
     const fn ready(&self, state: State) -> Step {
         match state.phase {
-            // Its word may overtake the acknowledgement of the spawn.
+            // The report of readiness may overtake the acknowledgement of the spawn.
             Phase::Starting | Phase::Activating => self.serve(state).emit(Lifecycle::Ready),
             Phase::Idle
             | Phase::Cancelling
@@ -596,7 +599,7 @@ impl Policy {
                 }
                 step.emit(Lifecycle::Exited)
             }
-            // The first status stands.
+            // The first status counts.
             Phase::Idle
             | Phase::Releasing
             | Phase::Purging
@@ -628,7 +631,7 @@ impl Policy {
     #[inline(never)]
     const fn fired(&self, state: State, kind: TimerKind) -> Step {
         let mut step = self.timer_fired(state, kind);
-        // The slot of a timer that fired is empty: there is nothing to disarm.
+        // The slot of a fired timer is empty: nothing has to be disarmed.
         match (kind.slot(), step.actions.timer, step.actions.watchdog) {
             (TimerSlot::Phase, TimerCommand::Disarm, _) => {
                 step.actions.timer = TimerCommand::Keep;
@@ -660,7 +663,7 @@ impl Policy {
                 .signal(Signal::KILL, self.rules.stop.scope)
                 .arm(self.rules.stop.kill_window)
                 .emit(Lifecycle::Unkillable),
-            // What survives a kill that long is given up, and said to be.
+            // Processes that survive a kill for that long are given up and reported as leaked.
             (TimerKind::KillWindow, Phase::Purging) => self.decide(state, Remains::Leaked),
             (TimerKind::Backoff, Phase::BackingOff) => self.begin(state, Initiative::Policy),
             (TimerKind::Watchdog, Phase::Running | Phase::Healthy) => match self.rules.watchdog {
@@ -729,7 +732,7 @@ impl Policy {
             Found::Gone => self.recovered_dead(state, Exit::Unknown, false),
             Found::Rebooted => self.recovered_dead(state, Exit::Unknown, true),
         };
-        // Timers did not survive. An open window that nobody closes would hold up starts for ever.
+        // Timers did not survive. A window that never closes would hold up starts for ever.
         if step.state.starts > 0 {
             match self.rules.limit {
                 Some(limit) => step.actions.window = TimerCommand::Arm(Delay::exact(limit.window)),
@@ -760,13 +763,14 @@ impl Policy {
             Phase::Killing => {
                 Step::to(state).signal(Signal::KILL, stop.scope).arm(stop.kill_window)
             }
-            // The saved state says that it ended: whatever this is, it must not live beside a new run.
+            // The saved state says that the process ended. A process that lives must not run beside
+            // a new run.
             Phase::Releasing
             | Phase::Purging
             | Phase::BackingOff
             | Phase::Throttled
             | Phase::Stopped => {
-                // Stopped before it was ever started: there is no run that could live.
+                // The unit was stopped before its first start: it has no run that could live.
                 if state.run.is(RunId::NONE) {
                     return Step::ignored(state, Note::NotApplicable);
                 }
@@ -830,12 +834,12 @@ impl Policy {
 
     // Decisions.
 
-    /// What follows a run that is over and released.
+    /// Decides what follows a run that is over and released.
     #[inline(always)]
     const fn decide(&self, state: State, remains: Remains) -> Step {
         if matches!(state.reason, Reason::RestartRequested) {
             let mut step = self.begin(state, Initiative::User);
-            // The start limit may end it here, and the remains are reported all the same.
+            // The start limit may end the supervision here; the remains are still reported.
             if let Some(Lifecycle::GaveUp { .. }) = step.actions.emit {
                 step.actions.emit = Some(Lifecycle::GaveUp { remains });
             }
@@ -850,8 +854,10 @@ impl Policy {
         }
     }
 
-    /// Precedence: intent, then prevented exits, then forced ones, then the restart rule, then the
-    /// retry budget (supervisors.md 1.6, systemd's order).
+    /// Decides between a restart and a reason to stay down.
+    ///
+    /// Precedence: intent, prevented exits, forced exits, the restart rule, the retry budget. This
+    /// is systemd's order (supervisors.md 1.6).
     #[inline(always)]
     const fn verdict(&self, state: State) -> Verdict {
         let rules = &self.rules;
@@ -897,13 +903,13 @@ impl Policy {
         }
     }
 
-    /// Whether `exit` is a success: code 0, or what the policy says.
+    /// Whether `exit` is a success: code 0, or one that the policy names.
     #[must_use]
     pub const fn is_success(&self, exit: Exit) -> bool {
         matches!(exit, Exit::Code(0)) || self.rules.success.contains(exit)
     }
 
-    /// Whether an exit in this state is a fault whatever its status.
+    /// Whether an exit in this state is a fault, whatever its status.
     #[inline(always)]
     const fn is_early(&self, state: State) -> bool {
         if !matches!(state.reason, Reason::Wanted) {
@@ -961,7 +967,7 @@ impl Policy {
     const fn limited(&self, from: State, initiative: Initiative, then: OnLimit) -> Step {
         let step = match (then, initiative) {
             (OnLimit::Stop, _) => self.stopped(from, Reason::StartLimit),
-            // The user's request outlasts the wait, whatever the policy would do by itself.
+            // A user's request outlasts the wait, whatever the policy decides.
             (OnLimit::Wait, Initiative::User) => self
                 .enter(from, Phase::Throttled)
                 .because(Reason::RestartRequested)
@@ -983,23 +989,23 @@ impl Policy {
 
     // Entering phases.
 
-    /// The bare change of phase: disarms what the old phase owned.
+    /// Changes the phase, and disarms the timers of the old phase.
     #[inline(always)]
     const fn enter(&self, from: State, phase: Phase) -> Step {
         let mut step = Step::changed(State { phase, ..from });
         if from.phase.timer().is_some() {
             step.actions.timer = TimerCommand::Disarm;
         }
-        let served = matches!(from.phase, Phase::Running | Phase::Healthy);
-        let serves = matches!(phase, Phase::Running | Phase::Healthy);
+        let served = from.phase.is_serving();
+        let serves = phase.is_serving();
         if served && !serves && self.rules.watchdog.is_some() {
             step.actions.watchdog = TimerCommand::Disarm;
         }
         step
     }
 
-    /// Holds the run in `from` against the retry budget: it ended by itself or by a fault, and was not
-    /// healthy where that is forgiven. A run that was stopped on request is never held against it.
+    /// Counts the run in `from` against the retry budget if it ended by itself or by a fault. A run
+    /// that was stopped on request does not count, nor one that was healthy where that is forgiven.
     #[inline(always)]
     const fn strike(&self, from: State, mut step: Step) -> Step {
         let up = matches!(
@@ -1021,7 +1027,7 @@ impl Policy {
         }
     }
 
-    /// Down at once: there is no process.
+    /// Goes down at once, because no process exists.
     const fn stopped(&self, state: State, reason: Reason) -> Step {
         self.enter(state, Phase::Stopped).because(reason).emit(end(reason, Remains::Nothing))
     }
@@ -1074,7 +1080,8 @@ impl Policy {
             .emit(Lifecycle::Killing)
     }
 
-    /// The kill of what the run left. Where only the process was meant, nobody is left to be signalled.
+    /// Kills the remains of the run. With the scope of the process alone, no process is left to be
+    /// signalled.
     const fn purge(&self, state: State) -> Step {
         let step = self.enter(state, Phase::Purging).arm(self.rules.stop.kill_window);
         match self.rules.stop.scope {
@@ -1083,8 +1090,7 @@ impl Policy {
         }
     }
 
-    /// The run is over; what it left is brought down by the same escalation, which goes on if it has
-    /// begun.
+    /// Ends the run. The same escalation brings down its remains, and goes on if it has begun.
     #[inline(always)]
     const fn release(&self, state: State, outcome: Outcome) -> Step {
         let stop = self.rules.stop;
@@ -1109,7 +1115,8 @@ impl Policy {
         step.ended(outcome)
     }
 
-    /// What a run that ended in `phase` leaves is sent what it has not been sent yet.
+    /// The release of a run that ended in `phase`, with the signal that the remains have not had
+    /// yet.
     #[inline(always)]
     const fn release_command(&self, phase: Phase) -> ProcessCommand {
         let stop = self.rules.stop;
@@ -1142,7 +1149,7 @@ impl Policy {
     }
 }
 
-/// A user's stop stands over a shutdown; a shutdown never replaces a user's stop or a verdict.
+/// A user's stop prevails over a shutdown. A shutdown never replaces a user's stop or a verdict.
 const fn stop_reason(standing: Reason, origin: Origin) -> Reason {
     match origin {
         Origin::User => Reason::StopRequested,
@@ -1173,10 +1180,10 @@ const fn fault_reason(standing: Reason, fault: Reason) -> Reason {
     }
 }
 
-/// A request to start while the run is being stopped: one start follows its end.
+/// Answers a request to start during a stop: one start follows the end of the run.
 const fn start_after_the_end(state: State) -> Step {
     match state.reason {
-        // A shutdown is not called off (BB-29); a restart is under way already (BB-138).
+        // A shutdown is not cancelled (BB-29); a restart is already under way (BB-138).
         Reason::ShutdownRequested | Reason::RestartRequested => {
             Step::ignored(state, Note::NotApplicable)
         }
@@ -1212,7 +1219,7 @@ const fn signal_requested(state: State, signal: Signal) -> Step {
     }
 }
 
-/// Both phases own the start timeout. A stop is not held up by what is stopped.
+/// Both phases own the start timeout. A program does not extend its own stop.
 #[inline(never)]
 const fn extended(state: State, by: Millis) -> Step {
     match state.phase {
@@ -1232,12 +1239,12 @@ const fn extended(state: State, by: Millis) -> Step {
     }
 }
 
-/// Records an intent that asks for nothing else here.
+/// Records an intent that asks for nothing else in this phase.
 const fn record(state: State, reason: Reason) -> Step {
     saved_if_changed(state, Step::to(state).because(reason))
 }
 
-/// For the few answers that may leave everything as it was.
+/// Saves only if the state changed, for the few answers that may change nothing.
 const fn saved_if_changed(before: State, mut step: Step) -> Step {
     step.actions.persist = !same(before, step.state);
     step
@@ -1345,7 +1352,7 @@ mod tests {
         }
     }
 
-    /// systemd, too, holds a service to the watchdog of its start.
+    /// systemd holds a service to the watchdog of its start, too.
     #[test]
     fn another_policy_takes_a_watchdog_away_and_brings_none() {
         let states = states(["start", "started #1", "ready #1", "fired healthy #1", "stop"]);

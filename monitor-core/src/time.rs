@@ -1,4 +1,4 @@
-//! Durations as the machine knows them: relative, whole milliseconds, saturating.
+//! Durations of the machine: relative, in whole milliseconds, saturating.
 
 use core::fmt;
 use core::str::FromStr;
@@ -7,7 +7,7 @@ use crate::parse_error::{ParseError, whole_number};
 
 /// A relative duration in whole milliseconds, 0 to 4,294,967,295 (49.7 days); arithmetic saturates.
 ///
-/// The machine never sees a point in time: delays leave it, timer firings come back.
+/// The machine never sees a point in time: delays go out, and fired timers come in.
 ///
 /// # Source
 /// seed.md D1 to D3 and Q12: delay arithmetic that wraps turns a backoff into a hot loop.
@@ -24,24 +24,24 @@ use crate::parse_error::{ParseError, whole_number};
 pub struct Millis(u32);
 
 impl Millis {
-    /// No time at all.
+    /// The duration zero.
     pub const ZERO: Self = Self(0);
     /// The longest duration, 4,294,967,295 ms.
     pub const MAX: Self = Self(u32::MAX);
 
-    /// `ms` milliseconds.
+    /// The duration of `ms` milliseconds.
     #[must_use]
     pub const fn new(ms: u32) -> Self {
         Self(ms)
     }
 
-    /// `secs` seconds; saturates at [`Millis::MAX`].
+    /// The duration of `secs` seconds; saturates at [`Millis::MAX`].
     #[must_use]
     pub const fn from_secs(secs: u32) -> Self {
         Self(secs.saturating_mul(1_000))
     }
 
-    /// `mins` minutes; saturates at [`Millis::MAX`].
+    /// The duration of `mins` minutes; saturates at [`Millis::MAX`].
     #[must_use]
     pub const fn from_mins(mins: u32) -> Self {
         Self(mins.saturating_mul(60_000))
@@ -60,7 +60,7 @@ impl Millis {
     }
 }
 
-/// Prints the largest units first, `1h`, `1m30s`, `1s500ms`, `0ms`: the form that parses back.
+/// Prints the largest units first, `1h`, `1m30s`, `1s500ms`, `0ms`, in a form that parses back.
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 {
@@ -81,7 +81,7 @@ impl fmt::Display for Millis {
 /// Reads `100ms`, `10s`, `1m30s`, `2h`, `1d`; every number needs its unit.
 ///
 /// # Errors
-/// [`ParseError`] naming the value, when a unit is missing or unknown, or the sum exceeds 49.7 days.
+/// [`ParseError`] with the value, if a unit is missing or unknown, or the sum exceeds 49.7 days.
 impl FromStr for Millis {
     type Err = ParseError;
 
@@ -108,15 +108,15 @@ impl FromStr for Millis {
     }
 }
 
-/// A delay for the driver to draw: uniformly from `base` to `base + jitter`, both included.
+/// A delay that the driver draws uniformly from `base` to `base + jitter`, both included.
 ///
-/// Jitter leaves the machine as a range, so the machine needs no randomness.
+/// The machine returns a range, so it needs no randomness.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Delay {
     /// The shortest delay.
     pub base: Millis,
-    /// How much longer it may be; zero for an exact delay.
+    /// The largest addition; zero for an exact delay.
     pub jitter: Millis,
 }
 

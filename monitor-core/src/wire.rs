@@ -1,7 +1,8 @@
-//! The fixed-width byte form of states and events: for stores, journals, other languages and fuzzing.
+//! The fixed-width byte form of states and events, for stores, journals, other languages and
+//! fuzzing.
 //!
-//! Little-endian; the first byte is [`VERSION`]. A value that [`Policy::step`](crate::Policy::step)
-//! could never have made is refused.
+//! The form is little-endian, and its first byte is [`VERSION`]. Values that
+//! [`Policy::step`](crate::Policy::step) cannot make are refused.
 
 use core::fmt;
 
@@ -12,35 +13,36 @@ use crate::signal::Signal;
 use crate::state::{Phase, Reason, State};
 use crate::time::Millis;
 
-/// The version of both forms. A change of either is a new version; it is part of the crate's contract.
+/// The version of both forms. A changed form gets a new version, which is part of the contract of
+/// the crate.
 pub const VERSION: u8 = 1;
 
-/// Why bytes are no state or no event. Nothing was changed.
+/// The reason why bytes are no state or no event. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The bytes are too few or too many.
     Length {
-        /// How many there are.
+        /// The number of bytes found.
         found: usize,
-        /// How many there must be.
+        /// The required number of bytes.
         expected: usize,
     },
-    /// They were written by another version.
+    /// Another version wrote the bytes.
     Version {
         /// The version found; this crate reads [`VERSION`].
         found: u8,
     },
-    /// One byte has no meaning at its place.
+    /// One byte has no meaning at its position.
     Byte {
-        /// Which field.
+        /// The field.
         field: &'static str,
         /// Its position, from 0.
         position: usize,
         /// Its value.
         found: u8,
     },
-    /// Each field is possible, but not all of them together.
+    /// Each field is possible, but not in this combination.
     Inconsistent {
         /// The phase found.
         phase: Phase,
@@ -77,8 +79,8 @@ impl State {
     /// The length of a state's byte form.
     pub const WIRE_LEN: usize = 20;
 
-    /// The byte form: version, phase, reason, level, starts, outcome (kind, value), 0, run, restarts,
-    /// strikes, 0, 0.
+    /// The byte form: version, phase, reason, level, starts, outcome (kind, value), 0, run,
+    /// restarts, strikes, 0, 0.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; Self::WIRE_LEN] {
         let [kind, value] = match self.outcome {
@@ -120,8 +122,8 @@ impl State {
     /// Reads the byte form.
     ///
     /// # Errors
-    /// [`DecodeError`] for another length or version, a byte without meaning, and fields that no run of
-    /// the machine brings together.
+    /// [`DecodeError`] for another length or version, a byte without meaning, and an impossible
+    /// combination of fields.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let bytes: &[u8; Self::WIRE_LEN] = bytes
             .try_into()
@@ -183,7 +185,7 @@ impl State {
         }
     }
 
-    /// Whether some run of the machine could have made this state.
+    /// Whether a run of the machine can make this state.
     #[must_use]
     pub const fn is_consistent(self) -> bool {
         let ran = self.run.as_u32() > 0;
@@ -203,7 +205,7 @@ impl State {
             Phase::Releasing => {
                 ran && ended && !matches!(reason, Reason::Created) && !reason.is_verdict()
             }
-            // A verdict stays when a run that was thought to be over is found alive.
+            // A verdict stays when a run that counted as over is found alive.
             Phase::Purging => ran && ended && !matches!(reason, Reason::Created),
             Phase::BackingOff => {
                 ran && ended && (matches!(reason, Reason::Wanted) || reason.is_fault())
@@ -363,7 +365,7 @@ impl Event {
             16 => Self::Extended { run, by: Millis::new(millis) },
             _ => return Err(byte("event", 1)),
         };
-        // One form per value: what the event does not use must be zero.
+        // Each value has one form: bytes that the event does not use must be zero.
         let canonical = event.to_bytes();
         match (0..Self::WIRE_LEN).find(|&position| bytes[position] != canonical[position]) {
             Some(position) => Err(byte("padding", position)),
@@ -442,7 +444,7 @@ mod tests {
         assert_eq!(State::from_bytes(&bytes), Err(DecodeError::Version { found: 7 }));
     }
 
-    /// The reasons that go with a phase: before the first run, during a run, after its end.
+    /// The reasons of a phase: before the first run, during a run, after its end.
     #[test]
     fn only_states_that_some_run_makes_are_read() {
         let exit = Outcome::Exited(Exit::Code(1));
@@ -553,8 +555,9 @@ mod tests {
         }
     }
 
-    /// Goal: no two byte forms mean the same, so no damage passes unseen as what it was.
-    /// Method: each byte set to each value is refused, or read as a value with just these bytes.
+    /// Goal: no two byte forms mean the same, so that no damage passes as the original value.
+    /// Method: each byte set to each value is refused, or is read as a value with exactly these
+    /// bytes.
     #[test]
     fn a_damaged_form_is_refused_or_another_value() {
         fn damages<const N: usize>(bytes: [u8; N]) -> impl Iterator<Item = [u8; N]> {

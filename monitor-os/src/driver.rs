@@ -1,4 +1,8 @@
-//! The driver: takes events, asks the machine, executes its commands in order. Decides nothing.
+//! The driver, which passes events to the machine and executes its commands in order. It decides
+//! nothing.
+
+mod agenda;
+pub(crate) mod kernel;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,30 +12,33 @@ use monitor_core::{
     TimerCommand, TimerSlot, TimerToken,
 };
 
-use crate::agenda::{Agenda, Alarm, Deadline};
-use crate::kernel::{DriverInput, Kernel, Moment, Report, Signalled, Spawned, UnitId};
+use crate::driver::agenda::{Agenda, Alarm, Deadline};
+use crate::driver::kernel::{
+    DriverInput, Kernel, Moment, Report, SignalOutcome, SpawnOutcome, UnitId,
+};
 
-/// Drives any number of units over one [`Kernel`]. Synchronous, deterministic, one thread.
+/// Drives any number of units over one [`Kernel`]; synchronous, deterministic, one thread.
 ///
-/// Timers that are due are delivered before an event observed at the same moment, earliest first, then
-/// by unit, then by slot. Delays count from the moment the event was observed, so a slow kernel does not
-/// make them drift.
+/// Due timers are delivered before an event that was observed at their moment. Their order is by
+/// deadline, then by unit, then by slot. Delays count from the moment at which the event was
+/// observed, so a slow kernel does not make them drift.
 #[derive(Debug, Default)]
 pub struct Driver<M = Core> {
     machine: M,
-    /// Boxed, since a tree that grows at its end has room for twice as many as are in it.
+    /// Boxed, because a tree that grows at its end has room for twice its elements.
     units: BTreeMap<UnitId, Box<DrivenUnit>>,
     agenda: Agenda,
 }
 
-/// Makes the decisions of the driver. Programs use [`Core`]; a harness may put a broken machine in its place to
-/// check that its oracles notice.
+/// Makes the decisions of the driver.
+///
+/// Programs use [`Core`]. A harness may use a broken machine to check that its oracles notice.
 pub trait Machine {
     /// Answers one event, as [`Policy::step`] does.
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step;
 }
 
-/// The machine of `monitor-core`, as it is.
+/// The unmodified machine of `monitor-core`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Core;
 
@@ -47,7 +54,7 @@ struct DrivenUnit {
     policy: Arc<Policy>,
     state: State,
     timers: [Option<ArmedTimer>; TimerSlot::ALL.len()],
-    /// When saving is tried again, if the last try failed.
+    /// The time at which a failed save is retried.
     save_again: Option<Moment>,
 }
 
@@ -58,7 +65,7 @@ struct ArmedTimer {
 }
 
 impl DrivenUnit {
-    /// Whether a deadline is one of those that are set.
+    /// Whether a deadline is one of the armed ones.
     fn has_set(&self, deadline: Deadline) -> bool {
         let set = match deadline.alarm() {
             Alarm::Timer(slot) => self.timers[slot as usize].map(|armed| armed.at),
@@ -68,11 +75,11 @@ impl DrivenUnit {
     }
 }
 
-/// How long after a failed save it is tried again.
+/// The delay between a failed save and its retry.
 const SAVE_AGAIN_AFTER: Millis = Millis::from_secs(1);
 
 impl Driver {
-    /// A driver without units.
+    /// Makes a driver without units.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -80,7 +87,7 @@ impl Driver {
 }
 
 impl<M: Machine> Driver<M> {
-    /// A driver without units that asks `machine`.
+    /// Makes a driver without units that uses `machine`.
     #[must_use]
     pub fn with_machine(machine: M) -> Self {
         Self { machine, units: BTreeMap::new(), agenda: Agenda::default() }
@@ -91,8 +98,9 @@ impl<M: Machine> Driver<M> {
         while self.turn(kernel) {}
     }
 
-    /// Waits for one input and handles it with everything that is due by then. Returns whether to
-    /// go on.
+    /// Waits for one input, and handles all deadlines that are due and then the input.
+    ///
+    /// The result is false after [`DriverInput::Quit`].
     pub fn turn(&mut self, kernel: &mut impl Kernel) -> bool {
         let observed = kernel.wait(self.next_deadline());
         let at = observed.at;
@@ -123,19 +131,19 @@ impl<M: Machine> Driver<M> {
         self.agenda.first().map(|first| first.at)
     }
 
-    /// The state of a unit, if it has joined.
+    /// The state of a unit; `None` if the unit was not added.
     #[must_use]
     pub fn state(&self, unit: UnitId) -> Option<State> {
         self.units.get(&unit).map(|unit| unit.state)
     }
 
-    /// The policy of a unit, if it has joined.
+    /// The policy of a unit; `None` if the unit was not added.
     #[must_use]
     pub fn policy(&self, unit: UnitId) -> Option<&Policy> {
         self.units.get(&unit).map(|unit| &*unit.policy)
     }
 
-    /// The timers of a unit that are armed, with their deadlines, in the order of their slots.
+    /// The armed timers of a unit with their deadlines, in the order of their slots.
     pub fn armed(&self, unit: UnitId) -> impl Iterator<Item = (TimerToken, Moment)> + '_ {
         let timers = self.units.get(&unit).map(|unit| unit.timers);
         timers.into_iter().flatten().flatten().map(|armed| (armed.token, armed.at))
@@ -151,7 +159,7 @@ impl<M: Machine> Driver<M> {
         self.units.remove(&unit);
     }
 
-    /// Delivers every timer that is due at `now`, also those that delivering has armed.
+    /// Delivers every timer that is due at `now`, including timers that a delivery has armed.
     fn deliver_due(&mut self, kernel: &mut impl Kernel, now: Moment) {
         while let Some(deadline) = self.agenda.take_due(now) {
             let unit = deadline.unit();
@@ -176,7 +184,7 @@ impl<M: Machine> Driver<M> {
         }
     }
 
-    /// Handles one event, then what its commands have brought up.
+    /// Handles one event, then the events that its commands cause.
     fn handle(&mut self, kernel: &mut impl Kernel, at: Moment, unit: UnitId, event: Event) {
         let Some(found) = self.units.get_mut(&unit) else {
             return;
@@ -217,12 +225,14 @@ struct StepExecutor<'a, K> {
 struct Effects {
     /// The delay drawn for the phase's timer.
     delay: Option<Millis>,
-    /// The event to handle next. A step has at most one command to the process, and only that one has an answer.
+    /// The next event: the answer to the one command to the process that a step may have.
     follow_up: Option<Event>,
 }
 
 impl<K: Kernel> StepExecutor<'_, K> {
-    /// Executes the commands of a step in their order. The kernel observes the whole step, observers a part of it.
+    /// Executes the commands of a step in their order.
+    ///
+    /// The kernel observes the whole step; other observers see a part of it.
     #[inline]
     fn execute(&mut self, step: &Step) -> Effects {
         if step.actions.persist {
@@ -240,7 +250,7 @@ impl<K: Kernel> StepExecutor<'_, K> {
         Effects { delay, follow_up }
     }
 
-    /// Acts on the process of a run; returns what that has brought up.
+    /// Executes the command to the process of a run; returns the event that it causes.
     #[inline]
     fn act(&mut self, run: RunId, command: ProcessCommand) -> Option<Event> {
         let (at, unit) = (self.at, self.unit);
@@ -249,8 +259,8 @@ impl<K: Kernel> StepExecutor<'_, K> {
             ProcessCommand::Spawn => self.spawn(run),
             ProcessCommand::Signal { signal, scope } => {
                 match self.kernel.signal(at, unit, run, signal, scope) {
-                    Signalled::Sent | Signalled::Refused => None,
-                    Signalled::Gone(exit) => Some(Event::Exited { run, exit }),
+                    SignalOutcome::Sent | SignalOutcome::Refused => None,
+                    SignalOutcome::Gone(exit) => Some(Event::Exited { run, exit }),
                 }
             }
             ProcessCommand::Release { signal, scope } => {
@@ -266,12 +276,12 @@ impl<K: Kernel> StepExecutor<'_, K> {
         let answer = if may {
             self.kernel.spawn(self.at, self.unit, run)
         } else {
-            Spawned::Failed(StartFailure::Transient)
+            SpawnOutcome::Failed(StartFailure::Transient)
         };
         match answer {
-            Spawned::Started => Some(Event::Started { run }),
-            Spawned::Pending => None,
-            Spawned::Failed(failure) => Some(Event::StartFailed { run, failure }),
+            SpawnOutcome::Started => Some(Event::Started { run }),
+            SpawnOutcome::Pending => None,
+            SpawnOutcome::Failed(failure) => Some(Event::StartFailed { run, failure }),
         }
     }
 
@@ -283,7 +293,7 @@ impl<K: Kernel> StepExecutor<'_, K> {
         }
     }
 
-    /// Does to a slot what a step asks for; returns the delay that was drawn, if one was.
+    /// Executes the command to a timer slot; returns the delay if one was drawn.
     #[inline]
     fn set_timer(
         &mut self,
@@ -336,9 +346,9 @@ mod tests {
     };
 
     use super::*;
-    use crate::kernel::{ObservedInput, SaveFailed};
+    use crate::driver::kernel::{ObservedInput, SaveFailed};
 
-    /// What is to happen, one after the other.
+    /// The events to come, one after the other.
     struct Script(VecDeque<(u64, Event)>);
 
     const UNIT: UnitId = UnitId::new(0);
@@ -352,12 +362,12 @@ mod tests {
             ObservedInput { at: Moment::from_millis(at), input }
         }
 
-        fn spawn(&mut self, _: Moment, _: UnitId, _: RunId) -> Spawned {
-            Spawned::Started
+        fn spawn(&mut self, _: Moment, _: UnitId, _: RunId) -> SpawnOutcome {
+            SpawnOutcome::Started
         }
 
-        fn signal(&mut self, _: Moment, _: UnitId, _: RunId, _: Signal, _: Scope) -> Signalled {
-            Signalled::Sent
+        fn signal(&mut self, _: Moment, _: UnitId, _: RunId, _: Signal, _: Scope) -> SignalOutcome {
+            SignalOutcome::Sent
         }
 
         fn release(
@@ -387,8 +397,8 @@ mod tests {
         fn observe(&mut self, _: &Report<'_>) {}
     }
 
-    /// The deadline that a kernel is given is one that stands: not that of the healthy run that has failed
-    /// since, nor that of the wait which a stop has ended.
+    /// A kernel gets only armed deadlines. Those of an ended healthy run and of a stopped wait are
+    /// not armed.
     #[test]
     fn the_next_deadline_is_one_that_is_armed() {
         let curve = Curve::Constant { delay: Millis::new(500) };
@@ -418,7 +428,7 @@ mod tests {
         );
     }
 
-    /// A run keeps the watchdog of its start, whatever the policy says since.
+    /// A run keeps the watchdog of its start, whatever the later policy.
     #[test]
     fn a_run_keeps_the_watchdog_of_its_start() {
         let policy = "restart=always backoff=constant:1s jitter=0 healthy-after=none watchdog=2s";
@@ -439,7 +449,7 @@ mod tests {
         assert_eq!(deadlines, [None, None, Some(1_020), Some(30_030), Some(30_040)]);
     }
 
-    /// More time moves a deadline to later and never to earlier, and sets none.
+    /// More time moves a deadline later, never earlier, and arms none.
     #[test]
     fn a_deadline_is_lengthened_if_there_is_one() {
         let run = RunId::new(1);
@@ -464,7 +474,7 @@ mod tests {
         }
     }
 
-    /// A start that takes too long is brought down, and the deadline is that of the policy.
+    /// A start that takes too long is stopped, and the deadline is that of the policy.
     #[test]
     fn a_start_is_late_when_its_policy_says() {
         let policy = "readiness=notify start-timeout=10s stop-timeout=5s";
@@ -472,7 +482,7 @@ mod tests {
         driver.add_unit(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
         let mut kernel = Script(VecDeque::from([
             (0, Event::StartRequested),
-            // Something that changes nothing, by which the clock has come so far.
+            // An event that changes nothing and moves the clock to this time.
             (9_999, Event::Ping { run: RunId::new(9) }),
             (10_000, Event::Ping { run: RunId::new(9) }),
         ]));

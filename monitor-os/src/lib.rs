@@ -14,22 +14,22 @@
 //! let status = block_on(unit.wait_until(|status| status.is_down()))?;
 //!
 //! assert_eq!(status.exit(), Some(Exit::Code(7)));
-//! println!("{}", status.explain()); // stopped #2: all 1 retries are used, last code=7; nothing ...
+//! println!("{}", status.explain()); // stopped #2: all 1 retries are used, last code=7; ...
 //! assert_eq!(block_on(unit.stop()), StopResult::NotRunning);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here needs an async runtime: requests to a `Unit` are calls that do not block, and
-//! what is waited for is a future, for any runtime or for `block_on`.
+//! Nothing here needs an async runtime. Requests to a `Unit` are calls that do not block. Each wait
+//! is a future, for any runtime or for `block_on`.
 //!
 //! # State directory
-//! A supervisor that is killed can be started again, and goes on with what still runs:
+//! A supervisor that was killed can be started again, and continues with the runs that are alive:
 #![cfg_attr(feature = "linux", doc = "```")]
 #![cfg_attr(not(feature = "linux"), doc = "```ignore")]
 //! use monitor_core::Policy;
 //! use monitor_os::{Command, Launcher, OnCrash, StateDir, Supervisor, block_on};
 //!
-//! // The first line of `main`: the same program is the helper that starts others.
+//! // The first line of `main`, because this program is the helper that starts others.
 //! let launcher = Launcher::enter();
 //! # let place = std::env::temp_dir().join(format!("monitor-os-doc-{}", std::process::id()));
 //! let state = StateDir::open(&place)?; // refused while another monitor has it
@@ -38,7 +38,7 @@
 //! let policy = "restart=no".parse::<Policy>()?;
 //! let unit = supervisor.restore(&state, OnCrash::Adopt, "demo", command, policy)?;
 //!
-//! unit.resume(); // starts it, or goes on from where an earlier monitor left it
+//! unit.resume(); // starts it, or continues the run of an earlier monitor
 //! let status = block_on(unit.wait_until(|status| status.is_down()))?;
 //! assert_eq!(status.exit(), Some(monitor_core::Exit::Code(7)));
 //! # drop(supervisor);
@@ -47,42 +47,57 @@
 //! ```
 //!
 //! # Layers
-//! Three, each usable alone:
-//! - [`Driver`] over a [`Kernel`]: executes what the machine asks for. Synchronous, deterministic, the
-//!   same code over Linux and over the simulator's virtual kernel.
-//! - `Supervisor` and `Unit` (feature `linux`): that driver over Linux, on a thread of its own that waits
-//!   for processes by their pidfds, with handles for any other thread or task.
-//! - the program `monitor` (feature `cli`): one supervised command, for people and scripts.
+//! Three layers, each usable alone:
+//! - [`Driver`] over a [`Kernel`]: executes the actions of the machine. It is synchronous,
+//!   deterministic, and one code over Linux and over the simulator's virtual kernel.
+//! - `Supervisor` and `Unit` (feature `linux`): a driver over Linux on a thread of its own, which
+//!   waits for processes by their pidfds. The handles work on any other thread or task.
+//! - the program `monitor` (crate `monitor-os-cli`): supervised commands, for people and scripts.
 //!
 //! # Features
-//! `linux` and `cli` are on by default. `record` is the format in which a supervision is written down and
-//! read again; it needs neither of them.
+//! `linux` is on by default. `record` is the format of a supervision that was written down. It
+//! needs no other feature.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
-// By this name the tests in here and those beside wait in the same way.
+// Tests inside the crate and tests beside it import the waiting helpers by this one name.
 #[cfg(all(test, feature = "linux"))]
 extern crate self as monitor_os;
 
-mod agenda;
+#[cfg(all(feature = "linux", not(target_os = "linux")))]
+compile_error!(
+    "the feature `linux` of monitor-os needs Linux: build with `default-features = false` elsewhere"
+);
+
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod backend;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod block_on;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod by_identity;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod command;
 mod driver;
-mod kernel;
-#[cfg(feature = "linux")]
-pub mod linux;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod exports;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod handle;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod linux;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod output;
 #[cfg(feature = "record")]
 pub mod record;
-#[cfg(feature = "linux")]
+#[cfg(all(feature = "linux", target_os = "linux"))]
 mod telemetry;
+#[cfg(test)]
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod testing;
 
+pub use driver::kernel::{
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, SignalOutcome, SpawnOutcome,
+    UnitId,
+};
 pub use driver::{Core, Driver, Machine};
-pub use kernel::{
-    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
-};
-#[cfg(feature = "linux")]
-pub use linux::{
-    Capture, CheckResult, Command, CommandError, Contain, Containment, Ended, Events, Health,
-    HealthCheck, Input, InputSource, JournalError, KernelFeatures, Launcher, Limit, LimitError,
-    Line, LinePattern, LogFile, LogFormat, LogRing, LogSink, Notice, NotifyStatus, OnCrash, Output,
-    PathError, PathFault, PathTrust, PatternError, ReadyBy, Rotation, SetupStage, SignalAnswer,
-    SinkCounts, Slow, SpawnError, StateDir, StateError, Status, StopResult, StopSignals, Stopping,
-    StoredUnit, Stream, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Survivor,
-    Terminal, TerminalSize, Unit, Writer, block_on, now, stored_units, trim_memory,
-};
+
+#[cfg(all(feature = "linux", target_os = "linux"))]
+pub use exports::*;

@@ -1,5 +1,6 @@
-//! The format in which a supervision is written down: one JSON object a line, to be read by people, by
-//! `jq`, and by the simulator, which replays it.
+//! The format of a recorded supervision: one JSON object in each line.
+//!
+//! People, `jq` and the simulator, which replays a record, can read it.
 //!
 //! ```json
 //! {"record":1,"unit":0,"name":"web","policy":"restart=on-failure retries=3"}
@@ -9,10 +10,10 @@
 //! ```
 //!
 //! - The first line about a unit is its head: the version of the format, the name, the policy.
-//! - A line with a policy and a time says that the policy is another from there on.
-//! - Every other line is an event, in the text form of [`Event`]; the phase after it; the commands that
-//!   the machine gave, in the text form of [`Action`](monitor_core::Action); and, if the phase's timer was armed, the delay that
-//!   was drawn for it, as `delay_ms`.
+//! - A line with a policy and a time changes the policy from that time on.
+//! - Every other line is an event, in the text form of [`Event`], with the phase after it. It has
+//!   the machine's commands, in the text form of [`Action`](monitor_core::Action). If the phase's
+//!   timer was armed, it has the drawn delay as `delay_ms`.
 //! - `at_us` counts microseconds of the monotonic clock from the first event in the record.
 //!
 //! # Examples
@@ -34,15 +35,15 @@ use monitor_core::{Event, Millis, Phase, Policy};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::kernel::{Moment, Report, UnitId};
+use crate::driver::kernel::{Moment, Report, UnitId};
 
 /// The version of the format, in every head.
 pub const VERSION: u64 = 1;
 
 /// Writes a record.
 ///
-/// A record that cannot be written must not disturb the supervision: after the first error nothing is
-/// written any more, and nothing is reported again.
+/// A failed write must not disturb the supervision. After the first error the recorder writes
+/// nothing any more, and reports no further error.
 #[derive(Debug)]
 pub struct Recorder<W> {
     out: W,
@@ -58,16 +59,16 @@ enum WriterState {
 }
 
 impl<W: Write> Recorder<W> {
-    /// A record that is written to `out`, a whole line at a time.
+    /// Makes a recorder that writes whole lines to `out`.
     pub const fn new(out: W) -> Self {
         Self { out, origin: None, policies: BTreeMap::new(), writer_state: WriterState::Good }
     }
 
-    /// Writes what a driver reported about the unit called `name`.
+    /// Writes a driver's report about the unit called `name`.
     ///
     /// # Errors
-    /// The first failure to write; the record ends with what was written before. After it every call
-    /// succeeds and does nothing.
+    /// The first failure to write; the record ends with the lines before. Every later call succeeds
+    /// and does nothing.
     pub fn record(&mut self, name: &str, report: &Report<'_>) -> io::Result<()> {
         if self.writer_state == WriterState::Failed {
             return Ok(());
@@ -104,7 +105,7 @@ impl<W: Write> Recorder<W> {
                 actions,
             },
         )?;
-        // One write, so that a monitor that is killed leaves whole lines.
+        // One write, so that a killed monitor leaves whole lines.
         self.out.write_all(&text)?;
         self.out.flush()
     }
@@ -145,7 +146,7 @@ fn line(text: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
 /// A record that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Its lines, in order. Every unit has its head before anything else about it.
+    /// The lines, in order. The head of each unit precedes its other lines.
     pub lines: Vec<RecordLine>,
 }
 
@@ -156,34 +157,34 @@ pub enum RecordLine {
     Head {
         /// The unit.
         unit: UnitId,
-        /// Its name.
+        /// The name of the unit.
         name: String,
-        /// The policy that it begins with.
+        /// The initial policy of the unit.
         policy: Policy,
     },
     /// The unit has another policy from here on; its `policy-changed` event follows.
     PolicyChanged {
-        /// When, in microseconds since the first event.
+        /// The time of the change, in microseconds since the first event.
         at_us: u64,
         /// The unit.
         unit: UnitId,
         /// The policy.
         policy: Policy,
     },
-    /// An event and what came of it.
+    /// An event and its effects.
     Step(RecordedStep),
 }
 
-/// An event and what came of it, as it was recorded.
+/// An event and its effects, as they were recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedStep {
-    /// When the event was observed, in microseconds since the first event.
+    /// The time at which the event was observed, in microseconds since the first event.
     pub at_us: u64,
     /// The unit.
     pub unit: UnitId,
     /// The event.
     pub event: Event,
-    /// The phase after it.
+    /// The phase after the event.
     pub phase: Phase,
     /// The delay that was drawn, if the phase's timer was armed.
     pub delay: Option<Millis>,
@@ -192,10 +193,10 @@ pub struct RecordedStep {
 }
 
 impl Record {
-    /// Reads a record, line by line. Empty lines are passed over.
+    /// Reads a record, line by line; skips empty lines.
     ///
     /// # Errors
-    /// [`RecordError`] about the first line that is not understood.
+    /// [`RecordError`] about the first malformed line.
     pub fn parse<I>(lines: I) -> Result<Self, RecordError>
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -219,7 +220,7 @@ impl Record {
     }
 }
 
-/// A line of a record that is not understood: says where, what, and how to mend it.
+/// Error of a malformed line of a record: its place, its value and the correction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordError {
     line: usize,
@@ -235,19 +236,19 @@ impl RecordError {
         self.line
     }
 
-    /// The field of the line, or `line` if it is no JSON object at all.
+    /// The field of the line, or `line` if the line is no JSON object.
     #[must_use]
     pub const fn field(&self) -> &'static str {
         self.field
     }
 
-    /// The value that is not understood; empty if the field is not there.
+    /// The malformed value; empty if the field is missing.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// How to mend it.
+    /// The correction.
     #[must_use]
     pub fn fix(&self) -> &str {
         &self.fix
@@ -389,7 +390,8 @@ mod tests {
 
     const HEAD: &str = r#"{"record":1,"unit":0,"name":"web","policy":"restart=always"}"#;
 
-    /// Records the machine's answers to `events`, one millisecond apart; another policy before the last.
+    /// Records the machine's answers to `events`, one millisecond apart; the policy changes before
+    /// the last.
     fn recorded(out: &mut Recorder<impl Write>) -> io::Result<()> {
         let run = RunId::new(1);
         let exit = Exit::Code(7);

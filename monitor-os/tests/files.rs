@@ -1,13 +1,9 @@
-//! Files that a unit names for its streams and its log: who opens them, who may lead them elsewhere, and that nobody else
-//! waits for them.
-#![cfg(feature = "cli")]
-#![expect(
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and says why it is passed over"
-)]
+//! Files that a unit names for its streams and its log: who opens them, who may lead them
+//! elsewhere, and that nobody else waits for them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod kernel_features;
+mod trials;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod waiting;
 
@@ -19,12 +15,26 @@ use std::path::{Path, PathBuf};
 
 use monitor_core::{Exit, Phase, Policy};
 use monitor_os::{
-    Capture, Command, Input, KernelFeatures, Launcher, LogFormat, LogSink, Output, PathError,
-    PathFault, PathTrust, Rotation, SpawnError, Status, Supervisor, Unit, Writer,
+    Capture, Command, Input, KernelFeatures, LogFormat, LogSink, Output, PathError, PathFault,
+    PathTrust, Rotation, SpawnError, Status, Supervisor, Unit, Writer,
 };
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
+use trials::{Outcome, launcher, require_root, trials};
 use waiting::{awaited, completed};
+
+trials! {
+    file_is_appended_by_each_run,
+    file_is_read_from_its_beginning_by_each_run,
+    files_are_opened_before_limits_and_after_the_mask,
+    file_takes_a_helper,
+    fifo_without_a_peer_is_not_waited_for,
+    output_is_not_led_into_a_file_of_another_user,
+    log_is_not_led_into_a_file_of_another_user,
+    environment_file_is_not_led_into_a_file_of_another_user,
+    record_is_not_led_into_a_file_of_another_user,
+    fifo_is_no_log,
+}
 
 /// A supervisor with a helper, and a directory that others may look into.
 struct Scene {
@@ -35,11 +45,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let launcher = Launcher::at(env!("CARGO_BIN_EXE_monitor"));
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let builder =
-            Supervisor::builder().launcher(&launcher).kernel_features(kernel_features::available());
+        let builder = Supervisor::builder()
+            .launcher(&launcher())
+            .kernel_features(kernel_features::available());
         Self { supervisor: builder.start().unwrap(), directory }
     }
 
@@ -87,16 +97,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("passed over: it takes root to become another user");
-    }
-    root
-}
-
 /// Goal: a file belongs to the program itself, which writes it over all its runs.
-#[test]
 fn file_is_appended_by_each_run() {
     let scene = Scene::new();
     let log = scene.path("log");
@@ -113,7 +114,6 @@ fn file_is_appended_by_each_run() {
     assert!(error.to_string().contains("no directory `/no`"), "{error}");
 }
 
-#[test]
 fn file_is_read_from_its_beginning_by_each_run() {
     let scene = Scene::new();
     fs::write(scene.path("in"), "from a file\n").unwrap();
@@ -123,8 +123,8 @@ fn file_is_read_from_its_beginning_by_each_run() {
     assert_eq!(read(&scene.path("out")), "from a file\n".repeat(2));
 }
 
-/// Goal: each stream has its own file, with the mode that the program's mask leaves, whatever limits the program has.
-#[test]
+/// Goal: each stream has its own file, with the mode that the program's mask leaves, whatever
+/// limits the program has.
 fn files_are_opened_before_limits_and_after_the_mask() {
     let scene = Scene::new();
     let (out, err) = (scene.path("out"), scene.path("err"));
@@ -137,8 +137,8 @@ fn files_are_opened_before_limits_and_after_the_mask() {
     assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-/// Goal: a supervisor without a helper says what it lacks, since it must not wait for a file itself.
-#[test]
+/// Goal: a supervisor without a helper says what it lacks, since it must not wait for a file
+/// itself.
 fn file_takes_a_helper() {
     let supervisor = Supervisor::new().unwrap();
     let command = shell("true").with_output(Output::File("/dev/null".into()));
@@ -150,7 +150,6 @@ fn file_takes_a_helper() {
 }
 
 /// Goal: a FIFO without a peer holds up nobody: neither its own unit nor another, nor a stop.
-#[test]
 fn fifo_without_a_peer_is_not_waited_for() {
     let scene = Scene::new();
     let (out, input) = (scene.fifo("out"), scene.fifo("in"));
@@ -171,12 +170,10 @@ fn fifo_without_a_peer_is_not_waited_for() {
     }
 }
 
-/// Goal: a program that puts a link in the place of its own output leads its next run into no file of root's.
-#[test]
-fn output_is_not_led_into_a_file_of_another_user() {
-    if !is_root() {
-        return;
-    }
+/// Goal: a program that puts a link in the place of its own output leads its next run into no file
+/// of root's.
+fn output_is_not_led_into_a_file_of_another_user() -> Outcome {
+    require_root("become another user")?;
     let scene = Scene::new();
     let (logs, secret) = (scene.of_nobody("logs"), scene.path("secret"));
     fs::write(&secret, "of root\n").unwrap();
@@ -201,14 +198,13 @@ fn output_is_not_led_into_a_file_of_another_user() {
     let status = scene.run("restart=no", command);
     assert!(status.start_error().is_some(), "what root alone may read is read");
     assert!(!logs.join("read").exists());
+    Ok(())
 }
 
-/// Goal: a log that the monitor itself writes is guarded as well, and a directory that strangers may write is refused.
-#[test]
-fn log_is_not_led_into_a_file_of_another_user() {
-    if !is_root() {
-        return;
-    }
+/// Goal: a log that the monitor itself writes is guarded as well, and a directory that strangers
+/// may write is refused.
+fn log_is_not_led_into_a_file_of_another_user() -> Outcome {
+    require_root("become another user")?;
     let scene = Scene::new();
     let (logs, secret) = (scene.of_nobody("logs"), scene.path("secret"));
     fs::write(&secret, "of root\n").unwrap();
@@ -242,14 +238,13 @@ fn log_is_not_led_into_a_file_of_another_user() {
     assert_eq!(open(&PathTrust::MONITOR).unwrap_err(), exposed(Writer::User(NOBODY)));
     fs::set_permissions(&logs, PermissionsExt::from_mode(0o777)).unwrap();
     assert_eq!(open(&trust).unwrap_err(), exposed(Writer::Everyone));
+    Ok(())
 }
 
-/// Goal: an environment file gives a program nothing that its user could not read, however the user names it.
-#[test]
-fn environment_file_is_not_led_into_a_file_of_another_user() {
-    if !is_root() {
-        return;
-    }
+/// Goal: an environment file gives a program nothing that its user could not read, however the user
+/// names it.
+fn environment_file_is_not_led_into_a_file_of_another_user() -> Outcome {
+    require_root("become another user")?;
     let scene = Scene::new();
     let (own, secret) = (scene.of_nobody("own"), scene.path("secret"));
     fs::write(&secret, "SECRET=of root\n").unwrap();
@@ -270,45 +265,28 @@ fn environment_file_is_not_led_into_a_file_of_another_user() {
     let command = as_nobody(shell("test \"$SECRET\" = 'of root'"));
     let status = scene.run("restart=no", command.with_environment_file(secret).unwrap());
     assert_eq!(status.exit(), Some(Exit::Code(0)), "{:?}", status.start_error());
+    Ok(())
 }
 
 /// Goal: the record of a supervision is as little led elsewhere as a log.
-#[test]
-fn record_is_not_led_into_a_file_of_another_user() {
-    if !is_root() {
-        return;
-    }
+fn record_is_not_led_into_a_file_of_another_user() -> Outcome {
+    require_root("become another user")?;
     let scene = Scene::new();
     let (own, secret) = (scene.of_nobody("own"), scene.path("secret"));
     fs::write(&secret, "of root\n").unwrap();
     symlink(&secret, own.join("record")).unwrap();
     let error = PathTrust::MONITOR.create(own.join("record")).unwrap_err();
     assert_eq!(error.fault, PathFault::Exposed(Writer::User(NOBODY)));
-    let record = std::process::Command::new(env!("CARGO_BIN_EXE_monitor"))
-        .args(["run", "--record", own.join("record").to_str().unwrap(), "--", "true"])
-        .output()
-        .unwrap();
-    assert_eq!(record.status.code(), Some(125));
     assert_eq!(read(&secret), "of root\n");
     let plain = scene.path("record");
     fs::write(&plain, "an older and longer one").unwrap();
     PathTrust::MONITOR.create(&plain).unwrap().write_all(b"new").unwrap();
     assert_eq!(read(&plain), "new");
+    Ok(())
 }
 
-/// Goal: the monitor's own output is a log, also where it is a pipe, as in a container.
-#[test]
-fn own_output_is_a_log() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_monitor"))
-        .args(["run", "--quiet", "--restart", "no", "--log", "/dev/stdout", "--", "echo", "line"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.stdout, b"line\n");
-}
-
-/// Goal: a log of the monitor's own is a regular file or a device, never something that it would wait for.
-#[test]
+/// Goal: a log of the monitor's own is a regular file or a device, never something that it would
+/// wait for.
 fn fifo_is_no_log() {
     let scene = Scene::new();
     let fifo = scene.fifo("fifo");

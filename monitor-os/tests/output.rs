@@ -1,5 +1,5 @@
-//! What programs print and read, on the real kernel: no byte is lost, and nothing waits for the end of a file.
-#![cfg(feature = "linux")]
+//! What programs print and read, on the real kernel: no byte is lost, and nothing waits for the end
+//! of a file.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod kernel_features;
@@ -19,12 +19,12 @@ use std::time::Duration;
 use monitor_core::{Exit, Policy, Reason};
 use monitor_os::{
     Capture, Command, Input, InputSource, KernelFeatures, LogFormat, LogRing, LogSink, Output,
-    PathTrust, Rotation, Slow, Status, StopResult, Stream, Supervisor, Unit,
+    PathTrust, Rotation, SlowSink, Status, StopResult, Stream, Supervisor, Unit,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tempfile::TempDir;
-use waiting::{awaited, completed, until};
+use waiting::{awaited, completed, line, runs, until};
 
 /// A supervisor, and a directory in which scripts run and leave marks.
 struct Scene {
@@ -67,9 +67,7 @@ impl Scene {
 
     /// Waits until a script has written a whole line to a file, and returns it.
     fn line(&self, name: &str) -> String {
-        let path = self.path(name);
-        until(|| fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n')));
-        fs::read_to_string(&path).unwrap().trim().to_owned()
+        line(&self.path(name))
     }
 }
 
@@ -87,15 +85,8 @@ fn captured(ring: &LogRing) -> Output {
     Output::Captured(Capture::new().to_ring(ring.clone()))
 }
 
-/// Whether a process of that number runs; a zombie does not.
-fn runs(pid: &str) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
-        !matches!(state, Some(b'Z' | b'X'))
-    })
-}
-
-/// Goal: who keeps the output open keeps nobody waiting, and what it prints later is read (BB-108, pitfall 11).
+/// Goal: who keeps the output open keeps nobody waiting, and what it prints later is read (BB-108,
+/// pitfall 11).
 #[test]
 fn exit_does_not_wait_for_the_end_of_the_output() {
     for policy in ["restart=no scope=process", "restart=no scope=group"] {
@@ -118,7 +109,8 @@ fn exit_does_not_wait_for_the_end_of_the_output() {
     }
 }
 
-/// Goal: a run that prints and ends at once loses nothing, and its last line needs no newline (process-compose
+/// Goal: a run that prints and ends at once loses nothing, and its last line needs no newline
+/// (process-compose
 /// #237).
 #[test]
 fn burst_before_the_exit_is_read_to_the_last_byte() {
@@ -136,7 +128,8 @@ fn burst_before_the_exit_is_read_to_the_last_byte() {
     }
 }
 
-/// Goal: no line is lost or cut where one file ends and the next begins, with a writer that never waits.
+/// Goal: no line is lost or cut where one file ends and the next begins, with a writer that never
+/// waits.
 #[test]
 fn rotation_loses_no_line() {
     let scene = Scene::new();
@@ -216,7 +209,7 @@ fn slow_reader_that_may_lose_is_told_how_much() {
     let scene = Scene::new();
     let (mut reader, writer) = pipe();
     let sink = LogSink::descriptor(writer, LogFormat::Lines).unwrap();
-    let capture = Capture::new().to_sink(sink.clone()).when_slow(Slow::DropNewest);
+    let capture = Capture::new().to_sink(sink.clone()).when_slow(SlowSink::DropNewest);
     scene.run(scene.shell(LONG).with_output(Output::Captured(capture)));
     scene.line("mark");
     let lost = sink.counts().lost_lines;
@@ -234,7 +227,8 @@ fn slow_reader_that_may_lose_is_told_how_much() {
     assert_eq!(got.len() as u64 + lost, 100_000);
 }
 
-/// Goal: a sink that takes nothing at all holds up neither a stop nor the end of the supervisor for ever.
+/// Goal: a sink that takes nothing at all holds up neither a stop nor the end of the supervisor for
+/// ever.
 #[test]
 fn sink_that_takes_nothing_holds_up_no_stop() {
     let scene = Scene::new();
@@ -250,12 +244,12 @@ fn sink_that_takes_nothing_holds_up_no_stop() {
     drop(reader);
 }
 
-/// Goal: a disk that is full for a while loses nothing with [`Slow::Block`], and is counted.
+/// Goal: a disk that is full for a while loses nothing with [`SlowSink::Block`], and is counted.
 #[test]
 fn failed_write_is_counted() {
     let scene = Scene::new();
     let sink = LogSink::file("/dev/full", PathTrust::MONITOR, None, LogFormat::Lines).unwrap();
-    let capture = Capture::new().to_sink(sink.clone()).when_slow(Slow::DropNewest);
+    let capture = Capture::new().to_sink(sink.clone()).when_slow(SlowSink::DropNewest);
     let ring = LogRing::new(4096);
     let command =
         scene.shell("echo one").with_output(Output::Captured(capture.to_ring(ring.clone())));
@@ -285,7 +279,8 @@ fn lines_keep_their_bytes_their_stream_and_their_run() {
     assert_eq!(lines, expected.concat());
 }
 
-/// Goal: another capture is in force from the next run on, also if a sink of the one before took nothing.
+/// Goal: another capture is in force from the next run on, also if a sink of the one before took
+/// nothing.
 #[test]
 fn changed_capture_takes_the_lines_of_the_next_run() {
     let scene = Scene::new();
@@ -327,8 +322,8 @@ fn null_is_nothing_in_both_directions() {
     assert_eq!(fs::read_to_string(scene.path("links")).unwrap(), "/dev/null\n".repeat(3));
 }
 
-/// Goal: each run has a pipe of its own, which ends with its process, and the source goes on to the next one
-/// (B24, B58, T19 of the seed).
+/// Goal: each run has a pipe of its own, which ends with its process, and the source goes on to the
+/// next one (B24, B58, T19 of the seed).
 #[test]
 fn input_is_a_pipe_for_each_run() {
     let scene = Scene::new();

@@ -1,33 +1,54 @@
-//! What programs say of themselves, and what is asked about them, on the real kernel. Every test waits for conditions,
-//! and none for time.
-#![cfg(feature = "cli")]
+//! What programs say of themselves, and what is asked about them, on the real kernel. Every test
+//! waits for conditions, and none for time.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, and says why")]
 
 mod kernel_features;
 mod port;
+mod speaker;
 #[expect(dead_code, reason = "other tests use the rest")]
-mod program;
+mod trials;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod waiting;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::env;
 use std::fmt;
 use std::fs;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use monitor_core::{Event, Exit, Millis, Phase, Policy, Reason};
 use monitor_os::{
-    Capture, CheckResult, Command, Contain, Events, HealthCheck, KernelFeatures, Launcher, LogRing,
-    Moment, Notice, Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal,
-    TerminalSize, Unit, now,
+    Capture, CheckResult, Command, ContainmentMode, Events, HealthCheck, KernelFeatures, LogRing,
+    Moment, Output, ReadyBy, Status, StopResult, Supervisor, SupervisorBuilder, Terminal,
+    TerminalSize, Unit, UnitEvent, now,
 };
 use port::Port;
-use program::waiting::{awaited, completed, until, within};
-use program::{Running, monitor, runs, stderr};
+use speaker::{own_address, say, speaker, variable};
 use tempfile::TempDir;
+use trials::{Outcome, launcher, require, trials};
+use waiting::{awaited, completed, line, runs, until, within};
+
+trials! {
+    processes: [speaker];
+    program_says_how_it_is,
+    strangers_garbage_and_floods_change_nothing,
+    who_speaks_is_of_the_group_of_the_run,
+    who_speaks_is_of_the_control_group_of_the_run,
+    start_is_extended_and_a_stop_is_not,
+    watchdog_hears_the_program,
+    newline_on_a_descriptor_makes_it_ready,
+    open_port_makes_it_ready,
+    line_makes_it_ready,
+    line_of_an_earlier_run_does_not_count,
+    last_line_before_the_end_counts,
+    silence_is_a_failed_start,
+    failed_checks_make_it_unhealthy,
+    hanging_checks_are_killed,
+    stop_ends_the_check,
+    checks_wait_for_service,
+    answers_name_their_run,
+}
 
 /// A supervisor with one unit, in a directory of its own.
 struct Scene {
@@ -39,9 +60,7 @@ struct Scene {
 }
 
 fn supervisor() -> SupervisorBuilder {
-    Supervisor::builder()
-        .launcher(&Launcher::at(env!("CARGO_BIN_EXE_monitor")))
-        .kernel_features(kernel_features::available())
+    Supervisor::builder().launcher(&launcher()).kernel_features(kernel_features::available())
 }
 
 fn without_cgroup() -> KernelFeatures {
@@ -111,7 +130,7 @@ impl Scene {
 
 /// The first of the events to come that is as it should be, before the unit is down for good.
 #[track_caller]
-fn noticed(what: &str, events: &mut Events, wanted: impl Fn(&Notice) -> bool) -> Notice {
+fn noticed(what: &str, events: &mut Events, wanted: impl Fn(&UnitEvent) -> bool) -> UnitEvent {
     let mut seen = Vec::new();
     loop {
         match within(events.next()) {
@@ -123,52 +142,10 @@ fn noticed(what: &str, events: &mut Events, wanted: impl Fn(&Notice) -> bool) ->
     }
 }
 
-fn line(path: &Path) -> String {
-    until(|| fs::read_to_string(path).is_ok_and(|text| text.ends_with('\n')));
-    fs::read_to_string(path).unwrap().trim().to_owned()
-}
-
 fn speaking() -> Command {
-    let args = ["--ignored", "--exact", "speaker"];
-    Command::new(env::current_exe().unwrap(), args).unwrap()
+    Command::new(env::current_exe().unwrap(), ["speaker"]).unwrap()
 }
 
-fn say(directory: &Path, message: &[u8]) {
-    fs::write(directory.join("new"), message).unwrap();
-    fs::rename(directory.join("new"), directory.join("message")).unwrap();
-    until(|| !directory.join("message").exists());
-}
-
-/// A program that says what it finds in a file, one message after the other. It stays, so that its sender can be
-/// looked at.
-#[test]
-#[ignore = "started by program_says_how_it_is and the tests after it"]
-fn speaker() {
-    let socket = UnixDatagram::unbound().unwrap();
-    // One that nobody stops ends with its directory.
-    while env::current_dir().is_ok() {
-        if let Ok(message) = fs::read("message") {
-            // First, for what it says may be its end.
-            fs::remove_file("message").unwrap();
-            socket.send_to_addr(&message, &own_address(std::process::id())).unwrap();
-        }
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-}
-
-fn variable(pid: u32, name: &str) -> Option<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
-    let environment = String::from_utf8(environment).unwrap();
-    let mut variables = environment.split('\0').filter_map(|variable| variable.split_once('='));
-    variables.find_map(|(found, value)| (found == name).then(|| value.to_owned()))
-}
-
-fn own_address(pid: u32) -> SocketAddr {
-    let address = variable(pid, "NOTIFY_SOCKET").unwrap();
-    SocketAddr::from_abstract_name(address.strip_prefix('@').unwrap()).unwrap()
-}
-
-#[test]
 fn program_says_how_it_is() {
     let scene = Scene::speaking(supervisor(), "readiness=notify");
     let pid = scene.wait(|status| status.phase() == Phase::Activating).pid().unwrap();
@@ -197,7 +174,6 @@ fn program_says_how_it_is() {
     assert_eq!(status.notify_status(), &monitor_os::NotifyStatus::default());
 }
 
-#[test]
 fn strangers_garbage_and_floods_change_nothing() {
     let scene = Scene::speaking(supervisor(), "readiness=notify");
     let pid = scene.wait(|status| status.phase() == Phase::Activating).pid().unwrap();
@@ -231,43 +207,41 @@ fn strangers_garbage_and_floods_change_nothing() {
     flood.join().unwrap();
 }
 
-/// Goal: whoever the containment holds may speak for a run, and nobody else.
-#[test]
-fn who_speaks_is_of_the_run_as_it_is_held() {
-    let all = kernel_features::available();
-    let group = without_cgroup();
-    let mut cases = vec![("", group, true), ("setsid", group, false)];
-    if all.cgroup {
-        cases.push(("setsid", all, true));
-    } else {
-        println!("passed over in part: no control group may be made here to hold a daemon");
-    }
-    for (detached, features, counts) in cases {
-        let scene = Scene::new(supervisor().kernel_features(features), "readiness=notify", |_| {
-            let test = env::current_exe().unwrap();
-            let script = format!(
-                "{detached} '{}' --ignored --exact speaker & wait; sleep 1000",
-                test.display()
-            );
-            let command = Command::new("sh", ["-c", &script]).unwrap();
-            command.contained_by(Contain::Auto).ready_by(ReadyBy::Notify).unwrap()
-        });
-        scene.wait(|status| status.phase() == Phase::Activating);
-        scene.say(b"READY=1");
-        let status = scene.wait(|status| status.is_up() || status.notify_status().ignored > 0);
-        assert_eq!(status.is_up(), counts, "{detached:?} {:?}", status.containment());
+/// Goal: whoever the containment holds may speak for a run, and nobody else. Here it is a process
+/// group.
+fn who_speaks_is_of_the_group_of_the_run() {
+    for (detached, counts) in [("", true), ("setsid", false)] {
+        assert_speaks(detached, without_cgroup(), counts);
     }
 }
 
+/// Goal: a process that left the group but not the control group of a run may speak for it.
+fn who_speaks_is_of_the_control_group_of_the_run() -> Outcome {
+    let all = kernel_features::available();
+    require(all.cgroup, "no control group may be made here")?;
+    assert_speaks("setsid", all, true);
+    Ok(())
+}
+
+/// Whether a speaker counts for the run of a shell that started it by `detached`.
+fn assert_speaks(detached: &str, features: KernelFeatures, counts: bool) {
+    let scene = Scene::new(supervisor().kernel_features(features), "readiness=notify", |_| {
+        let test = env::current_exe().unwrap();
+        let script = format!("{detached} '{}' speaker & wait; sleep 1000", test.display());
+        let command = Command::new("sh", ["-c", &script]).unwrap();
+        command.contained_by(ContainmentMode::Auto).ready_by(ReadyBy::Notify).unwrap()
+    });
+    scene.wait(|status| status.phase() == Phase::Activating);
+    scene.say(b"READY=1");
+    let status = scene.wait(|status| status.is_up() || status.notify_status().ignored > 0);
+    assert_eq!(status.is_up(), counts, "{detached:?} {:?}", status.containment());
+}
+
 /// Goal: who asks for more time while it starts has it, and the time for a stop stays the policy's.
-#[test]
 fn start_is_extended_and_a_stop_is_not() {
     let policy = "readiness=notify start-timeout=1m stop-timeout=2m restart=no";
     let scene = Scene::new(supervisor(), policy, |_| {
-        let script = format!(
-            "trap '' TERM; '{}' --ignored --exact speaker",
-            env::current_exe().unwrap().display()
-        );
+        let script = format!("trap '' TERM; '{}' speaker", env::current_exe().unwrap().display());
         shell(&script).ready_by(ReadyBy::Notify).unwrap()
     });
     let first = scene.wait(|status| status.phase() == Phase::Activating).due().unwrap();
@@ -289,7 +263,6 @@ fn start_is_extended_and_a_stop_is_not() {
 }
 
 /// Goal: a silent program is stopped by its watchdog, and one that speaks is not.
-#[test]
 fn watchdog_hears_the_program() {
     let scene = Scene::speaking(supervisor(), "readiness=notify watchdog=1m restart=no");
     let mut events = scene.unit.events();
@@ -298,7 +271,7 @@ fn watchdog_hears_the_program() {
     assert_eq!(variable(pid, "WATCHDOG_PID"), Some(pid.to_string()));
     scene.say(b"READY=1");
     scene.say(b"WATCHDOG=1");
-    let pinged = |notice: &Notice| matches!(notice.event, Event::Ping { .. });
+    let pinged = |notice: &UnitEvent| matches!(notice.event, Event::Ping { .. });
     let ping = noticed("a ping", &mut events, pinged);
     assert_eq!(ping.step.note, monitor_core::Note::Applied);
     // The word by which a program says that it is lost.
@@ -309,33 +282,7 @@ fn watchdog_hears_the_program() {
     scene.wait_reason(Reason::Watchdog);
 }
 
-/// Goal: what the monitor itself was told by who watches it is not taken by its program for its own. Method: a watchdog of
-/// the monitor, and a program with a socket, one without a watchdog and one with it.
-#[test]
-fn what_the_monitor_was_told_is_not_the_programs() {
-    for (watchdog, told) in [(None, None), (Some("watchdog=1h"), Some("3600000000"))] {
-        let directory = tempfile::tempdir().unwrap();
-        let place = directory.path().to_str().unwrap();
-        let policy = watchdog.map_or(vec![], |watchdog| vec!["--policy", watchdog]);
-        // It stays a shell: a process has no environment in the middle of an exec.
-        let script = ["--", "sh", "-c", "echo > up; sleep 1000; :"];
-        let mut command = monitor(&["run", "--restart", "no", "--ready", "notify", "--cwd", place]);
-        command.args(policy).args(script).env("NOTIFY_SOCKET", "@of-the-monitor");
-        let mut running =
-            Running::of(command.env("WATCHDOG_USEC", "777").env("WATCHDOG_PID", "777"));
-        let line = running.wait_for(" started #1 pid ");
-        let pid = line.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
-        until(|| directory.path().join("up").exists());
-        assert_ne!(variable(pid, "NOTIFY_SOCKET").unwrap(), "@of-the-monitor");
-        assert_eq!(variable(pid, "WATCHDOG_USEC").as_deref(), told);
-        assert_eq!(variable(pid, "WATCHDOG_PID"), told.map(|_| pid.to_string()));
-        running.signal("TERM");
-        running.finish();
-    }
-}
-
 /// Goal: each number can be the descriptor, also one that the start itself uses.
-#[test]
 fn newline_on_a_descriptor_makes_it_ready() {
     for number in (3..40).chain([255]) {
         let scene = Scene::new(supervisor(), "readiness=notify", |_| {
@@ -353,7 +300,6 @@ fn newline_on_a_descriptor_makes_it_ready() {
     assert!(command.ready_by(ReadyBy::Descriptor(2)).is_err());
 }
 
-#[test]
 fn open_port_makes_it_ready() {
     let port = Port::new();
     let scene = Scene::new(supervisor(), "readiness=notify start-timeout=1m", |_| {
@@ -379,7 +325,6 @@ fn has_line(ring: &LogRing, text: &str) -> bool {
 }
 
 /// Goal: the line counts on each way that it can take, and no other line does.
-#[test]
 fn line_makes_it_ready() {
     let script = "echo not ready yet$1 >&$0; until test -e go; do sleep 0.01; done; echo now ready >&$0; \
                   exec sleep 1000";
@@ -402,18 +347,20 @@ fn line_makes_it_ready() {
     }
 }
 
-/// Goal: a line counts for the run that printed it, and the next one has a line of its own to print.
-#[test]
+/// Goal: a line counts for the run that printed it, and the next one has a line of its own to
+/// print.
 fn line_of_an_earlier_run_does_not_count() {
     let ring = LogRing::new(4096);
     let scene = Scene::new(supervisor(), "readiness=notify scope=process", |_| {
         // One that nobody stops ends with its directory.
         let left = "until test -e go1; do test -e left || exit; sleep 0.01; done; echo left ready; exec sleep 60";
         let script = format!(
-            "if mkdir first; then setsid sh -c 'echo $$ > left; {left}' & until test -s left; do sleep 0.01; done; \
+            "if mkdir first 2> /dev/null; then setsid sh -c 'echo $$ > left; {left}' & until test -s left; do sleep 0.01; done; \
              else until test -e go2; do sleep 0.01; done; fi; echo own ready; exec sleep 1000"
         );
-        shell(&script).contained_by(Contain::Group).with_output(Output::Captured(capture(&ring)))
+        shell(&script)
+            .contained_by(ContainmentMode::Group)
+            .with_output(Output::Captured(capture(&ring)))
     });
     scene.wait(Status::is_up);
     scene.unit.restart();
@@ -436,7 +383,6 @@ fn line_of_an_earlier_run_does_not_count() {
 }
 
 /// Goal: what is printed right before the end is heard before it, also without a newline.
-#[test]
 fn last_line_before_the_end_counts() {
     let ring = LogRing::new(4096);
     // A run that ends without it has failed.
@@ -451,56 +397,7 @@ fn last_line_before_the_end_counts() {
     }
 }
 
-/// Goal: the flag captures what it must see, shows it, and reaches a program that outlived its monitor.
-#[test]
-fn line_is_a_flag() {
-    let directory = tempfile::tempdir().unwrap();
-    let state = directory.path().join("state");
-    let script =
-        "echo loading; until test -e go; do sleep 0.01; done; echo 'Up: port 80'; exec sleep 1000";
-    let args = [
-        "--state",
-        state.to_str().unwrap(),
-        "--cwd",
-        directory.path().to_str().unwrap(),
-        "--ready",
-        "line:^(?i)up: port \\d+$",
-        "--",
-        "sh",
-        "-c",
-        script,
-    ];
-    let mut first = Running::start(&args);
-    first.wait_for(" started #1");
-    first.kill();
-    let mut second = Running::start(&args);
-    second.wait_for("adopted #1");
-    fs::write(directory.path().join("go"), "").unwrap();
-    second.wait_for(" ready");
-    second.signal("TERM");
-    second.finish();
-    fs::write(directory.path().join("go"), "").unwrap();
-    let script = "cd $0; echo Up: port 80; exit 3";
-    let output = monitor(&["run", "--restart=no", "--ready=line:^Up", "--", "sh", "-c", script])
-        .arg(directory.path())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(3));
-    assert_eq!(output.stdout, b"Up: port 80\n");
-    assert!(stderr(&output).contains(" ready"), "{}", stderr(&output));
-    for (ready, streams, word) in [
-        ("--ready=line:(", "--stdout=log", "unclosed group"),
-        ("--ready=line:x", "--stdout=null", "neither stdout nor stderr"),
-    ] {
-        let refused =
-            monitor(&["run", ready, streams, "--stderr=null", "--", "true"]).output().unwrap();
-        assert!(!refused.status.success());
-        assert!(stderr(&refused).contains("--ready") && stderr(&refused).contains(word));
-    }
-}
-
 /// Goal: a start that is not ready in time has failed, by the policy's own rule.
-#[test]
 fn silence_is_a_failed_start() {
     let scene = Scene::speaking(supervisor(), "readiness=notify start-timeout=20ms restart=no");
     scene.wait_reason(Reason::StartTimeout);
@@ -516,7 +413,6 @@ fn check(script: &str) -> HealthCheck {
     check.with_interval(Millis::new(5)).unwrap()
 }
 
-#[test]
 fn failed_checks_make_it_unhealthy() {
     let scene = Scene::new(supervisor(), "restart=always backoff=constant:1ms", |_| {
         let script = "echo check >> checks; test -e well";
@@ -530,7 +426,7 @@ fn failed_checks_make_it_unhealthy() {
     let first = scene.wait(passed).pid().unwrap();
     let mut events = scene.unit.events();
     fs::remove_file(scene.path("well")).unwrap();
-    let unfit = |notice: &Notice| matches!(notice.event, Event::Unhealthy { .. });
+    let unfit = |notice: &UnitEvent| matches!(notice.event, Event::Unhealthy { .. });
     let notice = noticed("the word that it is not healthy", &mut events, unfit);
     let health = notice.status.health().unwrap();
     assert_eq!((health.failures, health.retries), (2, 2));
@@ -544,7 +440,8 @@ fn failed_checks_make_it_unhealthy() {
     assert!(checks >= 4, "{checks}");
 }
 
-/// A check that hangs with a child, does not end when it is asked to, and sees another one beside it.
+/// A check that hangs with a child, does not end when it is asked to, and sees another one beside
+/// it.
 const HANGING: &str = "trap '' TERM; test -e checks && test -e /proc/$(tail -n 1 checks) && echo two > two; \
                        sleep 1000 & echo $! > child.new; mv child.new child; echo $$ >> checks; wait";
 
@@ -552,9 +449,8 @@ fn ways_to_hold() -> [SupervisorBuilder; 2] {
     [supervisor().kernel_features(without_cgroup()), supervisor()]
 }
 
-/// Goal: a check that hangs is killed at its timeout with what it has started, and counts as failed; there are never
-/// two. For each way to hold a run.
-#[test]
+/// Goal: a check that hangs is killed at its timeout with what it has started, and counts as
+/// failed; there are never two. For each way to hold a run.
 fn hanging_checks_are_killed() {
     for builder in ways_to_hold() {
         let scene = Scene::new(builder, "restart=no", |_| {
@@ -578,9 +474,8 @@ fn hanging_checks_are_killed() {
     }
 }
 
-/// Goal: a check is killed when the run stops to serve, though its own timeout is far off, and nothing of it is left
-/// when the unit is down. For each way to hold a run.
-#[test]
+/// Goal: a check is killed when the run stops to serve, though its own timeout is far off, and
+/// nothing of it is left when the unit is down. For each way to hold a run.
 fn stop_ends_the_check() {
     for builder in ways_to_hold() {
         let scene = Scene::new(builder, "restart=no", |_| {
@@ -597,8 +492,8 @@ fn stop_ends_the_check() {
     }
 }
 
-/// Goal: no check runs while it is not up, and an unfit command of a check is a failure with a reason.
-#[test]
+/// Goal: no check runs while it is not up, and an unfit command of a check is a failure with a
+/// reason.
 fn checks_wait_for_service() {
     let scene = Scene::new(supervisor(), "readiness=notify restart=no", |_| {
         let check = HealthCheck::new("/no/such/check", [""; 0]).unwrap();
@@ -618,7 +513,6 @@ fn checks_wait_for_service() {
 }
 
 /// Goal: a late answer about a run does not hit the next one.
-#[test]
 fn answers_name_their_run() {
     let scene = Scene::new(supervisor(), "restart=always backoff=constant:1ms", |_| {
         Command::new("sleep", ["1000"]).unwrap()
@@ -631,129 +525,4 @@ fn answers_name_their_run() {
     let notice = noticed("an event", &mut events, |_| true);
     assert_eq!(notice.step.note, monitor_core::Note::Stale);
     assert!(scene.unit.state().is_up());
-}
-
-/// Goal: a program that outlives its monitor speaks to the next one, and is not killed by a pipe without a reader.
-#[test]
-fn adopted_program_is_heard() {
-    let directory = tempfile::tempdir().unwrap();
-    let state = directory.path().join("state");
-    let test = env::current_exe().unwrap();
-    let args = [
-        "--state",
-        state.to_str().unwrap(),
-        "--cwd",
-        directory.path().to_str().unwrap(),
-        "--ready",
-        "notify",
-        "--health",
-        "test ! -e ill",
-        "--health-interval",
-        "10ms",
-        "--policy",
-        "watchdog=1m",
-        "--",
-        test.to_str().unwrap(),
-        "--ignored",
-        "--exact",
-        "speaker",
-    ];
-    let mut first = Running::start(&args);
-    first.wait_for(" started #1");
-    first.kill();
-    let mut second = Running::start(&args);
-    second.wait_for("adopted #1");
-    say(directory.path(), b"READY=1\nSTATUS=it is me");
-    second.wait_for(" ready");
-    let status = || {
-        let output = monitor(&["status", "--state", state.to_str().unwrap()]).output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    until(|| status().contains("it is me") && status().contains("health    passed, "));
-    fs::write(directory.path().join("ill"), "").unwrap();
-    second.wait_for("failed its health check");
-    second.signal("TERM");
-    second.finish();
-}
-
-/// Goal: a program that outlives its monitor is not ended because another process has taken its address meanwhile: it
-/// counts as ready, is not held to its watchdog, and this is shown. Method: it has not said yet that it is ready, has
-/// 200 ms to say it, and is told to ping every 100 ms.
-#[test]
-fn adopted_program_that_lost_its_address_goes_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().to_str().unwrap();
-    let state = directory.path().join("state");
-    let state = state.to_str().unwrap();
-    let start = |timeout| {
-        let options = ["--state", state, "--cwd", place, "--ready", "notify", "--restart", "no"];
-        let policy = ["--start-timeout", timeout, "--policy", "watchdog=100ms healthy-after=1s"];
-        let command = ["--", "sh", "-c", "echo $$ > pid; exec sleep 1000"];
-        Running::start(&[&options[..], &policy, &command].concat())
-    };
-    let mut first = start("1h");
-    first.wait_for(" started #1");
-    let pid = line(&directory.path().join("pid")).parse().unwrap();
-    let address = own_address(pid);
-    first.kill();
-    let squatter = UnixDatagram::bind_addr(&address).unwrap();
-    let mut second = start("200ms");
-    let adopted = second.wait_for("adopted #1");
-    assert!(adopted.contains("another process has taken its notify address"), "{adopted}");
-    second.wait_for(" ready");
-    second.wait_for(" healthy");
-    let shown = monitor(&["status", "--state", state]).output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(
-        shown.contains("notify    unreachable: another process has its notify address"),
-        "{shown}"
-    );
-    second.signal("TERM");
-    second.finish();
-    drop(squatter);
-}
-
-/// Goal: nobody knows the address of the next run: it is not like that of the run before.
-#[test]
-fn addresses_are_not_guessed() {
-    let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().to_str().unwrap();
-    let script = "echo $NOTIFY_SOCKET >> addresses; exit 1";
-    let options = ["--cwd", place, "--ready", "notify", "--restart", "on-failure:2"];
-    let command = ["--backoff-initial", "1ms", "--", "sh", "-c", script];
-    monitor(&[&["run"], &options[..], &command].concat()).output().unwrap();
-    let text = fs::read_to_string(directory.path().join("addresses")).unwrap();
-    let token = |line: &str| {
-        let token = line.strip_prefix("@monitor-")?.strip_suffix("/notify")?;
-        u128::from_str_radix(token, 16).ok().filter(|_| token.len() == 32)
-    };
-    let tokens: BTreeSet<_> = text.lines().map(|line| token(line).unwrap()).collect();
-    assert_eq!(tokens.len(), 3, "{text}");
-    let near = |(one, two): (&u128, &u128)| two - one < 1 << 64;
-    assert!(!tokens.iter().zip(tokens.iter().skip(1)).any(near), "{text}");
-}
-
-/// Goal: a program that outlives its monitor is held to the watchdog of which it was told. Method: a monitor that says
-/// 100 ms is killed; the next one, which says an hour, hears that it serves, and then nothing.
-#[test]
-fn adopted_program_that_falls_silent_is_stopped() {
-    let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().to_str().unwrap();
-    let state = directory.path().join("state");
-    let test = env::current_exe().unwrap();
-    let test = test.to_str().unwrap();
-    let start = |policy| {
-        let options = ["--state", state.to_str().unwrap(), "--cwd", place, "--ready", "notify"];
-        let command = ["--policy", policy, "--", test, "--ignored", "--exact", "speaker"];
-        Running::start(&[&options[..], &command].concat())
-    };
-    let mut first = start("watchdog=100ms");
-    first.wait_for(" started #1");
-    first.kill();
-    let mut second = start("restart=no watchdog=1h");
-    second.wait_for("adopted #1");
-    say(directory.path(), b"READY=1");
-    second.wait_for("sent no ping in time");
-    second.finish();
 }

@@ -1,29 +1,34 @@
 //! What a program is given by the helper: environment, user, limits, and the errors of each step.
-#![cfg(feature = "cli")]
-#![expect(
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and says why it is passed over"
-)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod kernel_features;
+mod trials;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod waiting;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use monitor_core::{Exit, Policy};
 use monitor_os::{
     Command, KernelFeatures, Launcher, ReadyBy, SetupStage, SpawnError, Status, Supervisor,
 };
 use tempfile::TempDir;
+use trials::{Outcome, launcher, require_root, trials};
 use waiting::completed;
 
-/// The program `monitor` is the helper, since `main` of a test is not ours.
-fn launcher() -> Launcher {
-    Launcher::at(env!("CARGO_BIN_EXE_monitor"))
+trials! {
+    processes: [under_a_small_limit, without_privileges];
+    environment_is_changed_in_order_and_files_are_read_at_each_start,
+    descriptors_of_the_host_are_not_the_programs,
+    numbers_arrive,
+    raised_descriptor_limit_is_given_back,
+    inherited_oom_score_stays_unless_it_protects,
+    user_has_its_groups_home_and_rights,
+    settings_are_made_before_the_user,
+    directory_is_entered_as_the_user,
+    failed_steps_are_named,
+    steps_that_take_privileges_are_told,
 }
 
 /// A command that runs `script` in `sh`, with the output in a file that it is told as `$1`.
@@ -72,15 +77,6 @@ fn refused(command: Command) -> SpawnError {
     status.start_error().unwrap().clone()
 }
 
-fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("passed over: it takes root to become another user");
-    }
-    root
-}
-
-#[test]
 fn environment_is_changed_in_order_and_files_are_read_at_each_start() {
     let directory = open_directory();
     let file = directory.path().join("env");
@@ -97,13 +93,13 @@ fn environment_is_changed_in_order_and_files_are_read_at_each_start() {
     assert_eq!(printed(command, &directory), "3||none|none\n");
 }
 
-/// Lists the descriptors of the shell that runs it, each in a line. The one by which they are listed is closed by then.
+/// Lists the descriptors of the shell that runs it, each in a line. The one by which they are
+/// listed is closed by then.
 const DESCRIPTORS: &str =
     "for fd in /proc/$$/fd/*; do if [ -L \"$fd\" ]; then echo \"${fd##*/}\"; fi; done";
 
-/// Goal: a program has the descriptors that its command names and no other, whatever its host has open and not
-/// close-on-exec, with a helper and without.
-#[test]
+/// Goal: a program has the descriptors that its command names and no other, whatever its host has
+/// open and not close-on-exec, with a helper and without.
 fn descriptors_of_the_host_are_not_the_programs() {
     let directory = open_directory();
     let null = fs::File::open("/dev/null").unwrap();
@@ -123,50 +119,6 @@ fn descriptors_of_the_host_are_not_the_programs() {
     drop(of_the_host);
 }
 
-/// Goal: what the monitor was given and told by the process that started it reaches neither its program nor a health
-/// check, unless the command names it. Method: a descriptor, and variables of each kind, one of them named.
-#[test]
-fn what_the_monitor_was_given_is_not_the_programs() {
-    let directory = open_directory();
-    let place = directory.path().to_str().unwrap();
-    let told = [
-        "CREDENTIALS_DIRECTORY",
-        "INVOCATION_ID",
-        "JOURNAL_STREAM",
-        "LISTEN_FDNAMES",
-        "LISTEN_FDS",
-        "LISTEN_PID",
-        "MAINPID",
-        "MEMORY_PRESSURE_WATCH",
-        "NOTIFY_SOCKET",
-        "SYSTEMD_EXEC_PID",
-        "WATCHDOG_PID",
-        "WATCHDOG_USEC",
-    ];
-    let show = |file: &str| {
-        format!("cd {place}; exec > {file}.next; {DESCRIPTORS}; env; mv {file}.next {file}")
-    };
-    let program = format!("{}; until [ -e check ]; do sleep 0.01; done", show("program"));
-    let options = ["run", "--restart", "no", "--env", "MAINPID=named", "--health", &show("check")];
-    let options = [&options[..], &["--health-interval", "10ms", "--", "sh", "-c", &program]];
-    let output = std::process::Command::new("sh")
-        .args(["-c", "exec 7</dev/null; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_monitor")])
-        .args(options.concat())
-        .envs(told.map(|name| (name, "of the monitor")))
-        .env("OTHER", "of the monitor")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for file in ["program", "check"] {
-        let text = fs::read_to_string(directory.path().join(file)).unwrap();
-        assert!(text.starts_with("0\n1\n2\n") && !text.contains("\n7\n"), "{file}: {text}");
-        let told: Vec<_> = text.lines().filter(|line| line.ends_with("=of the monitor")).collect();
-        assert_eq!(told, ["OTHER=of the monitor"], "{file}");
-        assert!(text.contains("\nMAINPID=named\n"), "{file}: {text}");
-    }
-}
-
-#[test]
 fn numbers_arrive() {
     let directory = open_directory();
     let script = "umask; ulimit -Sn; ulimit -Hn; ulimit -Sc; cut -d' ' -f19 /proc/self/stat
@@ -177,18 +129,16 @@ fn numbers_arrive() {
     assert_eq!(printed(command, &directory), "0027\n100\n200\n0\n5\n300\n");
 }
 
-/// Goal: pitfall 21. What the monitor raised for itself is not handed down, unless the command says so. Method:
-/// the limit is of the whole process, so this binary is started again under a small one with the test below.
-#[test]
+/// Goal: pitfall 21. What the monitor raised for itself is not handed down, unless the command says
+/// so. Method: the limit is of the whole process, so this binary is started again under a small one
+/// with the test below.
 fn raised_descriptor_limit_is_given_back() {
     let test = std::env::current_exe().unwrap();
-    let script = "ulimit -Sn 60; exec \"$0\" --ignored --exact under_a_small_limit";
+    let script = "ulimit -Sn 60; exec \"$0\" under_a_small_limit";
     let status = std::process::Command::new("sh").args(["-c", script]).arg(test).status().unwrap();
     assert!(status.success());
 }
 
-#[test]
-#[ignore = "started by raised_descriptor_limit_is_given_back"]
 fn under_a_small_limit() {
     let directory = open_directory();
     let mut launcher = launcher();
@@ -205,9 +155,9 @@ fn under_a_small_limit() {
     assert_eq!(limits(command), "70\n");
 }
 
-/// Goal: pitfall 52. A protection that was meant for the monitor is not handed down, and anything else is.
-/// Method: the kernel lets nobody but the mighty lower the score, so the other direction stands for both.
-#[test]
+/// Goal: pitfall 52. A protection that was meant for the monitor is not handed down, and anything
+/// else is. Method: the kernel lets nobody but the mighty lower the score, so the other direction
+/// stands for both.
 fn inherited_oom_score_stays_unless_it_protects() {
     let directory = open_directory();
     let own: i16 = fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse().unwrap();
@@ -215,11 +165,8 @@ fn inherited_oom_score_stays_unless_it_protects() {
     assert_eq!(text, format!("{}\n", own.max(0)));
 }
 
-#[test]
-fn user_has_its_groups_home_and_rights() {
-    if !is_root() {
-        return;
-    }
+fn user_has_its_groups_home_and_rights() -> Outcome {
+    require_root("become another user")?;
     let directory = open_directory();
     let script = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME; grep CapEff /proc/self/status";
     let command = || shell(script, &directory);
@@ -240,36 +187,32 @@ fn user_has_its_groups_home_and_rights() {
     let text =
         printed(command().as_user("daemon").unwrap().with_groups([""; 0]).unwrap(), &directory);
     assert!(text.starts_with("1\n1\n1\n"), "{text}");
+    Ok(())
 }
 
 /// Goal: limits and nice values that take privileges can be given to who has none.
-#[test]
-fn settings_are_made_before_the_user() {
-    if !is_root() {
-        return;
-    }
+fn settings_are_made_before_the_user() -> Outcome {
+    require_root("become another user")?;
     let directory = open_directory();
     let script = "id -u; ulimit -Hn; cut -d' ' -f19 /proc/self/stat";
     let command = shell(script, &directory).as_user("daemon").unwrap().with_nice(-5).unwrap();
     let command = command.with_limit("nofile=64".parse().unwrap());
     assert_eq!(printed(command, &directory), "1\n64\n-5\n");
+    Ok(())
 }
 
-#[test]
-fn directory_is_entered_as_the_user() {
-    if !is_root() {
-        return;
-    }
+fn directory_is_entered_as_the_user() -> Outcome {
+    require_root("become another user")?;
     let closed = tempfile::tempdir().unwrap();
     fs::set_permissions(closed.path(), PermissionsExt::from_mode(0o700)).unwrap();
     let command = Command::new("true", [""; 0]).unwrap().as_user("daemon").unwrap();
     let error = refused(command.in_directory(closed.path()).unwrap());
     let subject = closed.path().as_os_str().into();
     assert_eq!(error, SpawnError::Setup { stage: SetupStage::Directory, subject, errno: 13 });
+    Ok(())
 }
 
 /// Goal: each step that fails says which, on what, and why.
-#[test]
 fn failed_steps_are_named() {
     let plain = || Command::new("true", [""; 0]).unwrap();
     let setup =
@@ -297,35 +240,28 @@ fn failed_steps_are_named() {
     assert_eq!(error, SpawnError::EnvironmentLine { path: file, line: 2 });
 }
 
-/// Goal: who is not root is told what it takes. Method: this binary is started again as another user.
-#[test]
-fn steps_that_take_privileges_are_told() {
-    if !is_root() {
-        return;
-    }
+/// Goal: who is not root is told what it takes. Method: this binary is started again as another
+/// user.
+fn steps_that_take_privileges_are_told() -> Outcome {
+    require_root("become another user")?;
     let directory = open_directory();
     // The directory of the build may be closed to others.
     let test = directory.path().join("test");
-    let helper = directory.path().join("monitor");
     fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_monitor"), &helper).unwrap();
-    let arguments = ["--ignored", "--exact", "without_privileges"];
     // Whoever runs the tests may have more of the processor than is asked for there.
     let output = std::process::Command::new("nice")
         .args(["-n", "39", "setpriv", "--reuid=1", "--regid=1", "--clear-groups"])
         .arg(&test)
-        .args(arguments)
-        .env("HELPER", &helper)
+        .arg("without_privileges")
         .env("TMPDIR", directory.path())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
-#[test]
-#[ignore = "started by steps_that_take_privileges_are_told"]
 fn without_privileges() {
-    let launcher = Launcher::at(Path::new(&std::env::var_os("HELPER").unwrap()));
+    let launcher = launcher();
     let plain = || Command::new("true", [""; 0]).unwrap();
     for (command, stage) in [
         (plain().as_user("root").unwrap(), SetupStage::Account),

@@ -1,11 +1,11 @@
 //! The handles over the real kernel. Every test waits for conditions, and none for time.
-#![cfg(feature = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod executable;
 mod kernel_features;
-#[cfg(feature = "cli")]
 mod masked;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod trials;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod waiting;
 
@@ -17,11 +17,54 @@ use monitor_core::{
     Event, Exit, Grace, Lifecycle, Millis, Origin, Phase, Policy, Reason, Signal, StopMode,
 };
 use monitor_os::{
-    Command, Ended, Events, KernelFeatures, Launcher, Moment, OnCrash, SpawnError, StateDir,
-    StateError, Status, StopResult, Supervisor, SupervisorBuilder, Unit, now,
+    Command, Events, KernelFeatures, Launcher, Moment, OnCrash, Output, SpawnError, StateDir,
+    StateError, Status, StopResult, Supervisor, SupervisorBuilder, Unit, WaitStatus, now,
 };
 use tempfile::TempDir;
-use waiting::{completed, ended, until, within};
+use trials::trials;
+use waiting::{completed, ended, line, runs, until, within};
+
+trials! {
+    processes: [tracer, masked::monitor_that_is_killed];
+    retries_are_counted_and_the_last_exit_is_kept,
+    missing_command_is_final_and_named,
+    deaf_child_is_killed_after_the_grace,
+    grandchild_ends_with_a_stop,
+    grandchild_left_by_an_exit_is_ended_before_the_next_run,
+    deaf_grandchild_is_killed_after_the_grace,
+    scope_process_leaves_the_grandchild_and_says_so,
+    kill_of_the_process_leaves_the_grandchild_its_grace,
+    stopped_child_ends_by_a_stop_without_a_kill,
+    stop_during_backoff_ends_it,
+    retry_ends_the_wait_for_the_next_attempt,
+    every_stop_gets_an_answer,
+    two_stops_of_one_run_get_the_same_answer,
+    start_after_a_stop_follows_it,
+    storm_of_requests_ends_as_the_last_one_says,
+    killed_child_comes_back,
+    signal_reaches_the_process_and_changes_no_intent,
+    policy_change_is_in_force_at_the_next_decision,
+    stop_on_next_exit_lets_the_run_finish,
+    dropping_the_supervisor_stops_everything,
+    unit_added_after_the_end_is_over,
+    shutdown_hears_no_start,
+    start_that_is_requested_is_seen_by_a_wait,
+    many_units_share_one_thread,
+    one_stream_tells_of_all_units_also_of_later_ones,
+    other_command_is_taken_by_the_next_run,
+    works_in_tokio_too,
+    end_of_a_traced_child_is_seen_when_the_tracer_lets_go,
+    exit_that_other_code_took_is_an_end_all_the_same,
+    a_process_is_told_ready_and_then_unfit,
+    a_watchdog_bites_a_process_that_is_silent,
+    stop_ends_a_start_that_hangs,
+    foreign_helper_is_told,
+    memory_needs_a_helper_and_names_are_taken_once,
+    directory_without_a_helper_is_refused,
+    status_shows_what_is_left_of_a_phase,
+    slow_reader_of_events_is_told_what_it_missed,
+    masked::scenarios_hold_with_each_capability_masked,
+}
 
 /// A supervisor with one unit, and a directory in which its command leaves marks.
 struct Scene {
@@ -36,7 +79,8 @@ impl Scene {
     fn new(policy: &str, script: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let script = format!("cd {} && {{ {script}\n}}", directory.path().display());
-        let command = Command::new("/bin/sh", ["-c", &script]).unwrap();
+        // A shell whose child is killed says so.
+        let command = Command::new("/bin/sh", ["-c", &script]).unwrap().with_error(Output::Null);
         let supervisor = supervisor();
         let unit = supervisor.add("test", command, policy.parse::<Policy>().unwrap());
         Self { directory, supervisor, unit }
@@ -65,24 +109,9 @@ fn supervisor() -> Supervisor {
         .unwrap()
 }
 
-/// Waits for a whole line in a file.
-fn line(path: &Path) -> String {
-    let whole = || fs::read_to_string(path).is_ok_and(|text| text.ends_with('\n'));
-    until(whole);
-    fs::read_to_string(path).unwrap().trim().to_owned()
-}
-
 #[track_caller]
 fn wait<F: Future>(future: F) -> F::Output {
     completed("what this test waits for here", future)
-}
-
-/// Whether a process of that number runs; a zombie that init has not reaped yet does not.
-fn runs(pid: &str) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
-        !matches!(state, Some(b'Z' | b'X'))
-    })
 }
 
 #[track_caller]
@@ -121,7 +150,6 @@ fn lifecycle(events: &mut Events, until: Phase) -> Vec<String> {
 
 const FAST: &str = "restart=on-failure backoff=constant:1ms jitter=0";
 
-#[test]
 fn retries_are_counted_and_the_last_exit_is_kept() {
     let scene = Scene::new(&format!("{FAST} retries=3"), "echo run >> runs; exit 7");
     let mut events = scene.unit.events();
@@ -129,7 +157,7 @@ fn retries_are_counted_and_the_last_exit_is_kept() {
     let status = wait_down(&scene.unit);
     assert_eq!(status.state().reason(), Reason::Exhausted);
     assert_eq!(status.exit(), Some(Exit::Code(7)));
-    assert_eq!(status.ended(), Some(Ended::Exited(7)));
+    assert_eq!(status.ended(), Some(WaitStatus::Exited(7)));
     assert_eq!(status.pid(), None);
     assert_eq!(status.state().run().as_u32(), 4);
     let runs = fs::read_to_string(scene.path("runs")).unwrap();
@@ -140,7 +168,6 @@ fn retries_are_counted_and_the_last_exit_is_kept() {
     assert_eq!(lifecycle(&mut events, Phase::Stopped), expected);
 }
 
-#[test]
 fn missing_command_is_final_and_named() {
     let supervisor = supervisor();
     let command = Command::new("monitor-no-such-program", [""; 0]).unwrap();
@@ -158,7 +185,6 @@ fn missing_command_is_final_and_named() {
     assert_eq!(wait(unit.stop()), StopResult::NotRunning);
 }
 
-#[test]
 fn deaf_child_is_killed_after_the_grace() {
     let scene = Scene::new(
         "restart=always stop-timeout=50ms",
@@ -173,7 +199,6 @@ fn deaf_child_is_killed_after_the_grace() {
     assert_eq!(status.state().reason(), Reason::StopRequested);
 }
 
-#[test]
 fn grandchild_ends_with_a_stop() {
     let scene =
         Scene::new("restart=always", "sh -c 'echo $$ > grandchild; exec sleep 1000' & wait");
@@ -183,7 +208,6 @@ fn grandchild_ends_with_a_stop() {
     assert!(!runs(&grandchild));
 }
 
-#[test]
 fn grandchild_left_by_an_exit_is_ended_before_the_next_run() {
     let scene = Scene::new(
         &format!("{FAST} retries=1"),
@@ -198,7 +222,6 @@ fn grandchild_left_by_an_exit_is_ended_before_the_next_run() {
     assert!(!grandchildren.lines().any(runs));
 }
 
-#[test]
 fn deaf_grandchild_is_killed_after_the_grace() {
     let scene = Scene::new(
         "restart=no stop-timeout=50ms",
@@ -211,7 +234,6 @@ fn deaf_grandchild_is_killed_after_the_grace() {
     assert!(!runs(&scene.line("grandchild")));
 }
 
-#[test]
 fn scope_process_leaves_the_grandchild_and_says_so() {
     let scene = Scene::new(
         "restart=no scope=process",
@@ -225,9 +247,8 @@ fn scope_process_leaves_the_grandchild_and_says_so() {
     until(|| !runs(&grandchild));
 }
 
-/// Goal: a kill that somebody sends to the main process is no kill of what it started, which has the stop
-/// signal and its grace. Method: a grandchild that needs its grace to leave a mark.
-#[test]
+/// Goal: a kill that somebody sends to the main process is no kill of what it started, which has
+/// the stop signal and its grace. Method: a grandchild that needs its grace to leave a mark.
 fn kill_of_the_process_leaves_the_grandchild_its_grace() {
     let scene = Scene::new(
         "restart=no stop-timeout=1m",
@@ -242,7 +263,6 @@ fn kill_of_the_process_leaves_the_grandchild_its_grace() {
     assert_eq!(scene.line("mark"), "done");
 }
 
-#[test]
 fn stopped_child_ends_by_a_stop_without_a_kill() {
     for scope in ["process", "group"] {
         let scene = Scene::new(
@@ -260,7 +280,6 @@ fn stopped_child_ends_by_a_stop_without_a_kill() {
     }
 }
 
-#[test]
 fn stop_during_backoff_ends_it() {
     let scene =
         Scene::new("restart=always backoff=constant:1h jitter=0", "echo run >> runs; exit 1");
@@ -278,7 +297,6 @@ fn stop_during_backoff_ends_it() {
     assert_eq!(runs.lines().count(), 2);
 }
 
-#[test]
 fn retry_ends_the_wait_for_the_next_attempt() {
     let scene =
         Scene::new("restart=on-failure backoff=constant:1h jitter=0", "test -e fixed || exit 1");
@@ -292,7 +310,6 @@ fn retry_ends_the_wait_for_the_next_attempt() {
     assert_eq!(status.state().run().as_u32(), 2);
 }
 
-#[test]
 fn every_stop_gets_an_answer() {
     let scene = Scene::new("restart=always", "echo $$ > pid; exec sleep 1000");
     scene.unit.start();
@@ -307,7 +324,6 @@ fn every_stop_gets_an_answer() {
     assert_eq!(wait(scene.unit.kill()), StopResult::NotRunning);
 }
 
-#[test]
 fn two_stops_of_one_run_get_the_same_answer() {
     let scene = Scene::new(
         "restart=always stop-timeout=never",
@@ -322,7 +338,6 @@ fn two_stops_of_one_run_get_the_same_answer() {
     assert_eq!(wait(first), StopResult::Killed);
 }
 
-#[test]
 fn start_after_a_stop_follows_it() {
     let scene = Scene::new("restart=no", "echo $$ >> pids; exec sleep 1000");
     scene.unit.start();
@@ -335,7 +350,6 @@ fn start_after_a_stop_follows_it() {
     assert!(!runs(&first));
 }
 
-#[test]
 fn storm_of_requests_ends_as_the_last_one_says() {
     let scene = Scene::new("restart=always backoff=constant:1ms jitter=0", "exec sleep 1000");
     let mut stops = Vec::new();
@@ -354,7 +368,6 @@ fn storm_of_requests_ends_as_the_last_one_says() {
     assert!(wait_up(&scene.unit).pid().is_some());
 }
 
-#[test]
 fn killed_child_comes_back() {
     let scene = Scene::new(FAST, "echo $$ >> pids; exec sleep 1000");
     scene.unit.start();
@@ -362,12 +375,11 @@ fn killed_child_comes_back() {
     std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap();
     let second = |status: &Status| status.is_up() && status.state().run().as_u32() == 2;
     let status = wait(scene.unit.wait_until(second)).unwrap();
-    assert_eq!(status.ended(), Some(Ended::Signaled { signal: 9, core_dumped: false }));
+    assert_eq!(status.ended(), Some(WaitStatus::Signaled { signal: 9, core_dumped: false }));
     assert_eq!(status.state().restarts(), 1);
     assert_ne!(status.pid().map(|pid| pid.to_string()), Some(pid));
 }
 
-#[test]
 fn signal_reaches_the_process_and_changes_no_intent() {
     let scene = Scene::new(
         "restart=no",
@@ -380,7 +392,6 @@ fn signal_reaches_the_process_and_changes_no_intent() {
     assert_eq!(scene.unit.state().state().reason(), Reason::Wanted);
 }
 
-#[test]
 fn policy_change_is_in_force_at_the_next_decision() {
     let scene = Scene::new("restart=always", "echo $$ > pid; exec sleep 1000");
     scene.unit.start();
@@ -392,21 +403,20 @@ fn policy_change_is_in_force_at_the_next_decision() {
     assert_eq!(wait_down(&scene.unit).state().reason(), Reason::Completed);
 }
 
-#[test]
 fn stop_on_next_exit_lets_the_run_finish() {
     let scene =
         Scene::new("restart=always", "echo up > up; until test -e go; do sleep 0.01; done; exit 5");
     scene.unit.start();
     scene.line("up");
     let stopping = scene.unit.stop_with(StopMode::OnNextExit, Origin::User);
-    // Heard before the end: of both at once the end comes first, and then nothing runs that could be stopped.
+    // Heard before the end: of both at once the end comes first, and then nothing runs that could
+    // be stopped.
     wait(scene.unit.wait_until(|_| true)).unwrap();
     fs::write(scene.path("go"), "").unwrap();
     assert_eq!(wait(stopping), StopResult::Graceful);
     assert_eq!(scene.unit.state().exit(), Some(Exit::Code(5)));
 }
 
-#[test]
 fn dropping_the_supervisor_stops_everything() {
     let scene = Scene::new("restart=always", "echo $$ > pid; exec sleep 1000");
     scene.unit.start();
@@ -425,7 +435,6 @@ fn dropping_the_supervisor_stops_everything() {
 }
 
 /// Goal: nobody waits for a unit that a supervisor has never heard of.
-#[test]
 fn unit_added_after_the_end_is_over() {
     let supervisor = Supervisor::new().unwrap();
     wait(supervisor.shutdown());
@@ -435,7 +444,6 @@ fn unit_added_after_the_end_is_over() {
     assert_eq!(wait(unit.stop()), StopResult::SupervisorGone);
 }
 
-#[test]
 fn shutdown_hears_no_start() {
     let scene = Scene::new("restart=always", "echo $$ >> pids; exec sleep 1000");
     scene.unit.start();
@@ -448,7 +456,6 @@ fn shutdown_hears_no_start() {
     assert_eq!(fs::read_to_string(scene.path("pids")).unwrap().lines().count(), 1);
 }
 
-#[test]
 fn start_that_is_requested_is_seen_by_a_wait() {
     // Without it, the wait would be content with the state before the start.
     let scene = Scene::new("restart=no", "exit 0");
@@ -458,7 +465,6 @@ fn start_that_is_requested_is_seen_by_a_wait() {
     }
 }
 
-#[test]
 fn many_units_share_one_thread() {
     let supervisor = supervisor();
     let policy: Policy = format!("{FAST} retries=2").parse().unwrap();
@@ -477,7 +483,6 @@ fn many_units_share_one_thread() {
     }
 }
 
-#[test]
 fn one_stream_tells_of_all_units_also_of_later_ones() {
     let supervisor = supervisor();
     let mut events = supervisor.events();
@@ -504,7 +509,6 @@ fn one_stream_tells_of_all_units_also_of_later_ones() {
 }
 
 /// Goal: what runs goes on, and the next run is of the new command.
-#[test]
 fn other_command_is_taken_by_the_next_run() {
     let scene = Scene::new(FAST, "echo old > up; sleep 1000");
     scene.unit.start();
@@ -523,7 +527,6 @@ fn other_command_is_taken_by_the_next_run() {
     assert_eq!(line(&path), "new");
 }
 
-#[test]
 fn works_in_tokio_too() {
     let scene = Scene::new("restart=always", "exec sleep 1000");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -539,9 +542,9 @@ fn works_in_tokio_too() {
     });
 }
 
-/// Goal: a zombie that a tracer holds is waited for, without being taken for alive for ever. Method: the
-/// tracer is this binary, started again with the test below; its end hands the zombie to its parent.
-#[test]
+/// Goal: a zombie that a tracer holds is waited for, without being taken for alive for ever.
+/// Method: the tracer is this binary, started again with the test below; its end hands the zombie
+/// to its parent.
 fn end_of_a_traced_child_is_seen_when_the_tracer_lets_go() {
     let scene = Scene::new("restart=no", "echo $$ > pid; exec sleep 1000");
     scene.unit.start();
@@ -559,10 +562,11 @@ fn end_of_a_traced_child_is_seen_when_the_tracer_lets_go() {
     assert_eq!(exit, Some(Exit::Signal(Signal::KILL)));
 }
 
-/// Starts a tracer of a process, with the test below, which says `traced` and waits for `go` in a directory.
+/// Starts a tracer of a process, with the test below, which says `traced` and waits for `go` in a
+/// directory.
 fn trace(pid: &str, directory: &Path) -> std::process::Child {
     std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "tracer", "--nocapture"])
+        .arg("tracer")
         .env("TRACED", pid)
         .current_dir(directory)
         .stdout(std::process::Stdio::null())
@@ -570,8 +574,6 @@ fn trace(pid: &str, directory: &Path) -> std::process::Child {
         .unwrap()
 }
 
-#[test]
-#[ignore = "started by end_of_a_traced_child_is_seen_when_the_tracer_lets_go"]
 fn tracer() {
     let pid = std::env::var("TRACED").unwrap().parse().unwrap();
     let pid = nix::unistd::Pid::from_raw(pid);
@@ -580,7 +582,6 @@ fn tracer() {
     until(|| Path::new("go").exists());
 }
 
-#[test]
 fn exit_that_other_code_took_is_an_end_all_the_same() {
     let scene = Scene::new("restart=no", "echo $$ > pid; exec sleep 1000");
     scene.unit.start();
@@ -594,7 +595,6 @@ fn exit_that_other_code_took_is_an_end_all_the_same() {
     thief.join().unwrap().ok();
 }
 
-#[test]
 fn a_process_is_told_ready_and_then_unfit() {
     let scene = Scene::new("restart=no readiness=notify", "exec sleep 1000");
     scene.unit.start();
@@ -608,7 +608,6 @@ fn a_process_is_told_ready_and_then_unfit() {
     assert_eq!(down.exit(), Some(Exit::Signal(Signal::TERM)));
 }
 
-#[test]
 fn a_watchdog_bites_a_process_that_is_silent() {
     let scene = Scene::new("restart=no watchdog=50ms", "exec sleep 1000");
     scene.unit.start();
@@ -628,8 +627,8 @@ fn with_helper(directory: &TempDir, script: &str) -> Supervisor {
         .unwrap()
 }
 
-/// Goal: a stop need not wait for a program that cannot be loaded. Method: the helper never becomes it.
-#[test]
+/// Goal: a stop need not wait for a program that cannot be loaded. Method: the helper never becomes
+/// it.
 fn stop_ends_a_start_that_hangs() {
     for request in [Unit::stop, Unit::kill] {
         let directory = tempfile::tempdir().unwrap();
@@ -646,7 +645,6 @@ fn stop_ends_a_start_that_hangs() {
     }
 }
 
-#[test]
 fn foreign_helper_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let supervisor = with_helper(&directory, "#!/bin/sh\nexit 0\n");
@@ -661,7 +659,6 @@ fn foreign_helper_is_told() {
     assert_eq!(status.exit(), None);
 }
 
-#[test]
 fn memory_needs_a_helper_and_names_are_taken_once() {
     let directory = tempfile::tempdir().unwrap();
     let state = StateDir::open(directory.path()).unwrap();
@@ -680,7 +677,6 @@ fn memory_needs_a_helper_and_names_are_taken_once() {
     add(&supervisor).unwrap();
 }
 
-#[test]
 fn directory_without_a_helper_is_refused() {
     let supervisor = Supervisor::new().unwrap();
     let command = Command::new("true", [""; 0]).unwrap().in_directory("/").unwrap();
@@ -693,9 +689,8 @@ fn directory_without_a_helper_is_refused() {
     ));
 }
 
-/// Goal: the deadline that a status shows is that of the timer: armed with what was drawn, shortened never
-/// lengthened, and gone with its phase.
-#[test]
+/// Goal: the deadline that a status shows is that of the timer: armed with what was drawn,
+/// shortened never lengthened, and gone with its phase.
 fn status_shows_what_is_left_of_a_phase() {
     let deaf = "trap '' TERM; echo up > up; while :; do sleep 0.01; done";
     let scene = Scene::new("restart=always healthy-after=none stop-timeout=1h", deaf);
@@ -732,8 +727,8 @@ fn status_shows_what_is_left_of_a_phase() {
     assert!((after(begun, 7_200)..=after(now(), 7_200)).contains(&window));
 }
 
-/// Goal: a stream that nobody reads is bounded, and the reader that comes is told how much is missing, and where.
-#[test]
+/// Goal: a stream that nobody reads is bounded, and the reader that comes is told how much is
+/// missing, and where.
 fn slow_reader_of_events_is_told_what_it_missed() {
     let supervisor = Supervisor::new().unwrap();
     let command = Command::new("true", [""; 0]).unwrap();

@@ -37,6 +37,7 @@
 //! assert_eq!(last.at.as_millis(), 1_050, "a stop in the backoff returns at once");
 //! # Ok::<(), monitor_sim::case::CaseError>(())
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod bugs;
 pub mod case;

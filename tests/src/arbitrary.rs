@@ -1,4 +1,4 @@
-//! Strategies for every input of the machine: sound policies and all events.
+//! Strategies for all inputs of the machine: sound policies and events.
 
 use monitor_core::{
     Backoff, Counts, Curve, EarlyExit, Event, Exit, ExitSet, Factor, Forgives, Found, Grace,
@@ -51,7 +51,7 @@ pub fn exit_set() -> impl Strategy<Value = ExitSet> {
     })
 }
 
-/// Any curve that a policy accepts, but for a constant zero, which needs a bound beside it.
+/// Any curve that a policy accepts, except a constant zero, which needs a bound beside it.
 pub fn curve() -> impl Strategy<Value = Curve> {
     let ends = || (positive(), positive()).prop_map(|(a, b)| (a.min(b), a.max(b)));
     prop_oneof![
@@ -72,7 +72,7 @@ pub fn curve() -> impl Strategy<Value = Curve> {
     ]
 }
 
-/// The curve with `cap`, lowered to what it reaches in 254 steps.
+/// The curve with `cap`, lowered to the value that it reaches in 254 steps.
 fn reachable(curve: impl Fn(Millis) -> Curve, cap: Millis) -> Curve {
     curve(curve(cap).at(254))
 }

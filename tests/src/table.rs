@@ -8,11 +8,11 @@ use monitor_core::{Event, Note, Phase, Policy, RunId, State, Step};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// All features at once, so that every cell has something to say.
+/// A policy with all features, so that each cell has an answer.
 const POLICY: &str = "restart=on-failure retries=5 prevent=78 limit=2/1m:wait:all \
     readiness=notify start-timeout=30s watchdog=20s kill-window=5s";
 
-/// What must have happened to reach each state.
+/// The events that lead to each state.
 const STATES: [&str; 27] = [
     "",
     "start",
@@ -164,7 +164,7 @@ fn label(state: State) -> String {
     }
 }
 
-/// The commands without run ids: all are about the run of the state after the step.
+/// The commands without run ids, because all are about the run of the state after the step.
 fn commands(step: Step) -> String {
     let mut commands = Vec::new();
     step.for_each(|action| {
@@ -180,7 +180,8 @@ fn about(event: Event, run: RunId) -> Result<Event> {
     Ok(event.to_string().replace("#1", &run.to_string()).parse()?)
 }
 
-/// The changes of phase as Mermaid diagrams, found by stepping every reachable state with every event.
+/// The changes of phase as Mermaid diagrams, found by stepping each reachable state with each
+/// event.
 ///
 /// # Errors
 /// If a text of this module cannot be read.
@@ -208,7 +209,7 @@ pub fn diagrams() -> Result<String> {
 
 type Arrows = BTreeMap<(Phase, Phase), BTreeSet<usize>>;
 
-/// Bounds on what counts without end; beyond them the phases repeat.
+/// Bounds on unbounded counters; beyond them the phases repeat.
 const LEVEL_MAX: u8 = 1;
 const STRIKES_MAX: u16 = 6;
 const STARTS_MAX: u8 = 3;
@@ -262,7 +263,8 @@ fn diagram(arrows: &Arrows) -> Result<String> {
     Ok(text)
 }
 
-/// The event without what does not name it: `exited`, `fired backoff`, `stop kill`, `recovered alive`.
+/// The name of an event without its details: `exited`, `fired backoff`, `stop kill`, `recovered
+/// alive`.
 fn brief(event: &str) -> String {
     if event.starts_with("recovered") && event.contains('=') {
         return "recovered dead".into();

@@ -10,25 +10,25 @@
 //! end                               => running (wanted), outcome none, restarts 0, strikes 0, level 0
 //! ```
 //!
-//! - Comments and empty lines stand alone; one comment says `Source:`. The first other line is the
-//!   policy in its text form; `end` is the last.
-//! - An input is a time, an event in its text form or `policy` with another policy, and `=>` with the
-//!   commands in order, separated by `;`, or `-` for none. In brackets: the phase reached, and `stale` or
-//!   `not-applicable` if the event did not count.
-//! - Times never go back. The three timer slots are simulated: an armed timer must be written as
-//!   `fired KIND #RUN` when it is due, before other inputs at that instant, and not otherwise. One with
-//!   jitter fires anywhere in its range. No timer survives until `recovered`.
+//! - Comments and empty lines stand alone; one comment contains `Source:`. The first other line is
+//!   the policy in its text form. The last line is `end`.
+//! - An input is a time, an event in its text form or `policy` with another policy, and `=>` with
+//!   the commands in order. The commands are separated by `;`, or `-` if there are none. Brackets
+//!   contain the new phase, and `stale` or `not-applicable` if the event did not count.
+//! - Times never decrease. The three timer slots are simulated. An armed timer must be written as
+//!   `fired KIND #RUN` when it is due, before other inputs at that instant, and at no other time. A
+//!   timer with jitter fires at any time in its range. No timer survives until `recovered`.
 
 use std::fmt;
 
 use monitor_core::{Action, Event, Millis, Monitor, Note, Policy, Step, TimerSlot, TimerToken};
 
-/// What is wrong with a scenario, and where. Nothing was written.
+/// An error in a scenario, with its line. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimelineFailure {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong and how to mend it.
+    /// The error and its fix.
     pub what: String,
 }
 
@@ -41,7 +41,8 @@ impl fmt::Display for TimelineFailure {
 /// Runs a scenario and compares every answer.
 ///
 /// # Errors
-/// [`TimelineFailure`] at the first line that cannot be read, breaks the rules of time, or has another answer.
+/// [`TimelineFailure`] at the first line that cannot be read, breaks the rules of time, or has
+/// another answer.
 pub fn check(text: &str) -> Result<(), TimelineFailure> {
     walk(text, |expected, found| match expected {
         Some(expected) if words(expected) == words(found) => Ok(()),
@@ -51,7 +52,7 @@ pub fn check(text: &str) -> Result<(), TimelineFailure> {
     .map(drop)
 }
 
-/// Runs a scenario and returns it with the answers of the machine; comments and inputs are kept.
+/// Runs a scenario and returns it with the answers of the machine. Comments and inputs are kept.
 ///
 /// # Errors
 /// [`TimelineFailure`] at the first line that cannot be read or breaks the rules of time.

@@ -1,4 +1,4 @@
-//! Nothing that comes from outside can hurt: texts, bytes, JSON, and events in any order.
+//! Inputs from outside are harmless: texts, bytes, JSON, and events in any order.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use monitor_core::{
 use proptest::prelude::*;
 use tests::arbitrary;
 
-/// Words that parsers react to, so that random texts get past the first one.
+/// Words that parsers know, so that random texts pass the first one.
 fn texts() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         2 => "[a-z]{1,12}(-[a-z]{1,8})?(=[a-z0-9:<*+/%.,-]{0,12})?",
@@ -71,7 +71,7 @@ const WORDS: [&str; 44] = [
     "geometric:1ms<=1s/0",
 ];
 
-/// Reads `text`; an error must say something.
+/// Reads `text`; an error must have a message.
 fn read<T: FromStr<Err: Display>>(text: &str) -> Result<Option<T>, TestCaseError> {
     match text.parse() {
         Ok(value) => Ok(Some(value)),
@@ -86,7 +86,7 @@ fn read<T: FromStr<Err: Display>>(text: &str) -> Result<Option<T>, TestCaseError
     }
 }
 
-/// What was read prints as a text that is read as the same.
+/// A value that was read prints as a text that reads as the same value.
 fn stable<T>(text: &str) -> Result<(), TestCaseError>
 where
     T: FromStr<Err: Display> + Display + PartialEq + std::fmt::Debug,
@@ -126,8 +126,8 @@ fn records(len: usize) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A record of a state whose padding is right, so that most of it is judged as a whole. Counts are often
-/// at their ends.
+/// A record of a state with correct padding, so that most of it is judged as a whole. Counts are
+/// often at their ends.
 fn state_records() -> impl Strategy<Value = [u8; State::WIRE_LEN]> {
     let kinds = (0..14_u8, 0..14_u8, 0..6_u8, any::<u8>());
     let small = || prop_oneof![0..4_u8, 254..=u8::MAX, any::<u8>()];
@@ -151,7 +151,7 @@ fn state_records() -> impl Strategy<Value = [u8; State::WIRE_LEN]> {
     )
 }
 
-/// Makes most events about the current run, which random numbers would rarely meet.
+/// Moves most events to the current run, which random numbers rarely meet.
 const fn aimed(mut event: Event, state: State) -> Event {
     let current = state.run();
     if let Event::Started { run }
@@ -171,7 +171,7 @@ const fn aimed(mut event: Event, state: State) -> Event {
     event
 }
 
-/// What every single step must keep.
+/// The properties of each single step.
 fn check_step(policy: &Policy, state: State, event: Event) -> Result<State, TestCaseError> {
     let step = policy.step(state, event);
     let after = step.state;
@@ -232,7 +232,7 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), policy);
     }
 
-    /// What is not printed is not read: neither a sign nor a separator in a number.
+    /// A form that is not printed is not read: neither a sign nor a separator in a number.
     #[test]
     fn numbers_are_digits(
         policy in arbitrary::policy(),
@@ -273,7 +273,7 @@ proptest! {
         }
     }
 
-    /// Invariant I9 of the bug bank, at every level that a state can hold.
+    /// Invariant I9 of the bug bank, at each level that a state can hold.
     #[test]
     fn delays_are_positive_capped_and_never_shrink(policy in arbitrary::policy()) {
         let backoff = policy.rules().backoff;
@@ -313,7 +313,7 @@ proptest! {
         }
     }
 
-    /// A record that passed `from_bytes` was perhaps never written by this machine: it is as safe.
+    /// A record that passed `from_bytes` may come from elsewhere, and is as safe.
     #[test]
     fn steps_from_any_accepted_record_keep_it_sound(
         policy in arbitrary::policy(),
@@ -355,8 +355,8 @@ fn every_phase_reason_and_outcome_is_accepted_or_refused_without_harm() {
     assert!(accepted > 100, "{accepted}");
 }
 
-/// A scenario stepped by the compiler: a crash, the wait, a stop in it. If it were answered otherwise,
-/// this file would not build.
+/// A scenario that the compiler steps: a crash, the wait, a stop in it. With another answer this
+/// file would not build.
 const _: () = {
     const RUN: RunId = RunId::new(1);
     let Ok(policy) = Preset::Docker2014.builder().restart(monitor_core::Restart::Always).build()

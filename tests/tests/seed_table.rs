@@ -1,4 +1,4 @@
-//! `docs/SEED.md` cannot rot: each id has one row, and each test it names exists.
+//! `docs/SEED.md` stays true: each id has one row, and each test that it names exists.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every Rust source of the workspace, in one text.
+/// All Rust sources of the workspace, in one text.
 fn sources(folder: &Path, text: &mut String) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -26,8 +26,8 @@ fn code_spans(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
-/// Goal: what the page claims to be tested is tested.
-/// Method: read its rows, look up every code span of the last column.
+/// Goal: the tests that the page names exist.
+/// Method: read its rows, and look up each code span of the last column.
 #[test]
 fn each_id_has_one_row_that_names_what_exists() {
     let page = fs::read_to_string(root().join("docs/SEED.md")).unwrap();

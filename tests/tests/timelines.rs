@@ -1,4 +1,4 @@
-//! Every scenario under `timelines/`: the rules of each preset, with their source, as text.
+//! The scenarios under `timelines/`: the rules of each preset, with their source, as text.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -29,7 +29,7 @@ fn updating() -> bool {
 }
 
 /// Goal: the machine answers each scenario exactly as written.
-/// Method: run all files, report all failures at once.
+/// Method: run all files, and report all failures together.
 #[test]
 fn every_timeline_is_answered_as_written() {
     let update = updating();

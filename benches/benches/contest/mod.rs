@@ -1,9 +1,9 @@
-//! Contestants that take turns in one run, so that what else the machine does hits them alike.
+//! Contestants that take turns in one run, so that other load affects them alike.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-/// One contestant: a name, and what it does in one turn. It returns how many units of work that was.
+/// One contestant: a name and a turn, which returns its units of work.
 pub(crate) struct Contestant<'a> {
     pub(crate) name: &'a str,
     pub(crate) turn: Box<dyn FnMut() -> u64 + 'a>,
@@ -15,8 +15,10 @@ impl<'a> Contestant<'a> {
     }
 }
 
-/// Lets all take turns for so many rounds and prints the median rate of each, and how many times faster
-/// the first one is: the median and the extremes of the ratios within a round.
+/// Runs the turns for a number of rounds and prints the median rate of each contestant.
+///
+/// It prints the speed of the first one relative to the others: the median and the extremes of the
+/// ratios within a round.
 #[expect(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 pub(crate) fn contest(title: &str, unit: &str, rounds: usize, contestants: &mut [Contestant<'_>]) {
     println!("\n{title}\n");

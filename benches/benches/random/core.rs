@@ -1,8 +1,10 @@
 //! Schedules of the bare machine.
 //!
-//! Equal: machine, policy, environment (`Model::inputs`, uniformly), 32 inputs, every oracle at every step,
-//! a kept trace and a rolling hash of the states. Not equal: proptest-state-machine needs a reference
-//! state to know what may come next, which is the model once more, and builds a tree for shrinking.
+//! Equal: machine, policy, environment (`Model::inputs`, uniformly), 32 inputs, all oracles at each
+//! step, a stored trace and a rolling hash of the states.
+//!
+//! Not equal: proptest-state-machine needs a reference state, which is the model a second time, and
+//! builds a tree for shrinking.
 
 use std::hint::black_box;
 
@@ -68,7 +70,7 @@ pub(crate) fn compare() {
     );
 }
 
-/// Buffers that are used again for each schedule.
+/// Buffers that the schedules reuse.
 #[derive(Default)]
 struct Walker {
     sometimes: Vec<Input>,

@@ -1,12 +1,15 @@
-//! The life of one supervised process: it runs for a second, fails, and is started again after 100 ms,
-//! twenty times; then a user stops it in the middle of the wait.
+//! The lifecycle of one supervised process in three simulators.
 //!
-//! Equal: machine, policy, schedule, and the trace, which is compared once. Simulated alone, and with every
-//! oracle at every step.
-//! Not equal: ours runs the driver that ships over its virtual kernel; the peers run the shortest
-//! supervisor that can be written for them: a task each for supervisor, process and user, one channel,
-//! their own clock and timers. turmoil moves in ticks: its default of 1 ms, and 50 ms, the largest tick
-//! at which this schedule keeps its order.
+//! The process runs for a second, fails, and is started again after 100 ms, twenty times. Then a
+//! user stops it in the middle of the wait.
+//!
+//! Equal: machine, policy, schedule, and the trace, which is compared once. Our simulator runs
+//! alone, and with all oracles at each step.
+//!
+//! Not equal: ours runs the driver that ships over its virtual kernel. The peers run the shortest
+//! possible supervisor: a task each for supervisor, process and user, one channel, their own clock
+//! and timers. turmoil moves in ticks. It runs with its default of 1 ms, and with 50 ms, the
+//! largest tick that keeps the order of this schedule.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -120,7 +123,7 @@ fn case() -> Case {
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What the life needs of a simulator.
+/// The services that the lifecycle needs from a simulator.
 trait Simulator: 'static {
     fn sleep(time: Duration) -> Sleep;
     fn spawn(task: impl Future<Output = ()> + Send + 'static);

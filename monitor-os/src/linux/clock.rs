@@ -1,22 +1,22 @@
-//! The one place where time enters.
+//! The clocks: the only place that reads the time.
 
 use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::kernel::Moment;
+use crate::driver::kernel::Moment;
 
-/// This moment, on the clock of every [`Moment`] that a handle shows.
+/// This moment, on the monotonic clock of every [`Moment`] that a handle shows.
 #[must_use]
 pub fn now() -> Moment {
     Moment::from_nanos(monotonic_nanos())
 }
 
-/// Reads the clock on the wall, for the stamps of log lines. It may be set back, and decides nothing.
+/// Reads the wall clock, for the timestamps of log lines; it may be set back, and decides nothing.
 ///
 /// # Source
 /// `clock_gettime(2)`, `CLOCK_REALTIME`.
-pub(super) fn wall() -> SystemTime {
+pub(crate) fn wall() -> SystemTime {
     let now = clock_gettime(ClockId::Realtime);
     let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
     SystemTime::UNIX_EPOCH + Duration::new(whole(now.tv_sec), nanos)
@@ -24,7 +24,7 @@ pub(super) fn wall() -> SystemTime {
 
 /// Reads the monotonic clock, in nanoseconds since an unspecified point (the boot, in practice).
 ///
-/// It is the clock of every deadline: it never goes back, and it stands still while the machine is
+/// It is the clock of every deadline, and never goes back. It stands still while the machine is
 /// suspended, so a child gets its whole grace period of running time.
 ///
 /// # Source
@@ -34,8 +34,8 @@ pub(crate) fn monotonic_nanos() -> u64 {
     whole(now.tv_sec).saturating_mul(NANOS_PER_SECOND).saturating_add(whole(now.tv_nsec))
 }
 
-/// Turns a deadline on the monotonic clock, in nanoseconds, into the kernel's form.
-pub(super) fn timespec(nanos: u64) -> Timespec {
+/// Converts a deadline on the monotonic clock, in nanoseconds, into the kernel's form.
+pub(crate) fn timespec(nanos: u64) -> Timespec {
     // Neither conversion can fail: a u64 of nanoseconds is 585 years, and a remainder is below 1e9.
     Timespec {
         tv_sec: i64::try_from(nanos / NANOS_PER_SECOND).unwrap_or(i64::MAX),

@@ -1,34 +1,37 @@
-//! By what a run is held together, so that a stop reaches everything that it started.
+//! Containment: the kernel's grouping by which a stop reaches every process of a run.
 
 use std::fmt;
 use std::fs;
 
-/// By what a command wants its runs to be held together.
+/// Containment that a command requests for its runs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Contain {
-    /// A control group where one may be made, else the process group, with orphans where the supervisor has them.
+pub enum ContainmentMode {
+    /// A control group if one may be made; otherwise as [`ContainmentMode::Group`].
     #[default]
     Auto,
     /// A control group; a run does not start without one.
     Cgroup,
-    /// The process group, with orphans where the supervisor has them.
+    /// The process group, and orphans if the supervisor has them.
     Group,
 }
 
-/// By what a run is held together. The later hold more.
+/// Containment of a run, ordered from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Containment {
-    /// Its process group and session: what leaves them is lost (`setsid(2)`, as daemons do).
+    /// The process group and session; a process that leaves them is lost (`setsid(2)`, as daemons
+    /// do).
     Group,
-    /// The same, and what leaves them becomes a child of the supervisor's process when its parent ends. Where a monitor
-    /// goes on after another, that is looked for by a mark in its environment.
+    /// The process group and session, and orphans.
+    ///
+    /// A process that leaves them becomes a child of the supervisor's process when its parent ends.
+    /// A later monitor identifies such a process by a mark in its environment.
     GroupAndOrphans,
-    /// A control group of its own, which nothing leaves by itself.
+    /// A control group of its own, which no process leaves by itself.
     Cgroup,
 }
 
 impl Containment {
-    /// `group`, `group+subreaper` or `cgroup`.
+    /// The containment as a word for logs: `group`, `group+subreaper` or `cgroup`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -45,22 +48,22 @@ impl fmt::Display for Containment {
     }
 }
 
-/// A process that outlived its run: it was left alone, or it survived the kill.
+/// A process that outlived its run: it was spared, or it survived the kill.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Survivor {
-    /// Its number. To show it, not to signal it: by the time it is used it may be another's.
+    /// The process id, for display and not for signals: another process may have the number later.
     pub pid: u32,
-    /// Its name (`proc_pid_comm(5)`), at most 15 bytes; empty if it has ended meanwhile.
+    /// The name (`proc_pid_comm(5)`), at most 15 bytes; empty if the process has ended meanwhile.
     pub name: String,
 }
 
 impl Survivor {
-    /// Asks a process for its name.
-    pub(super) fn of(pid: rustix::process::Pid) -> Self {
+    /// Reads the name of a process.
+    pub(crate) fn of(pid: rustix::process::Pid) -> Self {
         let number = pid.as_raw_nonzero();
         let name = fs::read(format!("/proc/{number}/comm")).unwrap_or_default();
         Self {
-            // Numbers of processes are positive.
+            // Process ids are positive.
             pid: number.get().unsigned_abs(),
             name: String::from_utf8_lossy(&name).trim_end().to_owned(),
         }

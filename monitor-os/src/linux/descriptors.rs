@@ -1,7 +1,8 @@
-//! Descriptors above the standard streams: a program gets those that its command names, and no other.
+//! Descriptors above the standard streams: a program gets only those that its command names.
 //!
-//! This process may hold descriptors that are not close-on-exec: whoever started it left one open, or another library
-//! of the host opens its own so. A program of another user must not read through them what only this process may.
+//! This process may hold descriptors without close-on-exec. Its parent left one open, or another
+//! library of the host opened one. A program of another user must not read through them files that
+//! only this process may read.
 
 use std::fs;
 use std::io;
@@ -9,13 +10,14 @@ use std::os::fd::RawFd;
 
 use rustix::io::Errno;
 
-use super::sys::{close_on_exec, close_range_on_exec};
+use crate::linux::sys::{close_on_exec, close_range_on_exec};
 
-/// Lets no descriptor above 2 outlive the next exec of this process, which has one thread, except `kept`.
+/// Marks every descriptor above 2 close-on-exec, except `kept`; this process has one thread.
 ///
 /// # Errors
-/// The kernel has no `close_range(2)` with `CLOSE_RANGE_CLOEXEC` (before Linux 5.11), and `/proc` cannot be read.
-pub(super) fn keep_only(kept: Option<u8>) -> io::Result<()> {
+/// The kernel has no `close_range(2)` with `CLOSE_RANGE_CLOEXEC` (before Linux 5.11), and `/proc`
+/// cannot be read.
+pub(crate) fn keep_only(kept: Option<u8>) -> io::Result<()> {
     let kept = kept.map(u32::from);
     let below = kept.map_or(Ok(()), |kept| mark(FIRST, kept - 1));
     match below.and_then(|()| mark(kept.map_or(FIRST, |kept| kept + 1), u32::MAX)) {
@@ -28,7 +30,7 @@ fn mark(first: u32, last: u32) -> Result<(), Errno> {
     if first > last { Ok(()) } else { close_range_on_exec(first, last) }
 }
 
-/// The same for kernels that cannot mark a range.
+/// Marks the descriptors one by one, for kernels that cannot mark a range.
 fn keep_only_by_list(kept: Option<u32>) -> io::Result<()> {
     for number in above_streams()? {
         if u32::try_from(number).ok() != kept {
@@ -38,11 +40,11 @@ fn keep_only_by_list(kept: Option<u32>) -> io::Result<()> {
     Ok(())
 }
 
-/// The open descriptors above 2, and the one that listed them, which is closed again.
+/// Lists the open descriptors above 2, including the one of the listing, which is closed again.
 ///
 /// # Errors
 /// `/proc` cannot be read, or no descriptor is left.
-pub(super) fn above_streams() -> io::Result<Vec<RawFd>> {
+pub(crate) fn above_streams() -> io::Result<Vec<RawFd>> {
     let entries = fs::read_dir("/proc/self/fd")?;
     let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<RawFd>().ok();
     let numbers = entries.map(|entry| entry.map(number)).collect::<io::Result<Vec<_>>>()?;
@@ -50,7 +52,7 @@ pub(super) fn above_streams() -> io::Result<Vec<RawFd>> {
     Ok(numbers.into_iter().flatten().filter(above).collect())
 }
 
-/// The first that is no standard stream.
+/// The first number above the standard streams.
 const FIRST: u32 = 3;
 
 #[cfg(test)]
@@ -60,11 +62,11 @@ mod tests {
     use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
     use super::*;
-    use crate::linux::command::Command;
-    use crate::linux::process::Ended;
-    use crate::linux::testing::{finish, spawn};
+    use crate::command::Command;
+    use crate::linux::process::WaitStatus;
+    use crate::testing::{finish, spawn};
 
-    /// A descriptor that an exec would hand down, above those with which other tests begin.
+    /// A descriptor that an exec would pass on, above those that other tests open.
     fn leaky() -> OwnedFd {
         let null = fs::File::open("/dev/null").unwrap();
         let leaky = rustix::io::fcntl_dupfd_cloexec(&null, 100).unwrap();
@@ -76,16 +78,16 @@ mod tests {
         fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC)
     }
 
-    /// Goal: a range and a list mark all but the one that is named, whether or not the kernel can do ranges. Method:
-    /// what is marked is marked for the whole process, so this binary is started again with the test below, which is
-    /// ignored otherwise.
+    /// Goal: a range and a list mark all descriptors but the named one, whether or not the kernel
+    /// supports ranges. Method: marks hold for the whole process. This binary is therefore started
+    /// again with the test below, which is ignored otherwise.
     #[test]
     fn all_but_one_are_marked() {
         let test = std::env::current_exe().unwrap();
         let name = "linux::descriptors::tests::under_marked_descriptors";
         let arguments = ["--ignored", "--exact", "--test-threads=1", name].map(Into::into);
         let command = Command::new(test, arguments as [std::ffi::OsString; 4]).unwrap();
-        assert_eq!(finish(spawn(&command).unwrap()), Ended::Exited(0));
+        assert_eq!(finish(spawn(&command).unwrap()), WaitStatus::Exited(0));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Waiting for many descriptors at once.
+//! An epoll set: one thread waits for many descriptors.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
-/// A set of descriptors, each with a key of the caller's, that one thread waits for.
+/// A set of descriptors, each with a key of the caller, that one thread waits for.
 ///
-/// A descriptor that is closed leaves the set by itself, unless it was duplicated.
+/// A closed descriptor leaves the set by itself, unless it was duplicated.
 #[derive(Debug)]
 pub(crate) struct Epoll {
     fd: OwnedFd,
@@ -33,18 +33,18 @@ impl Epoll {
         Ok(epoll::add(&self.fd, source, EventData::new_u64(key), trigger.flags())?)
     }
 
-    /// Removes `source`. One that is not in the set is fine.
+    /// Removes `source`; a source that is not in the set is no error.
     pub(crate) fn remove(&self, source: impl AsFd) {
         epoll::delete(&self.fd, source).ok();
     }
 
-    /// Blocks until something is readable and puts the keys in place of what `keys` held.
+    /// Blocks until a source is ready, and replaces the content of `keys` by the ready keys.
     ///
-    /// At most 64 keys a turn, and none if a signal handler ran. There is no timeout: a deadline is a
-    /// [`Timer`](super::timer::Timer) in the set.
+    /// One call returns at most 64 keys, and none if a signal handler ran. There is no timeout: a
+    /// deadline is a [`Timer`](crate::linux::timer::Timer) in the set.
     ///
     /// # Errors
-    /// None is known for an own descriptor (`epoll_wait(2)`).
+    /// None is known for this descriptor (`epoll_wait(2)`).
     pub(crate) fn wait(&self, keys: &mut Vec<u64>) -> io::Result<()> {
         keys.clear();
         let mut buffer = [MaybeUninit::<Event>::uninit(); EVENTS_PER_WAIT];
@@ -59,17 +59,18 @@ impl Epoll {
     }
 }
 
-/// For what a descriptor is waited, and how often it is reported.
+/// The condition under which a descriptor is reported, and how often.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Trigger {
-    /// At every wait while it is readable: for what the caller drains.
+    /// At every wait while the descriptor is readable, for sources that the caller drains.
     Level,
-    /// Once, when it takes something to be written.
+    /// Once, when the descriptor takes bytes.
     Room,
-    /// Once, then never again: for pidfds, which stay readable for ever and can be
-    /// readable while there is nothing to reap yet (a tracer holds the zombie).
+    /// Once, for pidfds, which stay readable for ever.
+    ///
+    /// A pidfd can be readable while the zombie cannot be reaped yet, because a tracer holds it.
     Once,
-    /// When the contents of a file of the kernel's have changed since it was read last.
+    /// When the contents of a kernel file have changed since its last read.
     Change,
 }
 
@@ -84,7 +85,7 @@ impl Trigger {
     }
 }
 
-/// Bounds one turn of the loop, so that a storm of exits cannot keep timers waiting.
+/// The bound for one turn of the loop, so that a flood of exits does not delay timers.
 const EVENTS_PER_WAIT: usize = 64;
 
 #[cfg(test)]

@@ -1,41 +1,19 @@
-//! The process group of a run, once its leader is reaped.
+//! The process group of a run after the reaping of its leader.
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use monitor_core::Scope;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, test_kill_process_group};
 
-use super::identity::{start_time, ticks_now};
-use super::orphans::Mark;
-use super::process::{SignalError, continue_follows, named, send};
+use crate::linux::leader_pid::LeaderPid;
+use crate::linux::mark::Mark;
+use crate::linux::procfs::{group_and_session, has_ended, start_time, ticks_now};
+use crate::linux::signal::{SignalError, named, send, send_and_continue};
 
-/// The process id of a child that leads a session; also the number of that session and of its group.
-///
-/// Always greater than 1: the other values mean "everybody", "my own group" and "init" to the kernel.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct LeaderPid(i32);
-
-impl LeaderPid {
-    /// Checks a number that the kernel gave.
-    pub(super) fn new(raw: i32) -> Option<Self> {
-        (raw > 1).then_some(Self(raw))
-    }
-
-    /// The number, for logs and records.
-    pub(crate) const fn as_raw(self) -> i32 {
-        self.0
-    }
-
-    pub(super) fn to_pid(self) -> Pid {
-        // The number is positive, so the fallback is never taken; init is the harmless way to say so.
-        Pid::from_raw(self.0).unwrap_or(Pid::INIT)
-    }
-}
-
-/// The group of a leader that was reaped: nothing holds its number any more but the members that are left.
+/// The group of a reaped leader, whose number is held only by the remaining members.
 #[derive(Debug)]
 #[must_use = "members may still run"]
 pub(crate) struct ReapedGroup {
@@ -44,33 +22,36 @@ pub(crate) struct ReapedGroup {
     mark: BoxedMark,
 }
 
-/// The mark of what a run has started, of a run that an earlier monitor began. Boxed: most runs have none.
+/// The mark of a run's processes, for a run of an earlier monitor; boxed, because most runs have
+/// none.
 type BoxedMark = Option<Box<Mark>>;
 
 impl ReapedGroup {
-    /// That of a leader that was reaped just now, here.
-    pub(super) const fn new(leader: LeaderPid) -> Self {
+    /// The group of a leader that this process has just reaped.
+    pub(crate) const fn new(leader: LeaderPid) -> Self {
         Self::last_held(leader, EVER)
     }
 
-    /// That of a leader of which nobody knows when it was reaped, but that it was not before this tick
-    /// ([`ticks_now`]). Its number may be a stranger's; see [`Remainder`] for what proves that it is not.
-    pub(super) const fn last_held(leader: LeaderPid, until: u64) -> Self {
+    /// The group of a leader whose reaping time is unknown, but is not before this tick
+    /// ([`ticks_now`]).
+    ///
+    /// The number may have been reused; [`Remainder`] describes the proofs that it was not.
+    pub(crate) const fn last_held(leader: LeaderPid, until: u64) -> Self {
         Self { leader, until, mark: None }
     }
 
-    /// The same, with whoever bears this mark, wherever it went.
-    pub(super) fn marked(self, mark: Option<Mark>) -> Self {
+    /// Adds the processes that have this mark, in any group.
+    pub(crate) fn marked(self, mark: Option<Mark>) -> Self {
         Self { mark: mark.map(Box::new), ..self }
     }
 
-    /// Finds the members that still run. Call it right after the reap.
+    /// Finds the members that still run; call it right after the reaping.
     ///
-    /// If there are none it costs one system call, else a walk through `/proc`.
+    /// Without members it costs one system call, otherwise a scan of `/proc`.
     ///
     /// # Errors
-    /// `/proc` cannot be read, or no descriptor is left for a member; members may run. Nothing changed, and
-    /// the group comes back to be asked again.
+    /// `/proc` cannot be read, or no descriptor is left for a member; members may run. Nothing
+    /// changed, and the group is returned for another attempt.
     pub(crate) fn remainder(self) -> Result<Remainder, (Self, io::Error)> {
         let Self { leader, until, mark } = self;
         let mut remainder = Remainder { leader, held: None, until, mark, members: Vec::new() };
@@ -81,50 +62,62 @@ impl ReapedGroup {
     }
 }
 
-/// What runs on in the group of a reaped leader, each member held by a pidfd.
+/// The members of a reaped leader's group, each held by a pidfd.
 ///
-/// Members are signalled by their pidfds and never by a number, since the number of the group is free for
-/// a stranger from the moment the last member ends. A process that left the session (`setsid(2)`) or the
-/// group before it was found is seen if it bears a mark that is looked for; one that `/proc` hides (`hidepid`) never is.
+/// Members are signalled by their pidfds, never by a number. The number of the group is free for
+/// reuse from the end of the last member. A process that left the session (`setsid(2)`) or the
+/// group before it was found is visible only by its mark. A process that `/proc` hides (`hidepid`)
+/// is never visible.
 ///
-/// # What proves that the group is the run's
-/// A member is a process whose group and session both bear the number of the leader. Nobody joins a session: a process is
-/// in that of its parent, or in one that it has made, which bears its own number. And a number is not given again while
-/// a process, a group or a session bears it, zombies included. So all who are in the session of this number at one
-/// moment are of the run, or none is. They are, if one of these holds:
+/// # Proofs that the group belongs to the run
+/// A member is a process whose group and session both have the number of the leader. A process
+/// cannot join an existing session. It is in the session of its parent, or in one that it made,
+/// which has its own number. The kernel does not reuse a number while a process, a group or a
+/// session has it, zombies included. At any moment, therefore, either all processes in the session
+/// of this number belong to the run, or none does. They belong to it if one of these conditions
+/// holds:
 ///
-/// - the leader is not reaped, which a held pidfd tells;
-/// - a member that is known from before, and held, lives and is in it;
-/// - a member was started before a moment at which the leader was not reaped yet (an earlier monitor has written down
-///   the last one that it knows of). Its parent was in the session of this number then, which was the leader's, and it
-///   has pinned the number since. Times are told in ticks of 10 ms, and of the same tick nothing is known: strictly before;
-/// - a member bears the mark of the run. Whoever made the session is then of the run, whether or not it is the leader.
+/// - The leader is not reaped, which a held pidfd shows.
+/// - A member that was held before is alive and in the session.
+/// - A member was started before a moment at which the leader was not reaped yet. An earlier
+///   monitor recorded the last such moment that it knew. The parent of that member was in the
+///   session of this number then, which was the leader's. The member has held the number since.
+///   Times are in ticks of 10 ms, and the order within a tick is unknown, so the start must be
+///   strictly before.
+/// - A member has the mark of the run. The process that made the session then belongs to the run,
+///   whether or not it is the leader.
 ///
-/// Else nobody is taken, though they may be late children that have thrown their marks away: see [`doubtful_members`].
-/// Where the group was found to be the run's, it is so in the next scan as well, since scans follow each other within
-/// 100 ms. Not recognised is so a stranger's group whose number has gone round in that time, and whose leader has come
-/// and gone in it. The times of two monitors can be compared if both are in one boot, one PID namespace (both are checked)
-/// and one time namespace (which is not: an offset that was changed between them makes the proof wrong).
+/// Otherwise no process is taken. They may be late children that removed their marks: see
+/// [`doubtful_members`]. A group that was proved to be the run's is taken in the next scan too,
+/// because scans follow each other within 100 ms. One case is not recognised: a foreign group whose
+/// number was reused within that time, and whose leader came and went in it.
+///
+/// The times of two monitors are comparable in one boot and one PID namespace, which are both
+/// checked. The monitors must share one time namespace, which is not checked: a changed offset
+/// makes the proof wrong.
 ///
 /// # Source
-/// `setsid(2)`, `setpgid(2)`; in the kernel `alloc_pid` and `free_pid`, which is called when no process has the number
-/// as its own, its group's or its session's.
+/// `setsid(2)`, `setpgid(2)`; in the kernel `alloc_pid` and `free_pid`. The kernel calls `free_pid`
+/// when no process has the number as its own, its group's or its session's.
 #[derive(Debug)]
 pub(crate) struct Remainder {
     leader: LeaderPid,
-    /// The leader, if it is not ours to reap.
+    /// The leader, if another process reaps it.
     held: Option<OwnedFd>,
-    /// Whoever was started before this tick and is in the session of this number is of the run: [`EVER`] where the last
-    /// scan has proved it, [`NEVER`] where the number is not the run's any more.
+    /// Processes in the session of this number that started before this tick belong to the run.
+    ///
+    /// It is [`EVER`] if the last scan proved the group, and [`NEVER`] if the number is not the
+    /// run's any more.
     until: u64,
-    /// What the environment of everybody says that the run has started, unless they have thrown it away.
+    /// The mark in the environment of the run's processes, unless they removed it.
     mark: BoxedMark,
     members: Vec<Member>,
 }
 
 impl Remainder {
-    /// The group of a leader that is no child of ours, and may live. Nobody is found before the first scan.
-    pub(super) fn led_by(leader: LeaderPid, held: OwnedFd, mark: Option<Mark>) -> Self {
+    /// The group of a leader that is no child of this process and may live; empty before the first
+    /// scan.
+    pub(crate) fn led_by(leader: LeaderPid, held: OwnedFd, mark: Option<Mark>) -> Self {
         let before = ticks_now();
         let mark = mark.map(Box::new);
         let mut group = Self { leader, held: Some(held), until: NEVER, mark, members: Vec::new() };
@@ -134,7 +127,7 @@ impl Remainder {
         group
     }
 
-    pub(super) const fn leader(&self) -> LeaderPid {
+    pub(crate) const fn leader(&self) -> LeaderPid {
         self.leader
     }
 
@@ -144,7 +137,7 @@ impl Remainder {
     }
 
     /// The numbers of the members.
-    pub(super) fn pids(&self) -> impl Iterator<Item = Pid> {
+    pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
         self.members.iter().map(|member| member.pid)
     }
 
@@ -153,21 +146,18 @@ impl Remainder {
         self.members.iter().map(|member| member.pidfd.as_fd())
     }
 
-    /// Asks every member to end: sends `signal`, then SIGCONT unless it is SIGKILL.
+    /// Requests the end of every member: sends `signal`, then SIGCONT unless it is SIGKILL.
     ///
-    /// Members that have ended meanwhile are passed over. A member may fork while this goes on, so scan
-    /// again before believing that all were reached.
+    /// Members that have ended meanwhile are skipped. A member may fork during the call, so only a
+    /// later scan shows whether all were reached.
     ///
     /// # Errors
-    /// The last failure; the other members were signalled all the same.
+    /// The last failure; the other members were signalled.
     pub(crate) fn stop(&self, signal: u8) -> Result<(), SignalError> {
-        let wanted = named(signal)?;
+        named(signal)?;
         let mut outcome = Ok(());
         for member in &self.members {
-            let mut sent = send(&member.pidfd, wanted);
-            if sent.is_ok() && continue_follows(signal) {
-                sent = send(&member.pidfd, Signal::CONT);
-            }
+            let sent = send_and_continue(&member.pidfd, signal, Scope::Group);
             if !matches!(sent, Ok(()) | Err(SignalError::Gone)) {
                 outcome = sent;
             }
@@ -175,14 +165,13 @@ impl Remainder {
         outcome
     }
 
-    /// Drops the members that have ended and adds those that were forked meanwhile.
+    /// Drops the members that have ended and adds members that were forked meanwhile.
     ///
-    /// A member keeps its pidfd from scan to scan, even if it has left the group.
-    ///
-    /// A stranger's group of the same number is recognised: see [`Remainder`].
+    /// A member keeps its pidfd from scan to scan, even if it has left the group. A foreign group
+    /// of equal number is recognised: see [`Remainder`].
     ///
     /// # Errors
-    /// `/proc` cannot be read, or no descriptor is left for a member. The members known so far are kept.
+    /// `/proc` cannot be read, or no descriptor is left for a member. The known members are kept.
     ///
     /// # Source
     /// `kill(2)`: signal 0 to a group without members is ESRCH. `proc_pid_stat(5)`: fields 5 and 6.
@@ -190,13 +179,14 @@ impl Remainder {
         self.members.retain(|member| !has_ended(&member.pidfd));
         let (before, leader) = (ticks_now(), self.leader);
         if test_kill_process_group(leader.to_pid()) == Err(Errno::SRCH) {
-            // The number is free, so whoever has it later is a stranger.
+            // The number is free, so a later owner is a foreign process.
             self.until = NEVER;
         } else {
             let pids = pids_that(|pid| is_member(pid, leader))?;
-            // Asked after the listing: so it has held the number all the while.
+            // Checked after the listing, so the leader has held the number all the while.
             let is_led = self.is_led();
-            // One that bears the number itself, and is not the one that is held, leads a group of its own.
+            // A process that has the number itself, and is not the held leader, leads a group of
+            // its own.
             let is_proved = is_led || !pids.contains(&leader.to_pid()) && self.is_proved_by(&pids);
             if is_proved {
                 add(&mut self.members, pids, |pid| is_member(pid, leader))?;
@@ -214,13 +204,13 @@ impl Remainder {
         Ok(())
     }
 
-    /// Whether one of those that were just listed as members proves that all of them are.
+    /// Whether one of the listed members proves that all of them belong to the run.
     fn is_proved_by(&self, pids: &[Pid]) -> bool {
         let is_old =
             |pid: Pid| start_time(pid.as_raw_nonzero().get()).is_ok_and(|start| start < self.until);
         let is_known = |pid: Pid| {
             let mut members = self.members.iter();
-            // It lives, so it was the one that was listed.
+            // The held member is alive, so it is the listed process.
             members.any(|member| member.pid == pid && !has_ended(&member.pidfd))
         };
         let bears_mark = |pid: Pid| {
@@ -233,21 +223,23 @@ impl Remainder {
         pids.iter().any(|&pid| is_old(pid) || is_known(pid) || bears_mark(pid))
     }
 
-    /// Whether the leader that we hold still bears the number, as a zombie at least.
-    pub(super) fn is_led(&self) -> bool {
-        // A zombie takes every signal; who was reaped takes none.
+    /// Whether the held leader still has the number, at least as a zombie.
+    pub(crate) fn is_led(&self) -> bool {
+        // A zombie takes every signal; a reaped process takes none.
         let unreaped = |held: &OwnedFd| !has_ended(held) || send(held, Signal::CONT).is_ok();
         self.held.as_ref().is_some_and(unreaped)
     }
 }
 
-/// Those that are in the group and the session of a number that a reaped leader had, and of which nothing proves that
-/// they are of its run, nor that they are not: the stranger's or a late child that cleared its environment. Without
-/// `known`. Nobody, if a process bears the number itself: then it leads them.
+/// Lists the processes in the group and session of a reaped leader whose origin is unproved.
+///
+/// Each is a foreign process, or a late child that cleared its environment. Processes in `known`
+/// are left out. The list is empty if a process has the number itself, because that process leads
+/// them.
 ///
 /// # Errors
 /// `/proc` cannot be read.
-pub(super) fn doubtful_members(
+pub(crate) fn doubtful_members(
     leader: LeaderPid,
     known: Option<&Remainder>,
 ) -> io::Result<Vec<Pid>> {
@@ -259,15 +251,15 @@ pub(super) fn doubtful_members(
         return Ok(Vec::new());
     }
     let is_known = |pid| known.is_some_and(|known| known.pids().any(|known| known == pid));
-    // Zombies are nobody's concern but their parents'.
+    // Only its parent deals with a zombie.
     let lives = |pid| matches!(hold(pid, |pid| is_member(pid, leader)), Ok(Some(_)));
     pids.retain(|&pid| !is_known(pid) && lives(pid));
     Ok(pids)
 }
 
-/// Later than every start of a process.
+/// A tick after every start of a process.
 const EVER: u64 = u64::MAX;
-/// Before every start of a process.
+/// A tick before every start of a process.
 const NEVER: u64 = 0;
 
 #[derive(Debug)]
@@ -276,10 +268,10 @@ struct Member {
     pidfd: OwnedFd,
 }
 
-/// Adds those that are not known.
+/// Adds the processes that are not known yet.
 fn add(members: &mut Vec<Member>, pids: Vec<Pid>, belongs: impl Fn(Pid) -> bool) -> io::Result<()> {
     for pid in pids {
-        // A pidfd of a live member pins its number, so an equal number is the same process.
+        // The pidfd of a live member reserves its number, so an equal number is the known process.
         if !members.iter().any(|member| member.pid == pid)
             && let Some(pidfd) = hold(pid, &belongs)?
         {
@@ -304,11 +296,11 @@ fn pids_that(belong: impl Fn(Pid) -> bool) -> io::Result<Vec<Pid>> {
     Ok(pids)
 }
 
-/// Opens a pidfd for a running member; `None` if it has ended or the number went to somebody else.
+/// Opens a pidfd for a running member; `None` if it has ended or another process has the number.
 ///
-/// The process is looked at again once the pidfd holds it: what matches then cannot change any more.
-/// Its end is asked of the pidfd, because `/proc` calls a process a zombie whose first thread has ended
-/// while others run.
+/// The process is checked again once the pidfd holds it, because the result cannot change after
+/// that. The pidfd shows its end. `/proc` reports a process as a zombie if its first thread has
+/// ended while other threads run.
 fn hold(pid: Pid, belongs: impl Fn(Pid) -> bool) -> io::Result<Option<OwnedFd>> {
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,
@@ -319,65 +311,32 @@ fn hold(pid: Pid, belongs: impl Fn(Pid) -> bool) -> io::Result<Option<OwnedFd>> 
 }
 
 fn is_member(pid: Pid, leader: LeaderPid) -> bool {
-    // A process that cannot be read has ended, or is hidden from us.
+    // A process that cannot be read has ended, or is hidden from this process.
     fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero()))
-        .is_ok_and(|stat| group_and_session(&stat) == Some((leader.0, leader.0)))
-}
-
-/// Reads the group and the session out of `/proc/PID/stat`.
-///
-/// The second field is the name in parentheses. The process chooses it, spaces, parentheses and bytes that
-/// are no text included, so the fields are counted from the last closing one.
-fn group_and_session(stat: &[u8]) -> Option<(i32, i32)> {
-    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
-    // After the name come the state, the parent, the group and the session.
-    let group = fields.nth(2)?.parse().ok()?;
-    let session = fields.next()?.parse().ok()?;
-    Some((group, session))
-}
-
-/// Reads the session out of `/proc/PID/stat`.
-pub(super) fn session_of(stat: &[u8]) -> Option<i32> {
-    group_and_session(stat).map(|(_, session)| session)
-}
-
-/// Whether the process behind a pidfd has ended.
-pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+        .is_ok_and(|stat| group_and_session(&stat) == Some((leader.as_raw(), leader.as_raw())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::process::{Ended, Process, Reaped};
+    use crate::linux::process::{Process, Reaped, WaitStatus};
     use crate::linux::run_name::RunName;
-    use crate::linux::testing::{Fifo, shell, sleeper, until, wait_readable};
+    use crate::testing::{Fifo, shell, sleeper, until, wait_readable};
 
     const KILL: u8 = 9;
     const TERM: u8 = 15;
 
-    /// Runs a script to its end and takes what it leaves.
-    fn leave(process: Process) -> (Ended, Remainder) {
+    /// Runs a script to its end and returns the remaining processes.
+    fn leave(process: Process) -> (WaitStatus, Remainder) {
         wait_readable(&process);
         let Reaped { ended, group } = process.reap().unwrap();
         (ended, group.remainder().unwrap())
     }
 
     #[test]
-    fn only_child_numbers_are_leaders() {
-        for raw in [i32::MIN, -1, 0, 1] {
-            assert_eq!(LeaderPid::new(raw), None);
-        }
-        assert_eq!(LeaderPid::new(2).unwrap().as_raw(), 2);
-        assert_eq!(LeaderPid::new(2).unwrap().to_pid(), Pid::from_raw(2).unwrap());
-    }
-
-    #[test]
     fn nothing_left_is_empty() {
         let (ended, remainder) = leave(shell("exit 4"));
-        assert_eq!(ended, Ended::Exited(4));
+        assert_eq!(ended, WaitStatus::Exited(4));
         assert!(remainder.is_empty());
         assert_eq!(remainder.pidfds().count(), 0);
         remainder.stop(TERM).unwrap();
@@ -386,7 +345,7 @@ mod tests {
     #[test]
     fn grandchild_is_found_and_killed_by_pidfd() {
         let (ended, mut remainder) = leave(shell("sleep 100 & exit 7"));
-        assert_eq!(ended, Ended::Exited(7));
+        assert_eq!(ended, WaitStatus::Exited(7));
         assert_eq!(remainder.pidfds().count(), 1);
         remainder.rescan().unwrap();
         assert_eq!(remainder.pidfds().count(), 1);
@@ -401,7 +360,7 @@ mod tests {
     fn stopped_grandchild_ends_by_stop() {
         let fifo = Fifo::new();
         let path = fifo.path();
-        // The one that stops is the child of a shell that reports it to us, then goes.
+        // The stopped process is the child of a shell, which reports it to the test and exits.
         let (_, mut remainder) = leave(shell(&format!(
             "sh -c 'kill -STOP $$; sleep 100' & \
              until grep -q '^State:.T' /proc/$!/status; do :; done; echo stopped > {}",
@@ -435,8 +394,9 @@ mod tests {
         assert!(remainder.is_empty());
     }
 
-    /// Goal: a group of which nobody knows whether its number went round is taken only with a proof, each by itself.
-    /// Method: what a shell left behind, as if its leader had been seen last at some tick.
+    /// Goal: a group with a number of unknown reuse is taken only with a proof, each of which
+    /// suffices. Method: the processes that a shell left, as if its leader had been seen last at
+    /// some tick.
     #[test]
     fn group_of_an_old_number_takes_a_proof() {
         let name = RunName::next().unwrap();
@@ -455,15 +415,15 @@ mod tests {
             let doubtful = doubtful_members(leader, Some(&group)).unwrap().len();
             (group.pids().count(), doubtful)
         };
-        // One that was started before proves it for all, one of the same tick for nobody.
+        // A member that was started before the tick proves all; one of the tick itself proves none.
         assert_eq!(found(first + 1, None), (2, 0));
         assert_eq!(found(first, None), (0, 2));
         assert_eq!(found(0, None), (0, 2));
         assert_eq!(found(0, Some(RunName::next().unwrap())), (0, 2));
-        // One that bears the mark proves it for who has thrown it away.
+        // A member with the mark proves a member that removed its mark.
         assert_eq!(found(0, Some(name)), (2, 0));
 
-        // Once it is not ours any more, it never is again.
+        // A lost group never belongs to the run again.
         let mut lost = ReapedGroup::last_held(leader, 0).remainder().unwrap();
         lost.until = first;
         lost.rescan().unwrap();
@@ -482,8 +442,9 @@ mod tests {
         assert!(leave(stranger).1.is_empty());
     }
 
-    /// Goal: what a zombie leader of others left is found, and a stranger that leads the number is not taken
-    /// for it. Method: a zombie that nobody reaps stands for the leader; for the stranger, one that lives.
+    /// Goal: the members of a zombie leader are found, and a foreign leader of equal number is not
+    /// taken for it. Method: an unreaped zombie stands for the leader; a live process stands for
+    /// the foreign leader.
     #[test]
     fn held_leader_is_told_from_a_stranger() {
         let process = shell("sleep 100 & exit 0");
@@ -513,15 +474,5 @@ mod tests {
             fifo.path().display()
         )));
         assert!(remainder.is_empty());
-    }
-
-    #[test]
-    fn stat_is_read_after_the_last_parenthesis() {
-        assert_eq!(group_and_session(b"7 (sh) S 1 5 6 0 -1"), Some((5, 6)));
-        assert_eq!(group_and_session(b"7 (a) S 1 2 (b) R 1 5 6 0"), Some((5, 6)));
-        assert_eq!(group_and_session(b"7 (\xff\xfe) S 1 5 6 0"), Some((5, 6)));
-        assert_eq!(group_and_session(b"7 (sh"), None);
-        assert_eq!(group_and_session(b"7 (sh) S 1"), None);
-        assert_eq!(group_and_session(b""), None);
     }
 }

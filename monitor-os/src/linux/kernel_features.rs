@@ -1,36 +1,38 @@
-//! What the kernel at hand can do, and this process may ask of it.
+//! The features of the running kernel that this process may use.
 
-use rustix::process::{PidfdFlags, child_subreaper, getpid, pidfd_open};
-
-use super::cgroup::Cgroups;
-use super::identity::inode;
-use super::sys::exit_status;
-
-/// What is to be had beyond Linux 5.4, found by trying it: a version proves nothing where features are carried
-/// over, filtered (`seccomp(2)`) or forbidden.
+/// The features beyond Linux 5.4 that this kernel has, found by trying them.
 ///
-/// Whatever is absent has a fallback. Give a supervisor less than there is, and it works as on an older kernel: that
-/// is how the fallbacks are tested. Giving more than there is does no harm but a late error.
+/// A version proves nothing, because features are backported, filtered (`seccomp(2)`) or forbidden.
+///
+/// Every absent feature has a fallback. A supervisor with fewer features than the kernel has works
+/// as on an older kernel, which is how tests cover the fallbacks. A claimed feature that the kernel
+/// lacks causes only a late error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct KernelFeatures {
-    /// Each process has an inode of its own (Linux 6.9). Else it is recognised by its start time.
+    /// Each process has an inode of its own (Linux 6.9). Fallback: its start time identifies it.
     pub pidfs_inode: bool,
-    /// A pidfd tells how a process ended that is no child (`PIDFD_GET_INFO`; the end from Linux 6.15 on). Else the
-    /// end of an adopted process is unknown.
+    /// A pidfd reports the exit of a process that is no child (`PIDFD_GET_INFO`, from Linux 6.15
+    /// on).
+    ///
+    /// Fallback: the exit of an adopted process is unknown.
     pub pidfd_info: bool,
-    /// A control group may be made for each run (cgroup v2). Else a run is its process group.
+    /// A control group may be made for each run (cgroup v2). Fallback: the process group of the
+    /// run.
     pub cgroup: bool,
-    /// A control group can be killed as a whole (Linux 5.14). Else its members are frozen and killed one by one.
+    /// A control group can be killed as a whole (Linux 5.14). Fallback: members are frozen and
+    /// killed singly.
     pub cgroup_kill: bool,
-    /// A control group can be frozen (Linux 5.2). Else its members are killed again until none is left.
+    /// A control group can be frozen (Linux 5.2). Fallback: members are killed again until none is
+    /// left.
     pub cgroup_freeze: bool,
-    /// Orphans can be had as children (Linux 3.4). Else what leaves its process group is lost.
+    /// Orphans become children (Linux 3.4). Fallback: a process that leaves its process group is
+    /// lost.
     pub subreaper: bool,
 }
 
 impl KernelFeatures {
-    /// Nothing beyond Linux 5.4.
+    /// No feature beyond Linux 5.4.
     pub const NONE: Self = Self {
         pidfs_inode: false,
         pidfd_info: false,
@@ -39,37 +41,4 @@ impl KernelFeatures {
         cgroup_freeze: false,
         subreaper: false,
     };
-
-    /// Tries everything once. An error of any kind means that it is absent.
-    #[must_use]
-    pub fn probe() -> Self {
-        let own = pidfd_open(getpid(), PidfdFlags::empty());
-        let mut features = Self {
-            pidfs_inode: own.as_ref().is_ok_and(|own| matches!(inode(own), Ok(Some(_)))),
-            pidfd_info: own.is_ok_and(|own| exit_status(own).is_ok()),
-            subreaper: child_subreaper().is_ok(),
-            ..Self::NONE
-        };
-        if let Some(groups) = Cgroups::find()
-            && groups.may_move()
-            && let Ok(cgroup) = groups.make(Self::NONE)
-        {
-            let writes = |file| std::fs::write(cgroup.directory().join(file), "1").is_ok();
-            features.cgroup = true;
-            features.cgroup_kill = writes("cgroup.kill");
-            features.cgroup_freeze = writes("cgroup.freeze");
-        }
-        features
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn probing_is_repeatable_and_leaves_nothing() {
-        assert_eq!(KernelFeatures::probe(), KernelFeatures::probe());
-        assert!(KernelFeatures::probe().subreaper, "every kernel since Linux 3.4 has it");
-    }
 }

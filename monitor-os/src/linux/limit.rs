@@ -1,4 +1,4 @@
-//! Limits on what a process may use.
+//! Resource limits of a process.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,10 +7,10 @@ use monitor_core::whole_number;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A limit on what each process of a program may use (`setrlimit(2)`), such as `nofile=1024:4096`.
+/// A limit on a resource of each process of a program (`setrlimit(2)`), such as `nofile=1024:4096`.
 ///
-/// The text is `NAME=SOFT:HARD`, or `NAME=BOTH`. A value is a whole number in the kernel's unit (bytes, seconds,
-/// a count), or `unlimited`. The names are those of `limits.conf(5)`.
+/// The text is `NAME=SOFT:HARD`, or `NAME=BOTH`. A value is a whole number in the kernel's unit
+/// (bytes, seconds, a count), or `unlimited`. The names are those of `limits.conf(5)`.
 ///
 /// # Examples
 /// ```
@@ -25,34 +25,34 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub struct Limit {
     name: &'static str,
     resource: Resource,
-    /// `None` is unlimited.
+    /// `None` means unlimited.
     soft: Option<u64>,
     hard: Option<u64>,
 }
 
 impl Limit {
-    /// The name of what is limited.
+    /// The name of the limited resource.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.name
     }
 
-    /// The limit on descriptors that this process has.
-    pub(super) fn of_descriptors() -> Self {
+    /// The current limit on descriptors of this process.
+    pub(crate) fn of_descriptors() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         Self { name: "nofile", resource: Resource::Nofile, soft: current, hard: maximum }
     }
 
-    /// The same with all that the hard limit allows.
-    pub(super) const fn raised(self) -> Self {
+    /// The limit with its soft value raised to the hard one.
+    pub(crate) const fn raised(self) -> Self {
         Self { soft: self.hard, ..self }
     }
 
-    /// Puts it in force for this process.
+    /// Applies the limit to this process.
     ///
     /// # Errors
-    /// EPERM: it raises the hard limit, which takes `CAP_SYS_RESOURCE`.
-    pub(super) fn put_in_force(self) -> Result<(), Errno> {
+    /// EPERM: it raises the hard limit, which needs `CAP_SYS_RESOURCE`.
+    pub(crate) fn put_in_force(self) -> Result<(), Errno> {
         setrlimit(self.resource, Rlimit { current: self.soft, maximum: self.hard })
     }
 }
@@ -91,7 +91,7 @@ impl FromStr for Limit {
     }
 }
 
-/// A text is no [`Limit`].
+/// Error of a text that is no [`Limit`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LimitError {
     text: String,

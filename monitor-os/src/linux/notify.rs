@@ -1,11 +1,14 @@
-//! The socket at which a program says how it is, as `sd_notify(3)` does.
+//! The socket of a run that takes the program's `sd_notify(3)` datagrams.
 //!
-//! Each run has a socket of its own, so that nothing said for one run counts for the next. Its address is abstract: a
-//! program that runs as another user reaches it, which a folder of mode 0700 would prevent; it fits into an address
-//! wherever the state directory lies; and it is gone with the monitor. Anybody may send to it, so what counts is the
-//! sender, whom the kernel names. Anybody may take an address as well, so it has 128 random bits, and nobody takes
-//! that of the next run. Addresses that are in use can be read by everybody (`/proc/net/unix`): they prove nothing, and
-//! say nothing of the mark of their run.
+//! Each run has a socket of its own, so that no datagram of one run counts for the next. Its
+//! address is abstract, for three reasons. A program that runs as another user reaches it, which a
+//! directory of mode 0700 would prevent. It fits into an address wherever the state directory is.
+//! It ends with the monitor.
+//!
+//! Any process may send to it, so a datagram counts by its sender, which the kernel names. Any
+//! process may take an address too. The address therefore has 128 random bits, so that no process
+//! takes that of the next run. Every process can read the addresses in use (`/proc/net/unix`). They
+//! prove nothing, and do not reveal the mark of their run.
 
 use std::fs;
 use std::io::{self, IoSliceMut};
@@ -18,39 +21,42 @@ use nix::sys::socket::{
 };
 use rustix::process::Pid;
 
-use super::run_name::{PREFIX, RunName, Token, with_free_name};
+use crate::linux::run_name::{PREFIX, Token, with_free_name};
 
-/// A socket that receives datagrams with the number of their sender.
+/// A socket that receives datagrams with the process id of their sender.
 #[derive(Debug)]
-pub(super) struct NotifySocket {
+pub(crate) struct NotifySocket {
     socket: OwnedFd,
     name: String,
 }
 
 impl NotifySocket {
-    /// Makes a socket at an address that nobody knows before.
+    /// Makes a socket at an unpredictable address.
     ///
     /// # Errors
-    /// No descriptor left, nothing random yet, or all addresses that were tried are taken (EADDRINUSE of `bind(2)`);
-    /// nothing changed, and it may pass.
-    pub(super) fn new() -> io::Result<Self> {
+    /// No descriptor left, no random numbers yet, or all tried addresses are taken (EADDRINUSE of
+    /// `bind(2)`). Nothing changed, and the error may pass.
+    pub(crate) fn new() -> io::Result<Self> {
         with_free_name(|| Self::bind(format!("{PREFIX}{}{SUFFIX}", Token::random()?)))
     }
 
-    /// Makes again the socket of a run that an earlier monitor has started, with the watchdog that its program was
-    /// told of; `None` if that had no socket.
+    /// Makes the socket of an adopted run again; the second value is the watchdog period of its
+    /// program.
+    ///
+    /// The result is `None` if the run had no socket.
     ///
     /// # Errors
-    /// As [`NotifySocket::new`], or the environment of the program cannot be read (`proc_pid_environ(5)`). EADDRINUSE:
-    /// another process took the address while there was no monitor, and the program speaks to that one.
-    pub(super) fn of_adopted(pid: Pid) -> io::Result<Option<(Self, Option<Millis>)>> {
+    /// Those of [`NotifySocket::new`], or the environment of the program cannot be read
+    /// (`proc_pid_environ(5)`). EADDRINUSE: another process took the address while there was no
+    /// monitor, and the program sends to that process.
+    pub(crate) fn of_adopted(pid: Pid) -> io::Result<Option<(Self, Option<Millis>)>> {
         let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()))?;
         let find = |name: &str| {
             let mut variables = environment.split(|&byte| byte == 0);
             let value = variables.find_map(|variable| variable.strip_prefix(name.as_bytes()))?;
             str::from_utf8(value).ok()
         };
-        // One that this monitor itself was given is not its own to serve.
+        // An address that the program inherited from this monitor's own environment is not a run's.
         let Some(name) = find("NOTIFY_SOCKET=@").filter(|name| is_own(name)) else {
             return Ok(None);
         };
@@ -62,28 +68,29 @@ impl NotifySocket {
     fn bind(name: String) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-        // Before anybody can send.
+        // Before any process can send.
         setsockopt(&socket, sockopt::PassCred, &true)?;
         bind(socket.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
         Ok(Self { socket, name })
     }
 
-    /// What the program finds in `NOTIFY_SOCKET`.
-    pub(super) fn address(&self) -> String {
+    /// The value of `NOTIFY_SOCKET` for the program.
+    pub(crate) fn address(&self) -> String {
         format!("@{}", self.name)
     }
 
-    /// Takes the next datagram; `None` if there is none.
+    /// Receives the next datagram; `None` if there is none.
     ///
-    /// Descriptors that come with it are closed by the kernel, since there is no room for them: so a `BARRIER=1` is
-    /// answered, and none can be used up here. The other library would take the number of a sender from outside of this
-    /// PID namespace, which is 0, for one that cannot be 0.
-    pub(super) fn receive(&self, datagram: &mut Datagram) -> Option<()> {
+    /// The kernel closes descriptors that come with it, because there is no room for them. A
+    /// `BARRIER=1` is answered by that, and no sender can use up descriptors here. The sender's
+    /// process id is 0 if it is outside of this PID namespace. `rustix` would treat it as a number
+    /// that cannot be 0, so this call uses `nix`.
+    pub(crate) fn receive(&self, datagram: &mut Datagram) -> Option<()> {
         let Datagram { bytes, length, sender } = datagram;
         let mut space = nix::cmsg_space!(UnixCredentials);
         let mut parts = [IoSliceMut::new(bytes)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        // EAGAIN; no other error is known for an own socket.
+        // EAGAIN; no other error is known for this socket.
         let received =
             recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), flags)
                 .ok()?;
@@ -107,45 +114,45 @@ impl AsFd for NotifySocket {
 
 /// A datagram, and the memory for it.
 #[derive(Debug)]
-pub(super) struct Datagram {
+pub(crate) struct Datagram {
     bytes: Box<[u8]>,
-    /// `None` if it was larger than there is room for.
+    /// The number of bytes; `None` if the datagram was too large for the memory.
     length: Option<usize>,
-    /// `None` if it is not of this PID namespace.
-    pub(super) sender: Option<Pid>,
+    /// The process id of the sender; `None` if the sender is outside of this PID namespace.
+    pub(crate) sender: Option<Pid>,
 }
 
 impl Datagram {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: vec![0; DATAGRAM_MAX].into(), length: None, sender: None }
     }
 
-    /// Its lines; `None` if one of them is no `NAME=value`, or if it was too large.
-    pub(super) fn lines(&self) -> Option<Vec<NotifyLine<'_>>> {
+    /// The lines; `None` if the datagram was too large, or if a line is no `NAME=value`.
+    pub(crate) fn lines(&self) -> Option<Vec<NotifyLine<'_>>> {
         let text = str::from_utf8(self.bytes.get(..self.length?)?).ok()?;
         text.strip_suffix('\n').unwrap_or(text).split('\n').map(NotifyLine::read).collect()
     }
 }
 
-/// One line of a datagram.
+/// A line of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotifyLine<'a> {
+pub(crate) enum NotifyLine<'a> {
     Ready,
     Ping,
-    /// It asks to be treated as if its watchdog had run out.
+    /// The program requests the effect of a watchdog timeout.
     Unhealthy,
-    /// It asks for so much more time.
+    /// The program requests this much more time.
     Extend(Millis),
     Stopping,
     Reloading,
     Status(&'a str),
     Errno(i32),
     BusError(&'a str),
-    /// Another process is to count as the main one.
+    /// The program declares another process to be the main one.
     MainPid(i32),
-    /// Something that is meant for a service manager which can do more.
+    /// A message for service managers with features that this monitor lacks.
     NotHonoured(&'static str),
-    /// Something else, as `X_...` and what is not known yet.
+    /// Any other message, such as `X_...` or an unknown one.
     Other,
 }
 
@@ -179,20 +186,20 @@ fn rounded_up(micros: u64) -> Millis {
     Millis::new(u32::try_from(micros.div_ceil(1000)).unwrap_or(u32::MAX))
 }
 
-/// What `sd_notify(3)` has and a program under this monitor has no use of.
+/// Messages of `sd_notify(3)` that have no effect under this monitor.
 const NOT_HONOURED: &[&str] = &["WATCHDOG_USEC", "FDSTORE"];
 const SUFFIX: &str = "/notify";
 
-/// Whether an address is of the form that this release gives, or an earlier one. The program may have changed what is
-/// read there, and the monitor is not to take the address of another service for it.
+/// Whether an address has the form of an own one.
+///
+/// The program may have changed its environment, and the monitor must not take the address of
+/// another service.
 fn is_own(name: &str) -> bool {
-    name.strip_suffix(SUFFIX).is_some_and(|name| {
-        let token = |name: &str| name.parse::<Token>().is_ok();
-        name.strip_prefix(PREFIX).is_some_and(token) || name.parse::<RunName>().is_ok()
-    })
+    let token = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(SUFFIX));
+    token.is_some_and(|token| token.parse::<Token>().is_ok())
 }
 
-/// As much as systemd takes on a machine with pages of 4 KiB.
+/// The size that systemd accepts on a machine with pages of 4 KiB.
 const DATAGRAM_MAX: usize = 4096;
 
 #[cfg(test)]
@@ -201,7 +208,7 @@ mod tests {
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
     use super::*;
-    use crate::linux::testing::is_readable;
+    use crate::testing::is_readable;
 
     fn sent(bytes: &[u8]) -> Datagram {
         let notify = NotifySocket::new().unwrap();
@@ -213,13 +220,21 @@ mod tests {
         datagram
     }
 
-    /// Goal: no address is that of another run, an address is known again, and one that is taken is an error that says so.
+    /// Goal: every run has another address, its own address is recognised, and a taken one is an
+    /// error.
     #[test]
     fn addresses_are_of_their_run() {
         let [one, two] = [(); 2].map(|()| NotifySocket::new().unwrap());
         assert_ne!(one.name, two.name);
-        assert!(is_own(&one.name) && is_own("monitor-12-345-6-7/notify"));
-        for foreign in ["monitor-/notify", "monitor-12/notify", "other/notify", "/notify", ""] {
+        assert!(is_own(&one.name));
+        for foreign in [
+            "monitor-/notify",
+            "monitor-12/notify",
+            "monitor-12-345-00112233445566778899aabbccddeeff-7/notify",
+            "other/notify",
+            "/notify",
+            "",
+        ] {
             assert!(!is_own(foreign), "{foreign}");
         }
         let taken = NotifySocket::bind(one.name).unwrap_err();

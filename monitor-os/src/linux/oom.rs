@@ -1,4 +1,4 @@
-//! Whether the kernel killed a process for want of memory, which looks like any other kill.
+//! OOM kills: the evidence that the kernel killed a process because memory was short.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,24 +6,25 @@ use std::sync::Arc;
 
 use rustix::process::Pid;
 
-use super::cgroup::{RunCgroup, group_of_version_one, mount_of_version_one};
+use crate::linux::cgroup::{RunCgroup, group_of_version_one, mount_of_version_one};
 
-/// The counter of such kills in the memory group of a run, as it was when the run began.
+/// The counter of OOM kills in the memory group of a run, as it was when the run began.
 ///
 /// # Source
-/// `memory.events` of a control group of the second version, which is the run's own; else `memory.oom_control` of
-/// the first version, whose group the run may share (facts, pitfall 53).
+/// `memory.events` of a control group of version 2, which is the run's own. Otherwise
+/// `memory.oom_control` of version 1, whose group the run may share (pitfall 53).
 #[derive(Debug)]
-pub(super) struct OomKills {
-    /// `None` if it is the run's own.
+pub(crate) struct OomKills {
+    /// The counter of a shared group; `None` if the group is the run's own.
     shared: Option<Arc<Path>>,
     before: u64,
 }
 
 impl OomKills {
-    /// Reads the counter for a process that was just made; `None` where there is none to be read. `last` is the shared
-    /// one that was read last, since most runs have the same.
-    pub(super) fn begin(
+    /// Reads the counter for a process that was just made; `None` if there is no readable counter.
+    ///
+    /// `last` is the path of the last shared counter, because most runs share one.
+    pub(crate) fn begin(
         pid: Pid,
         cgroup: Option<&RunCgroup>,
         last: &mut Option<Arc<Path>>,
@@ -41,8 +42,8 @@ impl OomKills {
         Some(Self { shared: Some(Arc::clone(shared)), before })
     }
 
-    /// Whether there was such a kill since; `None` if the counter cannot be read any more.
-    pub(super) fn has_struck(&self, cgroup: Option<&RunCgroup>) -> Option<bool> {
+    /// Whether the kernel made an OOM kill since; `None` if the counter is not readable any more.
+    pub(crate) fn has_struck(&self, cgroup: Option<&RunCgroup>) -> Option<bool> {
         let now = match &self.shared {
             Some(shared) => count(shared)?,
             None => count(&own(cgroup?))?,

@@ -1,21 +1,20 @@
-//! An own child, from its start to the moment it is reaped.
+//! A child of this process, from its start until it is reaped.
 
-use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use monitor_core::Scope;
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_send_signal, waitid,
-};
+use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 
-use super::group::{LeaderPid, ReapedGroup};
+use crate::linux::group::ReapedGroup;
+use crate::linux::leader_pid::LeaderPid;
+use crate::linux::signal::{SignalError, continue_follows, named, send_and_continue};
 
 /// A child that was not reaped yet: running, stopped, or a zombie.
 ///
-/// It leads a session and a process group that bear its number. As long as this value lives, the number
-/// belongs to it, which is what makes [`Process::signal_group`] safe; [`Process::reap`] ends both. A value
-/// that is dropped leaves the process alone, and its zombie stays until the monitor ends.
+/// It leads a session and a process group that have its number. While this value lives, the number
+/// belongs to the child, which makes [`Process::signal_group`] safe. [`Process::reap`] ends both. A
+/// dropped value leaves the process alone, and its zombie stays until the monitor ends.
 #[derive(Debug)]
 #[must_use = "a child that is not reaped stays a zombie"]
 pub(crate) struct Process {
@@ -24,8 +23,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Takes over a child; `pidfd` must have been opened for `pid` before anybody could reap it.
-    pub(super) const fn new(pid: LeaderPid, pidfd: OwnedFd) -> Self {
+    /// Takes over a child; `pidfd` must have been opened for `pid` before any code could reap it.
+    pub(crate) const fn new(pid: LeaderPid, pidfd: OwnedFd) -> Self {
         Self { pid, pidfd }
     }
 
@@ -34,70 +33,62 @@ impl Process {
         self.pid
     }
 
-    /// Sends `signal` to this process alone.
+    /// Sends `signal` to this process alone, then SIGCONT unless it is SIGKILL.
     ///
     /// # Errors
     /// See [`SignalError`]; nothing was sent. A zombie takes every signal without an error.
     ///
     /// # Source
-    /// `pidfd_send_signal(2)`: a pidfd cannot hit a stranger that got the same number.
+    /// `pidfd_send_signal(2)`: a pidfd cannot reach another process that got the number.
     pub(crate) fn signal(&self, signal: u8) -> Result<(), SignalError> {
-        send(&self.pidfd, named(signal)?)
+        send_and_continue(&self.pidfd, signal, Scope::Group)
     }
 
-    /// Sends `signal` to this process alone, then SIGCONT unless it is SIGKILL.
+    /// Sends `signal` to the process group: this process and its descendants that have not left the
+    /// group.
     ///
     /// # Errors
-    /// See [`Process::signal`].
-    pub(super) fn ask(&self, signal: u8) -> Result<(), SignalError> {
-        self.signal(signal)?;
-        if continue_follows(signal) { send(&self.pidfd, Signal::CONT) } else { Ok(()) }
-    }
-
-    /// Sends `signal` to the process group: this process and what it started and has not detached.
-    ///
-    /// # Errors
-    /// See [`SignalError`]; nothing was sent. It is enough that one member could be signalled.
+    /// See [`SignalError`]; nothing was sent. One signalled member is enough for success.
     ///
     /// # Source
-    /// `killpg(3)`. A group's number can be given to a stranger only after the leader was reaped, and
-    /// then there is no `Process` to call this on. The exception is a leader that somebody else reaped
-    /// ([`Ended::Lost`]), which is gone, and its group is not touched.
+    /// `killpg(3)`. A group's number is reused only after the leader was reaped, and then there is
+    /// no `Process`. The exception is a leader that other code reaped ([`WaitStatus::Lost`]). Its group
+    /// is not signalled.
     pub(crate) fn signal_group(&self, signal: u8) -> Result<(), SignalError> {
         let signal = named(signal)?;
-        if self.peek() == Some(Ended::Lost) {
+        if self.peek() == Some(WaitStatus::Lost) {
             return Err(SignalError::Gone);
         }
         kill_process_group(self.pid.into(), signal).map_err(|e| SignalError::new(e, signal))
     }
 
-    /// Asks the process group to end: sends `signal`, then SIGCONT.
+    /// Requests the end of the process group: sends `signal`, then SIGCONT.
     ///
-    /// A stopped process keeps the signal pending until it is continued, and would sit out its grace
-    /// period. SIGKILL needs no SIGCONT, so it is not followed by one.
+    /// A stopped process keeps the signal pending until it is continued, and would use up its grace
+    /// period. SIGKILL needs no SIGCONT, so none follows it.
     ///
     /// # Errors
     /// See [`SignalError`]; nothing was sent.
     pub(crate) fn stop_group(&self, signal: u8) -> Result<(), SignalError> {
         self.signal_group(signal)?;
-        if continue_follows(signal) {
+        if continue_follows(signal, Scope::Group) {
             self.signal_group(CONT)?;
         }
         Ok(())
     }
 
-    /// Looks whether the process has ended, and leaves the zombie, which holds its numbers.
+    /// Returns the exit if the process has ended, and leaves the zombie, which holds its numbers.
     ///
-    /// `None` can be the answer for a readable pidfd: a tracer holds the zombie. Ask again later, by a
-    /// timer, not at once.
+    /// The result can be `None` for a readable pidfd, if a tracer holds the zombie. Poll again
+    /// later, by a timer.
     ///
     /// # Source
     /// `waitid(2)` with `WNOWAIT`.
-    pub(crate) fn peek(&self) -> Option<Ended> {
+    pub(crate) fn peek(&self) -> Option<WaitStatus> {
         self.wait(WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
     }
 
-    /// Frees the zombie and its number, and says how the process ended.
+    /// Reaps the process, which frees its number, and returns its exit.
     ///
     /// # Errors
     /// The process itself, if it has not ended; nothing changed.
@@ -108,55 +99,57 @@ impl Process {
         }
     }
 
-    fn wait(&self, options: WaitIdOptions) -> Option<Ended> {
+    fn wait(&self, options: WaitIdOptions) -> Option<WaitStatus> {
         loop {
             match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-                Ok(status) => return status.map(|status| Ended::from_status(&status)),
+                Ok(status) => return status.map(|status| WaitStatus::from_status(&status)),
                 Err(Errno::INTR) => {}
-                // ECHILD. No other error is possible: the descriptor is a pidfd and the options are ours.
-                Err(_) => return Some(Ended::Lost),
+                // ECHILD; no other error is possible for this descriptor and these options.
+                Err(_) => return Some(WaitStatus::Lost),
             }
         }
     }
 }
 
 impl AsFd for Process {
-    /// The pidfd: readable when the process has ended, all its threads included.
+    /// The pidfd, which is readable when the process has ended with all its threads.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 }
 
-/// What is left of a [`Process`] that was reaped.
+/// The result of the reaping of a [`Process`].
 #[derive(Debug)]
 pub(crate) struct Reaped {
-    /// How it ended.
-    pub(crate) ended: Ended,
-    /// Its group, in which others may still run.
+    /// The exit of the process.
+    pub(crate) ended: WaitStatus,
+    /// Its group, in which other processes may still run.
     pub(crate) group: ReapedGroup,
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ended {
-    /// It exited with this code, 0 to 255. 128 and above are codes like any other, not signals.
+pub enum WaitStatus {
+    /// It exited with this code, 0 to 255; codes of 128 and above are no signals.
     Exited(u8),
     /// A signal killed it.
     Signaled {
         /// The number of the signal.
         signal: u8,
-        /// Whether the kernel says that it wrote a core file.
+        /// Whether the kernel reports that it wrote a core file.
         core_dumped: bool,
     },
-    /// It is gone and nobody can tell how: other code in this process waited for it, SIGCHLD is ignored
-    /// (see [`ChildrenUnwaitable`](super::ChildrenUnwaitable)), or an earlier monitor had started it and the
-    /// kernel tells such an end to nobody else.
+    /// The process is gone, and its exit is unknown.
+    ///
+    /// Other code in this process waited for it, or SIGCHLD is ignored (see
+    /// [`ChildrenUnwaitable`](crate::ChildrenUnwaitable)). Or an earlier monitor had started it,
+    /// and the kernel reports such an exit only to its parent.
     Lost,
 }
 
-impl Ended {
-    /// Reads the status of `wait(2)`.
-    pub(super) const fn from_wait_status(status: i32) -> Self {
+impl WaitStatus {
+    /// Decodes the status of `wait(2)`.
+    pub(crate) const fn from_wait_status(status: i32) -> Self {
         let [low, high, ..] = status.to_le_bytes();
         match low & 0x7f {
             0 => Self::Exited(high),
@@ -172,103 +165,23 @@ impl Ended {
         } else if let Some(Ok(signal)) = status.terminating_signal().map(u8::try_from) {
             Self::Signaled { signal, core_dumped: status.dumped() }
         } else {
-            // Only stops and continuations are left, and they were not asked for.
+            // Only stops and continuations are left, and they were not requested.
             Self::Lost
         }
     }
 }
 
-/// Why a signal was not sent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum SignalError {
-    /// The receiver has ended and was reaped; there is nothing to do.
-    Gone,
-    /// The receiver runs as another user (EPERM); give the monitor the right to signal it
-    /// (`CAP_KILL`), or stop the receiver by hand.
-    Forbidden {
-        /// The number of the signal.
-        signal: u8,
-    },
-    /// It is not the number of a named signal of this machine, 1 to 31; choose one of them.
-    ///
-    /// Real-time signals count as unknown: they are queued and can fail for want of room.
-    Unknown {
-        /// The number that was asked for.
-        signal: u8,
-    },
-    /// The kernel refused for another reason, which `pidfd_send_signal(2)` and `kill(2)` do not know.
-    Refused {
-        /// The error number.
-        errno: i32,
-    },
-}
-
-impl SignalError {
-    pub(super) fn new(errno: Errno, signal: Signal) -> Self {
-        match errno {
-            Errno::SRCH => Self::Gone,
-            Errno::PERM => Self::Forbidden { signal: number(signal) },
-            other => Self::Refused { errno: other.raw_os_error() },
-        }
-    }
-}
-
-impl fmt::Display for SignalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gone => f.write_str("the process is gone"),
-            Self::Forbidden { signal } => write!(
-                f,
-                "not allowed to send signal {signal}: the process runs as another user; \
-                 give the monitor CAP_KILL or stop the process by hand"
-            ),
-            Self::Unknown { signal } => {
-                write!(f, "{signal} is not the number of a signal; choose one from 1 to 31")
-            }
-            Self::Refused { errno } => {
-                write!(f, "signal not sent: {}", io::Error::from_raw_os_error(*errno))
-            }
-        }
-    }
-}
-
-impl std::error::Error for SignalError {}
-
-/// Sends `signal` to the process behind `pidfd`.
-pub(super) fn send(pidfd: impl AsFd, signal: Signal) -> Result<(), SignalError> {
-    pidfd_send_signal(pidfd, signal).map_err(|errno| SignalError::new(errno, signal))
-}
-
-/// Looks up the signal with this number.
-pub(super) fn named(signal: u8) -> Result<Signal, SignalError> {
-    Signal::from_named_raw(i32::from(signal)).ok_or(SignalError::Unknown { signal })
-}
-
-/// Whether SIGCONT goes after a signal that asks to end.
-pub(super) fn continue_follows(signal: u8) -> bool {
-    i32::from(signal) != Signal::KILL.as_raw()
-}
-
-fn number(signal: Signal) -> u8 {
-    // Named signals are 1 to 31 (or 127 on the oddest architecture), so this is exact.
-    u8::try_from(signal.as_raw()).unwrap_or(u8::MAX)
-}
-
 const CONT: u8 = 18;
-
-impl From<LeaderPid> for Pid {
-    fn from(pid: LeaderPid) -> Self {
-        pid.to_pid()
-    }
-}
 
 #[cfg(test)]
 mod tests {
     use rustix::process::{WaitOptions, waitpid};
 
+    use rustix::process::Signal;
+
     use super::*;
-    use crate::linux::testing::{Fifo, finish, shell, sleeper, wait_readable};
+    use crate::linux::signal::send;
+    use crate::testing::{Fifo, finish, shell, sleeper, wait_readable};
 
     const HUP: u8 = 1;
     const INT: u8 = 2;
@@ -279,7 +192,7 @@ mod tests {
     #[test]
     fn exit_codes_are_kept() {
         for code in [0, 1, 2, 7, 64, 125, 126, 127, 128, 129, 137, 139, 143, 254, 255] {
-            assert_eq!(finish(shell(&format!("exit {code}"))), Ended::Exited(code));
+            assert_eq!(finish(shell(&format!("exit {code}"))), WaitStatus::Exited(code));
         }
     }
 
@@ -288,7 +201,7 @@ mod tests {
         for signal in [HUP, INT, KILL, TERM] {
             let process = sleeper();
             process.signal_group(signal).unwrap();
-            assert_eq!(finish(process), Ended::Signaled { signal, core_dumped: false });
+            assert_eq!(finish(process), WaitStatus::Signaled { signal, core_dumped: false });
         }
     }
 
@@ -296,15 +209,15 @@ mod tests {
     fn real_time_and_core_signals_are_kept() {
         for signal in [SEGV, 34, 64] {
             match finish(shell(&format!("ulimit -c 0; kill -{signal} $$"))) {
-                Ended::Signaled { signal: seen, .. } => assert_eq!(seen, signal),
-                other @ (Ended::Exited(_) | Ended::Lost) => panic!("{other:?}"),
+                WaitStatus::Signaled { signal: seen, .. } => assert_eq!(seen, signal),
+                other @ (WaitStatus::Exited(_) | WaitStatus::Lost) => panic!("{other:?}"),
             }
         }
     }
 
     #[test]
     fn exit_139_is_not_a_signal() {
-        assert_eq!(finish(shell("sh -c 'kill -SEGV $$' 2>/dev/null")), Ended::Exited(139));
+        assert_eq!(finish(shell("sh -c 'kill -SEGV $$' 2>/dev/null")), WaitStatus::Exited(139));
     }
 
     #[test]
@@ -317,20 +230,20 @@ mod tests {
         ));
         fifo.wait();
         process.signal(10).unwrap();
-        assert_eq!(finish(process), Ended::Exited(3));
+        assert_eq!(finish(process), WaitStatus::Exited(3));
     }
 
     #[test]
     fn wait_statuses_are_read() {
-        let signaled = |signal, core_dumped| Ended::Signaled { signal, core_dumped };
+        let signaled = |signal, core_dumped| WaitStatus::Signaled { signal, core_dumped };
         for (status, ended) in [
-            (0, Ended::Exited(0)),
-            (0xff00, Ended::Exited(255)),
+            (0, WaitStatus::Exited(0)),
+            (0xff00, WaitStatus::Exited(255)),
             (0x0009, signaled(9, false)),
             (0x008b, signaled(11, true)),
-            (0x137f, Ended::Lost),
+            (0x137f, WaitStatus::Lost),
         ] {
-            assert_eq!(Ended::from_wait_status(status), ended);
+            assert_eq!(WaitStatus::from_wait_status(status), ended);
         }
     }
 
@@ -343,7 +256,7 @@ mod tests {
         }
         assert_eq!(process.peek(), None);
         process.stop_group(KILL).unwrap();
-        assert_eq!(finish(process), Ended::Signaled { signal: KILL, core_dumped: false });
+        assert_eq!(finish(process), WaitStatus::Signaled { signal: KILL, core_dumped: false });
     }
 
     #[test]
@@ -352,12 +265,12 @@ mod tests {
         let pidfd = process.as_fd().try_clone_to_owned().unwrap();
         wait_readable(&process);
         for _ in 0..3 {
-            assert_eq!(process.peek(), Some(Ended::Exited(5)));
+            assert_eq!(process.peek(), Some(WaitStatus::Exited(5)));
             process.signal(TERM).unwrap();
             process.signal_group(TERM).unwrap();
         }
         let reaped = process.reap().unwrap();
-        assert_eq!(reaped.ended, Ended::Exited(5));
+        assert_eq!(reaped.ended, WaitStatus::Exited(5));
         assert_eq!(send(&pidfd, Signal::TERM), Err(SignalError::Gone));
     }
 
@@ -366,7 +279,7 @@ mod tests {
         let process = sleeper();
         let process = process.reap().unwrap_err();
         process.stop_group(KILL).unwrap();
-        assert_eq!(finish(process), Ended::Signaled { signal: KILL, core_dumped: false });
+        assert_eq!(finish(process), WaitStatus::Signaled { signal: KILL, core_dumped: false });
     }
 
     #[test]
@@ -377,7 +290,7 @@ mod tests {
         assert!(status.stopped());
         assert_eq!(process.peek(), None);
         process.stop_group(TERM).unwrap();
-        assert_eq!(finish(process), Ended::Signaled { signal: TERM, core_dumped: false });
+        assert_eq!(finish(process), WaitStatus::Signaled { signal: TERM, core_dumped: false });
     }
 
     #[test]
@@ -385,9 +298,9 @@ mod tests {
         let process = shell("exit 5");
         wait_readable(&process);
         waitpid(Some(process.pid().into()), WaitOptions::empty()).unwrap().unwrap();
-        assert_eq!(process.peek(), Some(Ended::Lost));
+        assert_eq!(process.peek(), Some(WaitStatus::Lost));
         assert_eq!(process.signal(TERM), Err(SignalError::Gone));
-        assert_eq!(process.reap().unwrap().ended, Ended::Lost);
+        assert_eq!(process.reap().unwrap().ended, WaitStatus::Lost);
     }
 
     #[test]

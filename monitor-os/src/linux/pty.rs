@@ -8,39 +8,39 @@ use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::output::ByIdentity;
+use crate::by_identity::ByIdentity;
 
-/// The terminal on which a command runs: a new one for each run, all of the same size.
+/// The terminal on which a command runs: a new one for each run, all of one size.
 ///
-/// It is the controlling terminal of the run's session, so that its keys make signals and its end a hang-up.
-/// Clones are the same terminal.
+/// It is the controlling terminal of the run's session, so that its keys send signals and its end
+/// is a hang-up. Clones share one terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terminal(ByIdentity<Mutex<TerminalState>>);
 
 #[derive(Debug)]
 struct TerminalState {
     size: TerminalSize,
-    /// The monitor's side of the run that is going on.
+    /// The monitor's side in the current run.
     master: Weak<OwnedFd>,
 }
 
-/// The size of a terminal, in characters. Zero means that nobody knows.
+/// The size of a terminal, in characters; 0 means unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TerminalSize {
-    /// How many lines.
+    /// The number of lines.
     pub rows: u16,
-    /// How many characters a line.
+    /// The number of characters in a line.
     pub columns: u16,
 }
 
 impl Terminal {
-    /// A terminal of this size.
+    /// Describes a terminal of this size.
     #[must_use]
     pub fn new(size: TerminalSize) -> Self {
         Self(ByIdentity::new(Mutex::new(TerminalState { size, master: Weak::new() })))
     }
 
-    /// Changes the size, for the current run, which gets SIGWINCH, and for those that follow.
+    /// Changes the size for the current run, which gets SIGWINCH, and for later runs.
     pub fn resize(&self, size: TerminalSize) {
         let mut state = self.state();
         state.size = size;
@@ -49,11 +49,12 @@ impl Terminal {
         }
     }
 
-    /// Makes the terminal of a run: the monitor's side, which does not block, and the program's.
+    /// Makes the terminal of a run: the monitor's side, which does not block, and the program's
+    /// side.
     ///
     /// # Errors
     /// No terminal or descriptor left (`ptmx(4)`); nothing changed.
-    pub(super) fn open(&self) -> Result<(Arc<OwnedFd>, OwnedFd), Errno> {
+    pub(crate) fn open(&self) -> Result<(Arc<OwnedFd>, OwnedFd), Errno> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags)?;
         unlockpt(&master)?;
@@ -66,7 +67,7 @@ impl Terminal {
         Ok((master, program))
     }
 
-    /// A panic elsewhere leaves the size whole.
+    /// A panic of another thread leaves the size consistent.
     fn state(&self) -> MutexGuard<'_, TerminalState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,6 +75,6 @@ impl Terminal {
 
 fn set_size(master: &OwnedFd, size: TerminalSize) {
     let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
-    // An own terminal takes every size.
+    // A terminal of this process accepts every size.
     tcsetwinsize(master, size).ok();
 }

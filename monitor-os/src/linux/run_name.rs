@@ -1,4 +1,6 @@
-//! The name of a run, which identifies its control group, its socket and its processes; and the identity of its monitor.
+//! The name of a run, which identifies its control group, its socket and its processes.
+//!
+//! The identity of the monitor is a part of the name.
 
 use std::fmt;
 use std::fs;
@@ -10,47 +12,50 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::group::has_ended;
-use super::identity::start_time;
+use crate::linux::procfs::{has_ended, start_time};
 
-/// The identity of a monitor process, unique since the boot. A dead monitor holds nothing.
+/// The identity of a monitor process, unique since the boot; a dead monitor holds no lock and no
+/// name.
 ///
 /// Prints `pid=12 start=345 namespace=7`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct MonitorIdentity {
+pub(crate) struct MonitorIdentity {
     pid: i32,
-    /// When it was started, for its number is given to others after it.
+    /// The tick of its start, because its number may be reused later.
     start: u64,
-    /// The PID namespace in which its number means something (`pid_namespaces(7)`), by its inode, which is of 32 bits: a
-    /// container may share control groups and directories with another.
+    /// The PID namespace of its number (`pid_namespaces(7)`), by its inode, which has 32 bits.
+    ///
+    /// A container may share control groups and directories with another.
     namespace: u32,
 }
 
 impl MonitorIdentity {
-    /// This process.
+    /// The identity of this process.
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub(super) fn own() -> io::Result<Self> {
+    pub(crate) fn own() -> io::Result<Self> {
         let pid = getpid().as_raw_nonzero().get();
         Ok(Self { pid, start: start_time(pid)?, namespace: pid_namespace()? })
     }
 
-    pub(super) const fn pid(self) -> u32 {
+    pub(crate) const fn pid(self) -> u32 {
         self.pid.unsigned_abs()
     }
 
-    /// Whether it is dead; a zombie is. Of one in another PID namespace nothing can be known here.
-    pub(super) fn is_dead(self) -> bool {
+    /// Whether the monitor is dead, which includes a zombie; false if it is in another PID
+    /// namespace.
+    pub(crate) fn is_dead(self) -> bool {
         if !self.is_of_this_namespace() {
             return false;
         }
         let Some(pid) = Pid::from_raw(self.pid) else { return true };
         match pidfd_open(pid, PidfdFlags::empty()) {
-            // Read after the opening: whoever bears the number now is the one that is held. If he cannot be read, it is
-            // because he ends just now, or because others are hidden here (`hidepid` of `proc(5)`).
+            // Read after the opening, so that the start time is that of the held process. An error
+            // means that the process ends just now, or that others are hidden here (`hidepid` of
+            // `proc(5)`).
             Ok(held) => start_time(self.pid).is_ok_and(|it| it != self.start) || has_ended(&held),
-            // EINVAL is the number of a thread that leads no process.
+            // EINVAL: the number is that of a thread that leads no process.
             Err(errno) => matches!(errno, Errno::SRCH | Errno::INVAL),
         }
     }
@@ -82,24 +87,24 @@ impl FromStr for MonitorIdentity {
     }
 }
 
-/// 128 random bits. A name that has them is neither guessed nor taken before by anybody.
+/// 128 random bits, by which a name is neither guessed nor taken in advance.
 ///
 /// Prints 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Token([u64; 2]);
+pub(crate) struct Token([u64; 2]);
 
 impl Token {
-    /// Draws one.
+    /// Draws a token.
     ///
     /// # Errors
-    /// EAGAIN: the machine has just been started, and has nothing random yet; it passes.
+    /// EAGAIN: the machine has just been started and has no random numbers yet; the error passes.
     ///
     /// # Source
     /// `getrandom(2)`.
-    pub(super) fn random() -> io::Result<Self> {
+    pub(crate) fn random() -> io::Result<Self> {
         let mut halves = [[0; 8]; 2];
         for half in &mut halves {
-            // So few bytes come at once or not at all.
+            // The kernel returns this few bytes at once or not at all.
             if getrandom(&mut half[..], GetRandomFlags::NONBLOCK)? != half.len() {
                 return Err(Errno::AGAIN.into());
             }
@@ -127,11 +132,13 @@ impl FromStr for Token {
     }
 }
 
-/// Tries another name where one is taken, a few times. With [`Token`]s nobody can take them all, and no chance does.
+/// Retries with another name if one is taken, a few times.
+///
+/// With [`Token`]s no process can take all names, and no chance does.
 ///
 /// # Errors
 /// Those of the last attempt.
-pub(super) fn with_free_name<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn with_free_name<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut outcome = attempt();
     for _ in 1..ATTEMPTS {
         let taken = matches!(&outcome, Err(error) if is_taken(error));
@@ -147,67 +154,36 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::ADDRINUSE | Errno::EXIST))
 }
 
-/// A name that no other run has. It is kept for each run, so it is numbers and no text.
+/// The name of a run, unique among all runs; every run has one, so it is numbers and no text.
 ///
-/// In the environment of a process it is the proof that this is of the run: only who may read that environment, or the
-/// journal, knows it. (The name of a control group can be read by everybody; there the group itself is the proof.)
+/// In the environment of a process the name proves that the process belongs to the run. Only
+/// processes that may read that environment, or the journal, know it. Every process can read the
+/// name of a control group; there the group itself is the proof.
 ///
-/// Prints `monitor-12-345-00112233445566778899aabbccddeeff-7`: number and start of the monitor, the token, and its PID
-/// namespace. Earlier releases counted their runs: a number of up to 20 decimal digits stands for the token then.
+/// Prints `monitor-12-345-00112233445566778899aabbccddeeff-7`: number and start of the monitor, the
+/// token, and its PID namespace.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct RunName {
+pub(crate) struct RunName {
     monitor: MonitorIdentity,
-    token: RunToken,
-}
-
-/// The token of a run among those of a monitor.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct RunToken(Token);
-
-impl RunToken {
-    /// What an earlier release counted.
-    fn counted(self) -> Option<u64> {
-        let [high, low] = self.0.0;
-        (high == 0).then_some(low)
-    }
-}
-
-impl fmt::Display for RunToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.counted() {
-            Some(number) => number.fmt(f),
-            None => self.0.fmt(f),
-        }
-    }
-}
-
-impl FromStr for RunToken {
-    type Err = InvalidRunName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidRunName> {
-        let counted =
-            || text.parse().map(|number| Self(Token([0, number]))).map_err(|_| InvalidRunName);
-        text.parse().map(Self).or_else(|InvalidRunName| counted())
-    }
+    token: Token,
 }
 
 impl RunName {
-    /// The name of the next run.
+    /// Draws the name of the next run.
     ///
     /// # Errors
-    /// `/proc` cannot be read, or [`Token::random`].
-    pub(super) fn next() -> io::Result<Self> {
-        // One in 2^64 has the form of what an earlier release counted, and is a name all the same.
-        Ok(Self { monitor: MonitorIdentity::own()?, token: RunToken(Token::random()?) })
+    /// `/proc` cannot be read, or an error of [`Token::random`].
+    pub(crate) fn next() -> io::Result<Self> {
+        Ok(Self { monitor: MonitorIdentity::own()?, token: Token::random()? })
     }
 
-    /// Whether the numbers of processes that its monitor has written down mean anything here.
-    pub(super) fn is_of_this_namespace(self) -> bool {
+    /// Whether the process ids that its monitor recorded are valid in this PID namespace.
+    pub(crate) fn is_of_this_namespace(self) -> bool {
         self.monitor.is_of_this_namespace()
     }
 
     /// Whether the monitor that made it is dead.
-    pub(super) fn is_abandoned(self) -> bool {
+    pub(crate) fn is_abandoned(self) -> bool {
         self.monitor.is_dead()
     }
 }
@@ -232,36 +208,34 @@ impl FromStr for RunName {
             let (token, namespace) = (next(&mut numbers)?, next(&mut numbers)?);
             Some(Self { monitor: MonitorIdentity { pid, start, namespace }, token })
         })();
-        // What is read is the name of something to be killed, so it is this one and not one that is like it.
+        // The text names a target of kills, so only its exact form is accepted.
         name.filter(|name| name.to_string() == text).ok_or(InvalidRunName)
     }
 }
 
-/// A text is not the form of a [`RunName`], of its [`Token`] or of a [`MonitorIdentity`].
+/// Error of a text that is not the form of a [`RunName`], a [`Token`] or a [`MonitorIdentity`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct InvalidRunName;
+pub(crate) struct InvalidRunName;
 
 fn pid_namespace() -> io::Result<u32> {
     let inode = fs::metadata("/proc/self/ns/pid")?.ino();
     u32::try_from(inode).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// With what the names of runs, and of their sockets, begin.
-pub(super) const PREFIX: &str = "monitor-";
-/// How many names are tried, of which the first is free unless the kernel's random numbers are not.
+/// The beginning of the names of runs, and of their sockets.
+pub(crate) const PREFIX: &str = "monitor-";
+/// The number of names to try; the first is free unless the kernel's random numbers repeat.
 const ATTEMPTS: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{finish, sleeper, wait_readable};
+    use crate::testing::{finish, sleeper, wait_readable};
 
     #[test]
     fn names_tell_whose_they_are() {
         let monitor = MonitorIdentity { pid: 12, start: 345, namespace: 7 };
-        let token = RunToken(Token([0, 6]));
-        assert_eq!("monitor-12-345-6-7".parse(), Ok(RunName { monitor, token }));
-        let token = RunToken(Token([0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff]));
+        let token = Token([0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff]);
         let text = "monitor-12-345-00112233445566778899aabbccddeeff-7";
         assert_eq!(text.parse(), Ok(RunName { monitor, token }));
         assert_eq!(RunName { monitor, token }.to_string(), text);
@@ -270,15 +244,15 @@ mod tests {
             "monitor-",
             "monitor-1-2-3",
             "monitor-x-1-2-3",
-            "monitor-01-2-3-4",
+            "monitor-01-2-00112233445566778899aabbccddeeff-4",
+            "monitor-1-2-6-4",
             "monitor-1-2-0112233445566778899aabbccddeeff-4",
             "monitor-1-2-00112233445566778899AABBCCDDEEFF-4",
-            "monitor-1-2-00000000000000000000000000000006-4",
             "web",
         ] {
             assert_eq!(foreign.parse::<RunName>(), Err(InvalidRunName), "{foreign}");
         }
-        assert!("monitor-1-2-3-4-5".parse::<RunName>().is_err());
+        assert!("monitor-1-2-00112233445566778899aabbccddeeff-4-5".parse::<RunName>().is_err());
         let own = RunName::next().unwrap();
         assert_ne!(RunName::next().unwrap(), own);
         assert_eq!(own.to_string().parse(), Ok(own));
@@ -290,7 +264,7 @@ mod tests {
         }
     }
 
-    /// Goal: a name that is taken gives way to another, a few times, and no other error does.
+    /// Goal: a taken name is replaced by another, a few times; no other error causes a retry.
     #[test]
     fn another_name_is_tried_where_one_is_taken() {
         for (errno, free_at, attempts) in [
@@ -308,14 +282,15 @@ mod tests {
         }
     }
 
-    /// Goal: who is dead, reaped or not, is so, and nobody else. Bug-bank BB-82 is a stranger of the same number.
+    /// Goal: exactly dead monitors, reaped or not, count as dead. BB-82 is a foreign process of
+    /// equal number.
     #[test]
     fn dead_is_who_has_ended_and_whose_number_another_has() {
         let own = MonitorIdentity::own().unwrap();
         assert!(!own.is_dead());
         assert!(MonitorIdentity { start: own.start - 1, ..own }.is_dead());
         assert!(MonitorIdentity { pid: i32::MAX, ..own }.is_dead());
-        // In another container the same number is another's.
+        // In another container the number belongs to another process.
         assert!(!MonitorIdentity { start: own.start - 1, namespace: 1, ..own }.is_dead());
         let process = sleeper();
         let pid = process.pid().as_raw();

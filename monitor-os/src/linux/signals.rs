@@ -17,23 +17,26 @@ pub(crate) struct Signals {
 impl Signals {
     /// Blocks the signals in the calling thread and opens the descriptor.
     ///
-    /// Call it in the first thread before any other is started: threads inherit the blocking, and a signal
-    /// to the process kills it if one thread does not block it. They stay blocked when the value is
-    /// dropped. Children are not concerned: they start with nothing blocked.
+    /// Call it in the first thread, before any other is started, because threads inherit the mask.
+    /// If one thread does not block a signal, the signal kills the process. The signals stay
+    /// blocked when the value is dropped. Children are not affected: they start with no signal
+    /// blocked.
     ///
     /// # Errors
-    /// No descriptor left, or no memory (`signalfd(2)`); the signals are blocked all the same.
+    /// No descriptor left, or no memory (`signalfd(2)`); the signals are blocked even then.
     pub(crate) fn new(signals: &SigSet) -> io::Result<Self> {
         signals.thread_block()?;
         let fd = SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self { fd })
     }
 
-    /// Takes the signals that came, as numbers, up to [`SIGNALS_PER_TURN`]: real-time signals may come
-    /// without end. Several of another kind can be one.
+    /// Takes the pending signals, as numbers, up to [`SIGNALS_PER_TURN`].
+    ///
+    /// The bound exists because real-time signals may come without end. Several signals of any
+    /// other kind can appear as one.
     ///
     /// # Errors
-    /// None is known for an own descriptor (`read(2)`).
+    /// None is known for this descriptor (`read(2)`).
     pub(crate) fn drain(&self) -> io::Result<Vec<u8>> {
         let mut numbers = Vec::new();
         while numbers.len() < SIGNALS_PER_TURN
@@ -51,19 +54,21 @@ impl AsFd for Signals {
     }
 }
 
-/// Checks that the kernel keeps the status of children until it is asked for.
+/// Checks that the kernel keeps the status of children until a wait takes it.
 ///
-/// If SIGCHLD is ignored, the kernel reaps every child at once: no status can be had, and a process id can
-/// belong to a stranger before a pidfd is opened. The ignoring is inherited through `exec`. It is not
-/// put right here, because setting a disposition is not safe in a program that may have handlers; it is
-/// looked up. Not seen is `SA_NOCLDWAIT`, which `exec` clears and which other code in this process would
-/// have to set; its effect is [`Ended::Lost`](super::Ended::Lost).
+/// If SIGCHLD is ignored, the kernel reaps every child at once. No status is available then, and a
+/// process id can be reused before a pidfd is opened. The disposition is inherited through `exec`.
+/// It is only checked here, because setting a disposition is not safe in a program that may have
+/// handlers.
+///
+/// `SA_NOCLDWAIT` is not visible. `exec` clears it, so only other code in this process could set
+/// it. Its effect is [`WaitStatus::Lost`](crate::WaitStatus::Lost).
 ///
 /// # Errors
 /// See [`ChildrenUnwaitable`]; nothing is changed in either case.
 ///
 /// # Source
-/// `sigaction(2)`, on a SIGCHLD that is ignored; `proc_pid_status(5)`, `SigIgn`.
+/// `sigaction(2)`, about an ignored SIGCHLD; `proc_pid_status(5)`, `SigIgn`.
 pub(crate) fn ensure_children_waitable() -> Result<(), ChildrenUnwaitable> {
     match ignored() {
         Ok(ignored) if ignored & CHLD_BIT != 0 => Err(ChildrenUnwaitable::Ignored),
@@ -72,22 +77,22 @@ pub(crate) fn ensure_children_waitable() -> Result<(), ChildrenUnwaitable> {
     }
 }
 
-/// The signals that this process ignores, the bit n - 1 for the signal n.
+/// The signals that this process ignores: bit n - 1 stands for signal n.
 ///
 /// # Errors
-/// `/proc/self/status` cannot be read or understood.
-pub(super) fn ignored() -> io::Result<u64> {
+/// `/proc/self/status` cannot be read or parsed.
+pub(crate) fn ignored() -> io::Result<u64> {
     let status = fs::read("/proc/self/status")?;
     ignored_signals(&status).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Why the end of a child could go unseen.
+/// Reason for which the end of a child could go unnoticed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ChildrenUnwaitable {
     /// SIGCHLD is ignored; start the monitor with the default disposition, or do not ignore it.
     Ignored,
-    /// `/proc/self/status` could not be read or understood; mount `/proc`.
+    /// `/proc/self/status` could not be read or parsed; mount `/proc`.
     Unknown(io::Error),
 }
 
@@ -95,7 +100,7 @@ impl fmt::Display for ChildrenUnwaitable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ignored => f.write_str(
-                "SIGCHLD is ignored, so the kernel throws away how a child ended; \
+                "SIGCHLD is ignored, so the kernel discards the exit status of children; \
                  start the program by `env --default-signal=CHLD ...`, \
                  or correct what starts it (the disposition is inherited)",
             ),
@@ -115,9 +120,9 @@ impl std::error::Error for ChildrenUnwaitable {
     }
 }
 
-/// Reads the set of ignored signals, the bit n - 1 for the signal n.
+/// Parses the set of ignored signals: bit n - 1 stands for signal n.
 fn ignored_signals(status: &[u8]) -> Option<u64> {
-    // By bytes: the name of the process is in the text and need not be UTF-8.
+    // By bytes, because the text contains the name of the process, which need not be UTF-8.
     let line =
         status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:"))?;
     u64::from_str_radix(str::from_utf8(line).ok()?.trim(), 16).ok()
@@ -131,13 +136,13 @@ mod tests {
     use nix::sys::signal::raise;
 
     use super::*;
-    use crate::linux::command::Command;
-    use crate::linux::process::Ended;
-    use crate::linux::testing::{finish, is_readable, sleeper, spawn, wait_readable};
+    use crate::command::Command;
+    use crate::linux::process::WaitStatus;
+    use crate::testing::{finish, is_readable, sleeper, spawn, wait_readable};
 
     #[test]
     fn signals_are_read_as_numbers() {
-        // The raised signals go to this thread alone, so the other tests are not concerned.
+        // The raised signals go to this thread alone, so other tests are not affected.
         let three = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
         let signals = Signals::new(&SigSet::from_iter(three)).unwrap();
         assert!(signals.drain().unwrap().is_empty());
@@ -166,9 +171,10 @@ mod tests {
         assert_eq!(ignored_signals(b"SigIgn:\tx\n"), None);
     }
 
-    /// Goal: an ignored SIGCHLD is told before it does harm, and what it does is told as `Lost`. Method: the
-    /// disposition cannot be set here without harm to the other tests, so this binary is started again under
-    /// `env --ignore-signal` with the test below, which is ignored otherwise.
+    /// Goal: an ignored SIGCHLD is reported before it does harm, and its effect is reported as
+    /// `Lost`. Method: setting the disposition here would harm other tests. This binary is
+    /// therefore started again under `env --ignore-signal` with the test below, which is ignored
+    /// otherwise.
     #[test]
     fn ignored_sigchld_is_told() {
         let test = std::env::current_exe().unwrap();
@@ -183,7 +189,7 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!(finish(spawn(&command).unwrap()), Ended::Exited(0));
+        assert_eq!(finish(spawn(&command).unwrap()), WaitStatus::Exited(0));
     }
 
     #[test]
@@ -193,6 +199,6 @@ mod tests {
         assert!(error.to_string().contains("--default-signal=CHLD"));
         let process = sleeper();
         process.stop_group(9).unwrap();
-        assert_eq!(finish(process), Ended::Lost);
+        assert_eq!(finish(process), WaitStatus::Lost);
     }
 }

@@ -1,4 +1,4 @@
-//! The signals that a monitor is sent: what each of the 64 does, and how a monitor waits for them.
+//! The answers of a monitor to all 64 signals, and the wait for them.
 
 use std::io;
 
@@ -7,44 +7,53 @@ use nix::sys::signal::{SigSet, Signal as NativeSignal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::signals::{Signals, ignored};
+use crate::linux::signals::{Signals, ignored};
 
-/// What a monitor does when it is sent a signal: [`SignalAnswer::of`] is the table of all 64.
+/// Answer of a monitor to a signal; [`SignalAnswer::of`] is the table of all 64.
 ///
-/// No signal leaves a program without a monitor. A stop brings the programs down first. Where a signal
-/// kills the monitor itself, the program of a unit in a [`StateDir`](super::StateDir) runs on for
-/// the next monitor. Any other program is killed by the kernel,
-/// unless it has changed its credentials, see [`Launcher`](super::Launcher).
+/// No signal leaves a program without a monitor. A stop ends the programs first. If a signal kills
+/// the monitor itself, the program of a unit in a [`StateDir`](crate::StateDir) continues for the
+/// next monitor. The kernel kills any other program, unless it has changed its credentials: see
+/// [`Launcher`](crate::Launcher).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignalAnswer {
-    /// Stops the programs as their policies say, then ends the monitor: TERM; QUIT; PWR, by which
-    /// containers of LXC are halted; and 37 (RTMIN+3), by which systemd is halted.
+    /// Stops the programs by their policies, then ends the monitor: TERM, QUIT, PWR and 37
+    /// (RTMIN+3).
+    ///
+    /// LXC halts its containers by PWR. RTMIN+3 halts systemd.
     Stop,
-    /// Stops in the same way; the second INT kills the programs at once.
+    /// Stops as [`SignalAnswer::Stop`]; the second INT kills the programs at once.
     Interrupt,
-    /// Reads the files again, if the monitor has files, else stops: HUP.
+    /// Reads the files again, if the monitor has files; otherwise stops: HUP.
     HangUp,
-    /// Asks for nothing and is ignored: USR1, USR2, ALRM, STKFLT, XCPU, XFSZ, VTALRM, PROF, IO and the
-    /// other real-time signals. By default each of them would kill the monitor.
+    /// Has no effect, though by default it would kill the monitor.
+    ///
+    /// These are USR1, USR2, ALRM, STKFLT, XCPU, XFSZ, VTALRM, PROF, IO and the other real-time
+    /// signals.
     Ignore,
-    /// Is left to the kernel, which does not kill for it: CHLD, URG and WINCH do nothing, TSTP, TTIN,
-    /// TTOU and CONT stop and continue the monitor. A program in Rust ignores PIPE from its start.
+    /// Has the kernel's default effect, which does not kill.
+    ///
+    /// CHLD, URG and WINCH do nothing. TSTP, TTIN, TTOU and CONT stop and continue the monitor. A
+    /// program in Rust ignores PIPE from its start.
     Default,
-    /// Kills the monitor, because the monitor itself is at fault: ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS.
+    /// Kills the monitor, because the monitor itself is at fault: ILL, TRAP, ABRT, BUS, FPE, SEGV,
+    /// SYS.
     Fault,
     /// Cannot be caught: KILL and STOP.
     Uncatchable,
-    /// Belongs to the C library, which lets nobody block it: 32 and 33. Where the library has no use for
-    /// it at the moment, it kills.
+    /// Belongs to the C library, which prevents its blocking: 32 and 33.
+    ///
+    /// The signal kills while the library does not use it.
     Library,
 }
 
 impl SignalAnswer {
-    /// The answer to a signal, by the numbers of x86 and ARM.
+    /// Returns the answer to a signal, by the numbers of x86 and ARM.
     ///
     /// # Source
-    /// `signal(7)`; `lxc.container.conf(5)`, `lxc.signal.halt`; `systemd(1)`, SIGRTMIN+3; `nptl(7)`.
+    /// `signal(7)`; `lxc.container.conf(5)`, `lxc.signal.halt`; `systemd(1)`, SIGRTMIN+3;
+    /// `nptl(7)`.
     #[must_use]
     pub const fn of(signal: Signal) -> Self {
         match signal.number() {
@@ -59,8 +68,10 @@ impl SignalAnswer {
         }
     }
 
-    /// Whether a monitor that forwards signals forwards this one to its program, in the place of the answer:
-    /// HUP, QUIT, USR1, USR2, ALRM, CONT and WINCH.
+    /// Whether a monitor that forwards signals forwards this one to its program instead of
+    /// answering it.
+    ///
+    /// These are HUP, QUIT, USR1, USR2, ALRM, CONT and WINCH.
     #[must_use]
     pub const fn is_forwarded(signal: Signal) -> bool {
         matches!(signal.number(), 1 | 3 | 10 | 12 | 14 | 18 | 28)
@@ -74,36 +85,41 @@ impl SignalAnswer {
     }
 }
 
-/// The signals to this process to which a monitor has an answer, waited for instead of handled.
+/// The signals to this process that a monitor answers, waited for instead of handled.
 ///
-/// Make it in the first thread before any other is started, so that all of them block the signals, and
-/// wait on a thread that has nothing else to do. A signal that was ignored when the program was started
-/// stays ignored: that is what `nohup` is for.
+/// Make it in the first thread, before any other is started, so that all threads block the signals.
+/// Wait on a thread that has no other work. A signal that was ignored at the start of the program
+/// stays ignored, as `nohup` needs.
 #[derive(Debug)]
 pub struct StopSignals {
     signals: Signals,
-    /// The bit n - 1 for the signal n.
+    /// Bit n - 1 stands for signal n.
     ignored: u64,
 }
 
 impl StopSignals {
-    /// Blocks the signals in the calling thread and in those that it starts later: all whose answer is
-    /// [`SignalAnswer::Stop`], [`Interrupt`](SignalAnswer::Interrupt), [`HangUp`](SignalAnswer::HangUp) or
-    /// [`Ignore`](SignalAnswer::Ignore). Ask [`SignalAnswer::of`] what a signal that came asks for.
+    /// Blocks the answered signals in the calling thread and in the threads that it starts later.
+    ///
+    /// These are all signals with the answer [`SignalAnswer::Stop`],
+    /// [`Interrupt`](SignalAnswer::Interrupt), [`HangUp`](SignalAnswer::HangUp) or
+    /// [`Ignore`](SignalAnswer::Ignore). [`SignalAnswer::of`] gives the answer to a received
+    /// signal.
     ///
     /// # Errors
-    /// No descriptor left, no memory (`signalfd(2)`), or no `/proc`; the signals may be blocked all the
-    /// same.
+    /// No descriptor left, no memory (`signalfd(2)`), or no `/proc`; the signals may be blocked
+    /// even then.
     pub fn new() -> io::Result<Self> {
         Self::of(|signal| SignalAnswer::of(signal).is_waited_for())
     }
 
-    /// The same with the others that [`SignalAnswer::is_forwarded`] names: CONT and WINCH.
+    /// Blocks the answered signals, and those that [`SignalAnswer::is_forwarded`] adds: CONT and
+    /// WINCH.
     ///
-    /// The first process of a PID namespace gets no signal that it does not wait for; so this one gets them there too.
+    /// The first process of a PID namespace gets only signals that it waits for. Such a process
+    /// therefore gets CONT and WINCH too.
     ///
     /// # Errors
-    /// As [`StopSignals::new`].
+    /// Those of [`StopSignals::new`].
     pub fn and_others() -> io::Result<Self> {
         Self::of(|signal| {
             SignalAnswer::of(signal).is_waited_for() || SignalAnswer::is_forwarded(signal)
@@ -111,7 +127,8 @@ impl StopSignals {
     }
 
     fn of(is_meant: impl Fn(Signal) -> bool) -> io::Result<Self> {
-        // Real-time signals have no names to add them by; the table waits for all that can be blocked.
+        // Real-time signals cannot be added by name, so the set starts with all and removes named
+        // ones.
         let mut signals = SigSet::all();
         for named in NativeSignal::iterator() {
             let number = u8::try_from(named as i32).ok().and_then(Signal::new);
@@ -122,11 +139,13 @@ impl StopSignals {
         Ok(Self { ignored: ignored()?, signals: Signals::new(&signals)? })
     }
 
-    /// Blocks the calling thread until signals have come; several of one kind can be one, and of those that
-    /// are ignored the list may be empty.
+    /// Blocks the calling thread until signals have come.
+    ///
+    /// Several signals of one kind can appear as one. The list may be empty, because ignored
+    /// signals are left out.
     ///
     /// # Errors
-    /// None is known for an own descriptor (`poll(2)`, `read(2)`).
+    /// None is known for this descriptor (`poll(2)`, `read(2)`).
     pub fn wait(&self) -> io::Result<Vec<Signal>> {
         match poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], None) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -144,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    /// Goal: each number has the answer that the documents say.
+    /// Goal: each number has the documented answer.
     #[test]
     fn all_signals_have_an_answer() {
         use SignalAnswer::{Default, Fault, HangUp, Ignore, Interrupt, Library, Stop, Uncatchable};

@@ -1,4 +1,4 @@
-//! What no safe interface offers. The only unsafe code of this crate.
+//! System calls without a safe interface: the only unsafe code of this crate.
 #![expect(
     unsafe_code,
     reason = "an ioctl, a signal disposition, descriptors by number and the allocator have no safe interface"
@@ -10,28 +10,32 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use rustix::io::Errno;
 use rustix::ioctl::{Updater, ioctl, opcode};
 
-/// Asks a pidfd how its process ended, as the status of `wait(2)`; also of a process that is no child.
+/// Returns the exit of a process by its pidfd, as the status of `wait(2)`, even of a process that
+/// is no child.
 ///
-/// `Ok(None)` until somebody has reaped the process: a zombie keeps its status for its parent.
+/// The result is `Ok(None)` until the process is reaped, because a zombie keeps its status for its
+/// parent.
 ///
 /// # Errors
-/// The kernel cannot tell (before Linux 6.15), or the process is gone and nothing was kept.
+/// The kernel cannot report it (before Linux 6.15), or the process is gone and its status was not
+/// kept.
 ///
 /// # Source
 /// `PIDFD_GET_INFO` and `struct pidfd_info` of `<linux/pidfd.h>`.
-pub(super) fn exit_status(pidfd: impl AsFd) -> Result<Option<i32>, Errno> {
+pub(crate) fn exit_status(pidfd: impl AsFd) -> Result<Option<i32>, Errno> {
     let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
-    // SAFETY: the opcode names the size of `PidfdInfo`, all of whose bit patterns are valid, and the kernel
-    // writes no more than that size.
+    // SAFETY: the opcode names the size of `PidfdInfo`, all of whose bit patterns are valid, and
+    // the kernel writes no more than that size.
     let request = unsafe { Updater::<PIDFD_GET_INFO, PidfdInfo>::new(&mut info) };
     // SAFETY: the request is the one that the opcode stands for, and the reference in it is alive.
     unsafe { ioctl(pidfd, request) }?;
     Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
 }
 
-/// Puts SIGPIPE back to its default, which Rust ignores, so that the next `execve` does not pass that on.
-pub(super) fn restore_sigpipe() {
-    // SAFETY: the default disposition runs no code of ours, and none was registered before.
+/// Restores the default of SIGPIPE, which Rust ignores, so that `execve` does not pass the ignoring
+/// on.
+pub(crate) fn restore_sigpipe() {
+    // SAFETY: the default disposition runs no code of this crate, and none was registered before.
     let restored = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
     debug_assert!(restored.is_ok(), "SIGPIPE is a signal whose disposition may be set");
 }
@@ -39,26 +43,26 @@ pub(super) fn restore_sigpipe() {
 /// Marks the open descriptors from `first` to `last`, both included, to be closed by the next exec.
 ///
 /// # Errors
-/// ENOSYS or EINVAL: the kernel cannot (before Linux 5.11); some may be marked.
+/// ENOSYS or EINVAL: the kernel lacks the call (before Linux 5.11); some may be marked.
 ///
 /// # Source
 /// `close_range(2)`, `CLOSE_RANGE_CLOEXEC`.
-pub(super) fn close_range_on_exec(first: u32, last: u32) -> Result<(), Errno> {
+pub(crate) fn close_range_on_exec(first: u32, last: u32) -> Result<(), Errno> {
     use nix::libc::{CLOSE_RANGE_CLOEXEC, SYS_close_range, syscall};
-    // SAFETY: it takes three numbers, reads and writes no memory, and closes nothing before an exec, which ends every
-    // owner of a descriptor in this process.
+    // SAFETY: the call takes three numbers, and reads and writes no memory. It closes nothing
+    // before an exec, which ends every owner of a descriptor in this process.
     let done = unsafe { syscall(SYS_close_range, first, last, CLOSE_RANGE_CLOEXEC) };
     if done == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-/// Marks a descriptor to be closed by the next exec; a number that is not open is passed over.
+/// Marks a descriptor to be closed by the next exec; a number that is not open is skipped.
 ///
 /// # Source
 /// `fcntl(2)`, `F_SETFD`.
-pub(super) fn close_on_exec(number: RawFd) {
+pub(crate) fn close_on_exec(number: RawFd) {
     use nix::libc::{F_SETFD, FD_CLOEXEC, fcntl};
-    // SAFETY: it takes three numbers and touches no memory; EBADF is its one error. Nothing is closed before an exec,
-    // which ends every owner of a descriptor in this process.
+    // SAFETY: the call takes three numbers and touches no memory; EBADF is its one error. It closes
+    // nothing before an exec, which ends every owner of a descriptor in this process.
     unsafe { fcntl(number, F_SETFD, FD_CLOEXEC) };
 }
 
@@ -66,20 +70,23 @@ fn last_errno() -> Errno {
     Errno::from_raw_os_error(nix::errno::Errno::last_raw())
 }
 
-/// Gives memory back to the system that this process has had and freed, such as after reading a large file; the
-/// allocator would keep it. Does nothing where the C library is not glibc.
+/// Returns freed memory of this process to the system, which the allocator would keep.
+///
+/// Call it after a large temporary use, such as reading a large file. It does nothing if the C
+/// library is not glibc.
 ///
 /// # Source
 /// `malloc_trim(3)`.
 pub fn trim_memory() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: it takes any number, locks what it looks at, and touches free memory only.
+    // SAFETY: the call takes any number, locks the memory that it inspects, and touches free memory
+    // only.
     unsafe {
         nix::libc::malloc_trim(0);
     }
 }
 
-/// `struct pidfd_info` as of its first version, which every later kernel fills as well.
+/// The first version of `struct pidfd_info`, which every later kernel fills too.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 struct PidfdInfo {
@@ -98,9 +105,9 @@ const _: () = assert!(size_of::<PidfdInfo>() == 64, "PIDFD_INFO_SIZE_VER0");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{shell, sleeper, wait_readable};
+    use crate::testing::{shell, sleeper, wait_readable};
 
-    /// The kernel of the machine may be too old to say anything; then it must say so.
+    /// The kernel of the machine may be too old to report an exit; then it must report an error.
     #[test]
     fn status_is_known_once_reaped() {
         let process = shell("exit 42");
@@ -114,8 +121,8 @@ mod tests {
         }
     }
 
-    /// Goal: what is marked is marked, and what is outside of the range is not. Method: two descriptors that an exec
-    /// would hand down, with numbers that no other test has.
+    /// Goal: every descriptor in the range is marked, and none outside of it. Method: two
+    /// descriptors that an exec would pass on, with numbers that no other test has.
     #[test]
     fn descriptors_are_marked_by_number() {
         use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
@@ -145,6 +152,6 @@ mod tests {
         let process = sleeper();
         assert!(!matches!(exit_status(&process), Ok(Some(_))));
         process.stop_group(9).unwrap();
-        crate::linux::testing::finish(process);
+        crate::testing::finish(process);
     }
 }

@@ -1,4 +1,4 @@
-//! One kernel timer for the nearest of all deadlines.
+//! A kernel timer for the nearest of all deadlines.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,11 +9,11 @@ use rustix::time::{
     timerfd_settime,
 };
 
-use super::clock::timespec;
+use crate::linux::clock::timespec;
 
 /// A timer on the monotonic clock whose descriptor becomes readable at an absolute deadline.
 ///
-/// It has nanosecond deadlines, where the timeout of a wait has milliseconds, and it fires once.
+/// Its deadlines have nanoseconds, while the timeout of a wait has milliseconds. It fires once.
 #[derive(Debug)]
 pub(crate) struct Timer {
     fd: OwnedFd,
@@ -33,11 +33,11 @@ impl Timer {
 
     /// Arms the timer for `deadline`, in nanoseconds of the monotonic clock, or disarms it.
     ///
-    /// A deadline that has passed fires at once, 0 included. Asking for what is armed already costs no
-    /// system call.
+    /// A deadline that has passed fires at once, 0 included. Setting the current deadline again
+    /// makes no system call.
     ///
     /// # Errors
-    /// None is known for an own descriptor (`timerfd_settime(2)`); the timer is as it was.
+    /// None is known for this descriptor (`timerfd_settime(2)`); the timer is unchanged.
     pub(crate) fn set(&mut self, deadline: Option<u64>) -> io::Result<()> {
         if deadline == self.armed {
             return Ok(());
@@ -50,12 +50,13 @@ impl Timer {
         Ok(())
     }
 
-    /// Takes the expiry, so that the descriptor is not readable any more; returns whether there was one.
+    /// Takes the expiry, so that the descriptor is not readable any more; returns whether there was
+    /// one.
     ///
-    /// After an expiry the timer is disarmed and the same deadline can be set again.
+    /// After an expiry the timer is disarmed, and its old deadline can be set again.
     ///
     /// # Errors
-    /// None is known for an own descriptor (`read(2)`); nothing changed.
+    /// None is known for this descriptor (`read(2)`); nothing changed.
     pub(crate) fn drain(&mut self) -> io::Result<Expiry> {
         let mut count = [0_u8; 8];
         match rustix::io::read(&self.fd, &mut count) {
@@ -75,12 +76,12 @@ impl AsFd for Timer {
     }
 }
 
-/// Whether the deadline had come.
+/// Whether the deadline has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Expiry {
-    /// It had, and the timer is disarmed.
+    /// The deadline has come, and the timer is disarmed.
     Fired,
-    /// It had not, or none was set.
+    /// The deadline has not come, or none was set.
     Pending,
 }
 
@@ -90,7 +91,7 @@ const DISARMED: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 mod tests {
     use super::*;
     use crate::linux::clock::monotonic_nanos;
-    use crate::linux::testing::{is_readable, wait_readable};
+    use crate::testing::{is_readable, wait_readable};
 
     #[test]
     fn fires_not_before_the_deadline() {

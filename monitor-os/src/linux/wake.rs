@@ -1,4 +1,4 @@
-//! How another thread wakes the one that waits in epoll.
+//! The wake-up of a thread that waits in epoll by another thread.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// The waiting half: its descriptor is readable from a [`Notifier::notify`] to the next [`Wake::drain`].
+/// The waiting half, whose descriptor is readable from [`Notifier::notify`] to [`Wake::drain`].
 #[derive(Debug)]
 pub(crate) struct Wake {
     fd: Arc<OwnedFd>,
@@ -22,11 +22,11 @@ impl Wake {
         Ok((Self { fd: Arc::clone(&fd) }, Notifier { fd }))
     }
 
-    /// Takes all wake-ups so far; none pending is fine.
+    /// Takes all pending wake-ups; none pending is no error.
     ///
-    /// Look at what the other threads left *after* this call, never before it, or a wake-up is lost.
+    /// Read shared data *after* this call, never before it, or a wake-up is lost.
     pub(crate) fn drain(&self) {
-        // The one possible outcome besides success is "nothing pending", and that is what was wanted.
+        // The one possible error is "nothing pending", which is the requested state.
         rustix::io::read(&self.fd, &mut [0_u8; 8]).ok();
     }
 }
@@ -44,9 +44,9 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// Wakes the waiting thread; several calls before it looks are one wake-up.
+    /// Wakes the waiting thread; several calls before its drain are one wake-up.
     ///
-    /// Never blocks, and works when the other half is gone.
+    /// The call never blocks, and succeeds without the other half.
     pub(crate) fn notify(&self) {
         // A full counter is the one possible failure, and a full counter is readable.
         rustix::io::write(&self.fd, &1_u64.to_ne_bytes()).ok();
@@ -56,7 +56,7 @@ impl Notifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linux::testing::{is_readable, wait_readable};
+    use crate::testing::{is_readable, wait_readable};
 
     #[test]
     fn notifications_coalesce_until_drained() {

@@ -2,8 +2,8 @@
 
 use super::KernelFeatures;
 
-/// All that the kernel at hand has, less what the variable `MONITOR_TEST_MASK` names: `tests/masked/run.sh` runs the tests
-/// once for each name. The program does not know the variable.
+/// All that the kernel at hand has, less what the variable `MONITOR_TEST_MASK` names:
+/// `tests/masked/run.sh` runs the tests once for each name. The program does not know the variable.
 pub(crate) fn available() -> KernelFeatures {
     let names = std::env::var("MONITOR_TEST_MASK").unwrap_or_default();
     without(KernelFeatures::probe(), &names.split_ascii_whitespace().collect::<Vec<_>>())

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::kernel_features::{NAMED, available, without};
+use super::trials::launcher;
 use super::*;
 
 thread_local! {
@@ -10,56 +11,18 @@ thread_local! {
     static MASK: Cell<KernelFeatures> = const { Cell::new(KernelFeatures::NONE) };
 }
 
-/// The program `monitor` is the helper, since `main` of a test is not ours.
 fn settings(features: KernelFeatures) -> SupervisorBuilder {
-    Supervisor::builder().launcher(&Launcher::at(MONITOR)).kernel_features(features)
+    Supervisor::builder().launcher(&launcher()).kernel_features(features)
 }
 
-const MONITOR: &str = env!("CARGO_BIN_EXE_monitor");
-
-/// Goal: facts, pitfall 5. The descriptor of a traced zombie is readable all the time, and is looked at by a timer all
-/// the same. Method: the time that the thread runs or waits to run, as a part of the time that passes; a loop that is
-/// woken at once never sleeps, however busy the machine is.
-#[test]
-fn traced_zombie_costs_no_cpu() {
-    let directory = tempfile::tempdir().unwrap();
-    let script = "echo $$ > pid; exec sleep 1000";
-    let mut monitor = std::process::Command::new(MONITOR)
-        .args(["run", "--quiet", "--restart", "no", "--", "sh", "-c", script])
-        .current_dir(directory.path())
-        .spawn()
-        .unwrap();
-    let pid = line(&directory.path().join("pid"));
-    let mut tracer = trace(&pid, directory.path());
-    line(&directory.path().join("traced"));
-    assert!(std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
-    until(|| !runs(&pid));
-    let tasks = format!("/proc/{}/task", monitor.id());
-    let reactor = fs::read_dir(tasks).unwrap().map(|task| task.unwrap().path()).find(|task| {
-        fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "monitor-reactor\n")
-    });
-    let schedule = reactor.unwrap().join("schedstat");
-    let awake = || -> u64 {
-        let text = fs::read_to_string(&schedule).unwrap();
-        text.split(' ').take(2).map(|nanos| nanos.parse::<u64>().unwrap()).sum()
-    };
-    let (before, began) = (awake(), now());
-    until(|| now().nanos_since(began) > 500_000_000);
-    let (awake, passed) = (awake() - before, now().nanos_since(began));
-    assert!(awake * 2 < passed, "it was awake for {awake} ns of {passed} ns");
-    fs::write(directory.path().join("go"), "").unwrap();
-    assert!(ended(&mut tracer).success());
-    assert_eq!(ended(&mut monitor).code(), Some(137));
-}
-
-/// Goal: what a monitor leaves that is killed, the next one adopts and stops, with everything that it started. Method:
-/// the monitor is this binary, started again with the test below.
+/// Goal: what a monitor leaves that is killed, the next one adopts and stops, with everything that
+/// it started. Method: the monitor is this binary, started again with the test below.
 fn run_outlives_its_monitor() {
     let features = MASK.get();
     let directory = tempfile::tempdir().unwrap();
     let place = |name: &str| directory.path().join(name);
     let mut first = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "masked::monitor_that_is_killed"])
+        .arg("masked::monitor_that_is_killed")
         .env("MASK", mask_text(features))
         .current_dir(directory.path())
         .stdout(std::process::Stdio::null())
@@ -76,7 +39,8 @@ fn run_outlives_its_monitor() {
     assert_eq!(status.pid().map(|pid| pid.to_string()), Some(pid.clone()));
     assert_eq!(wait(unit.1.stop()), StopResult::Graceful);
     assert!(!runs(&pid));
-    // Who has left the group is held by the control group, and found by its mark where there is none.
+    // Who has left the group is held by the control group, and found by its mark where there is
+    // none.
     assert!(!runs(&daemon), "{:?}", unit.1.state().containment());
     let exit = unit.1.state().exit();
     if !features.pidfd_info {
@@ -91,7 +55,8 @@ fn adopting(features: KernelFeatures, directory: &Path) -> (Supervisor, Unit) {
     let state = StateDir::open(directory.join("state")).unwrap();
     let script = "(setsid sh -c 'echo $$ > daemon; exec sleep 1000' > /dev/null 2>&1 &)
         trap 'exit 9' TERM; echo $$ > pid; while :; do sleep 0.01; done";
-    let command = Command::new("/bin/sh", ["-c", script]).unwrap();
+    // A shell whose child is killed says so.
+    let command = Command::new("/bin/sh", ["-c", script]).unwrap().with_error(Output::Null);
     let command = command.in_directory(directory).unwrap();
     let policy = "restart=no".parse::<Policy>().unwrap();
     let unit = supervisor.restore(&state, OnCrash::Adopt, "web", command, policy).unwrap();
@@ -99,9 +64,7 @@ fn adopting(features: KernelFeatures, directory: &Path) -> (Supervisor, Unit) {
     (supervisor, unit)
 }
 
-#[test]
-#[ignore = "started by run_outlives_its_monitor, a scenario of every mask"]
-fn monitor_that_is_killed() {
+pub(super) fn monitor_that_is_killed() {
     let features = mask_of(&std::env::var("MASK").unwrap());
     let unit = adopting(features, Path::new("."));
     wait_up(&unit.1);
@@ -126,15 +89,15 @@ fn mask_of(text: &str) -> KernelFeatures {
     features
 }
 
-/// Goal: every fallback for what a kernel may not have works (facts, section 8). Method: the scenarios of this file are
-/// run with a helper, with all that the kernel at hand has, with each capability masked, as on the older kernels of
-/// the table there, and with nothing.
-#[test]
-fn scenarios_hold_with_each_capability_masked() {
+/// Goal: every fallback for what a kernel may not have works (facts, section 8). Method: the
+/// scenarios of this file are run with a helper, with all that the kernel at hand has, with each
+/// capability masked, as on the older kernels of the table there, and with nothing.
+pub(super) fn scenarios_hold_with_each_capability_masked() {
     let all = available();
     let without = |names: &[&str]| without(all, names);
     let mut masks = vec![("all".to_owned(), all)];
-    // Orphans concern a whole process, so the tests of containment have them, and the program `monitor` as theirs.
+    // Orphans concern a whole process, so the tests of containment have them, and the program
+    // `monitor` as theirs.
     let names = NAMED.iter().map(|(name, _)| *name).filter(|name| *name != "subreaper");
     masks.extend(names.map(|name| (format!("no {name}"), without(&[name]))));
     masks.push(("as 5.15".into(), without(&["pidfs_inode", "pidfd_info"])));
@@ -142,20 +105,14 @@ fn scenarios_hold_with_each_capability_masked() {
     masks.push(("nothing".into(), KernelFeatures::NONE));
 
     let mut failed = Vec::new();
-    let names: Vec<_> = masks.iter().map(|(name, _)| name.as_str()).collect();
-    println!("{:<60} {}", "scenario", names.join(" | "));
     for (scenario, run) in SCENARIOS {
-        let mut row = Vec::new();
         for (mask, features) in &masks {
             SETTINGS.set(Some(settings(*features)));
             MASK.set(*features);
-            let held = std::panic::catch_unwind(run).is_ok();
-            if !held {
+            if std::panic::catch_unwind(run).is_err() {
                 failed.push(format!("{scenario} with {mask}"));
             }
-            row.push(format!("{:<width$}", if held { "ok" } else { "FAILED" }, width = mask.len()));
         }
-        println!("{scenario:<60} {}", row.join(" | "));
     }
     SETTINGS.set(None);
     assert!(failed.is_empty(), "{failed:#?}");

@@ -8,9 +8,10 @@ use nix::sys::socket::{
     socket, sockopt,
 };
 
-/// A port of this machine that the kernel gives to nobody while it is held, so that who connects is refused until
-/// somebody listens there. One that was only asked for, by a listener that is gone, may be anybody's the next moment, and a
-/// child that another test is just starting may still have that listener.
+/// A port of this machine that the kernel gives to nobody while it is held, so that who connects is
+/// refused until somebody listens there. One that was only asked for, by a listener that is gone,
+/// may be anybody's the next moment, and a child that another test is just starting may still have
+/// that listener.
 pub(crate) struct Port {
     socket: OwnedFd,
 }

@@ -1,8 +1,10 @@
-//! How tests wait: for what is to come, and never for time. After a minute, which only a hang takes, they fail with what
-//! was awaited, and what there was instead.
+//! How tests wait: for what is to come, and never for time. After a minute, which only a hang
+//! takes, they fail with what was awaited, and what there was instead.
 
 use std::fmt::Debug;
+use std::fs;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::pin::pin;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
@@ -36,7 +38,8 @@ impl Patience {
     }
 }
 
-/// Waits for a condition of which nothing but looking tells, and whose place in the test says what it is.
+/// Waits for a condition of which nothing but looking tells, and whose place in the test says what
+/// it is.
 #[track_caller]
 pub(crate) fn until(condition: impl Fn() -> bool) {
     awaited("the condition", condition, |&holds| holds);
@@ -107,7 +110,8 @@ pub(crate) fn ended(child: &mut Child) -> ExitStatus {
     }
 }
 
-/// Waits until a descriptor has something of this to say, or a hang-up or an error; returns whether it has.
+/// Waits until a descriptor has something of this to say, or a hang-up or an error; returns whether
+/// it has.
 pub(crate) fn comes(fd: impl AsFd, what: PollFlags) -> bool {
     let patience = Patience::begin();
     loop {
@@ -117,4 +121,19 @@ pub(crate) fn comes(fd: impl AsFd, what: PollFlags) -> bool {
             Err(errno) => assert_eq!(errno, Errno::INTR),
         }
     }
+}
+
+/// Waits for a whole line in a file, and returns the last.
+#[track_caller]
+pub(crate) fn line(path: &Path) -> String {
+    until(|| fs::read_to_string(path).is_ok_and(|text| text.ends_with('\n')));
+    fs::read_to_string(path).unwrap().lines().last().unwrap().to_owned()
+}
+
+/// Whether a process of that number runs. A zombie does not.
+pub(crate) fn runs(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        !matches!(state, Some(b'Z' | b'X'))
+    })
 }

@@ -146,7 +146,7 @@ impl Race {
             }),
             Self::StopBetweenHalves => trace.iter().any(|line| {
                 stop(line)
-                    && matches!(line.before.phase(), Phase::Releasing | Phase::Purging)
+                    && line.before.phase().is_releasing()
                     && line.before.reason() == Reason::RestartRequested
             }),
             Self::StopAgainstNotice => {

@@ -383,7 +383,7 @@ impl SafetyOracle {
             Property::TimersMatchThePhase,
         )?;
         require(
-            !self.is_armed(TimerKind::Watchdog) || matches!(phase, Phase::Running | Phase::Healthy),
+            !self.is_armed(TimerKind::Watchdog) || phase.is_serving(),
             Property::TimersMatchThePhase,
         )?;
         let window = self.armed[TimerSlot::Window as usize].is_some();

@@ -9,7 +9,7 @@ use std::{fmt, io, thread};
 
 use monitor_core::{Event, Exit, Millis, Note, Policy, StartFailure};
 use monitor_os::{
-    Command, Events, Launcher, Moment, Notice, OnCrash, StateDir, Supervisor, Unit, now,
+    Command, Events, Launcher, Moment, OnCrash, StateDir, Supervisor, Unit, UnitEvent, now,
 };
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
@@ -174,7 +174,7 @@ impl Cycles {
     }
 
     /// Counts an event; returns whether a program was started.
-    fn count(&mut self, notice: &Notice, stopping: bool) -> bool {
+    fn count(&mut self, notice: &UnitEvent, stopping: bool) -> bool {
         if notice.step.note != Note::Applied {
             return false;
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::{fs, io};
 
 use monitor_core::{Lifecycle, Millis};
-use monitor_os::{Moment, Notice};
+use monitor_os::{Moment, UnitEvent};
 
 use super::result::{PATIENCE, RealResult, SimulatorMatch};
 use super::running_unit::{RunningUnit, ScriptedEvent, send_input};
@@ -62,7 +62,7 @@ impl RunningCase {
         }
     }
 
-    fn note(&mut self, number: usize, notice: &Notice) {
+    fn note(&mut self, number: usize, notice: &UnitEvent) {
         let run = notice.step.state.run().as_u32();
         let script = *self.case.script(number, (run as usize).saturating_sub(1));
         // A run that was killed before its child began is not counted by the children, so that a

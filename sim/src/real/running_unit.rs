@@ -8,7 +8,7 @@ use std::pin::Pin;
 
 use monitor_core::{Action, Event, Exit, Note, Phase, Remains, Signal, State};
 use monitor_os::record::{Record, Recorder};
-use monitor_os::{Events, Notice, Unit};
+use monitor_os::{Events, Unit, UnitEvent};
 
 use super::live_runs::LiveRuns;
 use super::result::RealFault;
@@ -50,7 +50,7 @@ pub(super) struct RunningUnit {
 }
 
 impl RunningUnit {
-    pub(super) fn note(&mut self, notice: &Notice, scripts: &[Script]) {
+    pub(super) fn note(&mut self, notice: &UnitEvent, scripts: &[Script]) {
         // If the disk is full, the record is incomplete, which its check reports.
         self.recorder.record(&notice.name, &notice.report()).ok();
         self.runs_seen.add(notice.step);
@@ -80,7 +80,7 @@ impl RunningUnit {
         };
         self.signals.entry(run).or_default().extend(ends);
         let applied = notice.step.note == Note::Applied;
-        let released = |phase| matches!(phase, Phase::Releasing | Phase::Purging);
+        let released = Phase::is_releasing;
         let given_up = released(notice.before.phase())
             && matches!(notice.event, Event::TimerFired { .. })
             && !released(notice.step.state.phase());

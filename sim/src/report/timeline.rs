@@ -198,7 +198,7 @@ impl Layout {
             | Action::Release { .. }
             | Action::Emit(_) => {}
         });
-        let released = !matches!(state.phase(), Phase::Releasing | Phase::Purging);
+        let released = !state.phase().is_releasing();
         if !state.phase().is_live() && released {
             self.close(Lane::Process);
         }

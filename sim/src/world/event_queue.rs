@@ -18,7 +18,7 @@ pub(super) enum WorldEvent {
     Die(Exit),
     LeftoverDies,
     OutputEnds,
-    Notice,
+    UnitEvent,
     Ready,
     Ping,
     Extend,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use monitor_core::Event;
 use monitor_os::{DriverInput, Moment};
 
-use super::request::is_request;
 use super::state::{NANOS_PER_MILLI, Outage, World, id};
 use crate::case::input::InputKind;
 use crate::machine::injected_bug::InjectedBug;
@@ -60,7 +59,7 @@ impl<'a> World<'a> {
                 {
                     self.forward(unit);
                 }
-                let requested = is_request(*event);
+                let requested = event.is_request();
                 if requested {
                     self.pending_replies.note_request();
                 }
@@ -68,7 +67,7 @@ impl<'a> World<'a> {
                 let collapses = self.has(InjectedBug::CollapsesRequests)
                     && next.is_some_and(|next| {
                         (next.at, next.unit) == (input.at, input.unit)
-                            && matches!(next.kind, InputKind::Event(next) if is_request(next))
+                            && matches!(next.kind, InputKind::Event(next) if next.is_request())
                     });
                 if requested && collapses {
                     return None;

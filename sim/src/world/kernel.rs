@@ -2,7 +2,8 @@
 
 use monitor_core::{Exit, Millis, Remains, RunId, Scope, Signal, State};
 use monitor_os::{
-    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, Signalled, Spawned, UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, SignalOutcome, SpawnOutcome,
+    UnitId,
 };
 use rand::RngExt;
 
@@ -47,10 +48,10 @@ impl World<'_> {
 }
 
 impl Kernel for World<'_> {
-    fn spawn(&mut self, at: Moment, unit: UnitId, run: RunId) -> Spawned {
+    fn spawn(&mut self, at: Moment, unit: UnitId, run: RunId) -> SpawnOutcome {
         let unit = number(unit);
         if !self.operate() {
-            return Spawned::Pending;
+            return SpawnOutcome::Pending;
         }
         if self.os.latest(unit).is_some_and(|old| old.state == ProcessState::Alive) {
             self.violate(Property::OneIncarnation);
@@ -84,19 +85,19 @@ impl Kernel for World<'_> {
         });
         let Some(pid) = pid else {
             self.record_effect(FaultEffect::PidsExhausted);
-            return Spawned::Failed(monitor_core::StartFailure::Transient);
+            return SpawnOutcome::Failed(monitor_core::StartFailure::Transient);
         };
         if pid <= last {
             self.record_effect(FaultEffect::PidReused);
         }
         match script.start {
-            Start::Fails(Millis::ZERO, failure) => return Spawned::Failed(failure),
+            Start::Fails(Millis::ZERO, failure) => return SpawnOutcome::Failed(failure),
             Start::Fails(delay, _) => {
                 self.plan(at.after(delay), unit, run, WorldEvent::FailStart);
                 return if self.has(InjectedBug::StartsAtFork) {
-                    Spawned::Started
+                    SpawnOutcome::Started
                 } else {
-                    Spawned::Pending
+                    SpawnOutcome::Pending
                 };
             }
             Start::After(_) => {}
@@ -105,14 +106,14 @@ impl Kernel for World<'_> {
         match script.start {
             Start::After(delay) if delay > Millis::ZERO => {
                 self.plan(at.after(delay), unit, run, WorldEvent::Acknowledge);
-                Spawned::Pending
+                SpawnOutcome::Pending
             }
             Start::After(_) | Start::Fails(..) => {
                 self.acknowledge(unit, run);
                 if self.has(InjectedBug::ForgetsAnswers) {
-                    Spawned::Pending
+                    SpawnOutcome::Pending
                 } else {
-                    Spawned::Started
+                    SpawnOutcome::Started
                 }
             }
         }
@@ -125,10 +126,10 @@ impl Kernel for World<'_> {
         run: RunId,
         signal: Signal,
         scope: Scope,
-    ) -> Signalled {
+    ) -> SignalOutcome {
         let unit = number(unit);
         if !self.operate() {
-            return Signalled::Sent;
+            return SignalOutcome::Sent;
         }
         if self.units.len() > 1
             && self.os.all().filter(|p| p.state == ProcessState::Alive).count() > 1
@@ -137,10 +138,10 @@ impl Kernel for World<'_> {
         }
         // Released, and not reported to the driver yet: there is no process to reach.
         let Some(entry) = self.target(unit, run).copied() else {
-            return Signalled::Gone(Exit::Unknown);
+            return SignalOutcome::Gone(Exit::Unknown);
         };
         let faults_stopped = self.faults_stopped;
-        let Some(process) = self.os.find_mut(unit, run) else { return Signalled::Sent };
+        let Some(process) = self.os.find_mut(unit, run) else { return SignalOutcome::Sent };
         if process.script.signals == SignalDelivery::Missed
             && process.state == ProcessState::Alive
             && !faults_stopped
@@ -151,10 +152,10 @@ impl Kernel for World<'_> {
                 self.monitor_gave_up = true;
             }
             if self.has(InjectedBug::NobodyIsSent) {
-                return Signalled::Sent;
+                return SignalOutcome::Sent;
             }
         }
-        let Some(process) = self.os.find(unit, run).copied() else { return Signalled::Sent };
+        let Some(process) = self.os.find(unit, run).copied() else { return SignalOutcome::Sent };
         // The notice of its end may be late or lost.
         if let Some(exit) = self.end_seen(&process, &entry)
             && !entry.end_reported
@@ -170,15 +171,15 @@ impl Kernel for World<'_> {
             if process.script.notice == ExitNotice::Lost {
                 self.record_effect(FaultEffect::NoticeLost);
             }
-            return Signalled::Gone(exit);
+            return SignalOutcome::Gone(exit);
         }
         if process.script.signals == SignalDelivery::Refused && !faults_stopped {
             self.record_effect(FaultEffect::SignalRefused);
-            return Signalled::Refused;
+            return SignalOutcome::Refused;
         }
         if scope == Scope::Process && process.state != ProcessState::Alive {
             // A zombie takes any signal and does nothing.
-            return Signalled::Sent;
+            return SignalOutcome::Sent;
         }
         if signal != Signal::HUP {
             if self.has(InjectedBug::KeepsFirstNumber) {
@@ -187,7 +188,7 @@ impl Kernel for World<'_> {
                 self.deliver(at, unit, run, signal, scope);
             }
         }
-        Signalled::Sent
+        SignalOutcome::Sent
     }
 
     fn release(

@@ -24,7 +24,6 @@ mod os;
 mod outage;
 mod pending_replies;
 mod planned_events;
-mod request;
 mod saves;
 pub(crate) mod simulation;
 mod state;

@@ -147,7 +147,7 @@ impl<'a> World<'a> {
                     WorldEvent::Acknowledge
                     | WorldEvent::FailStart
                     | WorldEvent::OutputEnds
-                    | WorldEvent::Notice
+                    | WorldEvent::UnitEvent
                     | WorldEvent::Ready
                     | WorldEvent::Unhealthy => {}
                 }

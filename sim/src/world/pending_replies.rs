@@ -3,10 +3,9 @@
 //! A caller waits for a state, not for a change. A stop waits for the end of the run that it met. A
 //! start waits for a process that serves, or for the end of the attempt.
 
-use monitor_core::{Event, Phase, RunId, State};
+use monitor_core::{Event, RunId, State};
 use monitor_os::{Report, UnitId};
 
-use super::request::is_request;
 use crate::machine::injected_bug::InjectedBug;
 use crate::oracle::property::Property;
 
@@ -40,17 +39,10 @@ enum Awaits {
 impl Awaits {
     fn is_met(self, state: State) -> bool {
         match self {
-            Self::Settled => {
-                state.phase().is_down() || matches!(state.phase(), Phase::Running | Phase::Healthy)
-            }
-            Self::EndOf(run) => state.run() != run || !is_going_on(state),
+            Self::Settled => state.phase().is_down() || state.phase().is_serving(),
+            Self::EndOf(run) => state.run() != run || !state.phase().has_run(),
         }
     }
-}
-
-/// Returns whether a run is live or not released.
-const fn is_going_on(state: State) -> bool {
-    state.phase().is_live() || matches!(state.phase(), Phase::Releasing | Phase::Purging)
 }
 
 impl PendingReplies {
@@ -75,7 +67,7 @@ impl PendingReplies {
 
     /// Returns whether a caller waits, or the step is about a request.
     pub(super) const fn concerns(&self, report: &Report<'_>) -> bool {
-        !self.replies.is_empty() || is_request(report.event)
+        !self.replies.is_empty() || report.event.is_request()
     }
 
     /// Checks the replies after a step; returns the violated property.

@@ -33,7 +33,7 @@ impl<'a> World<'a> {
                 self.deliver_deaths(at, unit, run, exit);
                 return self.undelivered.pop_front();
             }
-            WorldEvent::Notice => {
+            WorldEvent::UnitEvent => {
                 self.record_effect(if process.script.notice == ExitNotice::Twice {
                     FaultEffect::NoticeTwice
                 } else {
@@ -124,11 +124,11 @@ impl<'a> World<'a> {
             _ if faults_stopped => true,
             ExitNotice::Once => true,
             ExitNotice::Twice => {
-                self.plan(at.after(Millis::new(1)), unit, run, WorldEvent::Notice);
+                self.plan(at.after(Millis::new(1)), unit, run, WorldEvent::UnitEvent);
                 true
             }
             ExitNotice::Late(delay) => {
-                self.plan(at.after(delay), unit, run, WorldEvent::Notice);
+                self.plan(at.after(delay), unit, run, WorldEvent::UnitEvent);
                 false
             }
             ExitNotice::Lost => false,

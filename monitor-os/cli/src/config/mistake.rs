@@ -1,0 +1,94 @@
+//! Mistakes in files, shown as a compiler shows them.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// One mistake: the file, the place, the reason, and how to correct it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    file: PathBuf,
+    location: Option<SourceLocation>,
+    message: String,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SourceLocation {
+    /// From 1.
+    line: usize,
+    /// In characters, from 1.
+    column: usize,
+    /// The line.
+    shown: String,
+    /// How many characters of the line are wrong, at least 1.
+    width: usize,
+}
+
+impl Mistake {
+    /// A mistake of the file as a whole.
+    pub(crate) fn of_file(file: &Path, message: impl fmt::Display) -> Self {
+        Self { file: file.into(), location: None, message: message.to_string() }
+    }
+
+    /// A mistake at some bytes of the file's text.
+    pub(crate) fn at(
+        file: &Path,
+        text: &str,
+        bytes: Range<usize>,
+        message: impl fmt::Display,
+    ) -> Self {
+        let before = text.get(..bytes.start).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        let rest = text.get(line_start..).unwrap_or_default();
+        let shown = rest.lines().next().unwrap_or_default();
+        let column = before.get(line_start..).unwrap_or_default().chars().count();
+        let meant = text.get(bytes).and_then(|meant| meant.lines().next()).unwrap_or_default();
+        let location = SourceLocation {
+            line: before.matches('\n').count() + 1,
+            column: column + 1,
+            shown: shown.into(),
+            width: meant.chars().count().max(1),
+        };
+        Self { file: file.into(), location: Some(location), message: message.to_string() }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, location, message } = self;
+        let Some(SourceLocation { line, column, shown, width }) = location else {
+            return write!(f, "{}: {message}", file.display());
+        };
+        writeln!(f, "{}:{line}:{column}: {message}", file.display())?;
+        writeln!(f, "{line:>5} | {shown}")?;
+        // A tab is as wide under a tab as it is above.
+        let lead = shown.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' });
+        write!(f, "      | {}{}", lead.collect::<String>(), "^".repeat(*width))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(text: &str, bytes: Range<usize>) -> String {
+        Mistake::at(Path::new("a.toml"), text, bytes, "no").to_string()
+    }
+
+    #[test]
+    fn place_is_counted_in_characters_and_underlined() {
+        assert_eq!(
+            rendered("a = 1\n\té = 22\nc = 3\n", 12..14),
+            "a.toml:2:6: no\n    2 | \té = 22\n      | \t    ^^"
+        );
+    }
+
+    #[test]
+    fn places_at_the_edges_are_shown() {
+        assert_eq!(rendered("", 0..0), "a.toml:1:1: no\n    1 | \n      | ^");
+        assert_eq!(rendered("a =\n", 4..4), "a.toml:2:1: no\n    2 | \n      | ^");
+        assert_eq!(rendered("a\nb", 0..3), "a.toml:1:1: no\n    1 | a\n      | ^");
+        assert_eq!(rendered("a", 9..12), "a.toml:1:2: no\n    1 | a\n      |  ^");
+    }
+}

@@ -1,0 +1,4 @@
+//! The last lines of a unit, from log files.
+
+pub(crate) mod stored_logs;
+pub(crate) mod tail;

@@ -1,0 +1,161 @@
+//! Health checks in the reactor: one at a time for each run that serves.
+
+use std::sync::Arc;
+
+use monitor_core::{Event, State};
+
+use super::{CHECK, LinuxKernel};
+use crate::backend::health::{Check, CheckResult, CheckStage, Health};
+use crate::backend::reactor::step_log;
+use crate::backend::start::launch::{Launch, LaunchContext};
+use crate::backend::start::stdio::Stdio;
+use crate::command::spawn_error::SpawnError;
+use crate::driver::kernel::{DriverInput, Report};
+use crate::linux::epoll::Trigger;
+use crate::linux::orphans::Orphan;
+use crate::telemetry;
+
+impl LinuxKernel {
+    /// Begins the checks of a run that serves, and ends those of one that does not any more.
+    pub(crate) fn update_checks(&mut self, report: &Report<'_>) {
+        let after = report.step.state;
+        let Some(key) = self.current(report.unit, after.run()) else {
+            return;
+        };
+        let serves = serves(after);
+        if serves && self.checks.contains_key(&key) {
+            return;
+        }
+        if !serves {
+            return self.end_checks(key);
+        }
+        let Some(unit) = self.units.get_mut(&report.unit) else {
+            return;
+        };
+        let Some((how, command)) = unit.command.health() else {
+            return;
+        };
+        // From now on, also if the step was delayed.
+        let due = self.observed.after(how.start_delay.unwrap_or(how.interval));
+        unit.facts().health =
+            Some(Arc::new(Health { last: None, failures: 0, retries: how.retries }));
+        let (unit, run, stage) = (report.unit, after.run(), CheckStage::Waiting(due));
+        let check = Check { unit, run, how, command, stage, failures: 0, is_last: false };
+        self.checks.insert(key, check);
+        self.polls.insert((due, key | CHECK));
+    }
+
+    /// Ends the checks of a run, which is down only when no process of a check is left.
+    pub(crate) fn end_checks(&mut self, key: u64) {
+        let Some(check) = self.checks.get_mut(&key) else {
+            return;
+        };
+        if std::mem::replace(&mut check.is_last, true) {
+            return;
+        }
+        let Some(pid) = check.process() else {
+            self.checks.remove(&key);
+            return;
+        };
+        check.kill();
+        if let Some(run) = self.runs.get_mut(&key) {
+            match Orphan::hold(pid) {
+                Ok(orphan) => run.orphans.push(orphan),
+                Err(errno) => telemetry::orphans_unreadable(&errno.into()),
+            }
+        }
+    }
+
+    /// Advances the checks of a run.
+    pub(crate) fn run_checks(&mut self, key: u64) {
+        let at = self.observed;
+        let Some(check) = self.checks.get_mut(&key) else {
+            return;
+        };
+        match &mut check.stage {
+            CheckStage::Waiting(due) if *due > at => {}
+            CheckStage::Waiting(_) => self.begin_check(key),
+            CheckStage::Running { deadline, timed_out, .. } => {
+                let is_late = *deadline <= at;
+                *timed_out |= is_late;
+                if let Some(checked) = check.collect(at) {
+                    return self.checked(key, &checked);
+                }
+                if is_late {
+                    check.kill();
+                    // Its descriptor tells of the end, unless somebody traces it or there was no room for a watch.
+                    self.polls.insert((at.after(AGAIN), key | CHECK));
+                }
+            }
+        }
+    }
+
+    fn begin_check(&mut self, key: u64) {
+        let (Some(check), Some(launcher)) = (self.checks.get_mut(&key), &self.launcher) else {
+            return;
+        };
+        let run = self.runs.get(&key);
+        let context = LaunchContext {
+            cgroup: run.and_then(|run| run.cgroup.as_ref()),
+            mark: run.and_then(|run| run.name()),
+            notified: None,
+            // No monitor adopts a check.
+            dies_with_monitor: true,
+        };
+        let launched =
+            Stdio::null().and_then(|stdio| Launch::new(launcher, &check.command, &stdio, &context));
+        match launched {
+            Ok(mut launch) => {
+                launch.go();
+                let deadline = self.observed.after(check.how.timeout);
+                let watched = self.epoll.add(launch.process(), key | CHECK, Trigger::Once);
+                check.stage = CheckStage::Running { launch, deadline, timed_out: false };
+                if let Err(error) = watched {
+                    telemetry::unwatched(&error);
+                }
+                self.polls.insert((deadline, key | CHECK));
+            }
+            Err(error) => self.not_begun(key, error),
+        }
+    }
+
+    fn not_begun(&mut self, key: u64, error: SpawnError) {
+        if let Some(check) = self.checks.get_mut(&key) {
+            check.stage = CheckStage::Waiting(self.observed.after(check.how.interval));
+        }
+        self.checked(key, &CheckResult::NotStarted(Arc::new(error)));
+    }
+
+    /// Counts what has come of a check, shows it, and tells the machine where that is due.
+    fn checked(&mut self, key: u64, checked: &CheckResult) {
+        let Some(check) = self.checks.get_mut(&key) else {
+            return;
+        };
+        if check.is_last {
+            self.checks.remove(&key);
+            return;
+        }
+        let is_unhealthy = check.count(checked);
+        let (unit, run) = (check.unit, check.run);
+        if let CheckStage::Waiting(due) = check.stage {
+            self.polls.insert((due, key | CHECK));
+        }
+        let last = Some((self.observed, checked.clone()));
+        let health = Health { last, failures: check.failures, retries: check.how.retries };
+        if let Some(unit) = self.units.get_mut(&unit) {
+            step_log::checked(unit.name(), run, &health, checked);
+            unit.facts().health = Some(Arc::new(health));
+            unit.publish_facts();
+        }
+        if is_unhealthy {
+            self.enqueue(DriverInput::Event(unit, Event::Unhealthy { run }));
+        }
+    }
+}
+
+const fn serves(state: State) -> bool {
+    matches!(state.phase(), monitor_core::Phase::Running | monitor_core::Phase::Healthy)
+}
+
+/// How long after a kill a check is looked at that nobody tells of.
+const AGAIN: monitor_core::Millis = monitor_core::Millis::new(100);

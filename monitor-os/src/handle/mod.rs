@@ -1,0 +1,3 @@
+//! The handles that a caller holds: the supervisor and its units.
+
+pub(crate) mod supervisor;
