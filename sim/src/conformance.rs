@@ -14,7 +14,6 @@ use monitor_os::{Moment, UnitId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::bugs::canary_search::{self, CanarySearch};
 use crate::case::definition::Case;
 use crate::machine::injected_bug::MachineUnderTest;
 use crate::oracle::safety_oracle::SafetyOracle;
@@ -24,6 +23,7 @@ use crate::oracle::violation::Violation;
 use crate::report::failure_report::FailureReport;
 use crate::report::trace_table::TraceTable;
 use crate::search::failure::Failure;
+use crate::verification::canary_search::{self, CanarySearch};
 
 pub use crate::search::alarm::{Alarm, Alarms};
 use crate::search::canary::{self, Canary, Evidence};

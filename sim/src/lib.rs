@@ -59,3 +59,5 @@ pub mod world;
 pub mod fuzz;
 #[doc(hidden)]
 pub mod search;
+#[doc(hidden)]
+pub mod verification;

@@ -11,6 +11,7 @@ use crate::machine::guard::{self, Guarded};
 use crate::oracle::property::Property;
 use crate::oracle::safety_oracle::SafetyOracle;
 use crate::oracle::trace::{self, TraceLine};
+use crate::oracle::violation::Violation;
 
 /// The result of a replay.
 #[derive(Clone, Debug, Default)]
@@ -35,13 +36,13 @@ pub struct Dispute {
     /// The record of the step.
     pub recorded: RecordedStep,
     /// The objection.
-    pub complaint: Complaint,
+    pub objection: Objection,
 }
 
 /// An objection to a recorded step.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Complaint {
+pub enum Objection {
     /// The machine gives other commands, or goes to another phase.
     Differs {
         /// The phase that the machine goes to.
@@ -49,10 +50,8 @@ pub enum Complaint {
         /// The commands that the machine gives.
         actions: String,
     },
-    /// The machine agrees, and the step violates a property.
-    Violates(Property),
-    /// The machine panics: the message, and where it was raised.
-    Panics(String),
+    /// The step violates a property, or the machine panics.
+    Violates(Violation),
 }
 
 impl fmt::Display for Dispute {
@@ -60,14 +59,13 @@ impl fmt::Display for Dispute {
         let RecordedStep { at_us, event, phase, actions, .. } = &self.recorded;
         writeln!(f, "step {} at {} us: {event}", self.step, at_us)?;
         writeln!(f, "  recorded  {phase}: {}", actions.join("; "))?;
-        match &self.complaint {
-            Complaint::Differs { phase, actions } => write!(f, "  machine   {phase}: {actions}"),
-            Complaint::Violates(property) => {
+        match &self.objection {
+            Objection::Differs { phase, actions } => write!(f, "  machine   {phase}: {actions}"),
+            Objection::Violates(Violation { property, panic, .. }) => {
+                if let Some(line) = panic {
+                    writeln!(f, "  panics    {line}")?;
+                }
                 write!(f, "  violates  {property}: {}", property.sentence())
-            }
-            Complaint::Panics(line) => {
-                let property = Property::NoPanic;
-                write!(f, "  panics    {line}\n  violates  {property}: {}", property.sentence())
             }
         }
     }
@@ -109,9 +107,10 @@ pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
             }
             RecordLine::Step(step) => {
                 let Some(unit) = units.get_mut(&step.unit) else { continue };
-                if let Err(complaint) = unit.follow(step, machine) {
-                    let step = (agreement.steps + 1, step.clone());
-                    agreement.dispute = Some(Dispute { step: step.0, recorded: step.1, complaint });
+                let number = agreement.steps + 1;
+                if let Err(objection) = unit.follow(number, step, machine) {
+                    let recorded = step.clone();
+                    agreement.dispute = Some(Dispute { step: number, recorded, objection });
                     break;
                 }
                 agreement.steps += 1;
@@ -156,18 +155,28 @@ pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
 }
 
 impl ReplayedUnit {
-    fn follow(&mut self, recorded: &RecordedStep, machine: &impl Machine) -> Result<(), Complaint> {
+    /// Checks the recorded step of this number.
+    fn follow(
+        &mut self,
+        number: usize,
+        recorded: &RecordedStep,
+        machine: &impl Machine,
+    ) -> Result<(), Objection> {
         let event: Event = recorded.event;
         let before = self.state;
-        let step = guard::catch(|| machine.step(&self.policy, before, event))
-            .map_err(Complaint::Panics)?;
+        let violates = |property| Violation::new(property, number);
+        let step = guard::catch(|| machine.step(&self.policy, before, event)).map_err(|line| {
+            let panic = Some(line);
+            Objection::Violates(Violation { panic, ..violates(Property::NoPanic) })
+        })?;
         let mut actions = Vec::new();
         step.for_each(|action| actions.push(action.to_string()));
         self.state = step.state;
         let phase = step.state.phase();
         if actions != recorded.actions || phase != recorded.phase {
-            return Err(Complaint::Differs { phase, actions: trace::actions(step) });
+            return Err(Objection::Differs { phase, actions: trace::actions(step) });
         }
-        self.oracle.observe(&self.policy, before, event, step).map_err(Complaint::Violates)
+        let checked = self.oracle.observe(&self.policy, before, event, step);
+        checked.map_err(|property| Objection::Violates(violates(property)))
     }
 }

@@ -3,8 +3,6 @@
 
 use monitor_core::{Event, Millis, Policy, State, Step};
 use monitor_os::{Core, Machine};
-use monitor_sim::bugs::canary_search::{self, CanarySearch};
-use monitor_sim::bugs::check::{self, Checked};
 use monitor_sim::bugs::{Bug, bug_hunt};
 use monitor_sim::case::{Case, ExitNotice, InputKind, Script, SignalDelivery};
 use monitor_sim::conformance;
@@ -20,6 +18,8 @@ use monitor_sim::search::failure::Failure;
 use monitor_sim::search::harness::{Harness, Standard};
 use monitor_sim::search::shard::{Shard, ShardFile};
 use monitor_sim::search::{merge, shrink};
+use monitor_sim::verification::canary_search::{self, CanarySearch};
+use monitor_sim::verification::check::{self, Checked};
 use monitor_sim::world::{self, Checks, STEPS_MAX};
 
 /// A campaign as `run` runs it: the canaries, then the cases, then what is to be said about them.

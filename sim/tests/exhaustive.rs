@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use monitor_os::Core;
-use monitor_sim::bugs::check::{self, Explored};
 use monitor_sim::bugs::{Layer, bank};
 use monitor_sim::model::{self, family};
 use monitor_sim::oracle::Oracle;
 use monitor_sim::report;
 use monitor_sim::search::harness::Standard;
+use monitor_sim::verification::check::{self, Explored};
 
 #[test]
 fn no_reachable_state_breaks_a_property() {

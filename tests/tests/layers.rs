@@ -88,6 +88,7 @@ const RULES: &[Rules] = &[
             &["generate"],
             &["search"],
             &["bugs", "report"],
+            &["verification"],
             &["conformance", "fuzz", "real"],
         ],
         debts: &[],

@@ -13,13 +13,13 @@ use std::{env, fs, thread};
 use anstream::{eprintln, print, println};
 use clap::Args;
 use monitor_os::Core;
-use monitor_sim::bugs::canary_search::{self, CanarySearch};
 use monitor_sim::search::alarm::{Alarm, Alarms};
 use monitor_sim::search::campaign::{CampaignReport, Plan};
 use monitor_sim::search::canary::Canary;
 use monitor_sim::search::harness::Standard;
 use monitor_sim::search::merge::{self, Merged};
 use monitor_sim::search::shard::{Shard, ShardFile};
+use monitor_sim::verification::canary_search::{self, CanarySearch};
 use serde::Serialize;
 
 use crate::exit_status::{BLIND, INCOMPLETE, INTERNAL, RESUMABLE, UNEQUAL, USAGE, VIOLATED};

@@ -123,7 +123,7 @@ impl std::error::Error for UnknownBug {}
 
 /// The bugs of the self-test: the classic races of stops, exits, timers and restarts, and one bug
 /// of each layer below the machine.
-pub(super) const SELF_TEST: [&str; 15] = [
+pub(crate) const SELF_TEST: [&str; 15] = [
     "BB-5", "BB-5b", "BB-16", "BB-18", "BB-31", "BB-36", "BB-36b", "BB-46", "BB-118", "BB-120",
     "BB-122", "BB-138", "BB-83", "BB-156", "BB-36c",
 ];
@@ -789,7 +789,7 @@ bank! {
 
     below the machine
 
-    // The process that a signal reaches.
+    // Targets of signals.
     "BB-83", Os, ReapsBeforeSignal, "pitchfork PR #878", NUMBER,
     "a stranger is killed", "asked by the handle, reaped, and signalled by the number";
     "BB-85", Os, ForwardsByNumber, "conmon 8596fc6", NUMBER,
@@ -799,7 +799,7 @@ bank! {
     "BB-93", Os, ReapsAtNotice, "the seed", NUMBER,
     "a kill after the end hits whoever has the number", "reaped before the end is told, signalled by the number";
 
-    // How ends are learnt.
+    // Notices of ends.
     "BB-34", Os, TrustsNotices, "moby c458bca6dc", NOTICE,
     "stop never succeeds after a missed notice", "notices are believed, nobody asks";
     "BB-33b", Os, NobodyIsSent, "moby #41579", NOTICE,
@@ -831,11 +831,11 @@ bank! {
     "M-13", Driver, ForgetsAnswers, "generic", None,
     "a started process is starting for ever", "what a spawn answers is not heard";
 
-    // Who is waited for.
+    // Waits.
     "M-21", Os, WatchesTheUntold, "generic", None,
     "after a reload a program is killed for want of pings of which it was never told", "the watchdog is that of the policy";
 
-    // What a run leaves.
+    // Group members that a run leaves.
     "BB-92", Os, KillsASnapshot, "pm2 #6084", None,
     "processes of the tree are missed", "the tree is read before, and killed by what was read";
     "BB-109", Os, ForgetsTheGroup, "systemd #8630", None,

@@ -32,7 +32,7 @@ impl MachineUnderTest for WithInjectedBug {
 /// A bug of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InjectedBug {
-    // Which process a signal reaches.
+    // Targets of signals.
     /// Reaps at the notice, and signals the group by its number after that.
     ReapsAtNotice,
     /// Asks the handle whether the process is there, reaps, and signals by the number.
@@ -42,11 +42,11 @@ pub enum InjectedBug {
     /// Signals the number of the first run for ever.
     KeepsFirstNumber,
 
-    // Who is waited for.
+    // Waits.
     /// Enforces the watchdog of the policy, of which the program was not told.
     WatchesTheUntold,
 
-    // How ends are learnt.
+    // Notices of ends.
     /// Waits for one child at each notice.
     OneWaitPerNotice,
     /// Keeps one end at a time, and drops the others.
@@ -78,13 +78,13 @@ pub enum InjectedBug {
     /// Ignores the answer to a spawn.
     ForgetsAnswers,
 
-    // What a run leaves.
+    // Group members that a run leaves.
     /// Forgets the group when its leader has ended.
     ForgetsTheGroup,
     /// Kills those of a group that were there at the start.
     KillsASnapshot,
 
-    // What is found after a crash.
+    // Recovery after a crash.
     /// Adopts any process with the saved number.
     AdoptsByNumber,
     /// Adopts the saved run without a look at the process.
@@ -96,7 +96,7 @@ pub enum InjectedBug {
     /// Serves before the saved state is read.
     ServesUnread,
 
-    // How states are saved.
+    // Saves of states.
     /// Writes over the old state.
     SavesInPlace,
     /// Renames before the content has reached the disk.

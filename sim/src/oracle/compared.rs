@@ -76,13 +76,13 @@ mod tests {
     use monitor_os::Core;
 
     use super::*;
-    use crate::bugs::check;
     use crate::generate::choices::Seeded;
     use crate::generate::seeds;
     use crate::oracle::comparison::alike;
     use crate::oracle::reference::scribe::delay_at;
     use crate::oracle::reference::state::{RefAction, RefTimer};
     use crate::search::harness::Standard;
+    use crate::verification::check;
     use crate::world::simulation;
 
     #[test]

@@ -93,3 +93,47 @@ impl fmt::Display for Oracle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use monitor_core::{Event, State, Step, TimerCommand, TimerKind};
+    use monitor_os::{Core, Machine};
+
+    use super::*;
+    use crate::machine::injected_bug::MachineUnderTest;
+    use crate::world::simulation::judge;
+
+    fn verdict(end: &str, machine: impl MachineUnderTest + Copy) -> Verdict {
+        let text = "policy restart=always\nprocess rest\n0ms start\n5s stop\nend => ";
+        let case: Case = format!("{text}{end}").parse().unwrap();
+        judge(&case, machine, 100)
+    }
+
+    /// A machine that does not arm the timer of a healthy run, which violates no property.
+    #[derive(Clone, Copy)]
+    struct WithoutHealthyTimer;
+
+    impl MachineUnderTest for WithoutHealthyTimer {}
+
+    impl Machine for WithoutHealthyTimer {
+        fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
+            let mut step = Core.step(policy, state, event);
+            let arms = matches!(step.actions.timer, TimerCommand::Arm(_));
+            if arms && step.state.phase().timer() == Some(TimerKind::Healthy) {
+                step.actions.timer = TimerCommand::Keep;
+            }
+            step
+        }
+    }
+
+    #[test]
+    fn each_oracle_has_its_own_objection() {
+        assert!(verdict("stopped", Core).is_accepted());
+        let unexpected = verdict("running", Core);
+        assert!(unexpected.difference.is_some() && !unexpected.is_accepted());
+        assert_eq!(unexpected.oracle(), None);
+        let wrong = verdict("stopped", WithoutHealthyTimer);
+        assert_eq!((wrong.violated(), wrong.oracle()), (None, Some(Oracle::Reference)));
+        assert!(wrong.difference.is_none() && !wrong.is_accepted());
+    }
+}

@@ -129,7 +129,7 @@ impl Traced {
                     }
                 }
                 WaitStatus::Stopped(task, signal) => {
-                    // Who is new begins with a stop that is the tracer's own.
+                    // A new task begins with a stop that is the tracer's own.
                     let known = self.tasks.contains_key(&task);
                     self.meet(task);
                     go_on(task, known.then_some(signal))?;

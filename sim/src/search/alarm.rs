@@ -146,7 +146,9 @@ impl Alarm {
     #[must_use]
     pub const fn mend(self) -> &'static str {
         match self {
-            Self::CanariesOff => "look at sim/src/bugs/canary_search.rs and at what calls it",
+            Self::CanariesOff => {
+                "look at sim/src/verification/canary_search.rs and at what calls it"
+            }
             Self::ChoosersDoNotChoose => "look at the files of sim/src/generate",
             Self::NoFaultInjected => {
                 "look at `inject_faults` in sim/src/generate/faults.rs and at sim/src/world/backend.rs"

@@ -1,7 +1,7 @@
 //! Injects some known bugs, and checks that the harness finds them.
 
-use super::bank;
-use super::bug::{Bug, Layer};
+use crate::bugs::bank;
+use crate::bugs::bug::{Bug, Layer};
 use crate::model::family::{FamilyMember, family};
 use crate::model::finding::Counterexample;
 use crate::search::failure::Failure;

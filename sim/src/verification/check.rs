@@ -6,8 +6,8 @@ use std::thread;
 
 use monitor_os::Machine;
 
-use super::bank;
 use super::self_test::SelfTest;
+use crate::bugs::bank;
 use crate::case::definition::Case;
 use crate::generate::race::Race;
 use crate::machine::injected_bug::MachineUnderTest;
