@@ -20,8 +20,8 @@ pub(crate) struct GraphArguments {
     #[arg(long, value_name = "WORDS")]
     policy: Option<Policy>,
     /// The language of the diagram.
-    #[arg(long, value_enum, default_value_t = Format::Mermaid)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
+    format: GraphFormat,
     /// Mark the changes that this record or case has visited. May be given several times. The first
     /// file gives the policy by default.
     #[arg(long, value_name = "FILE")]
@@ -48,7 +48,7 @@ pub(crate) fn graph(arguments: &GraphArguments) -> u8 {
 
 /// The language of a diagram, as the command line names it.
 #[derive(Clone, Copy, ValueEnum)]
-enum Format {
+enum GraphFormat {
     /// Mermaid, which code hosts render.
     Mermaid,
     /// DOT, which Graphviz renders: `dot -Tsvg`.
@@ -57,12 +57,12 @@ enum Format {
     Svg,
 }
 
-impl From<Format> for graph::Format {
-    fn from(format: Format) -> Self {
+impl From<GraphFormat> for graph::Format {
+    fn from(format: GraphFormat) -> Self {
         match format {
-            Format::Mermaid => Self::Mermaid,
-            Format::Dot => Self::Dot,
-            Format::Svg => Self::Svg,
+            GraphFormat::Mermaid => Self::Mermaid,
+            GraphFormat::Dot => Self::Dot,
+            GraphFormat::Svg => Self::Svg,
         }
     }
 }

@@ -18,15 +18,15 @@ pub(crate) struct TimelineArguments {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The format of the timeline.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = TimelineFormat::Text)]
+    format: TimelineFormat,
     /// The file to write; the standard output by default.
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Format {
+enum TimelineFormat {
     /// A table: time, input, phase, actions.
     Text,
     /// An SVG image.
@@ -45,12 +45,12 @@ pub(crate) fn timeline(arguments: &TimelineArguments) -> u8 {
     };
     let lanes = Timeline::new(&trace, false);
     let text = match arguments.format {
-        Format::Text => {
+        TimelineFormat::Text => {
             TraceTable { trace: &trace, policies: &policies, marked: false }.to_string()
         }
-        Format::Svg => timeline::svg(&lanes),
-        Format::Html => timeline::html(&lanes, &name, &trace),
-        Format::Perfetto => timeline::perfetto(&lanes),
+        TimelineFormat::Svg => timeline::svg(&lanes),
+        TimelineFormat::Html => timeline::html(&lanes, &name, &trace),
+        TimelineFormat::Perfetto => timeline::perfetto(&lanes),
     };
     let written = match &arguments.out {
         Some(path) => fs::write(path, text).map_err(|error| (path.display().to_string(), error)),

@@ -54,13 +54,13 @@ struct Shrinker<M> {
     runs: u32,
     best: Case,
     verdict: Verdict,
-    measure: Measure,
+    measure: CaseSize,
 }
 
 /// Steps, inputs, length of the text, sum of the times.
-type Measure = (usize, usize, usize, u64);
+type CaseSize = (usize, usize, usize, u64);
 
-fn measure(case: &Case, verdict: &Verdict) -> Measure {
+fn measure(case: &Case, verdict: &Verdict) -> CaseSize {
     let times = case.inputs.iter().map(|input| u64::from(input.at.as_u32())).sum();
     (verdict.trace.len(), case.inputs.len(), case.to_string().len(), times)
 }

@@ -93,20 +93,20 @@ pub fn look(harness: impl Harness, canary: Canary, is_injected: bool) -> Result<
 }
 
 /// An injected answer, where there is one.
-type Answer = fn(&Policy, State, Event) -> Option<Step>;
+type StepFunction = fn(&Policy, State, Event) -> Option<Step>;
 
 /// The machine that ships, except for what the function answers, above a backend that may have an
 /// injected bug.
 #[derive(Clone, Copy)]
 struct CanaryBug {
-    step: Answer,
+    step: StepFunction,
     injected_bug: Option<InjectedBug>,
 }
 
 impl CanaryBug {
     const NOTHING: Self = Self { step: |_, _, _| None, injected_bug: None };
 
-    const fn step(is_injected: bool, step: Answer) -> Self {
+    const fn step(is_injected: bool, step: StepFunction) -> Self {
         if is_injected { Self { step, injected_bug: None } } else { Self::NOTHING }
     }
 
@@ -137,7 +137,7 @@ const fn refused(state: State) -> Step {
 const CASES_MAX: u64 = 2_000;
 
 /// What only a chooser that chooses asks for: none is the first choice of its kind.
-const CHOSEN: [(&str, Answer); 8] = [
+const CHOSEN: [(&str, StepFunction); 8] = [
     ("reset", |_, state, event| (event == Event::ResetRequested).then(|| refused(state))),
     ("retry", |_, state, event| (event == Event::RetryRequested).then(|| refused(state))),
     ("policy-changed", |_, state, event| (event == Event::PolicyChanged).then(|| refused(state))),

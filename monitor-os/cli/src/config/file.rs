@@ -128,10 +128,10 @@ pub(crate) fn read_all(
     if mistakes.is_empty() { Ok(units) } else { Err(mistakes) }
 }
 
-type Text = Result<Rc<str>, Vec<Mistake>>;
+type FileText = Result<Rc<str>, Vec<Mistake>>;
 
 /// The files of a path, each with its text.
-fn texts(path: &Path, when: ReadPhase) -> Result<Vec<(PathBuf, Text)>, Vec<Mistake>> {
+fn texts(path: &Path, when: ReadPhase) -> Result<Vec<(PathBuf, FileText)>, Vec<Mistake>> {
     if !path.is_dir() {
         return Ok(vec![(path.into(), read_named(path, when))]);
     }
