@@ -4,6 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::view::text::printable;
+
 /// One mistake: the file, the place, the reason, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mistake {
@@ -19,9 +23,9 @@ struct SourceLocation {
     line: usize,
     /// In characters, from 1.
     column: usize,
-    /// The line.
+    /// The line, as it can be printed.
     shown: String,
-    /// How many characters of the line are wrong, at least 1.
+    /// How wide the wrong part of the line is on a terminal, at least 1.
     width: usize,
 }
 
@@ -47,8 +51,8 @@ impl Mistake {
         let location = SourceLocation {
             line: before.matches('\n').count() + 1,
             column: column + 1,
-            shown: shown.into(),
-            width: meant.chars().count().max(1),
+            shown: printable(shown),
+            width: meant.width().max(1),
         };
         Self { file: file.into(), location: Some(location), message: message.to_string() }
     }
@@ -63,7 +67,10 @@ impl fmt::Display for Mistake {
         writeln!(f, "{}:{line}:{column}: {message}", file.display())?;
         writeln!(f, "{line:>5} | {shown}")?;
         // A tab is as wide under a tab as it is above.
-        let lead = shown.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' });
+        let lead = shown.chars().take(column - 1).map(|c| match c {
+            '\t' => "\t".into(),
+            c => " ".repeat(c.width().unwrap_or(0)),
+        });
         write!(f, "      | {}{}", lead.collect::<String>(), "^".repeat(*width))
     }
 }
@@ -81,6 +88,22 @@ mod tests {
         assert_eq!(
             rendered("a = 1\n\té = 22\nc = 3\n", 12..14),
             "a.toml:2:6: no\n    2 | \té = 22\n      | \t    ^^"
+        );
+    }
+
+    #[test]
+    fn underline_is_below_wide_and_combining_characters() {
+        assert_eq!(
+            rendered("\u{5024} e\u{301} = \"\u{5024}\"", 10..15),
+            "a.toml:1:8: no\n    1 | \u{5024} e\u{301} = \"\u{5024}\"\n      |        ^^^^"
+        );
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(
+            rendered("a = '\u{1b}[31m'", 5..6),
+            "a.toml:1:6: no\n    1 | a = '\u{fffd}[31m'\n      |      ^"
         );
     }
 

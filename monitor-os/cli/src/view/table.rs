@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthStr;
 
 use super::text::{ByteSize, Time, phase_style};
 use crate::report::status_report::UnitSummary;
@@ -23,12 +24,12 @@ pub(crate) const HEADINGS: [&str; COLUMNS] =
     ["UNIT", "PHASE", "PID", "FOR", "RESTARTS", "MEMORY", "LAST EXIT", "NEXT"];
 
 impl Table {
-    /// The width of each column, in characters.
+    /// The width of each column on a terminal.
     pub(crate) fn widths(&self) -> [usize; COLUMNS] {
         let mut widths = [0; COLUMNS];
         for row in &self.0 {
             for (width, Cell(text, _)) in widths.iter_mut().zip(row) {
-                *width = text.chars().count().max(*width);
+                *width = text.width().max(*width);
             }
         }
         widths
@@ -89,7 +90,7 @@ impl fmt::Display for Table {
             for (index, (Cell(text, style), width)) in row.iter().zip(widths).enumerate() {
                 let gap = if index == 0 { "" } else { "  " };
                 // The last column needs no padding.
-                let pad = if index + 1 == COLUMNS { 0 } else { width - text.chars().count() };
+                let pad = if index + 1 == COLUMNS { 0 } else { width - text.width() };
                 write!(f, "{gap}{style}{text}{style:#}{:pad$}", "")?;
             }
             writeln!(f)?;
@@ -101,6 +102,19 @@ impl fmt::Display for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_begin_at_one_place_below_wide_characters() {
+        let row = |text: &str| {
+            let mut row = std::array::from_fn(|_| Cell("-".into(), Style::new()));
+            row[0] = Cell(text.into(), Style::new());
+            row
+        };
+        let table = Table(vec![row("UNIT"), row("\u{5024}\u{5024}e\u{301}")]);
+        let rest = "  -".repeat(COLUMNS - 1);
+        let expected = format!("UNIT {rest}\n\u{5024}\u{5024}e\u{301}{rest}\n");
+        assert_eq!((table.to_string(), table.widths()[0]), (expected, 5));
+    }
 
     #[test]
     fn long_texts_are_cut_at_a_character() {
