@@ -417,7 +417,7 @@ fn streams_that_do_not_go_together_are_refused() {
         (vec!["--stdout", "log.txt"], vec!["--stdout", "log.txt", "file:PATH"]),
         (vec!["--stdin", "log"], vec!["--stdin", "pipe"]),
         (vec!["--log-rotate", "10M", "--log", "/dev/null"], vec!["--log-rotate", "10M:5"]),
-        (vec!["--log-rotate", "10M:5"], vec!["log-rotate", "no file"]),
+        (vec!["--log-rotate", "10M:5"], vec!["log-rotate", "no log"]),
         (vec!["--log-ring", "big"], vec!["--log-ring", "64K"]),
         (vec!["--tty", "--stdout", "null"], vec!["terminal", "leave them out"]),
     ] {
