@@ -220,7 +220,7 @@ seed 7
                 "policy restart=no\nunit\n5ms @1 stop-faults",
                 "line 3: \"stop-faults\" concerns the whole",
             ),
-            ("policy restart=always\npids 0", "line 2: \"pids 0\" is no number"),
+            ("policy restart=always\npids 0", "line 2: \"pids 0\" has no number that fits"),
             ("policy restart=always\ndisk eats", "line 2: \"eats\" is not known"),
             ("policy restart=always\nprocess #1 notice=maybe", "line 2: \"notice=maybe\" is not"),
             ("policy restart=always\n5ms wall 1h", "line 2: \"1h\" is no jump"),
