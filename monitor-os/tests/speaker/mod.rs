@@ -7,7 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::time::Duration;
 
-use super::waiting::until;
+use super::waiting::{awaited, until};
 
 pub(crate) fn say(directory: &Path, message: &[u8]) {
     fs::write(directory.join("new"), message).unwrap();
@@ -31,13 +31,17 @@ pub(crate) fn speaker() {
 }
 
 pub(crate) fn variable(pid: u32, name: &str) -> Option<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    // In the middle of an exec a process has no environment.
+    let read = || fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let environment = awaited("an environment", read, |environment| !environment.is_empty());
     let environment = String::from_utf8(environment).unwrap();
     let mut variables = environment.split('\0').filter_map(|variable| variable.split_once('='));
     variables.find_map(|(found, value)| (found == name).then(|| value.to_owned()))
 }
 
 pub(crate) fn own_address(pid: u32) -> SocketAddr {
-    let address = variable(pid, "NOTIFY_SOCKET").unwrap();
+    // The helper has no address.
+    let address = awaited("an address", || variable(pid, "NOTIFY_SOCKET"), Option::is_some);
+    let address = address.unwrap();
     SocketAddr::from_abstract_name(address.strip_prefix('@').unwrap()).unwrap()
 }
