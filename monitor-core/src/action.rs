@@ -191,6 +191,9 @@ impl fmt::Display for Lifecycle {
 }
 
 /// One command with all its operands: the flat view of [`Actions`].
+///
+/// The enum is exhaustive. A new variant is a breaking change, so that the compiler shows each driver
+/// the place that must handle it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Save this state.

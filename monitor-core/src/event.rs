@@ -10,6 +10,9 @@ use crate::time::Millis;
 /// A fact about a process names its run. A fact about another run changes nothing, and its answer
 /// is [`Note::Stale`](crate::Note::Stale). Case files use the text form (`Display`, `FromStr`).
 ///
+/// The enum is exhaustive. A new variant is a breaking change, so that the compiler shows each driver
+/// the place that must handle it.
+///
 /// # Examples
 /// ```
 /// use monitor_core::{Event, Exit, RunId};

@@ -9,6 +9,9 @@ use crate::run::{RunId, TimerKind};
 ///
 /// Phases are flat, with one name for each situation, so that every cell of the phase × event table
 /// can be read.
+///
+/// The enum is exhaustive. A new variant is a breaking change, so that the compiler shows each driver
+/// the place that must handle it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
