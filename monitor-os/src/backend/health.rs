@@ -14,6 +14,7 @@ use crate::linux::process::WaitStatus;
 
 /// The results of the health checks of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Health {
     /// The result of the last check, and the time of its end on the monotonic clock.
     pub last: Option<(Moment, CheckResult)>,

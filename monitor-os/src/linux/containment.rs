@@ -50,6 +50,7 @@ impl fmt::Display for Containment {
 
 /// A process that outlived its run: it was spared, or it survived the kill.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Survivor {
     /// The process id, for display and not for signals: another process may have the number later.
     pub pid: u32,

@@ -33,6 +33,7 @@ impl fmt::Display for Stream {
 
 /// A line that a program printed, or a piece of one that is very long.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Line {
     /// The time of the read, by the wall clock, which may be set back.
     pub at: SystemTime,

@@ -41,6 +41,7 @@ struct SinkState {
 
 /// The failures of a sink up to now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SinkCounts {
     /// Lines that were dropped, by [`SlowSink::DropNewest`] or because the reader is gone.
     pub lost_lines: u64,

@@ -37,6 +37,7 @@ pub enum OnCrash {
 
 /// A unit in a state directory, with or without a running monitor; read by [`stored_units`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoredUnit {
     /// The name of the unit.
     pub unit: String,

@@ -253,6 +253,7 @@ impl From<WaitStatus> for Exit {
 
 /// An event of a unit, with its effects.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct UnitEvent {
     /// The moment at which the event was observed, on the monotonic clock.
     pub at: Moment,
