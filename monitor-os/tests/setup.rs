@@ -2,6 +2,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod kernel_features;
+mod program_copy;
 mod trials;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod waiting;
@@ -13,6 +14,7 @@ use monitor_core::{Exit, Policy};
 use monitor_os::{
     Command, KernelFeatures, Launcher, ReadyBy, SetupStage, SpawnError, Status, Supervisor,
 };
+use program_copy::copy_program;
 use tempfile::TempDir;
 use trials::{Outcome, launcher, require_root, trials};
 use waiting::completed;
@@ -247,7 +249,7 @@ fn steps_that_take_privileges_are_told() -> Outcome {
     let directory = open_directory();
     // The directory of the build may be closed to others.
     let test = directory.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
+    copy_program(std::env::current_exe().unwrap(), &test);
     // Whoever runs the tests may have more of the processor than is asked for there.
     let output = std::process::Command::new("nice")
         .args(["-n", "39", "setpriv", "--reuid=1", "--regid=1", "--clear-groups"])

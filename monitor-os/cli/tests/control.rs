@@ -3,6 +3,7 @@
 
 #[expect(dead_code, reason = "the tests of crashes use the rest")]
 mod program;
+mod program_copy;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod trials;
 
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use program::waiting::{awaited, ended, until};
 use program::{Running, code, monitor, stderr};
+use program_copy::copy_program;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use trials::{Outcome, require_root, trials};
@@ -548,7 +550,7 @@ fn strangers_are_refused() -> Outcome {
     let socket = PathBuf::from(&scene.state).join("control");
     // The program itself may lie where nobody else can read.
     let program = scene.path("monitor");
-    fs::copy(env!("CARGO_BIN_EXE_monitor"), &program).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_monitor"), &program);
     for path in [scene.directory.path(), scene.state.as_ref(), &program] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }

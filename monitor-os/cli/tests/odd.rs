@@ -4,6 +4,7 @@
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
+mod program_copy;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod trials;
 
@@ -14,6 +15,7 @@ use std::process::{Command, Stdio};
 
 use program::Running;
 use program::waiting::{awaited, ended, runs, until};
+use program_copy::copy_program;
 use trials::{Outcome, Skipped, require_root, trials};
 
 trials! {
@@ -69,7 +71,7 @@ fn process_that_may_not_be_signalled_is_awaited() -> Outcome {
     let said = directory.path().join("said");
     let monitor = directory.path().join("monitor");
     // The folders above that of the tests may be closed to others.
-    fs::copy(env!("CARGO_BIN_EXE_monitor"), &monitor).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_monitor"), &monitor);
     let mut running = Command::new("setpriv")
         .args(["--reuid=64124", "--regid=64124", "--clear-groups", "--"])
         .args(["env", "--default-signal=HUP,INT,TERM", "MONITOR_LOG=warn"])

@@ -3,6 +3,7 @@
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
+mod program_copy;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -12,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 
 use program::waiting::{ended, until};
 use program::{Deadline, Running, run, stderr};
+use program_copy::copy_program;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, fchmod, flock};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
@@ -225,7 +227,7 @@ fn unread_terminal_of_another_user_holds_up_its_own_output_only() {
     let terminal = || Stdio::from(slave.try_clone().unwrap());
     let mut command = if geteuid().is_root() {
         // The program itself may lie where nobody else can read.
-        fs::copy(env!("CARGO_BIN_EXE_monitor"), path("monitor")).unwrap();
+        copy_program(env!("CARGO_BIN_EXE_monitor"), &path("monitor"));
         for name in ["", "units", "units/a.toml", "units/b.toml", "monitor"] {
             chown(path(name), Some(65534), Some(65534)).unwrap();
         }
