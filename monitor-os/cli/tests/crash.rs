@@ -197,6 +197,7 @@ fn second_monitor_is_refused_and_told_by_whom() {
     let scene = Scene::new();
     let mut first = scene.start(&[], SERVE);
     first.wait_for("started #1");
+    scene.line("pids");
     let refused = run(&scene.args(&[], SERVE));
     let text = stderr(&refused);
     assert_eq!(code(&refused), 125);
@@ -236,6 +237,7 @@ fn unsaved_start_waits_where_the_policy_demands() {
     assert_eq!(scene.count("pids"), 0);
     fs::remove_dir(&obstacle).unwrap();
     monitor.wait_for("started");
+    scene.line("pids");
     monitor.signal("TERM");
     monitor.finish();
     assert_eq!(scene.count("pids"), 1);
