@@ -95,6 +95,11 @@ impl Environment {
             Action::Persist(_)
             | Action::Spawn { .. }
             | Action::Signal { .. }
+            | Action::CancelSpawn { .. }
+            | Action::Abandon { .. }
+            | Action::AwaitReady { .. }
+            | Action::BeginService { .. }
+            | Action::EndService { .. }
             | Action::Release { .. }
             | Action::Lengthen { .. }
             | Action::Emit(_) => {}

@@ -42,8 +42,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Action::Disarm { slot } => {
                 timers.remove(&slot);
             }
-            // No stop is requested here, and nothing outlives the loop that a state could be saved for.
+            // No stop is requested here, nothing outlives the loop that a state could be saved for, and a
+            // job has no health check.
             Action::Signal { .. }
+            | Action::CancelSpawn { .. }
+            | Action::Abandon { .. }
+            | Action::AwaitReady { .. }
+            | Action::BeginService { .. }
+            | Action::EndService { .. }
             | Action::Shorten { .. }
             | Action::Lengthen { .. }
             | Action::Persist(_) => {}

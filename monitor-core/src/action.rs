@@ -19,6 +19,8 @@ pub struct Actions {
     pub persist: bool,
     /// Act on the process.
     pub process: ProcessCommand,
+    /// Begin or end what accompanies the service of the run.
+    pub service: ServiceCommand,
     /// Set the timer that the phase owns.
     pub timer: TimerCommand,
     /// Set the watchdog.
@@ -34,6 +36,7 @@ impl Actions {
     pub const NONE: Self = Self {
         persist: false,
         process: ProcessCommand::Leave,
+        service: ServiceCommand::Keep,
         timer: TimerCommand::Keep,
         watchdog: TimerCommand::Keep,
         window: TimerCommand::Keep,
@@ -58,8 +61,19 @@ pub enum ProcessCommand {
     /// Nothing.
     #[default]
     Leave,
-    /// Make the process of the new state's run.
+    /// Make the process of the new state's run. What is left of an earlier run is abandoned.
     Spawn,
+    /// Cancel the spawn in flight, which is unwanted now.
+    ///
+    /// A backend that can make the start fail does so, so that a stop does not wait for a program
+    /// that cannot be loaded. If the program runs already, it gets the signal. The start is still
+    /// answered, by [`Event::Started`](crate::Event::Started) or
+    /// [`Event::StartFailed`](crate::Event::StartFailed). A backend that cannot do either ignores
+    /// the command.
+    CancelSpawn {
+        /// The signal by which the run is brought down.
+        signal: Signal,
+    },
     /// Send a signal to the run.
     Signal {
         /// The signal.
@@ -76,6 +90,27 @@ pub enum ProcessCommand {
         /// it comes at once, and says whether anything is left.
         scope: Scope,
     },
+    /// Stop watching the run, whose remains survived the kill: nothing of it is awaited any more.
+    Abandon,
+}
+
+/// The command for what a backend does beside a process that starts or serves.
+///
+/// It says what the phase means for probes of readiness and for health checks, so that a backend
+/// reads no phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceCommand {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// The policy waits for the report that the process serves: look for it, if nobody else reports
+    /// it.
+    AwaitReady,
+    /// The process serves: end the watch for its readiness, and begin its health checks.
+    Begin,
+    /// The process does not serve, or no longer: end its health checks and the watch for its
+    /// readiness.
+    End,
 }
 
 /// The command for one timer slot.
@@ -221,6 +256,33 @@ pub enum Action {
         /// Whether to wait until nothing is left.
         scope: Scope,
     },
+    /// Cancel the spawn of this run.
+    CancelSpawn {
+        /// The run.
+        run: RunId,
+        /// The signal by which the run is brought down.
+        signal: Signal,
+    },
+    /// Stop watching what is left of a run.
+    Abandon {
+        /// The run.
+        run: RunId,
+    },
+    /// Begin to watch for the report that the process serves.
+    AwaitReady {
+        /// The run.
+        run: RunId,
+    },
+    /// Begin the health checks of a process that serves.
+    BeginService {
+        /// The run.
+        run: RunId,
+    },
+    /// End the health checks of a process, and the watch for its readiness.
+    EndService {
+        /// The run.
+        run: RunId,
+    },
     /// Empty a timer slot.
     Disarm {
         /// The slot.
@@ -252,7 +314,8 @@ pub enum Action {
 }
 
 /// Prints the form of case files: `save`, `spawn #1`, `signal #1 TERM group`, `release #1 TERM
-/// group`, `disarm phase`, `arm backoff #1 100ms`, `shorten stop-grace #1 1s`, `lengthen
+/// group`, `cancel-spawn #1 TERM`, `abandon #1`, `await-ready #1`, `begin-service #1`,
+/// `end-service #1`, `disarm phase`, `arm backoff #1 100ms`, `shorten stop-grace #1 1s`, `lengthen
 /// start-timeout #1 1s`, `emit started`.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -264,6 +327,11 @@ impl fmt::Display for Action {
                 write!(f, "release {run} {signal} {scope}")
             }
             Self::Release { run, signal: None, scope } => write!(f, "release {run} - {scope}"),
+            Self::CancelSpawn { run, signal } => write!(f, "cancel-spawn {run} {signal}"),
+            Self::Abandon { run } => write!(f, "abandon {run}"),
+            Self::AwaitReady { run } => write!(f, "await-ready {run}"),
+            Self::BeginService { run } => write!(f, "begin-service {run}"),
+            Self::EndService { run } => write!(f, "end-service {run}"),
             Self::Disarm { slot } => write!(f, "disarm {slot}"),
             Self::Arm { timer, delay } => write!(f, "arm {timer} {delay}"),
             Self::Shorten { timer, delay } => write!(f, "shorten {timer} {delay}"),
@@ -289,6 +357,11 @@ mod tests {
             (Action::Signal { run, signal, scope }, "signal #1 TERM group"),
             (Action::Release { run, signal: Some(signal), scope }, "release #1 TERM group"),
             (Action::Release { run, signal: None, scope: Scope::Process }, "release #1 - process"),
+            (Action::CancelSpawn { run, signal }, "cancel-spawn #1 TERM"),
+            (Action::Abandon { run }, "abandon #1"),
+            (Action::AwaitReady { run }, "await-ready #1"),
+            (Action::BeginService { run }, "begin-service #1"),
+            (Action::EndService { run }, "end-service #1"),
             (Action::Disarm { slot: TimerSlot::Watchdog }, "disarm watchdog"),
             (Action::Arm { timer, delay: Delay::exact(delay) }, "arm backoff #1 100ms"),
             (Action::Shorten { timer, delay }, "shorten backoff #1 100ms"),

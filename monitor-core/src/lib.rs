@@ -18,12 +18,14 @@
 //!     monitor.handle(event).for_each(|action| match action {
 //!         Action::Persist(state) => drop(state.to_bytes()), // to disk
 //!         Action::Spawn { run } => inbox.push(Event::Exited { run, exit: Exit::Code(0) }),
-//!         Action::Signal { .. } => {}                       // kill(2)
+//!         Action::Signal { .. } | Action::CancelSpawn { .. } => {} // kill(2)
 //!         Action::Release { run, .. } => {
 //!             inbox.push(Event::Released { run, remains: Remains::Nothing });
 //!         }
 //!         Action::Arm { .. } | Action::Disarm { .. } => {}                  // timers
 //!         Action::Shorten { .. } | Action::Lengthen { .. } => {}            // timers
+//!         Action::AwaitReady { .. } | Action::BeginService { .. } => {}     // probes and checks
+//!         Action::EndService { .. } | Action::Abandon { .. } => {}          // no more of them
 //!         Action::Emit(lifecycle) => println!("{lifecycle}"),
 //!     });
 //! }
@@ -32,10 +34,11 @@
 //! ```
 //!
 //! # What a driver must do
+//! The page [`contract`] says all of it. The short form:
 //! - Execute the commands of a step in the order of [`Step::for_each`], then take the next event.
 //! - Measure delays from the moment the event was observed, and draw jitter uniformly.
 //! - Keep one deadline for each [`TimerSlot`]. Arming replaces it, so a replaced timer cannot fire.
-//! - Deliver due timers before events observed at the same instant.
+//! - Deliver what was readable at a wake before the timers that are due at it.
 //! - Answer each [`Action::Spawn`] with [`Event::Started`], [`Event::StartFailed`] or
 //!   [`Event::Exited`], and each [`Action::Release`] with [`Event::Released`].
 //! - Report an exit until it was handled. Late and doubled reports are harmless.
@@ -59,6 +62,8 @@
 
 mod action;
 mod backoff;
+#[doc = include_str!("../docs/CONTRACT.md")]
+pub mod contract {}
 mod event;
 mod exit;
 mod explain;
@@ -78,7 +83,7 @@ mod text;
 mod time;
 mod wire;
 
-pub use action::{Action, Actions, Lifecycle, ProcessCommand, TimerCommand};
+pub use action::{Action, Actions, Lifecycle, ProcessCommand, ServiceCommand, TimerCommand};
 pub use backoff::{Backoff, Curve, Factor};
 pub use event::{Event, Found, Grace, Origin, Remains, StopMode};
 pub use exit::{Exit, ExitSet, Outcome, StartFailure};

@@ -7,7 +7,7 @@
 //! are calls, so that the dispatch has no registers to save. Inlining saves a third of the
 //! instructions of a step, as `benches/instructions` counts them.
 
-use crate::action::{Action, Actions, Lifecycle, ProcessCommand, TimerCommand};
+use crate::action::{Action, Actions, Lifecycle, ProcessCommand, ServiceCommand, TimerCommand};
 use crate::event::{Event, Found, Grace, Origin, Remains, StopMode};
 use crate::exit::{Exit, Outcome, StartFailure};
 use crate::policy::{
@@ -76,6 +76,16 @@ impl Step {
             ProcessCommand::Release { signal, scope } => {
                 visit(Action::Release { run: state.run, signal, scope });
             }
+            ProcessCommand::CancelSpawn { signal } => {
+                visit(Action::CancelSpawn { run: state.run, signal });
+            }
+            ProcessCommand::Abandon => visit(Action::Abandon { run: state.run }),
+        }
+        match actions.service {
+            ServiceCommand::Keep => {}
+            ServiceCommand::AwaitReady => visit(Action::AwaitReady { run: state.run }),
+            ServiceCommand::Begin => visit(Action::BeginService { run: state.run }),
+            ServiceCommand::End => visit(Action::EndService { run: state.run }),
         }
         for slot in TimerSlot::ALL {
             if let Some(action) = self.timer_action(slot) {
@@ -117,7 +127,7 @@ impl Step {
         }
     }
 
-    /// The number of commands, at most six.
+    /// The number of commands, at most seven.
     #[must_use]
     pub fn commands(self) -> usize {
         let mut count = 0;
@@ -159,6 +169,13 @@ impl Step {
     #[inline(always)]
     const fn signal(mut self, signal: Signal, scope: Scope) -> Self {
         self.actions.process = ProcessCommand::Signal { signal, scope };
+        self
+    }
+
+    /// Cancels the spawn in flight, by the signal of this stop.
+    #[inline(always)]
+    const fn cancel_spawn(mut self, signal: Signal) -> Self {
+        self.actions.process = ProcessCommand::CancelSpawn { signal };
         self
     }
 
@@ -300,6 +317,7 @@ impl Policy {
             Phase::Starting => self
                 .enter(state, Phase::Cancelling)
                 .because(reason)
+                .cancel_spawn(stop.signal)
                 .arm_if(self.grace(grace))
                 .emit(Lifecycle::Stopping),
             Phase::Activating | Phase::Running | Phase::Healthy => self
@@ -322,10 +340,14 @@ impl Policy {
         match state.phase {
             Phase::Idle | Phase::BackingOff | Phase::Throttled => self.stopped(state, reason),
             Phase::Stopped => record(state, reason),
-            Phase::Starting => {
-                self.enter(state, Phase::Aborting).because(reason).emit(Lifecycle::Stopping)
+            Phase::Starting => self
+                .enter(state, Phase::Aborting)
+                .because(reason)
+                .cancel_spawn(Signal::KILL)
+                .emit(Lifecycle::Stopping),
+            Phase::Cancelling => {
+                self.enter(state, Phase::Aborting).because(reason).cancel_spawn(Signal::KILL)
             }
-            Phase::Cancelling => self.enter(state, Phase::Aborting).because(reason),
             Phase::Activating | Phase::Running | Phase::Healthy | Phase::Stopping => {
                 self.escalate(state).because(reason)
             }
@@ -362,6 +384,7 @@ impl Policy {
             Phase::Starting => self
                 .enter(state, Phase::Cancelling)
                 .because(Reason::RestartRequested)
+                .cancel_spawn(stop.signal)
                 .arm_if(self.grace(grace))
                 .emit(Lifecycle::Stopping),
             Phase::Activating | Phase::Running | Phase::Healthy => self
@@ -409,8 +432,13 @@ impl Policy {
                     None => TimerCommand::Disarm,
                 })
             }
+            // The new policy decides whether readiness is awaited.
+            Phase::Starting => {
+                let mut step = Step::to(state);
+                step.actions.service = self.service(Phase::Starting);
+                step
+            }
             Phase::Idle
-            | Phase::Starting
             | Phase::Cancelling
             | Phase::Aborting
             | Phase::Activating
@@ -650,13 +678,16 @@ impl Policy {
             (TimerKind::StartTimeout, Phase::Starting) => self
                 .strike(state, self.enter(state, Phase::Cancelling))
                 .because(fault_reason(state.reason, Reason::StartTimeout))
+                .cancel_spawn(self.rules.stop.signal)
                 .arm_if(self.rules.stop.grace)
                 .emit(Lifecycle::Stopping),
             (TimerKind::StartTimeout, Phase::Activating) => {
                 self.fault(state, Reason::StartTimeout, self.rules.stop.signal)
             }
             (TimerKind::Healthy, Phase::Running) => self.healthy(state),
-            (TimerKind::StopGrace, Phase::Cancelling) => self.enter(state, Phase::Aborting),
+            (TimerKind::StopGrace, Phase::Cancelling) => {
+                self.enter(state, Phase::Aborting).cancel_spawn(Signal::KILL)
+            }
             (TimerKind::StopGrace, Phase::Stopping) => self.escalate(state),
             (TimerKind::StopGrace, Phase::Releasing) => self.purge(state),
             (TimerKind::KillWindow, Phase::Killing) => Step::to(state)
@@ -664,7 +695,13 @@ impl Policy {
                 .arm(self.rules.stop.kill_window)
                 .emit(Lifecycle::Unkillable),
             // Processes that survive a kill for that long are given up and reported as leaked.
-            (TimerKind::KillWindow, Phase::Purging) => self.decide(state, Remains::Leaked),
+            (TimerKind::KillWindow, Phase::Purging) => {
+                let mut step = self.decide(state, Remains::Leaked);
+                if matches!(step.actions.process, ProcessCommand::Leave) {
+                    step.actions.process = ProcessCommand::Abandon;
+                }
+                step
+            }
             (TimerKind::Backoff, Phase::BackingOff) => self.begin(state, Initiative::Policy),
             (TimerKind::Watchdog, Phase::Running | Phase::Healthy) => match self.rules.watchdog {
                 Some(watchdog) => self.fault(state, Reason::Watchdog, watchdog.signal),
@@ -732,6 +769,10 @@ impl Policy {
             Found::Gone => self.recovered_dead(state, Exit::Unknown, false),
             Found::Rebooted => self.recovered_dead(state, Exit::Unknown, true),
         };
+        // The backend is new, and has begun nothing.
+        let service = self.service(step.state.phase);
+        let begins = !matches!(service, ServiceCommand::End);
+        step.actions.service = if begins { service } else { ServiceCommand::Keep };
         // Timers did not survive. A window that never closes would hold up starts for ever.
         if step.state.starts > 0 {
             match self.rules.limit {
@@ -1001,7 +1042,36 @@ impl Policy {
         if served && !serves && self.rules.watchdog.is_some() {
             step.actions.watchdog = TimerCommand::Disarm;
         }
+        let wanted = self.service(phase);
+        if wanted as u8 != self.service(from.phase) as u8 {
+            step.actions.service = wanted;
+        }
         step
+    }
+
+    /// The command that belongs to a phase, for a backend that has heard none.
+    #[inline(always)]
+    const fn service(&self, phase: Phase) -> ServiceCommand {
+        match (phase, self.rules.start.readiness) {
+            (Phase::Starting, Readiness::Notify) | (Phase::Activating, _) => {
+                ServiceCommand::AwaitReady
+            }
+            (Phase::Running | Phase::Healthy, _) => ServiceCommand::Begin,
+            (
+                Phase::Idle
+                | Phase::Starting
+                | Phase::Cancelling
+                | Phase::Aborting
+                | Phase::Stopping
+                | Phase::Killing
+                | Phase::Releasing
+                | Phase::Purging
+                | Phase::BackingOff
+                | Phase::Throttled
+                | Phase::Stopped,
+                _,
+            ) => ServiceCommand::End,
+        }
     }
 
     /// Counts the run in `from` against the retry budget if it ended by itself or by a fault. A run
@@ -1360,10 +1430,101 @@ mod tests {
         for (state, taken) in states.into_iter().zip([false, false, true, true, false]) {
             let taken = if taken { TimerCommand::Disarm } else { TimerCommand::Keep };
             for (policy, command) in [(policy(), TimerCommand::Keep), (without, taken)] {
-                let step = policy.step(state, Event::PolicyChanged);
-                assert_eq!(step, Step::to(state).watchdog(command), "{state}");
+                let actions = policy.step(state, Event::PolicyChanged).actions;
+                assert_eq!(actions.watchdog, command, "{state}");
             }
         }
+    }
+
+    /// Whether readiness is awaited is the policy's to say until the process exists.
+    #[test]
+    fn another_policy_says_again_whether_readiness_is_awaited() {
+        let states = states(["start", "started #1", "ready #1"]);
+        let exec: Policy = "restart=always readiness=exec".parse().unwrap();
+        let said =
+            |policy: Policy| states.map(|s| policy.step(s, Event::PolicyChanged).actions.service);
+        let [keep, await_ready] = [ServiceCommand::Keep, ServiceCommand::AwaitReady];
+        assert_eq!(said(policy()), [await_ready, keep, keep]);
+        assert_eq!(said(exec), [ServiceCommand::End, keep, keep]);
+    }
+
+    /// A backend hears all that it must know of a phase, and no more than once.
+    #[test]
+    fn the_service_of_a_run_is_told_as_it_changes() {
+        let told = |events: &[&str]| {
+            let mut state = State::INITIAL;
+            let steps = events.iter().map(|event| {
+                let step = policy().step(state, event.parse().unwrap());
+                state = step.state;
+                step.actions.service
+            });
+            steps.collect::<Vec<_>>()
+        };
+        use ServiceCommand::{AwaitReady, Begin, End, Keep};
+        assert_eq!(
+            told(&[
+                "start",
+                "started #1",
+                "ready #1",
+                "fired healthy #1",
+                "stop",
+                "exited #1 code=0"
+            ]),
+            [AwaitReady, Keep, Begin, Keep, End, Keep]
+        );
+        assert_eq!(
+            told(&["start", "started #1", "exited #1 code=0", "released #1", "fired backoff #1"]),
+            [AwaitReady, Keep, End, Keep, AwaitReady]
+        );
+        // After a crash of the monitor its successor has begun nothing.
+        assert_eq!(
+            told(&[
+                "start",
+                "started #1",
+                "recovered #1 alive",
+                "ready #1",
+                "recovered #1 alive",
+                "recovered #1 gone"
+            ]),
+            [AwaitReady, Keep, AwaitReady, Begin, Begin, Keep]
+        );
+    }
+
+    #[test]
+    fn a_spawn_in_flight_is_cancelled_once_for_each_signal() {
+        let process = |events: &[&str]| {
+            let mut state = State::INITIAL;
+            let steps = events.iter().map(|event| {
+                let step = policy().step(state, event.parse().unwrap());
+                state = step.state;
+                step.actions.process
+            });
+            steps.collect::<Vec<_>>()
+        };
+        let cancel = |signal| ProcessCommand::CancelSpawn { signal };
+        let (spawn, leave) = (ProcessCommand::Spawn, ProcessCommand::Leave);
+        assert_eq!(
+            process(&["start", "stop", "stop", "fired stop-grace #1", "stop kill"]),
+            [spawn, cancel(Signal::TERM), leave, cancel(Signal::KILL), leave]
+        );
+        assert_eq!(
+            process(&["start", "fired start-timeout #1", "stop kill"]),
+            [spawn, cancel(Signal::TERM), cancel(Signal::KILL)]
+        );
+    }
+
+    #[test]
+    fn what_survives_the_kill_is_abandoned() {
+        let mut state = State::INITIAL;
+        let events =
+            ["start", "started #1", "stop kill", "exited #1 signal=KILL", "fired kill-window #1"];
+        let last = events.map(|event| {
+            let step = policy().step(state, event.parse().unwrap());
+            state = step.state;
+            step
+        })[4];
+        assert_eq!(last.actions.process, ProcessCommand::Abandon);
+        assert_eq!(last.state.phase(), Phase::Stopped);
     }
 
     #[test]

@@ -8,26 +8,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use monitor_core::{
-    Event, Millis, Policy, ProcessCommand, RunId, SaveRule, StartFailure, State, Step,
-    TimerCommand, TimerSlot, TimerToken,
+    Event, Millis, Policy, ProcessCommand, RunId, SaveRule, ServiceCommand, StartFailure, State,
+    Step, TimerCommand, TimerSlot, TimerToken,
 };
 
 use crate::driver::agenda::{Agenda, Alarm, Deadline};
 use crate::driver::kernel::{
-    DriverInput, Kernel, Moment, Report, SignalOutcome, SpawnOutcome, UnitId,
+    DriverInput, Kernel, Moment, Report, SaveFailed, SaveStatus, SignalOutcome, SpawnOutcome,
+    Ticket, UnitId,
 };
 
 /// Drives any number of units over one [`Kernel`]; synchronous, deterministic, one thread.
 ///
-/// Due timers are delivered before an event that was observed at their moment. Their order is by
-/// deadline, then by unit, then by slot. Delays count from the moment at which the event was
-/// observed, so a slow kernel does not make them drift.
+/// Inputs are handled in the order in which the kernel returns them. Due timers are delivered when
+/// the kernel says that the deadline is reached, in the order of their deadlines, then of units,
+/// then of slots. Delays count from the moment at which the event was observed, so a slow kernel
+/// does not make them drift.
 #[derive(Debug, Default)]
 pub struct Driver<M = Core> {
     machine: M,
     /// Boxed, because a tree that grows at its end has room for twice its elements.
     units: BTreeMap<UnitId, Box<DrivenUnit>>,
     agenda: Agenda,
+    /// The tickets given to saves.
+    tickets: u64,
 }
 
 /// Makes the decisions of the driver.
@@ -54,8 +58,39 @@ struct DrivenUnit {
     policy: Arc<Policy>,
     state: State,
     timers: [Option<ArmedTimer>; TimerSlot::ALL.len()],
-    /// The time at which a failed save is retried.
-    save_again: Option<Moment>,
+    save: SaveProgress,
+    /// What accompanies the spawn of the state's run, if that spawn waits for the save.
+    waiting_spawn: Option<ServiceCommand>,
+}
+
+/// The progress of a unit's last save.
+#[derive(Clone, Copy, Debug)]
+enum SaveProgress {
+    Saved,
+    /// The answer counts as a failure from this moment on.
+    Pending(Ticket, Moment),
+    /// The answer is overdue.
+    Overdue(Ticket),
+    /// The save is tried again at this moment.
+    Failed(Moment),
+}
+
+impl SaveProgress {
+    const fn status(self) -> SaveStatus {
+        match self {
+            Self::Saved => SaveStatus::Saved,
+            Self::Pending(..) => SaveStatus::Pending,
+            Self::Overdue(_) | Self::Failed(_) => SaveStatus::Failed,
+        }
+    }
+
+    /// The deadline of the unit's alarm for saves.
+    const fn deadline(self) -> Option<Moment> {
+        match self {
+            Self::Pending(_, at) | Self::Failed(at) => Some(at),
+            Self::Saved | Self::Overdue(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,14 +104,14 @@ impl DrivenUnit {
     fn has_set(&self, deadline: Deadline) -> bool {
         let set = match deadline.alarm() {
             Alarm::Timer(slot) => self.timers[slot as usize].map(|armed| armed.at),
-            Alarm::Save => self.save_again,
+            Alarm::Save => self.save.deadline(),
         };
         set == Some(deadline.at)
     }
 }
 
-/// The delay between a failed save and its retry.
-const SAVE_AGAIN_AFTER: Millis = Millis::from_secs(1);
+/// The delay between a failed save and its retry, and the time that a save may take.
+const SAVE_AFTER: Millis = Millis::from_secs(1);
 
 impl Driver {
     /// Makes a driver without units.
@@ -90,7 +125,7 @@ impl<M: Machine> Driver<M> {
     /// Makes a driver without units that uses `machine`.
     #[must_use]
     pub fn with_machine(machine: M) -> Self {
-        Self { machine, units: BTreeMap::new(), agenda: Agenda::default() }
+        Self { machine, units: BTreeMap::new(), agenda: Agenda::default(), tickets: 0 }
     }
 
     /// Runs until the kernel returns [`DriverInput::Quit`].
@@ -98,22 +133,25 @@ impl<M: Machine> Driver<M> {
         while self.turn(kernel) {}
     }
 
-    /// Waits for one input, and handles all deadlines that are due and then the input.
+    /// Waits for one input and handles it; at a deadline, handles all deadlines that are due.
     ///
     /// The result is false after [`DriverInput::Quit`].
     pub fn turn(&mut self, kernel: &mut impl Kernel) -> bool {
         let observed = kernel.wait(self.next_deadline());
         let at = observed.at;
-        self.deliver_due(kernel, at);
+        let ticket = observed.ticket;
         match observed.input {
-            DriverInput::DeadlineReached => {}
-            DriverInput::Event(unit, event) => self.handle(kernel, at, unit, event),
+            DriverInput::DeadlineReached => self.deliver_due(kernel, at),
+            DriverInput::Event(unit, event) => self.handle(kernel, at, unit, event, ticket),
             DriverInput::UnitAdded(unit, policy, state) => self.add_unit(unit, policy, state),
             DriverInput::PolicyChanged(unit, policy) => {
                 if let Some(found) = self.units.get_mut(&unit) {
                     found.policy = policy;
-                    self.handle(kernel, at, unit, Event::PolicyChanged);
+                    self.handle(kernel, at, unit, Event::PolicyChanged, ticket);
                 }
+            }
+            DriverInput::Saved(unit, ticket, result) => {
+                self.save_answered(kernel, at, unit, ticket, result);
             }
             DriverInput::UnitRemoved(unit) => self.remove_unit(unit),
             DriverInput::Quit => return false,
@@ -152,7 +190,9 @@ impl<M: Machine> Driver<M> {
     fn add_unit(&mut self, unit: UnitId, policy: Arc<Policy>, state: State) {
         self.remove_unit(unit);
         let timers = [None; TimerSlot::ALL.len()];
-        self.units.insert(unit, Box::new(DrivenUnit { policy, state, timers, save_again: None }));
+        let save = SaveProgress::Saved;
+        let driven = DrivenUnit { policy, state, timers, save, waiting_spawn: None };
+        self.units.insert(unit, Box::new(driven));
     }
 
     fn remove_unit(&mut self, unit: UnitId) {
@@ -171,29 +211,124 @@ impl<M: Machine> Driver<M> {
                 Alarm::Timer(slot) => {
                     if let Some(armed) = found.timers[slot as usize].take() {
                         let event = Event::TimerFired { timer: armed.token };
-                        self.handle(kernel, now, unit, event);
+                        self.handle(kernel, now, unit, event, None);
                     }
                 }
-                Alarm::Save => {
-                    found.save_again = None;
-                    let state = found.state;
-                    StepExecutor { kernel, agenda: &mut self.agenda, at: now, unit, found }
-                        .save(state);
-                }
+                Alarm::Save => self.save_is_due(kernel, now, unit),
             }
         }
     }
 
-    /// Handles one event, then the events that its commands cause.
-    fn handle(&mut self, kernel: &mut impl Kernel, at: Moment, unit: UnitId, event: Event) {
-        let Some(found) = self.units.get_mut(&unit) else {
+    /// Retries a failed save, or counts one as failed whose answer is overdue.
+    fn save_is_due(&mut self, kernel: &mut impl Kernel, at: Moment, unit: UnitId) {
+        self.change_save(kernel, at, unit, |executor| match executor.found.save {
+            SaveProgress::Pending(ticket, _) => {
+                executor.found.save = SaveProgress::Overdue(ticket);
+            }
+            SaveProgress::Saved | SaveProgress::Overdue(_) | SaveProgress::Failed(_) => {
+                executor.save(executor.found.state);
+            }
+        });
+    }
+
+    /// Takes note of the answer to a save.
+    fn save_answered(
+        &mut self,
+        kernel: &mut impl Kernel,
+        at: Moment,
+        unit: UnitId,
+        ticket: Ticket,
+        result: Result<(), SaveFailed>,
+    ) {
+        self.change_save(kernel, at, unit, |executor| {
+            let after = at.after(SAVE_AFTER);
+            match (executor.found.save, result) {
+                (SaveProgress::Pending(last, _) | SaveProgress::Overdue(last), Ok(()))
+                    if ticket < last =>
+                {
+                    // The store makes progress, so the last state has its second from now on.
+                    executor.set_save(SaveProgress::Pending(last, after));
+                }
+                (SaveProgress::Pending(last, _) | SaveProgress::Overdue(last), result)
+                    if ticket == last =>
+                {
+                    executor.set_save(match result {
+                        Ok(()) => SaveProgress::Saved,
+                        Err(SaveFailed) => SaveProgress::Failed(after),
+                    });
+                }
+                // The answer to a state that another has replaced.
+                (
+                    SaveProgress::Saved
+                    | SaveProgress::Pending(..)
+                    | SaveProgress::Overdue(_)
+                    | SaveProgress::Failed(_),
+                    Ok(()) | Err(SaveFailed),
+                ) => {}
+            }
+        });
+    }
+
+    /// Changes the progress of a save, reports its status if that is another, and makes the process
+    /// that has waited for it.
+    fn change_save<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        at: Moment,
+        unit: UnitId,
+        change: impl FnOnce(&mut StepExecutor<'_, K>),
+    ) {
+        let Some(mut executor) = self.executor(kernel, at, unit) else {
             return;
         };
-        let mut executor = StepExecutor { kernel, agenda: &mut self.agenda, at, unit, found };
+        let before = executor.found.save.status();
+        change(&mut executor);
+        let status = executor.found.save.status();
+        if status != before {
+            executor.kernel.observe_save(at, unit, status);
+        }
+        if status == SaveStatus::Pending {
+            return;
+        }
+        if let Some(service) = executor.found.waiting_spawn.take() {
+            let run = executor.found.state.run();
+            let event = executor.spawn(run, service);
+            executor.service(run, service);
+            if let Some(event) = event {
+                self.handle(kernel, at, unit, event, None);
+            }
+        }
+    }
+
+    fn executor<'a, K>(
+        &'a mut self,
+        kernel: &'a mut K,
+        at: Moment,
+        unit: UnitId,
+    ) -> Option<StepExecutor<'a, K>> {
+        let Self { units, agenda, tickets, .. } = self;
+        let found = units.get_mut(&unit)?;
+        Some(StepExecutor { kernel, agenda, tickets, at, unit, found })
+    }
+
+    /// Handles one event, then the events that its commands cause.
+    fn handle(
+        &mut self,
+        kernel: &mut impl Kernel,
+        at: Moment,
+        unit: UnitId,
+        event: Event,
+        mut ticket: Option<Ticket>,
+    ) {
+        let Self { machine, units, agenda, tickets } = self;
+        let Some(found) = units.get_mut(&unit) else {
+            return;
+        };
+        let mut executor = StepExecutor { kernel, agenda, tickets, at, unit, found };
         let mut next = Some(event);
         while let Some(event) = next {
             let before = executor.found.state;
-            let step = self.machine.step(&executor.found.policy, before, event);
+            let step = machine.step(&executor.found.policy, before, event);
             let effects = executor.execute(&step);
             executor.found.state = step.state;
             executor.kernel.observe(&Report {
@@ -204,7 +339,8 @@ impl<M: Machine> Driver<M> {
                 event,
                 step,
                 delay: effects.delay,
-                saved: executor.found.save_again.is_none(),
+                save: executor.found.save.status(),
+                ticket: ticket.take(),
             });
             next = effects.follow_up;
         }
@@ -215,6 +351,7 @@ impl<M: Machine> Driver<M> {
 struct StepExecutor<'a, K> {
     kernel: &'a mut K,
     agenda: &'a mut Agenda,
+    tickets: &'a mut u64,
     at: Moment,
     unit: UnitId,
     found: &'a mut DrivenUnit,
@@ -238,7 +375,11 @@ impl<K: Kernel> StepExecutor<'_, K> {
         if step.actions.persist {
             self.save(step.state);
         }
-        let follow_up = self.act(step.state.run(), step.actions.process);
+        let run = step.state.run();
+        let follow_up = self.act(run, step);
+        if self.found.waiting_spawn.is_none() {
+            self.service(run, step.actions.service);
+        }
         let mut delay = None;
         for slot in TimerSlot::ALL {
             let drawn =
@@ -250,13 +391,22 @@ impl<K: Kernel> StepExecutor<'_, K> {
         Effects { delay, follow_up }
     }
 
+    #[inline]
+    fn service(&mut self, run: RunId, command: ServiceCommand) {
+        if command != ServiceCommand::Keep {
+            self.kernel.service(self.at, self.unit, run, command);
+        }
+    }
+
     /// Executes the command to the process of a run; returns the event that it causes.
     #[inline]
-    fn act(&mut self, run: RunId, command: ProcessCommand) -> Option<Event> {
+    fn act(&mut self, run: RunId, step: &Step) -> Option<Event> {
         let (at, unit) = (self.at, self.unit);
+        let command = step.actions.process;
+        let waited = command != ProcessCommand::Leave && self.found.waiting_spawn.take().is_some();
         match command {
             ProcessCommand::Leave => None,
-            ProcessCommand::Spawn => self.spawn(run),
+            ProcessCommand::Spawn => self.spawn(run, step.actions.service),
             ProcessCommand::Signal { signal, scope } => {
                 match self.kernel.signal(at, unit, run, signal, scope) {
                     SignalOutcome::Sent | SignalOutcome::Refused => None,
@@ -267,16 +417,34 @@ impl<K: Kernel> StepExecutor<'_, K> {
                 let remains = self.kernel.release(at, unit, run, signal, scope);
                 remains.map(|remains| Event::Released { run, remains })
             }
+            ProcessCommand::CancelSpawn { signal } => {
+                if waited {
+                    return Some(Event::StartFailed { run, failure: StartFailure::Transient });
+                }
+                self.kernel.cancel_spawn(at, unit, run, signal);
+                None
+            }
+            ProcessCommand::Abandon => {
+                self.kernel.abandon(at, unit, run);
+                None
+            }
         }
     }
 
-    fn spawn(&mut self, run: RunId) -> Option<Event> {
-        let may =
-            self.found.save_again.is_none() || self.found.policy.rules().save == SaveRule::Optional;
-        let answer = if may {
-            self.kernel.spawn(self.at, self.unit, run)
-        } else {
-            SpawnOutcome::Failed(StartFailure::Transient)
+    /// Makes the process of a run, unless the policy demands a save that is not there.
+    ///
+    /// If it waits for the save, so does the command that accompanies it.
+    fn spawn(&mut self, run: RunId, service: ServiceCommand) -> Option<Event> {
+        let required = self.found.policy.rules().save == SaveRule::Required;
+        let answer = match self.found.save.status() {
+            SaveStatus::Pending if required => {
+                self.found.waiting_spawn = Some(service);
+                return None;
+            }
+            SaveStatus::Failed if required => SpawnOutcome::Failed(StartFailure::Transient),
+            SaveStatus::Saved | SaveStatus::Pending | SaveStatus::Failed => {
+                self.kernel.spawn(self.at, self.unit, run)
+            }
         };
         match answer {
             SpawnOutcome::Started => Some(Event::Started { run }),
@@ -286,9 +454,27 @@ impl<K: Kernel> StepExecutor<'_, K> {
     }
 
     fn save(&mut self, state: State) {
-        let failed = self.kernel.save(self.at, self.unit, state).is_err();
-        self.found.save_again = failed.then(|| self.at.after(SAVE_AGAIN_AFTER));
-        if let Some(at) = self.found.save_again {
+        *self.tickets += 1;
+        let ticket = Ticket::new(*self.tickets);
+        let after = self.at.after(SAVE_AFTER);
+        let status = self.kernel.save(self.at, self.unit, state, ticket);
+        self.set_save(match status {
+            SaveStatus::Saved => SaveProgress::Saved,
+            // The second counts from the first state that is not saved.
+            SaveStatus::Pending => match self.found.save {
+                SaveProgress::Pending(_, at) => SaveProgress::Pending(ticket, at),
+                SaveProgress::Overdue(_) => SaveProgress::Overdue(ticket),
+                SaveProgress::Saved | SaveProgress::Failed(_) => {
+                    SaveProgress::Pending(ticket, after)
+                }
+            },
+            SaveStatus::Failed => SaveProgress::Failed(after),
+        });
+    }
+
+    fn set_save(&mut self, save: SaveProgress) {
+        self.found.save = save;
+        if let Some(at) = save.deadline() {
             self.agenda.set(Deadline::new(at, self.unit, Alarm::Save));
         }
     }
@@ -346,24 +532,46 @@ mod tests {
     };
 
     use super::*;
-    use crate::driver::kernel::{ObservedInput, SaveFailed};
+    use crate::driver::kernel::ObservedInput;
 
-    /// The events to come, one after the other.
-    struct Script(VecDeque<(u64, Event)>);
+    /// A kernel with inputs to come, one after the other, and a log of what it is asked.
+    struct Script {
+        inputs: VecDeque<(u64, DriverInput)>,
+        save: SaveStatus,
+        calls: Vec<String>,
+    }
 
     const UNIT: UnitId = UnitId::new(0);
 
-    impl Kernel for Script {
-        fn wait(&mut self, _: Option<Moment>) -> ObservedInput {
-            let next = self.0.pop_front();
-            let (at, input) = next.map_or((0, DriverInput::Quit), |(at, event)| {
-                (at, DriverInput::Event(UNIT, event))
-            });
-            ObservedInput { at: Moment::from_millis(at), input }
+    impl Script {
+        fn new<const N: usize>(inputs: [(u64, DriverInput); N]) -> Self {
+            Self { inputs: inputs.into(), save: SaveStatus::Saved, calls: Vec::new() }
         }
 
-        fn spawn(&mut self, _: Moment, _: UnitId, _: RunId) -> SpawnOutcome {
+        fn events<const N: usize>(events: [(u64, Event); N]) -> Self {
+            Self::new(events.map(|(at, event)| (at, input(event))))
+        }
+    }
+
+    fn input(event: Event) -> DriverInput {
+        DriverInput::Event(UNIT, event)
+    }
+
+    impl Kernel for Script {
+        fn wait(&mut self, _: Option<Moment>) -> ObservedInput {
+            let (at, input) = self.inputs.pop_front().unwrap_or((0, DriverInput::Quit));
+            let ticket = matches!(input, DriverInput::Event(_, event) if event.is_request());
+            let ticket = ticket.then_some(Ticket::new(at));
+            ObservedInput { at: Moment::from_millis(at), input, ticket }
+        }
+
+        fn spawn(&mut self, _: Moment, _: UnitId, run: RunId) -> SpawnOutcome {
+            self.calls.push(format!("spawn {run}"));
             SpawnOutcome::Started
+        }
+
+        fn cancel_spawn(&mut self, _: Moment, _: UnitId, run: RunId, signal: Signal) {
+            self.calls.push(format!("cancel-spawn {run} {signal}"));
         }
 
         fn signal(&mut self, _: Moment, _: UnitId, _: RunId, _: Signal, _: Scope) -> SignalOutcome {
@@ -381,8 +589,9 @@ mod tests {
             Some(Remains::Nothing)
         }
 
-        fn save(&mut self, _: Moment, _: UnitId, _: State) -> Result<(), SaveFailed> {
-            Ok(())
+        fn save(&mut self, _: Moment, _: UnitId, _: State, ticket: Ticket) -> SaveStatus {
+            self.calls.push(format!("save {}", ticket.as_u64()));
+            self.save
         }
 
         fn watchdog(&mut self, _: UnitId, run: RunId) -> Option<Millis> {
@@ -394,7 +603,116 @@ mod tests {
             Millis::ZERO
         }
 
-        fn observe(&mut self, _: &Report<'_>) {}
+        fn observe(&mut self, report: &Report<'_>) {
+            let Report { event, ticket, .. } = report;
+            let ticket = ticket.map_or_else(String::new, |ticket| format!(" by {ticket}"));
+            self.calls.push(format!("{event}{ticket}"));
+        }
+
+        fn observe_save(&mut self, at: Moment, _: UnitId, status: SaveStatus) {
+            self.calls.push(format!("{at} {status:?}"));
+        }
+    }
+
+    /// Runs a driver with one unit of this policy over a kernel; returns the last phase.
+    fn run(policy: &str, kernel: &mut Script) -> Option<Phase> {
+        let mut driver = Driver::new();
+        driver.add_unit(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
+        while driver.turn(kernel) {}
+        driver.state(UNIT).map(State::phase)
+    }
+
+    /// A monitor that was suspended finds the ping and the deadline at one wake.
+    #[test]
+    fn what_is_readable_counts_before_a_deadline_that_is_due() {
+        let second = RunId::new(2);
+        let mut kernel = Script::new([
+            (0, input(Event::StartRequested)),
+            (0, input(Event::Exited { run: RunId::new(1), exit: Exit::Code(1) })),
+            (0, input(Event::RetryRequested)),
+            (90_000, input(Event::Ping { run: second })),
+            (90_000, DriverInput::DeadlineReached),
+        ]);
+        let phase = run("restart=always healthy-after=none watchdog=2s", &mut kernel);
+        assert_eq!(phase, Some(Phase::Running), "{:#?}", kernel.calls);
+    }
+
+    #[test]
+    fn a_ticket_comes_back_with_the_report_of_its_request_alone() {
+        let mut kernel = Script::events([(7, Event::StartRequested)]);
+        run("", &mut kernel);
+        assert_eq!(
+            kernel.calls,
+            ["save 1", "spawn #1", "start by ticket 7", "save 2", "started #1"]
+        );
+    }
+
+    fn saved(ticket: u64, result: Result<(), SaveFailed>) -> DriverInput {
+        DriverInput::Saved(UNIT, Ticket::new(ticket), result)
+    }
+
+    /// Runs a unit whose spawns need a save over a store that answers later.
+    fn run_slow_store<const N: usize>(
+        inputs: [(u64, DriverInput); N],
+    ) -> (Option<Phase>, Vec<String>) {
+        let mut kernel = Script { save: SaveStatus::Pending, ..Script::new(inputs) };
+        let phase = run("save=required first-start=never", &mut kernel);
+        kernel.calls.retain(|call| !call.starts_with("save"));
+        (phase, kernel.calls)
+    }
+
+    #[test]
+    fn a_spawn_that_needs_a_save_waits_for_it() {
+        let (phase, calls) = run_slow_store([
+            (0, input(Event::StartRequested)),
+            (10, saved(7, Ok(()))),
+            (400, saved(1, Ok(()))),
+        ]);
+        assert_eq!(phase, Some(Phase::Running));
+        assert_eq!(calls, ["start by ticket 0", "0.400s Saved", "spawn #1", "started #1"]);
+    }
+
+    #[test]
+    fn a_spawn_that_needs_a_save_fails_with_it() {
+        for (at, answer, told) in [
+            (400, saved(1, Err(SaveFailed)), "0.400s Failed"),
+            (1_000, DriverInput::DeadlineReached, "1.000s Failed"),
+        ] {
+            let (phase, calls) = run_slow_store([(0, input(Event::StartRequested)), (at, answer)]);
+            assert_eq!(phase, Some(Phase::Stopped));
+            let failed = ["start by ticket 0", told, "start-failed #1 transient", "released #1"];
+            assert_eq!(calls, failed);
+        }
+    }
+
+    #[test]
+    fn a_stop_cancels_a_spawn_that_waits_for_its_save() {
+        let (phase, calls) = run_slow_store([
+            (0, input(Event::StartRequested)),
+            (10, input(Event::stop())),
+            (400, saved(1, Ok(()))),
+            (400, saved(4, Ok(()))),
+        ]);
+        assert_eq!(phase, Some(Phase::Stopped));
+        let ended = ["start-failed #1 transient", "released #1", "0.400s Saved"];
+        assert_eq!(calls, [&["start by ticket 0", "stop by ticket 10"], &ended[..]].concat());
+    }
+
+    /// A disk that hangs is noticed although each new state is saved anew.
+    #[test]
+    fn new_states_do_not_put_off_the_failure_of_a_save() {
+        let reset = |at| (at, input(Event::ResetRequested));
+        let change = |at| (at, input(Event::stop()));
+        let (_, calls) = run_slow_store([
+            (0, input(Event::stop())),
+            (600, input(Event::shutdown())),
+            change(900),
+            (1_000, DriverInput::DeadlineReached),
+            reset(1_100),
+            (1_200, saved(1, Ok(()))),
+        ]);
+        let told: Vec<_> = calls.iter().filter(|call| call.contains("s ")).collect();
+        assert_eq!(told, ["1.000s Failed", "1.200s Saved"], "{calls:?}");
     }
 
     /// A kernel gets only armed deadlines. Those of an ended healthy run and of a stopped wait are
@@ -411,11 +729,11 @@ mod tests {
         let mut driver = Driver::new();
         driver.add_unit(UNIT, Arc::new(policy), State::INITIAL);
         let run = RunId::new(1);
-        let mut kernel = Script(VecDeque::from([
+        let mut kernel = Script::events([
             (0, Event::StartRequested),
             (10, Event::Exited { run, exit: Exit::Code(1) }),
             (20, Event::stop()),
-        ]));
+        ]);
         let mut deadlines = Vec::new();
         while driver.turn(&mut kernel) {
             deadlines.push(driver.next_deadline());
@@ -435,13 +753,13 @@ mod tests {
         let mut driver = Driver::new();
         driver.add_unit(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
         let [first, second] = [1, 2].map(RunId::new);
-        let mut kernel = Script(VecDeque::from([
+        let mut kernel = Script::events([
             (0, Event::StartRequested),
             (10, Event::Ping { run: first }),
             (20, Event::Exited { run: first, exit: Exit::Code(1) }),
             (30, Event::RetryRequested),
             (40, Event::Ping { run: second }),
-        ]));
+        ]);
         let mut deadlines = Vec::new();
         while driver.turn(&mut kernel) {
             deadlines.push(driver.next_deadline().map(Moment::as_millis));
@@ -460,12 +778,12 @@ mod tests {
             let policy = format!("readiness=notify start-timeout={timeout}");
             let mut driver = Driver::new();
             driver.add_unit(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
-            let mut kernel = Script(VecDeque::from([
+            let mut kernel = Script::events([
                 (0, Event::StartRequested),
                 (1_000, extended(2)),
                 (2_000, extended(20)),
                 (3_000, extended(1)),
-            ]));
+            ]);
             let mut deadlines = Vec::new();
             while driver.turn(&mut kernel) {
                 deadlines.push(driver.next_deadline().map(Moment::as_millis));
@@ -480,12 +798,11 @@ mod tests {
         let policy = "readiness=notify start-timeout=10s stop-timeout=5s";
         let mut driver = Driver::new();
         driver.add_unit(UNIT, Arc::new(policy.parse().unwrap()), State::INITIAL);
-        let mut kernel = Script(VecDeque::from([
-            (0, Event::StartRequested),
-            // An event that changes nothing and moves the clock to this time.
-            (9_999, Event::Ping { run: RunId::new(9) }),
-            (10_000, Event::Ping { run: RunId::new(9) }),
-        ]));
+        let mut kernel = Script::new([
+            (0, input(Event::StartRequested)),
+            (9_999, DriverInput::DeadlineReached),
+            (10_000, DriverInput::DeadlineReached),
+        ]);
         let mut seen = Vec::new();
         while driver.turn(&mut kernel) {
             let phase = driver.state(UNIT).map(State::phase);

@@ -94,8 +94,8 @@ mod telemetry;
 mod testing;
 
 pub use driver::kernel::{
-    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, SignalOutcome, SpawnOutcome,
-    UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, SaveStatus, SignalOutcome,
+    SpawnOutcome, Ticket, UnitId,
 };
 pub use driver::{Core, Driver, Machine};
 

@@ -387,6 +387,7 @@ mod tests {
     use monitor_core::{Exit, Monitor, RunId};
 
     use super::*;
+    use crate::driver::kernel::SaveStatus;
 
     const HEAD: &str = r#"{"record":1,"unit":0,"name":"web","policy":"restart=always"}"#;
 
@@ -409,7 +410,8 @@ mod tests {
                     event,
                     step,
                     delay: None,
-                    saved: true,
+                    save: SaveStatus::Saved,
+                    ticket: None,
                 },
             )
         };

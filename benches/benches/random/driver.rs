@@ -228,6 +228,11 @@ async fn live<S: Simulator>(checked: bool) -> Vec<StepSeen> {
             Action::Disarm { .. } => timer = None,
             Action::Persist(_)
             | Action::Signal { .. }
+            | Action::CancelSpawn { .. }
+            | Action::Abandon { .. }
+            | Action::AwaitReady { .. }
+            | Action::BeginService { .. }
+            | Action::EndService { .. }
             | Action::Shorten { .. }
             | Action::Lengthen { .. }
             | Action::Emit(_) => {}

@@ -102,6 +102,14 @@ impl Check {
         }
     }
 
+    /// Kills the check, which has not ended by its deadline.
+    pub(crate) fn time_out(&mut self) {
+        if let CheckStage::Running { timed_out, .. } = &mut self.stage {
+            *timed_out = true;
+        }
+        self.kill();
+    }
+
     /// Returns the result of a check that has ended, and reaps it; `None` while it runs.
     pub(crate) fn collect(&mut self, at: Moment) -> Option<CheckResult> {
         let CheckStage::Running { launch, .. } = &self.stage else {

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use monitor_core::{
-    Event, Exit, Millis, Phase, Remains, RunId, Scope, Signal, StartFailure, State, StopMode,
+    Event, Exit, Millis, Remains, RunId, Scope, ServiceCommand, Signal, StartFailure, State,
+    StopMode,
 };
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -43,8 +44,8 @@ use crate::command::setup_stage::SetupStage;
 use crate::command::spawn_error::{SpawnError, failed};
 use crate::command::streams::Streams;
 use crate::driver::kernel::{
-    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, SignalOutcome, SpawnOutcome,
-    UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveStatus, SignalOutcome, SpawnOutcome,
+    Ticket, UnitId,
 };
 use crate::linux::cgroup::{Cgroups, RunCgroup};
 use crate::linux::clock::now;
@@ -91,11 +92,15 @@ pub(crate) struct LinuxKernel {
     polls: BTreeSet<(Moment, u64)>,
     logs: Logs,
     queue: VecDeque<Queued>,
-    /// The request that the driver is handling.
-    pending_request: Option<PendingRequest>,
+    /// The request that the driver is handling, with its ticket.
+    pending_request: Option<(Ticket, PendingRequest)>,
+    /// The tickets given to requests.
+    tickets: u64,
     /// The keys of the last wait; its allocation is reused.
     ready: Vec<u64>,
     observed: Moment,
+    /// Whether something was read since the last deadline was reported.
+    has_read: bool,
     random: fastrand::Rng,
     state: ReactorState,
 }
@@ -172,8 +177,10 @@ impl LinuxKernel {
             polls: BTreeSet::new(),
             queue: VecDeque::new(),
             pending_request: None,
+            tickets: 0,
             ready: Vec::new(),
             observed: now(),
+            has_read: false,
             random: fastrand::Rng::with_seed(seed()),
             state: ReactorState::Serving,
         })
@@ -188,6 +195,7 @@ impl LinuxKernel {
         let mut ready = std::mem::take(&mut self.ready);
         self.epoll.wait(&mut ready)?;
         self.observed = self.observed.max(now());
+        self.has_read = true;
         // Pending notifications are processed before the exit.
         ready.sort_unstable_by_key(|&key| (key & (NOTIFY | READINESS) == 0, key));
         let mut woken = false;
@@ -616,8 +624,8 @@ impl LinuxKernel {
         let Some(unit) = self.units.get(&run.unit).filter(|unit| unit.run == Some(key)) else {
             return false;
         };
-        let awaited = matches!(unit.phase(), Phase::Starting | Phase::Activating)
-            && unit.command.streams().is_some_and(Streams::have_ready_pattern);
+        let awaited =
+            run.awaits_ready && unit.command.streams().is_some_and(Streams::have_ready_pattern);
         if !awaited || !self.logs.read_out(unit.channels.as_deref(), key) {
             return false;
         }
@@ -658,7 +666,7 @@ impl LinuxKernel {
     }
 
     /// Stops watching what the machine has given up. A zombie is still reaped when it can be.
-    fn abandon(&mut self, unit: UnitId) {
+    fn abandon_run(&mut self, unit: UnitId) {
         let Some(key) = self.units.get_mut(&unit).and_then(|unit| unit.run.take()) else {
             return;
         };
@@ -687,10 +695,8 @@ impl LinuxKernel {
 
     /// Counts the request that a report is about, and adds its reply to the waiters.
     fn complete_request(&mut self, report: &Report<'_>) {
-        let pending = self.pending_request.take_if(|pending| {
-            pending.unit == report.unit && pending.request.event() == report.event
-        });
-        let Some((pending, unit)) = pending.zip(self.units.get_mut(&report.unit)) else {
+        let pending = self.pending_request.take_if(|(ticket, _)| report.ticket == Some(*ticket));
+        let Some(((_, pending), unit)) = pending.zip(self.units.get_mut(&report.unit)) else {
             return;
         };
         unit.count_request();
@@ -699,49 +705,19 @@ impl LinuxKernel {
         }
     }
 
-    /// Ends a start that is unwanted by now, so that a stop need not wait for a program that cannot be
-    /// loaded: it may lie on a server that does not answer.
-    ///
-    /// Should the helper be the program by then, it has had the signal by which it is to stop, and no other.
-    fn cancel_unwanted_start(&mut self, report: &Report<'_>) {
-        let signal = match report.step.state.phase() {
-            Phase::Cancelling => report.policy.rules().stop.signal,
-            Phase::Aborting => Signal::KILL,
-            Phase::Idle
-            | Phase::Starting
-            | Phase::Activating
-            | Phase::Running
-            | Phase::Healthy
-            | Phase::Stopping
-            | Phase::Killing
-            | Phase::Releasing
-            | Phase::Purging
-            | Phase::BackingOff
-            | Phase::Throttled
-            | Phase::Stopped => return,
-        };
-        let run = self.current(report.unit, report.step.state.run());
-        if let Some(run) = run.and_then(|key| self.runs.get_mut(&key))
-            && let Progress::Launching(launch) = &run.progress
-            && launch.is_launching()
-        {
-            supervised_run::log(run.signal(signal, Scope::Group));
-        }
-    }
-
     fn is_down(&self) -> bool {
         self.units.values().all(|unit| unit.is_down())
     }
 
     const fn observed_input(&self, input: DriverInput) -> ObservedInput {
-        ObservedInput { at: self.observed, input }
+        ObservedInput::new(self.observed, input)
     }
 }
 
 impl Kernel for LinuxKernel {
     fn spawn(&mut self, _: Moment, unit: UnitId, run: RunId) -> SpawnOutcome {
         // What an earlier run left and the machine gave up is not watched any more.
-        self.abandon(unit);
+        self.abandon_run(unit);
         let Some(found) = self.units.get_mut(&unit) else {
             return SpawnOutcome::Failed(StartFailure::Permanent);
         };
@@ -800,6 +776,20 @@ impl Kernel for LinuxKernel {
                 found.facts().start_error = Some(Arc::new(error));
                 SpawnOutcome::Failed(failure)
             }
+        }
+    }
+
+    /// Ends a helper that has not become its program yet, so that a stop does not wait for a program
+    /// that cannot be loaded: it may lie on a server that does not answer.
+    ///
+    /// If the helper is the program after all, it has the signal by which it is to stop.
+    fn cancel_spawn(&mut self, _: Moment, unit: UnitId, run: RunId, signal: Signal) {
+        let run = self.current(unit, run);
+        if let Some(run) = run.and_then(|key| self.runs.get_mut(&key))
+            && let Progress::Launching(launch) = &run.progress
+            && launch.is_launching()
+        {
+            supervised_run::log(run.signal(signal, Scope::Group));
         }
     }
 
@@ -893,25 +883,48 @@ impl Kernel for LinuxKernel {
                 if let Some(found) = self.units.get_mut(&unit) {
                     self.logs.drain(found.streams(), key);
                 }
-                self.abandon(unit);
+                self.abandon_run(unit);
                 Some(Remains::Leaked)
             }
         }
     }
 
-    fn save(&mut self, _: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed> {
+    fn abandon(&mut self, _: Moment, unit: UnitId, run: RunId) {
+        if self.current(unit, run).is_some() {
+            self.abandon_run(unit);
+        }
+    }
+
+    fn service(&mut self, _: Moment, unit: UnitId, run: RunId, command: ServiceCommand) {
+        let Some(key) = self.current(unit, run) else {
+            return;
+        };
+        if let Some(run) = self.runs.get_mut(&key) {
+            run.awaits_ready = command == ServiceCommand::AwaitReady;
+        }
+        match command {
+            ServiceCommand::Keep | ServiceCommand::AwaitReady => {}
+            ServiceCommand::Begin => self.begin_checks(key),
+            ServiceCommand::End => self.end_checks(key),
+        }
+    }
+
+    fn save(&mut self, _: Moment, unit: UnitId, state: State, _: Ticket) -> SaveStatus {
         let run = self.current(unit, state.run()).and_then(|key| self.runs.get(&key));
         // A unit without a store begins afresh when the monitor is started again.
         let Some(store) = self.units.get_mut(&unit).and_then(|unit| unit.store.as_mut()) else {
-            return Ok(());
+            return SaveStatus::Saved;
         };
         // Read before it is asked, so that it was not reaped then.
         let before = ticks_now();
         let held = run.is_some_and(|run| run.has_its_number()).then_some(before);
-        store.save(state, held).map_err(|error| {
-            telemetry::not_saved(&error);
-            SaveFailed
-        })
+        match store.save(state, held) {
+            Ok(()) => SaveStatus::Saved,
+            Err(error) => {
+                telemetry::not_saved(&error);
+                SaveStatus::Failed
+            }
+        }
     }
 
     fn watchdog(&mut self, unit: UnitId, run: RunId) -> Option<Millis> {
@@ -924,11 +937,6 @@ impl Kernel for LinuxKernel {
     }
 
     fn observe(&mut self, report: &Report<'_>) {
-        if !report.step.state.phase().has_run() {
-            self.abandon(report.unit);
-        }
-        self.cancel_unwanted_start(report);
-        self.update_checks(report);
         if let Some(unit) = self.units.get_mut(&report.unit) {
             unit.publish(report, &mut self.subscribers);
         }
@@ -939,27 +947,37 @@ impl Kernel for LinuxKernel {
         }
     }
 
+    fn observe_save(&mut self, _: Moment, unit: UnitId, status: SaveStatus) {
+        if let Some(unit) = self.units.get_mut(&unit) {
+            unit.publish_save(status);
+        }
+    }
+
     fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput {
         loop {
             match self.queue.pop_front() {
                 Some(Queued::Input(input)) => return self.observed_input(input),
                 Some(Queued::Request(pending)) => {
                     let input = pending.request.input(pending.unit);
-                    self.pending_request = Some(pending);
-                    return self.observed_input(input);
+                    self.tickets += 1;
+                    let ticket = Ticket::new(self.tickets);
+                    self.pending_request = Some((ticket, pending));
+                    return ObservedInput { ticket: Some(ticket), ..self.observed_input(input) };
                 }
                 None => {}
             }
             if self.state == ReactorState::ShuttingDown && self.is_down() {
                 return self.observed_input(DriverInput::Quit);
             }
-            // Also with a deadline that has passed, so that deadlines cannot crowd out the rest.
+            // What was readable is handled. Deadlines do not crowd it out: each wait comes after a
+            // read.
+            if self.has_read && deadline.is_some_and(|deadline| deadline <= self.observed) {
+                self.has_read = false;
+                return self.observed_input(DriverInput::DeadlineReached);
+            }
             if let Err(error) = self.poll(deadline) {
                 telemetry::cannot_go_on(&error);
                 return self.observed_input(DriverInput::Quit);
-            }
-            if self.queue.is_empty() && deadline.is_some_and(|deadline| deadline <= self.observed) {
-                return self.observed_input(DriverInput::DeadlineReached);
             }
         }
     }

@@ -4,7 +4,8 @@ use core::fmt;
 use std::sync::Arc;
 
 use monitor_core::{
-    Event, Exit, Millis, Policy, Remains, RunId, Scope, Signal, StartFailure, State, Step,
+    Event, Exit, Millis, Policy, Remains, RunId, Scope, ServiceCommand, Signal, StartFailure,
+    State, Step,
 };
 
 /// A point on a monotonic clock, in nanoseconds from an arbitrary origin; saturates after 584
@@ -87,13 +88,53 @@ impl fmt::Display for UnitId {
     }
 }
 
+/// Number that its giver finds again in the answer.
+///
+/// The kernel gives a ticket with a request, and finds it in the report of that request. The driver
+/// gives a ticket with a save, and finds it in the answer to that save. So nothing is found again by
+/// comparing events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+impl Ticket {
+    /// The ticket with this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The ticket's number.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ticket {}", self.0)
+    }
+}
+
 /// The world under a [`Driver`](crate::Driver): it acts and observes, and decides nothing.
 ///
 /// The Linux backend and the simulator implement it, so that tests run the shipped driver. Every
-/// method gets the moment at which its event was observed.
+/// method gets the moment at which its event was observed. The page `CONTRACT` of `monitor-core`
+/// says all that an implementation must keep to.
 pub trait Kernel {
     /// Makes the process of a run; the answer may come later, as an event.
+    ///
+    /// What is left of an earlier run of the unit is abandoned first, as by [`Kernel::abandon`].
     fn spawn(&mut self, at: Moment, unit: UnitId, run: RunId) -> SpawnOutcome;
+
+    /// Cancels a spawn whose answer is pending, because the run is unwanted now.
+    ///
+    /// A kernel that can make the start fail does so. A program that runs already gets the signal.
+    /// The spawn is still answered, as an event. By default nothing happens, and the stop goes on
+    /// when the spawn is answered.
+    fn cancel_spawn(&mut self, at: Moment, unit: UnitId, run: RunId, signal: Signal) {
+        let _ignored = (at, unit, run, signal);
+    }
 
     /// Sends a signal to the main process of a run, or to all processes that the run started.
     ///
@@ -122,12 +163,29 @@ pub trait Kernel {
         scope: Scope,
     ) -> Option<Remains>;
 
-    /// Saves a unit's state.
+    /// Stops watching a run whose remains survived the kill. By default nothing happens.
+    fn abandon(&mut self, at: Moment, unit: UnitId, run: RunId) {
+        let _ignored = (at, unit, run);
+    }
+
+    /// Begins or ends the watch for readiness and the health checks of a run.
     ///
-    /// # Errors
-    /// [`SaveFailed`] if a later monitor would find the previous state. The driver continues,
-    /// retries every second, and reports both.
-    fn save(&mut self, at: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed>;
+    /// A kernel to which readiness is only reported, and that makes no health checks, need not
+    /// care: by default nothing happens.
+    fn service(&mut self, at: Moment, unit: UnitId, run: RunId, command: ServiceCommand) {
+        let _ignored = (at, unit, run, command);
+    }
+
+    /// Saves a unit's state, at once or later.
+    ///
+    /// After [`SaveStatus::Pending`] the answer is one [`DriverInput::Saved`] with this ticket.
+    /// A later state of the unit replaces one that is not saved yet; both tickets are answered.
+    /// [`SaveStatus::Failed`] says that a later monitor would find an earlier state. The driver
+    /// goes on, and saves again after a second.
+    ///
+    /// No command waits for a pending save, but one: a spawn, if the policy has
+    /// [`SaveRule::Required`](monitor_core::SaveRule::Required).
+    fn save(&mut self, at: Moment, unit: UnitId, state: State, ticket: Ticket) -> SaveStatus;
 
     /// The watchdog period at the start of a run's program; `None` if it started without a
     /// watchdog.
@@ -146,10 +204,19 @@ pub trait Kernel {
     /// Observes a step after its execution; this is the last call for an event.
     fn observe(&mut self, report: &Report<'_>);
 
+    /// Observes that the save of a unit's last state has another status, without a step.
+    ///
+    /// By default nothing happens: the next report has the status, too.
+    fn observe_save(&mut self, at: Moment, unit: UnitId, status: SaveStatus) {
+        let _ignored = (at, unit, status);
+    }
+
     /// Waits for the next input, at most until `deadline`.
     ///
-    /// At the deadline it returns [`DriverInput::DeadlineReached`]. If an event and a deadline have
-    /// one moment, either may come first, because the driver orders them.
+    /// A kernel wakes up, reads in one bounded pass all that is readable, and returns those inputs
+    /// one by one, all with the moment of that wake. If `deadline` is reached by then, it returns
+    /// [`DriverInput::DeadlineReached`] next, before it waits again. So a ping that arrived before
+    /// the monitor was woken counts before the watchdog that is due.
     fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput;
 }
 
@@ -180,6 +247,17 @@ pub enum SignalOutcome {
     Refused,
 }
 
+/// The status of the save of a unit's last state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaveStatus {
+    /// A later monitor finds the state.
+    Saved,
+    /// The answer is awaited, and less than a second has passed.
+    Pending,
+    /// The save has failed, or its answer is overdue: it took longer than a second.
+    Failed,
+}
+
 /// Error of a state that was not saved; the kernel's log has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SaveFailed;
@@ -199,6 +277,16 @@ pub struct ObservedInput {
     pub at: Moment,
     /// The input.
     pub input: DriverInput,
+    /// The ticket of a request, which its report has again; `None` if nobody waits for the report.
+    pub ticket: Option<Ticket>,
+}
+
+impl ObservedInput {
+    /// The input without a ticket.
+    #[must_use]
+    pub const fn new(at: Moment, input: DriverInput) -> Self {
+        Self { at, input, ticket: None }
+    }
 }
 
 /// Input of a driver.
@@ -214,6 +302,10 @@ pub enum DriverInput {
     UnitAdded(UnitId, Arc<Policy>, State),
     /// Gives a unit another policy.
     PolicyChanged(UnitId, Arc<Policy>),
+    /// Answers the save with this ticket.
+    ///
+    /// Only the answer to the last save of the unit counts.
+    Saved(UnitId, Ticket, Result<(), SaveFailed>),
     /// Removes a unit with its timers and its state; the processes of its run are not touched.
     UnitRemoved(UnitId),
     /// Ends the driver.
@@ -238,5 +330,9 @@ pub struct Report<'a> {
     /// The delay that was drawn, if the step armed the phase's timer.
     pub delay: Option<Millis>,
     /// Whether the last state of this unit is saved.
-    pub saved: bool,
+    pub save: SaveStatus,
+    /// The ticket of the request that this step answers.
+    ///
+    /// A request to a unit that was not added has no report.
+    pub ticket: Option<Ticket>,
 }

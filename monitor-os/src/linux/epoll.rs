@@ -4,6 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
@@ -38,24 +39,37 @@ impl Epoll {
         epoll::delete(&self.fd, source).ok();
     }
 
-    /// Blocks until a source is ready, and replaces the content of `keys` by the ready keys.
+    /// Blocks until a source is ready, and replaces the content of `keys` by the keys of the sources
+    /// that are ready by then, sorted.
     ///
-    /// One call returns at most 64 keys, and none if a signal handler ran. There is no timeout: a
+    /// One call returns at most 4,096 keys, and none if a signal handler ran. There is no timeout: a
     /// deadline is a [`Timer`](crate::linux::timer::Timer) in the set.
     ///
     /// # Errors
     /// None is known for this descriptor (`epoll_wait(2)`).
     pub(crate) fn wait(&self, keys: &mut Vec<u64>) -> io::Result<()> {
+        const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         keys.clear();
-        let mut buffer = [MaybeUninit::<Event>::uninit(); EVENTS_PER_WAIT];
-        match epoll::wait(&self.fd, &mut buffer, None) {
-            Ok((ready, _)) => {
-                keys.extend(ready.iter().map(|event| event.data.u64()));
-                Ok(())
+        let mut buffer = [MaybeUninit::<Event>::uninit(); EVENTS_PER_CALL];
+        let mut timeout = None;
+        loop {
+            let taken = match epoll::wait(&self.fd, &mut buffer, timeout) {
+                Ok((ready, _)) => {
+                    keys.extend(ready.iter().map(|event| event.data.u64()));
+                    ready.len()
+                }
+                Err(Errno::INTR) => 0,
+                Err(errno) => return Err(errno.into()),
+            };
+            if taken < EVENTS_PER_CALL || keys.len() >= EVENTS_PER_WAIT {
+                break;
             }
-            Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+            timeout = Some(&AT_ONCE);
         }
+        // The kernel repeats a source that is still ready.
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(())
     }
 }
 
@@ -85,8 +99,11 @@ impl Trigger {
     }
 }
 
-/// The bound for one turn of the loop, so that a flood of exits does not delay timers.
-const EVENTS_PER_WAIT: usize = 64;
+/// The room for events on the stack.
+const EVENTS_PER_CALL: usize = 64;
+
+/// The bound for one wait, so that a flood of exits does not delay timers.
+const EVENTS_PER_WAIT: usize = 4_096;
 
 #[cfg(test)]
 mod tests {

@@ -866,6 +866,10 @@ bank! {
     "an empty state file after a loss of power", "renamed before the content has reached the disk";
     "M-15", Store, SavesLate, "generic", CRASH,
     "what was done is not on disk", "saved after the commands and the telling";
+    "M-22", Store, AnswersSavesEarly, "generic", CRASH,
+    "a program runs that no record names", "a save is answered before it is carried out";
+    "M-23", Driver, DeadlinesFirst, "generic", CLOCK,
+    "a monitor that was suspended kills a program whose ping is waiting", "deadlines are judged before what is readable is read";
 
     // Clocks.
     "BB-112", Os, WallClock, "supervisord PR #1047", CLOCK,

@@ -22,8 +22,22 @@ pub(crate) enum Item {
     AnyOrder(Vec<String>),
 }
 
-pub(super) const ACTIONS: [&str; 9] =
-    ["save", "spawn", "signal", "release", "disarm", "arm", "shorten", "lengthen", "emit"];
+pub(super) const ACTIONS: [&str; 14] = [
+    "save",
+    "spawn",
+    "cancel-spawn",
+    "signal",
+    "release",
+    "abandon",
+    "await-ready",
+    "begin-service",
+    "end-service",
+    "disarm",
+    "arm",
+    "shorten",
+    "lengthen",
+    "emit",
+];
 
 /// Reads what `Display` prints: actions, and the phase and the note in brackets.
 ///

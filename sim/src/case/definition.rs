@@ -17,6 +17,8 @@ pub struct Case {
     pub timers_late: Millis,
     /// The time until which every save fails.
     pub saves_fail_until: Millis,
+    /// The time that every save takes; it is answered at once if the time is zero.
+    pub saves_take: Millis,
     /// Further units on the same driver: the units 1, 2 and so on.
     pub others: Vec<Other>,
     /// The count of process numbers, from 1; `None` for more than are ever used. Foreign processes
@@ -77,6 +79,7 @@ impl Case {
             scripts: vec![Script::OBEDIENT],
             timers_late: Millis::ZERO,
             saves_fail_until: Millis::ZERO,
+            saves_take: Millis::ZERO,
             others: Vec::new(),
             pids: None,
             disk: None,

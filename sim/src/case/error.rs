@@ -102,7 +102,7 @@ impl fmt::Display for CaseErrorKind {
             ),
             Self::Key(word) => write!(
                 f,
-                "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, extends, unhealthy, notice, signals, output (process), late (timers), fail-until (saves), after, down (crash), after (reboot)"
+                "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, extends, unhealthy, notice, signals, output (process), late (timers), fail-until and take (saves), after, down (crash), after (reboot)"
             ),
             Self::Backwards { at, before } => {
                 write!(

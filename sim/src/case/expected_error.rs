@@ -26,7 +26,7 @@ impl fmt::Display for ExpectedError {
             Self::Word(error) => error.fmt(f),
             Self::Action(text) => write!(
                 f,
-                "action: {text:?} is none: begin it with save, spawn, signal, release, disarm, arm, shorten, lengthen or emit, or write - for no action"
+                "action: {text:?} is none: begin it with save, spawn, cancel-spawn, signal, release, abandon, await-ready, begin-service, end-service, disarm, arm, shorten, lengthen or emit, or write - for no action"
             ),
             Self::Brackets(text) => write!(
                 f,

@@ -29,6 +29,9 @@ pub struct CaseJson {
     /// The time until which every save fails, in milliseconds.
     #[serde(default)]
     pub saves_fail_until_ms: u32,
+    /// The time that every save takes, in milliseconds.
+    #[serde(default)]
+    pub saves_take_ms: u32,
     /// Further units on the same driver: the units 1, 2 and so on.
     #[serde(default)]
     pub others: Vec<OtherJson>,
@@ -185,6 +188,7 @@ impl From<&Case> for CaseJson {
             processes: words(&case.scripts),
             timers_late_ms: case.timers_late.as_u32(),
             saves_fail_until_ms: case.saves_fail_until.as_u32(),
+            saves_take_ms: case.saves_take.as_u32(),
             others: others.collect(),
             pids: case.pids,
             disk: case.disk.map(|fault| fault.name().to_owned()),
@@ -260,6 +264,7 @@ impl TryFrom<CaseJson> for Case {
         }
         case.timers_late = Millis::new(json.timers_late_ms);
         case.saves_fail_until = Millis::new(json.saves_fail_until_ms);
+        case.saves_take = Millis::new(json.saves_take_ms);
         case.pids = json.pids;
         case.disk = match json.disk.as_deref().map(text::read_disk) {
             Some(fault) => Some(fault.map_err(|error| at("/disk", &error))?),

@@ -32,8 +32,9 @@ impl fmt::Display for Case {
         if self.timers_late > Millis::ZERO {
             writeln!(f, "timers late={}", self.timers_late)?;
         }
-        if self.saves_fail_until > Millis::ZERO {
-            writeln!(f, "saves fail-until={}", self.saves_fail_until)?;
+        let saves = [("fail-until", self.saves_fail_until), ("take", self.saves_take)];
+        for (key, time) in saves.into_iter().filter(|&(_, time)| time > Millis::ZERO) {
+            writeln!(f, "saves {key}={time}")?;
         }
         if let Some(pids) = self.pids {
             writeln!(f, "pids {pids}")?;
@@ -109,7 +110,10 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
         }
         "unit" => case.others.push(Other { policy: case.policy, scripts: Vec::new() }),
         "timers" => case.timers_late = read_key(rest, "late")?.parse()?,
-        "saves" => case.saves_fail_until = read_key(rest, "fail-until")?.parse()?,
+        "saves" => match read_key(rest, "take") {
+            Ok(time) => case.saves_take = time.parse()?,
+            Err(_) => case.saves_fail_until = read_key(rest, "fail-until")?.parse()?,
+        },
         "pids" => {
             let pids = small(line, rest.trim())?;
             case.pids = Some(pids).filter(|&pids| pids > 0);
@@ -183,6 +187,7 @@ process #2 notice=late:5s signals=missed output=3s
 process rest notice=lost
 timers late=3ms
 saves fail-until=500ms
+saves take=40ms
 pids 3
 disk tears
 seed 7

@@ -123,7 +123,7 @@ pub fn script(choices: &mut impl Choices) -> Script {
     Script { extends: script.pings.filter(|_| script.ready != Some(Millis::ZERO)), ..script }
 }
 
-fn exit(choices: &mut impl Choices) -> Exit {
+pub fn exit(choices: &mut impl Choices) -> Exit {
     choices.pick(&[
         Exit::Code(1),
         Exit::Code(0),

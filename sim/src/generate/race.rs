@@ -87,6 +87,7 @@ impl Race {
         let mut case = Case::new(elements::policy(choices));
         case.scripts = (0..=choices.below(3)).map(|_| elements::script(choices)).collect();
         case.timers_late = choices.pick(&[Millis::ZERO, Millis::new(3)]);
+        case.saves_take = Millis::new(choices.pick(&[0, 0, 0, 0, 30]));
         case = case.with_event(0, Event::StartRequested);
         match self {
             Self::DoubleStop => race_cases::double_stop(&mut case, choices),

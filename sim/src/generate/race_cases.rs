@@ -61,7 +61,11 @@ pub(super) fn exit_before_started(case: &mut Case, choices: &mut impl Choices) {
     push(case, at, elements::request(choices));
     // What was reported early may be reported again, and otherwise.
     let again = at.saturating_add(elements::delay(choices));
-    push(case, again, elements::echo(choices));
+    let echo = match choices.below(2) {
+        0 => Event::Exited { run: RunId::new(1), exit: elements::exit(choices) },
+        _ => elements::echo(choices),
+    };
+    push(case, again, echo);
 }
 
 /// Draws requests and stale timers.

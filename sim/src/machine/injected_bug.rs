@@ -43,6 +43,8 @@ pub enum InjectedBug {
     KeepsFirstNumber,
 
     // Waits.
+    /// Reports a deadline before what was readable at it.
+    DeadlinesFirst,
     /// Enforces the watchdog of the policy, of which the program was not told.
     WatchesTheUntold,
 
@@ -105,6 +107,8 @@ pub enum InjectedBug {
     SavesLate,
     /// Reports a state as saved although the save failed.
     HidesSaveErrors,
+    /// Answers a save before it is carried out.
+    AnswersSavesEarly,
     /// Saves a form without the outcome of a run.
     SavesWithoutOutcome,
     /// Shares one temporary file among all units.

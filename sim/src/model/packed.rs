@@ -43,8 +43,11 @@ pub(super) fn step_facts(step_facts: &StepFacts) -> u64 {
     let StepFacts { note, after, process, timers: [first, second, third], emit, relations } =
         *step_facts;
     let (command, of_command) = match process {
+        // Two bits hold four commands: the signal of a cancelled spawn tells it from none.
         ProcessCommand::Leave => (0, 0),
+        ProcessCommand::CancelSpawn { signal } => (0, u64::from(signal.number()) << 1),
         ProcessCommand::Spawn => (1, 0),
+        ProcessCommand::Abandon => (1, 1),
         ProcessCommand::Signal { signal, scope } => {
             (2, u64::from(signal.number()) << 1 | scope as u64)
         }

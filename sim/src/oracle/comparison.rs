@@ -5,7 +5,7 @@ use std::fmt;
 use monitor_core::{Action, Event, Millis, Note, Policy, State, Step, TimerKind};
 
 use super::reference::rules::step;
-use super::reference::state::{RefAction, RefState, RefTimer};
+use super::reference::state::{RefAction, RefService, RefState, RefTimer};
 
 /// A step in which a machine and the reference machine differ.
 #[derive(Clone, Debug)]
@@ -68,6 +68,11 @@ const fn translate(action: Action) -> RefAction {
         Action::Spawn { run } => RefAction::Spawn(run.as_u32()),
         Action::Signal { run, signal, scope } => RefAction::Signal(run.as_u32(), signal, scope),
         Action::Release { run, signal, scope } => RefAction::Release(run.as_u32(), signal, scope),
+        Action::CancelSpawn { run, signal } => RefAction::Cancel(run.as_u32(), signal),
+        Action::Abandon { run } => RefAction::Abandon(run.as_u32()),
+        Action::AwaitReady { run } => RefAction::Service(run.as_u32(), RefService::Awaited),
+        Action::BeginService { run } => RefAction::Service(run.as_u32(), RefService::Begins),
+        Action::EndService { run } => RefAction::Service(run.as_u32(), RefService::Ends),
         Action::Disarm { slot } => RefAction::Timer(slot, RefTimer::Empty),
         Action::Arm { timer, delay } => {
             RefAction::Timer(timer.kind.slot(), RefTimer::Set(timer.kind, delay))

@@ -269,9 +269,9 @@ policy restart=always jitter=0 healthy-after=none
 process rest lives=1s exits=code=1
 
 0ms start                  => save; spawn A; emit starting [starting]
-  then 0ms started A       => {emit started ; disarm phase ; save} [running]
+  then 0ms started A       => {emit started ; disarm phase ; begin-service A ; save} [running]
 # It dies.
-  then 1s exited A code=1  => save; release A TERM group; arm stop-grace A 10s; emit exited
+  then 1s exited A code=1  => save; release A TERM group; end-service A; arm stop-grace A 10s; emit exited
   then 1s released A       => save; arm backoff A 100ms; emit backing-off
 1s10ms exited #7 code=0
 1s50ms stop                => save; disarm phase; emit stopped [stopped]  # at once
@@ -313,7 +313,11 @@ end                        => stopped (stop-requested), restarts 0
         );
         for (from, to, step) in [
             ("[running]", "[healthy]", 2),
-            ("{emit started ; disarm phase ; save}", "emit started; disarm phase; save", 2),
+            (
+                "{emit started ; disarm phase ; begin-service A ; save}",
+                "emit started; disarm phase; begin-service A; save",
+                2,
+            ),
             ("{emit started ; disarm phase", "{emit started ; save ; disarm phase", 2),
             ("then 1s exited A", "then 2s exited A", 3),
             ("exited A code=1  =>", "exited B code=1  =>", 3),
@@ -325,7 +329,7 @@ end                        => stopped (stop-requested), restarts 0
             assert_eq!(differs(from, to).step, step, "{from} -> {to}");
         }
         let missing = differs(
-            "  then 0ms started A       => {emit started ; disarm phase ; save} [running]\n",
+            "  then 0ms started A       => {emit started ; disarm phase ; begin-service A ; save} [running]\n",
             "",
         );
         assert_eq!(missing.step, 2);

@@ -23,6 +23,8 @@ pub enum FaultEffect {
     OutputHeld,
     /// A process could not be set up and had to be reaped.
     FailedChild,
+    /// A save was answered later.
+    SavedLate,
     /// The monitor died in the middle of a step.
     DeathInAStep,
     /// The monitor died in the middle of a save.

@@ -75,6 +75,10 @@ pub enum Property {
     Deterministic,
     /// I33.
     WokenByCondition,
+    /// I22, of a spawn that needs a save.
+    SpawnIsSaved,
+    /// I12, of what is readable at a deadline.
+    ReadableFirst,
     /// I36.
     Total,
     /// I36, of the machine.
@@ -83,7 +87,7 @@ pub enum Property {
 
 impl Property {
     /// All properties, in the order in which `check` prints them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::OneIncarnation,
         Self::StopSticks,
         Self::StopEnds,
@@ -119,6 +123,8 @@ impl Property {
         Self::NoHotLoop,
         Self::Deterministic,
         Self::WokenByCondition,
+        Self::SpawnIsSaved,
+        Self::ReadableFirst,
         Self::Total,
         Self::NoPanic,
     ];
@@ -162,6 +168,8 @@ impl Property {
             Self::NoHotLoop => "no-hot-loop",
             Self::Deterministic => "deterministic",
             Self::WokenByCondition => "woken-by-condition",
+            Self::SpawnIsSaved => "spawn-is-saved",
+            Self::ReadableFirst => "readable-first",
             Self::Total => "total",
             Self::NoPanic => "no-panic",
         }
@@ -206,6 +214,8 @@ impl Property {
             Self::NoHotLoop => "I31",
             Self::Deterministic => "I32",
             Self::WokenByCondition => "I33",
+            Self::SpawnIsSaved => "I22",
+            Self::ReadableFirst => "I12",
             Self::Total | Self::NoPanic => "I36",
         }
     }
@@ -281,6 +291,10 @@ impl Property {
             Self::NoHotLoop => "no unit takes step after step without time",
             Self::Deterministic => "the same case has the same trace",
             Self::WokenByCondition => "no caller is woken before what it waits for is so",
+            Self::SpawnIsSaved => {
+                "where the policy requires it, no process is made of a run that is not saved"
+            }
+            Self::ReadableFirst => "a timer fires only after all that was readable was handled",
             Self::Total => "every input has an answer, and nothing ends the monitor",
             Self::NoPanic => "the machine answers every event, and never panics",
         }

@@ -285,7 +285,9 @@ impl ProcessEffect {
     fn of(policy: &Policy, before: AbstractState, event: Event, command: ProcessCommand) -> Self {
         let recovery = matches!(event, Event::Recovered { .. });
         match command {
-            ProcessCommand::Leave => Self::Leave,
+            ProcessCommand::Leave
+            | ProcessCommand::CancelSpawn { .. }
+            | ProcessCommand::Abandon => Self::Leave,
             ProcessCommand::Spawn => {
                 let waited = matches!(
                     event,
@@ -357,6 +359,11 @@ fn rule_broken<F: FactSource>(view: &View<'_, F>) -> Option<Property> {
         if !retried {
             return Some(Property::StartFailures);
         }
+    }
+    let unwanted = matches!(after.phase, Phase::Cancelling | Phase::Aborting);
+    let cancels = matches!(facts.process(), ProcessCommand::CancelSpawn { .. });
+    if cancels != (unwanted && before.phase != after.phase) {
+        return Some(Property::StopWhileStartingWins);
     }
     if !spawns {
         return None;

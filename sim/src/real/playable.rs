@@ -52,7 +52,7 @@ impl std::error::Error for NotPlayable {}
 /// The first thing that is in the way.
 pub fn playable(case: &Case, limit: Millis) -> Result<(), NotPlayable> {
     let nothing = Millis::ZERO;
-    let plain = case.timers_late == nothing && case.saves_fail_until == nothing;
+    let plain = [case.timers_late, case.saves_fail_until, case.saves_take] == [nothing; 3];
     if !plain || case.pids.is_some() || case.disk.is_some() {
         return Err(NotPlayable::WorldFault);
     }

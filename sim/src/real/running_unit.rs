@@ -63,6 +63,11 @@ impl RunningUnit {
             }
             Action::Persist(_)
             | Action::Spawn { .. }
+            | Action::CancelSpawn { .. }
+            | Action::Abandon { .. }
+            | Action::AwaitReady { .. }
+            | Action::BeginService { .. }
+            | Action::EndService { .. }
             | Action::Release { signal: None, .. }
             | Action::Arm { .. }
             | Action::Shorten { .. }

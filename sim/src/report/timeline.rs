@@ -196,6 +196,11 @@ impl Layout {
             Action::Persist(_)
             | Action::Signal { .. }
             | Action::Release { .. }
+            | Action::CancelSpawn { .. }
+            | Action::Abandon { .. }
+            | Action::AwaitReady { .. }
+            | Action::BeginService { .. }
+            | Action::EndService { .. }
             | Action::Emit(_) => {}
         });
         let released = !state.phase().is_releasing();

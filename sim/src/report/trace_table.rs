@@ -45,6 +45,9 @@ impl TraceTable<'_> {
         let rule_lines = usize::from(wrong.is_some());
         let shown = self.visible_rows(lines_max.saturating_sub(1 + rule_lines), wrong_at);
         let last = self.trace.len().saturating_sub(1);
+        if self.trace.is_empty() && self.marked {
+            writeln!(f, "> {:>10}  (in the first step, before its report)", "")?;
+        }
         let mut next = 0;
         for (index, line) in self.trace.iter().enumerate() {
             if !shown.contains(&index) {

@@ -138,6 +138,7 @@ marks! {
     in the world
     "a lost notice whose end is learnt": NoticeLost;
     "a notice that comes twice": NoticeTwice;
+    "a save that is answered later": SavedLate;
     "a late notice": NoticeLate;
     "one notice of several ends": NoticesMerged;
     "a signal that is refused": SignalRefused;

@@ -29,6 +29,11 @@ const fn action_byte(action: monitor_core::Action) -> u8 {
         Action::Shorten { .. } => 5,
         Action::Emit(_) => 6,
         Action::Lengthen { .. } => 7,
+        Action::CancelSpawn { .. } => 8,
+        Action::Abandon { .. } => 9,
+        Action::AwaitReady { .. } => 10,
+        Action::BeginService { .. } => 11,
+        Action::EndService { .. } => 12,
     }
 }
 

@@ -166,6 +166,7 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
     fn replace_scripts(&mut self) {
         self.change(|case| case.timers_late = Millis::ZERO);
         self.change(|case| case.saves_fail_until = Millis::ZERO);
+        self.change(|case| case.saves_take = Millis::ZERO);
         self.change(|case| case.seed = 0);
         for simpler in self.best.clone().without_a_fault() {
             self.offer(simpler);

@@ -23,6 +23,8 @@ pub(super) enum WorldEvent {
     Ping,
     Extend,
     Unhealthy,
+    /// The save with this number is done.
+    SaveDone(u64),
 }
 
 /// A queue in the order of time, and of planning where the time is the same.

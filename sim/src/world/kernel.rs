@@ -1,9 +1,9 @@
 //! The kernel that the driver is given.
 
-use monitor_core::{Exit, Millis, Remains, RunId, Scope, Signal, State};
+use monitor_core::{Exit, Millis, Remains, RunId, SaveRule, Scope, Signal, State};
 use monitor_os::{
-    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, SignalOutcome, SpawnOutcome,
-    UnitId,
+    DriverInput, Kernel, Moment, ObservedInput, Report, SaveFailed, SaveStatus, SignalOutcome,
+    SpawnOutcome, Ticket, UnitId,
 };
 use rand::RngExt;
 
@@ -11,7 +11,6 @@ use super::disk::Content;
 use super::event_queue::WorldEvent;
 use super::os::{ProcessState, VirtualProcess};
 use super::state::{BackendRun, MonitorStatus, World, number};
-use crate::case::input::InputKind;
 use crate::case::script::{ExitNotice, Script, SignalDelivery, Start};
 use crate::machine::injected_bug::InjectedBug;
 use crate::oracle::fault_effects::FaultEffect;
@@ -56,6 +55,10 @@ impl Kernel for World<'_> {
         if self.os.latest(unit).is_some_and(|old| old.state == ProcessState::Alive) {
             self.violate(Property::OneIncarnation);
         }
+        let known = &self.units[unit];
+        let required = known.policy.rules().save == SaveRule::Required;
+        let saved = known.saved.run() == run;
+        self.require(saved || !required, Property::SpawnIsSaved);
         let script = self.case.script(unit, self.units[unit].spawned);
         self.units[unit].spawned += 1;
         let fails = matches!(script.start, Start::Fails(..));
@@ -249,32 +252,37 @@ impl Kernel for World<'_> {
         }
     }
 
-    fn save(&mut self, at: Moment, unit: UnitId, state: State) -> Result<(), SaveFailed> {
+    fn save(&mut self, at: Moment, unit: UnitId, state: State, ticket: Ticket) -> SaveStatus {
         let unit = number(unit);
         if self.is_dead() {
-            return Ok(());
+            return SaveStatus::Saved;
         }
-        if at < Moment::ORIGIN.after(self.case.saves_fail_until) {
-            if self.has(InjectedBug::HidesSaveErrors) {
-                self.units[unit].saved = state;
-                return Ok(());
-            }
-            self.units[unit].unsaved = true;
-            return Err(SaveFailed);
-        }
-        if self.saves_plainly() {
-            self.units[unit].settle(state);
-            return Ok(());
-        }
-        self.units[unit].saving = Some(state);
-        if !self.has(InjectedBug::SavesLate) {
-            self.write(unit, state);
-        }
-        if !self.is_dead() {
+        let fails = at < Moment::ORIGIN.after(self.case.saves_fail_until);
+        if fails && self.has(InjectedBug::HidesSaveErrors) {
             self.units[unit].saved = state;
-            self.units[unit].unsaved = false;
+            return SaveStatus::Saved;
         }
-        Ok(())
+        let takes = self.case.saves_take > Millis::ZERO && !self.faults_stopped;
+        if takes || !self.units[unit].pending_saves.is_empty() {
+            let result = if fails { Err(SaveFailed) } else { Ok(()) };
+            self.save_later(at, unit, state, ticket, result);
+            return if self.has(InjectedBug::AnswersSavesEarly) {
+                SaveStatus::Saved
+            } else {
+                SaveStatus::Pending
+            };
+        }
+        if fails {
+            self.units[unit].unsaved = true;
+            return SaveStatus::Failed;
+        }
+        if self.has(InjectedBug::SavesLate) {
+            self.units[unit].saving = Some(state);
+            self.saved(unit, state);
+        } else {
+            self.store(unit, state);
+        }
+        SaveStatus::Saved
     }
 
     fn watchdog(&mut self, unit: UnitId, run: RunId) -> Option<Millis> {
@@ -363,17 +371,12 @@ impl Kernel for World<'_> {
             else {
                 return self.occur(self.now, DriverInput::Quit);
             };
-            if due == Some(next) {
+            // What is readable comes before a deadline.
+            let readable = [planned, asked, self.faults_stop_at].contains(&Some(next));
+            if due == Some(next) && (!readable || self.has(InjectedBug::DeadlinesFirst)) {
                 return self.occur(next, DriverInput::DeadlineReached);
             }
             if asked == Some(next) {
-                let dies = input.is_some_and(|input| {
-                    matches!(input.kind, InputKind::Crash { .. } | InputKind::Reboot { .. })
-                });
-                if dies && deadline.is_some_and(|at| at <= next) {
-                    // What is due comes before a crash, as it comes before any event.
-                    return self.occur(next, DriverInput::DeadlineReached);
-                }
                 match self.deliver_input(next) {
                     Some(input) => return self.occur(self.now.max(next), input),
                     None => continue,

@@ -106,6 +106,8 @@ impl<'a> World<'a> {
             unit.state = state;
             unit.saved = state;
             unit.saving = None;
+            unit.unsaved = false;
+            unit.pending_saves.clear();
             unit.over_by = None;
             unit.oracle = unit.oracle.after_crash();
         }
@@ -149,7 +151,8 @@ impl<'a> World<'a> {
                     | WorldEvent::OutputEnds
                     | WorldEvent::UnitEvent
                     | WorldEvent::Ready
-                    | WorldEvent::Unhealthy => {}
+                    | WorldEvent::Unhealthy
+                    | WorldEvent::SaveDone(_) => {}
                 }
             }
         }

@@ -24,10 +24,13 @@ impl<'a> World<'a> {
             self.acknowledge(unit, run);
             return Some(DriverInput::Event(id(unit), Event::Started { run }));
         }
+        if let WorldEvent::SaveDone(number) = event {
+            return self.save_done(unit, number);
+        }
         let process = *self.os.find(unit, run)?;
         let alive = process.state == ProcessState::Alive && current;
         let event = match event {
-            WorldEvent::Acknowledge => None,
+            WorldEvent::Acknowledge | WorldEvent::SaveDone(_) => None,
             WorldEvent::FailStart => self.fail_start(&process),
             WorldEvent::Die(exit) => {
                 self.deliver_deaths(at, unit, run, exit);

@@ -1,10 +1,12 @@
 //! Saves of states, and the recovery of a monitor that is started again.
 
 use monitor_core::{Exit, Found, Millis, Outcome, State};
+use monitor_os::{DriverInput, Moment, SaveFailed, Ticket};
 
 use super::disk::{Content, File};
+use super::event_queue::WorldEvent;
 use super::os::{PidOwner, ProcessState};
-use super::state::{MonitorStatus, Outage, World};
+use super::state::{MonitorStatus, Outage, PendingSave, World, id};
 use crate::machine::injected_bug::InjectedBug;
 use crate::oracle::fault_effects::FaultEffect;
 use crate::oracle::property::Property;
@@ -49,6 +51,57 @@ impl World<'_> {
             if shared {
                 self.units[unit].disk.tear();
             }
+        }
+    }
+
+    /// Answers a save later.
+    pub(super) fn save_later(
+        &mut self,
+        at: Moment,
+        unit: usize,
+        state: State,
+        ticket: Ticket,
+        result: Result<(), SaveFailed>,
+    ) {
+        self.saves += 1;
+        let number = self.saves;
+        self.units[unit].unsaved = true;
+        self.units[unit].pending_saves.push_back(PendingSave { ticket, state, result, number });
+        let done = WorldEvent::SaveDone(number);
+        self.plan(at.after(self.case.saves_take), unit, state.run(), done);
+    }
+
+    /// Carries out a save that was pending; returns its answer.
+    pub(super) fn save_done(&mut self, unit: usize, number: u64) -> Option<DriverInput> {
+        let pending = &mut self.units[unit].pending_saves;
+        let &PendingSave { ticket, state, result, .. } =
+            pending.front().filter(|first| first.number == number)?;
+        pending.pop_front();
+        if result.is_ok() {
+            self.store(unit, state);
+            self.record_effect(FaultEffect::SavedLate);
+            let known = &mut self.units[unit];
+            known.unsaved = !known.pending_saves.is_empty();
+        }
+        Some(DriverInput::Saved(id(unit), ticket, result))
+    }
+
+    /// Writes a state.
+    pub(super) fn store(&mut self, unit: usize, state: State) {
+        if self.saves_plainly() {
+            self.units[unit].settle(state);
+            return;
+        }
+        self.units[unit].saving = Some(state);
+        self.write(unit, state);
+        self.saved(unit, state);
+    }
+
+    /// Takes note of a state that is saved, unless the monitor has died meanwhile.
+    pub(super) fn saved(&mut self, unit: usize, state: State) {
+        if !self.is_dead() {
+            self.units[unit].saved = state;
+            self.units[unit].unsaved = false;
         }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use monitor_core::{Millis, Policy, RunId, State};
-use monitor_os::{DriverInput, Machine, Moment, ObservedInput, UnitId};
+use monitor_core::{Event, Millis, Policy, RunId, State};
+use monitor_os::{DriverInput, Machine, Moment, ObservedInput, SaveFailed, Ticket, UnitId};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
@@ -76,6 +76,10 @@ pub(super) struct World<'a> {
     /// Events that the backend has not delivered to the driver yet.
     pub(super) undelivered: VecDeque<DriverInput>,
     pub(super) monitor: MonitorStatus,
+    /// Whether the driver was told that a deadline is reached, and what was readable then.
+    pub(super) last_wake: LastWake,
+    /// The number of saves that were not answered at once.
+    pub(super) saves: u64,
     pub(super) pending_replies: PendingReplies,
     pub(super) rng: Pcg64Mcg,
     pub(super) trace: Vec<TraceLine>,
@@ -84,6 +88,17 @@ pub(super) struct World<'a> {
     /// Whether the backend has ended the monitor.
     pub(super) monitor_gave_up: bool,
     pub(super) steps_max: usize,
+}
+
+/// What the driver was told last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastWake {
+    /// An input: no timer fires.
+    Input,
+    /// A deadline, after all that was readable.
+    Deadline,
+    /// A deadline, with something unread.
+    DeadlineTooEarly,
 }
 
 /// The state of a unit in the world.
@@ -97,8 +112,10 @@ pub(super) struct VirtualUnit<'a> {
     /// The state that was saved last, and the one that is being saved.
     pub(super) saved: State,
     pub(super) saving: Option<State>,
-    /// Set if the last save has failed.
+    /// Set if the last save has failed, or is not answered.
     pub(super) unsaved: bool,
+    /// The saves that are not answered, in their order.
+    pub(super) pending_saves: VecDeque<PendingSave>,
     pub(super) disk: VirtualDisk,
     pub(super) spawned: usize,
     /// The run that the backend keeps.
@@ -107,6 +124,16 @@ pub(super) struct VirtualUnit<'a> {
     pub(super) over_by: Option<Moment>,
     /// The moment of the last step, and how many there were at it.
     pub(super) at_once: (Moment, u32),
+}
+
+/// A save that is not answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingSave {
+    pub(super) ticket: Ticket,
+    pub(super) state: State,
+    pub(super) result: Result<(), SaveFailed>,
+    /// The place of the save among all of the world.
+    pub(super) number: u64,
 }
 
 /// The other clocks, as they differ from the monotonic one.
@@ -181,6 +208,8 @@ impl<'a> World<'a> {
             units,
             undelivered: VecDeque::new(),
             monitor: MonitorStatus::Running,
+            last_wake: LastWake::Input,
+            saves: 0,
             pending_replies: PendingReplies::new(injected_bug),
             rng: Pcg64Mcg::seed_from_u64(case.seed),
             trace: Vec::with_capacity(steps_max.min(TRACE_USUAL)),
@@ -230,9 +259,26 @@ impl<'a> World<'a> {
         self.injected_bug == Some(injected_bug)
     }
 
-    pub(super) const fn occur(&mut self, at: Moment, input: DriverInput) -> ObservedInput {
+    pub(super) fn occur(&mut self, at: Moment, input: DriverInput) -> ObservedInput {
         self.now = at;
-        ObservedInput { at: self.clocks.read(at, self.injected_bug), input }
+        self.last_wake = match input {
+            DriverInput::DeadlineReached
+                if self.event_queue.next().is_some_and(|next| next <= at) =>
+            {
+                LastWake::DeadlineTooEarly
+            }
+            // The case may repeat a timer, too.
+            DriverInput::DeadlineReached | DriverInput::Event(_, Event::TimerFired { .. }) => {
+                LastWake::Deadline
+            }
+            DriverInput::Event(..)
+            | DriverInput::UnitAdded(..)
+            | DriverInput::PolicyChanged(..)
+            | DriverInput::Saved(..)
+            | DriverInput::UnitRemoved(_)
+            | DriverInput::Quit => LastWake::Input,
+        };
+        ObservedInput::new(self.clocks.read(at, self.injected_bug), input)
     }
 }
 
@@ -257,6 +303,7 @@ impl<'a> VirtualUnit<'a> {
             saved: State::INITIAL,
             saving: None,
             unsaved: false,
+            pending_saves: VecDeque::new(),
             disk: VirtualDisk::EMPTY,
             spawned: 0,
             entry: None,

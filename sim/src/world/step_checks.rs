@@ -6,7 +6,7 @@ use monitor_core::{
 use monitor_os::{Moment, Report};
 
 use super::os::ProcessState;
-use super::state::{Checks, World, number};
+use super::state::{Checks, LastWake, World, number};
 use crate::case::script::{Script, SignalDelivery};
 use crate::oracle::property::Property;
 use crate::oracle::trace::TraceLine;
@@ -40,6 +40,9 @@ impl<'a> World<'a> {
         let count = if unit.at_once.0 == at { unit.at_once.1 + 1 } else { 0 };
         unit.at_once = (at, count);
         self.require(count < STEPS_AT_ONCE_MAX, Property::NoHotLoop);
+        if matches!(event, Event::TimerFired { .. }) && step.note == Note::Applied {
+            self.require(self.last_wake == LastWake::Deadline, Property::ReadableFirst);
+        }
         self.check_against_world(number, report);
         self.check_deadline(number, report);
         if self.pending_replies.concerns(report)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use monitor_core::{Event, State};
+use monitor_core::Event;
 
 use super::{CHECK, LinuxKernel};
 use crate::backend::health::{Check, CheckResult, CheckStage, Health};
@@ -10,36 +10,31 @@ use crate::backend::reactor::step_log;
 use crate::backend::start::launch::{Launch, LaunchContext};
 use crate::backend::start::stdio::Stdio;
 use crate::command::spawn_error::SpawnError;
-use crate::driver::kernel::{DriverInput, Report};
+use crate::driver::kernel::DriverInput;
 use crate::linux::epoll::Trigger;
 use crate::linux::orphans::Orphan;
 use crate::telemetry;
 
 impl LinuxKernel {
-    /// Begins the checks of a run that serves, and ends those of one that does not any more.
-    pub(crate) fn update_checks(&mut self, report: &Report<'_>) {
-        let after = report.step.state;
-        let Some(key) = self.current(report.unit, after.run()) else {
-            return;
-        };
-        let serves = serves(after);
-        if serves && self.checks.contains_key(&key) {
+    /// Begins the checks of a run that serves, unless they have begun.
+    pub(crate) fn begin_checks(&mut self, key: u64) {
+        if self.checks.contains_key(&key) {
             return;
         }
-        if !serves {
-            return self.end_checks(key);
-        }
-        let Some(unit) = self.units.get_mut(&report.unit) else {
+        let Some((unit, run)) = self.runs.get(&key).map(|run| (run.unit, run.id)) else {
             return;
         };
-        let Some((how, command)) = unit.command.health() else {
+        let Some(found) = self.units.get_mut(&unit) else {
+            return;
+        };
+        let Some((how, command)) = found.command.health() else {
             return;
         };
         // From now on, also if the step was delayed.
         let due = self.observed.after(how.start_delay.unwrap_or(how.interval));
-        unit.facts().health =
+        found.facts().health =
             Some(Arc::new(Health { last: None, failures: 0, retries: how.retries }));
-        let (unit, run, stage) = (report.unit, after.run(), CheckStage::Waiting(due));
+        let stage = CheckStage::Waiting(due);
         let check = Check { unit, run, how, command, stage, failures: 0, is_last: false };
         self.checks.insert(key, check);
         self.polls.insert((due, key | CHECK));
@@ -75,14 +70,14 @@ impl LinuxKernel {
         match &mut check.stage {
             CheckStage::Waiting(due) if *due > at => {}
             CheckStage::Waiting(_) => self.begin_check(key),
-            CheckStage::Running { deadline, timed_out, .. } => {
+            CheckStage::Running { deadline, .. } => {
                 let is_late = *deadline <= at;
-                *timed_out |= is_late;
+                // A result that is there counts before a deadline that is due.
                 if let Some(checked) = check.collect(at) {
                     return self.checked(key, &checked);
                 }
                 if is_late {
-                    check.kill();
+                    check.time_out();
                     // Its descriptor tells of the end, unless somebody traces it or there was no room for a watch.
                     self.polls.insert((at.after(AGAIN), key | CHECK));
                 }
@@ -151,10 +146,6 @@ impl LinuxKernel {
             self.enqueue(DriverInput::Event(unit, Event::Unhealthy { run }));
         }
     }
-}
-
-const fn serves(state: State) -> bool {
-    matches!(state.phase(), monitor_core::Phase::Running | monitor_core::Phase::Healthy)
 }
 
 /// How long after a kill a check is looked at that nobody tells of.

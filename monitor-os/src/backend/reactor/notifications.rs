@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use monitor_core::{Event, Phase};
+use monitor_core::Event;
 
 use super::{LinuxKernel, NOTIFY, READINESS};
 use crate::backend::readiness::notifications::Notification;
@@ -82,9 +82,7 @@ impl LinuxKernel {
             return;
         };
         let is_connection = probe.descriptor().is_none();
-        let awaited = self.units.get(&unit).is_some_and(|unit| {
-            unit.run == Some(key) && matches!(unit.phase(), Phase::Starting | Phase::Activating)
-        });
+        let awaited = run.awaits_ready;
         match probe.poll(at) {
             // Nobody waits for a connection any more; a newline is read whenever it comes.
             _ if is_connection && !awaited => notifications.probe = None,

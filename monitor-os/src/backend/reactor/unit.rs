@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use monitor_core::{Event, Millis, Phase, Remains, RunId, SaveRule, State};
+use monitor_core::{Event, Millis, Remains, RunId, SaveRule, State};
 use tokio::sync::oneshot;
 
 use crate::backend::reactor::inbox::NewUnit;
@@ -15,7 +15,7 @@ use crate::backend::status::published::StatusWriter;
 use crate::backend::status::unit_status::{Facts, Status, StopResult, UnitEvent};
 use crate::backend::store::unit_store::UnitStore;
 use crate::command::Command;
-use crate::driver::kernel::Report;
+use crate::driver::kernel::{Report, SaveStatus};
 
 /// The reactor's side of a unit: its command, its known facts, and the callers that wait for it.
 #[derive(Debug)]
@@ -77,11 +77,6 @@ impl ReactorUnit {
         self.status.read(|status| status.policy.rules().save) == SaveRule::Required
     }
 
-    /// Its phase, by its status.
-    pub(crate) fn phase(&self) -> Phase {
-        self.status.read(Status::phase)
-    }
-
     pub(crate) fn name(&self) -> &str {
         &self.status.name
     }
@@ -110,6 +105,11 @@ impl ReactorUnit {
         }
     }
 
+    /// Publishes whether its last state is saved.
+    pub(crate) fn publish_save(&self, save: SaveStatus) {
+        self.status.change(|status| status.save = save);
+    }
+
     /// Publishes that one more request was handled.
     pub(crate) fn count_request(&self) {
         self.status.change(|status| status.requests += 1);
@@ -129,7 +129,7 @@ impl ReactorUnit {
                 status.facts = *facts;
             }
             status.policy = Arc::clone(report.policy);
-            status.saved = report.saved;
+            status.save = report.save;
         });
         let status = self.status.status();
         step_log::step(&self.status.name, report, &status);

@@ -230,8 +230,9 @@ fn seek(
         },
         AdoptedStatus::Alive | AdoptedStatus::Unreaped => Found::Gone,
     };
-    let group = adopted.into_group();
-    Ok((found, Some(RemainingRun { progress: Progress::Departed(group), cgroup, pid: None })))
+    let progress = Progress::Departed(adopted.into_group());
+    // Nobody waits for what a released run left.
+    Ok((found, unreleased.then_some(RemainingRun { progress, cgroup, pid: None })))
 }
 
 /// Waits until the helper has become the program or has ended.

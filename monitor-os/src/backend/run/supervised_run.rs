@@ -48,6 +48,8 @@ pub(crate) struct Run {
     pub(crate) oom: Option<OomKills>,
     /// Whether there was a program, whose exit can be reported.
     pub(crate) started: bool,
+    /// Whether the report of its readiness is awaited.
+    pub(crate) awaits_ready: bool,
     /// The exit of its main process, held back until the output before it is read.
     pub(crate) pending_exit: Option<WaitStatus>,
     /// The scope of the kill, if it was sent.
@@ -118,6 +120,7 @@ impl Run {
             orphans: Vec::new(),
             oom: None,
             started: true,
+            awaits_ready: false,
             pending_exit: None,
             watched: true,
             given_up: false,

@@ -10,7 +10,7 @@ use monitor_core::{
 use crate::backend::health::Health;
 use crate::backend::readiness::notifications::NotifyStatus;
 use crate::command::spawn_error::SpawnError;
-use crate::driver::kernel::{Moment, Report, UnitId};
+use crate::driver::kernel::{Moment, Report, SaveStatus, UnitId};
 use crate::linux::containment::{Containment, Survivor};
 use crate::linux::process::WaitStatus;
 
@@ -22,7 +22,7 @@ pub struct Status {
     pub(crate) facts: Facts,
     pub(crate) since: Moment,
     pub(crate) deadlines: Deadlines,
-    pub(crate) saved: bool,
+    pub(crate) save: SaveStatus,
     /// The number of requests to this unit that were handled before the snapshot.
     pub(crate) requests: u64,
 }
@@ -111,7 +111,7 @@ impl Status {
             facts: Facts::new(),
             since,
             deadlines: Deadlines::default(),
-            saved: true,
+            save: SaveStatus::Saved,
             requests: 0,
         }
     }
@@ -219,10 +219,13 @@ impl Status {
         if self.state.phase() == Phase::Throttled { window } else { phase }
     }
 
-    /// Whether the last state is saved.
+    /// Whether the last state is saved, or is being saved for less than a second.
     #[must_use]
     pub const fn is_saved(&self) -> bool {
-        self.saved
+        match self.save {
+            SaveStatus::Saved | SaveStatus::Pending => true,
+            SaveStatus::Failed => false,
+        }
     }
 
     /// Whether the unit is down and nothing is pending.
@@ -293,7 +296,8 @@ impl UnitEvent {
             event: self.event,
             step: self.step,
             delay: self.delay,
-            saved: self.status.saved,
+            save: self.status.save,
+            ticket: None,
         }
     }
 }

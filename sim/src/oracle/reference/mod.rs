@@ -17,4 +17,4 @@ mod service;
 pub(crate) mod state;
 
 pub use rules::step;
-pub use state::{RefAction, RefState, RefTimer};
+pub use state::{RefAction, RefService, RefState, RefTimer};

@@ -1,6 +1,8 @@
 //! The rules of requests: start, stop, restart, and a change of the policy.
 
-use monitor_core::{Grace, Lifecycle, Millis, Note, Origin, Reason, Remains, StopMode, TimerKind};
+use monitor_core::{
+    Grace, Lifecycle, Millis, Note, Origin, Reason, Remains, Signal, StopMode, TimerKind,
+};
 
 use super::scribe::{ALL_WELL, By, NOTHING_TO_DO, Scribe};
 use super::state::{RefTimer, Wait, is_verdict, wants_down};
@@ -54,7 +56,9 @@ impl Scribe {
                     self.emitted = Some(Lifecycle::Stopping);
                 }
                 self.unit.ending = true;
-                if !self.unit.spawning {
+                if self.unit.spawning {
+                    self.cancel(Signal::KILL);
+                } else {
                     self.kill();
                 }
                 self.unit.killed = true;

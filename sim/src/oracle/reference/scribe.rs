@@ -4,7 +4,7 @@ use monitor_core::{
     Curve, Delay, Event, Grace, Lifecycle, Millis, Note, Rules, Scope, Signal, TimerKind, TimerSlot,
 };
 
-use super::state::{RefAction, RefState, RefTimer, Wait};
+use super::state::{RefAction, RefService, RefState, RefTimer, Wait};
 
 /// Changes the facts and writes down what is to be done.
 pub(super) struct Scribe {
@@ -54,6 +54,15 @@ impl Scribe {
             actions.push(RefAction::Save);
         }
         actions.extend(self.process);
+        let (was, is) = (before.service(&self.rules), self.unit.service(&self.rules));
+        // A monitor that was started again has begun nothing; another policy may wait for another
+        // sign.
+        let is_fresh = matches!(event, Event::Recovered { .. });
+        let asks_again = matches!(event, Event::PolicyChanged) && before.spawning && before.is_up();
+        let changes = if is_fresh { is != RefService::Ends } else { was != is || asks_again };
+        if changes {
+            actions.push(RefAction::Service(self.unit.run, is));
+        }
         for (slot, timer) in TimerSlot::ALL.into_iter().zip(self.timers) {
             actions.extend(timer.map(|timer| RefAction::Timer(slot, timer)));
         }
@@ -63,6 +72,11 @@ impl Scribe {
 
     pub(super) const fn signal(&mut self, signal: Signal) {
         self.process = Some(RefAction::Signal(self.unit.run, signal, self.rules.stop.scope));
+    }
+
+    /// The start in flight is not wanted any more.
+    pub(super) const fn cancel(&mut self, signal: Signal) {
+        self.process = Some(RefAction::Cancel(self.unit.run, signal));
     }
 
     pub(super) const fn set(&mut self, kind: TimerKind, delay: Millis) {
@@ -105,6 +119,9 @@ impl Scribe {
         self.unit.ending = true;
         if self.unit.alive {
             self.signal(self.rules.stop.signal);
+        }
+        if self.unit.spawning {
+            self.cancel(self.rules.stop.signal);
         }
         if let Some(patience) = self.patience(grace) {
             self.set(TimerKind::StopGrace, patience);

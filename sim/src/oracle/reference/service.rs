@@ -3,7 +3,7 @@
 use monitor_core::{Grace, Lifecycle, Note, Readiness, Reason, Remains, Signal, TimerKind};
 
 use super::scribe::{ALL_WELL, By, NOTHING_TO_DO, Scribe, exactly};
-use super::state::{RefTimer, Wait};
+use super::state::{RefAction, RefTimer, Wait};
 
 impl Scribe {
     pub(super) fn started(&mut self) -> Note {
@@ -77,6 +77,7 @@ impl Scribe {
             TimerKind::StopGrace if unit.ending && !unit.killed => {
                 if unit.spawning {
                     self.unit.killed = true;
+                    self.cancel(Signal::KILL);
                 } else {
                     self.kill();
                 }
@@ -85,7 +86,10 @@ impl Scribe {
                 self.kill();
                 self.emitted = Some(Lifecycle::Unkillable);
             }
-            TimerKind::KillWindow if unit.killed && unit.left => self.decide(Remains::Leaked),
+            TimerKind::KillWindow if unit.killed && unit.left => {
+                self.decide(Remains::Leaked);
+                self.process.get_or_insert(RefAction::Abandon(unit.run));
+            }
             TimerKind::Backoff if unit.wait == Some(Wait::Delay) => self.begin(By::Policy),
             TimerKind::Watchdog if unit.is_serving() => {
                 let Some(watchdog) = self.rules.watchdog else { return Note::Stale };

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use monitor_core::{
-    Delay, Lifecycle, Millis, Outcome, Phase, Reason, Scope, Signal, State, TimerKind, TimerSlot,
+    Delay, Lifecycle, Millis, Outcome, Phase, Readiness, Reason, Rules, Scope, Signal, State,
+    TimerKind, TimerSlot,
 };
 
 /// The state of the reference machine: facts and counters.
@@ -60,6 +61,12 @@ pub enum RefAction {
     Signal(u32, Signal, Scope),
     /// Release this run.
     Release(u32, Option<Signal>, Scope),
+    /// Cancel the spawn of this run.
+    Cancel(u32, Signal),
+    /// Forget what is left of this run.
+    Abandon(u32),
+    /// Say that the service of this run is awaited, begins or ends.
+    Service(u32, RefService),
     /// Set or empty a timer slot.
     Timer(TimerSlot, RefTimer),
     /// Report to observers.
@@ -75,6 +82,11 @@ impl fmt::Display for RefAction {
             Self::Signal(run, signal, scope) => write!(f, "signal #{run} {signal} {scope}"),
             Self::Release(run, Some(signal), scope) => write!(f, "release #{run} {signal} {scope}"),
             Self::Release(run, None, scope) => write!(f, "release #{run} - {scope}"),
+            Self::Cancel(run, signal) => write!(f, "cancel-spawn #{run} {signal}"),
+            Self::Abandon(run) => write!(f, "abandon #{run}"),
+            Self::Service(run, RefService::Awaited) => write!(f, "await-ready #{run}"),
+            Self::Service(run, RefService::Begins) => write!(f, "begin-service #{run}"),
+            Self::Service(run, RefService::Ends) => write!(f, "end-service #{run}"),
             Self::Timer(slot, RefTimer::Empty) => write!(f, "disarm {slot}"),
             Self::Timer(_, RefTimer::Set(kind, delay)) => write!(f, "arm {kind} {delay}"),
             Self::Timer(_, RefTimer::Sooner(kind, delay)) => write!(f, "shorten {kind} {delay}"),
@@ -82,6 +94,17 @@ impl fmt::Display for RefAction {
             Self::Emit(lifecycle) => write!(f, "emit {lifecycle}"),
         }
     }
+}
+
+/// What becomes of the service of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefService {
+    /// The process is to say that it serves.
+    Awaited,
+    /// The process serves.
+    Begins,
+    /// The process does not serve, or no longer.
+    Ends,
 }
 
 /// A change of a timer slot.
@@ -143,6 +166,16 @@ impl RefState {
     /// Returns whether a run is there of which no stop has begun.
     pub(super) const fn is_up(&self) -> bool {
         (self.spawning || self.alive) && !self.ending
+    }
+
+    /// Returns the service, as far as the run has come.
+    pub(super) fn service(&self, rules: &Rules) -> RefService {
+        let awaited = self.alive || rules.start.readiness == Readiness::Notify;
+        match (self.is_up(), self.serves) {
+            (true, true) => RefService::Begins,
+            (true, false) if awaited => RefService::Awaited,
+            (true, false) | (false, _) => RefService::Ends,
+        }
     }
 
     pub(super) const fn is_serving(&self) -> bool {
