@@ -40,7 +40,7 @@ pub(crate) struct ReplayArguments {
 enum Form {
     /// A complete Rust test.
     Rust,
-    /// JSON by docs/case.schema.json.
+    /// JSON by sim/docs/case.schema.json.
     Json,
     /// Tidied text.
     Text,
