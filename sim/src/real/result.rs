@@ -78,7 +78,9 @@ impl fmt::Display for RealFault {
         match self {
             Self::Disputed(dispute) => dispute.fmt(f),
             Self::Unreadable(error) => write!(f, "the record cannot be read: {error}"),
-            Self::NotDown => write!(f, "not down {} s after its kill", PATIENCE.as_u32() / 1_000),
+            Self::NotDown => {
+                write!(f, "not down {} s after its kill", CASE_TIMEOUT.as_u32() / 1_000)
+            }
             Self::WrongStatus { run, reported } => {
                 write!(f, "run #{run} cannot have ended with {reported}")
             }
@@ -94,4 +96,4 @@ impl fmt::Display for RealFault {
 impl std::error::Error for RealFault {}
 
 /// How long a case may take for what it has to do within milliseconds.
-pub(super) const PATIENCE: Millis = Millis::from_secs(60);
+pub(super) const CASE_TIMEOUT: Millis = Millis::from_secs(60);
