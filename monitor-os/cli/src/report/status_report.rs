@@ -30,7 +30,7 @@ pub(crate) struct StatusReport {
     /// The containment of the run: `cgroup`, `group+subreaper` or `group`.
     pub(crate) containment: Option<String>,
     /// The processes that outlived the last run, each as `NAME (pid N)`.
-    pub(crate) survivors: Vec<String>,
+    pub(crate) leftover: Vec<String>,
     /// The running processes; absent if there are none, or `/proc` cannot be read.
     pub(crate) tree: Option<Tree>,
     pub(crate) restarts: u32,
@@ -226,7 +226,7 @@ impl StatusReport {
             down: status.is_down(),
             pid: status.pid(),
             containment: status.containment().map(|containment| containment.to_string()),
-            survivors: status.survivors().iter().map(ToString::to_string).collect(),
+            leftover: status.leftover_processes().iter().map(ToString::to_string).collect(),
             tree: status.pid().and_then(|pid| Processes::scan().ok()?.tree(pid)),
             restarts: state.restarts(),
             retries_left: explanation.retries_left,

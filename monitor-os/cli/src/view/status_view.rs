@@ -61,9 +61,9 @@ impl fmt::Display for StatusView<'_> {
         if let Some(health) = &report.health {
             row(f, "health", health_text(health))?;
         }
-        if !report.survivors.is_empty() {
+        if !report.leftover.is_empty() {
             let red = AnsiColor::Red.on_default();
-            row(f, "leaked", format_args!("{red}{}{red:#}", RunsOn(&report.survivors)))?;
+            row(f, "leaked", format_args!("{red}{}{red:#}", RunsOn(&report.leftover)))?;
         }
         let ends = report.exits.iter();
         let ends =
