@@ -489,8 +489,8 @@ fn wrong_record(is_injected: bool) -> Result<String, Missed> {
 {{"at_us":0,"unit":0,"event":"start","phase":"starting","actions":["save",{spawn}"emit starting"]}}"#
     );
     let record = Record::parse(text.lines()).map_err(|error| error.to_string())?;
-    match replay::replay(&record).dispute {
-        Some(dispute) => Ok(format!("step {}", dispute.step)),
+    match replay::replay(&record).difference {
+        Some(difference) => Ok(format!("step {}", difference.step)),
         None => Err("a record of a start without a spawn was accepted".into()),
     }
 }
