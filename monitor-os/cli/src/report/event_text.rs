@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use monitor_core::{
     Exit, Found, Lifecycle, Millis, ProcessCommand, Reason, Remains, RunId, StartLimit,
+    StartsCounted,
 };
 use monitor_os::{LeftoverProcess, Moment, UnitEvent, UnitId, WaitStatus};
 
@@ -118,11 +119,19 @@ impl EventText {
             Lifecycle::Throttled => {
                 let next = run.next();
                 match status.policy().rules().limit {
-                    Some(StartLimit { burst, window, .. }) => write!(
-                        line,
-                        "waiting: the limit of {burst} starts within {window} is reached, attempt \
-                         {next} follows when that time is over"
-                    ),
+                    Some(StartLimit { burst, window, counts, .. }) => {
+                        let starts = match (counts, burst) {
+                            (StartsCounted::Automatic, 1) => "automatic start",
+                            (StartsCounted::Automatic, _) => "automatic starts",
+                            (StartsCounted::All, 1) => "start",
+                            (StartsCounted::All, _) => "starts",
+                        };
+                        write!(
+                            line,
+                            "waiting: the limit of {burst} {starts} within {window} is reached, \
+                             attempt {next} follows when that time is over"
+                        )
+                    }
                     None => write!(line, "waiting, then attempt {next}"),
                 }
             }
