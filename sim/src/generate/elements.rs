@@ -119,7 +119,7 @@ pub fn script(choices: &mut impl Choices) -> Script {
         unhealthy: maybe(choices, 3),
         ..Script::OBEDIENT
     };
-    // No choice of its own, so that what a seed has drawn stays what it was.
+    // This makes no choice of its own, so that each seed still draws the case that it drew before.
     Script { extends: script.pings.filter(|_| script.ready != Some(Millis::ZERO)), ..script }
 }
 

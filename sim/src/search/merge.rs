@@ -87,7 +87,7 @@ pub fn merge(files: impl IntoIterator<Item = ShardFile>) -> Result<Merged, Merge
             };
             return Err(MergeError::Foreign { first: name(first), other: name(&file) });
         }
-        // Those of a copy too, whichever of the two counts.
+        // If a shard has two files, the alarms of both count.
         alarms.add_of(&file.name(), &file.alarms);
         match shards.get_mut(&file.shard) {
             Some(known) => {
