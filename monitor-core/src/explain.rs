@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::policy::{Counts, Policy, Retries, Rules};
+use crate::policy::{Counts, Policy, Retries, Rules, StartsCounted};
 use crate::state::{Phase, Reason, State};
 use crate::time::{Delay, Millis};
 
@@ -26,7 +26,8 @@ pub struct Explanation {
     pub next: Next,
     /// Automatic restarts that the retry budget still allows; `None` without a budget.
     pub retries_left: Option<u16>,
-    /// Counted starts that the open window still allows; `None` without a start limit.
+    /// Starts that the open window still allows, of those that the start limit counts; `None`
+    /// without a start limit.
     pub starts_left: Option<u8>,
     rules: Rules,
 }
@@ -126,8 +127,8 @@ impl fmt::Display for Explanation {
         if let Some(left) = self.retries_left {
             write!(f, "; {left} {} left", if left == 1 { "retry" } else { "retries" })?;
         }
-        if let Some(left) = self.starts_left {
-            write!(f, "; {} left in this window", Starts(left))?;
+        if let (Some(left), Some(limit)) = (self.starts_left, self.rules.limit) {
+            write!(f, "; {} left in this window", Starts(left, limit.counts))?;
         }
         Ok(())
     }
@@ -163,7 +164,7 @@ impl fmt::Display for Why {
                 Some(limit) => write!(
                     f,
                     "the limit of {} within {} is reached, last {outcome}",
-                    Starts(limit.burst),
+                    Starts(limit.burst, limit.counts),
                     limit.window
                 ),
                 None => write!(f, "the limit of starts is reached, last {outcome}"),
@@ -173,12 +174,18 @@ impl fmt::Display for Why {
     }
 }
 
-struct Starts(u8);
+/// A number of counted starts.
+struct Starts(u8, StartsCounted);
 
 impl fmt::Display for Starts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let starts = if self.0 == 1 { "start" } else { "starts" };
-        write!(f, "{} {starts}", self.0)
+        let Self(number, counted) = *self;
+        let automatic = match counted {
+            StartsCounted::Automatic => "automatic ",
+            StartsCounted::All => "",
+        };
+        let starts = if number == 1 { "start" } else { "starts" };
+        write!(f, "{number} {automatic}{starts}")
     }
 }
 
@@ -370,7 +377,7 @@ mod tests {
             (
                 "limit=2/10s:stop",
                 "start, exited #1 code=1, released #1, fired backoff #1, exited #2 code=1, released #2, fired backoff #2, exited #3 code=1, released #3, fired backoff #3",
-                "the limit of 2 starts within 10s is reached, last code=1",
+                "the limit of 2 automatic starts within 10s is reached, last code=1",
             ),
         ] {
             let sentence = sentence(policy, events);
@@ -382,12 +389,16 @@ mod tests {
     #[test]
     fn what_the_budgets_still_allow_comes_last() {
         for (policy, events, budgets) in [
-            ("retries=3 limit=2/10s", "start", "; 3 retries left; 2 starts left in this window"),
+            (
+                "retries=3 limit=2/10s",
+                "start",
+                "; 3 retries left; 2 automatic starts left in this window",
+            ),
             ("retries=3:runs", "start", "; 2 retries left"),
             (
                 "retries=2 limit=2/10s",
                 "start, exited #1 code=1, released #1, fired backoff #1",
-                "; 1 retry left; 1 start left in this window",
+                "; 1 retry left; 1 automatic start left in this window",
             ),
             ("retries=3 limit=2/10s", "stop", ""),
         ] {

@@ -17,6 +17,7 @@ use crate::signal::Signal;
 
 /// The reason why a text is no policy. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PolicyTextError {
     /// A word cannot be read.
     Parse(ParseError),

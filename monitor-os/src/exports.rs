@@ -20,7 +20,7 @@ pub use crate::handle::supervisor::{
     Stopping, Supervisor, SupervisorBuilder, SupervisorError, SupervisorGone, Unit,
 };
 pub use crate::linux::clock::now;
-pub use crate::linux::containment::{Containment, ContainmentMode, Survivor};
+pub use crate::linux::containment::{Containment, ContainmentMode, LeftoverProcess};
 pub use crate::linux::kernel_features::KernelFeatures;
 pub use crate::linux::limit::{Limit, LimitError};
 pub use crate::linux::path_error::{PathError, PathFault, Writer};

@@ -100,7 +100,7 @@ fn daemonised_grandchild_ends_with_a_stop() -> Outcome {
     assert_eq!(status.containment(), Some(Containment::Cgroup));
     assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Graceful);
     assert!(!runs(&daemon));
-    assert_eq!(scene.unit.state().survivors(), []);
+    assert_eq!(scene.unit.state().leftover_processes(), []);
     Ok(())
 }
 
@@ -127,7 +127,7 @@ fn fork_and_exit_runner_ends_with_a_kill() -> Outcome {
         assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Killed);
         let last = scene.line("runner");
         assert!(!runs(&last));
-        assert_eq!(scene.unit.state().survivors(), []);
+        assert_eq!(scene.unit.state().leftover_processes(), []);
     })
 }
 
@@ -165,7 +165,7 @@ fn scope_process_names_what_it_leaves() -> Outcome {
         assert_eq!(completed("the end of the stop", scene.unit.stop()), StopResult::Leaked);
         assert!(runs(&left));
         let status = scene.unit.state();
-        let named: Vec<_> = status.survivors().iter().map(ToString::to_string).collect();
+        let named: Vec<_> = status.leftover_processes().iter().map(ToString::to_string).collect();
         assert_eq!(named, [format!("sleep (pid {left})")]);
         assert!(std::process::Command::new("kill").arg(&left).status().unwrap().success());
         until(|| !runs(&left));

@@ -1,77 +1,18 @@
 //! Compares the record of a real supervision with the machine, step by step.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use monitor_core::{Event, Phase, Policy, State};
+use monitor_core::{Policy, State};
 use monitor_os::record::{Record, RecordLine, RecordedStep};
 use monitor_os::{Core, Machine, Moment, UnitId};
 
-use crate::machine::guard::{self, Guarded};
+use crate::machine::guard::Guarded;
+use crate::oracle::expectation::Difference;
 use crate::oracle::property::Property;
 use crate::oracle::safety_oracle::SafetyOracle;
 use crate::oracle::trace::{self, TraceLine};
+use crate::oracle::verdict::Verdict;
 use crate::oracle::violation::Violation;
-
-/// The result of a replay.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Agreement {
-    /// Units in the record.
-    pub units: usize,
-    /// Steps in which record and machine agree.
-    pub steps: usize,
-    /// Commands in them.
-    pub actions: usize,
-    /// The first step in which they do not agree.
-    pub dispute: Option<Dispute>,
-}
-
-/// A recorded step that the machine or an oracle does not accept.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Dispute {
-    /// The recorded step, counted from 1.
-    pub step: usize,
-    /// The record of the step.
-    pub recorded: RecordedStep,
-    /// The objection.
-    pub objection: Objection,
-}
-
-/// An objection to a recorded step.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Objection {
-    /// The machine gives other commands, or goes to another phase.
-    Differs {
-        /// The phase that the machine goes to.
-        phase: Phase,
-        /// The commands that the machine gives.
-        actions: String,
-    },
-    /// The step violates a property, or the machine panics.
-    Violates(Violation),
-}
-
-impl fmt::Display for Dispute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RecordedStep { at_us, event, phase, actions, .. } = &self.recorded;
-        writeln!(f, "step {} at {} us: {event}", self.step, at_us)?;
-        writeln!(f, "  recorded  {phase}: {}", actions.join("; "))?;
-        match &self.objection {
-            Objection::Differs { phase, actions } => write!(f, "  machine   {phase}: {actions}"),
-            Objection::Violates(Violation { property, panic, .. }) => {
-                if let Some(line) = panic {
-                    writeln!(f, "  panics    {line}")?;
-                }
-                write!(f, "  violates  {property}: {}", property.sentence())
-            }
-        }
-    }
-}
-
-impl std::error::Error for Dispute {}
 
 struct ReplayedUnit {
     policy: Policy,
@@ -79,16 +20,19 @@ struct ReplayedUnit {
     oracle: SafetyOracle,
 }
 
-/// Replays every unit of a record. Stops at the first step that does not agree.
+/// Replays every unit of a record, and stops at the first objection.
+///
+/// The trace has the steps of the machine. If the machine gives other commands than the record has,
+/// or goes to another phase, that is the [difference](Verdict::difference).
 #[must_use]
-pub fn replay(record: &Record) -> Agreement {
+pub fn replay(record: &Record) -> Verdict {
     replay_by(record, &Core)
 }
 
 /// Replays a record as [`replay`] does, and compares it with `machine`.
-pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
+pub fn replay_by(record: &Record, machine: &impl Machine) -> Verdict {
     let mut units: BTreeMap<UnitId, ReplayedUnit> = BTreeMap::new();
-    let mut agreement = Agreement::default();
+    let mut verdict = Verdict::default();
     for line in &record.lines {
         match line {
             RecordLine::Head { unit, policy, .. } => {
@@ -98,7 +42,6 @@ pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
                     oracle: SafetyOracle::default(),
                 };
                 units.insert(*unit, fresh);
-                agreement.units = units.len();
             }
             RecordLine::PolicyChanged { unit, policy, .. } => {
                 if let Some(unit) = units.get_mut(unit) {
@@ -107,18 +50,14 @@ pub fn replay_by(record: &Record, machine: &impl Machine) -> Agreement {
             }
             RecordLine::Step(step) => {
                 let Some(unit) = units.get_mut(&step.unit) else { continue };
-                let number = agreement.steps + 1;
-                if let Err(objection) = unit.follow(number, step, machine) {
-                    let recorded = step.clone();
-                    agreement.dispute = Some(Dispute { step: number, recorded, objection });
+                unit.follow(step, machine, &mut verdict);
+                if !verdict.is_accepted() {
                     break;
                 }
-                agreement.steps += 1;
-                agreement.actions += step.actions.len();
             }
         }
     }
-    agreement
+    verdict
 }
 
 /// Returns the trace of the first unit of a record by the machine, and the policy in force at each
@@ -141,8 +80,7 @@ pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
                 let (before, event) = (*state, recorded.event);
                 let step = (&guarded).step(policy, before, event);
                 *state = step.state;
-                let at = Moment::from_nanos(recorded.at_us.saturating_mul(1_000));
-                trace.push(TraceLine { at, unit: *unit, event, before, step });
+                trace.push(TraceLine { at: moment(recorded), unit: *unit, event, before, step });
                 policies.push(*policy);
             }
             (
@@ -155,28 +93,92 @@ pub fn trace(record: &Record) -> (Vec<TraceLine>, Vec<Policy>) {
 }
 
 impl ReplayedUnit {
-    /// Checks the recorded step of this number.
-    fn follow(
-        &mut self,
-        number: usize,
-        recorded: &RecordedStep,
-        machine: &impl Machine,
-    ) -> Result<(), Objection> {
-        let event: Event = recorded.event;
-        let before = self.state;
-        let violates = |property| Violation::new(property, number);
-        let step = guard::catch(|| machine.step(&self.policy, before, event)).map_err(|line| {
-            let panic = Some(line);
-            Objection::Violates(Violation { panic, ..violates(Property::NoPanic) })
-        })?;
+    /// Adds the machine's step to the trace, and checks the recorded one.
+    fn follow(&mut self, recorded: &RecordedStep, machine: &impl Machine, verdict: &mut Verdict) {
+        let (before, event) = (self.state, recorded.event);
+        let guarded = Guarded::new(machine, None);
+        let step = (&guarded).step(&self.policy, before, event);
+        self.state = step.state;
+        let line = TraceLine { at: moment(recorded), unit: recorded.unit, event, before, step };
+        verdict.trace.push(line);
+        let number = verdict.trace.len();
+        if let Some(panic) = guarded.panic() {
+            let violation = Violation::new(Property::NoPanic, number);
+            verdict.violation = Some(Violation { panic: Some(panic.to_owned()), ..violation });
+            return;
+        }
         let mut actions = Vec::new();
         step.for_each(|action| actions.push(action.to_string()));
-        self.state = step.state;
         let phase = step.state.phase();
         if actions != recorded.actions || phase != recorded.phase {
-            return Err(Objection::Differs { phase, actions: trace::actions(step) });
+            let text = |phase, actions| {
+                let answer = trace::listed(actions, step.note);
+                format!("{} us {} => {answer} [{phase}]", recorded.at_us, line.event_text())
+            };
+            verdict.difference = Some(Difference {
+                step: number,
+                expected: text(recorded.phase, recorded.actions.clone()),
+                actual: text(phase, actions),
+            });
+            return;
         }
         let checked = self.oracle.observe(&self.policy, before, event, step);
-        checked.map_err(|property| Objection::Violates(violates(property)))
+        verdict.violation = checked.err().map(|property| Violation::new(property, number));
+    }
+}
+
+const fn moment(recorded: &RecordedStep) -> Moment {
+    Moment::from_nanos(recorded.at_us.saturating_mul(1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_core::{Event, Step};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Panicking;
+
+    impl Machine for Panicking {
+        fn step(&self, _: &Policy, _: State, _: Event) -> Step {
+            panic!("no answer");
+        }
+    }
+
+    fn record(actions: &str) -> Record {
+        let text = format!(
+            r#"{{"record":1,"unit":0,"name":"web","policy":"restart=always"}}
+{{"at_us":7,"unit":0,"event":"start","phase":"starting","actions":[{actions}]}}"#
+        );
+        Record::parse(text.lines()).unwrap()
+    }
+
+    const START: &str = r#""save","spawn #1","emit starting""#;
+
+    #[test]
+    fn a_record_of_the_machine_is_accepted() {
+        let verdict = replay(&record(START));
+        assert!(verdict.is_accepted());
+        assert_eq!(verdict.trace.len(), 1);
+    }
+
+    #[test]
+    fn a_step_that_the_machine_answers_otherwise_is_the_difference() {
+        let verdict = replay(&record(r#""save","emit starting""#));
+        let difference = verdict.difference.unwrap();
+        assert_eq!(difference.step, 1);
+        assert_eq!(difference.expected, "7 us start => save; emit starting [starting]");
+        assert_eq!(difference.actual, "7 us start => save; spawn #1; emit starting [starting]");
+        assert_eq!(verdict.violation, None);
+    }
+
+    #[test]
+    fn a_panic_of_the_machine_is_the_violation() {
+        let verdict = replay_by(&record(START), &Panicking);
+        let violation = verdict.violation.unwrap();
+        assert_eq!((violation.property, violation.step), (Property::NoPanic, 1));
+        assert!(violation.panic.unwrap().starts_with("no answer"));
+        assert_eq!((verdict.trace.len(), verdict.difference), (1, None));
     }
 }

@@ -170,7 +170,7 @@ impl CanarySearch for PassingShrinker {}
 fn a_shrunk_case_that_passes_rings_and_the_drawn_one_is_kept() {
     rings(PassingShrinker, Alarm::ShrunkCasePasses);
     let bug: Bug = "BB-36b".parse().unwrap();
-    // In a campaign that finds something,
+    // A campaign that finds something raises the alarm and keeps the drawn case.
     let plan = Plan::new("alarms");
     let report = plan.run_by(PassingShrinker, 0..400, bug);
     assert!(report.alarms(PassingShrinker).has(Alarm::ShrunkCasePasses));
@@ -178,7 +178,7 @@ fn a_shrunk_case_that_passes_rings_and_the_drawn_one_is_kept() {
         assert!(note.is_unshrunk);
         assert_eq!(note.case, plan.case(note.index).to_string(), "nothing is lost");
     }
-    // and in the hunt of the bank, whose lengths stay numbers.
+    // The hunt of the bank keeps the drawn case, and its length stays a number.
     let result = bug_hunt::hunt_bug(PassingShrinker, bug, 1, || 0.0);
     assert!(result.is_unshrunk && result.shrunk_len > Some(0), "{result:?}");
     let result = bug_hunt::hunt_bug(Standard, bug, 1, || 0.0);
@@ -505,16 +505,16 @@ fn a_panic_is_a_finding_of_every_engine_and_no_end_of_it() {
     assert_eq!(report.cases, 200);
     let notes = &report.failures[Property::NoPanic.name()];
     assert!(notes.iter().all(|note| note.panic.as_ref().unwrap().contains("no answer")));
-    // shrunk, so that it can be run again;
+    // The campaign has shrunk the case, and the case can be run again.
     let case: Case = notes[0].case.parse().unwrap();
     assert!(case.inputs.len() <= 2, "{case}");
     let again = world::run(&case, Partial, STEPS_MAX);
     assert_eq!(again.violated(), Some(Property::NoPanic));
-    // in a property test,
+    // A property test reports the panic.
     let report = conformance::check(Partial, strategy::cases()).unwrap_err().to_string();
     assert!(report.starts_with("FAIL no-panic (I36)"), "{report}");
     assert!(report.contains("\npanic     ") && report.contains("no answer"), "{report}");
-    // and in the exhaustive search, on every thread.
+    // The exhaustive search reports the panic on every thread.
     let explored = check::explore_family_on(Standard, 2, &Partial, || ());
     for found in explored {
         let example = found.counterexample.unwrap();

@@ -1,4 +1,4 @@
-//! `docs/BUGS.md` is the bank as it is.
+//! `sim/docs/BUGS.md` is the bank as it is.
 
 use std::path::Path;
 use std::{env, fs};
@@ -7,7 +7,7 @@ use monitor_sim::bugs::bank;
 
 #[test]
 fn the_page_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/BUGS.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/BUGS.md");
     if env::var_os("UPDATE_BUGS").is_some() {
         fs::write(&path, bank::page()).unwrap();
     }

@@ -55,7 +55,7 @@ fn run_cycles() -> Cycles {
     let before = Leftovers::find(Path::new("/")).unwrap();
     let program = env::current_exe().unwrap();
     let launcher = Launcher::at(&program);
-    // Until every shortage was met, which it is several times a second.
+    // Cycles go on until every shortage was met. Each one is met several times a second.
     let mut seen = Cycles::default();
     while !seen.all_met() {
         seen = cycle(&launcher, &program, 500, |_| {}).unwrap();

@@ -67,7 +67,7 @@ fn a_grace_without_end_is_found() {
 fn a_kill_that_becomes_a_stop_again_is_found() {
     let example = explore(Policy::DEFAULT, |policy, state, event| {
         let over = state.phase() == Phase::Killing && fired(event, state, TimerKind::KillWindow);
-        // So that no second kill gives it away before.
+        // A kill request acts as a stop here, because a second kill would reveal the bug earlier.
         if let Event::StopRequested { mode: StopMode::Kill, origin } = event
             && state.phase() == Phase::Stopping
         {

@@ -35,24 +35,23 @@ fn main() -> ExitCode {
         real_processes_run_as_in_the_simulator(launcher, played);
         Ok(())
     }));
-    // What is left is asked of the whole process, so nothing runs beside.
+    // The search for leftovers covers the whole process, so no other test may run beside.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Goal: the files that the simulator keeps to, real processes keep to as well; and in drawn cases,
-/// in which requests meet starts and ends within milliseconds, every step is accepted, every status
-/// is true, no two live at a time, and nothing is left.
+/// Goal: real processes behave as the stored cases say. In drawn cases, requests meet starts and
+/// ends within milliseconds: every step is accepted, every status is true, no two processes of a
+/// unit live at a time, and nothing is left.
 ///
-/// One test, because what is left is asked of the whole process.
+/// It is one test, because the search for leftovers covers the whole process.
 fn real_processes_run_as_in_the_simulator(launcher: Launcher, mut cases: Vec<Case>) {
     let program = env::current_exe().unwrap();
     let mut engine = RealEngine::new(launcher, program).unwrap();
     let before = Leftovers::find(engine.folder()).unwrap();
 
     assert!(cases.len() >= 10, "only {} of the stored cases can be played", cases.len());
-    // On a machine that does other things a process may start too late for its script: it gets
-    // another try.
+    // On a busy machine a process may start too late for its script. Its case then runs again.
     for _ in 0..TRIES {
         let mut stored = std::mem::take(&mut cases).into_iter();
         let done = |result: RealResult| {

@@ -102,9 +102,9 @@ fn several_units_have_a_table_each() {
     assert!(stderr(&output).contains("monitor up"), "{}", stderr(&output));
 }
 
-/// Goal: each mistake is told with its place, the line, and the way out.
+/// Goal: each error is told with its place, the line, and the way out.
 #[test]
-fn mistakes_have_a_place_and_a_fix() {
+fn errors_have_a_place_and_a_fix() {
     let command = "command = ['a']\n";
     for (text, place, words) in [
         (
@@ -153,9 +153,9 @@ fn mistakes_have_a_place_and_a_fix() {
     assert!(stderr(&check(empty.path().to_str().unwrap())).contains("ends in .toml"));
 }
 
-/// Goal: nobody mends a file, and finds the next mistake by the next try.
+/// Goal: nobody mends a file, and finds the next error by the next try.
 #[test]
-fn all_mistakes_of_all_files_are_told() {
+fn all_errors_of_all_files_are_told() {
     let directory = files(&[
         ("a.toml", "command = ['a']\nrestrat = 'no'\njitter = 101\n"),
         ("b.toml", "[unit.c]\njitter = 102\n[unit.'x y']\ncommand = ['a']\n"),

@@ -224,7 +224,7 @@ fn offers_what_is_there(shell: Shell) -> Outcome {
 fn long_comments_are_shown() {
     for (command, words) in [
         ("run", "Ten seconds of service forgive all earlier failures."),
-        ("up", "If there is a mistake in any file, it starts nothing."),
+        ("up", "If there is an error in any file, it starts nothing."),
         ("logs", "The monitor keeps the last 64 KiB"),
         ("set", "in force from the next decision on"),
     ] {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use monitor_core::Signal;
 use monitor_os::SignalAnswer;
 use program::Running;
-use program::waiting::{Patience, ended, runs, until};
+use program::waiting::{Timeout, ended, runs, until};
 use tempfile::TempDir;
 use trials::{Outcome, require_root, trials};
 
@@ -143,8 +143,8 @@ impl Scene {
 /// Whether a monitor is alive after a signal: it says that it has ignored another one.
 fn is_spared(monitor: &mut Running) -> bool {
     monitor.signal("XCPU");
-    let patience = Patience::begin();
-    while monitor.child.try_wait().unwrap().is_none() && !patience.is_over() {
+    let timeout = Timeout::begin();
+    while monitor.child.try_wait().unwrap().is_none() && !timeout.is_over() {
         if monitor.has_said("ignored signal XCPU,") {
             return true;
         }
@@ -156,8 +156,8 @@ fn is_spared(monitor: &mut Running) -> bool {
 /// Sends a signal until the monitor is dead: the handlers that a program in Rust has for a stack
 /// that has no more room take one SEGV and one BUS for themselves.
 fn kill(monitor: &mut Running, number: u8) {
-    let patience = Patience::begin();
-    while monitor.child.try_wait().unwrap().is_none() && !patience.is_over() {
+    let timeout = Timeout::begin();
+    while monitor.child.try_wait().unwrap().is_none() && !timeout.is_over() {
         monitor.signal(&number.to_string());
         thread::park_timeout(Duration::from_millis(1));
     }

@@ -88,7 +88,7 @@ fn stop_is_obeyed_while_standard_error_is_stuck() {
     }
 }
 
-/// Goal: the same of many units, and files are read again meanwhile, with a mistake and without.
+/// Goal: the same of many units, and files are read again meanwhile, with an error and without.
 #[test]
 fn reload_is_done_while_standard_error_is_stuck() {
     let scene = Scene::new();
@@ -102,7 +102,7 @@ fn reload_is_done_while_standard_error_is_stuck() {
     until(|| scene.count("runs") > 200);
     scene.write("units/b.toml", "no toml");
     signal(&monitor, "HUP");
-    // The mistake must have been read before the file is mended: nothing else tells, since nobody
+    // The error must have been read before the file is mended: nothing else tells, since nobody
     // can be told.
     let status = || scene.monitor(&["status", "--state", "state"], Stdio::null(), Stdio::null());
     assert!(status().status().unwrap().success());

@@ -172,7 +172,7 @@ fn each_unit_is_alone_and_all_can_be_asked_at_once() {
 }
 
 #[test]
-fn mistake_in_any_file_starts_nothing() {
+fn error_in_any_file_starts_nothing() {
     let mark = "command = ['touch', 'MARK']\nrestart = 'no'\n";
     let scene = Scene::new(&[("bad", "comand = ['a']\n"), ("worse", "jitter = 101\n")]);
     scene.write("good", &mark.replace("MARK", &scene.path("mark")));
@@ -299,7 +299,7 @@ fn hang_up_reads_the_files_again() {
     until(|| scene.status("web")["run"] == 2 && scene.status("web")["phase"] == "running");
     assert_eq!(words(&scene.status("web")), "sleep\x002000\0");
 
-    // A mistake changes nothing.
+    // An error changes nothing.
     scene.write("same", "comand = ['a']\n");
     scene.remove("new");
     running.signal("HUP");

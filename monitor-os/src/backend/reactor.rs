@@ -316,7 +316,7 @@ impl LinuxKernel {
         let found = self.units.get_mut(&unit)?;
         let mut recovered = found.recovered.take()?;
         if !recovered.doubtful.is_empty() {
-            found.facts().survivors = std::mem::take(&mut recovered.doubtful).into();
+            found.facts().leftover = std::mem::take(&mut recovered.doubtful).into();
         }
         let (run, event) =
             (recovered.run, Event::Recovered { run: recovered.run, found: recovered.found });
@@ -671,9 +671,9 @@ impl LinuxKernel {
             return;
         };
         if let Some(mut run) = self.take_run(key) {
-            let survivors = run.give_up();
+            let leftover = run.give_up();
             if let Some(unit) = self.units.get_mut(&unit) {
-                unit.facts().survivors = survivors.into();
+                unit.facts().leftover = leftover.into();
             }
             match run.progress {
                 Progress::Reaping(_) => self.poll_later(key, run),
@@ -723,7 +723,7 @@ impl Kernel for LinuxKernel {
         };
         found.killed = false;
         let facts = found.facts();
-        facts.survivors = Arc::default();
+        facts.leftover = Arc::default();
         facts.notify_status = no_notify_status();
         facts.health = None;
         let launcher = self.launcher.as_ref();

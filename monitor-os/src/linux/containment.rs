@@ -51,14 +51,14 @@ impl fmt::Display for Containment {
 /// A process that outlived its run: it was spared, or it survived the kill.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Survivor {
+pub struct LeftoverProcess {
     /// The process id, for display and not for signals: another process may have the number later.
     pub pid: u32,
     /// The name (`proc_pid_comm(5)`), at most 15 bytes; empty if the process has ended meanwhile.
     pub name: String,
 }
 
-impl Survivor {
+impl LeftoverProcess {
     /// Reads the name of a process.
     pub(crate) fn of(pid: rustix::process::Pid) -> Self {
         let number = pid.as_raw_nonzero();
@@ -72,7 +72,7 @@ impl Survivor {
 }
 
 /// Prints `sleep (pid 1234)`.
-impl fmt::Display for Survivor {
+impl fmt::Display for LeftoverProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (pid {})", self.name, self.pid)
     }

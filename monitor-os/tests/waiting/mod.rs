@@ -19,11 +19,11 @@ use rustix::io::Errno;
 
 /// How long a test waits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Timeout {
     end: Moment,
 }
 
-impl Patience {
+impl Timeout {
     pub(crate) fn begin() -> Self {
         Self { end: now().after(Millis::from_secs(60)) }
     }
@@ -52,13 +52,13 @@ pub(crate) fn awaited<T: Debug>(
     look: impl Fn() -> T,
     is_there: impl Fn(&T) -> bool,
 ) -> T {
-    let patience = Patience::begin();
+    let timeout = Timeout::begin();
     loop {
         let seen = look();
         if is_there(&seen) {
             return seen;
         }
-        assert!(!patience.is_over(), "awaited in vain: {what}; seen instead: {seen:?}");
+        assert!(!timeout.is_over(), "awaited in vain: {what}; seen instead: {seen:?}");
         thread::park_timeout(Duration::from_millis(1));
     }
 }
@@ -80,28 +80,28 @@ pub(crate) fn within<F: Future>(future: F) -> Option<F::Output> {
         }
     }
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let patience = Patience::begin();
+    let timeout = Timeout::begin();
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(output);
         }
-        if patience.is_over() {
+        if timeout.is_over() {
             return None;
         }
-        thread::park_timeout(patience.left());
+        thread::park_timeout(timeout.left());
     }
 }
 
 /// Waits for the end of a child. One that does not end is killed.
 #[track_caller]
 pub(crate) fn ended(child: &mut Child) -> ExitStatus {
-    let patience = Patience::begin();
+    let timeout = Timeout::begin();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        let is_over = patience.is_over();
+        let is_over = timeout.is_over();
         if is_over {
             child.kill().unwrap();
         }
@@ -113,9 +113,9 @@ pub(crate) fn ended(child: &mut Child) -> ExitStatus {
 /// Waits until a descriptor has something of this to say, or a hang-up or an error; returns whether
 /// it has.
 pub(crate) fn comes(fd: impl AsFd, what: PollFlags) -> bool {
-    let patience = Patience::begin();
+    let timeout = Timeout::begin();
     loop {
-        let limit = Timespec { tv_sec: patience.left().as_secs().cast_signed(), tv_nsec: 0 };
+        let limit = Timespec { tv_sec: timeout.left().as_secs().cast_signed(), tv_nsec: 0 };
         match poll(&mut [PollFd::new(&fd, what)], Some(&limit)) {
             Ok(ready) => return ready > 0,
             Err(errno) => assert_eq!(errno, Errno::INTR),

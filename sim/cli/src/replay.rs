@@ -1,6 +1,8 @@
 //! The subcommand `replay`: compares a record with the machine, or runs a case in the virtual
 //! world.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +13,7 @@ use monitor_os::record::Record;
 use monitor_sim::bugs::Bug;
 use monitor_sim::case::Case;
 use monitor_sim::machine::MachineUnderTest;
-use monitor_sim::oracle::{self, expectation};
+use monitor_sim::oracle::{self, TraceLine, Verdict, expectation};
 use monitor_sim::replay;
 use monitor_sim::report::{self, TraceTable};
 use monitor_sim::world::{self, STEPS_MAX};
@@ -40,7 +42,7 @@ pub(crate) struct ReplayArguments {
 enum Form {
     /// A complete Rust test.
     Rust,
-    /// JSON by docs/case.schema.json.
+    /// JSON by sim/docs/case.schema.json.
     Json,
     /// Tidied text.
     Text,
@@ -92,22 +94,27 @@ fn rewrite(path: &Path) -> u8 {
 }
 
 fn replay_record(record: &Record) -> u8 {
-    let agreement = replay::replay(record);
-    let replay::Agreement { units, steps, actions, dispute, .. } = &agreement;
-    match dispute {
-        None => {
-            let units =
-                if *units == 1 { "of one unit".into() } else { format!("of {units} units") };
-            println!(
-                "all {actions} actions in {steps} steps {units} agree, and no property is violated"
-            );
-            0
-        }
-        Some(dispute) => {
-            println!("{steps} steps agree, the next one does not\n{dispute}");
-            VIOLATED
-        }
+    let Verdict { trace, violation, difference, .. } = replay::replay(record);
+    let refused = |objection: &dyn Display| {
+        println!("{} steps are accepted, the next one is not\n{objection}", trace.len() - 1);
+        VIOLATED
+    };
+    if let Some(difference) = &difference {
+        return refused(difference);
     }
+    if let Some(violation) = &violation {
+        let event = trace.last().map(TraceLine::event_text).unwrap_or_default();
+        return refused(&format_args!("{event}\n{violation}"));
+    }
+    let units = trace.iter().map(|line| line.unit).collect::<BTreeSet<_>>().len();
+    let units = if units == 1 { "of one unit".into() } else { format!("of {units} units") };
+    let mut actions = 0;
+    trace.iter().for_each(|line| line.step.for_each(|_| actions += 1));
+    println!(
+        "all {actions} actions in {} steps {units} agree, and no property is violated",
+        trace.len()
+    );
+    0
 }
 
 fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
 }
 
 fn add_up_to_one_run() -> Result<Completion, Failed> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/campaign/parallel.sh");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/parallel.sh");
     let output =
         Command::new("sh").args([script, env!("CARGO_BIN_EXE_monitor-sim")]).output().unwrap();
     match output.status.code() {

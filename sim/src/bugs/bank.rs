@@ -2,7 +2,7 @@
 //! machine.
 //!
 //! Every [`Bug`] wraps `step` and is right everywhere else. Its number is that of the collection it
-//! comes from; the letter b marks a second form of one bug. `docs/BUGS.md` lists the bugs that
+//! comes from; the letter b marks a second form of one bug. `sim/docs/BUGS.md` lists the bugs that
 //! cannot be injected.
 
 #![expect(
@@ -28,7 +28,7 @@ use super::edits::{
 use crate::generate::race::Race;
 use crate::machine::injected_bug::InjectedBug;
 
-/// The bank as a page, for `docs/BUGS.md`.
+/// The bank as a page, for `sim/docs/BUGS.md`.
 #[must_use]
 pub fn page() -> String {
     let mut page = String::from(PAGE_HEAD);

@@ -55,8 +55,8 @@ impl Layer {
 
 impl Machine for Bug {
     fn step(&self, policy: &Policy, state: State, event: Event) -> Step {
-        // Only a bug about stale events is wrong about other runs; elsewhere that would give it
-        // away.
+        // Only a bug about stale events answers events of other runs wrongly. Such an answer would
+        // reveal any other bug too early.
         let foreign = event.run().is_some_and(|run| run != state.run());
         if foreign && self.race != Some(Race::StaleTimers) {
             return policy.step(state, event);

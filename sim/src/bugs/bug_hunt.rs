@@ -165,7 +165,8 @@ pub fn detect(
         let mut failure = failure?;
         if strict {
             failure.oracle = Oracle::Reference;
-            // What the bug answers stands in the place of what was put there for the oracles.
+            // The trace has answers that were put there for the oracles. Those of the bug replace
+            // them.
             let steps = failure.trace.len();
             failure.trace = harness.run(&failure.case, bug).trace;
             failure.trace.truncate(steps);

@@ -70,7 +70,7 @@ impl std::error::Error for CaseErrorKind {}
 impl fmt::Display for CaseErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // What can be asked of the world stands beside the events.
+            // An input is an event or one of these requests to the virtual world.
             Self::Word(error) if error.field() == "event" => {
                 write!(f, "{error}; or policy, crash, reboot, stop-faults, wall or suspend")
             }

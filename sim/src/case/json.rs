@@ -1,6 +1,6 @@
 //! The JSON form of a case, for programs. Its strings are words of the text form.
 //!
-//! `docs/case.schema.json` is its JSON Schema.
+//! `sim/docs/case.schema.json` is its JSON Schema.
 
 use monitor_core::{Millis, Policy};
 use serde::{Deserialize, Serialize};
@@ -231,8 +231,9 @@ impl Case {
     /// # Errors
     /// [`CaseJsonError`] with the place, the value and the correction.
     pub fn from_json(text: &str) -> Result<Self, CaseJsonError> {
-        let json: CaseJson = serde_json::from_str(text)
-            .map_err(|error| at("", &format!("{error}: see docs/case.schema.json")))?;
+        let json: CaseJson = serde_json::from_str(text).map_err(|error| {
+            at("", &format!("{error}: see docs/case.schema.json of monitor-sim"))
+        })?;
         Self::try_from(json)
     }
 
@@ -417,7 +418,7 @@ mod tests {
     #[cfg(feature = "schema")]
     #[test]
     fn the_published_schema_is_the_one_of_the_code() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/case.schema.json");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/case.schema.json");
         if std::env::var_os("UPDATE_SCHEMA").is_some() {
             std::fs::write(path, schema()).unwrap();
         }

@@ -87,7 +87,7 @@ impl Chooser {
         case.saves_fail_until = Millis::new(choices.pick(&[0, 0, 0, 150]));
         case.saves_take = Millis::new(choices.pick(&[0, 0, 0, 0, 0, 40, 1_500]));
         case.seed = u64::from(choices.below(256));
-        // A swarm is rich in what it has.
+        // A swarm has few kinds of trouble, and each of them often.
         let often = if self == Self::Swarm { 2 } else { 6 };
         let mut wanted = || choices.below(often) == often - 1;
         let (troubles, crowd, tiny, disk) = (wanted(), wanted(), wanted(), wanted());

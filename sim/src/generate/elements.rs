@@ -119,11 +119,11 @@ pub fn script(choices: &mut impl Choices) -> Script {
         unhealthy: maybe(choices, 3),
         ..Script::OBEDIENT
     };
-    // No choice of its own, so that what a seed has drawn stays what it was.
+    // This makes no choice of its own, so that each seed still draws the case that it drew before.
     Script { extends: script.pings.filter(|_| script.ready != Some(Millis::ZERO)), ..script }
 }
 
-pub fn exit(choices: &mut impl Choices) -> Exit {
+pub(crate) fn exit(choices: &mut impl Choices) -> Exit {
     choices.pick(&[
         Exit::Code(1),
         Exit::Code(0),

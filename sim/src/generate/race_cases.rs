@@ -37,7 +37,7 @@ pub(super) fn restart_during_backoff(case: &mut Case, choices: &mut impl Choices
 /// Draws a stop around the end of the wait.
 pub(super) fn stop_between_timer_and_spawn(case: &mut Case, choices: &mut impl Choices) {
     let dies = crash_loop(case, choices);
-    // The wait is 100 ms; the second start takes its time.
+    // The backoff is 100 ms, and the second start takes less than 30 ms.
     let second =
         Script { start: Start::After(Millis::new(choices.below(30))), ..elements::script(choices) };
     case.scripts.insert(1, second);
@@ -59,7 +59,7 @@ pub(super) fn exit_before_started(case: &mut Case, choices: &mut impl Choices) {
     case.scripts[0].lives = Some(Millis::new(choices.below(acknowledged)));
     let at = elements::delay(choices);
     push(case, at, elements::request(choices));
-    // What was reported early may be reported again, and otherwise.
+    // A fact that was reported early may be reported again, or about another run.
     let again = at.saturating_add(elements::delay(choices));
     let echo = match choices.below(2) {
         0 => Event::Exited { run: RunId::new(1), exit: elements::exit(choices) },

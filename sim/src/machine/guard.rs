@@ -36,7 +36,7 @@ pub(crate) fn catch<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
         }));
     });
     let nested = CATCHING.replace(true);
-    // What is under test is dropped, or asked again from the beginning.
+    // After a panic, callers drop the machine under test, or ask it again from the beginning.
     let outcome = catch_unwind(AssertUnwindSafe(ask));
     CATCHING.set(nested);
     outcome.map_err(|payload| LAST.take().unwrap_or_else(|| text(&*payload)))

@@ -1,4 +1,4 @@
-//! Explores all that is reachable, and replays the way to a violation.
+//! Explores all that is reachable, and replays the path to a violation.
 
 use monitor_core::{Event, Policy, State, Step};
 use monitor_os::Machine;
@@ -23,12 +23,12 @@ pub fn explore(policies: &[Policy], machine: &impl Machine) -> Exploration {
     guard::catch(bare).unwrap_or_else(|panic| explore_guarded(policies, machine, panic))
 }
 
-/// Explores a machine that panics, so that the search ends with the shortest way to its panic.
+/// Explores a machine that panics, so that the search ends with the shortest path to its panic.
 fn explore_guarded(policies: &[Policy], machine: &dyn Machine, panic: String) -> Exploration {
     let guard = Guarded::refusing(machine);
     let mut found = search::Search::new(Model::new(policies, &&guard)).run();
     let Some(example) = &mut found.counterexample else {
-        // It is not the same again, and the way is lost.
+        // It is not the same again, and the path is lost.
         let property = Property::NoPanic;
         let lost = Counterexample { property, path: Vec::new(), lap: 0, panic: Some(panic) };
         found.counterexample = Some(lost);

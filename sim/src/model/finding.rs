@@ -7,7 +7,7 @@ use monitor_core::{Phase, State};
 use super::input::Input;
 use crate::oracle::property::Property;
 
-/// A violation and a shortest way to it.
+/// A violation and a shortest path to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counterexample {
@@ -39,7 +39,7 @@ pub struct Exploration {
     /// The reached machine states, in their order.
     pub states: Vec<State>,
     /// Changes of phase, with the names of the events that cause them. If there is a
-    /// counterexample, some of them may lead on from search states that were reached and not
+    /// counterexample, some of them may start in search states that were reached and not
     /// followed any more.
     pub phase_changes: BTreeMap<(Phase, Phase), BTreeSet<&'static str>>,
     /// The first violation, if there is one.

@@ -68,7 +68,7 @@ impl<'a, M: Machine> Model<'a, M> {
     pub fn sometimes(&self, search_state: &SearchState, inputs: &mut Vec<Input>) {
         let known = Needs::known_to(&search_state.oracle);
         inputs.clear();
-        self.offer_more(search_state.state, search_state.policy, |input, needs| {
+        self.visit_sometimes(search_state.state, search_state.policy, |input, needs| {
             if needs.are_met_by(known) {
                 inputs.push(input);
             }
@@ -97,13 +97,18 @@ impl<'a, M: Machine> Model<'a, M> {
 
     /// Everything the environment may do with the machine in this state, and what must be known for
     /// it.
-    pub(super) fn offer(&self, state: State, policy: u16, mut to: impl FnMut(Input, Needs)) {
+    pub(super) fn visit_candidates(
+        &self,
+        state: State,
+        policy: u16,
+        mut to: impl FnMut(Input, Needs),
+    ) {
         let always = &self.always[usize::from(state.run() != RunId::NONE)];
         always.iter().for_each(|&input| to(input, Needs::NOTHING));
-        self.offer_more(state, policy, to);
+        self.visit_sometimes(state, policy, to);
     }
 
-    fn offer_more(&self, state: State, policy: u16, mut to: impl FnMut(Input, Needs)) {
+    fn visit_sometimes(&self, state: State, policy: u16, mut to: impl FnMut(Input, Needs)) {
         let run = state.run();
         for kind in TimerKind::ALL {
             // A driver keeps one deadline per slot, so what is not armed can fire only as news from
@@ -184,18 +189,19 @@ impl Needs {
     }
 }
 
-/// How an input is tied to the world going on by itself: no request, no other policy, no crash.
+/// How the world progresses by itself with an input: not by a request, another policy or a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Tie {
-    /// What the world pays with it, and when it owes that.
+pub(super) struct Progress {
+    /// What the world pays with it, and what must hold for the world to owe that.
     pub(super) pays: Option<(Obligation, Needs)>,
-    /// When it may come without any time having passed: facts, and timers of no delay.
+    /// What must hold for it to come without any time having passed: it is a fact, or a timer of
+    /// no delay.
     pub(super) instant: Option<Needs>,
     /// Whether a run begins with it.
     pub(super) spawns: bool,
 }
 
-impl Tie {
+impl Progress {
     pub(super) const NONE: Self = Self { pays: None, instant: None, spawns: false };
 
     /// Whether the delay before the next attempt is none.
@@ -203,12 +209,12 @@ impl Tie {
         policy.rules().backoff.delay(state.level().saturating_sub(1)).base == Millis::ZERO
     }
 
-    /// The same, but for whether a run begins; what is tied to nothing stays so.
+    /// Says whether a run begins with it. What is no progress stays none.
     pub(super) const fn spawning(self, spawns: bool) -> Self {
         Self { spawns: spawns && (self.pays.is_some() || self.instant.is_some()), ..self }
     }
 
-    /// Without the run that begins, which only the answer can tell.
+    /// The progress with an event, without the run that begins, which only the answer can tell.
     pub(super) fn of(policy: &Policy, state: State, event: Event) -> Self {
         let phase = state.phase();
         // A process that is never killed ends by itself, or no stop could.

@@ -41,7 +41,7 @@ impl Obligation {
     }
 }
 
-/// One way in which the world can go on.
+/// A transition by which the world progresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edge {
     /// The search state after it.
@@ -51,17 +51,17 @@ pub(super) struct Edge {
     /// What the world pays with it; `None` where it is free not to, and where no request is
     /// pending: nothing is asked about that.
     pub(super) obligation: Option<Obligation>,
-    pub(super) pace: Pace,
+    pub(super) timing: Timing,
 }
 
 /// Whether an edge takes time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum Timing {
     /// Time passes before it.
-    Waits,
+    Delayed,
     /// It can happen without any time having passed.
     Instant,
-    /// The same, and a run begins with it.
+    /// It can happen without any time having passed, and a run begins with it.
     InstantSpawn,
 }
 
@@ -138,9 +138,9 @@ impl Graph {
 
     /// A lap of edges that take no time, one of which begins a run.
     pub(super) fn hot_loop(&self) -> Option<(u32, Vec<(u32, u16)>)> {
-        let spawns = |edge: &&Edge| edge.pace == Pace::InstantSpawn;
+        let spawns = |edge: &&Edge| edge.timing == Timing::InstantSpawn;
         let begins = |node| self.row(node).iter().any(|edge| spawns(&edge));
-        let within = |_, edge: &Edge| edge.pace != Pace::Waits;
+        let within = |_, edge: &Edge| edge.timing != Timing::Delayed;
         let components = self.components(begins, within);
         let first = (0..self.len() as u32).find(|&from| {
             let of = components.of(from);
@@ -150,7 +150,7 @@ impl Graph {
         Some((first, self.lap(first, &components, within, |edge| spawns(&edge))))
     }
 
-    /// A shortest way from a node back to it within its component, as nodes with the inputs taken
+    /// A shortest path from a node back to it within its component, as nodes with the inputs taken
     /// in them; its first edge has the quality.
     fn lap(
         &self,
@@ -332,7 +332,7 @@ mod tests {
         for node in 0..nodes {
             let row = edges.iter().filter(|&&(from, ..)| from == node);
             for (input, &(_, to, obligation)) in (0..).zip(row) {
-                graph.push(Edge { to, input, obligation, pace: Pace::Instant });
+                graph.push(Edge { to, input, obligation, timing: Timing::Instant });
             }
             graph.close_row();
         }
@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_hot_loop_begins_runs_and_takes_no_time() {
-        let edge = |to, pace| Edge { to, input: 0, obligation: None, pace };
+        let edge = |to, timing| Edge { to, input: 0, obligation: None, timing };
         let two = |first: Edge, second: Edge| {
             let mut graph = Graph::new();
             for edge in [first, second] {
@@ -415,14 +415,18 @@ mod tests {
             }
             graph
         };
-        let hot = two(edge(1, Pace::Instant), edge(0, Pace::InstantSpawn));
+        let hot = two(edge(1, Timing::Instant), edge(0, Timing::InstantSpawn));
         assert_eq!(hot.hot_loop(), Some((1, vec![(1, 0), (0, 0)])));
         assert_eq!(
-            two(edge(1, Pace::Waits), edge(0, Pace::InstantSpawn)).hot_loop(),
+            two(edge(1, Timing::Delayed), edge(0, Timing::InstantSpawn)).hot_loop(),
             None,
             "it waits"
         );
-        assert_eq!(two(edge(1, Pace::Instant), edge(0, Pace::Instant)).hot_loop(), None, "one run");
+        assert_eq!(
+            two(edge(1, Timing::Instant), edge(0, Timing::Instant)).hot_loop(),
+            None,
+            "one run"
+        );
     }
 
     proptest! {

@@ -11,6 +11,7 @@
 //! is asked of the finished graph: every stop and every restart ends, and no run follows the other
 //! without any time having passed.
 
+mod candidates;
 pub(crate) mod exploration;
 pub(crate) mod family;
 pub(crate) mod finding;
@@ -18,7 +19,6 @@ pub(crate) mod input;
 mod inputs;
 mod interner;
 mod liveness;
-mod offer;
 mod outline;
 mod packed;
 mod product;

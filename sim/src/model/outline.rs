@@ -1,27 +1,27 @@
-//! The meaning of a shape of answers for an oracle: the possible inputs, and the ways that lead on.
+//! The meaning of a shape of answers for an oracle: the possible inputs, and the successors.
 
 use std::ops::Range;
 
-use super::liveness::{Obligation, Pace};
+use super::liveness::{Obligation, Timing};
 use crate::oracle::property::Property;
 
 /// What a shape means to an oracle.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outline {
-    /// Its ways, by number.
+    /// Its successors, by number.
     pub(super) start: u32,
     pub(super) end: u32,
     /// How many inputs are possible.
     pub(super) transitions: u32,
     /// How many of them change something.
     pub(super) effective: u32,
-    /// Which property is broken after these ways, and by which input.
+    /// Which property is broken after these successors, and by which input.
     pub(super) breaks: Option<(Property, u16)>,
     pub(super) pending: Pending,
 }
 
 impl Outline {
-    pub(super) const fn ways(&self) -> Range<usize> {
+    pub(super) const fn successors(&self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 }
@@ -39,46 +39,45 @@ impl Pending {
     }
 }
 
-/// One way to go on that matters: it leads to another search state, or is a way of the world back
-/// to where it begins.
+/// A successor that matters: another search state, or a self-loop by which the world progresses.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    /// The oracle after it.
+pub(super) struct Successor {
+    /// The oracle after the input.
     pub(super) oracle: u32,
-    /// The shape of the setting that it led to the last time, and the place of the outline there.
-    /// Many settings have their ways in common, and mostly these lead to the same shape.
+    /// The shape of the setting when it was last looked up, and the place of the outline there.
+    /// Many settings have their successors in common, and mostly these have one shape.
     pub(super) shape: u32,
     pub(super) place: u32,
-    /// Where it leads, as a place among the targets of the setting.
+    /// Its setting, as a place among the targets of the setting before it.
     pub(super) target: u16,
-    /// The first input that takes it.
+    /// The first input that leads to it.
     pub(super) input: u16,
-    pub(super) leads: Leads,
-    /// What the world pays with it, as far as a request is pending.
+    pub(super) destination: Destination,
+    /// What the world pays with the input, as far as a request is pending.
     pub(super) obligation: Option<Obligation>,
-    pub(super) pace: Pace,
+    pub(super) timing: Timing,
 }
 
-/// To which search state a way leads.
+/// The search state that a successor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leads {
-    /// To another. Its number is asked for if this way is an edge, or one along it.
-    On { is_asked: bool },
-    /// To the one of the way before it.
-    Along,
-    /// To where it begins.
-    Back,
+pub(super) enum Destination {
+    /// Another one. Its id is needed if this successor is an edge, or a parallel one is.
+    Other { needs_id: bool },
+    /// That of the successor before it in the list.
+    Previous,
+    /// The one in which the input comes.
+    SelfLoop,
 }
 
-impl Way {
-    /// Whether it is one of the edges of which the finished graph is asked.
+impl Successor {
+    /// Whether it is an edge of the finished graph.
     #[inline]
     pub(super) fn is_edge(&self) -> bool {
-        self.obligation.is_some() || self.pace != Pace::Waits
+        self.obligation.is_some() || self.timing != Timing::Delayed
     }
 
     /// Whether both lead to the same search state.
-    pub(super) fn meets(&self, other: &Self) -> bool {
+    pub(super) fn is_parallel_to(&self, other: &Self) -> bool {
         (self.target, self.oracle) == (other.target, other.oracle)
     }
 }

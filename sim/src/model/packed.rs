@@ -244,7 +244,7 @@ mod tests {
                 assert_eq!(*states.entry(state(&before)).or_insert(before), before);
                 let apart = (AbstractState::of(before), numbers(state(&before)));
                 assert_eq!(*parts.entry(apart).or_insert(before), before);
-                model.offer(before, 0, |input, _| {
+                model.visit_candidates(before, 0, |input, _| {
                     let (policy, event) = event(before, 0, input);
                     let rules = &member.policies[usize::from(policy)];
                     let step = Core.step(rules, before, event);

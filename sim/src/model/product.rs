@@ -8,19 +8,21 @@
 //!
 //! An answer has two parts: a [`Response`], in which no number of the state has a part, and where
 //! it leads. The shape of a setting is its responses, in which inputs that nothing distinguishes
-//! are one [`Move`]; they are still counted one by one. What a shape means to an oracle, its
-//! [`Outline`], is worked out once: what can be done, and the [`Way`]s that lead on. What is left
-//! for each search state is to follow them by number.
+//! are one [`InputClass`]; they are still counted one by one. What a shape means to an oracle, its
+//! [`Outline`], is worked out once: the possible inputs, and the [`Successor`]s. What is left for
+//! each search state is to follow them by number.
 
 use monitor_core::{Actions, Note, Phase, ProcessCommand, RunId, State, Step};
 use monitor_os::Machine;
 
+use super::candidates::{
+    Candidate, InputClass, Known, PackedAnswer, Profile, Response, Row, UNMET,
+};
 use super::input::{Input, input_name};
-use super::inputs::{Model, Needs, Tie, event};
+use super::inputs::{Model, Needs, Progress, event};
 use super::interner::{self, Interner, Sequences};
-use super::liveness::Pace;
-use super::offer::{Known, Move, Offer, PackedAnswer, Profile, Response, Row, UNMET};
-use super::outline::{Leads, Outline, Pending, Way};
+use super::liveness::Timing;
+use super::outline::{Destination, Outline, Pending, Successor};
 use super::packed::{self, Packed};
 use super::search_state::SearchState;
 use super::search_states::NO_SHAPE;
@@ -37,16 +39,16 @@ use crate::oracle::step_facts::StepFacts;
 pub(super) struct Product<'a, M> {
     pub(super) model: Model<'a, M>,
     settings: Settings,
-    /// What each setting offers, once it was asked for.
+    /// The row of each setting, once it was asked for.
     rows: Vec<Option<Row>>,
     targets: Vec<u32>,
     profile_keys: Interner<(u32, bool, bool)>,
     profiles: Vec<Profile>,
     responses: Interner<Response>,
     patterns: Sequences<PackedAnswer>,
-    /// By pattern: the number of its moves.
+    /// By pattern: the number of its shape.
     shapes: Vec<u32>,
-    moves: Sequences<Move>,
+    classes: Sequences<InputClass>,
     observations: Vec<Observation>,
     packed_observations: Interner<Packed>,
     oracles: Interner<SafetyOracle>,
@@ -63,7 +65,7 @@ pub(super) struct Product<'a, M> {
     outlines: Vec<Outline>,
     /// By shape: its outlines.
     outlines_of: Vec<Vec<u32>>,
-    ways: Vec<Way>,
+    successors: Vec<Successor>,
     /// For each pair of phases which names of inputs lead from one to the other, as bits.
     pub(super) phase_changes: Box<[[u32; PHASES]; PHASES]>,
     pub(super) names: Vec<&'static str>,
@@ -89,7 +91,7 @@ impl<'a, M: Machine> Product<'a, M> {
             responses: Interner::new(),
             patterns: Sequences::new(),
             shapes: Vec::new(),
-            moves: Sequences::new(),
+            classes: Sequences::new(),
             observations: Vec::new(),
             packed_observations: Interner::new(),
             oracles: Interner::new(),
@@ -100,7 +102,7 @@ impl<'a, M: Machine> Product<'a, M> {
             outlined: Vec::new(),
             outlines: Vec::new(),
             outlines_of: Vec::new(),
-            ways: Vec::new(),
+            successors: Vec::new(),
             phase_changes: Box::new([[0; PHASES]; PHASES]),
             names: Vec::new(),
             asked: (Vec::new(), Vec::new()),
@@ -147,11 +149,11 @@ impl<'a, M: Machine> Product<'a, M> {
     }
 
     #[inline]
-    pub(super) fn way(&self, number: usize) -> Way {
-        self.ways[number]
+    pub(super) fn successor(&self, number: usize) -> Successor {
+        self.successors[number]
     }
 
-    /// What a setting offers.
+    /// The row of a setting.
     #[inline]
     pub(super) fn row(&mut self, setting: u32) -> Row {
         match self.rows[setting as usize] {
@@ -160,16 +162,16 @@ impl<'a, M: Machine> Product<'a, M> {
         }
     }
 
-    /// The setting that a way leads to.
+    /// The setting of a successor.
     #[inline]
-    pub(super) fn target(&self, row: Row, way: &Way) -> u32 {
-        self.targets[row.targets as usize + usize::from(way.target)]
+    pub(super) fn target(&self, row: Row, successor: &Successor) -> u32 {
+        self.targets[row.targets as usize + usize::from(successor.target)]
     }
 
-    /// Lets a way lead to a shape; returns the place of the outline there.
-    pub(super) fn lead_to(&mut self, way: usize, shape: u32) -> u32 {
-        let place = self.place(shape, self.ways[way].oracle);
-        (self.ways[way].shape, self.ways[way].place) = (shape, place);
+    /// Notes the shape of a successor; returns the place of the outline there.
+    pub(super) fn look_up(&mut self, successor: usize, shape: u32) -> u32 {
+        let place = self.place(shape, self.successors[successor].oracle);
+        (self.successors[successor].shape, self.successors[successor].place) = (shape, place);
         place
     }
 
@@ -191,9 +193,9 @@ impl<'a, M: Machine> Product<'a, M> {
     /// The input of a setting by its number.
     pub(super) fn input(&self, setting: u32, index: u16) -> Input {
         let Setting { state, policy, .. } = self.settings.get(setting);
-        let mut offers = Vec::new();
-        self.model.offer(state, policy, |input, _| offers.push(input));
-        offers[usize::from(index)]
+        let mut candidates = Vec::new();
+        self.model.visit_candidates(state, policy, |input, _| candidates.push(input));
+        candidates[usize::from(index)]
     }
 
     /// Search states with all that their numbers stand for.
@@ -232,58 +234,58 @@ impl<'a, M: Machine> Product<'a, M> {
         id
     }
 
-    /// Asks the machine for everything that a setting may offer.
+    /// Asks the machine for its answers to all candidates of a setting.
     fn ask(&mut self, id: u32) -> Row {
         let from = self.settings.get(id);
         let number = self.profile(from);
-        let mut offers = std::mem::take(&mut self.profiles[number as usize].offers);
+        let mut candidates = std::mem::take(&mut self.profiles[number as usize].candidates);
         let (mut pattern, mut targets) = std::mem::take(&mut self.asked);
-        pattern.resize(offers.len(), PackedAnswer::default());
+        pattern.resize(candidates.len(), PackedAnswer::default());
         targets.clear();
         targets.push(id);
         let own = packed::state(&from.state);
         let mut latest = ((own, from.policy), 0);
-        for (offer, answer) in offers.iter_mut().zip(&mut pattern) {
-            let rules = &self.model.policies[usize::from(offer.policy)];
+        for (candidate, answer) in candidates.iter_mut().zip(&mut pattern) {
+            let rules = &self.model.policies[usize::from(candidate.policy)];
             // Taken from where it lies: sixteen bytes at once, and not field by field.
             let state = self.settings.get(id).state;
-            let step = self.model.machine.step(rules, state, offer.event);
+            let step = self.model.machine.step(rules, state, candidate.event);
             let packed = packed::state(&step.state);
             let same = packed == own;
             let idle = same && step.note != Note::Applied && step.actions == Actions::NONE;
             let key = if idle {
                 IDLE | step.note as u64
             } else {
-                packed::step_facts(&StepFacts::of(rules, from.state, offer.event, &step, !same))
+                packed::step_facts(&StepFacts::of(rules, from.state, candidate.event, &step, !same))
             };
-            let known = if offer.latest.key == key {
-                offer.latest
-            } else if let Some(known) = offer.recall(key) {
+            let known = if candidate.latest.key == key {
+                candidate.latest
+            } else if let Some(known) = candidate.recall(key) {
                 known
             } else {
-                let response = self.respond(from, offer, step);
-                let kind = self.settings.kind(step.state, offer.policy);
+                let response = self.respond(from, candidate, step);
+                let kind = self.settings.kind(step.state, candidate.policy);
                 let known = Known { key, response, kind };
-                offer.remember(known);
+                candidate.remember(known);
                 known
             };
-            let target = if same && offer.policy == from.policy {
+            let target = if same && candidate.policy == from.policy {
                 0
             } else {
-                if latest.0 != (packed, offer.policy) {
+                if latest.0 != (packed, candidate.policy) {
                     let (mut state, mut numbers) = (step.state, from.numbers);
                     if packed::numbers(packed) != packed::numbers(own) {
                         state = self.model.fold(state);
                         numbers = self.settings.numbers(state);
                     }
-                    let to = Setting { state, policy: offer.policy, kind: known.kind, numbers };
-                    latest = ((packed, offer.policy), self.target_place(to, &mut targets));
+                    let to = Setting { state, policy: candidate.policy, kind: known.kind, numbers };
+                    latest = ((packed, candidate.policy), self.target_place(to, &mut targets));
                 }
                 latest.1
             };
             *answer = PackedAnswer::new(known.response, target);
         }
-        self.profiles[number as usize].offers = offers;
+        self.profiles[number as usize].candidates = candidates;
         let (pattern_number, new) = self.patterns.intern(number, &pattern);
         if new {
             let shape = self.shape(from.state.phase(), &pattern);
@@ -307,9 +309,9 @@ impl<'a, M: Machine> Product<'a, M> {
         }) as u16
     }
 
-    /// The number of the response that a step in a setting is to an offer.
-    fn respond(&mut self, from: Setting, offer: &Offer, step: Step) -> u32 {
-        let &Offer { input, needs, policy, event, tie, .. } = offer;
+    /// The number of the response that a step in a setting is to a candidate.
+    fn respond(&mut self, from: Setting, candidate: &Candidate, step: Step) -> u32 {
+        let &Candidate { input, needs, policy, event, progress, .. } = candidate;
         let rules = &self.model.policies[usize::from(policy)];
         let seen = Observation::of(rules, from.state, event, step);
         let observation = seen.map(|seen| {
@@ -324,7 +326,7 @@ impl<'a, M: Machine> Product<'a, M> {
             observation,
             names: if moves_on { self.name(input) } else { 0 },
             needs,
-            tie: tie.spawning(step.actions.process == ProcessCommand::Spawn),
+            progress: progress.spawning(step.actions.process == ProcessCommand::Spawn),
             crash: matches!(input, Input::Crash(_)),
             applied: step.note == Note::Applied,
         };
@@ -334,39 +336,39 @@ impl<'a, M: Machine> Product<'a, M> {
     fn profile(&mut self, of: Setting) -> u32 {
         let Setting { state, policy, kind, .. } = of;
         let first = state.run() == RunId::NONE;
-        let no_delay = Tie::is_without_delay(&self.model.policies[usize::from(policy)], state);
+        let no_delay = Progress::is_without_delay(&self.model.policies[usize::from(policy)], state);
         let (number, new) = self.profile_keys.intern((kind, first, no_delay));
         if new {
             let rules = &self.model.policies[usize::from(policy)];
-            let mut offers = Vec::new();
-            self.model.offer(state, policy, |input, needs| {
-                let tie = match input {
-                    Input::Event(event) => Tie::of(rules, state, event),
-                    Input::Policy(_) | Input::Crash(_) => Tie::NONE,
+            let mut candidates = Vec::new();
+            self.model.visit_candidates(state, policy, |input, needs| {
+                let progress = match input {
+                    Input::Event(event) => Progress::of(rules, state, event),
+                    Input::Policy(_) | Input::Crash(_) => Progress::NONE,
                 };
                 let (policy, event) = event(state, policy, input);
-                offers.push(Offer {
+                candidates.push(Candidate {
                     input,
                     needs,
                     policy,
                     event,
-                    tie,
+                    progress,
                     latest: UNMET,
                     others: Vec::new(),
                 });
             });
-            self.profiles.push(Profile { offers });
+            self.profiles.push(Profile { candidates });
         }
         number
     }
 
     /// The shape of a pattern.
     fn shape(&mut self, phase: Phase, pattern: &[PackedAnswer]) -> u32 {
-        let mut moves: Vec<Move> = Vec::new();
+        let mut classes: Vec<InputClass> = Vec::new();
         for (input, &answer) in (0..).zip(pattern) {
             let target = answer.target();
             let response = self.responses.get(answer.response());
-            let alike = moves.iter_mut().find(|by| {
+            let alike = classes.iter_mut().find(|by| {
                 (by.target, Response { names: response.names, ..by.response }) == (target, response)
             });
             match alike {
@@ -374,10 +376,10 @@ impl<'a, M: Machine> Product<'a, M> {
                     by.count += 1;
                     by.response.names |= response.names;
                 }
-                None => moves.push(Move { response, target, input, count: 1 }),
+                None => classes.push(InputClass { response, target, input, count: 1 }),
             }
         }
-        let (shape, new) = self.moves.intern(phase as u32, &moves);
+        let (shape, new) = self.classes.intern(phase as u32, &classes);
         if new {
             self.outlines_of.push(Vec::new());
         }
@@ -386,16 +388,16 @@ impl<'a, M: Machine> Product<'a, M> {
 
     /// Works out what a shape means to an oracle.
     fn work_out(&mut self, shape: u32, oracle: u32) -> Outline {
-        let (phase, moves) = self.moves.range(shape);
+        let (phase, classes) = self.classes.range(shape);
         let requests = self.oracles.items()[oracle as usize];
         let is_down = Phase::ALL[phase as usize].is_down();
         let pending =
             Pending { stop: requests.is_stopping() && !is_down, restart: requests.is_restarting() };
         let known = self.known[oracle as usize];
-        let first = self.ways.len();
+        let first = self.successors.len();
         let (mut transitions, mut effective, mut breaks) = (0, 0, None);
-        for number in moves {
-            let Move { response: by, target, input, count } = self.moves.items()[number];
+        for number in classes {
+            let InputClass { response: by, target, input, count } = self.classes.items()[number];
             if !by.needs.are_met_by(known) {
                 continue;
             }
@@ -419,58 +421,61 @@ impl<'a, M: Machine> Product<'a, M> {
                     self.phase_changes[phase as usize][to as usize] |= by.names;
                 }
             }
-            let pays = by.tie.pays.filter(|(_, needs)| pending.any() && needs.are_met_by(known));
-            let pace = match by.tie.instant {
+            let pays =
+                by.progress.pays.filter(|(_, needs)| pending.any() && needs.are_met_by(known));
+            let timing = match by.progress.instant {
                 Some(needs) if needs.are_met_by(known) => {
-                    if by.tie.spawns {
-                        Pace::InstantSpawn
+                    if by.progress.spawns {
+                        Timing::InstantSpawn
                     } else {
-                        Pace::Instant
+                        Timing::Instant
                     }
                 }
-                _ => Pace::Waits,
+                _ => Timing::Delayed,
             };
-            let way = Way {
+            let successor = Successor {
                 oracle: after,
                 shape: NO_SHAPE,
                 place: 0,
                 target,
                 input,
-                leads: Leads::Back,
+                destination: Destination::SelfLoop,
                 obligation: pays.map(|(obligation, _)| obligation),
-                pace,
+                timing,
             };
-            // A lap of one way counts only if the machine takes the input for something.
-            if !stays || by.applied && way.is_edge() {
-                self.add(first, way, stays);
+            // A lap of one edge counts only if the machine takes the input for something.
+            if !stays || by.applied && successor.is_edge() {
+                self.add(first, successor, stays);
             }
         }
-        let (start, end) = (first as u32, interner::number(self.ways.len()));
+        let (start, end) = (first as u32, interner::number(self.successors.len()));
         Outline { start, end, transitions, effective, breaks, pending }
     }
 
-    /// Adds a way to those from the first on. Ways that meet stand together, and those that nothing
-    /// distinguishes are one.
-    fn add(&mut self, first: usize, mut way: Way, stays: bool) {
-        let own = &mut self.ways[first..];
-        let Some(last) = own.iter().rposition(|other| other.meets(&way)) else {
+    /// Adds a successor to those from the first on. Parallel ones stand together, and those that
+    /// nothing distinguishes are one.
+    fn add(&mut self, first: usize, mut successor: Successor, stays: bool) {
+        let own = &mut self.successors[first..];
+        let Some(last) = own.iter().rposition(|other| other.is_parallel_to(&successor)) else {
             if !stays {
-                way.leads = Leads::On { is_asked: way.is_edge() };
+                successor.destination = Destination::Other { needs_id: successor.is_edge() };
             }
-            self.ways.push(way);
+            self.successors.push(successor);
             return;
         };
-        let others = own[..last].iter().rposition(|other| !other.meets(&way));
-        let met = &mut own[others.map_or(0, |other| other + 1)..=last];
-        let alike = |other: &Way| (other.obligation, other.pace) == (way.obligation, way.pace);
-        if !way.is_edge() || met.iter().any(alike) {
+        let others = own[..last].iter().rposition(|other| !other.is_parallel_to(&successor));
+        let parallel = &mut own[others.map_or(0, |other| other + 1)..=last];
+        let alike = |other: &Successor| {
+            (other.obligation, other.timing) == (successor.obligation, successor.timing)
+        };
+        if !successor.is_edge() || parallel.iter().any(alike) {
             return;
         }
         if !stays {
-            met[0].leads = Leads::On { is_asked: true };
-            way.leads = Leads::Along;
+            parallel[0].destination = Destination::Other { needs_id: true };
+            successor.destination = Destination::Previous;
         }
-        self.ways.insert(first + last + 1, way);
+        self.successors.insert(first + last + 1, successor);
     }
 
     /// The oracle after an observation.

@@ -9,7 +9,7 @@ use super::finding::{Counterexample, Exploration};
 use super::input::Input;
 use super::inputs::Model;
 use super::liveness::{Edge, Graph, Stuck};
-use super::outline::{Leads, Pending, Way};
+use super::outline::{Destination, Pending, Successor};
 use super::product::Product;
 use super::search_states::{SearchStateKey, SearchStates};
 use crate::oracle::property::Property;
@@ -72,24 +72,24 @@ impl<'a, M: Machine> Search<'a, M> {
         let row = self.product.row(from.setting);
         let outline = self.product.outline(from.outline);
         let mut to = id;
-        for number in outline.ways() {
-            let way = self.product.way(number);
-            match way.leads {
-                Leads::Along => {}
-                Leads::Back => to = id,
-                Leads::On { is_asked } => {
-                    let setting = self.product.target(row, &way);
+        for number in outline.successors() {
+            let successor = self.product.successor(number);
+            match successor.destination {
+                Destination::Previous => {}
+                Destination::SelfLoop => to = id,
+                Destination::Other { needs_id } => {
+                    let setting = self.product.target(row, &successor);
                     let bucket = self.search_states.bucket(setting);
-                    if bucket.shape != way.shape || !bucket.is_taken(way.place) {
-                        to = self.lead(id, number, setting);
-                    } else if is_asked {
-                        to = self.search_states.at(bucket, way.place);
+                    if bucket.shape != successor.shape || !bucket.is_taken(successor.place) {
+                        to = self.resolve(id, number, setting);
+                    } else if needs_id {
+                        to = self.search_states.at(bucket, successor.place);
                     }
                 }
             }
-            if way.is_edge() {
-                let Way { input, obligation, pace, .. } = way;
-                self.world.push(Edge { to, input, obligation, pace });
+            if successor.is_edge() {
+                let Successor { input, obligation, timing, .. } = successor;
+                self.world.push(Edge { to, input, obligation, timing });
             }
         }
         self.world.close_row();
@@ -100,16 +100,19 @@ impl<'a, M: Machine> Search<'a, M> {
         outline.breaks.map_or(Ok(()), Err)
     }
 
-    /// The search state with this setting to which a way leads, which may be new.
-    fn lead(&mut self, from: u32, number: usize, setting: u32) -> u32 {
+    /// The search state that a successor with this setting is, which may be new.
+    fn resolve(&mut self, from: u32, number: usize, setting: u32) -> u32 {
         let bucket = self.search_states.bucket(setting);
-        let way = self.product.way(number);
+        let successor = self.product.successor(number);
         let shape = self.product.row(setting).shape;
-        let place =
-            if way.shape == shape { way.place } else { self.product.lead_to(number, shape) };
+        let place = if successor.shape == shape {
+            successor.place
+        } else {
+            self.product.look_up(number, shape)
+        };
         let known = self.search_states.find(setting, bucket, place);
         known.unwrap_or_else(|| {
-            self.parents.push((from, way.input));
+            self.parents.push((from, successor.input));
             self.add(setting, shape, place)
         })
     }
@@ -236,7 +239,7 @@ mod tests {
     }
 
     /// Goal: the shortcuts change nothing. Method: all search states, all counts, the length of the
-    /// way to each, and where each edge leads, as a plain search has them.
+    /// path to each, and where each edge leads, as a plain search has them.
     fn agrees_with_the_plain_search(policies: &[Policy]) -> Search<'_, Core> {
         let mut search = Search::new(Model::new(policies, &Core));
         assert_eq!(search.search(), None);
@@ -249,7 +252,7 @@ mod tests {
         let mut edges = 0;
         for (id, search_state) in (0..).zip(&found) {
             let path = search.path_to(id);
-            assert_eq!(path.len(), plain.depths[search_state], "the way to {search_state:?}");
+            assert_eq!(path.len(), plain.depths[search_state], "the path to {search_state:?}");
             let end = path.iter().try_fold(model.initial(), |at, &input| model.follow(&at, input));
             assert_eq!(end.as_ref(), Ok(search_state));
             for edge in search.world.row(id) {

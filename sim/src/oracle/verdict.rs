@@ -1,4 +1,4 @@
-//! The verdict on a run.
+//! The verdict on a run: of a case in the virtual world, or of a record.
 
 use std::fmt;
 
@@ -25,7 +25,8 @@ pub struct Verdict {
     pub violation: Option<Violation>,
     /// The first step that differs from the reference machine, if the run was compared with it.
     pub mismatch: Option<Box<Mismatch>>,
-    /// The first difference from what the case expects, if the run was compared with it.
+    /// The first difference from what the case expects or the record has, if the run was compared
+    /// with it.
     pub difference: Option<Difference>,
 }
 
@@ -44,7 +45,7 @@ impl Verdict {
         self.violated().map(Oracle::Property).or_else(reference)
     }
 
-    /// Returns whether no oracle objects and the run is as its case expects.
+    /// Returns whether no oracle objects, and the run is as its case expects or its record has it.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         self.oracle().is_none() && self.difference.is_none()

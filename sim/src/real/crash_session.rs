@@ -180,7 +180,7 @@ pub(super) fn in_memory() -> io::Result<TempDir> {
 
 /// Waits for a condition, with a deadline that only a fault can reach.
 pub(super) fn until(mut condition: impl FnMut() -> bool) -> bool {
-    let end: Moment = now().after(PATIENCE);
+    let end: Moment = now().after(TIMEOUT);
     while now() < end {
         if condition() {
             return true;
@@ -219,4 +219,4 @@ const POLICY: &str =
 /// A process that enters a control group waits until all cores have been in the kernel
 /// (`synchronize_rcu`). Each one waits for all others that make, enter or remove one: with more
 /// programs than cores that takes seconds for each.
-const PATIENCE: Millis = Millis::from_secs(600);
+const TIMEOUT: Millis = Millis::from_secs(600);

@@ -5,7 +5,8 @@ use std::fmt;
 use monitor_core::{Exit, Millis};
 
 use crate::case::definition::Case;
-use crate::replay::Dispute;
+use crate::oracle::expectation::Difference;
+use crate::oracle::violation::Violation;
 
 /// The result of a case on real processes.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ use crate::replay::Dispute;
 pub struct RealResult {
     /// The case.
     pub case: Case,
-    /// Steps that were recorded and accepted.
+    /// Steps that were recorded and checked.
     pub steps: usize,
     /// Runs whose process existed.
     pub runs: usize,
@@ -44,8 +45,10 @@ pub enum SimulatorMatch {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RealFault {
-    /// The record disagrees with the machine, or a property is violated.
-    Disputed(Box<Dispute>),
+    /// The record has a step that differs from that of the machine.
+    Differs(Difference),
+    /// The record violates a property, or the machine panics.
+    Violates(Violation),
     /// The record cannot be read.
     Unreadable(String),
     /// The case was not down within a minute of its kill.
@@ -76,9 +79,12 @@ pub enum RealFault {
 impl fmt::Display for RealFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Disputed(dispute) => dispute.fmt(f),
+            Self::Differs(difference) => difference.fmt(f),
+            Self::Violates(violation) => violation.fmt(f),
             Self::Unreadable(error) => write!(f, "the record cannot be read: {error}"),
-            Self::NotDown => write!(f, "not down {} s after its kill", PATIENCE.as_u32() / 1_000),
+            Self::NotDown => {
+                write!(f, "not down {} s after its kill", CASE_TIMEOUT.as_u32() / 1_000)
+            }
             Self::WrongStatus { run, reported } => {
                 write!(f, "run #{run} cannot have ended with {reported}")
             }
@@ -94,4 +100,4 @@ impl fmt::Display for RealFault {
 impl std::error::Error for RealFault {}
 
 /// How long a case may take for what it has to do within milliseconds.
-pub(super) const PATIENCE: Millis = Millis::from_secs(60);
+pub(super) const CASE_TIMEOUT: Millis = Millis::from_secs(60);

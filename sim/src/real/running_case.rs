@@ -8,7 +8,7 @@ use std::{fs, io};
 use monitor_core::{Lifecycle, Millis};
 use monitor_os::{Moment, UnitEvent};
 
-use super::result::{PATIENCE, RealResult, SimulatorMatch};
+use super::result::{CASE_TIMEOUT, RealResult, SimulatorMatch};
 use super::running_unit::{RunningUnit, ScriptedEvent, send_input};
 use crate::case::definition::Case;
 use crate::case::script::Script;
@@ -135,7 +135,7 @@ impl RunningCase {
             CasePhase::Running if self.next_input == self.case.inputs.len() && at >= self.ends => {
                 self.phase = CasePhase::Waiting;
                 // Also a machine that does other things at the same time is given its time.
-                self.until = at.after(PATIENCE);
+                self.until = at.after(CASE_TIMEOUT);
                 self.units.iter_mut().for_each(RunningUnit::await_replies);
             }
             CasePhase::Waiting => {
@@ -150,7 +150,7 @@ impl RunningCase {
                         unit.await_replies();
                     }
                     self.phase = CasePhase::Ending;
-                    self.until = at.after(PATIENCE);
+                    self.until = at.after(CASE_TIMEOUT);
                 }
             }
             CasePhase::Ending => {

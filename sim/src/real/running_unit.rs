@@ -127,20 +127,21 @@ impl RunningUnit {
         self.pending_reply.is_none() && state.phase().is_down() && state == self.state
     }
 
-    /// Checks what was recorded; returns the steps that were accepted.
+    /// Checks what was recorded; returns how many steps were checked.
     pub(super) fn check(self, record: &str) -> io::Result<(usize, Option<RealFault>)> {
-        let agreement = match Record::parse(record.lines()) {
+        let verdict = match Record::parse(record.lines()) {
             Ok(record) => replay::replay(&record),
             Err(error) => return Ok((0, Some(RealFault::Unreadable(error.to_string())))),
         };
-        let disputed = agreement.dispute.map(|dispute| RealFault::Disputed(Box::new(dispute)));
+        let differs = verdict.difference.map(RealFault::Differs);
+        let violates = verdict.violation.map(RealFault::Violates);
         let not_down = (!self.is_down()).then_some(RealFault::NotDown);
         let complaint = self.child.complaint().map(RealFault::Complaint);
         let begun = self.child.begun()?;
         let unrecorded =
             (begun > self.runs).then_some(RealFault::Unrecorded { begun, reported: self.runs });
-        let fault = disputed.or(self.fault).or(complaint).or(unrecorded).or(not_down);
-        Ok((agreement.steps, fault))
+        let fault = differs.or(violates).or(self.fault).or(complaint).or(unrecorded).or(not_down);
+        Ok((verdict.trace.len(), fault))
     }
 }
 

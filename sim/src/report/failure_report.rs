@@ -54,7 +54,7 @@ impl fmt::Display for FailureReport<'_> {
                 "seed {seed}{aim}, shrunk to {steps} steps and {inputs} inputs of this case:"
             )?;
         }
-        // The inputs stand in the table.
+        // The table has the inputs.
         let head = Case { inputs: Vec::new(), ..case.clone() };
         let text = if self.saved.is_some() { head.to_string() } else { case.to_string() };
         let lines: Vec<&str> = text.lines().collect();
@@ -126,8 +126,8 @@ mod tests {
             shown += 1;
         }
         assert!(shown * 2 > bank::ALL.len(), "only {shown} bugs were found");
-        // The others are noticed by the kernel while the wrong step is executed, before it is
-        // reported.
+        // The virtual kernel notices the other wrong steps while the driver executes them, before
+        // the driver reports them.
         assert!(
             explained * 10 > of_the_machine * 9,
             "only {explained} of {of_the_machine} show a wrong step"

@@ -64,7 +64,7 @@ struct Diagram {
 pub fn draw(exploration: &Exploration, format: Format, visits: Option<&Visits>) -> String {
     let mut events = exploration.phase_changes.clone();
     for (&change, (_, names)) in visits.iter().flat_map(|visits| &visits.0) {
-        // A trace may have been under another policy.
+        // A trace may have another policy, and so changes that the exploration has not.
         events.entry(change).or_default().extend(names);
     }
     let arrows: Vec<Arrow> = events

@@ -87,7 +87,7 @@ pub fn merge(files: impl IntoIterator<Item = ShardFile>) -> Result<Merged, Merge
             };
             return Err(MergeError::Foreign { first: name(first), other: name(&file) });
         }
-        // Those of a copy too, whichever of the two counts.
+        // If a shard has two files, the alarms of both count.
         alarms.add_of(&file.name(), &file.alarms);
         match shards.get_mut(&file.shard) {
             Some(known) => {
@@ -138,7 +138,6 @@ mod tests {
     use super::*;
     use crate::bugs::bug::Bug;
     use crate::case::definition::Case;
-    use crate::generate::race::Race;
     use crate::search::alarm::Alarm;
     use crate::search::campaign::{KEPT, Plan};
     use crate::search::canary::Canary;

@@ -69,7 +69,7 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
     fn new(case: Case, property: Property, machine: M) -> Self {
         let verdict = simulation::run(&case, machine, STEPS_MAX);
         let measure = measure(&case, &verdict);
-        // Under these the exhaustive engine finds its shortest ways.
+        // The exhaustive engine finds its shortest counterexamples under these policies.
         let policies = family().into_iter().flat_map(|member| member.policies).collect();
         Self { property, machine, policies, runs: 0, best: case, verdict, measure }
     }
@@ -92,7 +92,7 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
             return false;
         }
         self.runs += 1;
-        // More steps than the best has would not be better; one more is left to see how it ends.
+        // A case with more steps than the best is no better. One more step shows how it ends.
         let steps_max = self.verdict.trace.len().saturating_add(1).min(STEPS_MAX);
         let verdict = simulation::run(&candidate, self.machine, steps_max);
         if verdict.violated() != Some(self.property) {
@@ -126,7 +126,7 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
         pairs.sort_by_key(|&(from, to)| std::cmp::Reverse(to - from));
         for (from, to) in pairs.into_iter().take(PAIRS_MAX) {
             if self.offer(without_loop(&self.best, &trace[from], &trace[to])) {
-                // The trace is another one now.
+                // The places belong to the old trace, so the search for loops begins again.
                 return self.cut_loops();
             }
         }

@@ -22,11 +22,11 @@ pub(super) fn without_loop(case: &Case, from: &TraceLine, to: &TraceLine) -> Cas
             input.at = Millis::new(input.at.as_u32() - to_ms.saturating_sub(from_ms));
         }
     }
-    // The further units keep their processes.
+    // Scripts are dropped for the first unit only.
     if from.unit.as_u32() == 0 && !shorter.scripts.is_empty() {
         let last = shorter.scripts.len() - 1;
         let run = |line: &TraceLine| (line.step.state.run().as_u32() as usize).min(last);
-        // A run may be forgotten with the state that was not saved.
+        // Run numbers may go back if a crash loses an unsaved state.
         shorter.scripts.drain(run(from).min(run(to))..run(to));
     }
     shorter

@@ -51,7 +51,7 @@ impl CanarySearch for Standard {}
 pub fn look_for(harness: impl CanarySearch, canaries: &[Canary]) -> Evidence {
     let mut evidence = Evidence::default();
     for &canary in canaries {
-        // Not by the guard, which may be what is switched off.
+        // The guard may be the check that is switched off, so it does not catch this panic.
         let look = |is_injected| {
             catch_unwind(AssertUnwindSafe(|| harness.look(canary, is_injected)))
                 .unwrap_or_else(|_| Err("the search for it ended in a panic".into()))
@@ -263,7 +263,7 @@ fn shrinker(harness: impl Harness, is_injected: bool) -> Result<String, Missed> 
     let property =
         harness.run(&case, machine).violated().ok_or("the injected bug was not found")?;
     let failure = hunt::confirm(harness, 0, case.clone(), property, machine);
-    // Once more, and not by what shrinks and confirms.
+    // This run does not depend on the code that shrinks and confirms.
     let again = harness.run(&failure.case, machine).violated();
     let (before, after) = (case.inputs.len(), failure.case.inputs.len());
     let believed = hunt::confirm(Passing(harness), 0, case, property, machine);
@@ -489,8 +489,8 @@ fn wrong_record(is_injected: bool) -> Result<String, Missed> {
 {{"at_us":0,"unit":0,"event":"start","phase":"starting","actions":["save",{spawn}"emit starting"]}}"#
     );
     let record = Record::parse(text.lines()).map_err(|error| error.to_string())?;
-    match replay::replay(&record).dispute {
-        Some(dispute) => Ok(format!("step {}", dispute.step)),
+    match replay::replay(&record).difference {
+        Some(difference) => Ok(format!("step {}", difference.step)),
         None => Err("a record of a start without a spawn was accepted".into()),
     }
 }

@@ -36,7 +36,7 @@ pub struct Explored {
     pub effective: usize,
     /// Ordered pairs of inputs that both matter in one search state.
     pub race_pairs: usize,
-    /// A shortest way to a violation, if there is one.
+    /// A shortest path to a violation, if there is one.
     pub counterexample: Option<Counterexample>,
 }
 

@@ -66,8 +66,8 @@ pub(crate) enum Task {
     ///
     /// PATH is a directory with a file `UNIT.toml` for each unit, or a file with a table
     /// `[unit.UNIT]` for each. `monitor example-config` shows one. The monitor supervises each unit
-    /// alone, as `monitor run` does, and stores and controls it as with --name. If there is a
-    /// mistake in any file, it starts nothing. The monitor stays when all units are down.
+    /// alone, as `monitor run` does, and stores and controls it as with --name. If there is an
+    /// error in any file, it starts nothing. The monitor stays when all units are down.
     Up(UpArgs),
     /// Show the state of the command, its reason, and what comes next
     ///
@@ -122,7 +122,7 @@ pub(crate) enum Task {
     /// and for as long as this monitor runs. If preset=NAME comes first, it replaces the whole
     /// policy.
     Set(SetArgs),
-    /// Show what files in TOML configure, and their mistakes
+    /// Show what files in TOML configure, and their errors
     ///
     /// Nothing is started. The exit status is 0 if all files can be used, else 2.
     CheckConfig(CheckConfigArgs),

@@ -40,7 +40,7 @@ Examples:
 Signals to the monitor:
   HUP          read the files again: start new units and stop units that are gone. A changed unit
                gets its new policy at once, and its new command and streams with its next run. If
-               there is a mistake in any file, nothing changes
+               there is an error in any file, nothing changes
   TERM, INT    stop all units (each as its policy says), then exit; so do QUIT, PWR and 37 (RTMIN+3)
   second INT   kill them at once
   Other signals do what they do to `monitor run`. If a signal kills the monitor, the next monitor
@@ -63,7 +63,7 @@ State directory:
 
 Exit status:
   0    all units were stopped
-  2    there is a mistake in a file, or in the options; nothing was started
+  2    there is an error in a file, or in the options; nothing was started
   125  the monitor itself failed, or another has the state directory";
 
 pub(super) const AFTER_HELP: &str = "\
@@ -133,7 +133,7 @@ Signals to the monitor:
   Keys such as Ctrl-C reach the monitor only, because the command has a session of its own.
 
 Diagnostics:
-  Lines about the command, mistakes and MONITOR_LOG go to standard error. The monitor never waits
+  Lines about the command, errors and MONITOR_LOG go to standard error. The monitor never waits
   for its reader: it keeps up to 512 KiB while nobody reads. It drops further lines, and writes
   `[monitor: N lines lost]` in their place; with --events json, an object with the event
   `lines-lost`. At its end the monitor waits for a reader that takes something at least once a

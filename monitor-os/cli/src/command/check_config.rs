@@ -5,13 +5,13 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::config::config_error::ConfigError;
 use crate::config::file::{ReadPhase, ResolvedUnit, UnitConfig, read_all};
-use crate::config::mistake::Mistake;
 use crate::config::streams::Ends;
 use crate::report::unit_mode::UnitMode;
 use crate::view::diagnostics::{put, say};
 
-/// Prints what the units of these files would do, or the mistakes in them.
+/// Prints what the units of these files would do, or the errors in them.
 pub(crate) fn check(paths: &[PathBuf]) -> ExitCode {
     let mut wrong = false;
     for path in paths {
@@ -21,19 +21,19 @@ pub(crate) fn check(paths: &[PathBuf]) -> ExitCode {
                 // The reader has seen enough.
                 put(io::stdout(), text).ok();
             }
-            Err(mistakes) => {
+            Err(errors) => {
                 wrong = true;
-                print_mistakes(&mistakes);
+                print_errors(&errors);
             }
         }
     }
     if wrong { ExitCode::from(WRONG) } else { ExitCode::SUCCESS }
 }
 
-/// Prints mistakes.
-pub(crate) fn print_mistakes(mistakes: &[Mistake]) {
-    for mistake in mistakes {
-        say(&format_args!("monitor: {mistake}"));
+/// Prints errors in files.
+pub(crate) fn print_errors(errors: &[ConfigError]) {
+    for error in errors {
+        say(&format_args!("monitor: {error}"));
     }
 }
 

@@ -49,7 +49,7 @@ fn stopped(how: StopOutcome) -> (String, u8) {
     let (text, code) = match how {
         StopOutcome::Graceful => ("it ended when it was asked to".into(), DONE),
         StopOutcome::Killed => ("it was killed".into(), KILLED),
-        StopOutcome::Leaked(survivors) => (RunsOn(&survivors).to_string(), LEAKED),
+        StopOutcome::Leaked(leftover) => (RunsOn(&leftover).to_string(), LEAKED),
         StopOutcome::NotRunning => ("there was no process".into(), NOT_RUNNING),
     };
     (format!("stopped: {text}"), code)

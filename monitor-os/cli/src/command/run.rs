@@ -7,7 +7,7 @@ use clap::{ArgMatches, FromArgMatches};
 use monitor_core::{Exit, Grace, Origin, StopMode};
 use monitor_os::{Launcher, Status, StopSignals, Supervisor, Unit};
 
-use super::check_config::{WRONG, print_mistakes};
+use super::check_config::{WRONG, print_errors};
 use super::event_sinks::{Sinks, WhenDown};
 use super::signal_actions::{Forwarding, SignalAction, SignalFollower};
 use crate::cli::args::{Args, RunArgs};
@@ -26,8 +26,8 @@ pub(crate) fn run(args: RunArgs, given: Option<&ArgMatches>, launcher: &Launcher
     if let Some(file) = &args.config {
         let config = match read_one(file) {
             Ok(config) => config,
-            Err(mistakes) => {
-                print_mistakes(&mistakes);
+            Err(errors) => {
+                print_errors(&errors);
                 return ExitCode::from(WRONG);
             }
         };

@@ -10,10 +10,10 @@ use std::sync::mpsc::SyncSender;
 use monitor_core::{Origin, StopMode};
 use monitor_os::{StateDir, Supervisor, stored_units, trim_memory};
 
-use super::check_config::print_mistakes;
+use super::check_config::print_errors;
 use super::signal_actions::SignalAction;
+use crate::config::config_error::ConfigError;
 use crate::config::file::{ReadPhase, ResolvedUnit, read_all};
-use crate::config::mistake::Mistake;
 use crate::config::opened_streams::{Opened, StreamsError};
 use crate::config::options::UnitOptions;
 use crate::config::spec::Spec;
@@ -117,12 +117,12 @@ impl UnitManager {
         drop(self.supervisor.shutdown());
     }
 
-    /// Reads the files again and changes the units, unless there is a mistake in a file.
+    /// Reads the files again and changes the units, unless there is an error in a file.
     pub(super) fn reload(&self) {
         let units = match read(&self.path, ReadPhase::Again) {
             Ok(units) => units,
-            Err(mistakes) => {
-                print_mistakes(&mistakes);
+            Err(errors) => {
+                print_errors(&errors);
                 say(&"monitor: nothing is changed; correct the files, and send HUP again");
                 return;
             }
@@ -223,7 +223,7 @@ impl fmt::Display for ReloadSummary {
 }
 
 /// Reads the specifications of the units, by their names, and drops the text.
-pub(super) fn read(path: &Path, when: ReadPhase) -> Result<Vec<(String, Spec)>, Vec<Mistake>> {
+pub(super) fn read(path: &Path, when: ReadPhase) -> Result<Vec<(String, Spec)>, Vec<ConfigError>> {
     let units = read_all(path, UnitMode::Many, when)?;
     Ok(units.into_iter().map(|ResolvedUnit { config, spec, .. }| (config.name, spec)).collect())
 }

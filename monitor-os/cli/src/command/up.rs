@@ -10,7 +10,7 @@ use std::thread;
 use monitor_os::{Launcher, StateDir, StopSignals, Supervisor, Unit, trim_memory};
 use rustix::process::{Resource, getrlimit};
 
-use super::check_config::{WRONG, print_mistakes};
+use super::check_config::{WRONG, print_errors};
 use super::event_sinks::Sinks;
 use super::signal_actions::{Forwarding, SignalFollower};
 use super::unit_manager::{UnitManager, read};
@@ -38,8 +38,8 @@ pub(crate) fn up(args: UpArgs, launcher: Launcher) -> ExitCode {
     };
     let units = match read(&args.path, ReadPhase::AtStart) {
         Ok(units) => units,
-        Err(mistakes) => {
-            print_mistakes(&mistakes);
+        Err(errors) => {
+            print_errors(&errors);
             return ExitCode::from(WRONG);
         }
     };

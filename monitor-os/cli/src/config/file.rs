@@ -21,7 +21,7 @@ use rustix::fs::OFlags;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::Mistake;
+use super::config_error::ConfigError;
 use super::options::{EXAMPLES, UnitOptions};
 use super::spec::{COMMAND, Spec};
 use crate::report::unit_mode::UnitMode;
@@ -60,12 +60,12 @@ pub(crate) enum ReadPhase {
 /// Reads the file of one unit. It may lack the command.
 ///
 /// # Errors
-/// All mistakes in the file.
-pub(crate) fn read_one(file: &Path) -> Result<UnitConfig, Vec<Mistake>> {
+/// All errors in the file.
+pub(crate) fn read_one(file: &Path) -> Result<UnitConfig, Vec<ConfigError>> {
     let mut found = read_file(file, &read_named(file, ReadPhase::AtStart)?)?;
     match (found.pop(), found.is_empty()) {
         (Some(ParsedUnit { config, in_table: false, .. }), true) => Ok(config),
-        _ => Err(vec![Mistake::of_file(
+        _ => Err(vec![ConfigError::of_file(
             file,
             "it has tables [unit.NAME], and one unit is wanted; run all of them by `monitor up`",
         )]),
@@ -78,23 +78,23 @@ pub(crate) fn read_one(file: &Path) -> Result<UnitConfig, Vec<Mistake>> {
 /// units. In a directory, names that begin with a dot and files that are not regular are ignored.
 ///
 /// # Errors
-/// All mistakes in all files.
+/// All errors in all files.
 pub(crate) fn read_all(
     path: &Path,
     mode: UnitMode,
     when: ReadPhase,
-) -> Result<Vec<ResolvedUnit>, Vec<Mistake>> {
+) -> Result<Vec<ResolvedUnit>, Vec<ConfigError>> {
     let mode = if path.is_dir() { UnitMode::Many } else { mode };
-    let (mut units, mut mistakes) = (Vec::new(), Vec::new());
+    let (mut units, mut errors) = (Vec::new(), Vec::new());
     for (file, text) in texts(path, when)? {
         let found = text.and_then(|text| read_file(&file, &text)).unwrap_or_else(|mut found| {
-            mistakes.append(&mut found);
+            errors.append(&mut found);
             Vec::new()
         });
         for unit in found {
             match unit.complete(mode) {
                 Ok(complete) => units.push(complete),
-                Err(mut found) => mistakes.append(&mut found),
+                Err(mut found) => errors.append(&mut found),
             }
         }
     }
@@ -108,7 +108,7 @@ pub(crate) fn read_all(
                 one.name,
                 one.file.display()
             );
-            mistakes.push(Mistake::of_file(&other.file, message));
+            errors.push(ConfigError::of_file(&other.file, message));
         }
     }
     let mut logs = BTreeMap::new();
@@ -122,21 +122,22 @@ pub(crate) fn read_all(
                 config.name,
                 log.display()
             );
-            mistakes.push(Mistake::of_file(&config.file, message));
+            errors.push(ConfigError::of_file(&config.file, message));
         }
     }
-    if mistakes.is_empty() { Ok(units) } else { Err(mistakes) }
+    if errors.is_empty() { Ok(units) } else { Err(errors) }
 }
 
-type FileText = Result<Rc<str>, Vec<Mistake>>;
+type FileText = Result<Rc<str>, Vec<ConfigError>>;
 
 /// The files of a path, each with its text.
-fn texts(path: &Path, when: ReadPhase) -> Result<Vec<(PathBuf, FileText)>, Vec<Mistake>> {
+fn texts(path: &Path, when: ReadPhase) -> Result<Vec<(PathBuf, FileText)>, Vec<ConfigError>> {
     if !path.is_dir() {
         return Ok(vec![(path.into(), read_named(path, when))]);
     }
-    let unreadable =
-        |error: io::Error| vec![Mistake::of_file(path, format_args!("cannot be read: {error}"))];
+    let unreadable = |error: io::Error| {
+        vec![ConfigError::of_file(path, format_args!("cannot be read: {error}"))]
+    };
     let entries = fs::read_dir(path).map_err(unreadable)?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut paths: Vec<_> = paths.collect::<io::Result<_>>().map_err(unreadable)?;
@@ -151,14 +152,14 @@ fn texts(path: &Path, when: ReadPhase) -> Result<Vec<(PathBuf, FileText)>, Vec<M
             Ok(Some(text)) => texts.push((path, Ok(text))),
             Ok(None) => {}
             Err(error) => {
-                let mistake = Mistake::of_file(&path, format_args!("cannot be read: {error}"));
-                texts.push((path, Err(vec![mistake])));
+                let error = ConfigError::of_file(&path, format_args!("cannot be read: {error}"));
+                texts.push((path, Err(vec![error])));
             }
         }
     }
     if texts.is_empty() {
         let message = "no file in it ends in .toml; write one, see `monitor example-config`";
-        return Err(vec![Mistake::of_file(path, message)]);
+        return Err(vec![ConfigError::of_file(path, message)]);
     }
     Ok(texts)
 }
@@ -175,11 +176,11 @@ struct ParsedUnit {
 }
 
 impl ParsedUnit {
-    fn complete(self, mode: UnitMode) -> Result<ResolvedUnit, Vec<Mistake>> {
+    fn complete(self, mode: UnitMode) -> Result<ResolvedUnit, Vec<ConfigError>> {
         let mode = if self.in_table { UnitMode::Many } else { mode };
         let file = self.config.file.clone();
         let at = |bytes, message: &dyn std::fmt::Display| {
-            vec![Mistake::at(&file, &self.text, bytes, message)]
+            vec![ConfigError::at(&file, &self.text, bytes, message)]
         };
         if self.config.words.is_empty() {
             return Err(at(self.begin, &NO_COMMAND));
@@ -221,25 +222,25 @@ fn read_text(file: &Path, may_wait: bool) -> io::Result<Option<Rc<str>>> {
 }
 
 /// Reads a file that was named.
-fn read_named(file: &Path, when: ReadPhase) -> Result<Rc<str>, Vec<Mistake>> {
-    let mistake = |message: &dyn std::fmt::Display| vec![Mistake::of_file(file, message)];
+fn read_named(file: &Path, when: ReadPhase) -> Result<Rc<str>, Vec<ConfigError>> {
+    let wrong = |message: &dyn std::fmt::Display| vec![ConfigError::of_file(file, message)];
     match read_text(file, when == ReadPhase::AtStart) {
         Ok(Some(text)) => Ok(text),
-        Ok(None) => Err(mistake(&"it is no regular file; a running monitor does not wait for it")),
-        Err(error) => Err(mistake(&format_args!("cannot be read: {error}"))),
+        Ok(None) => Err(wrong(&"it is no regular file; a running monitor does not wait for it")),
+        Err(error) => Err(wrong(&format_args!("cannot be read: {error}"))),
     }
 }
 
-fn read_file(file: &Path, text: &Rc<str>) -> Result<Vec<ParsedUnit>, Vec<Mistake>> {
-    let (root, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        let mistakes = errors.iter().map(|error| {
-            Mistake::at(file, text, error.span().unwrap_or_default(), error.message())
+fn read_file(file: &Path, text: &Rc<str>) -> Result<Vec<ParsedUnit>, Vec<ConfigError>> {
+    let (root, syntax_errors) = DeTable::parse_recoverable(text);
+    if !syntax_errors.is_empty() {
+        let errors = syntax_errors.iter().map(|error| {
+            ConfigError::at(file, text, error.span().unwrap_or_default(), error.message())
         });
-        return Err(mistakes.collect());
+        return Err(errors.collect());
     }
     let root = root.get_ref();
-    let mut reader = Reader { file, text, mistakes: Vec::new() };
+    let mut reader = Reader { file, text, errors: Vec::new() };
     let units: Vec<ParsedUnit> = match root.get("unit") {
         None => {
             let name = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -247,17 +248,17 @@ fn read_file(file: &Path, text: &Rc<str>) -> Result<Vec<ParsedUnit>, Vec<Mistake
         }
         Some(tables) => {
             for key in root.keys().filter(|key| key.get_ref() != "unit") {
-                reader.mistake(key.span(), "it belongs into one of the tables [unit.NAME]");
+                reader.reject(key.span(), "it belongs into one of the tables [unit.NAME]");
             }
             reader.units(tables)
         }
     };
-    let mut mistakes = reader.mistakes;
-    mistakes.sort_by_key(|&(at, _)| at);
-    if mistakes.is_empty() {
+    let mut errors = reader.errors;
+    errors.sort_by_key(|&(at, _)| at);
+    if errors.is_empty() {
         Ok(units)
     } else {
-        Err(mistakes.into_iter().map(|(_, mistake)| mistake).collect())
+        Err(errors.into_iter().map(|(_, error)| error).collect())
     }
 }
 
@@ -265,27 +266,25 @@ struct Reader<'a> {
     file: &'a Path,
     text: &'a Rc<str>,
     /// With where each begins.
-    mistakes: Vec<(usize, Mistake)>,
+    errors: Vec<(usize, ConfigError)>,
 }
 
 impl Reader<'_> {
-    fn mistake(&mut self, bytes: Range<usize>, message: impl std::fmt::Display) {
+    fn reject(&mut self, bytes: Range<usize>, message: impl std::fmt::Display) {
         let begin = bytes.start;
-        self.mistakes.push((begin, Mistake::at(self.file, self.text, bytes, message)));
+        self.errors.push((begin, ConfigError::at(self.file, self.text, bytes, message)));
     }
 
     fn units(&mut self, tables: &Spanned<DeValue<'_>>) -> Vec<ParsedUnit> {
         let Some(tables) = tables.get_ref().as_table() else {
-            self.mistake(tables.span(), "write tables, such as [unit.web]");
+            self.reject(tables.span(), "write tables, such as [unit.web]");
             return Vec::new();
         };
         let mut units = Vec::new();
         for (name, table) in tables {
             match table.get_ref().as_table() {
                 Some(table) => units.push(self.unit(name.get_ref(), name.span(), table, true)),
-                None => {
-                    self.mistake(name.span(), "write a table for each unit, such as [unit.web]")
-                }
+                None => self.reject(name.span(), "write a table for each unit, such as [unit.web]"),
             }
         }
         units
@@ -321,8 +320,8 @@ impl Reader<'_> {
         let matches = keys.try_get_matches_from(flags);
         let options = matches.and_then(|matches| UnitOptions::from_arg_matches(&matches));
         let options = options.unwrap_or_else(|error| {
-            if self.mistakes.is_empty() {
-                self.mistake(begin.clone(), reason(&error));
+            if self.errors.is_empty() {
+                self.reject(begin.clone(), reason(&error));
             }
             UnitOptions::default()
         });
@@ -344,7 +343,7 @@ impl Reader<'_> {
         match words.flatten() {
             Some(words) if !words.is_empty() => words,
             Some(_) | None => {
-                self.mistake(value.span(), NOT_WORDS);
+                self.reject(value.span(), NOT_WORDS);
                 Vec::new()
             }
         }
@@ -361,14 +360,14 @@ impl Reader<'_> {
         let Some(arg) = keys.get_arguments().find(|arg| arg.get_long() == Some(key.get_ref()))
         else {
             let message = unknown(keys, key.get_ref());
-            self.mistake(key.span(), message);
+            self.reject(key.span(), message);
             return Vec::new();
         };
         let repeats = matches!(arg.get_action(), clap::ArgAction::Append);
         let values = match value.get_ref().as_array() {
             Some(values) if repeats => values.iter().collect(),
             Some(_) => {
-                self.mistake(value.span(), "write one value instead of an array");
+                self.reject(value.span(), "write one value instead of an array");
                 return Vec::new();
             }
             None => vec![value],
@@ -378,7 +377,7 @@ impl Reader<'_> {
             let word = match value.get_ref() {
                 DeValue::String(word) => word.as_ref(),
                 DeValue::Array(_) | DeValue::Table(_) => {
-                    self.mistake(value.span(), "write a text, a number, true or false");
+                    self.reject(value.span(), "write a text, a number, true or false");
                     continue;
                 }
                 // As it is written.
@@ -390,7 +389,7 @@ impl Reader<'_> {
             let flag = format!("--{}={word}", key.get_ref());
             match keys.clone().try_get_matches_from([&flag]) {
                 Ok(_) => flags.push(flag),
-                Err(error) => self.mistake(value.span(), reason(&error)),
+                Err(error) => self.reject(value.span(), reason(&error)),
             }
         }
         flags
@@ -458,7 +457,7 @@ mod tests {
         }
     }
 
-    /// Goal: a flag that may be repeated is an array, or one value; each mistake in it has its
+    /// Goal: a flag that may be repeated is an array, or one value; each error in it has its
     /// place.
     #[test]
     fn repeated_flags_are_arrays() {
@@ -467,12 +466,12 @@ mod tests {
         let keys = keys.arg(arg.value_parser(clap::value_parser!(u8)));
         let text: Rc<str> = "n = [1, 'x', 2, []]\n".into();
         let (table, _) = DeTable::parse_recoverable(&text);
-        let mut reader = Reader { file: Path::new("f"), text: &text, mistakes: Vec::new() };
+        let mut reader = Reader { file: Path::new("f"), text: &text, errors: Vec::new() };
         let mut flags = Vec::new();
         for (key, value) in table.get_ref() {
             flags.append(&mut reader.flags(&keys, key, value));
         }
         assert_eq!(flags, ["--n=1", "--n=2"]);
-        assert_eq!(reader.mistakes.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [8, 16]);
+        assert_eq!(reader.errors.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [8, 16]);
     }
 }

@@ -1,9 +1,9 @@
 //! The configuration of a unit: flags and keys of a file, and the command and policy that they
 //! make.
 
+pub(crate) mod config_error;
 pub(crate) mod example;
 pub(crate) mod file;
-pub(crate) mod mistake;
 pub(crate) mod opened_streams;
 pub(crate) mod options;
 pub(crate) mod policy;

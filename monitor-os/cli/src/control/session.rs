@@ -305,7 +305,7 @@ impl Session {
         result: StopResult,
         reply: impl FnOnce(StopOutcome) -> StopReply,
     ) {
-        match StopOutcome::of(result, unit.state().survivors()) {
+        match StopOutcome::of(result, unit.state().leftover_processes()) {
             Some(how) => self.put(reply(how)),
             None => self.put(Refused { refused: ending() }),
         }

@@ -35,7 +35,7 @@ pub(crate) struct EventEntry {
     /// With `leaked`: the processes that run on, as far as they are visible, each as `NAME (pid
     /// N)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) survivors: Vec<String>,
+    pub(crate) leftover: Vec<String>,
     /// Whether the kernel killed it because memory was short; absent if that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) oom_killed: Option<bool>,

@@ -26,7 +26,7 @@ impl EventFormatter {
             Some(EventEntry {
                 event: "recovered".into(),
                 found: Some(name(found).into()),
-                survivors: names(notice),
+                leftover: names(notice),
                 text,
                 ..entry(origin, notice)
             })
@@ -43,7 +43,7 @@ impl EventFormatter {
                 .filter(|_| lifecycle == Lifecycle::BackingOff)
                 .map(Millis::as_u32),
             leaked: (lifecycle.remains() == Remains::Leaked).then_some(true),
-            survivors: match lifecycle.remains() {
+            leftover: match lifecycle.remains() {
                 Remains::Leaked => names(notice),
                 Remains::Nothing => Vec::new(),
             },
@@ -79,7 +79,7 @@ fn entry(origin: Moment, notice: &UnitEvent) -> EventEntry {
 }
 
 fn names(notice: &UnitEvent) -> Vec<String> {
-    notice.status.survivors().iter().map(ToString::to_string).collect()
+    notice.status.leftover_processes().iter().map(ToString::to_string).collect()
 }
 
 const fn name(found: Found) -> &'static str {

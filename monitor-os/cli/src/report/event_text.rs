@@ -5,8 +5,9 @@ use std::fmt::{self, Write};
 
 use monitor_core::{
     Exit, Found, Lifecycle, Millis, ProcessCommand, Reason, Remains, RunId, StartLimit,
+    StartsCounted,
 };
-use monitor_os::{Moment, Survivor, UnitEvent, UnitId, WaitStatus};
+use monitor_os::{LeftoverProcess, Moment, UnitEvent, UnitId, WaitStatus};
 
 /// Makes the text of events. It keeps the begin of the run of each unit, which is the start of its
 /// program, or before that the moment when the start was due.
@@ -56,7 +57,7 @@ impl EventText {
         if notice.status.notify_status().is_unreachable {
             text += "; it cannot be heard: another process has taken its notify address";
         }
-        let doubtful = notice.status.survivors();
+        let doubtful = notice.status.leftover_processes();
         if !doubtful.is_empty() {
             text += &format!("; {}, not proved to be of it, so left alone", RunsOn(doubtful));
         }
@@ -118,21 +119,29 @@ impl EventText {
             Lifecycle::Throttled => {
                 let next = run.next();
                 match status.policy().rules().limit {
-                    Some(StartLimit { burst, window, .. }) => write!(
-                        line,
-                        "waiting: the limit of {burst} starts within {window} is reached, attempt \
-                         {next} follows when that time is over"
-                    ),
+                    Some(StartLimit { burst, window, counts, .. }) => {
+                        let starts = match (counts, burst) {
+                            (StartsCounted::Automatic, 1) => "automatic start",
+                            (StartsCounted::Automatic, _) => "automatic starts",
+                            (StartsCounted::All, 1) => "start",
+                            (StartsCounted::All, _) => "starts",
+                        };
+                        write!(
+                            line,
+                            "waiting: the limit of {burst} {starts} within {window} is reached, \
+                             attempt {next} follows when that time is over"
+                        )
+                    }
                     None => write!(line, "waiting, then attempt {next}"),
                 }
             }
             Lifecycle::Stopped { remains } => {
                 write!(line, "stopped: {}", notice.status.explain().why())?;
-                leak(line, remains, status.survivors())
+                leak(line, remains, status.leftover_processes())
             }
             Lifecycle::GaveUp { remains } => {
                 write!(line, "gave up: {}", notice.status.explain().why())?;
-                leak(line, remains, status.survivors())
+                leak(line, remains, status.leftover_processes())
             }
         }
     }
@@ -167,10 +176,10 @@ fn left(line: &mut String, notice: &UnitEvent) -> fmt::Result {
     }
 }
 
-fn leak(line: &mut String, remains: Remains, survivors: &[Survivor]) -> fmt::Result {
+fn leak(line: &mut String, remains: Remains, leftover: &[LeftoverProcess]) -> fmt::Result {
     match remains {
         Remains::Nothing => Ok(()),
-        Remains::Leaked => write!(line, "; {}", RunsOn(survivors)),
+        Remains::Leaked => write!(line, "; {}", RunsOn(leftover)),
     }
 }
 
@@ -184,7 +193,7 @@ impl<T: fmt::Display> fmt::Display for RunsOn<'_, T> {
             return f.write_str("something that it had started runs on");
         };
         write!(f, "{first}")?;
-        rest.iter().take(NAMED - 1).try_for_each(|survivor| write!(f, ", {survivor}"))?;
+        rest.iter().take(NAMED - 1).try_for_each(|process| write!(f, ", {process}"))?;
         match rest.len().saturating_sub(NAMED - 1) {
             0 if rest.is_empty() => f.write_str(" runs on"),
             0 => f.write_str(" run on"),

@@ -1,6 +1,6 @@
 //! The reports that answer a request for the status.
 
-use monitor_core::{Exit, Explanation, Next};
+use monitor_core::{Exit, Explanation, Next, StartsCounted};
 use monitor_os::{LogRing, Moment, Status, Unit, now};
 use serde::{Deserialize, Serialize};
 
@@ -30,12 +30,15 @@ pub(crate) struct StatusReport {
     /// The containment of the run: `cgroup`, `group+subreaper` or `group`.
     pub(crate) containment: Option<String>,
     /// The processes that outlived the last run, each as `NAME (pid N)`.
-    pub(crate) survivors: Vec<String>,
+    pub(crate) leftover: Vec<String>,
     /// The running processes; absent if there are none, or `/proc` cannot be read.
     pub(crate) tree: Option<Tree>,
     pub(crate) restarts: u32,
     pub(crate) retries_left: Option<u16>,
     pub(crate) starts_left: Option<u8>,
+    /// The starts that `starts_left` counts: `automatic` or `all`.
+    #[serde(default)]
+    pub(crate) starts_counted: Option<String>,
     /// The reason for which the last start failed, if it did.
     pub(crate) start_error: Option<String>,
     /// The last ends that the monitor still keeps, the newest first, at most [`EXITS`].
@@ -196,6 +199,8 @@ pub(crate) struct ClientCounts {
 pub(crate) const EXITS: usize = 5;
 /// How many lines a report has.
 pub(crate) const LINES: usize = 5;
+/// The value of `starts_counted` for a limit that counts the starts by the monitor itself.
+pub(crate) const AUTOMATIC: &str = "automatic";
 
 impl StatusReport {
     /// Reports the status of a unit.
@@ -226,11 +231,18 @@ impl StatusReport {
             down: status.is_down(),
             pid: status.pid(),
             containment: status.containment().map(|containment| containment.to_string()),
-            survivors: status.survivors().iter().map(ToString::to_string).collect(),
+            leftover: status.leftover_processes().iter().map(ToString::to_string).collect(),
             tree: status.pid().and_then(|pid| Processes::scan().ok()?.tree(pid)),
             restarts: state.restarts(),
             retries_left: explanation.retries_left,
             starts_left: explanation.starts_left,
+            starts_counted: status.policy().rules().limit.map(|limit| {
+                match limit.counts {
+                    StartsCounted::Automatic => AUTOMATIC,
+                    StartsCounted::All => "all",
+                }
+                .into()
+            }),
             start_error: status.start_error().map(ToString::to_string),
             exits: ends
                 .take(EXITS)

@@ -1,6 +1,6 @@
 //! The outcome of a stop.
 
-use monitor_os::{StopResult, Survivor};
+use monitor_os::{LeftoverProcess, StopResult};
 use serde::{Deserialize, Serialize};
 
 /// The outcome of a stop: [`StopResult`] on the wire.
@@ -19,12 +19,12 @@ pub(crate) enum StopOutcome {
 
 impl StopOutcome {
     /// The outcome of a result; `None` if the monitor does not know it.
-    pub(crate) fn of(result: StopResult, survivors: &[Survivor]) -> Option<Self> {
+    pub(crate) fn of(result: StopResult, leftover: &[LeftoverProcess]) -> Option<Self> {
         match result {
             StopResult::Graceful => Some(Self::Graceful),
             StopResult::Killed => Some(Self::Killed),
             StopResult::Leaked => {
-                Some(Self::Leaked(survivors.iter().map(ToString::to_string).collect()))
+                Some(Self::Leaked(leftover.iter().map(ToString::to_string).collect()))
             }
             StopResult::NotRunning => Some(Self::NotRunning),
             StopResult::SupervisorGone => None,

@@ -20,7 +20,7 @@ use super::line_queue::{LineQueue, Loss};
 
 /// The diagnostics of a monitor. Until this is dropped, no thread waits for standard error.
 ///
-/// Lifecycle lines, mistakes of a reload, panics and the traces of `MONITOR_LOG` go through one
+/// Lifecycle lines, errors of a reload, panics and the traces of `MONITOR_LOG` go through one
 /// [`LineQueue`]. Dropping this writes pending lines, as long as somebody reads: see
 /// [`LineQueue::flush`].
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::text::{ByteSize, Time, phase_style, plural, printable};
 use crate::report::event_text::RunsOn;
-use crate::report::status_report::{HealthReport, NotifyReport, StatusReport};
+use crate::report::status_report::{AUTOMATIC, HealthReport, NotifyReport, StatusReport};
 
 /// Prints a report as aligned lines, in colour.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,9 @@ impl fmt::Display for StatusView<'_> {
         }
         if let Some(left) = report.starts_left {
             let starts = plural(left.into(), "start", "starts");
-            write!(restarts, ", {left} {starts} left in this window")?;
+            let is_automatic = report.starts_counted.as_deref() == Some(AUTOMATIC);
+            let automatic = if is_automatic { "automatic " } else { "" };
+            write!(restarts, ", {left} {automatic}{starts} left in this window")?;
         }
         row(f, "restarts", restarts)?;
         if let Some(tree) = report.tree {
@@ -61,9 +63,9 @@ impl fmt::Display for StatusView<'_> {
         if let Some(health) = &report.health {
             row(f, "health", health_text(health))?;
         }
-        if !report.survivors.is_empty() {
+        if !report.leftover.is_empty() {
             let red = AnsiColor::Red.on_default();
-            row(f, "leaked", format_args!("{red}{}{red:#}", RunsOn(&report.survivors)))?;
+            row(f, "leaked", format_args!("{red}{}{red:#}", RunsOn(&report.leftover)))?;
         }
         let ends = report.exits.iter();
         let ends =

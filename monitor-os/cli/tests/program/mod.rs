@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 pub(crate) use cgroups::cgroups;
-use waiting::{Patience, ended};
+use waiting::{Timeout, ended};
 
 pub(crate) fn monitor(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
@@ -108,9 +108,9 @@ impl Running {
     /// Reads up to a line that contains `word`.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, word: &str) -> String {
-        let patience = Patience::begin();
+        let timeout = Timeout::begin();
         loop {
-            match self.next(patience) {
+            match self.next(timeout) {
                 Ok(line) if line.contains(word) => return line,
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {
@@ -129,8 +129,8 @@ impl Running {
         self.seen.contains(word)
     }
 
-    fn next(&mut self, patience: Patience) -> Result<String, RecvTimeoutError> {
-        let line = self.lines.recv_timeout(patience.left())?;
+    fn next(&mut self, timeout: Timeout) -> Result<String, RecvTimeoutError> {
+        let line = self.lines.recv_timeout(timeout.left())?;
         self.seen += &line;
         Ok(line)
     }
@@ -155,10 +155,10 @@ impl Running {
     /// Waits for its end; returns its exit status, and what it said since the last call.
     #[track_caller]
     pub(crate) fn finish(mut self) -> (i32, String) {
-        let patience = Patience::begin();
+        let timeout = Timeout::begin();
         let mut rest = String::new();
         loop {
-            match self.next(patience) {
+            match self.next(timeout) {
                 Ok(line) => rest += &line,
                 Err(RecvTimeoutError::Timeout) => {
                     panic!("awaited in vain: the end of the monitor; it said:\n{}", self.seen)

@@ -25,7 +25,7 @@ pub(crate) struct Adopted {
     /// Whether the kernel reports the exit of foreign processes.
     is_told: bool,
     /// The number of polls of the zombie that are left before its exit counts as lost.
-    patience: u8,
+    polls_left: u8,
 }
 
 /// The state of an [`Adopted`].
@@ -49,7 +49,7 @@ impl Adopted {
         features: KernelFeatures,
     ) -> std::io::Result<Self> {
         let group = Remainder::led_by(pid, pidfd.try_clone()?, mark);
-        Ok(Self { group, pidfd, is_told: features.pidfd_info, patience: PATIENCE })
+        Ok(Self { group, pidfd, is_told: features.pidfd_info, polls_left: ZOMBIE_POLLS })
     }
 
     /// Polls the process; a zombie that is not reaped is given up after some seconds.
@@ -62,8 +62,8 @@ impl Adopted {
         }
         match exit_status(&self.pidfd) {
             Ok(Some(status)) => AdoptedStatus::Ended(WaitStatus::from_wait_status(status)),
-            Ok(None) if self.patience > 0 => {
-                self.patience -= 1;
+            Ok(None) if self.polls_left > 0 => {
+                self.polls_left -= 1;
                 AdoptedStatus::Unreaped
             }
             Ok(None) | Err(_) => AdoptedStatus::Ended(WaitStatus::Lost),
@@ -107,4 +107,4 @@ impl AsFd for Adopted {
 }
 
 /// Some 5 s with pauses of up to 100 ms, because an init that reaps by a timer takes up to 2 s.
-const PATIENCE: u8 = 50;
+const ZOMBIE_POLLS: u8 = 50;

@@ -13,7 +13,7 @@ use crate::backend::start::launcher::{self, is_launching};
 use crate::backend::store::journal::UnitRecord;
 use crate::backend::store::state_dir::{StateDir, StateError, read_all};
 use crate::linux::cgroup::RunCgroup;
-use crate::linux::containment::Survivor;
+use crate::linux::containment::LeftoverProcess;
 use crate::linux::group::{ReapedGroup, Remainder, doubtful_members};
 use crate::linux::identity::{BootId, Identity};
 use crate::linux::kernel_features::KernelFeatures;
@@ -89,7 +89,7 @@ pub(crate) struct Recovered {
     pub(crate) found: Found,
     pub(crate) remaining: Option<RemainingRun>,
     /// Processes of unproved origin, which were therefore not touched.
-    pub(crate) doubtful: Vec<Survivor>,
+    pub(crate) doubtful: Vec<LeftoverProcess>,
 }
 
 /// The part of the run that still exists.
@@ -151,7 +151,7 @@ pub(crate) fn recover(
         if let Some(known) = known.filter(|_| record.state.phase().has_run()) {
             // The list is only for display, so an error leaves it empty.
             let doubtful = doubtful_members(pid, known).unwrap_or_default();
-            recovered.doubtful = doubtful.into_iter().map(Survivor::of).collect();
+            recovered.doubtful = doubtful.into_iter().map(LeftoverProcess::of).collect();
             if !recovered.doubtful.is_empty() {
                 telemetry::left_alone(&record.unit, &recovered.doubtful);
             }

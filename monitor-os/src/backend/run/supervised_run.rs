@@ -11,7 +11,7 @@ use crate::backend::run::adopted::Adopted;
 use crate::backend::start::launch::Launch;
 use crate::driver::kernel::{Moment, UnitId};
 use crate::linux::cgroup::RunCgroup;
-use crate::linux::containment::Survivor;
+use crate::linux::containment::LeftoverProcess;
 use crate::linux::group::{ReapedGroup, Remainder};
 use crate::linux::mark::real_user;
 use crate::linux::oom::OomKills;
@@ -350,24 +350,24 @@ impl Run {
     }
 
     /// Detaches a run that the machine gives up, and returns its live processes.
-    pub(crate) fn give_up(&mut self) -> Vec<Survivor> {
+    pub(crate) fn give_up(&mut self) -> Vec<LeftoverProcess> {
         self.given_up = true;
         if let Some(cgroup) = &self.cgroup {
             // A kill may have frozen processes that it could not end.
             cgroup.thaw();
         }
-        self.survivors()
+        self.leftover_processes()
     }
 
     /// The live processes of the run, as far as they are visible.
-    fn survivors(&self) -> Vec<Survivor> {
+    fn leftover_processes(&self) -> Vec<LeftoverProcess> {
         let pids = match (&self.cgroup, &self.progress) {
             (Some(cgroup), _) => cgroup.members().unwrap_or_default(),
             (None, Progress::Leftover(remainder) | Progress::Departed(remainder)) => {
                 remainder.pids().collect()
             }
             (None, Progress::Adopted(adopted)) => vec![adopted.pid()],
-            // The zombie of a traced process is not a survivor.
+            // The zombie of a traced process is not a leftover.
             (None, Progress::Live(_) | Progress::Launching(_)) => {
                 self.process().map(|process| process.pid().to_pid()).into_iter().collect()
             }
@@ -381,7 +381,7 @@ impl Run {
             ) => Vec::new(),
         };
         let orphans = self.orphans.iter().filter(|orphan| !orphan.has_ended()).map(Orphan::pid);
-        pids.into_iter().chain(orphans).map(Survivor::of).collect()
+        pids.into_iter().chain(orphans).map(LeftoverProcess::of).collect()
     }
 
     /// Returns the pause and doubles the next one, up to 100 ms.

@@ -11,7 +11,7 @@ use crate::backend::health::Health;
 use crate::backend::readiness::notifications::NotifyStatus;
 use crate::command::spawn_error::SpawnError;
 use crate::driver::kernel::{Moment, Report, SaveStatus, UnitId};
-use crate::linux::containment::{Containment, Survivor};
+use crate::linux::containment::{Containment, LeftoverProcess};
 use crate::linux::process::WaitStatus;
 
 /// A consistent snapshot of a unit.
@@ -77,7 +77,7 @@ pub(crate) struct Facts {
     pub(crate) oom_killed: Option<bool>,
     pub(crate) containment: Option<Containment>,
     /// Processes that outlived the last run and were given up.
-    pub(crate) survivors: Arc<[Survivor]>,
+    pub(crate) leftover: Arc<[LeftoverProcess]>,
     pub(crate) notify_status: Arc<NotifyStatus>,
     pub(crate) health: Option<Arc<Health>>,
 }
@@ -90,7 +90,7 @@ impl Facts {
             ended: None,
             oom_killed: None,
             containment: None,
-            survivors: Arc::default(),
+            leftover: Arc::default(),
             notify_status: no_notify_status(),
             health: None,
         }
@@ -182,8 +182,8 @@ impl Status {
     ///
     /// The slice is empty if there are none, or if none of them is visible.
     #[must_use]
-    pub fn survivors(&self) -> &[Survivor] {
-        &self.facts.survivors
+    pub fn leftover_processes(&self) -> &[LeftoverProcess] {
+        &self.facts.leftover
     }
 
     /// The status that the program of the current or last run reported by `sd_notify(3)`.

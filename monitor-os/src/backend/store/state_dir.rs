@@ -475,7 +475,7 @@ impl std::error::Error for StateError {
 /// The lock belongs to the open file. If a monitor is killed while it makes a child, that child
 /// holds the lock until it runs its program. The child needs no other process for that. It holds
 /// all other descriptors of the dead monitor too. The call therefore waits for the child, up to
-/// [`PATIENCE`].
+/// [`LOCK_TIMEOUT`].
 ///
 /// # Source
 /// `flock(2)`; `open(2)`, `O_CLOEXEC`.
@@ -485,7 +485,7 @@ fn lock(directory: &Path) -> Result<File, StateError> {
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = open_regular(&path, options)?;
-    let end = now().after(PATIENCE);
+    let end = now().after(LOCK_TIMEOUT);
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
@@ -522,7 +522,7 @@ const RAMFS_MAGIC: i64 = 0x8584_58f6;
 const LENGTH_MAX: u64 = 64 * 1024;
 const NAME_MAX: usize = 64;
 /// The creation of a child takes some milliseconds, and more if many processes wait for a core.
-const PATIENCE: Millis = Millis::from_secs(30);
+const LOCK_TIMEOUT: Millis = Millis::from_secs(30);
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl Scribe {
         }
         let shutting_down = self.unit.reason == Reason::ShutdownRequested;
         let note = self.up_again_afterwards();
-        if shutting_down || self.unit.killed || self.patience(grace).is_none() {
+        if shutting_down || self.unit.killed || self.grace_delay(grace).is_none() {
             return note;
         }
         self.hasten(grace);

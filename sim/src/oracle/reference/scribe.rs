@@ -123,20 +123,20 @@ impl Scribe {
         if self.unit.spawning {
             self.cancel(self.rules.stop.signal);
         }
-        if let Some(patience) = self.patience(grace) {
-            self.set(TimerKind::StopGrace, patience);
+        if let Some(delay) = self.grace_delay(grace) {
+            self.set(TimerKind::StopGrace, delay);
         }
         self.emitted = Some(Lifecycle::Stopping);
     }
 
     /// A second request may only make the kill come sooner.
     pub(super) const fn hasten(&mut self, grace: Grace) {
-        if let (false, Some(patience)) = (self.unit.killed, self.patience(grace)) {
-            self.timers[0] = Some(RefTimer::Sooner(TimerKind::StopGrace, patience));
+        if let (false, Some(delay)) = (self.unit.killed, self.grace_delay(grace)) {
+            self.timers[0] = Some(RefTimer::Sooner(TimerKind::StopGrace, delay));
         }
     }
 
-    pub(super) const fn patience(&self, grace: Grace) -> Option<Millis> {
+    pub(super) const fn grace_delay(&self, grace: Grace) -> Option<Millis> {
         match grace {
             Grace::Policy => self.rules.stop.grace,
             Grace::After(delay) => Some(delay),

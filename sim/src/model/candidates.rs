@@ -1,27 +1,27 @@
-//! The inputs that a search state is offered, and the answers of the machine to them.
+//! The candidate inputs of a search state, and the answers of the machine to them.
 
 use monitor_core::Event;
 
 use super::input::Input;
-use super::inputs::{Needs, Tie};
+use super::inputs::{Needs, Progress};
 
 /// What settings have in common whose states differ in numbers only.
 #[derive(Debug)]
 pub(super) struct Profile {
-    pub(super) offers: Vec<Offer>,
+    pub(super) candidates: Vec<Candidate>,
 }
 
-/// Something that the environment may do with the settings of a profile.
+/// An input that the environment may give to the settings of a profile, if its needs are met.
 #[derive(Debug)]
-pub(super) struct Offer {
+pub(super) struct Candidate {
     pub(super) input: Input,
     pub(super) needs: Needs,
     /// The policy in force then.
     pub(super) policy: u16,
     /// The event that the machine receives.
     pub(super) event: Event,
-    /// How it ties to the world, but for the run that begins.
-    pub(super) tie: Tie,
+    /// How the world progresses with it, without the run that begins.
+    pub(super) progress: Progress,
     /// The latest facts.
     pub(super) latest: Known,
     /// All others that were seen.
@@ -39,7 +39,7 @@ pub(super) struct Known {
     pub(super) kind: u32,
 }
 
-impl Offer {
+impl Candidate {
     /// Makes facts that were met before the latest, and returns what is known of them.
     #[cold]
     pub(super) fn recall(&mut self, key: u64) -> Option<Known> {
@@ -66,14 +66,14 @@ pub(super) struct Response {
     pub(super) names: u32,
     /// What must be known for the input to be possible.
     pub(super) needs: Needs,
-    pub(super) tie: Tie,
+    pub(super) progress: Progress,
     /// Whether the monitor crashes before the event.
     pub(super) crash: bool,
     /// Whether the machine takes the input for something.
     pub(super) applied: bool,
 }
 
-/// What a setting offers: its shape, and the first of the settings it leads to, which is itself.
+/// The shape of a setting, and the first of the settings it leads to, which is itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     pub(super) shape: u32,
@@ -99,13 +99,13 @@ impl PackedAnswer {
     }
 }
 
-/// Inputs of one setting that nothing distinguishes.
+/// A class of inputs of one setting: nothing distinguishes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Move {
+pub(super) struct InputClass {
     pub(super) response: Response,
-    /// Where they lead, as a place among the targets; zero is back.
+    /// The setting after them, as a place among the targets; zero is the setting itself.
     pub(super) target: u16,
-    /// The first of them, among all that the setting may offer.
+    /// The first of them, among all candidates of the setting.
     pub(super) input: u16,
     pub(super) count: u16,
 }

@@ -1,4 +1,4 @@
-//! Mistakes in files, shown as a compiler shows them.
+//! Errors in files, shown as a compiler shows them.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,9 +8,9 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::view::text::printable;
 
-/// One mistake: the file, the place, the reason, and how to correct it.
+/// One error: the file, the place, the reason, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mistake {
+pub(crate) struct ConfigError {
     file: PathBuf,
     location: Option<SourceLocation>,
     message: String,
@@ -29,13 +29,13 @@ struct SourceLocation {
     width: usize,
 }
 
-impl Mistake {
-    /// A mistake of the file as a whole.
+impl ConfigError {
+    /// An error of the file as a whole.
     pub(crate) fn of_file(file: &Path, message: impl fmt::Display) -> Self {
         Self { file: file.into(), location: None, message: message.to_string() }
     }
 
-    /// A mistake at some bytes of the file's text.
+    /// An error at some bytes of the file's text.
     pub(crate) fn at(
         file: &Path,
         text: &str,
@@ -58,7 +58,7 @@ impl Mistake {
     }
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, location, message } = self;
         let Some(SourceLocation { line, column, shown, width }) = location else {
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn rendered(text: &str, bytes: Range<usize>) -> String {
-        Mistake::at(Path::new("a.toml"), text, bytes, "no").to_string()
+        ConfigError::at(Path::new("a.toml"), text, bytes, "no").to_string()
     }
 
     #[test]
