@@ -165,6 +165,7 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
 
     fn replace_scripts(&mut self) {
         self.change(|case| case.timers_late = Millis::ZERO);
+        self.change(|case| case.handling_takes = Millis::ZERO);
         self.change(|case| case.saves_fail_until = Millis::ZERO);
         self.change(|case| case.saves_take = Millis::ZERO);
         self.change(|case| case.seed = 0);

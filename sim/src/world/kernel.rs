@@ -335,6 +335,7 @@ impl Kernel for World<'_> {
     }
 
     fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput {
+        self.now = self.now.after(self.case.handling_takes);
         let over = self.violated.is_some() || self.monitor_gave_up || self.now > HORIZON;
         if over || self.trace.len() >= self.steps_max {
             return self.occur(self.now, DriverInput::Quit);
