@@ -379,8 +379,14 @@ impl Kernel for World<'_> {
             }
             if asked == Some(next) {
                 match self.deliver_input(next) {
-                    Some(input) => return self.occur(self.now.max(next), input),
-                    None => continue,
+                    Some(input) => {
+                        let ticket = self.ticket.take();
+                        return ObservedInput { ticket, ..self.occur(self.now.max(next), input) };
+                    }
+                    None => {
+                        self.ticket = None;
+                        continue;
+                    }
                 }
             }
             if self.faults_stop_at == Some(next) {
