@@ -15,8 +15,7 @@
 //! - [`generate`]: draws cases from seeds, aimed at a [race](generate::Race) or at nothing.
 //! - [`bugs`]: known bugs of supervisors. A harness that cannot find them proves nothing.
 //! - [`report`]: failures, tables, timelines and diagrams.
-//! - [`conform`]: puts a driver of another crate under all of this.
-//! - `conformance`: checks a driver or a machine of another crate (feature `proptest`).
+//! - [`conform`]: puts a driver or a machine of another crate under all of this.
 //! - `real`: runs the same cases on Linux (feature `real`).
 //!
 //! # The loop
@@ -43,8 +42,6 @@
 pub mod bugs;
 pub mod case;
 pub mod conform;
-#[cfg(feature = "proptest")]
-pub mod conformance;
 pub mod generate;
 pub mod machine;
 pub mod model;

@@ -89,7 +89,7 @@ const RULES: &[Rules] = &[
             &["search"],
             &["bugs", "report"],
             &["verification"],
-            &["conformance", "fuzz", "real"],
+            &["conform", "fuzz", "real"],
         ],
         debts: &[],
     },

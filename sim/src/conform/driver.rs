@@ -528,31 +528,7 @@ impl Error for DriverFailure {}
 #[macro_export]
 macro_rules! driver_tests {
     ($run:expr) => {
-        $crate::driver_tests!(@races $run;
-            double_stop DoubleStop,
-            stop_during_backoff StopDuringBackoff,
-            stop_while_starting StopWhileStarting,
-            exit_before_started ExitBeforeStarted,
-            stop_between_timer_and_spawn StopBetweenTimerAndSpawn,
-            restart_during_backoff RestartDuringBackoff,
-            stale_timers StaleTimers,
-            stop_between_halves StopBetweenHalves,
-            stop_against_notice StopAgainstNotice,
-            pid_reuse PidReuse,
-            crash_in_a_step CrashInAStep,
-            clock_jump ClockJump,
-            crowd Crowd,
-        );
-
-        #[test]
-        fn regressions() {
-            $crate::conform::driver($run).regressions().unwrap();
-        }
-
-        #[test]
-        fn anything() {
-            $crate::conform::driver($run).hunt(None).unwrap();
-        }
+        $crate::race_tests!($crate::conform::driver($run));
 
         /// A kit that finds nothing where a bug is planted would prove nothing.
         #[test]
@@ -563,14 +539,5 @@ macro_rules! driver_tests {
                 .collect();
             assert!(missed.is_empty(), "not found: {missed:?}");
         }
-    };
-    (@races $run:expr; $($name:ident $race:ident,)*) => {
-        $(
-            #[test]
-            fn $name() {
-                let race = $crate::generate::Race::$race;
-                $crate::conform::driver($run).hunt(Some(race)).unwrap();
-            }
-        )*
     };
 }

@@ -7,15 +7,29 @@
 //!   disks and clocks that jump. All oracles judge it, and its calls are compared with those of the
 //!   driver of `monitor-os`.
 //!
-//! A kit proves its teeth: a [`DriverMutant`] is planted between a right driver and its kernel, and
-//! must be found.
+//! - [`machine()`] puts decisions of one's own under the exhaustive search, the races and the
+//!   reference machine.
+//! - [`driver_tests!`](crate::driver_tests) and [`machine_tests!`](crate::machine_tests) make a
+//!   `#[test]` of each part.
+//!
+//! A kit proves its teeth: a [`DriverMutant`] is planted between a right driver and its kernel, a
+//! [`MachineMutant`] in the answers of a right machine, and each must be found.
 
 mod call;
 mod driver;
 mod driver_mutant;
+mod machine;
+mod machine_mutant;
+#[cfg(feature = "proptest")]
+mod property_check;
+mod race_tests;
 mod recorder;
 mod settings;
 
 pub use call::{Call, Observed, What};
 pub use driver::{CallDifference, Comparison, DriverFailure, DriverKit, VirtualKernel, driver};
 pub use driver_mutant::DriverMutant;
+pub use machine::{MachineFailure, MachineKit, machine};
+pub use machine_mutant::MachineMutant;
+#[cfg(feature = "proptest")]
+pub use property_check::{Alarm, Alarms, CheckError, check, check_by};
