@@ -791,7 +791,7 @@ impl Kernel for LinuxKernel {
             && let Progress::Launching(launch) = &run.progress
             && launch.is_launching()
         {
-            supervised_run::log(run.signal(signal, Scope::Group));
+            supervised_run::log(run.signal(signal, Scope::Process));
         }
     }
 

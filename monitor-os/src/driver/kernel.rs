@@ -129,9 +129,9 @@ pub trait Kernel {
 
     /// Cancels a spawn whose answer is pending, because the run is unwanted now.
     ///
-    /// A kernel that can make the start fail does so. A program that runs already gets the signal.
-    /// The spawn is still answered, as an event. By default nothing happens, and the stop goes on
-    /// when the spawn is answered.
+    /// A kernel that can make the start fail does so. If the program runs already, its main
+    /// process gets the signal. The spawn is still answered, as an event. By default nothing
+    /// happens, and the stop goes on when the spawn is answered.
     fn cancel_spawn(&mut self, at: Moment, unit: UnitId, run: RunId, signal: Signal) {
         let _ignored = (at, unit, run, signal);
     }
