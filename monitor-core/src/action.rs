@@ -108,8 +108,8 @@ pub enum ServiceCommand {
     AwaitReady,
     /// The process serves: end the watch for its readiness, and begin its health checks.
     Begin,
-    /// The process does not serve, or no longer: end its health checks and the watch for its
-    /// readiness.
+    /// The run is no longer up: end its health checks and the watch for its readiness, if there
+    /// are any.
     End,
 }
 
