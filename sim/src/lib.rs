@@ -17,6 +17,7 @@
 //! - [`report`]: failures, tables, timelines and diagrams.
 //! - `conformance`: checks a driver or a machine of another crate (feature `proptest`).
 //! - `real`: runs the same cases on Linux (feature `real`).
+//! - `observe`: judges other supervisors as they are (feature `observe`).
 //!
 //! # The loop
 //! ```
@@ -46,6 +47,8 @@ pub mod conformance;
 pub mod generate;
 pub mod machine;
 pub mod model;
+#[cfg(feature = "observe")]
+pub mod observe;
 pub mod oracle;
 #[cfg(feature = "real")]
 pub mod real;
