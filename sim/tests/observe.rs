@@ -69,6 +69,10 @@ fn recording(text: &str) -> Recording {
                 let (request, command) = open.remove(at);
                 Fact::Answered { request, command, code: Some(0), output: rest[1..].join(" ") }
             }
+            "refuse" => {
+                let (request, command) = open.pop().unwrap();
+                Fact::Answered { request, command, code: Some(1), output: String::new() }
+            }
             "told" => Fact::ToldToEnd,
             "crash" => Fact::Crashed { pid: 9 },
             "vain" => Fact::Waited { vain: rest.join(" ") },
@@ -134,6 +138,13 @@ const ROWS: &[Row] = &[
     ("stop-after-restart", "0 run 1; 9 ask restart; 10 gone 1; 11 run 2; 12 answer restart; 13 ask stop; 14 gone 2; 15 answer stop", &[
         ("0 run 1; 9 ask restart; 10 gone 1; 12 answer restart; 13 ask stop; 15 answer stop; 900 run 2; 990 gone 2", "0.885 s after"),
     ]),
+    ("stop-after-quick-restart", "0 run 1; 9 ask restart; 10 gone 1; 12 answer restart; 13 ask stop; 15 answer stop; 400 run 2; 401 gone 2; 5000 ask start; 5001 answer start; 5002 run 3; 5009 ask restart; 5010 gone 3; 5011 answer restart; 5012 ask stop; 5013 answer stop", &[
+        ("0 run 1; 9 ask restart; 10 gone 1; 12 answer restart; 13 ask stop; 15 answer stop; 1000 run 2; 1001 gone 2; 5000 ask start; 5001 answer start; 5002 run 3; 5009 ask stop; 5010 gone 3; 5012 answer stop", "0.985 s after"),
+    ]),
+    ("stop-while-restarting", "0 run 1; 9 ask restart; 20 signal 1 15; 21 ask stop; 1510 gone 1; 1520 answer restart; 1521 answer stop", &[
+        ("0 run 1; 9 ask restart; 20 signal 1 15; 21 ask stop; 30 answer stop; 1510 gone 1; 1520 answer restart; 1600 run 2", "1 live"),
+        ("0 run 1; 9 ask restart; 20 signal 1 15; 21 ask stop; 30 answer stop; 1510 gone 1; 1520 answer restart; 1600 run 2; 1700 gone 2", "1.570 s after"),
+    ]),
     ("stop-twice", "0 run 1; 9 ask stop; 9 ask stop; 21 gone 1; 30 answer stop; 31 answer stop", &[(LATE, "after the stop was answered")]),
     ("stop-when-down", STOPPED, &[("0 run 1; 9 ask stop; 21 gone 1; 30 answer stop; 4000 ask stop; 4009 answer stop; 4600 run 2; 4700 gone 2", "began at 4.600 s")]),
     ("kill-after-grace", KILLED, &[
@@ -150,6 +161,12 @@ const ROWS: &[Row] = &[
     ]),
     ("start-when-running", ONE, &[("0 run 1; 9 run 2", "2 runs")]),
     ("start-after-stop", TWO, &[(ONE, "1 run,"), (THREE, "3 runs")]),
+    ("start-while-stopping", "0 run 1; 9 ask stop; 30 ask start; 40 answer start; 1500 gone 1; 1510 answer stop; 1520 run 2", &[
+        ("0 run 1; 9 ask stop; 30 ask start; 40 answer start; 1500 gone 1; 1510 answer stop", "1 run,"),
+        ("0 run 1; 9 ask stop; 30 ask start; 40 refuse start; 1500 gone 1; 1510 answer stop; 1520 run 2", "2 runs"),
+        ("0 run 1; 9 ask stop; 30 ask start; 31 run 2 overlaps; 40 answer start; 1500 gone 1; 1510 answer stop", "while another"),
+    ]),
+    ("restart-waits-for-end", TWO, &[(TWO_AT_ONCE, "while another")]),
     ("start-twice", TWO, &[(THREE, "3 runs"), (TWO_AT_ONCE, "while another")]),
     ("restart-runs-once", TWO, &[(ONE, "1 run,"), (THREE, "3 runs"), (TWO_AT_ONCE, "while another")]),
     ("restart-in-backoff", "0 run 1; 9 gone 1; 1020 run 2; 1030 gone 2; 1040 ask restart; 1050 answer restart; 1060 run 3", &[
@@ -192,6 +209,14 @@ fn each_rule_holds_and_is_broken() {
         }
     }
     assert_eq!(seen, rules().into_iter().collect(), "a rule without a recording");
+}
+
+/// A refused start is told to its caller.
+#[test]
+fn refused_start_need_not_begin_a_run() {
+    let facts = "0 run 1; 9 ask stop; 30 ask start; 40 refuse start; 1500 gone 1; 1510 answer stop";
+    let scenario = scenario("start-while-stopping").unwrap();
+    assert_eq!(scenario.judge(&recording(facts), &supervisor()), Verdict::Holds);
 }
 
 #[test]

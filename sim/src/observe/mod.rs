@@ -16,6 +16,7 @@ mod recording;
 mod rules;
 mod scenario;
 mod scene;
+mod steps;
 mod suite;
 mod supervisor;
 mod table;

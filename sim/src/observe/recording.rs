@@ -132,6 +132,8 @@ pub struct Asking {
     pub asked: u64,
     /// When it ended.
     pub answered: Option<u64>,
+    /// Whether it ended with an exit code other than 0, or by a signal.
+    pub refused: bool,
     /// What it printed.
     pub output: String,
 }
@@ -207,15 +209,19 @@ impl Recording {
             let Fact::Asked { request, command } = &fact.fact else { return None };
             Some((fact.at, *request, *command))
         });
-        let answer = |number: usize| {
-            self.facts.iter().find_map(|fact| {
-                let Fact::Answered { command, output, .. } = &fact.fact else { return None };
-                (*command == number).then(|| (fact.at, output.clone()))
-            })
-        };
-        let asking = |(asked, request, command)| {
-            let (answered, output) = answer(command).unzip();
-            Asking { request, asked, answered, output: output.unwrap_or_default() }
+        let asking = |(asked, request, number)| {
+            let mut answers = self.facts.iter().filter_map(|fact| {
+                let Fact::Answered { command, code, output, .. } = &fact.fact else { return None };
+                (*command == number).then_some((fact.at, *code, output))
+            });
+            let answer = answers.next();
+            Asking {
+                request,
+                asked,
+                answered: answer.map(|(at, ..)| at),
+                refused: answer.is_some_and(|(_, code, _)| code != Some(0)),
+                output: answer.map(|(.., output)| output.clone()).unwrap_or_default(),
+            }
         };
         asked.map(asking).collect()
     }

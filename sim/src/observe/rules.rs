@@ -47,7 +47,10 @@ fn broken(expected: impl Into<String>, seen: impl Into<String>) -> Verdict {
 /// Judges a recording. What the scene waited for in vain breaks each rule.
 pub(super) fn judge(recording: &Recording, supervisor: &Supervisor, judge: Judge) -> Verdict {
     match recording.waited_in_vain() {
-        Some(vain) => broken(vain, "it did not happen within the deadline"),
+        Some(vain) => {
+            let runs = describe(&recording.runs());
+            broken(vain, format!("it did not happen within the deadline: {runs}"))
+        }
         None => judge(recording, supervisor),
     }
 }
@@ -59,6 +62,16 @@ pub(super) fn one_run(recording: &Recording, _: &Supervisor) -> Verdict {
 
 /// Exactly two runs in turn, of which the second lives.
 pub(super) fn two_runs(recording: &Recording, _: &Supervisor) -> Verdict {
+    lives_after(recording, 2)
+}
+
+/// A second run after the first, unless the start was refused.
+pub(super) fn starts_after_end(recording: &Recording, _: &Supervisor) -> Verdict {
+    let askings = recording.askings();
+    let start = askings.iter().find(|asking| asking.request == Request::Start);
+    if start.is_some_and(|start| start.refused) {
+        return ended_after(recording, 1);
+    }
     lives_after(recording, 2)
 }
 
@@ -194,9 +207,9 @@ pub(super) fn stays_down(recording: &Recording, _: &Supervisor) -> Verdict {
         let Some(answered) = stop.answered else {
             return broken("a stop that is answered", "it was not answered");
         };
+        // A restart that was asked for before is over with the stop, whenever it is answered.
         let asks_for_run = |asking: &&Asking| {
-            matches!(asking.request, Request::Start | Request::Restart)
-                && asking.answered.is_none_or(|at| at > stop.asked)
+            matches!(asking.request, Request::Start | Request::Restart) && asking.asked > stop.asked
         };
         let until = askings.iter().find(asks_for_run).map_or(u64::MAX, |asking| asking.asked);
         let late = answered + SENT..until.saturating_sub(TOLERANCE);

@@ -1,12 +1,12 @@
 //! A scenario: one rule, and the scene that shows whether it holds.
 
-use monitor_core::{Exit, Millis, Signal};
+use monitor_core::Millis;
 
 use super::feature::{Feature, Unfit};
 use super::recording::Recording;
 use super::rules::{self, Judge, Verdict};
 use super::supervisor::{PolicyName, Request, Supervisor};
-use crate::case::script::{OnStop, Script};
+use crate::case::script::Script;
 
 /// A scenario. Its name never changes.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +70,8 @@ pub enum Step {
     Begun(usize),
     /// Wait until so many runs are gone.
     Gone(usize),
+    /// Wait until a run lives.
+    Up,
     /// Wait until the first run has received a signal.
     Signalled,
     /// Ask, and wait for the answer.
@@ -109,30 +111,4 @@ impl Scenario {
     pub fn judge(&self, recording: &Recording, supervisor: &Supervisor) -> Verdict {
         rules::judge(recording, supervisor, self.judge)
     }
-}
-
-/// A run that lives until it is stopped.
-pub(super) const STEADY: Script = Script::OBEDIENT;
-
-/// A run that ends at once with code 1.
-pub(super) const QUICK: Script =
-    Script { lives: Some(Millis::new(50)), exits: Exit::Code(1), ..STEADY };
-
-/// A run that ignores the stop signal.
-pub(super) const STUBBORN: Script = Script { on_stop: OnStop::Ignores, ..STEADY };
-
-/// A run that ends itself by a signal that cannot be caught.
-pub(super) const KILLED: Exit = Exit::Signal(Signal::KILL);
-
-/// A run that lives long enough not to count as quick, then ends.
-pub(super) const fn settled(supervisor: &Supervisor, exits: Exit) -> Script {
-    let lives = supervisor.restarts.settles.0.saturating_add(Millis::new(500));
-    Script { lives: Some(lives), exits, ..STEADY }
-}
-
-/// So many scripts, then another.
-pub(super) fn then(count: usize, script: Script, last: Script) -> Vec<Script> {
-    let mut scripts = vec![script; count];
-    scripts.push(last);
-    scripts
 }

@@ -198,6 +198,7 @@ impl<'a> Scene<'a> {
                 |it| it.recording.runs().iter().filter(|run| run.gone.is_some()).count() >= count,
                 || format!("run {count} ends"),
             ),
+            Step::Up => self.until(|it| !it.is_down(), || "a run begins".to_owned()),
             Step::Signalled => self.until(
                 |it| it.recording.runs().first().is_some_and(|run| !run.signals.is_empty()),
                 || "the run receives a signal".to_owned(),

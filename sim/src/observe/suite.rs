@@ -8,17 +8,20 @@ use super::feature::Feature::{
 };
 use super::rules;
 use super::scenario::Step::{
-    Answers, Ask, BeforeRestart, Begun, Crash, Down, EndSupervisor, Gone, Pause, Quiet, Send,
-    Signalled, Still,
+    Answers, Ask, Begun, Crash, Down, EndSupervisor, Gone, Pause, Quiet, Send, Signalled, Still, Up,
 };
-use super::scenario::{Class, KILLED, QUICK, STEADY, STUBBORN, Scenario, Step, settled, then};
+use super::scenario::{Class, Scenario};
+use super::steps::{
+    KILLED, QUICK, SLOW, STEADY, STUBBORN, burst, half_the_grace, leaving, measured_delays, rounds,
+    settled, settling, then,
+};
 use super::supervisor::PolicyName::{Always, Limited, Never, OnFailure};
+use super::supervisor::Remains;
 use super::supervisor::Request::{Restart, Start, Status, Stop};
-use super::supervisor::{Remains, StopGrace, Supervisor};
 use crate::case::script::{OnStop, Script};
 
 /// All scenarios.
-pub static SUITE: [Scenario; 40] = [
+pub static SUITE: [Scenario; 44] = [
     Scenario {
         id: "starts-once",
         class: Class::Start,
@@ -211,7 +214,32 @@ pub static SUITE: [Scenario; 40] = [
         policy: Always,
         needs: &[Takes(Restart)],
         scripts: |_| vec![STEADY],
-        steps: |_| vec![Begun(1), Ask(Restart), Ask(Stop), Down],
+        steps: |it| vec![Begun(1), settling(it), Ask(Restart), Ask(Stop), Down],
+        judge: rules::stays_down,
+    },
+    Scenario {
+        id: "stop-after-quick-restart",
+        class: Class::Stop,
+        rule: "A stop right after a restart of a run that has just begun lets no later run begin.",
+        policy: Always,
+        needs: &[Takes(Start), Takes(Restart)],
+        scripts: |_| vec![STEADY],
+        steps: |_| {
+            // Five times, because the order of signal, end and stop is up to chance.
+            let once = [Up, Ask(Restart), Ask(Stop), Down];
+            let again = [&[Ask(Start)][..], &once].concat();
+            [&once[..], &again, &again, &again, &again].concat()
+        },
+        judge: rules::stays_down,
+    },
+    Scenario {
+        id: "stop-while-restarting",
+        class: Class::Stop,
+        rule: "A stop while a restart waits for the end of the run begins no run.",
+        policy: Always,
+        needs: &[Takes(Restart)],
+        scripts: |_| vec![SLOW],
+        steps: |_| vec![Begun(1), Send(Restart), Signalled, Send(Stop), Answers, Down],
         judge: rules::stays_down,
     },
     Scenario {
@@ -276,8 +304,7 @@ pub static SUITE: [Scenario; 40] = [
         scripts: |_| vec![Script { on_stop: OnStop::Dies(Millis::new(2_000)), ..STEADY }],
         steps: |it| {
             let look = [Ask(Status), Pause(Millis::new(200))];
-            let settles = Pause(it.restarts.settles.0.saturating_add(Millis::new(500)));
-            [&[Begun(1), settles, Ask(Status), Send(Stop), Signalled][..], &look, &look, &look]
+            [&[Begun(1), settling(it), Ask(Status), Send(Stop), Signalled][..], &look, &look, &look]
                 .concat()
                 .into_iter()
                 .chain([Answers, Down, Ask(Status)])
@@ -318,6 +345,16 @@ pub static SUITE: [Scenario; 40] = [
         judge: rules::two_runs,
     },
     Scenario {
+        id: "start-while-stopping",
+        class: Class::Request,
+        rule: "A start during a stop begins one run after it, unless it is refused.",
+        policy: Always,
+        needs: &[Takes(Start)],
+        scripts: |_| vec![SLOW],
+        steps: |_| vec![Begun(1), Send(Stop), Signalled, Send(Start), Answers, Still],
+        judge: rules::starts_after_end,
+    },
+    Scenario {
         id: "restart-runs-once",
         class: Class::Request,
         rule: "A restart ends the run, and begins one after it.",
@@ -325,6 +362,16 @@ pub static SUITE: [Scenario; 40] = [
         needs: &[Takes(Restart)],
         scripts: |_| vec![STEADY],
         steps: |_| vec![Begun(1), Ask(Restart), Begun(2), Quiet],
+        judge: rules::two_runs,
+    },
+    Scenario {
+        id: "restart-waits-for-end",
+        class: Class::Request,
+        rule: "A restart of a run that ends late begins the next run after that end.",
+        policy: Always,
+        needs: &[Takes(Restart)],
+        scripts: |_| vec![SLOW],
+        steps: |_| vec![Begun(1), Send(Restart), Begun(2), Answers, Quiet],
         judge: rules::two_runs,
     },
     Scenario {
@@ -446,47 +493,4 @@ pub static SUITE: [Scenario; 40] = [
 #[must_use]
 pub fn scenario(id: &str) -> Option<&'static Scenario> {
     SUITE.iter().find(|scenario| scenario.id == id)
-}
-
-/// The number of delays to measure: all that are declared, at least three, and none that the limit
-/// forbids.
-fn measured_delays(supervisor: &Supervisor) -> usize {
-    let declared = supervisor.restarts.delays.len().max(3);
-    match &supervisor.limit {
-        Some(_) => declared.min(rules::runs_to_limit(supervisor) - 1),
-        None => declared,
-    }
-}
-
-const fn half_the_grace(supervisor: &Supervisor) -> Millis {
-    match supervisor.stop.grace {
-        StopGrace::After(grace) => Millis::new(grace.as_u32() / 2),
-        StopGrace::Never => Millis::ZERO,
-    }
-}
-
-/// A run that leaves a member of its group.
-const fn leaving(member: OnStop, script: Script) -> Script {
-    Script { leaves: Some(member), ..script }
-}
-
-/// Rounds of a quick end and a stop, each a little closer to the restart.
-fn rounds() -> Vec<Step> {
-    let leads = [150, 60, 20, 0];
-    let mut steps = Vec::new();
-    for (nth, lead) in leads.into_iter().enumerate() {
-        if nth > 0 {
-            steps.push(Ask(Start));
-        }
-        steps.extend([BeforeRestart(Millis::new(lead)), Ask(Stop), Down]);
-    }
-    steps
-}
-
-/// A burst of requests, all answered, then others.
-fn burst(last: &[Step]) -> Vec<Step> {
-    let gap = Pause(Millis::new(30));
-    let requests = [Restart, Stop, Start, Restart, Restart, Stop, Start];
-    let sent = requests.into_iter().flat_map(|request| [Send(request), gap]);
-    std::iter::once(Begun(1)).chain(sent).chain([Answers]).chain(last.iter().copied()).collect()
 }

@@ -174,3 +174,94 @@ fn write_note(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::recording::{Fact, Recording, TimedFact};
+    use super::super::rules::Finding;
+    use super::super::suite::scenario;
+    use super::*;
+
+    fn broken(broken: u32, declared: Option<&str>) -> Cell {
+        let finding = Finding { expected: "1 run".to_owned(), seen: "2 runs".to_owned() };
+        let fact = TimedFact { at: 1_250_000_000, fact: Fact::Gone { pid: 7 } };
+        Cell::Played(Tally {
+            held: 10 - broken,
+            broken,
+            finding: Some(finding),
+            recording: Some(Recording { facts: vec![fact] }),
+            declared: declared.map(str::to_owned),
+            ..Tally::default()
+        })
+    }
+
+    fn column(name: &str, cells: Vec<Cell>) -> Column {
+        Column { name: name.to_owned(), file: PathBuf::new(), missing: None, cells }
+    }
+
+    fn matrix() -> Matrix {
+        let held = |held| Cell::Played(Tally { held, ..Tally::default() });
+        let lack = Unfit { feature: "limit", reason: "the file has none".to_owned(), source: None };
+        let missed = Tally { missed: 1, missed_because: Some("late".into()), ..Tally::default() };
+        let away = Some(("gone".to_owned(), Some("package".to_owned())));
+        Matrix {
+            scenarios: ["starts-once", "stop-twice"].into_iter().filter_map(scenario).collect(),
+            columns: vec![
+                column("a", vec![held(10), broken(3, None)]),
+                column("b", vec![broken(10, Some("so be it (page 1)")), Cell::Unfit(lack)]),
+                column("c", vec![Cell::Played(missed), held(1)]),
+                Column { missing: away, ..column("d", Vec::new()) },
+            ],
+        }
+    }
+
+    #[test]
+    fn table_has_a_note_for_each_cell_that_is_not_ok() {
+        let text = matrix().to_string();
+        let expected = "\
+rule           a         b              c        d
+start
+  starts-once  ok        differs 10/10  unclear  -
+stop
+  stop-twice   RED 3/10  unfit: limit   ok       -
+
+a, stop-twice: RED 3/10
+  rule      Two stops at once end the run once, and no run begins afterwards.
+  expected  1 run
+  seen      2 runs
+  in        3 of 10 runs
+      1.250 s  7 gone
+
+b, unfit: limit: the file has none
+  rules     stop-twice
+
+b, starts-once: differs 10/10
+  rule      A program that lives is started once.
+  expected  1 run
+  seen      2 runs
+  in        10 of 10 runs
+  declared  so be it (page 1)
+
+c, starts-once: unclear
+  rule      A program that lives is started once.
+  missed    1 of 1 runs: late
+
+d: not installed: gone (Debian package package)
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn json_has_the_facts_of_red_cells() {
+        let json = matrix().to_json();
+        assert_eq!(json["red"], true);
+        assert_eq!(json["supervisors"][0]["cells"]["stop-twice"]["word"], "RED 3/10");
+        assert_eq!(json["supervisors"][0]["cells"]["stop-twice"]["facts"][0]["at"], 1_250_000_000);
+        assert_eq!(
+            json["supervisors"][3]["not-installed"],
+            "not installed: gone (Debian package package)"
+        );
+    }
+}
