@@ -283,7 +283,7 @@ fn scenarios_do_not_apply_without_their_features() {
         ("starts-once", None),
         ("on-failure-restarts-exit-1", None),
         ("never-restarts", Some("policies.never")),
-        ("limit-gives-up", Some("policies.limited")),
+        ("limit-gives-up", Some("limit")),
         ("delay-between-runs", Some("restarts.delays")),
         ("stop-in-backoff", Some("restarts.delays")),
         ("kill-after-grace", Some("stop.grace")),

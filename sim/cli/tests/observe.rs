@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         plain("declared_deviation_is_no_failure", declared_deviation_is_no_failure),
         plain("missing_program_is_no_failure", missing_program_is_no_failure),
         plain("mistakes_are_named", mistakes_are_named),
+        plain("file_of_the_help_is_right", file_of_the_help_is_right),
         plain("interruption_leaves_nothing", interruption_leaves_nothing),
         plain("kill_leaves_nothing", kill_leaves_nothing),
     ];
@@ -157,6 +158,17 @@ fn mistakes_are_named() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
         assert!(text.contains(part), "{arguments:?}: {text}");
     }
+}
+
+fn file_of_the_help_is_right() {
+    let help = String::from_utf8(command(&["--help"]).output().unwrap().stdout).unwrap();
+    let (_, rest) = help.split_once("describes each key:\n").unwrap();
+    let (text, _) = rest.split_once("\nExamples:").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("help.toml");
+    fs::write(&file, text).unwrap();
+    let output = command(&[file.to_str().unwrap(), "--only", "starts-once"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
 /// Starts an observation in a folder for temporary files, and waits until a run has begun.

@@ -101,9 +101,7 @@ impl Scenario {
     #[must_use]
     pub fn unfit(&self, supervisor: &Supervisor) -> Option<Unfit> {
         let policy = Feature::Policy(self.policy);
-        std::iter::once(policy)
-            .chain(self.needs.iter().copied())
-            .find_map(|need| need.lack(supervisor))
+        self.needs.iter().copied().chain([policy]).find_map(|need| need.lack(supervisor))
     }
 
     /// Judges a recording of the scenario.
