@@ -70,6 +70,8 @@ pub enum Step {
     Begun(usize),
     /// Wait until so many runs are gone.
     Gone(usize),
+    /// Wait until all runs that began before the last request are gone.
+    Ended,
     /// Wait until a run lives.
     Up,
     /// Wait until the first run has received a signal.

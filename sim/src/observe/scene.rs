@@ -198,6 +198,16 @@ impl<'a> Scene<'a> {
                 |it| it.recording.runs().iter().filter(|run| run.gone.is_some()).count() >= count,
                 || format!("run {count} ends"),
             ),
+            Step::Ended => {
+                let asked = self.recording.askings().last().map_or(0, |asking| asking.asked);
+                self.until(
+                    |it| {
+                        let mut runs = it.recording.runs().into_iter();
+                        runs.all(|run| run.began > asked || run.gone.is_some())
+                    },
+                    || "the run ends".to_owned(),
+                )
+            }
             Step::Up => self.until(|it| !it.is_down(), || "a run begins".to_owned()),
             Step::Signalled => self.until(
                 |it| it.recording.runs().first().is_some_and(|run| !run.signals.is_empty()),
