@@ -325,6 +325,11 @@ fn mistakes_in_files_are_named_with_line_key_and_fix() {
         (with("stop = \"killed\"", "stop = \"gone\""), "x.toml:13: remains: ", "`left`, `ended`"),
         (with("restarts = 2", "restarts = 0"), "x.toml:11: limit: ", "write 1 or more"),
         (with(", limited = \"\"", ""), "x.toml:11: limit: ", "write [policies] limited"),
+        (
+            with("always = \"\"", "always = \"{policy}\""),
+            "x.toml:9: policies: ",
+            "leave out {policy}",
+        ),
         (with("always = \"\", ", ""), "x.toml:9: policies: ", "write always"),
         (with("name = \"all\"", "name = \"a b\""), "x.toml:2: name: ", "write letters"),
         (with("[\"sh\"]", "[]"), "x.toml:3: programs: ", "write those that must be installed"),

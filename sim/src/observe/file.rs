@@ -77,6 +77,9 @@ fn check(supervisor: &Supervisor, rules: &[&str]) -> Result<(), Fault> {
     if !policies.get_ref().contains_key(&PolicyName::Always) {
         return fault(policies.span(), "most scenarios need the policy: write always = \"...\"");
     }
+    if policies.get_ref().values().any(|policy| policy.names(Placeholder::Policy)) {
+        return fault(policies.span(), "a policy has itself as a part: leave out {policy}");
+    }
     if let Some(limit) = &supervisor.limit {
         if limit.get_ref().restarts == 0 {
             return fault(limit.span(), "a limit of 0 restarts is no limit: write 1 or more");

@@ -132,10 +132,8 @@ impl<'a> Scene<'a> {
             Placeholder::Name => UNIT.to_owned(),
             Placeholder::Program => self.folder.join(PROGRAM).display().to_string(),
             Placeholder::Policy => {
-                let policies = self.supervisor.policies.get_ref();
-                // A policy has no use for itself.
-                let text = policies.get(&self.scenario.policy);
-                text.map(|text| text.fill(|_| String::new())).unwrap_or_default()
+                let text = self.supervisor.policies.get_ref().get(&self.scenario.policy);
+                text.map(|text| self.fill(text)).unwrap_or_default()
             }
         })
     }
