@@ -235,6 +235,12 @@ fn scene_that_did_not_come_about_is_neither() {
             "0 run 1; 9 gone 1; 1020 run 2; 1030 gone 2; 3000 ask restart; 3040 run 3; 3050 gone \
              3; 3060 answer restart; 3070 run 4",
         ),
+        // The stop may have been read after the next run had begun.
+        (
+            "stop-while-restarting",
+            "0 run 1; 9 ask restart; 20 signal 1 15; 21 ask stop; 1510 gone 1; 1520 run 2; 1530 \
+             answer restart; 1600 gone 2; 1610 answer stop",
+        ),
         ("remains-end-after-stop", STOPPED),
     ] {
         let verdict = scenario(id).unwrap().judge(&recording(facts), &supervisor);

@@ -91,15 +91,14 @@ pub(super) fn one_run_after_delays(recording: &Recording, supervisor: &Superviso
         return broken("runs that end quickly, then a restart", "none");
     };
     let due = due(supervisor, last, quick - 1);
-    let in_time = restart.answered.is_some_and(|at| at < due) || restart.asked + RESTART < due;
+    // A run that begins before the delay has passed begins by the request.
+    let by_request = runs.get(quick).is_some_and(|next| next.made + TOLERANCE < due);
+    let in_time = restart.answered.is_some_and(|at| at < due) || by_request;
     if runs.len() > quick + 1 && !in_time {
         return Verdict::Missed("the restart came after the delay".to_owned());
     }
     lives_after(recording, quick + 1)
 }
-
-/// How long a command may take until the supervisor has its request.
-const RESTART: u64 = 1_000_000_000;
 
 fn lives_after(recording: &Recording, count: usize) -> Verdict {
     let runs = recording.runs();
@@ -231,6 +230,16 @@ fn last_stop(askings: &[Asking]) -> Option<&Asking> {
 
 fn first_stop(askings: &[Asking]) -> Option<&Asking> {
     askings.iter().find(|asking| asking.request == Request::Stop)
+}
+
+/// Nothing begins after a stop that came while a restart waited for the end of the run.
+pub(super) fn stop_in_restart(recording: &Recording, supervisor: &Supervisor) -> Verdict {
+    match stays_down(recording, supervisor) {
+        Verdict::Holds if recording.runs().len() > 1 => {
+            Verdict::Missed("the next run began before the stop was answered".to_owned())
+        }
+        other @ (Verdict::Holds | Verdict::Broken(_) | Verdict::Missed(_)) => other,
+    }
 }
 
 /// Exactly one run, which ended, and nothing after the stop.

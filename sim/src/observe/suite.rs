@@ -241,7 +241,7 @@ pub static SUITE: [Scenario; 44] = [
         needs: &[Takes(Restart)],
         scripts: |_| vec![SLOW],
         steps: |_| vec![Begun(1), Send(Restart), Signalled, Send(Stop), Answers, Down],
-        judge: rules::stays_down,
+        judge: rules::stop_in_restart,
     },
     Scenario {
         id: "stop-twice",
