@@ -17,6 +17,7 @@
 //! - [`report`]: failures, tables, timelines and diagrams.
 //! - [`conform`]: puts a driver or a machine of another crate under all of this.
 //! - `real`: runs the same cases on Linux (feature `real`).
+//! - `observe`: judges other supervisors as they are (feature `observe`).
 //!
 //! # The loop
 //! ```
@@ -45,6 +46,8 @@ pub mod conform;
 pub mod generate;
 pub mod machine;
 pub mod model;
+#[cfg(feature = "observe")]
+pub mod observe;
 pub mod oracle;
 #[cfg(feature = "real")]
 pub mod real;

@@ -90,6 +90,7 @@ const RULES: &[Rules] = &[
             &["bugs", "report"],
             &["verification"],
             &["conform", "fuzz", "real"],
+            &["observe"],
         ],
         debts: &[],
     },
@@ -98,7 +99,7 @@ const RULES: &[Rules] = &[
         layers: &[
             &["exit_status", "options", "progress"],
             &["input"],
-            &["bugs", "campaign", "check", "graph", "replay", "timeline", "real"],
+            &["bugs", "campaign", "check", "graph", "observe", "replay", "timeline", "real"],
         ],
         debts: &[],
     },

@@ -6,6 +6,8 @@ mod check;
 mod exit_status;
 mod graph;
 mod input;
+#[cfg(feature = "observe")]
+mod observe;
 mod options;
 mod progress;
 #[cfg(feature = "real")]
@@ -36,6 +38,7 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Exit status:
    0  all is well
+   1  `observe`: a supervisor breaks a rule
   10  a property is violated, a record disagrees, or a case is not as it expects
   11  the two runs of a case differ
   12  an alarm is raised: a check of the harness is blind (docs/CAMPAIGNS.md lists all alarms)
@@ -43,6 +46,7 @@ Exit status:
   64  the command line or the input is not understood
   70  a file cannot be read or written
   75  interrupted: the same command goes on from there
+ 130  interrupted: the same command begins anew
 
 Examples:
   monitor-sim check                        verify everything, print a summary
@@ -53,6 +57,8 @@ Examples:
   monitor-sim replay --rewrite case.txt    rewrite its expectations from a run
   monitor-sim run --campaign nightly --cases 10000000
                                            hunt for hours; resume, shard and merge
+  monitor-sim observe sim/supervisors/*.toml
+                                           judge runit, s6 and others by the same rules
   monitor-sim timeline web.jsonl --format html --out web.html
                                            draw a page for a browser
   monitor-sim graph --preset docker > states.mmd
@@ -76,6 +82,9 @@ enum Command {
     /// Run cases on real processes, and check their records.
     #[cfg(feature = "real")]
     Real(real::RealArguments),
+    /// Judge other supervisors as they are, by the processes that they run.
+    #[cfg(feature = "observe")]
+    Observe(observe::ObserveArguments),
     /// Hunt every bug of the bank, and print the engine, the oracle, the time and the length of the
     /// case.
     Bugs(BugsArguments),
@@ -88,6 +97,8 @@ fn main() -> ExitCode {
         // started.
         let launcher = monitor_os::Launcher::enter();
         monitor_sim::real::enter();
+        #[cfg(feature = "observe")]
+        monitor_sim::observe::enter();
         launcher
     };
     let arguments = match Arguments::try_parse() {
@@ -108,6 +119,8 @@ fn main() -> ExitCode {
         Command::Graph(arguments) => graph::graph(&arguments),
         #[cfg(feature = "real")]
         Command::Real(arguments) => real::real(&arguments, &launcher),
+        #[cfg(feature = "observe")]
+        Command::Observe(arguments) => observe::observe(&arguments),
         Command::Bugs(arguments) => bugs::bugs(&arguments),
     };
     ExitCode::from(code)

@@ -9,23 +9,26 @@
 //!
 //! Some cases need a virtual world: [`NotPlayable`].
 
+mod child_record;
 mod crash_session;
 mod cycles;
 mod generate;
 mod hanging_disk;
 mod live_runs;
 mod playable;
+pub(crate) mod process_identity;
 mod random_kills;
 mod real_engine;
 mod result;
 mod running_case;
 mod running_unit;
 mod scan;
-mod scripted_child;
+pub(crate) mod scripted_child;
 mod syscall_kills;
 mod traced;
 mod waker;
 
+pub use child_record::{ChildFact, ChildLine, ChildRecord};
 pub use cycles::{AbsentShortage, Cycles, Shortage, cycle};
 pub use generate::case;
 pub use live_runs::{LiveRuns, live_runs};

@@ -1,11 +1,12 @@
 //! Finds the zombies, descriptors and children that cases leave in the system.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{fs, io};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::process_identity::state_and_parent;
 use super::scripted_child::NAME;
 
 /// The zombies, descriptors and children of this process, at one moment.
@@ -62,52 +63,10 @@ impl Leftovers {
     }
 }
 
-/// A process: its number, and when it was started, for others have that number before and after it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ProcessIdentity {
-    pid: u32,
-    /// Clock ticks from the boot.
-    start: u64,
-}
-
-impl ProcessIdentity {
-    /// Looks at a process that has not been waited for.
-    ///
-    /// # Errors
-    /// `/proc` cannot be read.
-    pub(super) fn of(pid: u32) -> io::Result<Self> {
-        let stat = fs::read(format!("/proc/{pid}/stat"))?;
-        let start = after_name(&stat).and_then(|mut fields| fields.nth(22 - 3)?.parse().ok());
-        Ok(Self { pid, start: start.ok_or(io::ErrorKind::InvalidData)? })
-    }
-
-    /// The control groups that it has made for runs and that are there, below that of this process.
-    pub(super) fn groups(self) -> impl Iterator<Item = PathBuf> {
-        let prefix = format!("monitor-{}-{}-", self.pid, self.start);
-        let entries = own_group().and_then(|directory| fs::read_dir(directory).ok());
-        let entries = entries.into_iter().flatten().flatten();
-        entries
-            .filter(move |entry| {
-                entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())
-            })
-            .map(|entry| entry.path())
-    }
-}
-
 /// Whether anything runs in a control group; nothing does in one that is gone.
 pub(super) fn is_populated(group: &Path) -> bool {
     let events = fs::read_to_string(group.join("cgroup.events"));
     events.is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
-}
-
-/// The directory of the control group of this process; `None` where there is none of the second
-/// version.
-fn own_group() -> Option<PathBuf> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?.to_owned();
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
-    Some(Path::new(mount.split(' ').nth(1)?).join(own))
 }
 
 /// Whether a process is a scripted child, or what one of them left.
@@ -116,18 +75,4 @@ fn is_scripted_child(pid: u32, folder: &Path) -> bool {
     let mut words = line.split(|&byte| byte == 0).skip(1);
     let place = folder.as_os_str().as_encoded_bytes();
     words.next() == Some(NAME.as_bytes()) && words.any(|word| word.starts_with(place))
-}
-
-/// The state and the parent of `/proc/PID/stat`.
-fn state_and_parent(stat: &[u8]) -> Option<(char, u32)> {
-    let mut fields = after_name(stat)?;
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.next()?.parse().ok()?))
-}
-
-/// The fields of `/proc/PID/stat` from the third on, counted from the end of the name, which may
-/// hold anything.
-fn after_name(stat: &[u8]) -> Option<std::str::SplitAsciiWhitespace<'_>> {
-    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    Some(str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace())
 }

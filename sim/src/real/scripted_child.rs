@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, parent_id};
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -19,9 +19,11 @@ use monitor_os::{Command, CommandError, Moment, now};
 use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::fs::{FlockOperation, flock};
 
+use super::child_record::{ChildFact, ChildRecord};
+use super::process_identity::ProcessIdentity;
 use super::traced;
 use crate::case::definition::Case;
-use crate::case::script::{OnStop, Script};
+use crate::case::script::OnStop;
 
 /// Runs the process as a scripted child or as a traced monitor, if it was started as one. Then it
 /// does not return.
@@ -38,7 +40,7 @@ pub fn enter() {
         let words: Vec<PathBuf> = args.map(PathBuf::from).collect();
         let code = run_child(&words).unwrap_or_else(|error| {
             // If the file cannot be written, the code shows that no script asked for this end.
-            let runs = words.last().map(PathBuf::as_path);
+            let runs = words.get(2).map(PathBuf::as_path);
             runs.map(|runs| fs::write(complaint_path(runs), error.to_string()).ok());
             CONFUSED
         });
@@ -52,6 +54,7 @@ pub struct ScriptedChild {
     case: PathBuf,
     unit: usize,
     runs: PathBuf,
+    record: Option<PathBuf>,
 }
 
 impl ScriptedChild {
@@ -64,7 +67,14 @@ impl ScriptedChild {
         fs::write(&path, case.to_string())?;
         let runs = folder.join(format!("{name}.{unit}"));
         fs::write(&runs, "0")?;
-        Ok(Self { case: path, unit, runs })
+        Ok(Self { case: path, unit, runs, record: None })
+    }
+
+    /// Lets the child write down what it sees. Then a second child at a time follows its script
+    /// too, and writes that it is the second.
+    #[must_use]
+    pub fn with_record(self, path: PathBuf) -> Self {
+        Self { record: Some(path), ..self }
     }
 
     /// Makes the command that runs the child. `program` must call [`enter`].
@@ -76,8 +86,9 @@ impl ScriptedChild {
     }
 
     /// The words after the name of a scripted child.
-    pub(super) fn words(&self) -> [PathBuf; 3] {
-        [self.case.clone(), self.unit.to_string().into(), self.runs.clone()]
+    pub(crate) fn words(&self) -> impl Iterator<Item = PathBuf> {
+        let words = [self.case.clone(), self.unit.to_string().into(), self.runs.clone()];
+        words.into_iter().chain(self.record.clone())
     }
 
     /// Returns the number of runs that have begun.
@@ -98,7 +109,7 @@ impl ScriptedChild {
 }
 
 /// The first word on the command line of every child.
-pub(super) const NAME: &str = "monitor-sim-child";
+pub(crate) const NAME: &str = "monitor-sim-child";
 
 /// The word that stands for the case on the command line of a group member.
 const MEMBER: &str = "member";
@@ -115,32 +126,60 @@ fn complaint_path(runs: &Path) -> PathBuf {
 
 fn run_child(words: &[PathBuf]) -> io::Result<i32> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-    if let [member, on_stop, _runs] = words
-        && member == Path::new(MEMBER)
-    {
-        let on_stop = on_stop.to_str().and_then(read_on_stop).ok_or_else(invalid)?;
-        let signals = receive_signals(on_stop)?;
-        // Its parent waits for this: signals are received from now on. It may have been killed
-        // meanwhile.
-        let mut out = io::stdout();
-        out.write_all(b".").and_then(|()| out.flush()).ok();
-        return Ok(wait_for_end(&signals, on_stop, None));
+    let [first, second, runs, record @ ..] = words else { return Err(invalid()) };
+    let record = record.first().map(|path| ChildRecord::open(path)).transpose()?;
+    if first == Path::new(MEMBER) {
+        let on_stop = second.to_str().and_then(read_on_stop).ok_or_else(invalid)?;
+        return run_member(on_stop, record);
     }
-    let [case, unit, runs] = words else { return Err(invalid()) };
-    let unit = unit.to_str().and_then(|unit| unit.parse().ok()).ok_or_else(invalid)?;
-    let text = fs::read_to_string(case)?;
+    let unit = second.to_str().and_then(|unit| unit.parse().ok()).ok_or_else(invalid)?;
+    let text = fs::read_to_string(first)?;
     let case: Case = text.parse().map_err(|_| invalid())?;
     let mut held = OpenOptions::new().read(true).write(true).open(runs)?;
-    let nth = lock_and_count(&mut held)?;
-    let script = *case.script(unit, nth);
-    follow(&script, runs)
-}
-
-/// Locks the file, counts the run, and returns its number, from 0.
-fn lock_and_count(held: &mut File) -> io::Result<usize> {
-    if flock(&*held, FlockOperation::NonBlockingLockExclusive).is_err() {
+    let overlaps = !lock(&held);
+    if overlaps && record.is_none() {
         return Err(io::Error::other("two at a time"));
     }
+    let nth = count(&mut held)?;
+    let script = *case.script(unit, nth);
+    let signals = block_signals(script.on_stop, record.as_ref())?;
+    if let Some(record) = &record {
+        let run = u32::try_from(nth + 1).unwrap_or(u32::MAX);
+        let ticks = ProcessIdentity::of(process::id())?.ticks();
+        record.write(ChildFact::Started { run, parent: parent_id(), ticks, overlaps })?;
+    }
+    let signals = receive_signals(signals, record.clone())?;
+    if let Some(on_stop) = script.leaves {
+        leave_member(on_stop, words)?;
+    }
+    let end = script.lives.map(|lives| (now().after(lives), script.exits));
+    let exit = wait_for_end(&signals, script.on_stop, end);
+    Ok(end_with(exit, record.as_ref()))
+}
+
+/// Follows the script of a member of the group.
+fn run_member(on_stop: OnStop, record: Option<ChildRecord>) -> io::Result<i32> {
+    let signals = block_signals(on_stop, record.as_ref())?;
+    if let Some(record) = &record {
+        let ticks = ProcessIdentity::of(process::id())?.ticks();
+        record.write(ChildFact::MemberStarted { parent: parent_id(), ticks })?;
+    }
+    let signals = receive_signals(signals, record.clone())?;
+    // Its parent waits for this: signals are received from now on. It may have been killed
+    // meanwhile.
+    let mut out = io::stdout();
+    out.write_all(b".").and_then(|()| out.flush()).ok();
+    let exit = wait_for_end(&signals, on_stop, None);
+    Ok(end_with(exit, record.as_ref()))
+}
+
+/// Takes the lock that a child holds while it lives; returns whether it was free.
+fn lock(held: &File) -> bool {
+    flock(held, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+/// Counts the run, and returns its number, from 0.
+fn count(held: &mut File) -> io::Result<usize> {
     let mut text = String::new();
     held.read_to_string(&mut text)?;
     let nth: usize = text.trim().parse().map_err(|_| io::ErrorKind::InvalidData)?;
@@ -149,22 +188,12 @@ fn lock_and_count(held: &mut File) -> io::Result<usize> {
     Ok(nth)
 }
 
-fn follow(script: &Script, runs: &Path) -> io::Result<i32> {
-    let signals = receive_signals(script.on_stop)?;
-    if let Some(on_stop) = script.leaves {
-        leave_member(on_stop, runs)?;
-    }
-    let end = script.lives.map(|lives| (now().after(lives), script.exits));
-    Ok(wait_for_end(&signals, script.on_stop, end))
-}
-
 /// Starts a member of the group, and waits until it receives signals. Its command line has the name
 /// of the file, so that it can be found.
-fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
-    let words = [NAME, MEMBER, &write_on_stop(on_stop)];
+fn leave_member(on_stop: OnStop, words: &[PathBuf]) -> io::Result<()> {
     let mut member = process::Command::new(env::current_exe()?)
-        .args(words)
-        .arg(runs)
+        .args([NAME, MEMBER, &write_on_stop(on_stop)])
+        .args(words.iter().skip(2))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -175,17 +204,30 @@ fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends caught signals to a channel. SIGHUP has no effect, as in the virtual world.
-fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<Signal>> {
+/// Blocks the signals that are to be received. SIGHUP has no effect, as in the virtual world.
+///
+/// Each thread of this process inherits the mask, so that the waiting thread alone receives them.
+fn block_signals(on_stop: OnStop, record: Option<&ChildRecord>) -> io::Result<SigSet> {
     let stops = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT];
-    let caught: &[Signal] = if on_stop == OnStop::Dies(Millis::ZERO) { &[] } else { &stops };
+    let dies_at_once = on_stop == OnStop::Dies(Millis::ZERO) && record.is_none();
+    let caught: &[Signal] = if dies_at_once { &[] } else { &stops };
     let signals: SigSet = [&[Signal::SIGHUP], caught].concat().into_iter().collect();
-    // Each thread of this process inherits the mask, so that the waiting thread alone receives
-    // them.
     signals.thread_block()?;
+    Ok(signals)
+}
+
+/// Sends blocked signals to a channel.
+fn receive_signals(
+    signals: SigSet,
+    record: Option<ChildRecord>,
+) -> io::Result<mpsc::Receiver<Signal>> {
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new().name("signals".into()).spawn(move || {
         while let Ok(signal) = signals.wait() {
+            if let Some(record) = &record {
+                // What cannot be written is missed by the reader, who then sees no signal.
+                record.write(ChildFact::Signalled { signal: signal as u8 }).ok();
+            }
             if signal != Signal::SIGHUP && sender.send(signal).is_err() {
                 return;
             }
@@ -194,38 +236,42 @@ fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<Signal>> {
     Ok(receiver)
 }
 
-/// Waits for the end of the script or of a stop. Returns the exit code.
+/// Waits for the end of the script or of a stop.
 fn wait_for_end(
     signals: &mpsc::Receiver<Signal>,
     on_stop: OnStop,
     end: Option<(Moment, Exit)>,
-) -> i32 {
-    let mut death: Option<(Moment, u8)> = None;
+) -> Exit {
+    let mut death: Option<(Moment, Exit)> = None;
     loop {
-        let next = [end.map(|(at, _)| at), death.map(|(at, _)| at)].into_iter().flatten().min();
-        let left = next.map_or(FOR_EVER, |at| Duration::from_nanos(at.nanos_since(now())));
+        let next = [end, death].into_iter().flatten().min_by_key(|&(at, _)| at);
+        let left = next.map_or(FOR_EVER, |(at, _)| Duration::from_nanos(at.nanos_since(now())));
         match signals.recv_timeout(left) {
             Ok(signal) => {
                 if let OnStop::Dies(delay) = on_stop {
-                    death = death.or_else(|| Some((now().after(delay), signal as u8)));
+                    let exit = monitor_core::Signal::new(signal as u8);
+                    let exit = exit.map_or(Exit::Unknown, Exit::Signal);
+                    death = death.or_else(|| Some((now().after(delay), exit)));
                 }
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
-        if let Some((at, signal)) = death
-            && at <= now()
-        {
-            return die(signal);
+        if let Some((_, exit)) = [death, end].into_iter().flatten().find(|&(at, _)| at <= now()) {
+            return exit;
         }
-        if let Some((at, exit)) = end
-            && at <= now()
-        {
-            return match exit {
-                Exit::Code(code) => i32::from(code),
-                Exit::Signal(signal) => die(signal.number()),
-                Exit::Unknown => CONFUSED,
-            };
-        }
+    }
+}
+
+/// Writes the end down, then dies of a signal or returns the exit code.
+fn end_with(exit: Exit, record: Option<&ChildRecord>) -> i32 {
+    if let Some(record) = record {
+        // The end itself is seen by others too.
+        record.write(ChildFact::Ending { exit: exit.to_string() }).ok();
+    }
+    match exit {
+        Exit::Code(code) => i32::from(code),
+        Exit::Signal(signal) => die(signal.number()),
+        Exit::Unknown => CONFUSED,
     }
 }
 
