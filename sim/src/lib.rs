@@ -11,10 +11,10 @@
 //! - [`model`]: the exhaustive search. It visits every reachable state, and its counterexamples are
 //!   the shortest.
 //! - [`world`]: the virtual kernel under the driver that ships. Its processes follow scripts.
-//! - [`replay`]: compares the record of a real supervision with the machine.
 //! - [`generate`]: draws cases from seeds, aimed at a [race](generate::Race) or at nothing.
 //! - [`bugs`]: known bugs of supervisors. A harness that cannot find them proves nothing.
 //! - [`report`]: failures, tables, timelines and diagrams.
+//! - [`conform`]: judges the record of a supervision against the contract.
 //! - `conformance`: checks a driver or a machine of another crate (feature `proptest`).
 //! - `real`: runs the same cases on Linux (feature `real`).
 //!
@@ -41,6 +41,7 @@
 
 pub mod bugs;
 pub mod case;
+pub mod conform;
 #[cfg(feature = "proptest")]
 pub mod conformance;
 pub mod generate;
@@ -49,7 +50,6 @@ pub mod model;
 pub mod oracle;
 #[cfg(feature = "real")]
 pub mod real;
-pub mod replay;
 pub mod report;
 pub mod world;
 
