@@ -11,11 +11,10 @@
 //! - [`model`]: the exhaustive search. It visits every reachable state, and its counterexamples are
 //!   the shortest.
 //! - [`world`]: the virtual kernel under the driver that ships. Its processes follow scripts.
-//! - [`replay`]: compares the record of a real supervision with the machine.
 //! - [`generate`]: draws cases from seeds, aimed at a [race](generate::Race) or at nothing.
 //! - [`bugs`]: known bugs of supervisors. A harness that cannot find them proves nothing.
 //! - [`report`]: failures, tables, timelines and diagrams.
-//! - [`conform`]: puts a driver or a machine of another crate under all of this.
+//! - [`conform`]: puts a driver or a machine of another crate under all of this, and judges records.
 //! - `real`: runs the same cases on Linux (feature `real`).
 //! - `observe`: judges other supervisors as they are (feature `observe`).
 //!
@@ -51,7 +50,6 @@ pub mod observe;
 pub mod oracle;
 #[cfg(feature = "real")]
 pub mod real;
-pub mod replay;
 pub mod report;
 pub mod world;
 

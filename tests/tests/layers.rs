@@ -49,7 +49,7 @@ const RULES: &[Rules] = &[
     Rules {
         root: "monitor-os/src/lib.rs",
         layers: &[
-            &["driver", "block_on", "by_identity", "telemetry"],
+            &["driver", "block_on", "by_identity", "hex", "telemetry"],
             &["record"],
             &["linux"],
             &["output"],
@@ -84,10 +84,12 @@ const RULES: &[Rules] = &[
         layers: &[
             &["case", "machine"],
             &["oracle"],
-            &["model", "world", "replay"],
+            &["model", "world"],
             &["generate"],
             &["search"],
             &["bugs", "report"],
+            &["conform"],
+            &["conform/record"],
             &["verification"],
             &["conform", "fuzz", "real"],
             &["observe"],

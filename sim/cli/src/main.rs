@@ -39,7 +39,7 @@ const AFTER_HELP: &str = "\
 Exit status:
    0  all is well
    1  `observe`: a supervisor breaks a rule
-  10  a property is violated, a record disagrees, or a case is not as it expects
+  10  a property is violated, a record breaks the contract, or a case is not as it expects
   11  the two runs of a case differ
   12  an alarm is raised: a check of the harness is blind (docs/CAMPAIGNS.md lists all alarms)
   13  the merged shards leave a gap: cases that no shard has run
@@ -52,7 +52,7 @@ Examples:
   monitor-sim check                        verify everything, print a summary
   monitor-sim bugs --list                  print the known bugs that can be injected
   monitor-sim check --inject BB-36b        inject a bug, and see it found
-  monitor-sim replay web.jsonl             compare a record of `monitor run --record`
+  monitor-sim replay web.jsonl             judge a record of `monitor run --record`
   monitor-sim replay case.txt              run a case in the virtual world, print every step
   monitor-sim replay --rewrite case.txt    rewrite its expectations from a run
   monitor-sim run --campaign nightly --cases 10000000
@@ -69,7 +69,7 @@ Examples:
 enum Command {
     /// Verify everything, and print a summary.
     Check(CheckArguments),
-    /// Replay a record of a real supervision, or a case, and check every step.
+    /// Judge a record of a real supervision against its contract, or run a case, and check every step.
     Replay(ReplayArguments),
     /// Run a campaign of random cases on all cores: resumable, sharded, reproducible.
     Run(RunArguments),

@@ -6,9 +6,9 @@
 //! - [`driver()`] runs a loop of one's own on the virtual kernel, with crashes, several units, slow
 //!   disks and clocks that jump. All oracles judge it, and its calls are compared with those of the
 //!   driver of `monitor-os`.
-//!
 //! - [`machine()`] puts decisions of one's own under the exhaustive search, the races and the
 //!   reference machine.
+//! - [`record()`] judges a recorded supervision by its commands, times, timers and answers.
 //! - [`driver_tests!`](crate::driver_tests) and [`machine_tests!`](crate::machine_tests) make a
 //!   `#[test]` of each part.
 //!
@@ -23,6 +23,7 @@ mod machine_mutant;
 #[cfg(feature = "proptest")]
 mod property_check;
 mod race_tests;
+pub mod record;
 mod recorder;
 mod settings;
 
@@ -33,3 +34,4 @@ pub use machine::{MachineFailure, MachineKit, machine};
 pub use machine_mutant::MachineMutant;
 #[cfg(feature = "proptest")]
 pub use property_check::{Alarm, Alarms, CheckError, check, check_by};
+pub use record::record;
