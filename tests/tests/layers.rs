@@ -88,7 +88,6 @@ const RULES: &[Rules] = &[
             &["generate"],
             &["search"],
             &["bugs", "report"],
-            &["conform"],
             &["conform/record"],
             &["verification"],
             &["conform", "fuzz", "real"],

@@ -252,7 +252,8 @@ pub enum SignalOutcome {
 pub enum SaveStatus {
     /// A later monitor finds the state.
     Saved,
-    /// The answer is awaited, and less than a second has passed.
+    /// The answer is awaited, and less than a second has passed since the first save that is not
+    /// answered.
     Pending,
     /// The save has failed, or its answer is overdue: it took longer than a second.
     Failed,
@@ -304,7 +305,8 @@ pub enum DriverInput {
     PolicyChanged(UnitId, Arc<Policy>),
     /// Answers the save with this ticket.
     ///
-    /// Only the answer to the last save of the unit counts.
+    /// The answer to the last save of the unit counts. A good answer to an earlier one shows that the
+    /// store makes progress, and gives the last save another second.
     Saved(UnitId, Ticket, Result<(), SaveFailed>),
     /// Removes a unit with its timers and its state; the processes of its run are not touched.
     UnitRemoved(UnitId),

@@ -34,8 +34,8 @@ pub enum What {
     Abandon(RunId),
     /// To begin or end what accompanies the service of a run.
     Service(RunId, ServiceCommand),
-    /// To save a state.
-    Save(State, SaveStatus),
+    /// To save a state; the number of the save, from 1.
+    Save(usize, State, SaveStatus),
     /// To say the watchdog period of a run.
     Watchdog(RunId, Option<Millis>),
     /// To draw a jitter.
@@ -72,6 +72,25 @@ impl From<&Report<'_>> for Observed {
 }
 
 impl Call {
+    /// The rules of the contract that are about such a call.
+    #[must_use]
+    pub const fn rules(&self) -> &'static str {
+        match self.what {
+            What::Wait(..) => "C7 to C13, and C25 for the deadline of a save",
+            What::Spawn(..) => "C15 and C26",
+            What::CancelSpawn(..) => "C16 and C26",
+            What::Signal(..) => "C14",
+            What::Release(..) => "C17 and C18",
+            What::Abandon(_) => "C19",
+            What::Service(..) => "C21, and C26 for a spawn that waits",
+            What::Save(..) => "C2 and C24 to C26",
+            What::Watchdog(..) => "C10",
+            What::Draw(..) => "C9",
+            What::Observe(_) => "C1 to C5, C27 and C29",
+            What::ObserveSave(_) => "C25",
+        }
+    }
+
     /// Whether the call changes the world. The others show what the driver knows.
     #[must_use]
     pub const fn is_effect(&self) -> bool {
@@ -98,7 +117,7 @@ impl fmt::Display for Call {
         if let Some(at) = self.at {
             write!(f, "{at} ")?;
         }
-        if let Some(unit) = self.unit.filter(|unit| unit.as_u32() > 0) {
+        if let Some(unit) = self.unit {
             write!(f, "@{} ", unit.as_u32())?;
         }
         match &self.what {
@@ -145,7 +164,9 @@ impl fmt::Display for Call {
                 ServiceCommand::Begin => write!(f, "begin-service {run}"),
                 ServiceCommand::End => write!(f, "end-service {run}"),
             },
-            What::Save(state, status) => write!(f, "save {state}: {}", status_name(*status)),
+            What::Save(number, state, status) => {
+                write!(f, "save {number}, {state}: {}", status_name(*status))
+            }
             What::Watchdog(run, Some(period)) => write!(f, "watchdog of {run}: {period}"),
             What::Watchdog(run, None) => write!(f, "watchdog of {run}: none"),
             What::Draw(jitter, drawn) => write!(f, "draw up to {jitter}: {drawn}"),
@@ -183,9 +204,9 @@ fn write_input(f: &mut fmt::Formatter<'_>, input: &DriverInput) -> fmt::Result {
         DriverInput::PolicyChanged(unit, policy) => {
             write!(f, "@{} policy {policy}", unit.as_u32())
         }
-        DriverInput::Saved(unit, _, result) => {
-            let result = if result.is_ok() { "is saved" } else { "is not saved" };
-            write!(f, "@{} {result}", unit.as_u32())
+        DriverInput::Saved(unit, number, result) => {
+            let result = if result.is_ok() { "is done" } else { "has failed" };
+            write!(f, "@{} save {} {result}", unit.as_u32(), number.as_u64())
         }
         DriverInput::UnitRemoved(unit) => write!(f, "@{} is removed", unit.as_u32()),
         DriverInput::Quit => f.write_str("quit"),

@@ -12,12 +12,13 @@ use crate::case::definition::Case;
 use crate::generate::race::Race;
 use crate::generate::seeds::{self, Aim};
 use crate::oracle::compared::Compared;
-use crate::oracle::verdict::Oracle;
+use crate::oracle::property::Property;
+use crate::oracle::verdict::{Oracle, Verdict};
 use crate::report::counterexample::counterexample;
 use crate::report::failure_report::FailureReport;
 use crate::search::failure::Failure;
 use crate::search::harness::Standard;
-use crate::search::hunt;
+use crate::search::shrink::{self, Subject};
 use crate::verification::check;
 use crate::world::simulation::{self, STEPS_MAX};
 
@@ -107,12 +108,28 @@ impl<M: Machine + Copy + Sync> MachineKit<M> {
             return Ok(1);
         }
         let cases = settings::cases(self.cases);
-        let compared = Compared::strict(self.machine);
-        let seeds = seeds::seeds(settings::seed(), cases);
-        match hunt::hunt(race, seeds, &compared, || {}).failure {
-            None => Ok(cases),
-            Some(failure) => Err(Box::new(self.failed(failure))),
+        for seed in seeds::seeds(settings::seed(), cases) {
+            let case = seeds::draw(race, seed);
+            if let Some(oracle) = self.run(&case, STEPS_MAX).oracle() {
+                return Err(Box::new(self.shrunk(race, seed, case, oracle)));
+            }
         }
+        Ok(cases)
+    }
+
+    fn shrunk(&self, race: Option<Race>, seed: u64, case: Case, oracle: Oracle) -> MachineFailure {
+        let (case, verdict, sibling) = shrink::shrink_by(case, &Objected { kit: self, oracle });
+        let aim = Some(Aim::of(race, seed));
+        let failure = Failure { seed, aim, sibling, ..failure(case, verdict, oracle) };
+        let is_planted = self.machine.mutant.is_some();
+        let file = (!is_planted).then(|| settings::keep(&self.folder(), &failure.case).ok());
+        MachineFailure::Case(Box::new(failure), file.flatten())
+    }
+
+    /// Runs a case, and compares each step with the reference machine.
+    fn run(&self, case: &Case, steps_max: usize) -> Verdict {
+        let verdict = simulation::run(case, self.machine, steps_max);
+        Verdict { difference: None, ..verdict.compared(case) }
     }
 
     /// Follows every input in every reachable state, under a family of policies that has every
@@ -149,28 +166,43 @@ impl<M: Machine + Copy + Sync> MachineKit<M> {
         self.folder.clone().unwrap_or_else(settings::folder)
     }
 
-    fn failed(&self, failure: Failure) -> MachineFailure {
-        let is_planted = self.machine.mutant.is_some();
-        let file = (!is_planted).then(|| settings::keep(&self.folder(), &failure.case).ok());
-        MachineFailure::Case(Box::new(failure), file.flatten())
+    fn judge(&self, case: &Case, file: &Path) -> Result<(), Box<MachineFailure>> {
+        let verdict = self.run(case, STEPS_MAX);
+        let Some(oracle) = verdict.oracle() else { return Ok(()) };
+        let failure = failure(case.clone(), verdict, oracle);
+        Err(Box::new(MachineFailure::Case(Box::new(failure), Some(file.to_owned()))))
+    }
+}
+
+/// A machine to which one oracle objects.
+struct Objected<'a, M> {
+    kit: &'a MachineKit<M>,
+    oracle: Oracle,
+}
+
+impl<M: Machine + Copy + Sync> Subject for Objected<'_, M> {
+    fn run(&self, case: &Case, steps_max: usize) -> Verdict {
+        self.kit.run(case, steps_max)
     }
 
-    fn judge(&self, case: &Case, file: &Path) -> Result<(), Box<MachineFailure>> {
-        let verdict = simulation::judge(case, &Compared::new(self.machine), STEPS_MAX);
-        let Some(oracle) = verdict.oracle() else { return Ok(()) };
-        let violation = verdict.violation.as_ref();
-        let failure = Failure {
-            seed: case.seed,
-            aim: None::<Aim>,
-            property: violation.map_or(crate::oracle::property::Property::Total, |v| v.property),
-            oracle,
-            case: case.clone(),
-            panic: violation.and_then(|violation| violation.panic.clone()),
-            trace: verdict.trace,
-            sibling: None,
-            is_unshrunk: false,
-        };
-        Err(Box::new(MachineFailure::Case(Box::new(failure), Some(file.to_owned()))))
+    fn fails(&self, verdict: &Verdict) -> bool {
+        verdict.oracle() == Some(self.oracle)
+    }
+}
+
+fn failure(case: Case, verdict: Verdict, oracle: Oracle) -> Failure {
+    let Verdict { trace, violation, .. } = verdict;
+    Failure {
+        seed: case.seed,
+        aim: None,
+        // The name of the files of a saved failure, which a kit does not write.
+        property: violation.as_ref().map_or(Property::Total, |violation| violation.property),
+        oracle,
+        case,
+        trace,
+        sibling: None,
+        panic: violation.and_then(|violation| violation.panic),
+        is_unshrunk: false,
     }
 }
 

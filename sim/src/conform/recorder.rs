@@ -11,9 +11,14 @@ use super::call::{Call, What};
 /// Writes down the calls to a kernel.
 pub(super) struct Recorder<'a> {
     kernel: &'a mut dyn Kernel,
-    pub(super) calls: Vec<Call>,
+    /// The calls, which outlast a driver that panics.
+    calls: &'a mut Vec<Call>,
+    /// The tickets of the saves, in their order.
+    saves: Vec<Ticket>,
     /// The calls since the last wait.
     since_wait: usize,
+    /// The waits at one moment that were answered by a deadline.
+    same_deadline: (Moment, usize),
     /// The waits that were answered by `Quit`.
     pub(super) quits: usize,
 }
@@ -21,9 +26,18 @@ pub(super) struct Recorder<'a> {
 /// More calls between two waits than any case needs.
 const CALLS_MAX: usize = 50_000;
 
+/// More deadlines at one moment than any case has.
+const SAME_DEADLINE_MAX: usize = 1_000;
+
 impl<'a> Recorder<'a> {
-    pub(super) fn new(kernel: &'a mut dyn Kernel) -> Self {
-        Self { kernel, calls: Vec::new(), since_wait: 0, quits: 0 }
+    pub(super) fn new(kernel: &'a mut dyn Kernel, calls: &'a mut Vec<Call>) -> Self {
+        let same_deadline = (Moment::ORIGIN, 0);
+        Self { kernel, calls, saves: Vec::new(), since_wait: 0, same_deadline, quits: 0 }
+    }
+
+    /// The number of calls so far.
+    pub(super) const fn calls(&self) -> usize {
+        self.calls.len()
     }
 
     fn record(&mut self, unit: Option<UnitId>, at: Option<Moment>, what: What) {
@@ -87,7 +101,8 @@ impl Kernel for Recorder<'_> {
 
     fn save(&mut self, at: Moment, unit: UnitId, state: State, ticket: Ticket) -> SaveStatus {
         let status = self.kernel.save(at, unit, state, ticket);
-        self.record(Some(unit), Some(at), What::Save(state, status));
+        self.saves.push(ticket);
+        self.record(Some(unit), Some(at), What::Save(self.saves.len(), state, status));
         status
     }
 
@@ -119,10 +134,20 @@ impl Kernel for Recorder<'_> {
         let observed = self.kernel.wait(deadline);
         let mut input = observed.input.clone();
         if let DriverInput::Saved(_, ticket, _) = &mut input {
-            // Each driver numbers its saves as it likes.
-            *ticket = Ticket::new(0);
+            // Each driver numbers its saves as it likes: what counts is which one it was.
+            let place = self.saves.iter().rposition(|known| known == ticket);
+            *ticket = Ticket::new(place.map_or(0, |place| place as u64 + 1));
         }
         self.quits += usize::from(input == DriverInput::Quit);
+        self.same_deadline = match (&input, self.same_deadline) {
+            (DriverInput::DeadlineReached, (at, times)) if at == observed.at => (at, times + 1),
+            _ => (observed.at, 0),
+        };
+        assert!(
+            self.same_deadline.1 <= SAME_DEADLINE_MAX,
+            "the driver waits again and again for a deadline that is reached: let it fire the timers \
+             that are due (C11)"
+        );
         self.record(None, Some(observed.at), What::Wait(deadline, input));
         self.since_wait = 0;
         observed

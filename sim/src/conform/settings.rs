@@ -10,15 +10,17 @@ use crate::case::definition::Case;
 /// The number of cases of one test: `MONITOR_SIM_CASES`, or `default`.
 ///
 /// # Panics
-/// If the variable is no number, because a test that runs no case proves nothing.
+/// If the variable is no number above 0, because a test that runs no case proves nothing.
 pub(super) fn cases(default: u64) -> u64 {
-    number("MONITOR_SIM_CASES").unwrap_or(default).max(1)
+    let cases = number("MONITOR_SIM_CASES").unwrap_or(default);
+    assert!(cases > 0, "MONITOR_SIM_CASES: a test of no case proves nothing: write at least 1");
+    cases
 }
 
 /// The first seed: `MONITOR_SIM_SEED`, or 0.
 ///
 /// # Panics
-/// As [`cases`] does.
+/// If the variable is no number.
 pub(super) fn seed() -> u64 {
     number("MONITOR_SIM_SEED").unwrap_or(0)
 }
