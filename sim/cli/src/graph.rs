@@ -33,11 +33,11 @@ pub(crate) fn graph(arguments: &GraphArguments) -> u8 {
     let mut policy = arguments.policy.or(preset);
     let mut visits = Visits::default();
     for file in &arguments.visited {
-        let (trace, policies) = match input::steps(file) {
+        let trace = match input::steps(file) {
             Ok(steps) => steps,
             Err(code) => return code,
         };
-        policy = policy.or_else(|| policies.first().copied());
+        policy = policy.or_else(|| trace.first().map(|line| line.policy));
         visits.add(&trace);
     }
     let exploration = model::explore(&[policy.unwrap_or_default()], &Core);

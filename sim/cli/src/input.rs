@@ -4,12 +4,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
-use monitor_core::Policy;
 use monitor_os::Core;
 use monitor_os::record::RecordReader;
 use monitor_sim::case::Case;
 use monitor_sim::conform;
-use monitor_sim::oracle::{self, TraceLine};
+use monitor_sim::oracle::TraceLine;
 use monitor_sim::world::{self, STEPS_MAX};
 
 use crate::exit_status::{INTERNAL, USAGE};
@@ -50,8 +49,8 @@ pub(crate) fn artifact(path: &Path) -> Result<Artifact, u8> {
     parse(&text).map_err(|message| refused(&message, USAGE))
 }
 
-/// Reads a file that holds a record or a case. Returns its steps, and the policy in force at each.
-pub(crate) fn steps(path: &Path) -> Result<(Vec<TraceLine>, Vec<Policy>), u8> {
+/// Reads a file that holds a record or a case, and returns its steps.
+pub(crate) fn steps(path: &Path) -> Result<Vec<TraceLine>, u8> {
     Ok(match artifact(path)? {
         Artifact::Record(source) => {
             let mut reader = RecordReader::new(BufReader::new(source.bytes));
@@ -60,11 +59,7 @@ pub(crate) fn steps(path: &Path) -> Result<(Vec<TraceLine>, Vec<Policy>), u8> {
                 USAGE
             })?
         }
-        Artifact::Case(case) => {
-            let trace = world::run(&case, Core, STEPS_MAX).trace;
-            let policies = oracle::policies(&case, &trace);
-            (trace, policies)
-        }
+        Artifact::Case(case) => world::run(&case, Core, STEPS_MAX).trace,
     })
 }
 

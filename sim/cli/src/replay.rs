@@ -16,7 +16,7 @@ use monitor_sim::conform::record::{
     ContractViolation, RecordFault, RecordSummary, Tolerance, WatchdogDelay, record,
 };
 use monitor_sim::machine::MachineUnderTest;
-use monitor_sim::oracle::{self, expectation};
+use monitor_sim::oracle::expectation;
 use monitor_sim::report::{self, TraceTable};
 use monitor_sim::world::{self, STEPS_MAX};
 
@@ -200,8 +200,7 @@ fn violation_json(violation: &ContractViolation) -> serde_json::Value {
 fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
     let verdict = world::judge(case, machine, STEPS_MAX);
     let trace = &verdict.trace;
-    let (policies, marked) = (oracle::policies(case, trace), verdict.violation.is_some());
-    print!("{case}{}", TraceTable { trace, policies: &policies, marked });
+    print!("{case}{}", TraceTable { trace, marked: verdict.violation.is_some() });
     if let Some(difference) = &verdict.difference {
         println!("{difference}");
     }

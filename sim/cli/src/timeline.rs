@@ -39,15 +39,13 @@ enum TimelineFormat {
 
 pub(crate) fn timeline(arguments: &TimelineArguments) -> u8 {
     let name = arguments.file.display().to_string();
-    let (trace, policies) = match input::steps(&arguments.file) {
+    let trace = match input::steps(&arguments.file) {
         Ok(steps) => steps,
         Err(code) => return code,
     };
     let lanes = Timeline::new(&trace, false);
     let text = match arguments.format {
-        TimelineFormat::Text => {
-            TraceTable { trace: &trace, policies: &policies, marked: false }.to_string()
-        }
+        TimelineFormat::Text => TraceTable { trace: &trace, marked: false }.to_string(),
         TimelineFormat::Svg => timeline::svg(&lanes),
         TimelineFormat::Html => timeline::html(&lanes, &name, &trace),
         TimelineFormat::Perfetto => timeline::perfetto(&lanes),

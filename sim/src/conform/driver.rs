@@ -19,7 +19,6 @@ use crate::case::definition::Case;
 use crate::generate::race::Race;
 use crate::generate::seeds;
 use crate::oracle::expectation::Difference;
-use crate::oracle::policies::policies;
 use crate::oracle::verdict::{Oracle, Verdict};
 use crate::report::trace_table::TraceTable;
 use crate::search::failure::Sibling;
@@ -505,8 +504,7 @@ impl fmt::Display for DriverFailure {
         for line in case.to_string().lines() {
             writeln!(f, "    {line}")?;
         }
-        let policies = &policies(case, &verdict.trace);
-        TraceTable { trace: &verdict.trace, policies, marked: oracle.is_some() }.fmt(f)?;
+        TraceTable { trace: &verdict.trace, marked: oracle.is_some() }.fmt(f)?;
         if let Some(sibling) = sibling {
             writeln!(f, "passes    {sibling}")?;
         }

@@ -1,6 +1,6 @@
 //! A trace: the steps of a run in order, and their text.
 
-use monitor_core::{Event, Note, Phase, State, Step};
+use monitor_core::{Event, Note, Phase, Policy, State, Step};
 use monitor_os::{Moment, UnitId};
 
 /// One step of a trace: an event, its time and its result.
@@ -10,6 +10,8 @@ pub struct TraceLine {
     pub at: Moment,
     /// The unit.
     pub unit: UnitId,
+    /// The policy in force.
+    pub policy: Policy,
     /// The event that the machine received.
     pub event: Event,
     /// The state before.

@@ -2,12 +2,9 @@
 
 use std::fmt;
 
-use monitor_core::Policy;
-
 use super::comparison::{self, Mismatch};
 use super::expectation::{self, Difference};
 use super::fault_effects::FaultEffects;
-use super::policies::policies;
 use super::property::Property;
 use super::trace::TraceLine;
 use super::violation::Violation;
@@ -54,11 +51,10 @@ impl Verdict {
     /// Compares the run of `case` with the reference machine and with what the case expects.
     #[must_use]
     pub fn compared(mut self, case: &Case) -> Self {
-        let steps = self.trace.iter().zip(policies(case, &self.trace));
-        let mismatch = |(line, policy): (&TraceLine, Policy)| {
-            comparison::compare(&policy, line.before, line.event, line.step).err()
+        let mismatch = |line: &TraceLine| {
+            comparison::compare(&line.policy, line.before, line.event, line.step).err()
         };
-        self.mismatch = steps.into_iter().find_map(mismatch);
+        self.mismatch = self.trace.iter().find_map(mismatch);
         self.difference = expectation::compare(case, &self.trace).err();
         self
     }
@@ -97,7 +93,7 @@ impl fmt::Display for Oracle {
 
 #[cfg(test)]
 mod tests {
-    use monitor_core::{Event, State, Step, TimerCommand, TimerKind};
+    use monitor_core::{Event, Policy, State, Step, TimerCommand, TimerKind};
     use monitor_os::{Core, Machine};
 
     use super::*;

@@ -6,7 +6,6 @@ use std::fmt;
 use super::saved_failure::SavedFailure;
 use super::trace_table::TraceTable;
 use crate::case::definition::Case;
-use crate::oracle::policies::policies;
 use crate::search::alarm::Alarm;
 use crate::search::failure::Failure;
 
@@ -68,8 +67,7 @@ impl fmt::Display for FailureReport<'_> {
         }
         let more = usize::from(panic.is_some()) + usize::from(*is_unshrunk);
         let lines_left = Self::LINES_MAX.saturating_sub(AROUND + more + lines.len().min(fits));
-        let policies = &policies(case, trace);
-        TraceTable { trace, policies, marked: true }.write(f, lines_left.max(6))?;
+        TraceTable { trace, marked: true }.write(f, lines_left.max(6))?;
         match sibling {
             Some(sibling) => writeln!(f, "passes    {sibling}")?,
             None => writeln!(f, "passes    no case that differs in one input")?,

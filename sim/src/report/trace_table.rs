@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use monitor_core::{Event, Policy, State, Step};
+use monitor_core::{Event, State, Step};
 
 use crate::oracle::comparison::{self, Mismatch};
 use crate::oracle::trace::{TraceLine, actions, change, listed, phases};
@@ -16,9 +16,6 @@ use crate::oracle::trace::{TraceLine, actions, change, listed, phases};
 pub struct TraceTable<'a> {
     /// The steps.
     pub trace: &'a [TraceLine],
-    /// The policy in force at each step, as [`oracle::policies`](crate::oracle::policies()) or
-    /// [`conform::record::trace`](crate::conform::record::trace()) gives it.
-    pub policies: &'a [Policy],
     /// Whether the last step violates a property.
     pub marked: bool,
 }
@@ -35,9 +32,9 @@ impl TraceTable<'_> {
         let inputs = self.trace.iter().map(|line| line.event_text().len());
         let width = inputs.max().unwrap_or(0).max(14);
         writeln!(f, "  {:>10}  {:<width$}  {:<24} actions", "time", "input", "phase")?;
-        let steps = self.trace.iter().zip(self.policies).enumerate();
-        let wrong = steps.into_iter().find_map(|(index, (line, policy))| {
-            let TraceLine { before, event, step, .. } = line;
+        let steps = self.trace.iter().enumerate();
+        let wrong = steps.into_iter().find_map(|(index, line)| {
+            let TraceLine { policy, before, event, step, .. } = line;
             let mismatch = comparison::compare(policy, *before, *event, *step).err()?;
             Some((index, mismatch))
         });

@@ -16,7 +16,8 @@ impl<'a> World<'a> {
     pub(super) fn observe(&mut self, report: &Report<'_>) {
         let number = number(report.unit);
         let Report { at, unit, before, event, step, .. } = *report;
-        self.trace.push(TraceLine { at, unit, event, before, step });
+        let policy = **report.policy;
+        self.trace.push(TraceLine { at, unit, policy, event, before, step });
         let unit = &mut self.units[number];
         if matches!(event, Event::PolicyChanged) {
             unit.policy = unit.next_policy.take().unwrap_or(unit.policy);

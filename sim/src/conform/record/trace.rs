@@ -8,16 +8,12 @@ use monitor_os::{Moment, UnitId};
 
 use crate::oracle::trace::TraceLine;
 
-/// Returns the steps of the first unit of a record by the machine, and the policy in force at each
-/// step.
+/// Returns the steps of the first unit of a record by the machine.
 ///
 /// # Errors
 /// A line cannot be read.
-pub fn trace(
-    reader: &mut RecordReader<impl BufRead>,
-) -> Result<(Vec<TraceLine>, Vec<Policy>), RecordError> {
+pub fn trace(reader: &mut RecordReader<impl BufRead>) -> Result<Vec<TraceLine>, RecordError> {
     let mut trace = Vec::new();
-    let mut policies = Vec::new();
     let mut first: Option<(UnitId, Policy, State)> = None;
     while let Some((_, line)) = reader.read()? {
         match (line, &mut first) {
@@ -34,8 +30,8 @@ pub fn trace(
                 let step = policy.step(before, event);
                 *state = step.state;
                 let at = Moment::from_nanos(recorded.at_us.saturating_mul(NANOS_PER_MICRO));
-                trace.push(TraceLine { at, unit: *unit, event, before, step });
-                policies.push(*policy);
+                let policy = *policy;
+                trace.push(TraceLine { at, unit: *unit, policy, event, before, step });
             }
             (
                 RecordLine::Head { .. } | RecordLine::PolicyChanged { .. } | RecordLine::Step(_),
@@ -43,7 +39,7 @@ pub fn trace(
             ) => {}
         }
     }
-    Ok((trace, policies))
+    Ok(trace)
 }
 
 const NANOS_PER_MICRO: u64 = 1_000;
