@@ -38,8 +38,8 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Exit status:
    0  all is well
-   1  `observe`: a supervisor breaks a rule
-  10  a property is violated, a record breaks the contract, or a case is not as it expects
+  10  a property is violated, a record breaks the contract, a case is not as it expects, or a
+      supervisor breaks a rule
   11  the two runs of a case differ
   12  an alarm is raised: a check of the harness is blind (docs/CAMPAIGNS.md lists all alarms)
   13  the merged shards leave a gap: cases that no shard has run

@@ -10,12 +10,10 @@ use clap::Args;
 use monitor_sim::observe::{FileMistake, Matrix, Plan, SUITE, Scenario, Supervisor, parse};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::exit_status::{INTERNAL, USAGE};
+use crate::exit_status::{INTERNAL, USAGE, VIOLATED};
 use crate::options::positive;
 use crate::progress::templated;
 
-/// Exit status: a supervisor breaks a rule.
-const RED: u8 = 1;
 /// Exit status: interrupted. Nothing is stored, so the same command begins anew.
 const INTERRUPTED: u8 = 130;
 
@@ -48,7 +46,7 @@ runs a scripted child, which writes down its own starts, signals and ends. No ad
 Each row of the table is a rule, and each column a supervisor:
 
   ok             the rule held each time
-  RED 3/10       the rule was broken in 3 of 10 runs; a note says what was expected and seen
+  VIOLATED 3/10       the rule was broken in 3 of 10 runs; a note says what was expected and seen
   differs 9/10   the same, and the file declares it with its source
   unfit: KEY     the rule does not apply, because of what the file says under KEY
   unclear        the scene never came about, such as a stop that always came too late
@@ -83,7 +81,7 @@ Examples:
 
 Exit status:
     0  no cell is red
-    1  a cell is red
+   10  a cell is red
    64  the command line or a file is not understood
    70  a file cannot be read, or a process cannot be ended
   130  interrupted";
@@ -168,5 +166,5 @@ fn play(plan: &Plan, json: bool) -> io::Result<u8> {
     } else {
         print!("{matrix}");
     }
-    Ok(if matrix.is_red() { RED } else { 0 })
+    Ok(if matrix.is_red() { VIOLATED } else { 0 })
 }
