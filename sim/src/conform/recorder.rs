@@ -1,5 +1,7 @@
 //! A kernel that writes down the calls of a driver, and ends a driver that goes astray.
 
+use std::collections::BTreeSet;
+
 use monitor_core::{Millis, Remains, RunId, Scope, ServiceCommand, Signal, State};
 use monitor_os::{
     DriverInput, Kernel, Moment, ObservedInput, Report, SaveStatus, SignalOutcome, SpawnOutcome,
@@ -15,6 +17,8 @@ pub(super) struct Recorder<'a> {
     calls: &'a mut Vec<Call>,
     /// The tickets of the saves, in their order.
     saves: Vec<Ticket>,
+    /// The units that are there. When all else is over, they are removed one by one.
+    units: BTreeSet<UnitId>,
     /// The calls since the last wait.
     since_wait: usize,
     /// The waits at one moment that were answered by a deadline.
@@ -32,7 +36,8 @@ const SAME_DEADLINE_MAX: usize = 1_000;
 impl<'a> Recorder<'a> {
     pub(super) fn new(kernel: &'a mut dyn Kernel, calls: &'a mut Vec<Call>) -> Self {
         let same_deadline = (Moment::ORIGIN, 0);
-        Self { kernel, calls, saves: Vec::new(), since_wait: 0, same_deadline, quits: 0 }
+        let (saves, units) = (Vec::new(), BTreeSet::new());
+        Self { kernel, calls, saves, units, since_wait: 0, same_deadline, quits: 0 }
     }
 
     /// The number of calls so far.
@@ -131,7 +136,22 @@ impl Kernel for Recorder<'_> {
 
     fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput {
         assert!(self.quits < 2, "the driver waits after `Quit`: let its loop end");
-        let observed = self.kernel.wait(deadline);
+        let mut observed = self.kernel.wait(deadline);
+        match observed.input {
+            DriverInput::UnitAdded(unit, ..) => {
+                self.units.insert(unit);
+            }
+            DriverInput::Quit => {
+                if let Some(unit) = self.units.pop_first() {
+                    observed.input = DriverInput::UnitRemoved(unit);
+                }
+            }
+            DriverInput::DeadlineReached
+            | DriverInput::Event(..)
+            | DriverInput::PolicyChanged(..)
+            | DriverInput::Saved(..)
+            | DriverInput::UnitRemoved(_) => {}
+        }
         let mut input = observed.input.clone();
         if let DriverInput::Saved(_, ticket, _) = &mut input {
             // Each driver numbers its saves as it likes: what counts is which one it was.

@@ -45,10 +45,11 @@ pub enum Bug {
     FailedSaveForgotten,
     OverdueSaveAwaited,
     AnswerAfterTheNextEvent,
+    RemovedUnitKept,
 }
 
 impl Bug {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::NeverSpawns,
         Self::NeverSignals,
         Self::NeverArms,
@@ -76,6 +77,7 @@ impl Bug {
         Self::FailedSaveForgotten,
         Self::OverdueSaveAwaited,
         Self::AnswerAfterTheNextEvent,
+        Self::RemovedUnitKept,
     ];
 }
 
@@ -162,6 +164,7 @@ impl<K: Kernel> Supervisor<'_, K> {
                 DriverInput::Saved(unit, ticket, result) => {
                     self.answered(at, unit, ticket, result.is_ok());
                 }
+                DriverInput::UnitRemoved(_) if self.has(Bug::RemovedUnitKept) => {}
                 DriverInput::UnitRemoved(unit) => drop(self.units.remove(&unit)),
                 DriverInput::Quit => return,
             }
