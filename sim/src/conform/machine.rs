@@ -244,7 +244,7 @@ impl Error for MachineFailure {}
 
 /// Makes the tests of a machine: one for each race, one without an aim, the exhaustive search, the
 /// cases that failed before, and one that plants each
-/// [`MachineMutant`](crate::conform::MachineMutant) and demands that it is found.
+/// [`MachineMutant`] and demands that it is found.
 ///
 /// # Examples
 /// ```
