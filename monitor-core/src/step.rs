@@ -1379,6 +1379,17 @@ mod tests {
         })
     }
 
+    /// The answer to each of the events, from the beginning.
+    fn steps(events: &[&str]) -> Vec<Step> {
+        let mut state = State::INITIAL;
+        let answer = |event: &&str| {
+            let step = policy().step(state, event.parse().unwrap());
+            state = step.state;
+            step
+        };
+        events.iter().map(answer).collect()
+    }
+
     #[test]
     fn news_of_another_run_changes_nothing() {
         let states = states([
@@ -1464,14 +1475,8 @@ mod tests {
     /// A backend hears all that it must know of a phase, and no more than once.
     #[test]
     fn the_service_of_a_run_is_told_as_it_changes() {
-        let told = |events: &[&str]| {
-            let mut state = State::INITIAL;
-            let steps = events.iter().map(|event| {
-                let step = policy().step(state, event.parse().unwrap());
-                state = step.state;
-                step.actions.service
-            });
-            steps.collect::<Vec<_>>()
+        let told = |events: &[&str]| -> Vec<_> {
+            steps(events).iter().map(|step| step.actions.service).collect()
         };
         use ServiceCommand::{AwaitReady, Begin, End, Keep};
         assert_eq!(
@@ -1505,14 +1510,8 @@ mod tests {
 
     #[test]
     fn a_spawn_in_flight_is_cancelled_once_for_each_signal() {
-        let process = |events: &[&str]| {
-            let mut state = State::INITIAL;
-            let steps = events.iter().map(|event| {
-                let step = policy().step(state, event.parse().unwrap());
-                state = step.state;
-                step.actions.process
-            });
-            steps.collect::<Vec<_>>()
+        let process = |events: &[&str]| -> Vec<_> {
+            steps(events).iter().map(|step| step.actions.process).collect()
         };
         let cancel = |signal| ProcessCommand::CancelSpawn { signal };
         let (spawn, leave) = (ProcessCommand::Spawn, ProcessCommand::Leave);
@@ -1528,14 +1527,9 @@ mod tests {
 
     #[test]
     fn what_survives_the_kill_is_abandoned() {
-        let mut state = State::INITIAL;
         let events =
             ["start", "started #1", "stop kill", "exited #1 signal=KILL", "fired kill-window #1"];
-        let last = events.map(|event| {
-            let step = policy().step(state, event.parse().unwrap());
-            state = step.state;
-            step
-        })[4];
+        let last = steps(&events)[4];
         assert_eq!(last.actions.process, ProcessCommand::Abandon);
         assert_eq!(last.state.phase(), Phase::Stopped);
     }
