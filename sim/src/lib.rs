@@ -17,6 +17,7 @@
 //! - [`report`]: failures, tables, timelines and diagrams.
 //! - `conformance`: checks a driver or a machine of another crate (feature `proptest`).
 //! - `real`: runs the same cases on Linux (feature `real`).
+//! - `conform`: kits that check parts of other crates (feature `real`).
 //!
 //! # The loop
 //! ```
@@ -41,6 +42,8 @@
 
 pub mod bugs;
 pub mod case;
+#[cfg(feature = "real")]
+pub mod conform;
 #[cfg(feature = "proptest")]
 pub mod conformance;
 pub mod generate;

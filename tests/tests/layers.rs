@@ -90,6 +90,8 @@ const RULES: &[Rules] = &[
             &["bugs", "report"],
             &["verification"],
             &["conformance", "fuzz", "real"],
+            &["conform/backend"],
+            &["conform"],
         ],
         debts: &[],
     },

@@ -11,7 +11,8 @@ use monitor_core::{Millis, Policy};
 use monitor_os::{Moment, StoredUnit, now, stored_units};
 use tempfile::TempDir;
 
-use super::scan::{Leftovers, ProcessIdentity};
+use super::process_identity::ProcessIdentity;
+use super::scan::Leftovers;
 use super::scripted_child::{NAME, ScriptedChild};
 use crate::case::definition::Case;
 use crate::case::script::Script;

@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
 use super::crash_session::in_memory;
 use super::hanging_disk::HangingDisk;
-use super::scan::ProcessIdentity;
+use super::process_identity::ProcessIdentity;
 use super::scripted_child::ScriptedChild;
 use super::waker::thread_waker;
 use crate::case::definition::Case;

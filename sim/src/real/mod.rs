@@ -9,19 +9,21 @@
 //!
 //! Some cases need a virtual world: [`NotPlayable`].
 
+pub(crate) mod child_journal;
 mod crash_session;
 mod cycles;
 mod generate;
 mod hanging_disk;
 mod live_runs;
 mod playable;
+pub(crate) mod process_identity;
 mod random_kills;
 mod real_engine;
 mod result;
 mod running_case;
 mod running_unit;
-mod scan;
-mod scripted_child;
+pub(crate) mod scan;
+pub(crate) mod scripted_child;
 mod syscall_kills;
 mod traced;
 mod waker;

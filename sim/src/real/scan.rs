@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::process_identity::{ProcessIdentity, state_and_parent};
 use super::scripted_child::NAME;
 
 /// The zombies, descriptors and children of this process, at one moment.
@@ -62,25 +63,7 @@ impl Leftovers {
     }
 }
 
-/// A process: its number, and when it was started, for others have that number before and after it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ProcessIdentity {
-    pid: u32,
-    /// Clock ticks from the boot.
-    start: u64,
-}
-
 impl ProcessIdentity {
-    /// Looks at a process that has not been waited for.
-    ///
-    /// # Errors
-    /// `/proc` cannot be read.
-    pub(super) fn of(pid: u32) -> io::Result<Self> {
-        let stat = fs::read(format!("/proc/{pid}/stat"))?;
-        let start = after_name(&stat).and_then(|mut fields| fields.nth(22 - 3)?.parse().ok());
-        Ok(Self { pid, start: start.ok_or(io::ErrorKind::InvalidData)? })
-    }
-
     /// The control groups that it has made for runs and that are there, below that of this process.
     pub(super) fn groups(self) -> impl Iterator<Item = PathBuf> {
         let prefix = format!("monitor-{}-{}-", self.pid, self.start);
@@ -116,18 +99,4 @@ fn is_scripted_child(pid: u32, folder: &Path) -> bool {
     let mut words = line.split(|&byte| byte == 0).skip(1);
     let place = folder.as_os_str().as_encoded_bytes();
     words.next() == Some(NAME.as_bytes()) && words.any(|word| word.starts_with(place))
-}
-
-/// The state and the parent of `/proc/PID/stat`.
-fn state_and_parent(stat: &[u8]) -> Option<(char, u32)> {
-    let mut fields = after_name(stat)?;
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.next()?.parse().ok()?))
-}
-
-/// The fields of `/proc/PID/stat` from the third on, counted from the end of the name, which may
-/// hold anything.
-fn after_name(stat: &[u8]) -> Option<std::str::SplitAsciiWhitespace<'_>> {
-    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    Some(str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace())
 }

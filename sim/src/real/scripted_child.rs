@@ -7,6 +7,8 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
@@ -19,6 +21,7 @@ use monitor_os::{Command, CommandError, Moment, now};
 use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::fs::{FlockOperation, flock};
 
+use super::child_journal::{self, ChildJournal, ChildMark};
 use super::traced;
 use crate::case::definition::Case;
 use crate::case::script::{OnStop, Script};
@@ -67,17 +70,33 @@ impl ScriptedChild {
         Ok(Self { case: path, unit, runs })
     }
 
+    /// Makes a journal, in which the children write down what they do and receive if the variable
+    /// [`JOURNAL`] has its path.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub(crate) fn make_journal(&self) -> io::Result<PathBuf> {
+        let journal = self.runs.with_added_extension("journal");
+        fs::write(&journal, "")?;
+        Ok(journal)
+    }
+
     /// Makes the command that runs the child. `program` must call [`enter`].
     ///
     /// # Errors
     /// A path with a NUL byte.
     pub fn command(&self, program: &Path) -> Result<Command, CommandError> {
-        Command::new(program, std::iter::once(PathBuf::from(NAME)).chain(self.words()))
+        Command::new(program, self.arguments())
     }
 
     /// The words after the name of a scripted child.
     pub(super) fn words(&self) -> [PathBuf; 3] {
         [self.case.clone(), self.unit.to_string().into(), self.runs.clone()]
+    }
+
+    /// All words after the path of the program.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = PathBuf> {
+        std::iter::once(PathBuf::from(NAME)).chain(self.words())
     }
 
     /// Returns the number of runs that have begun.
@@ -97,6 +116,9 @@ impl ScriptedChild {
     }
 }
 
+/// The variable with the path of the journal, for children that write one.
+pub(crate) const JOURNAL: &str = "MONITOR_SIM_JOURNAL";
+
 /// The first word on the command line of every child.
 pub(super) const NAME: &str = "monitor-sim-child";
 
@@ -108,32 +130,39 @@ const CONFUSED: i32 = 99;
 
 /// Returns the path of the complaint.
 fn complaint_path(runs: &Path) -> PathBuf {
-    let mut name = runs.as_os_str().to_owned();
-    name.push(".complaint");
-    name.into()
+    runs.with_added_extension("complaint")
 }
 
 fn run_child(words: &[PathBuf]) -> io::Result<i32> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-    if let [member, on_stop, _runs] = words
-        && member == Path::new(MEMBER)
-    {
-        let on_stop = on_stop.to_str().and_then(read_on_stop).ok_or_else(invalid)?;
-        let signals = receive_signals(on_stop)?;
+    let [first, second, runs] = words else { return Err(invalid()) };
+    let journal =
+        env::var_os(JOURNAL).map(|path| ChildJournal::open(Path::new(&path))).transpose()?;
+    if first == Path::new(MEMBER) {
+        let on_stop = second.to_str().and_then(read_on_stop).ok_or_else(invalid)?;
+        let signals = receive_signals(on_stop, journal.as_ref())?;
+        note(journal.as_ref(), &ChildMark::Member)?;
         // Its parent waits for this: signals are received from now on. It may have been killed
         // meanwhile.
         let mut out = io::stdout();
         out.write_all(b".").and_then(|()| out.flush()).ok();
-        return Ok(wait_for_end(&signals, on_stop, None));
+        return Ok(wait_for_end(&signals, on_stop, None, journal.as_ref()));
     }
-    let [case, unit, runs] = words else { return Err(invalid()) };
-    let unit = unit.to_str().and_then(|unit| unit.parse().ok()).ok_or_else(invalid)?;
-    let text = fs::read_to_string(case)?;
+    if journal.is_some() {
+        note(journal.as_ref(), &ChildMark::Began(child_journal::inherited_descriptors()?))?;
+    }
+    let unit = second.to_str().and_then(|unit| unit.parse().ok()).ok_or_else(invalid)?;
+    let text = fs::read_to_string(first)?;
     let case: Case = text.parse().map_err(|_| invalid())?;
     let mut held = OpenOptions::new().read(true).write(true).open(runs)?;
     let nth = lock_and_count(&mut held)?;
     let script = *case.script(unit, nth);
-    follow(&script, runs)
+    follow(&script, runs, journal.as_ref())
+}
+
+/// Appends to the journal, if there is one.
+fn note(journal: Option<&ChildJournal>, mark: &ChildMark) -> io::Result<()> {
+    journal.map_or(Ok(()), |journal| journal.append(mark))
 }
 
 /// Locks the file, counts the run, and returns its number, from 0.
@@ -149,13 +178,28 @@ fn lock_and_count(held: &mut File) -> io::Result<usize> {
     Ok(nth)
 }
 
-fn follow(script: &Script, runs: &Path) -> io::Result<i32> {
-    let signals = receive_signals(script.on_stop)?;
+fn follow(script: &Script, runs: &Path, journal: Option<&ChildJournal>) -> io::Result<i32> {
+    let signals = receive_signals(script.on_stop, journal)?;
     if let Some(on_stop) = script.leaves {
         leave_member(on_stop, runs)?;
     }
+    note(journal, &ChildMark::Armed)?;
+    if journal.is_some() && script.ready.is_some() && report_ready()? {
+        note(journal, &ChildMark::Ready)?;
+    }
     let end = script.lives.map(|lives| (now().after(lives), script.exits));
-    Ok(wait_for_end(&signals, script.on_stop, end))
+    Ok(wait_for_end(&signals, script.on_stop, end, journal))
+}
+
+/// Reports readiness to the notify socket of the environment; false if there is none.
+fn report_ready() -> io::Result<bool> {
+    let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(false) };
+    let address = match path.as_encoded_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(&path)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address)?;
+    Ok(true)
 }
 
 /// Starts a member of the group, and waits until it receives signals. Its command line has the name
@@ -176,17 +220,29 @@ fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
 }
 
 /// Sends caught signals to a channel. SIGHUP has no effect, as in the virtual world.
-fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<Signal>> {
-    let stops = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT];
-    let caught: &[Signal] = if on_stop == OnStop::Dies(Millis::ZERO) { &[] } else { &stops };
-    let signals: SigSet = [&[Signal::SIGHUP], caught].concat().into_iter().collect();
+///
+/// A child with a journal catches each signal that it can write down.
+fn receive_signals(
+    on_stop: OnStop,
+    journal: Option<&ChildJournal>,
+) -> io::Result<mpsc::Receiver<Signal>> {
+    let catches = on_stop != OnStop::Dies(Millis::ZERO) || journal.is_some();
+    let caught: &[Signal] = if catches { &STOPS } else { &[] };
+    let harmless: &[Signal] = if journal.is_some() { &HARMLESS } else { &HARMLESS[..1] };
+    let signals: SigSet = [harmless, caught].concat().into_iter().collect();
     // Each thread of this process inherits the mask, so that the waiting thread alone receives
     // them.
     signals.thread_block()?;
     let (sender, receiver) = mpsc::channel();
+    let journal = journal.cloned();
     thread::Builder::new().name("signals".into()).spawn(move || {
         while let Ok(signal) = signals.wait() {
-            if signal != Signal::SIGHUP && sender.send(signal).is_err() {
+            let named = monitor_core::Signal::new(signal as u8);
+            if let (Some(journal), Some(signal)) = (&journal, named) {
+                // Where the disk is full, the reader awaits the line in vain and reports it.
+                journal.append(&ChildMark::Received(signal)).ok();
+            }
+            if !HARMLESS.contains(&signal) && sender.send(signal).is_err() {
                 return;
             }
         }
@@ -194,16 +250,29 @@ fn receive_signals(on_stop: OnStop) -> io::Result<mpsc::Receiver<Signal>> {
     Ok(receiver)
 }
 
+/// The signals by which a child is stopped.
+const STOPS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT];
+
+/// The signals that have no effect; those after the first only with a journal.
+const HARMLESS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
+
 /// Waits for the end of the script or of a stop. Returns the exit code.
 fn wait_for_end(
     signals: &mpsc::Receiver<Signal>,
     on_stop: OnStop,
     end: Option<(Moment, Exit)>,
+    journal: Option<&ChildJournal>,
 ) -> i32 {
+    let ends = |exit| note(journal, &ChildMark::Ends(exit)).ok();
     let mut death: Option<(Moment, u8)> = None;
     loop {
         let next = [end.map(|(at, _)| at), death.map(|(at, _)| at)].into_iter().flatten().min();
         let left = next.map_or(FOR_EVER, |at| Duration::from_nanos(at.nanos_since(now())));
+        let left = if journal.is_some() { left.min(JOURNAL_POLL) } else { left };
+        // A child that was made too late would outlive its test.
+        if journal.is_some_and(|journal| !journal.is_there()) {
+            return CONFUSED;
+        }
         match signals.recv_timeout(left) {
             Ok(signal) => {
                 if let OnStop::Dies(delay) = on_stop {
@@ -215,11 +284,13 @@ fn wait_for_end(
         if let Some((at, signal)) = death
             && at <= now()
         {
+            monitor_core::Signal::new(signal).map(|signal| ends(Exit::Signal(signal)));
             return die(signal);
         }
         if let Some((at, exit)) = end
             && at <= now()
         {
+            ends(exit);
             return match exit {
                 Exit::Code(code) => i32::from(code),
                 Exit::Signal(signal) => die(signal.number()),
@@ -254,5 +325,8 @@ fn read_on_stop(text: &str) -> Option<OnStop> {
         delay => delay.parse().ok().map(OnStop::Dies),
     }
 }
+
+/// How often a child looks for its journal.
+const JOURNAL_POLL: Duration = Duration::from_secs(1);
 
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3_600);

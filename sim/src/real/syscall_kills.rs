@@ -9,7 +9,8 @@ use std::{fmt, io};
 use monitor_core::{Millis, Reason, State};
 
 use super::crash_session::{CrashSession, SessionEnd, until};
-use super::scan::{ProcessIdentity, is_populated};
+use super::process_identity::ProcessIdentity;
+use super::scan::is_populated;
 use super::traced::{SyscallStep, Traced};
 use crate::case::script::{OnStop, Script};
 
