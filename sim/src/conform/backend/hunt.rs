@@ -13,30 +13,40 @@ use super::scenarios::scenarios;
 use super::session::{self, Play};
 use super::setup::BackendSetup;
 
-/// Plants a bug in the backend that `make` makes, and returns the finding that names the rule which
-/// the bug breaks.
-///
-/// `None` says that the suite is blind for this bug on this backend.
+/// The result of a hunt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HuntResult {
+    /// The suite finds the bug: this finding names the rule that the bug breaks.
+    Found(Finding),
+    /// The suite is blind for the bug on this backend.
+    Missed,
+    /// The backend has no part in which the bug could be, for this reason.
+    Skipped(&'static str),
+}
+
+/// Plants a bug in the backend that `make` makes, and hunts it with its scenario.
 ///
 /// # Errors
 /// No temporary folder can be made, or `/proc` cannot be read.
 pub fn hunt<K: Kernel>(
     mutant: &Mutant,
     make: impl Fn(&BackendSetup) -> K + Clone + Send + 'static,
-) -> io::Result<Option<Finding>> {
+) -> io::Result<HuntResult> {
     let kind = mutant.kind;
     let aimed = |scenario: &Scenario| scenario.id() == mutant.scenario;
+    let mut result = HuntResult::Missed;
     for scenario in scenarios().into_iter().filter(aimed) {
         let make = make.clone();
         let make = move |setup: &BackendSetup| Mutated::new(make(setup), kind);
         let play = Play { patience: PATIENCE, wanted: Some(mutant.rule()) };
         let verdict = session::play(&scenario, play, make)?;
         let found = verdict.findings.into_iter().find(|finding| finding.rule == mutant.rule());
-        if found.is_some() {
-            return Ok(found);
+        if let Some(finding) = found {
+            return Ok(HuntResult::Found(finding));
         }
+        result = verdict.skipped.map_or(result, HuntResult::Skipped);
     }
-    Ok(None)
+    Ok(result)
 }
 
 /// How long an answer is awaited that the mutant does not give.

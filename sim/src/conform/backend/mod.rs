@@ -49,7 +49,7 @@
 //!
 //! # Mutants
 //! A suite that finds nothing proves little. Each of the [`mutants`] wraps the backend and breaks
-//! one thing, and [`hunt`] says whether the suite finds it on this backend.
+//! one thing, and [`hunt()`] says whether the suite finds it on this backend.
 //!
 //! # Duties beside the contract
 //! - The clock of the backend may begin anywhere, and goes as the monotonic clock does.
@@ -81,7 +81,7 @@ mod trials;
 mod watch;
 
 pub use finding::{BackendVerdict, Finding, Rule, ScenarioVerdict};
-pub use hunt::hunt;
+pub use hunt::{HuntResult, hunt};
 pub use mutant::{Mutant, mutants};
 pub use scenario::Scenario;
 pub use scenarios::scenarios;

@@ -86,6 +86,8 @@ mutants! {
         "An exit names the run after it."
     WrongUnit "wrong-unit" "two-units-do-not-mix" SIGNALS
         "A signal reaches the run of another unit."
+    ReadyDropped "ready-dropped" "ready-before-exit" ORDER
+        "A report of readiness is lost."
     ReadyAfterRelease "ready-after-release" "starts-and-exits" RELEASES
         "A report of readiness follows the release."
     StartFailureDropped "start-failure-dropped" "start-fails" SPAWNS

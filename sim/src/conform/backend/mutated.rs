@@ -49,6 +49,7 @@ impl<K: Kernel> Mutated<K> {
             (MutantKind::ExitNeverTold, Event::Exited { .. })
             | (MutantKind::StartFailureDropped, Event::StartFailed { .. })
             | (MutantKind::StartedNeverTold, Event::Started { .. })
+            | (MutantKind::ReadyDropped, Event::Ready { .. })
             | (MutantKind::ReleaseNeverTold, Event::Released { .. }) => return None,
             (MutantKind::ExitOfAnotherStatus, Event::Exited { run, .. }) => {
                 return Some(Event::Exited { run, exit: Exit::Code(0) });
