@@ -1,5 +1,7 @@
 //! Checks at the end of a scenario: what is owed, and what the processes have seen.
 
+use std::collections::BTreeSet;
+
 use monitor_core::{RunId, Scope, Signal};
 use monitor_os::UnitId;
 
@@ -79,6 +81,22 @@ impl Watch {
                     self.find(Rule::RELEASES, expected, format!("{living} run"));
                 }
             }
+        }
+    }
+
+    /// Checks that the processes of the scenario that run are ones which wrote themselves down: any
+    /// other was made without a run.
+    pub(super) fn check_strangers(&mut self, running: &BTreeSet<u32>) {
+        self.read_children();
+        let children = self.units.iter().flat_map(|unit| &unit.children);
+        let processes = children.flat_map(|child| {
+            std::iter::once(child.process).chain(child.members.iter().map(|member| member.process))
+        });
+        let known: BTreeSet<u32> = processes.map(|process| process.pid).collect();
+        let strange = running.difference(&known).count();
+        if strange > 0 {
+            let expected = "one process for each spawn";
+            self.find(Rule::SPAWNS, expected, format!("{strange} processes of no run"));
         }
     }
 

@@ -24,7 +24,7 @@ pub enum HuntResult {
     Skipped(&'static str),
 }
 
-/// Plants a bug in the backend that `make` makes, and hunts it with its scenario.
+/// Plants a bug in the backend that `make` makes, and hunts it with its scenario, up to three times.
 ///
 /// # Errors
 /// No temporary folder can be made, or `/proc` cannot be read.
@@ -33,21 +33,25 @@ pub fn hunt<K: Kernel>(
     make: impl Fn(&BackendSetup) -> K + Clone + Send + 'static,
 ) -> io::Result<HuntResult> {
     let kind = mutant.kind;
+    let play = Play { patience: PATIENCE, wanted: Some(mutant.rule()) };
     let aimed = |scenario: &Scenario| scenario.id() == mutant.scenario;
-    let mut result = HuntResult::Missed;
-    for scenario in scenarios().into_iter().filter(aimed) {
+    for scenario in scenarios().into_iter().filter(aimed).cycle().take(TRIES) {
         let make = make.clone();
         let make = move |setup: &BackendSetup| Mutated::new(make(setup), kind);
-        let play = Play { patience: PATIENCE, wanted: Some(mutant.rule()) };
         let verdict = session::play(&scenario, play, make)?;
         let found = verdict.findings.into_iter().find(|finding| finding.rule == mutant.rule());
         if let Some(finding) = found {
             return Ok(HuntResult::Found(finding));
         }
-        result = verdict.skipped.map_or(result, HuntResult::Skipped);
+        if let Some(reason) = verdict.skipped {
+            return Ok(HuntResult::Skipped(reason));
+        }
     }
-    Ok(result)
+    Ok(HuntResult::Missed)
 }
+
+/// How often a bug is hunted: on a busy machine a process may be too late to show it.
+const TRIES: usize = 3;
 
 /// How long an answer is awaited that the mutant does not give.
 const PATIENCE: Millis = Millis::from_secs(3);

@@ -96,7 +96,7 @@ mutants! {
         "A failed start is reported as a start."
     StartedNeverTold "started-never-told" "stop-in-grace" SPAWNS
         "No start is reported."
-    SpawnedTwice "spawned-twice" "stop-in-grace" SPAWNS
+    SpawnedTwice "spawned-twice" "starts-and-exits" SPAWNS
         "A spawn makes two processes."
     DescriptorLeaked "descriptor-leaked" "starts-and-exits" SPAWNS
         "The program inherits a descriptor of the monitor."

@@ -61,6 +61,7 @@ pub(super) fn play<K: Kernel>(
         Ok(mut watch) => {
             if !watch.is_found() {
                 watch.check_processes();
+                watch.check_strangers(&Leftovers::find(folder.path())?.children);
             }
             if !watch.is_found() {
                 check_zombies(&mut watch, folder.path(), before.zombies)?;
