@@ -66,8 +66,8 @@ pub enum ProcessCommand {
     /// Cancel the spawn in flight, which is unwanted now.
     ///
     /// A backend that can make the start fail does so, so that a stop does not wait for a program
-    /// that cannot be loaded. If the program runs already, it gets the signal. The start is still
-    /// answered, by [`Event::Started`](crate::Event::Started) or
+    /// that cannot be loaded. If the program runs already, its main process gets the signal. The start
+    /// is still answered, by [`Event::Started`](crate::Event::Started) or
     /// [`Event::StartFailed`](crate::Event::StartFailed). A backend that cannot do either ignores
     /// the command.
     CancelSpawn {
@@ -108,8 +108,8 @@ pub enum ServiceCommand {
     AwaitReady,
     /// The process serves: end the watch for its readiness, and begin its health checks.
     Begin,
-    /// The process does not serve, or no longer: end its health checks and the watch for its
-    /// readiness.
+    /// The run is no longer up: end its health checks and the watch for its readiness, if there
+    /// are any.
     End,
 }
 

@@ -1001,6 +1001,9 @@ impl Policy {
         step.state.run = state.run.next();
         step.state.outcome = Outcome::None;
         step.actions.process = ProcessCommand::Spawn;
+        if self.awaits_ready(Phase::Starting) {
+            step.actions.service = ServiceCommand::AwaitReady;
+        }
         step.actions.window = window;
         step.arm_if(self.rules.start.timeout).emit(Lifecycle::Starting)
     }
@@ -1038,39 +1041,46 @@ impl Policy {
             step.actions.timer = TimerCommand::Disarm;
         }
         let served = from.phase.is_serving();
-        let serves = phase.is_serving();
-        if served && !serves && self.rules.watchdog.is_some() {
-            step.actions.watchdog = TimerCommand::Disarm;
-        }
-        let wanted = self.service(phase);
-        if wanted as u8 != self.service(from.phase) as u8 {
-            step.actions.service = wanted;
+        if is_up(from.phase) && !is_up(phase) {
+            step.actions.service = ServiceCommand::End;
+            if served && self.rules.watchdog.is_some() {
+                step.actions.watchdog = TimerCommand::Disarm;
+            }
+        } else if phase.is_serving() && !served {
+            step.actions.service = ServiceCommand::Begin;
         }
         step
+    }
+
+    #[inline(always)]
+    const fn awaits_ready(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::Activating => true,
+            Phase::Starting => matches!(self.rules.start.readiness, Readiness::Notify),
+            Phase::Idle
+            | Phase::Cancelling
+            | Phase::Aborting
+            | Phase::Running
+            | Phase::Healthy
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::Releasing
+            | Phase::Purging
+            | Phase::BackingOff
+            | Phase::Throttled
+            | Phase::Stopped => false,
+        }
     }
 
     /// The command that belongs to a phase, for a backend that has heard none.
     #[inline(always)]
     const fn service(&self, phase: Phase) -> ServiceCommand {
-        match (phase, self.rules.start.readiness) {
-            (Phase::Starting, Readiness::Notify) | (Phase::Activating, _) => {
-                ServiceCommand::AwaitReady
-            }
-            (Phase::Running | Phase::Healthy, _) => ServiceCommand::Begin,
-            (
-                Phase::Idle
-                | Phase::Starting
-                | Phase::Cancelling
-                | Phase::Aborting
-                | Phase::Stopping
-                | Phase::Killing
-                | Phase::Releasing
-                | Phase::Purging
-                | Phase::BackingOff
-                | Phase::Throttled
-                | Phase::Stopped,
-                _,
-            ) => ServiceCommand::End,
+        if phase.is_serving() {
+            ServiceCommand::Begin
+        } else if self.awaits_ready(phase) {
+            ServiceCommand::AwaitReady
+        } else {
+            ServiceCommand::End
         }
     }
 
@@ -1078,10 +1088,7 @@ impl Policy {
     /// that was stopped on request does not count, nor one that was healthy where that is forgiven.
     #[inline(always)]
     const fn strike(&self, from: State, mut step: Step) -> Step {
-        let up = matches!(
-            from.phase,
-            Phase::Starting | Phase::Activating | Phase::Running | Phase::Healthy
-        );
+        let up = is_up(from.phase);
         let forgiven = matches!(from.phase, Phase::Healthy) && self.forgives_retries();
         if up && !forgiven && !from.reason.is_stop() {
             step.state.strikes = from.strikes.saturating_add(1);
@@ -1217,6 +1224,12 @@ impl Policy {
             Grace::Never => None,
         }
     }
+}
+
+/// Whether a run goes on of which no end has begun.
+#[inline(always)]
+const fn is_up(phase: Phase) -> bool {
+    matches!(phase, Phase::Starting | Phase::Activating | Phase::Running | Phase::Healthy)
 }
 
 /// A user's stop prevails over a shutdown. A shutdown never replaces a user's stop or a verdict.

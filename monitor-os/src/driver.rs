@@ -377,8 +377,13 @@ impl<K: Kernel> StepExecutor<'_, K> {
         }
         let run = step.state.run();
         let follow_up = self.act(run, step);
-        if self.found.waiting_spawn.is_none() {
-            self.service(run, step.actions.service);
+        match &mut self.found.waiting_spawn {
+            // What belongs to the process is said once it is made.
+            Some(waiting) if step.actions.service != ServiceCommand::Keep => {
+                *waiting = step.actions.service;
+            }
+            Some(_) => {}
+            None => self.service(run, step.actions.service),
         }
         let mut delay = None;
         for slot in TimerSlot::ALL {
@@ -589,6 +594,10 @@ mod tests {
             Some(Remains::Nothing)
         }
 
+        fn service(&mut self, _: Moment, _: UnitId, _: RunId, command: ServiceCommand) {
+            self.calls.push(format!("{command:?}"));
+        }
+
         fn save(&mut self, _: Moment, _: UnitId, _: State, ticket: Ticket) -> SaveStatus {
             self.calls.push(format!("save {}", ticket.as_u64()));
             self.save
@@ -643,7 +652,7 @@ mod tests {
         run("", &mut kernel);
         assert_eq!(
             kernel.calls,
-            ["save 1", "spawn #1", "start by ticket 7", "save 2", "started #1"]
+            ["save 1", "spawn #1", "start by ticket 7", "save 2", "Begin", "started #1"]
         );
     }
 
@@ -669,7 +678,7 @@ mod tests {
             (400, saved(1, Ok(()))),
         ]);
         assert_eq!(phase, Some(Phase::Running));
-        assert_eq!(calls, ["start by ticket 0", "0.400s Saved", "spawn #1", "started #1"]);
+        assert_eq!(calls, ["start by ticket 0", "0.400s Saved", "spawn #1", "Begin", "started #1"]);
     }
 
     #[test]
@@ -696,6 +705,18 @@ mod tests {
         assert_eq!(phase, Some(Phase::Stopped));
         let ended = ["start-failed #1 transient", "released #1", "0.400s Saved"];
         assert_eq!(calls, [&["start by ticket 0", "stop by ticket 10"], &ended[..]].concat());
+    }
+
+    /// Another policy may wait for readiness while the spawn waits for its save.
+    #[test]
+    fn the_last_word_on_readiness_goes_with_a_spawn_that_has_waited() {
+        let notify: Policy = "save=required readiness=notify".parse().unwrap();
+        let (_, calls) = run_slow_store([
+            (0, input(Event::StartRequested)),
+            (10, DriverInput::PolicyChanged(UNIT, Arc::new(notify))),
+            (400, saved(1, Ok(()))),
+        ]);
+        assert_eq!(calls[3..5], ["spawn #1", "AwaitReady"], "{calls:?}");
     }
 
     /// A disk that hangs is noticed although each new state is saved anew.

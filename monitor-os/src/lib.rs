@@ -81,6 +81,8 @@ mod driver;
 mod exports;
 #[cfg(all(feature = "linux", target_os = "linux"))]
 mod handle;
+#[cfg(any(feature = "record", all(feature = "linux", target_os = "linux")))]
+mod hex;
 #[cfg(all(feature = "linux", target_os = "linux"))]
 mod linux;
 #[cfg(all(feature = "linux", target_os = "linux"))]

@@ -11,13 +11,12 @@
 //! - [`model`]: the exhaustive search. It visits every reachable state, and its counterexamples are
 //!   the shortest.
 //! - [`world`]: the virtual kernel under the driver that ships. Its processes follow scripts.
-//! - [`replay`]: compares the record of a real supervision with the machine.
 //! - [`generate`]: draws cases from seeds, aimed at a [race](generate::Race) or at nothing.
 //! - [`bugs`]: known bugs of supervisors. A harness that cannot find them proves nothing.
 //! - [`report`]: failures, tables, timelines and diagrams.
-//! - `conformance`: checks a driver or a machine of another crate (feature `proptest`).
+//! - [`conform`]: puts a driver or a machine of another crate under all of this, and judges records.
 //! - `real`: runs the same cases on Linux (feature `real`).
-//! - `conform`: kits that check parts of other crates (feature `real`).
+//! - `observe`: judges other supervisors as they are (feature `observe`).
 //!
 //! # The loop
 //! ```
@@ -42,17 +41,15 @@
 
 pub mod bugs;
 pub mod case;
-#[cfg(feature = "real")]
 pub mod conform;
-#[cfg(feature = "proptest")]
-pub mod conformance;
 pub mod generate;
 pub mod machine;
 pub mod model;
+#[cfg(feature = "observe")]
+pub mod observe;
 pub mod oracle;
 #[cfg(feature = "real")]
 pub mod real;
-pub mod replay;
 pub mod report;
 pub mod world;
 

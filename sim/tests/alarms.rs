@@ -5,7 +5,7 @@ use monitor_core::{Event, Millis, Policy, State, Step};
 use monitor_os::{Core, Machine};
 use monitor_sim::bugs::{Bug, bug_hunt};
 use monitor_sim::case::{Case, ExitNotice, InputKind, Script, SignalDelivery};
-use monitor_sim::conformance;
+use monitor_sim::conform;
 use monitor_sim::generate::{self, FromBytes, Race, strategy};
 use monitor_sim::machine::MachineUnderTest;
 use monitor_sim::model::{Exploration, explore};
@@ -49,7 +49,7 @@ fn rings(harness: impl CanarySearch, alarm: Alarm) {
     assert!(ran.has(alarm), "a campaign is silent: {ran}");
     let ran = checked(harness);
     assert!(ran.has(alarm), "a check is silent: {ran}");
-    let said = conformance::check_by(harness, Core, strategy::cases());
+    let said = conform::check_by(harness, Core, strategy::cases());
     let said = said.err().map_or_else(String::new, |error| error.to_string());
     let line = format!("ALARM {alarm}: {}", alarm.meaning());
     assert!(said.contains(&line), "a property test says {said}");
@@ -511,7 +511,7 @@ fn a_panic_is_a_finding_of_every_engine_and_no_end_of_it() {
     let again = world::run(&case, Partial, STEPS_MAX);
     assert_eq!(again.violated(), Some(Property::NoPanic));
     // A property test reports the panic.
-    let report = conformance::check(Partial, strategy::cases()).unwrap_err().to_string();
+    let report = conform::check(Partial, strategy::cases()).unwrap_err().to_string();
     assert!(report.starts_with("FAIL no-panic (I36)"), "{report}");
     assert!(report.contains("\npanic     ") && report.contains("no answer"), "{report}");
     // The exhaustive search reports the panic on every thread.

@@ -241,7 +241,7 @@ mod tests {
 # Source: this file.
 policy restart=always jitter=0 backoff=constant:1s healthy-after=none
 0ms   start              => save; spawn #1; emit starting [starting]
-0ms   exited #1 code=1   => save; release #1 TERM group; arm stop-grace #1 10s; emit exited [releasing]
+0ms   exited #1 code=1   => save; release #1 TERM group; end-service #1; arm stop-grace #1 10s; emit exited [releasing]
 5ms   released #1        => save; arm backoff #1 1s; emit backing-off [backing-off]
 1005ms fired backoff #1  => save; spawn #2; emit starting [starting]
 end => starting (wanted), outcome none, restarts 1, strikes 1, level 1

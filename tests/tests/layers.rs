@@ -49,7 +49,7 @@ const RULES: &[Rules] = &[
     Rules {
         root: "monitor-os/src/lib.rs",
         layers: &[
-            &["driver", "block_on", "by_identity", "telemetry"],
+            &["driver", "block_on", "by_identity", "hex", "telemetry"],
             &["record"],
             &["linux"],
             &["output"],
@@ -84,14 +84,16 @@ const RULES: &[Rules] = &[
         layers: &[
             &["case", "machine"],
             &["oracle"],
-            &["model", "world", "replay"],
+            &["model", "world"],
             &["generate"],
             &["search"],
             &["bugs", "report"],
+            &["conform/record"],
             &["verification"],
-            &["conformance", "fuzz", "real"],
+            &["fuzz", "real"],
             &["conform/backend"],
             &["conform"],
+            &["observe"],
         ],
         debts: &[],
     },
@@ -100,7 +102,7 @@ const RULES: &[Rules] = &[
         layers: &[
             &["exit_status", "options", "progress"],
             &["input"],
-            &["bugs", "campaign", "check", "graph", "replay", "timeline", "real"],
+            &["bugs", "campaign", "check", "graph", "observe", "replay", "timeline", "real"],
         ],
         debts: &[],
     },

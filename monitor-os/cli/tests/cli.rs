@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 use monitor_os::now;
-use monitor_os::record::{Record, RecordLine};
+use monitor_os::record::{RecordLine, RecordReader};
 use program::waiting::{awaited, ended, until};
 use program::{Running, code, monitor, run, stderr};
 
@@ -140,15 +140,16 @@ fn record_can_be_read() {
         "exit 7",
     ]);
     assert_eq!(code(&output), 7);
-    let record = Record::parse(fs::read_to_string(path).unwrap().lines()).unwrap();
-    assert!(matches!(&record.lines[0], RecordLine::Head { name, .. } if name == "sh"));
-    let exits = record
-        .lines
-        .iter()
-        .filter(
-            |line| matches!(line, RecordLine::Step(step) if step.event.to_string().ends_with("code=7")),
-        )
-        .count();
+    let file = File::open(path).unwrap();
+    let mut reader = RecordReader::new(std::io::BufReader::new(file));
+    let head = reader.read().unwrap();
+    assert!(matches!(head, Some((1, RecordLine::Head { name, .. })) if name == "sh"));
+    let mut exits = 0;
+    while let Some((_, line)) = reader.read().unwrap() {
+        if let RecordLine::Step(step) = line {
+            exits += usize::from(step.event.to_string().ends_with("code=7"));
+        }
+    }
     assert_eq!(exits, 2);
 }
 

@@ -13,6 +13,8 @@ use std::env;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 
+use monitor_core::Millis;
+use monitor_os::now;
 use program::{Running, monitor, stderr};
 use speaker::{own_address, say, speaker, variable};
 use trials::trials;
@@ -26,6 +28,7 @@ trials! {
     adopted_program_that_lost_its_address_goes_on,
     addresses_are_not_guessed,
     adopted_program_that_falls_silent_is_stopped,
+    ping_that_waits_for_a_suspended_monitor_counts,
 }
 
 /// Goal: what the monitor itself was told by who watches it is not taken by its program for its
@@ -220,4 +223,31 @@ fn adopted_program_that_falls_silent_is_stopped() {
     say(directory.path(), b"READY=1");
     second.wait_for("sent no ping in time");
     second.finish();
+}
+
+/// Goal: a monitor that was suspended hears the ping that waits for it before it judges the watchdog.
+/// Method: the monitor is stopped until the watchdog is due, the program pings, and the monitor goes
+/// on.
+fn ping_that_waits_for_a_suspended_monitor_counts() {
+    const WATCHDOG: Millis = Millis::from_secs(3);
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let test = env::current_exe().unwrap();
+    let options = ["--cwd", place, "--ready", "notify", "--restart", "no"];
+    let command = ["--policy", "watchdog=3s", "--", test.to_str().unwrap(), "speaker"];
+    let mut running = Running::start(&[&options[..], &command].concat());
+    running.wait_for(" started #1");
+    say(directory.path(), b"READY=1");
+    running.wait_for(" ready");
+    running.signal("STOP");
+    let is_stopped = |stat: String| stat.rsplit_once(") ").unwrap().1.starts_with('T');
+    let stat = format!("/proc/{}/stat", running.id());
+    until(|| is_stopped(fs::read_to_string(&stat).unwrap()));
+    let due = now().after(WATCHDOG);
+    until(|| now() > due);
+    say(directory.path(), b"WATCHDOG=1");
+    running.signal("CONT");
+    running.signal("TERM");
+    let (_, text) = running.finish();
+    assert!(!text.contains("sent no ping in time"), "{text}");
 }

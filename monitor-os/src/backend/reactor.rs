@@ -99,8 +99,8 @@ pub(crate) struct LinuxKernel {
     /// The keys of the last wait; its allocation is reused.
     ready: Vec<u64>,
     observed: Moment,
-    /// Whether something was read since the last deadline was reported.
-    has_read: bool,
+    /// What was readable at this moment is read; `None` after a deadline was reported.
+    read_by: Option<Moment>,
     random: fastrand::Rng,
     state: ReactorState,
 }
@@ -180,7 +180,7 @@ impl LinuxKernel {
             tickets: 0,
             ready: Vec::new(),
             observed: now(),
-            has_read: false,
+            read_by: None,
             random: fastrand::Rng::with_seed(seed()),
             state: ReactorState::Serving,
         })
@@ -193,9 +193,11 @@ impl LinuxKernel {
         let next = [deadline, next].into_iter().flatten().min();
         self.timer.set(next.map(Moment::as_nanos))?;
         let mut ready = std::mem::take(&mut self.ready);
+        // The monitor may be suspended anywhere, so the moment is taken before the sources are asked.
+        let asked = now();
         self.epoll.wait(&mut ready)?;
         self.observed = self.observed.max(now());
-        self.has_read = true;
+        self.read_by = Some(asked);
         // Pending notifications are processed before the exit.
         ready.sort_unstable_by_key(|&key| (key & (NOTIFY | READINESS) == 0, key));
         let mut woken = false;
@@ -789,7 +791,7 @@ impl Kernel for LinuxKernel {
             && let Progress::Launching(launch) = &run.progress
             && launch.is_launching()
         {
-            supervised_run::log(run.signal(signal, Scope::Group));
+            supervised_run::log(run.signal(signal, Scope::Process));
         }
     }
 
@@ -969,10 +971,10 @@ impl Kernel for LinuxKernel {
             if self.state == ReactorState::ShuttingDown && self.is_down() {
                 return self.observed_input(DriverInput::Quit);
             }
-            // What was readable is handled. Deadlines do not crowd it out: each wait comes after a
-            // read.
-            if self.has_read && deadline.is_some_and(|deadline| deadline <= self.observed) {
-                self.has_read = false;
+            // What was readable at the deadline is handled. Deadlines do not crowd it out: each is
+            // reported after a read.
+            if self.read_by.zip(deadline).is_some_and(|(read_by, deadline)| deadline <= read_by) {
+                self.read_by = None;
                 return self.observed_input(DriverInput::DeadlineReached);
             }
             if let Err(error) = self.poll(deadline) {

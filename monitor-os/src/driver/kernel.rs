@@ -129,9 +129,9 @@ pub trait Kernel {
 
     /// Cancels a spawn whose answer is pending, because the run is unwanted now.
     ///
-    /// A kernel that can make the start fail does so. A program that runs already gets the signal.
-    /// The spawn is still answered, as an event. By default nothing happens, and the stop goes on
-    /// when the spawn is answered.
+    /// A kernel that can make the start fail does so. If the program runs already, its main
+    /// process gets the signal. The spawn is still answered, as an event. By default nothing
+    /// happens, and the stop goes on when the spawn is answered.
     fn cancel_spawn(&mut self, at: Moment, unit: UnitId, run: RunId, signal: Signal) {
         let _ignored = (at, unit, run, signal);
     }
@@ -252,7 +252,8 @@ pub enum SignalOutcome {
 pub enum SaveStatus {
     /// A later monitor finds the state.
     Saved,
-    /// The answer is awaited, and less than a second has passed.
+    /// The answer is awaited, and less than a second has passed since the first save that is not
+    /// answered.
     Pending,
     /// The save has failed, or its answer is overdue: it took longer than a second.
     Failed,
@@ -304,7 +305,8 @@ pub enum DriverInput {
     PolicyChanged(UnitId, Arc<Policy>),
     /// Answers the save with this ticket.
     ///
-    /// Only the answer to the last save of the unit counts.
+    /// The answer to the last save of the unit counts. A good answer to an earlier one shows that the
+    /// store makes progress, and gives the last save another second.
     Saved(UnitId, Ticket, Result<(), SaveFailed>),
     /// Removes a unit with its timers and its state; the processes of its run are not touched.
     UnitRemoved(UnitId),

@@ -42,8 +42,8 @@ impl Epoll {
     /// Blocks until a source is ready, and replaces the content of `keys` by the keys of the sources
     /// that are ready by then, sorted.
     ///
-    /// One call returns at most 4,096 keys, and none if a signal handler ran. There is no timeout: a
-    /// deadline is a [`Timer`](crate::linux::timer::Timer) in the set.
+    /// One call returns at most 4,096 keys. There is no timeout: a deadline is a
+    /// [`Timer`](crate::linux::timer::Timer) in the set.
     ///
     /// # Errors
     /// None is known for this descriptor (`epoll_wait(2)`).
@@ -58,7 +58,8 @@ impl Epoll {
                     keys.extend(ready.iter().map(|event| event.data.u64()));
                     ready.len()
                 }
-                Err(Errno::INTR) => 0,
+                // Also by a stop and its end: `epoll_wait(2)` is not restarted.
+                Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno.into()),
             };
             if taken < EVENTS_PER_CALL || keys.len() >= EVENTS_PER_WAIT {

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::thread;
 
 use rustix::process::{Pid, geteuid};
 
@@ -30,12 +31,31 @@ impl Mark {
     }
 }
 
+/// The name in the mark of a process; `None` if it has none.
 pub(crate) fn mark_of(pid: Pid) -> Option<RunName> {
-    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    let environment = environment(pid)?;
     let mut variables = environment.split(|&byte| byte == 0);
     let mark = variables.find_map(|variable| variable.strip_prefix(MARK.as_bytes()))?;
     str::from_utf8(mark).ok()?.parse().ok()
 }
+
+/// The environment with which a process was started.
+///
+/// In the middle of an `execve(2)` a process has none for a moment, so an empty one is read again.
+fn environment(pid: Pid) -> Option<Vec<u8>> {
+    let read = || fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok();
+    for _ in 0..READS_MAX {
+        let environment = read()?;
+        if !environment.is_empty() {
+            return Some(environment);
+        }
+        thread::yield_now();
+    }
+    read()
+}
+
+/// More reads than an `execve(2)` lasts. A process without an environment takes as many.
+const READS_MAX: u32 = 50;
 
 /// The real user of a process, which a program run as its owner (`su`) cannot change.
 pub(crate) fn real_user(pid: Pid) -> Option<u32> {

@@ -1,25 +1,28 @@
-//! The subcommand `replay`: compares a record with the machine, or runs a case in the virtual
+//! The subcommand `replay`: judges a record against its contract, or runs a case in the virtual
 //! world.
 
-use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::fs;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anstream::{eprintln, print, println};
 use clap::{Args, ValueEnum};
+use monitor_core::Millis;
 use monitor_os::Core;
-use monitor_os::record::Record;
+use monitor_os::record::RecordReader;
 use monitor_sim::bugs::Bug;
 use monitor_sim::case::Case;
+use monitor_sim::conform::record::{
+    ContractViolation, RecordFault, RecordSummary, Tolerance, WatchdogDelay, record,
+};
 use monitor_sim::machine::MachineUnderTest;
-use monitor_sim::oracle::{self, TraceLine, Verdict, expectation};
-use monitor_sim::replay;
+use monitor_sim::oracle::{self, expectation};
 use monitor_sim::report::{self, TraceTable};
 use monitor_sim::world::{self, STEPS_MAX};
 
 use crate::exit_status::{INTERNAL, USAGE, VIOLATED};
-use crate::input::{Artifact, artifact};
+use crate::input::{Artifact, RecordSource, artifact};
+use crate::progress::templated;
 
 #[derive(Args)]
 pub(crate) struct ReplayArguments {
@@ -36,6 +39,24 @@ pub(crate) struct ReplayArguments {
     /// Rewrite the expectations in the file from a run of the case. Comments are kept.
     #[arg(long, conflicts_with_all = ["emit", "inject"])]
     rewrite: bool,
+    /// Accept timers of a record that fire so much later than their deadlines. Give more for a
+    /// monitor that was suspended.
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    late: Millis,
+    /// How the driver of a record chooses the delay of a watchdog (rule C10).
+    #[arg(long, value_enum, value_name = "CHOICE", default_value = "run")]
+    watchdog: Watchdog,
+    /// Print the result about a record as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Watchdog {
+    /// The period that the program was told at its start.
+    Run,
+    /// The delay of the command, because the driver tells programs no period.
+    Command,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -54,7 +75,7 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> u8 {
     }
     let case = match artifact(&arguments.file) {
         Ok(Artifact::Case(case)) => case,
-        Ok(Artifact::Record(record)) => return replay_record(&record),
+        Ok(Artifact::Record(source)) => return replay_record(source, arguments),
         Err(code) => return code,
     };
     match (arguments.emit, arguments.inject) {
@@ -93,28 +114,87 @@ fn rewrite(path: &Path) -> u8 {
     }
 }
 
-fn replay_record(record: &Record) -> u8 {
-    let Verdict { trace, violation, difference, .. } = replay::replay(record);
-    let refused = |objection: &dyn Display| {
-        println!("{} steps are accepted, the next one is not\n{objection}", trace.len() - 1);
-        VIOLATED
+fn replay_record(source: RecordSource, arguments: &ReplayArguments) -> u8 {
+    let tolerance = Tolerance {
+        late: arguments.late,
+        watchdog: match arguments.watchdog {
+            Watchdog::Run => WatchdogDelay::OfRun,
+            Watchdog::Command => WatchdogDelay::OfCommand,
+        },
     };
-    if let Some(difference) = &difference {
-        return refused(difference);
+    let length = source.length.unwrap_or_default();
+    let bar = templated(length, "{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left");
+    let bytes = BufReader::with_capacity(BUFFER, bar.wrap_read(source.bytes));
+    let result = record(&mut RecordReader::new(bytes), tolerance);
+    bar.finish_and_clear();
+    match result {
+        Err(RecordFault::Violation(violation)) => {
+            if arguments.json {
+                println!("{}", violation_json(&violation));
+            } else {
+                println!("{violation}");
+            }
+            VIOLATED
+        }
+        Err(fault) => {
+            eprintln!("monitor-sim: {}: {fault}", arguments.file.display());
+            USAGE
+        }
+        Ok(summary) => {
+            if arguments.json {
+                println!("{}", summary_json(&summary));
+            } else {
+                print_summary(&summary);
+            }
+            0
+        }
     }
-    if let Some(violation) = &violation {
-        let event = trace.last().map(TraceLine::event_text).unwrap_or_default();
-        return refused(&format_args!("{event}\n{violation}"));
+}
+
+fn print_summary(summary: &RecordSummary) {
+    let RecordSummary { steps, actions, units, unanswered, .. } = summary;
+    let units = if *units == 1 { "of one unit".into() } else { format!("of {units} units") };
+    println!("all {actions} actions in {steps} steps {units} keep the contract");
+    for unanswered in unanswered {
+        println!("  {unanswered}");
     }
-    let units = trace.iter().map(|line| line.unit).collect::<BTreeSet<_>>().len();
-    let units = if units == 1 { "of one unit".into() } else { format!("of {units} units") };
-    let mut actions = 0;
-    trace.iter().for_each(|line| line.step.for_each(|_| actions += 1));
-    println!(
-        "all {actions} actions in {} steps {units} agree, and no property is violated",
-        trace.len()
-    );
-    0
+}
+
+fn summary_json(summary: &RecordSummary) -> serde_json::Value {
+    let RecordSummary { steps, actions, units, unanswered, .. } = summary;
+    let unanswered: Vec<_> = unanswered
+        .iter()
+        .map(|unanswered| {
+            serde_json::json!({
+                "unit": unanswered.unit.as_u32(),
+                "name": unanswered.name,
+                "command": unanswered.command.to_string(),
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "steps": steps,
+        "actions": actions,
+        "units": units,
+        "unanswered": unanswered,
+        "violation": null,
+    })
+}
+
+fn violation_json(violation: &ContractViolation) -> serde_json::Value {
+    let ContractViolation { line, at_us, unit, name, rule, expected, seen, before, .. } = violation;
+    serde_json::json!({
+        "violation": {
+            "line": line,
+            "at_us": at_us,
+            "unit": unit.as_u32(),
+            "name": name,
+            "rule": rule.id(),
+            "expected": expected,
+            "seen": seen,
+            "before": before,
+        },
+    })
 }
 
 fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
@@ -137,3 +217,6 @@ fn replay_case(case: &Case, machine: impl MachineUnderTest + Copy) -> u8 {
     }
     if verdict.is_accepted() { 0 } else { VIOLATED }
 }
+
+/// Few reads for a long record.
+const BUFFER: usize = 1 << 18;

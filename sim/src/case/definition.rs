@@ -15,6 +15,8 @@ pub struct Case {
     pub scripts: Vec<Script>,
     /// The delay with which every timer fires.
     pub timers_late: Millis,
+    /// The time that the driver takes for each input.
+    pub handling_takes: Millis,
     /// The time until which every save fails.
     pub saves_fail_until: Millis,
     /// The time that every save takes; it is answered at once if the time is zero.
@@ -78,6 +80,7 @@ impl Case {
             policy,
             scripts: vec![Script::OBEDIENT],
             timers_late: Millis::ZERO,
+            handling_takes: Millis::ZERO,
             saves_fail_until: Millis::ZERO,
             saves_take: Millis::ZERO,
             others: Vec::new(),

@@ -24,7 +24,7 @@ pub enum CaseErrorKind {
     Word(ParseError),
     /// The policy is unsound.
     Policy(PolicyTextError),
-    /// The line does not begin with a time, `policy`, `process`, `unit`, `timers`, `saves`, `pids`,
+    /// The line does not begin with a time, `policy`, `process`, `unit`, `timers`, `handling`, `saves`, `pids`,
     /// `disk`, `seed`, `then` or `end`.
     Line(String),
     /// The number in this word cannot be read, or is too large.
@@ -78,7 +78,7 @@ impl fmt::Display for CaseErrorKind {
             Self::Policy(error) => error.fmt(f),
             Self::Line(word) => write!(
                 f,
-                "{word:?} begins no line: write policy, process, unit, timers, saves, pids, disk, seed, then, end, or a time such as 50ms and what is asked then"
+                "{word:?} begins no line: write policy, process, unit, timers, handling, saves, pids, disk, seed, then, end, or a time such as 50ms and what is asked then"
             ),
             Self::Number(word) => {
                 write!(
@@ -102,7 +102,7 @@ impl fmt::Display for CaseErrorKind {
             ),
             Self::Key(word) => write!(
                 f,
-                "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, extends, unhealthy, notice, signals, output (process), late (timers), fail-until and take (saves), after, down (crash), after (reboot)"
+                "{word:?} is no word of this line: write key=value with starts, fails, lives, exits, term, leaves, ready, pings, extends, unhealthy, notice, signals, output (process), late (timers), takes (handling), fail-until and take (saves), after, down (crash), after (reboot)"
             ),
             Self::Backwards { at, before } => {
                 write!(

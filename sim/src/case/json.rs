@@ -26,6 +26,9 @@ pub struct CaseJson {
     /// The delay with which every timer fires, in milliseconds.
     #[serde(default)]
     pub timers_late_ms: u32,
+    /// The time that the driver takes for each input, in milliseconds.
+    #[serde(default)]
+    pub handling_takes_ms: u32,
     /// The time until which every save fails, in milliseconds.
     #[serde(default)]
     pub saves_fail_until_ms: u32,
@@ -187,6 +190,7 @@ impl From<&Case> for CaseJson {
             policy: case.policy.to_string(),
             processes: words(&case.scripts),
             timers_late_ms: case.timers_late.as_u32(),
+            handling_takes_ms: case.handling_takes.as_u32(),
             saves_fail_until_ms: case.saves_fail_until.as_u32(),
             saves_take_ms: case.saves_take.as_u32(),
             others: others.collect(),
@@ -264,6 +268,7 @@ impl TryFrom<CaseJson> for Case {
             return Err(at("/pids", &"0 is no size of a table: write one from 1 to 255"));
         }
         case.timers_late = Millis::new(json.timers_late_ms);
+        case.handling_takes = Millis::new(json.handling_takes_ms);
         case.saves_fail_until = Millis::new(json.saves_fail_until_ms);
         case.saves_take = Millis::new(json.saves_take_ms);
         case.pids = json.pids;

@@ -32,6 +32,9 @@ impl fmt::Display for Case {
         if self.timers_late > Millis::ZERO {
             writeln!(f, "timers late={}", self.timers_late)?;
         }
+        if self.handling_takes > Millis::ZERO {
+            writeln!(f, "handling takes={}", self.handling_takes)?;
+        }
         let saves = [("fail-until", self.saves_fail_until), ("take", self.saves_take)];
         for (key, time) in saves.into_iter().filter(|&(_, time)| time > Millis::ZERO) {
             writeln!(f, "saves {key}={time}")?;
@@ -73,8 +76,10 @@ impl FromStr for Case {
 }
 
 /// The words with which a line begins that has no time.
-const HEADS: [&str; 10] =
-    ["policy", "process", "unit", "timers", "saves", "pids", "disk", "seed", "then", "end"];
+const HEADS: [&str; 11] = [
+    "policy", "process", "unit", "timers", "handling", "saves", "pids", "disk", "seed", "then",
+    "end",
+];
 
 fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
     let (line, answer) = body::split(line);
@@ -110,6 +115,7 @@ fn read_line(case: &mut Option<Case>, line: &str) -> Result<(), CaseErrorKind> {
         }
         "unit" => case.others.push(Other { policy: case.policy, scripts: Vec::new() }),
         "timers" => case.timers_late = read_key(rest, "late")?.parse()?,
+        "handling" => case.handling_takes = read_key(rest, "takes")?.parse()?,
         "saves" => match read_key(rest, "take") {
             Ok(time) => case.saves_take = time.parse()?,
             Err(_) => case.saves_fail_until = read_key(rest, "fail-until")?.parse()?,
@@ -186,6 +192,7 @@ process #1 notice=twice signals=refused output=forever
 process #2 notice=late:5s signals=missed output=3s
 process rest notice=lost
 timers late=3ms
+handling takes=2ms
 saves fail-until=500ms
 saves take=40ms
 pids 3

@@ -84,6 +84,7 @@ impl Chooser {
         let mut case = Case::new(elements::policy(choices));
         case.scripts = (0..=choices.below(4)).map(|_| elements::script(choices)).collect();
         case.timers_late = choices.pick(&[Millis::ZERO, Millis::ZERO, Millis::new(3)]);
+        case.handling_takes = Millis::new(choices.pick(&[0, 0, 0, 2]));
         case.saves_fail_until = Millis::new(choices.pick(&[0, 0, 0, 150]));
         case.saves_take = Millis::new(choices.pick(&[0, 0, 0, 0, 0, 40, 1_500]));
         case.seed = u64::from(choices.below(256));

@@ -7,11 +7,11 @@
 //!
 //! # Examples
 //! ```
-//! use monitor_sim::conformance;
+//! use monitor_sim::conform;
 //! use monitor_sim::generate::strategy;
 //!
-//! conformance::check(monitor_os::Core, strategy::cases())?;
-//! # Ok::<(), conformance::CheckError>(())
+//! conform::check(monitor_os::Core, strategy::cases())?;
+//! # Ok::<(), conform::CheckError>(())
 //! ```
 
 use monitor_core::{Event, Millis, Policy};

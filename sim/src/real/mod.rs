@@ -9,7 +9,7 @@
 //!
 //! Some cases need a virtual world: [`NotPlayable`].
 
-pub(crate) mod child_journal;
+pub(crate) mod child_record;
 mod crash_session;
 mod cycles;
 mod generate;
@@ -28,6 +28,7 @@ mod syscall_kills;
 mod traced;
 mod waker;
 
+pub use child_record::{ChildFact, ChildLine, ChildRecord};
 pub use cycles::{AbsentShortage, Cycles, Shortage, cycle};
 pub use generate::case;
 pub use live_runs::{LiveRuns, live_runs};

@@ -52,7 +52,8 @@ impl std::error::Error for NotPlayable {}
 /// The first thing that is in the way.
 pub fn playable(case: &Case, limit: Millis) -> Result<(), NotPlayable> {
     let nothing = Millis::ZERO;
-    let plain = [case.timers_late, case.saves_fail_until, case.saves_take] == [nothing; 3];
+    let times = [case.timers_late, case.handling_takes, case.saves_fail_until, case.saves_take];
+    let plain = times == [nothing; 4];
     if !plain || case.pids.is_some() || case.disk.is_some() {
         return Err(NotPlayable::WorldFault);
     }

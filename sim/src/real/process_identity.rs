@@ -44,10 +44,15 @@ impl ProcessIdentity {
         let start = after_name(&stat).and_then(|mut fields| fields.nth(22 - 3)?.parse().ok());
         Ok(Self { pid, start: start.ok_or(io::ErrorKind::InvalidData)? })
     }
+
+    /// When it was started, in clock ticks from the boot.
+    pub(crate) const fn ticks(self) -> u64 {
+        self.start
+    }
 }
 
 /// The state and the parent of `/proc/PID/stat`.
-pub(super) fn state_and_parent(stat: &[u8]) -> Option<(char, u32)> {
+pub(crate) fn state_and_parent(stat: &[u8]) -> Option<(char, u32)> {
     let mut fields = after_name(stat)?;
     let state = fields.next()?.chars().next()?;
     Some((state, fields.next()?.parse().ok()?))

@@ -5,8 +5,7 @@ use std::fmt;
 use monitor_core::{Exit, Millis};
 
 use crate::case::definition::Case;
-use crate::oracle::expectation::Difference;
-use crate::oracle::violation::Violation;
+use crate::conform::record::ContractViolation;
 
 /// The result of a case on real processes.
 #[derive(Debug)]
@@ -45,10 +44,8 @@ pub enum SimulatorMatch {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RealFault {
-    /// The record has a step that differs from that of the machine.
-    Differs(Difference),
-    /// The record violates a property, or the machine panics.
-    Violates(Violation),
+    /// The record violates the contract.
+    Violates(Box<ContractViolation>),
     /// The record cannot be read.
     Unreadable(String),
     /// The case was not down within a minute of its kill.
@@ -79,7 +76,6 @@ pub enum RealFault {
 impl fmt::Display for RealFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Differs(difference) => difference.fmt(f),
             Self::Violates(violation) => violation.fmt(f),
             Self::Unreadable(error) => write!(f, "the record cannot be read: {error}"),
             Self::NotDown => {

@@ -7,15 +7,15 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use monitor_core::{Action, Event, Exit, Note, Phase, Remains, Signal, State};
-use monitor_os::record::{Record, Recorder};
+use monitor_os::record::{RecordReader, Recorder};
 use monitor_os::{Events, Unit, UnitEvent};
 
 use super::live_runs::LiveRuns;
-use super::result::RealFault;
+use super::result::{CASE_TIMEOUT, RealFault};
 use super::scripted_child::ScriptedChild;
 use crate::case::input::InputKind;
 use crate::case::script::Script;
-use crate::replay;
+use crate::conform::record::{RecordFault, Tolerance, record as judge};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ScriptedEvent {
@@ -129,19 +129,22 @@ impl RunningUnit {
 
     /// Checks what was recorded; returns how many steps were checked.
     pub(super) fn check(self, record: &str) -> io::Result<(usize, Option<RealFault>)> {
-        let verdict = match Record::parse(record.lines()) {
-            Ok(record) => replay::replay(&record),
-            Err(error) => return Ok((0, Some(RealFault::Unreadable(error.to_string())))),
+        // A computer under load may be late, which is no fault of the driver.
+        let tolerance = Tolerance { late: CASE_TIMEOUT, ..Tolerance::default() };
+        let (steps, violates) = match judge(&mut RecordReader::new(record.as_bytes()), tolerance) {
+            Ok(summary) => (summary.steps, None),
+            Err(RecordFault::Violation(violation)) => (0, Some(RealFault::Violates(violation))),
+            Err(RecordFault::Unreadable(error)) => {
+                return Ok((0, Some(RealFault::Unreadable(error.to_string()))));
+            }
         };
-        let differs = verdict.difference.map(RealFault::Differs);
-        let violates = verdict.violation.map(RealFault::Violates);
         let not_down = (!self.is_down()).then_some(RealFault::NotDown);
         let complaint = self.child.complaint().map(RealFault::Complaint);
         let begun = self.child.begun()?;
         let unrecorded =
             (begun > self.runs).then_some(RealFault::Unrecorded { begun, reported: self.runs });
-        let fault = differs.or(violates).or(self.fault).or(complaint).or(unrecorded).or(not_down);
-        Ok((verdict.trace.len(), fault))
+        let fault = violates.or(self.fault).or(complaint).or(unrecorded).or(not_down);
+        Ok((usize::try_from(steps).unwrap_or(usize::MAX), fault))
     }
 }
 

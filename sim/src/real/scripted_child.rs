@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, parent_id};
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -21,7 +21,8 @@ use monitor_os::{Command, CommandError, Moment, now};
 use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::fs::{FlockOperation, flock};
 
-use super::child_journal::{self, ChildJournal, ChildMark};
+use super::child_record::{ChildFact, ChildRecord, inherited_descriptors};
+use super::process_identity::ProcessIdentity;
 use super::traced;
 use crate::case::definition::Case;
 use crate::case::script::{OnStop, Script};
@@ -41,7 +42,7 @@ pub fn enter() {
         let words: Vec<PathBuf> = args.map(PathBuf::from).collect();
         let code = run_child(&words).unwrap_or_else(|error| {
             // If the file cannot be written, the code shows that no script asked for this end.
-            let runs = words.last().map(PathBuf::as_path);
+            let runs = words.get(2).map(PathBuf::as_path);
             runs.map(|runs| fs::write(complaint_path(runs), error.to_string()).ok());
             CONFUSED
         });
@@ -55,6 +56,7 @@ pub struct ScriptedChild {
     case: PathBuf,
     unit: usize,
     runs: PathBuf,
+    record: Option<PathBuf>,
 }
 
 impl ScriptedChild {
@@ -67,18 +69,14 @@ impl ScriptedChild {
         fs::write(&path, case.to_string())?;
         let runs = folder.join(format!("{name}.{unit}"));
         fs::write(&runs, "0")?;
-        Ok(Self { case: path, unit, runs })
+        Ok(Self { case: path, unit, runs, record: None })
     }
 
-    /// Makes a journal, in which the children write down what they do and receive if the variable
-    /// [`JOURNAL`] has its path.
-    ///
-    /// # Errors
-    /// The folder cannot be written to.
-    pub(crate) fn make_journal(&self) -> io::Result<PathBuf> {
-        let journal = self.runs.with_added_extension("journal");
-        fs::write(&journal, "")?;
-        Ok(journal)
+    /// Lets the child write down what it sees. Then a second child at a time follows its script
+    /// too, and writes that it is the second.
+    #[must_use]
+    pub fn with_record(self, path: PathBuf) -> Self {
+        Self { record: Some(path), ..self }
     }
 
     /// Makes the command that runs the child. `program` must call [`enter`].
@@ -89,14 +87,15 @@ impl ScriptedChild {
         Command::new(program, self.arguments())
     }
 
-    /// The words after the name of a scripted child.
-    pub(super) fn words(&self) -> [PathBuf; 3] {
-        [self.case.clone(), self.unit.to_string().into(), self.runs.clone()]
-    }
-
     /// All words after the path of the program.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = PathBuf> {
         std::iter::once(PathBuf::from(NAME)).chain(self.words())
+    }
+
+    /// The words after the name of a scripted child.
+    pub(crate) fn words(&self) -> impl Iterator<Item = PathBuf> {
+        let words = [self.case.clone(), self.unit.to_string().into(), self.runs.clone()];
+        words.into_iter().chain(self.record.clone())
     }
 
     /// Returns the number of runs that have begun.
@@ -116,11 +115,8 @@ impl ScriptedChild {
     }
 }
 
-/// The variable with the path of the journal, for children that write one.
-pub(crate) const JOURNAL: &str = "MONITOR_SIM_JOURNAL";
-
 /// The first word on the command line of every child.
-pub(super) const NAME: &str = "monitor-sim-child";
+pub(crate) const NAME: &str = "monitor-sim-child";
 
 /// The word that stands for the case on the command line of a group member.
 const MEMBER: &str = "member";
@@ -130,65 +126,56 @@ const CONFUSED: i32 = 99;
 
 /// Returns the path of the complaint.
 fn complaint_path(runs: &Path) -> PathBuf {
-    runs.with_added_extension("complaint")
+    let mut name = runs.as_os_str().to_owned();
+    name.push(".complaint");
+    name.into()
 }
 
 fn run_child(words: &[PathBuf]) -> io::Result<i32> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-    let [first, second, runs] = words else { return Err(invalid()) };
-    let journal =
-        env::var_os(JOURNAL).map(|path| ChildJournal::open(Path::new(&path))).transpose()?;
+    let [first, second, runs, record @ ..] = words else { return Err(invalid()) };
+    let record = record.first().map(|path| ChildRecord::open(path)).transpose()?;
     if first == Path::new(MEMBER) {
         let on_stop = second.to_str().and_then(read_on_stop).ok_or_else(invalid)?;
-        let signals = receive_signals(on_stop, journal.as_ref())?;
-        note(journal.as_ref(), &ChildMark::Member)?;
-        // Its parent waits for this: signals are received from now on. It may have been killed
-        // meanwhile.
-        let mut out = io::stdout();
-        out.write_all(b".").and_then(|()| out.flush()).ok();
-        return Ok(wait_for_end(&signals, on_stop, None, journal.as_ref()));
-    }
-    if journal.is_some() {
-        note(journal.as_ref(), &ChildMark::Began(child_journal::inherited_descriptors()?))?;
+        return run_member(on_stop, record);
     }
     let unit = second.to_str().and_then(|unit| unit.parse().ok()).ok_or_else(invalid)?;
     let text = fs::read_to_string(first)?;
     let case: Case = text.parse().map_err(|_| invalid())?;
     let mut held = OpenOptions::new().read(true).write(true).open(runs)?;
-    let nth = lock_and_count(&mut held)?;
-    let script = *case.script(unit, nth);
-    follow(&script, runs, journal.as_ref())
-}
-
-/// Appends to the journal, if there is one.
-fn note(journal: Option<&ChildJournal>, mark: &ChildMark) -> io::Result<()> {
-    journal.map_or(Ok(()), |journal| journal.append(mark))
-}
-
-/// Locks the file, counts the run, and returns its number, from 0.
-fn lock_and_count(held: &mut File) -> io::Result<usize> {
-    if flock(&*held, FlockOperation::NonBlockingLockExclusive).is_err() {
+    let overlaps = !lock(&held);
+    if overlaps && record.is_none() {
         return Err(io::Error::other("two at a time"));
     }
-    let mut text = String::new();
-    held.read_to_string(&mut text)?;
-    let nth: usize = text.trim().parse().map_err(|_| io::ErrorKind::InvalidData)?;
-    held.rewind()?;
-    held.write_all((nth + 1).to_string().as_bytes())?;
-    Ok(nth)
-}
-
-fn follow(script: &Script, runs: &Path, journal: Option<&ChildJournal>) -> io::Result<i32> {
-    let signals = receive_signals(script.on_stop, journal)?;
-    if let Some(on_stop) = script.leaves {
-        leave_member(on_stop, runs)?;
+    let nth = count(&mut held)?;
+    let script = *case.script(unit, nth);
+    let signals = block_signals(script.on_stop, record.as_ref())?;
+    if let Some(record) = &record {
+        let run = u32::try_from(nth + 1).unwrap_or(u32::MAX);
+        let ticks = ProcessIdentity::of(process::id())?.ticks();
+        let descriptors = inherited_descriptors()?;
+        let parent = parent_id();
+        record.write(ChildFact::Started { run, parent, ticks, overlaps, descriptors })?;
     }
-    note(journal, &ChildMark::Armed)?;
-    if journal.is_some() && script.ready.is_some() && report_ready()? {
-        note(journal, &ChildMark::Ready)?;
+    let signals = receive_signals(signals, record.clone())?;
+    if let Some(on_stop) = script.leaves {
+        leave_member(on_stop, words)?;
+    }
+    if let Some(record) = &record {
+        write_begin(&script, record)?;
     }
     let end = script.lives.map(|lives| (now().after(lives), script.exits));
-    Ok(wait_for_end(&signals, script.on_stop, end, journal))
+    let exit = wait_for_end(&signals, script.on_stop, end, record.as_ref());
+    Ok(end_with(exit, record.as_ref()))
+}
+
+/// Writes down that the member receives signals too, and reports readiness where the script does.
+fn write_begin(script: &Script, record: &ChildRecord) -> io::Result<()> {
+    record.write(ChildFact::Armed)?;
+    if script.ready.is_some() && report_ready()? {
+        record.write(ChildFact::Ready)?;
+    }
+    Ok(())
 }
 
 /// Reports readiness to the notify socket of the environment; false if there is none.
@@ -202,13 +189,43 @@ fn report_ready() -> io::Result<bool> {
     Ok(true)
 }
 
+/// Follows the script of a member of the group.
+fn run_member(on_stop: OnStop, record: Option<ChildRecord>) -> io::Result<i32> {
+    let signals = block_signals(on_stop, record.as_ref())?;
+    if let Some(record) = &record {
+        let ticks = ProcessIdentity::of(process::id())?.ticks();
+        record.write(ChildFact::MemberStarted { parent: parent_id(), ticks })?;
+    }
+    let signals = receive_signals(signals, record.clone())?;
+    // Its parent waits for this: signals are received from now on. It may have been killed
+    // meanwhile.
+    let mut out = io::stdout();
+    out.write_all(b".").and_then(|()| out.flush()).ok();
+    let exit = wait_for_end(&signals, on_stop, None, record.as_ref());
+    Ok(end_with(exit, record.as_ref()))
+}
+
+/// Takes the lock that a child holds while it lives; returns whether it was free.
+fn lock(held: &File) -> bool {
+    flock(held, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+/// Counts the run, and returns its number, from 0.
+fn count(held: &mut File) -> io::Result<usize> {
+    let mut text = String::new();
+    held.read_to_string(&mut text)?;
+    let nth: usize = text.trim().parse().map_err(|_| io::ErrorKind::InvalidData)?;
+    held.rewind()?;
+    held.write_all((nth + 1).to_string().as_bytes())?;
+    Ok(nth)
+}
+
 /// Starts a member of the group, and waits until it receives signals. Its command line has the name
 /// of the file, so that it can be found.
-fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
-    let words = [NAME, MEMBER, &write_on_stop(on_stop)];
+fn leave_member(on_stop: OnStop, words: &[PathBuf]) -> io::Result<()> {
     let mut member = process::Command::new(env::current_exe()?)
-        .args(words)
-        .arg(runs)
+        .args([NAME, MEMBER, &write_on_stop(on_stop)])
+        .args(words.iter().skip(2))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -219,28 +236,36 @@ fn leave_member(on_stop: OnStop, runs: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends caught signals to a channel. SIGHUP has no effect, as in the virtual world.
+/// Blocks the signals that are to be received. SIGHUP has no effect, as in the virtual world.
 ///
-/// A child with a journal catches each signal that it can write down.
-fn receive_signals(
-    on_stop: OnStop,
-    journal: Option<&ChildJournal>,
-) -> io::Result<mpsc::Receiver<Signal>> {
-    let catches = on_stop != OnStop::Dies(Millis::ZERO) || journal.is_some();
-    let caught: &[Signal] = if catches { &STOPS } else { &[] };
-    let harmless: &[Signal] = if journal.is_some() { &HARMLESS } else { &HARMLESS[..1] };
+/// A child with a record receives each signal that it can write down. Each thread of this process
+/// inherits the mask, so that the waiting thread alone receives them.
+fn block_signals(on_stop: OnStop, record: Option<&ChildRecord>) -> io::Result<SigSet> {
+    let dies_at_once = on_stop == OnStop::Dies(Millis::ZERO) && record.is_none();
+    let caught: &[Signal] = if dies_at_once { &[] } else { &STOPS };
+    let harmless: &[Signal] = if record.is_some() { &HARMLESS } else { &HARMLESS[..1] };
     let signals: SigSet = [harmless, caught].concat().into_iter().collect();
-    // Each thread of this process inherits the mask, so that the waiting thread alone receives
-    // them.
     signals.thread_block()?;
+    Ok(signals)
+}
+
+/// The signals by which a child is stopped.
+const STOPS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT];
+
+/// The signals that have no effect; those after the first only with a record.
+const HARMLESS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// Sends blocked signals to a channel.
+fn receive_signals(
+    signals: SigSet,
+    record: Option<ChildRecord>,
+) -> io::Result<mpsc::Receiver<Signal>> {
     let (sender, receiver) = mpsc::channel();
-    let journal = journal.cloned();
     thread::Builder::new().name("signals".into()).spawn(move || {
         while let Ok(signal) = signals.wait() {
-            let named = monitor_core::Signal::new(signal as u8);
-            if let (Some(journal), Some(signal)) = (&journal, named) {
-                // Where the disk is full, the reader awaits the line in vain and reports it.
-                journal.append(&ChildMark::Received(signal)).ok();
+            if let Some(record) = &record {
+                // What cannot be written is missed by the reader, who then sees no signal.
+                record.write(ChildFact::Signalled { signal: signal as u8 }).ok();
             }
             if !HARMLESS.contains(&signal) && sender.send(signal).is_err() {
                 return;
@@ -250,53 +275,48 @@ fn receive_signals(
     Ok(receiver)
 }
 
-/// The signals by which a child is stopped.
-const STOPS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT];
-
-/// The signals that have no effect; those after the first only with a journal.
-const HARMLESS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
-
-/// Waits for the end of the script or of a stop. Returns the exit code.
+/// Waits for the end of the script or of a stop.
 fn wait_for_end(
     signals: &mpsc::Receiver<Signal>,
     on_stop: OnStop,
     end: Option<(Moment, Exit)>,
-    journal: Option<&ChildJournal>,
-) -> i32 {
-    let ends = |exit| note(journal, &ChildMark::Ends(exit)).ok();
-    let mut death: Option<(Moment, u8)> = None;
+    record: Option<&ChildRecord>,
+) -> Exit {
+    let mut death: Option<(Moment, Exit)> = None;
     loop {
-        let next = [end.map(|(at, _)| at), death.map(|(at, _)| at)].into_iter().flatten().min();
-        let left = next.map_or(FOR_EVER, |at| Duration::from_nanos(at.nanos_since(now())));
-        let left = if journal.is_some() { left.min(JOURNAL_POLL) } else { left };
-        // A child that was made too late would outlive its test.
-        if journal.is_some_and(|journal| !journal.is_there()) {
-            return CONFUSED;
+        let next = [end, death].into_iter().flatten().min_by_key(|&(at, _)| at);
+        let left = next.map_or(FOR_EVER, |(at, _)| Duration::from_nanos(at.nanos_since(now())));
+        let left = if record.is_some() { left.min(RECORD_POLL) } else { left };
+        // A child that was made too late would outlive those who read its record.
+        if record.is_some_and(|record| !record.is_kept()) {
+            return Exit::Unknown;
         }
         match signals.recv_timeout(left) {
             Ok(signal) => {
                 if let OnStop::Dies(delay) = on_stop {
-                    death = death.or_else(|| Some((now().after(delay), signal as u8)));
+                    let exit = monitor_core::Signal::new(signal as u8);
+                    let exit = exit.map_or(Exit::Unknown, Exit::Signal);
+                    death = death.or_else(|| Some((now().after(delay), exit)));
                 }
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
-        if let Some((at, signal)) = death
-            && at <= now()
-        {
-            monitor_core::Signal::new(signal).map(|signal| ends(Exit::Signal(signal)));
-            return die(signal);
+        if let Some((_, exit)) = [death, end].into_iter().flatten().find(|&(at, _)| at <= now()) {
+            return exit;
         }
-        if let Some((at, exit)) = end
-            && at <= now()
-        {
-            ends(exit);
-            return match exit {
-                Exit::Code(code) => i32::from(code),
-                Exit::Signal(signal) => die(signal.number()),
-                Exit::Unknown => CONFUSED,
-            };
-        }
+    }
+}
+
+/// Writes the end down, then dies of a signal or returns the exit code.
+fn end_with(exit: Exit, record: Option<&ChildRecord>) -> i32 {
+    if let Some(record) = record {
+        // The end itself is seen by others too.
+        record.write(ChildFact::Ending { exit: exit.to_string() }).ok();
+    }
+    match exit {
+        Exit::Code(code) => i32::from(code),
+        Exit::Signal(signal) => die(signal.number()),
+        Exit::Unknown => CONFUSED,
     }
 }
 
@@ -326,7 +346,7 @@ fn read_on_stop(text: &str) -> Option<OnStop> {
     }
 }
 
-/// How often a child looks for its journal.
-const JOURNAL_POLL: Duration = Duration::from_secs(1);
+/// How often a child looks for its record.
+const RECORD_POLL: Duration = Duration::from_secs(1);
 
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3_600);

@@ -1,6 +1,6 @@
 //! Reports of a run: its failure, its table, its timeline, and the state diagram.
 
-mod counterexample;
+pub(crate) mod counterexample;
 pub(crate) mod failure_report;
 pub mod graph;
 mod html_text;

@@ -17,7 +17,7 @@ pub struct TraceTable<'a> {
     /// The steps.
     pub trace: &'a [TraceLine],
     /// The policy in force at each step, as [`oracle::policies`](crate::oracle::policies()) or
-    /// [`replay::trace`](crate::replay::trace) gives it.
+    /// [`conform::record::trace`](crate::conform::record::trace()) gives it.
     pub policies: &'a [Policy],
     /// Whether the last step violates a property.
     pub marked: bool,

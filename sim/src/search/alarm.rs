@@ -166,7 +166,7 @@ impl Alarm {
             Self::PanicNotCaught => "look at sim/src/machine/guard.rs and at what calls it",
             Self::SearchMissesSteps => "look at the files of sim/src/model",
             Self::LivenessNotChecked => "look at `question` in sim/src/model/search.rs",
-            Self::ReplayAcceptsAll => "look at sim/src/replay.rs",
+            Self::ReplayAcceptsAll => "look at the files of sim/src/conform/record",
             Self::ExpectationsAcceptAll => "look at `compare` in sim/src/oracle/expectation.rs",
             Self::BankTooSmall => "look at sim/src/bugs/bank.rs",
             Self::CasesMissing => {

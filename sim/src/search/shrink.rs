@@ -20,6 +20,38 @@ use crate::world::simulation::{self, STEPS_MAX};
 /// How many candidates may be run for one failure. Most failures take a tenth of it.
 const RUNS_MAX: u32 = 20_000;
 
+/// What is shrunk: how a case runs, and whether it fails in the same way.
+pub(crate) trait Subject {
+    /// Runs a case for at most so many steps.
+    fn run(&self, case: &Case, steps_max: usize) -> Verdict;
+
+    /// Returns whether a run fails in the way that is to be kept.
+    fn fails(&self, verdict: &Verdict) -> bool;
+}
+
+/// A machine that violates a property.
+struct Violates<M>(Property, M);
+
+impl<M: MachineUnderTest + Copy> Subject for Violates<M> {
+    fn run(&self, case: &Case, steps_max: usize) -> Verdict {
+        simulation::run(case, self.1, steps_max)
+    }
+
+    fn fails(&self, verdict: &Verdict) -> bool {
+        verdict.violated() == Some(self.0)
+    }
+}
+
+/// Makes a failing case better as long as it fails in the same way. Returns the case, its run, and
+/// a neighbour that passes.
+pub(crate) fn shrink_by(case: Case, subject: &impl Subject) -> (Case, Verdict, Option<Sibling>) {
+    let mut shrinker = Shrinker::new(case, subject);
+    while shrinker.improve() {}
+    let Shrinker { best, verdict, .. } = shrinker;
+    let sibling = sibling(&best, subject);
+    (best, verdict, sibling)
+}
+
 /// Makes a failing case better as long as it violates the same property. It does not know what was
 /// aimed at.
 pub fn shrink(
@@ -28,10 +60,7 @@ pub fn shrink(
     property: Property,
     machine: impl MachineUnderTest + Copy,
 ) -> Failure {
-    let mut shrinker = Shrinker::new(case, property, machine);
-    while shrinker.improve() {}
-    let Shrinker { best, verdict, .. } = shrinker;
-    let sibling = sibling(&best, property, machine);
+    let (best, verdict, sibling) = shrink_by(case, &Violates(property, machine));
     let Verdict { trace, violation, .. } = verdict;
     let panic = violation.and_then(|violation| violation.panic);
     Failure {
@@ -47,9 +76,8 @@ pub fn shrink(
     }
 }
 
-struct Shrinker<M> {
-    property: Property,
-    machine: M,
+struct Shrinker<'a, S> {
+    subject: &'a S,
     policies: Vec<Policy>,
     runs: u32,
     best: Case,
@@ -65,13 +93,13 @@ fn measure(case: &Case, verdict: &Verdict) -> CaseSize {
     (verdict.trace.len(), case.inputs.len(), case.to_string().len(), times)
 }
 
-impl<M: MachineUnderTest + Copy> Shrinker<M> {
-    fn new(case: Case, property: Property, machine: M) -> Self {
-        let verdict = simulation::run(&case, machine, STEPS_MAX);
+impl<'a, S: Subject> Shrinker<'a, S> {
+    fn new(case: Case, subject: &'a S) -> Self {
+        let verdict = subject.run(&case, STEPS_MAX);
         let measure = measure(&case, &verdict);
         // The exhaustive engine finds its shortest counterexamples under these policies.
         let policies = family().into_iter().flat_map(|member| member.policies).collect();
-        Self { property, machine, policies, runs: 0, best: case, verdict, measure }
+        Self { subject, policies, runs: 0, best: case, verdict, measure }
     }
 
     /// Tries every move once, the boldest first; returns whether any was for the better.
@@ -94,8 +122,8 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
         self.runs += 1;
         // A case with more steps than the best is no better. One more step shows how it ends.
         let steps_max = self.verdict.trace.len().saturating_add(1).min(STEPS_MAX);
-        let verdict = simulation::run(&candidate, self.machine, steps_max);
-        if verdict.violated() != Some(self.property) {
+        let verdict = self.subject.run(&candidate, steps_max);
+        if !self.subject.fails(&verdict) {
             return false;
         }
         let measure = measure(&candidate, &verdict);
@@ -165,6 +193,7 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
 
     fn replace_scripts(&mut self) {
         self.change(|case| case.timers_late = Millis::ZERO);
+        self.change(|case| case.handling_takes = Millis::ZERO);
         self.change(|case| case.saves_fail_until = Millis::ZERO);
         self.change(|case| case.saves_take = Millis::ZERO);
         self.change(|case| case.seed = 0);
@@ -219,15 +248,11 @@ impl<M: MachineUnderTest + Copy> Shrinker<M> {
 
 /// The nearest case that passes: one input moved as little as possible, the last one first; else
 /// one input left out.
-fn sibling(
-    case: &Case,
-    property: Property,
-    machine: impl MachineUnderTest + Copy,
-) -> Option<Sibling> {
+fn sibling(case: &Case, subject: &impl Subject) -> Option<Sibling> {
     let passes = |change: &dyn Fn(&mut Case)| {
         let mut candidate = case.clone();
         change(&mut candidate);
-        simulation::run(&candidate, machine, STEPS_MAX).violated() != Some(property)
+        !subject.fails(&subject.run(&candidate, STEPS_MAX))
     };
     let last_first = || (0..case.inputs.len()).rev();
     for by in [1, 10, 100, 1_000, 10_000] {

@@ -11,11 +11,12 @@ use monitor_core::{
     Actions, Event, Grace, Millis, Note, Origin, Phase, Policy, Restart, State, Step, StopMode,
     TimerCommand, TimerKind, TimerToken,
 };
-use monitor_os::record::Record;
+use monitor_os::record::RecordReader;
 use monitor_os::{Core, Machine};
 
 use super::check;
 use crate::case::definition::Case;
+use crate::conform::record::{RecordFault, Tolerance, record};
 use crate::machine::injected_bug::{InjectedBug, MachineUnderTest};
 use crate::model::input::Input;
 use crate::oracle::compared::Compared;
@@ -23,7 +24,6 @@ use crate::oracle::expectation;
 use crate::oracle::fault_effects::FaultEffect;
 use crate::oracle::property::Property;
 use crate::oracle::verdict::{Oracle, Verdict};
-use crate::replay;
 use crate::search::alarm::Alarm;
 use crate::search::campaign::{self, Plan};
 use crate::search::canary::{Canary, Evidence, Missed};
@@ -488,10 +488,10 @@ fn wrong_record(is_injected: bool) -> Result<String, Missed> {
         r#"{{"record":1,"unit":0,"name":"canary","policy":"restart=always"}}
 {{"at_us":0,"unit":0,"event":"start","phase":"starting","actions":["save",{spawn}"emit starting"]}}"#
     );
-    let record = Record::parse(text.lines()).map_err(|error| error.to_string())?;
-    match replay::replay(&record).difference {
-        Some(difference) => Ok(format!("step {}", difference.step)),
-        None => Err("a record of a start without a spawn was accepted".into()),
+    match record(&mut RecordReader::new(text.as_bytes()), Tolerance::default()) {
+        Err(RecordFault::Violation(violation)) => Ok(format!("line {}", violation.line)),
+        Err(fault @ RecordFault::Unreadable(_)) => Err(fault.to_string().into()),
+        Ok(_) => Err("a record of a start without a spawn was accepted".into()),
     }
 }
 

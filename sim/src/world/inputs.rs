@@ -61,7 +61,7 @@ impl<'a> World<'a> {
                 }
                 let requested = event.is_request();
                 if requested {
-                    self.pending_replies.note_request();
+                    self.ticket = Some(self.pending_replies.note_request());
                 }
                 let next = self.case.inputs.get(self.next_input);
                 let collapses = self.has(InjectedBug::CollapsesRequests)

@@ -299,6 +299,10 @@ impl Kernel for World<'_> {
         if self.violated.is_some() {
             return Millis::new(u32::MAX);
         }
+        if jitter == Millis::ZERO {
+            // Whether a driver asks for it makes no difference to the other draws.
+            return Millis::ZERO;
+        }
         Millis::new(self.rng.random_range(0..=jitter.as_u32()))
     }
 
@@ -335,6 +339,7 @@ impl Kernel for World<'_> {
     }
 
     fn wait(&mut self, deadline: Option<Moment>) -> ObservedInput {
+        self.now = self.now.after(self.case.handling_takes);
         let over = self.violated.is_some() || self.monitor_gave_up || self.now > HORIZON;
         if over || self.trace.len() >= self.steps_max {
             return self.occur(self.now, DriverInput::Quit);
@@ -378,8 +383,14 @@ impl Kernel for World<'_> {
             }
             if asked == Some(next) {
                 match self.deliver_input(next) {
-                    Some(input) => return self.occur(self.now.max(next), input),
-                    None => continue,
+                    Some(input) => {
+                        let ticket = self.ticket.take();
+                        return ObservedInput { ticket, ..self.occur(self.now.max(next), input) };
+                    }
+                    None => {
+                        self.ticket = None;
+                        continue;
+                    }
                 }
             }
             if self.faults_stop_at == Some(next) {

@@ -24,10 +24,12 @@ mod os;
 mod outage;
 mod pending_replies;
 mod planned_events;
+mod recording;
 mod saves;
 pub(crate) mod simulation;
 mod state;
 mod step_checks;
 
+pub use recording::record;
 pub use simulation::{STEPS_MAX, judge, run, run_checked, trace};
 pub use state::Checks;

@@ -4,7 +4,7 @@
 //! start waits for a process that serves, or for the end of the attempt.
 
 use monitor_core::{Event, RunId, State};
-use monitor_os::{Report, UnitId};
+use monitor_os::{Report, Ticket, UnitId};
 
 use crate::machine::injected_bug::InjectedBug;
 use crate::oracle::property::Property;
@@ -50,9 +50,10 @@ impl PendingReplies {
         Self { injected_bug, replies: Vec::new(), made: 0, handled: 0 }
     }
 
-    /// Counts a request that is made.
-    pub(super) const fn note_request(&mut self) {
+    /// Counts a request that is made, and gives it its ticket.
+    pub(super) const fn note_request(&mut self) -> Ticket {
         self.made += 1;
+        Ticket::new(self.made)
     }
 
     /// Drops all callers, because the monitor has died.
@@ -67,7 +68,7 @@ impl PendingReplies {
 
     /// Returns whether a caller waits, or the step is about a request.
     pub(super) const fn concerns(&self, report: &Report<'_>) -> bool {
-        !self.replies.is_empty() || report.event.is_request()
+        !self.replies.is_empty() || report.ticket.is_some()
     }
 
     /// Checks the replies after a step; returns the violated property.
@@ -111,6 +112,9 @@ impl PendingReplies {
 
     /// Adds a caller if the step is about a request; returns whether it waits.
     fn register(&mut self, report: &Report<'_>) -> bool {
+        if report.ticket.is_none() {
+            return false;
+        }
         let awaits = match report.event {
             Event::StartRequested | Event::RestartRequested { .. } => Awaits::Settled,
             Event::StopRequested { .. } => Awaits::EndOf(report.before.run()),

@@ -1,6 +1,6 @@
 //! Runs a case in the virtual world.
 
-use monitor_os::Driver;
+use monitor_os::{Core, Driver, Kernel};
 
 use super::state::{Checks, TimeFaults, World};
 use crate::case::definition::Case;
@@ -102,7 +102,12 @@ impl<'a> World<'a> {
     pub(super) fn run(mut self, machine: impl MachineUnderTest) -> (Verdict, Option<String>) {
         let mut driver = Driver::with_machine(machine);
         let panic = guard::catch(|| driver.run(&mut self)).err();
-        if panic.is_none()
+        (self.conclude(panic.is_some()), panic)
+    }
+
+    /// Checks the end, unless the run broke off, and returns the verdict on what was noted.
+    fn conclude(mut self, broke_off: bool) -> Verdict {
+        if !broke_off
             && self.checks == Checks::All
             && self.violated.is_none()
             && (self.monitor_gave_up || self.trace.len() < self.steps_max)
@@ -111,8 +116,20 @@ impl<'a> World<'a> {
         }
         let Self { trace, fault_effects, violated, .. } = self;
         let violation = violated.map(|property| Violation::new(property, trace.len()));
-        (Verdict { trace, fault_effects, violation, ..Verdict::default() }, panic)
+        Verdict { trace, fault_effects, violation, ..Verdict::default() }
     }
+}
+
+/// Runs a case with a loop of the caller's in the place of the driver. Returns the panic with which
+/// it broke off, if any.
+pub(crate) fn run_loop(
+    case: &Case,
+    steps_max: usize,
+    driver_loop: impl FnOnce(&mut dyn Kernel),
+) -> (Verdict, Option<String>) {
+    let mut world = World::new(case, &Core, None, steps_max, TimeFaults::AsGiven, Checks::All);
+    let panic = guard::catch(|| driver_loop(&mut world)).err();
+    (world.conclude(panic.is_some()), panic)
 }
 
 /// The most steps of a case: enough for every lawful stop, and few enough to cut an endless loop

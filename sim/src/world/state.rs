@@ -81,6 +81,8 @@ pub(super) struct World<'a> {
     /// The number of saves that were not answered at once.
     pub(super) saves: u64,
     pub(super) pending_replies: PendingReplies,
+    /// The ticket of the request that is delivered next.
+    pub(super) ticket: Option<Ticket>,
     pub(super) rng: Pcg64Mcg,
     pub(super) trace: Vec<TraceLine>,
     pub(super) fault_effects: FaultEffects,
@@ -211,6 +213,7 @@ impl<'a> World<'a> {
             last_wake: LastWake::Input,
             saves: 0,
             pending_replies: PendingReplies::new(injected_bug),
+            ticket: None,
             rng: Pcg64Mcg::seed_from_u64(case.seed),
             trace: Vec::with_capacity(steps_max.min(TRACE_USUAL)),
             fault_effects: FaultEffects::default(),

@@ -232,8 +232,11 @@ impl Run {
         }
         let number = signal.number();
         match (&mut self.progress, scope) {
-            // The helper has no other way to end.
-            (Progress::Launching(launch), _) => launch.process().stop_group(number),
+            // The helper is alone. If it is the program already, the rule of the stop decides about
+            // the rest, once the start is reported.
+            (Progress::Launching(launch), _) => {
+                send_and_continue(launch.process(), number, Scope::Process)
+            }
             (Progress::Adopted(adopted), scope) => adopted.signal(signal, scope),
             (Progress::Live(process) | Progress::Ended(process), Scope::Process) => {
                 send_and_continue(process, number, Scope::Process)

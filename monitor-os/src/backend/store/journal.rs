@@ -7,6 +7,7 @@ use std::sync::Arc;
 use monitor_core::{DecodeError, RunId, State};
 
 use crate::backend::store::log_files::LogFiles;
+use crate::hex;
 use crate::linux::cgroup::{CgroupLocation, InvalidCgroupLocation};
 use crate::linux::identity::{BootId, Identity};
 use crate::linux::mark::Mark;
@@ -123,11 +124,8 @@ impl std::error::Error for JournalError {
 impl fmt::Display for UnitRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { unit, boot, state, process, held, cgroup, mark, log_files } = self;
-        let mut text = format!("{MAGIC}{FORM}\nunit {unit}\nboot {boot}\nstate ");
-        for byte in state.to_bytes() {
-            write!(text, "{byte:02x}")?;
-        }
-        text.push('\n');
+        let state = hex::encode(&state.to_bytes());
+        let mut text = format!("{MAGIC}{FORM}\nunit {unit}\nboot {boot}\nstate {state}\n");
         if let Some((run, identity)) = process {
             writeln!(text, "process #{} {identity}", run.as_u32())?;
         }
@@ -198,7 +196,7 @@ fn fields(body: &str) -> Result<UnitRecord, JournalError> {
     };
     let unit = line("unit").ok_or(JournalError::Damaged)?.into();
     let boot = line("boot").and_then(|boot| boot.parse().ok()).ok_or(JournalError::Damaged)?;
-    let state = line("state").as_deref().and_then(unhex).ok_or(JournalError::Damaged)?;
+    let state = line("state").as_deref().and_then(hex::decode).ok_or(JournalError::Damaged)?;
     let state = State::from_bytes(&state).map_err(JournalError::State)?;
     let process =
         line("process").map(|text| process(&text).ok_or(JournalError::Damaged)).transpose()?;
@@ -225,11 +223,6 @@ fn number<T: FromStr>(text: Option<String>) -> Result<Option<T>, JournalError> {
 fn process(text: &str) -> Option<(RunId, Identity)> {
     let (run, identity) = text.strip_prefix('#')?.split_once(' ')?;
     Some((RunId::new(run.parse().ok()?), identity.parse().ok()?))
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// The CRC-32 of zip and Ethernet, which detects every burst of up to 32 damaged bits.

@@ -1,12 +1,12 @@
-//! The children of a unit, by their own journal.
+//! The children of a unit, by their own record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
 use monitor_core::{Exit, Signal};
 
-use crate::real::child_journal::{self, ChildLine, ChildMark};
+use crate::real::child_record::{ChildFact, ChildLine, read_lines};
 use crate::real::process_identity::{ProcessIdentity, ProcessLife};
 
 /// A child of a unit, as it wrote itself down.
@@ -44,20 +44,29 @@ impl Child {
     }
 }
 
-/// Reads the children of a journal, in the order in which they began.
+/// Reads the children of a record, in the order in which they began.
 ///
 /// # Errors
-/// The journal cannot be read.
-pub(super) fn read(journal: &Path) -> io::Result<Vec<Child>> {
-    Ok(child_journal::read(journal)?.into_iter().fold(Vec::new(), |mut children, line| {
-        add(&mut children, line);
-        children
-    }))
+/// The record cannot be read.
+pub(super) fn read(record: &Path) -> io::Result<Vec<Child>> {
+    let mut children = Vec::new();
+    // A number belongs to the last process that began with it.
+    let mut processes = BTreeMap::new();
+    for ChildLine { pid, fact, .. } in read_lines(record, &mut 0)? {
+        if let ChildFact::Started { ticks, .. } | ChildFact::MemberStarted { ticks, .. } = fact {
+            processes.insert(pid, ProcessIdentity { pid, start: ticks });
+        }
+        if let Some(&process) = processes.get(&pid) {
+            add(&mut children, process, fact);
+        }
+    }
+    Ok(children)
 }
 
-fn add(children: &mut Vec<Child>, ChildLine { process, mark }: ChildLine) {
-    if let ChildMark::Began(descriptors) = mark {
-        children.push(Child {
+fn add(children: &mut Vec<Child>, process: ProcessIdentity, fact: ChildFact) {
+    let child = children.iter_mut().rfind(|child| child.process == process);
+    match (fact, child) {
+        (ChildFact::Started { descriptors, .. }, _) => children.push(Child {
             process,
             descriptors,
             is_armed: false,
@@ -65,30 +74,25 @@ fn add(children: &mut Vec<Child>, ChildLine { process, mark }: ChildLine) {
             received: Vec::new(),
             ends: None,
             members: Vec::new(),
-        });
-        return;
-    }
-    if mark == ChildMark::Member {
-        // A child waits for its member before it does anything else.
-        if let Some(child) = children.last_mut() {
-            child.members.push(Member { process, received: Vec::new() });
+        }),
+        (ChildFact::MemberStarted { .. }, _) => {
+            // A child waits for its member before it does anything else.
+            if let Some(child) = children.last_mut() {
+                child.members.push(Member { process, received: Vec::new() });
+            }
         }
-        return;
-    }
-    let Some(child) = children.iter_mut().rfind(|child| child.process == process) else {
-        let mut members = children.iter_mut().flat_map(|child| &mut child.members);
-        if let ChildMark::Received(signal) = mark
-            && let Some(member) = members.find(|member| member.process == process)
-        {
-            member.received.push(signal);
+        (ChildFact::Armed, Some(child)) => child.is_armed = true,
+        (ChildFact::Ready, Some(child)) => child.is_ready = true,
+        (ChildFact::Signalled { signal }, Some(child)) => {
+            child.received.extend(Signal::new(signal));
         }
-        return;
-    };
-    match mark {
-        ChildMark::Armed => child.is_armed = true,
-        ChildMark::Ready => child.is_ready = true,
-        ChildMark::Received(signal) => child.received.push(signal),
-        ChildMark::Ends(exit) => child.ends = Some(exit),
-        ChildMark::Began(_) | ChildMark::Member => {}
+        (ChildFact::Signalled { signal }, None) => {
+            let mut members = children.iter_mut().flat_map(|child| &mut child.members);
+            if let Some(member) = members.find(|member| member.process == process) {
+                member.received.extend(Signal::new(signal));
+            }
+        }
+        (ChildFact::Ending { exit }, Some(child)) => child.ends = exit.parse().ok(),
+        (ChildFact::Armed | ChildFact::Ready | ChildFact::Ending { .. }, None) => {}
     }
 }

@@ -32,7 +32,7 @@
 //! # }
 //!
 //! impl MyBackend {
-//!     /// `setup` has the program of each unit: its path, arguments and environment.
+//!     /// `setup` has the program of each unit: its path and arguments.
 //!     fn new(setup: &BackendSetup) -> Self {
 //!         for unit in setup.units() {
 //!             println!("{} runs {}", unit.unit(), unit.path().display());

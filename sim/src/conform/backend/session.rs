@@ -1,6 +1,5 @@
 //! Plays a scenario on a backend, in a thread of its own.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -18,9 +17,9 @@ use super::tap::Tap;
 use super::watch::{UnitWatch, Watch};
 use crate::case::definition::Case;
 use crate::case::script::Script;
-use crate::real::child_journal::inherited_descriptors;
+use crate::real::child_record::inherited_descriptors;
 use crate::real::scan::Leftovers;
-use crate::real::scripted_child::{JOURNAL, ScriptedChild};
+use crate::real::scripted_child::ScriptedChild;
 
 /// How a scenario is played.
 #[derive(Clone, Copy, Debug)]
@@ -100,13 +99,13 @@ fn set_up(
         let unit = UnitId::new(number as u32);
         let policy: Policy = script.policy.parse().map_err(io::Error::other)?;
         units.push(DriverInput::UnitAdded(unit, Arc::new(policy), State::INITIAL));
-        let child = ScriptedChild::write(folder, &number.to_string(), &case(script, policy)?, 0)?;
-        let journal = child.make_journal()?;
+        let record = folder.join(format!("{number}.record"));
+        let child = ScriptedChild::write(folder, &number.to_string(), &case(script, policy)?, 0)?
+            .with_record(record.clone());
         let path = if script.is_missing { folder.join("missing") } else { env::current_exe()? };
         let arguments = child.arguments().map(PathBuf::into_os_string).collect();
-        let environment = vec![(OsString::from(JOURNAL), journal.clone().into_os_string())];
-        programs.push(UnitProgram::new(unit, path, arguments, environment));
-        watches.push(UnitWatch::new(&journal, script.is_missing));
+        programs.push(UnitProgram::new(unit, path, arguments));
+        watches.push(UnitWatch::new(&record, script.is_missing));
     }
     let watch = Watch {
         scenario: scenario.id(),

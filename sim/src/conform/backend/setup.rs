@@ -30,17 +30,11 @@ pub struct UnitProgram {
     unit: UnitId,
     path: PathBuf,
     arguments: Vec<OsString>,
-    environment: Vec<(OsString, OsString)>,
 }
 
 impl UnitProgram {
-    pub(super) const fn new(
-        unit: UnitId,
-        path: PathBuf,
-        arguments: Vec<OsString>,
-        environment: Vec<(OsString, OsString)>,
-    ) -> Self {
-        Self { unit, path, arguments, environment }
+    pub(super) const fn new(unit: UnitId, path: PathBuf, arguments: Vec<OsString>) -> Self {
+        Self { unit, path, arguments }
     }
 
     /// The unit.
@@ -61,18 +55,11 @@ impl UnitProgram {
         &self.arguments
     }
 
-    /// The variables that the program needs, beside any others.
-    #[must_use]
-    pub fn environment(&self) -> &[(OsString, OsString)] {
-        &self.environment
-    }
-
     /// Makes a command of the standard library that starts the program.
     #[must_use]
     pub fn to_command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        let variables = self.environment.iter().map(|(name, value)| (name, value));
-        command.args(&self.arguments).envs(variables);
+        command.args(&self.arguments);
         command
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Watch {
 #[derive(Debug)]
 pub(super) struct UnitWatch {
     pub(super) is_missing: bool,
-    journal: PathBuf,
+    record: PathBuf,
     /// The children that have begun, as last read.
     pub(super) children: Vec<Child>,
     pub(super) runs: BTreeMap<RunId, RunWatch>,
@@ -89,11 +89,11 @@ impl Watch {
         self.findings.iter().any(|finding| Some(finding.rule) == self.wanted)
     }
 
-    /// Reads the journals of all units again.
+    /// Reads the records of all units again.
     pub(super) fn read_children(&mut self) {
         for unit in &mut self.units {
-            // A journal that cannot be read has no new lines, which the wait for them reports.
-            if let Ok(children) = children::read(&unit.journal) {
+            // A record that cannot be read has no new lines, which the wait for them reports.
+            if let Ok(children) = children::read(&unit.record) {
                 unit.children = children;
             }
         }
@@ -111,7 +111,7 @@ impl Watch {
         self.unit_mut(unit)?.runs.get_mut(&run)
     }
 
-    /// The child of a run, after the journals were read again.
+    /// The child of a run, after the records were read again.
     pub(super) fn child_now(&mut self, unit: UnitId, run: RunId) -> Option<&Child> {
         self.read_children();
         self.unit(unit)?.children_of(run).first()
@@ -119,10 +119,10 @@ impl Watch {
 }
 
 impl UnitWatch {
-    pub(super) fn new(journal: &Path, is_missing: bool) -> Self {
+    pub(super) fn new(record: &Path, is_missing: bool) -> Self {
         Self {
             is_missing,
-            journal: journal.into(),
+            record: record.into(),
             children: Vec::new(),
             runs: BTreeMap::new(),
             phase: Phase::Idle,

@@ -59,7 +59,9 @@ impl Scribe {
         // sign.
         let is_fresh = matches!(event, Event::Recovered { .. });
         let asks_again = matches!(event, Event::PolicyChanged) && before.spawning && before.is_up();
-        let changes = if is_fresh { is != RefService::Ends } else { was != is || asks_again };
+        let goes_down = before.is_up() && !self.unit.is_up();
+        let changes =
+            if is_fresh { is != RefService::Ends } else { was != is || asks_again || goes_down };
         if changes {
             actions.push(RefAction::Service(self.unit.run, is));
         }

@@ -1,27 +1,15 @@
-//! Checks of drivers and machines of other crates.
-//!
-//! A driver passes each event and each answer to a [`StepChecker`], which reports the first wrong
-//! step. With [`generate::strategy`](crate::generate::strategy) its tests use the inputs and the
-//! properties of this harness. A machine that only decides otherwise, under the driver of
-//! `monitor-os`, needs [`check`] alone.
+//! Checks a machine in a property test.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
 
-use monitor_core::{Event, Policy, State, Step};
-use monitor_os::{Moment, UnitId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use crate::case::definition::Case;
 use crate::machine::injected_bug::MachineUnderTest;
-use crate::oracle::safety_oracle::SafetyOracle;
-use crate::oracle::trace::TraceLine;
-use crate::oracle::verdict::Oracle;
-use crate::oracle::violation::Violation;
 use crate::report::failure_report::FailureReport;
-use crate::report::trace_table::TraceTable;
 use crate::search::failure::Failure;
 use crate::verification::canary_search::{self, CanarySearch};
 
@@ -29,69 +17,6 @@ pub use crate::search::alarm::{Alarm, Alarms};
 use crate::search::canary::{self, Canary, Evidence};
 use crate::search::harness::{Harness, Standard};
 use crate::search::hunt;
-
-/// Checks the steps of one unit.
-#[derive(Clone, Debug, Default)]
-pub struct StepChecker {
-    oracle: SafetyOracle,
-    trace: Vec<TraceLine>,
-    policies: Vec<Policy>,
-}
-
-impl StepChecker {
-    /// Checks one step: at `at`, under `policy`, the machine received `event` in the state `before`
-    /// and answered `step`.
-    ///
-    /// # Errors
-    /// The property that is violated, with all steps so far.
-    pub fn observe(
-        &mut self,
-        at: Moment,
-        policy: &Policy,
-        before: State,
-        event: Event,
-        step: Step,
-    ) -> Result<(), Box<StepViolation>> {
-        self.trace.push(TraceLine { at, unit: UnitId::default(), event, before, step });
-        self.policies.push(*policy);
-        self.oracle.observe(policy, before, event, step).map_err(|property| {
-            let violation = Violation::new(property, self.trace.len());
-            let (trace, policies) = (self.trace.clone(), self.policies.clone());
-            Box::new(StepViolation { violation, trace, policies })
-        })
-    }
-}
-
-/// A step that violates a property, with the steps before it.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct StepViolation {
-    /// The violation.
-    pub violation: Violation,
-    /// All steps, up to the wrong one.
-    pub trace: Vec<TraceLine>,
-    /// The policy in force at each step.
-    pub policies: Vec<Policy>,
-}
-
-/// Prints the property, the policy, and the steps as a table.
-impl fmt::Display for StepViolation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { violation, trace, policies } = self;
-        writeln!(f, "FAIL {}", Oracle::Property(violation.property))?;
-        policies.last().map_or(Ok(()), |policy| writeln!(f, "policy {policy}"))?;
-        TraceTable { trace, policies, marked: true }.fmt(f)
-    }
-}
-
-/// Prints as `Display` does, so that a failed test shows the table.
-impl fmt::Debug for StepViolation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Error for StepViolation {}
 
 /// An error of [`check`].
 #[derive(Clone)]
@@ -208,17 +133,5 @@ mod tests {
         let ran = |cases| run_cases(Standard, config(cases), Core, strategy::cases());
         assert!(ran(0).unwrap_err().to_string().starts_with("ALARM cases-missing: "));
         ran(3).unwrap();
-    }
-
-    #[test]
-    fn a_judge_speaks_at_the_first_wrong_step() {
-        let (policy, mut checker) = (Policy::DEFAULT, StepChecker::default());
-        let step = policy.step(State::INITIAL, Event::StartRequested);
-        let right =
-            checker.observe(Moment::ORIGIN, &policy, State::INITIAL, Event::StartRequested, step);
-        right.unwrap();
-        let again =
-            checker.observe(Moment::ORIGIN, &policy, step.state, Event::StartRequested, step);
-        assert!(again.unwrap_err().to_string().contains("\n> "), "two spawns, one marked");
     }
 }
