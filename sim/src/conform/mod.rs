@@ -8,6 +8,8 @@
 //!   driver of `monitor-os`.
 //! - [`machine()`] puts decisions of one's own under the exhaustive search, the races and the
 //!   reference machine.
+//! - `backend` puts a backend of one's own on real processes under the shipped driver (feature
+//!   `real`).
 //! - [`record()`] judges a recorded supervision by its commands, times, timers and answers.
 //! - [`driver_tests!`](crate::driver_tests) and [`machine_tests!`](crate::machine_tests) make a
 //!   `#[test]` of each part.
@@ -15,6 +17,8 @@
 //! A kit proves its teeth: a [`DriverMutant`] is planted between a right driver and its kernel, a
 //! [`MachineMutant`] in the answers of a right machine, and each must be found.
 
+#[cfg(feature = "real")]
+pub mod backend;
 mod call;
 mod driver;
 mod driver_mutant;

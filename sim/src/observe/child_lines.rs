@@ -1,13 +1,13 @@
 //! Reads what scripted children write down, while they write it.
 
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::path::PathBuf;
 
 use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::recording::{Fact, TimedFact};
+use crate::real::child_record::read_lines;
 use crate::real::{ChildFact, ChildLine};
 
 /// The file of a scene's children, and how much of it was read.
@@ -35,16 +35,7 @@ impl ChildLines {
     /// The file cannot be read, or has a line that no child writes.
     pub(super) fn read(&mut self, origin: u64) -> io::Result<(Vec<TimedFact>, Vec<NewProcess>)> {
         let (mut facts, mut processes) = (Vec::new(), Vec::new());
-        // There is none before the first child.
-        let Ok(mut file) = File::open(&self.path) else { return Ok((facts, processes)) };
-        file.seek(SeekFrom::Start(self.read))?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let (lines, _) = text.split_at(whole);
-        self.read += whole as u64;
-        for line in lines.lines() {
-            let ChildLine { at, pid, fact } = serde_json::from_str(line)?;
+        for ChildLine { at, pid, fact } in read_lines(&self.path, &mut self.read)? {
             let mut add = |at: u64, fact| {
                 facts.push(TimedFact { at: at.saturating_sub(origin), fact });
             };
@@ -59,6 +50,7 @@ impl ChildLines {
                     processes.push(NewProcess { pid, ticks });
                     add(at, Fact::MemberBegan { pid, parent });
                 }
+                ChildFact::Armed | ChildFact::Ready => {}
                 ChildFact::Signalled { signal } => add(at, Fact::Signalled { pid, signal }),
                 ChildFact::Ending { exit } => add(at, Fact::Ending { pid, exit }),
             }

@@ -9,7 +9,7 @@
 //!
 //! Some cases need a virtual world: [`NotPlayable`].
 
-mod child_record;
+pub(crate) mod child_record;
 mod crash_session;
 mod cycles;
 mod generate;
@@ -22,7 +22,7 @@ mod real_engine;
 mod result;
 mod running_case;
 mod running_unit;
-mod scan;
+pub(crate) mod scan;
 pub(crate) mod scripted_child;
 mod syscall_kills;
 mod traced;

@@ -1,17 +1,40 @@
-//! The identity of a process, read from `/proc`.
+//! Which process it is, and what is left of it, by `/proc`.
 
-use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 /// A process: its number, and when it was started, for others have that number before and after it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ProcessIdentity {
-    pid: u32,
+    pub(crate) pid: u32,
     /// Clock ticks from the boot.
-    start: u64,
+    pub(crate) start: u64,
+}
+
+/// What is left of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcessLife {
+    /// It runs.
+    Alive,
+    /// It has ended and is not reaped.
+    Zombie,
+    /// Nothing is left of it.
+    Gone,
 }
 
 impl ProcessIdentity {
+    /// What is left of the process now.
+    pub(crate) fn life(self) -> ProcessLife {
+        let Ok(stat) = fs::read(format!("/proc/{}/stat", self.pid)) else {
+            return ProcessLife::Gone;
+        };
+        let start = after_name(&stat).and_then(|mut fields| fields.nth(22 - 3)?.parse().ok());
+        match state_and_parent(&stat) {
+            Some(('Z', _)) if start == Some(self.start) => ProcessLife::Zombie,
+            Some((state, _)) if start == Some(self.start) && state != 'X' => ProcessLife::Alive,
+            Some(_) | None => ProcessLife::Gone,
+        }
+    }
+
     /// Looks at a process that has not been waited for.
     ///
     /// # Errors
@@ -26,28 +49,6 @@ impl ProcessIdentity {
     pub(crate) const fn ticks(self) -> u64 {
         self.start
     }
-
-    /// The control groups that it has made for runs and that are there, below that of this process.
-    pub(super) fn groups(self) -> impl Iterator<Item = PathBuf> {
-        let prefix = format!("monitor-{}-{}-", self.pid, self.start);
-        let entries = own_group().and_then(|directory| fs::read_dir(directory).ok());
-        let entries = entries.into_iter().flatten().flatten();
-        entries
-            .filter(move |entry| {
-                entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())
-            })
-            .map(|entry| entry.path())
-    }
-}
-
-/// The directory of the control group of this process; `None` where there is none of the second
-/// version.
-fn own_group() -> Option<PathBuf> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?.to_owned();
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
-    Some(Path::new(mount.split(' ').nth(1)?).join(own))
 }
 
 /// The state and the parent of `/proc/PID/stat`.

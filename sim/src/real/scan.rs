@@ -1,12 +1,12 @@
 //! Finds the zombies, descriptors and children that cases leave in the system.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::process_identity::state_and_parent;
+use super::process_identity::{ProcessIdentity, state_and_parent};
 use super::scripted_child::NAME;
 
 /// The zombies, descriptors and children of this process, at one moment.
@@ -63,10 +63,34 @@ impl Leftovers {
     }
 }
 
+impl ProcessIdentity {
+    /// The control groups that it has made for runs and that are there, below that of this process.
+    pub(super) fn groups(self) -> impl Iterator<Item = PathBuf> {
+        let prefix = format!("monitor-{}-{}-", self.pid, self.start);
+        let entries = own_group().and_then(|directory| fs::read_dir(directory).ok());
+        let entries = entries.into_iter().flatten().flatten();
+        entries
+            .filter(move |entry| {
+                entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())
+            })
+            .map(|entry| entry.path())
+    }
+}
+
 /// Whether anything runs in a control group; nothing does in one that is gone.
 pub(super) fn is_populated(group: &Path) -> bool {
     let events = fs::read_to_string(group.join("cgroup.events"));
     events.is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+}
+
+/// The directory of the control group of this process; `None` where there is none of the second
+/// version.
+fn own_group() -> Option<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?.to_owned();
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
+    Some(Path::new(mount.split(' ').nth(1)?).join(own))
 }
 
 /// Whether a process is a scripted child, or what one of them left.

@@ -7,6 +7,8 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::{CommandExt as _, parent_id};
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
@@ -19,11 +21,11 @@ use monitor_os::{Command, CommandError, Moment, now};
 use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::fs::{FlockOperation, flock};
 
-use super::child_record::{ChildFact, ChildRecord};
+use super::child_record::{ChildFact, ChildRecord, inherited_descriptors};
 use super::process_identity::ProcessIdentity;
 use super::traced;
 use crate::case::definition::Case;
-use crate::case::script::OnStop;
+use crate::case::script::{OnStop, Script};
 
 /// Runs the process as a scripted child or as a traced monitor, if it was started as one. Then it
 /// does not return.
@@ -82,7 +84,12 @@ impl ScriptedChild {
     /// # Errors
     /// A path with a NUL byte.
     pub fn command(&self, program: &Path) -> Result<Command, CommandError> {
-        Command::new(program, std::iter::once(PathBuf::from(NAME)).chain(self.words()))
+        Command::new(program, self.arguments())
+    }
+
+    /// All words after the path of the program.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = PathBuf> {
+        std::iter::once(PathBuf::from(NAME)).chain(self.words())
     }
 
     /// The words after the name of a scripted child.
@@ -146,15 +153,40 @@ fn run_child(words: &[PathBuf]) -> io::Result<i32> {
     if let Some(record) = &record {
         let run = u32::try_from(nth + 1).unwrap_or(u32::MAX);
         let ticks = ProcessIdentity::of(process::id())?.ticks();
-        record.write(ChildFact::Started { run, parent: parent_id(), ticks, overlaps })?;
+        let descriptors = inherited_descriptors()?;
+        let parent = parent_id();
+        record.write(ChildFact::Started { run, parent, ticks, overlaps, descriptors })?;
     }
     let signals = receive_signals(signals, record.clone())?;
     if let Some(on_stop) = script.leaves {
         leave_member(on_stop, words)?;
     }
+    if let Some(record) = &record {
+        write_begin(&script, record)?;
+    }
     let end = script.lives.map(|lives| (now().after(lives), script.exits));
-    let exit = wait_for_end(&signals, script.on_stop, end);
+    let exit = wait_for_end(&signals, script.on_stop, end, record.as_ref());
     Ok(end_with(exit, record.as_ref()))
+}
+
+/// Writes down that the member receives signals too, and reports readiness where the script does.
+fn write_begin(script: &Script, record: &ChildRecord) -> io::Result<()> {
+    record.write(ChildFact::Armed)?;
+    if script.ready.is_some() && report_ready()? {
+        record.write(ChildFact::Ready)?;
+    }
+    Ok(())
+}
+
+/// Reports readiness to the notify socket of the environment; false if there is none.
+fn report_ready() -> io::Result<bool> {
+    let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(false) };
+    let address = match path.as_encoded_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(&path)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address)?;
+    Ok(true)
 }
 
 /// Follows the script of a member of the group.
@@ -169,7 +201,7 @@ fn run_member(on_stop: OnStop, record: Option<ChildRecord>) -> io::Result<i32> {
     // meanwhile.
     let mut out = io::stdout();
     out.write_all(b".").and_then(|()| out.flush()).ok();
-    let exit = wait_for_end(&signals, on_stop, None);
+    let exit = wait_for_end(&signals, on_stop, None, record.as_ref());
     Ok(end_with(exit, record.as_ref()))
 }
 
@@ -206,15 +238,22 @@ fn leave_member(on_stop: OnStop, words: &[PathBuf]) -> io::Result<()> {
 
 /// Blocks the signals that are to be received. SIGHUP has no effect, as in the virtual world.
 ///
-/// Each thread of this process inherits the mask, so that the waiting thread alone receives them.
+/// A child with a record receives each signal that it can write down. Each thread of this process
+/// inherits the mask, so that the waiting thread alone receives them.
 fn block_signals(on_stop: OnStop, record: Option<&ChildRecord>) -> io::Result<SigSet> {
-    let stops = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT];
     let dies_at_once = on_stop == OnStop::Dies(Millis::ZERO) && record.is_none();
-    let caught: &[Signal] = if dies_at_once { &[] } else { &stops };
-    let signals: SigSet = [&[Signal::SIGHUP], caught].concat().into_iter().collect();
+    let caught: &[Signal] = if dies_at_once { &[] } else { &STOPS };
+    let harmless: &[Signal] = if record.is_some() { &HARMLESS } else { &HARMLESS[..1] };
+    let signals: SigSet = [harmless, caught].concat().into_iter().collect();
     signals.thread_block()?;
     Ok(signals)
 }
+
+/// The signals by which a child is stopped.
+const STOPS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT];
+
+/// The signals that have no effect; those after the first only with a record.
+const HARMLESS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
 
 /// Sends blocked signals to a channel.
 fn receive_signals(
@@ -228,7 +267,7 @@ fn receive_signals(
                 // What cannot be written is missed by the reader, who then sees no signal.
                 record.write(ChildFact::Signalled { signal: signal as u8 }).ok();
             }
-            if signal != Signal::SIGHUP && sender.send(signal).is_err() {
+            if !HARMLESS.contains(&signal) && sender.send(signal).is_err() {
                 return;
             }
         }
@@ -241,11 +280,17 @@ fn wait_for_end(
     signals: &mpsc::Receiver<Signal>,
     on_stop: OnStop,
     end: Option<(Moment, Exit)>,
+    record: Option<&ChildRecord>,
 ) -> Exit {
     let mut death: Option<(Moment, Exit)> = None;
     loop {
         let next = [end, death].into_iter().flatten().min_by_key(|&(at, _)| at);
         let left = next.map_or(FOR_EVER, |(at, _)| Duration::from_nanos(at.nanos_since(now())));
+        let left = if record.is_some() { left.min(RECORD_POLL) } else { left };
+        // A child that was made too late would outlive those who read its record.
+        if record.is_some_and(|record| !record.is_kept()) {
+            return Exit::Unknown;
+        }
         match signals.recv_timeout(left) {
             Ok(signal) => {
                 if let OnStop::Dies(delay) = on_stop {
@@ -300,5 +345,8 @@ fn read_on_stop(text: &str) -> Option<OnStop> {
         delay => delay.parse().ok().map(OnStop::Dies),
     }
 }
+
+/// How often a child looks for its record.
+const RECORD_POLL: Duration = Duration::from_secs(1);
 
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3_600);
