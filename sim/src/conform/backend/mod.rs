@@ -17,18 +17,18 @@
 //! # use monitor_os::*;
 //! # struct MyBackend;
 //! # impl Kernel for MyBackend {
-//! #     fn spawn(&mut self, _: Moment, _: UnitId, _: RunId) -> SpawnOutcome { todo!() }
+//! #     fn spawn(&mut self, _: Moment, _: UnitId, _: RunId) -> SpawnOutcome { unreachable!() }
 //! #     fn signal(
 //! #         &mut self, _: Moment, _: UnitId, _: RunId, _: Signal, _: Scope,
-//! #     ) -> SignalOutcome { todo!() }
+//! #     ) -> SignalOutcome { unreachable!() }
 //! #     fn release(
 //! #         &mut self, _: Moment, _: UnitId, _: RunId, _: Option<Signal>, _: Scope,
-//! #     ) -> Option<Remains> { todo!() }
-//! #     fn save(&mut self, _: Moment, _: UnitId, _: State, _: Ticket) -> SaveStatus { todo!() }
+//! #     ) -> Option<Remains> { unreachable!() }
+//! #     fn save(&mut self, _: Moment, _: UnitId, _: State, _: Ticket) -> SaveStatus { unreachable!() }
 //! #     fn watchdog(&mut self, _: UnitId, _: RunId) -> Option<Millis> { None }
 //! #     fn draw(&mut self, _: Millis) -> Millis { Millis::ZERO }
 //! #     fn observe(&mut self, _: &Report<'_>) {}
-//! #     fn wait(&mut self, _: Option<Moment>) -> ObservedInput { todo!() }
+//! #     fn wait(&mut self, _: Option<Moment>) -> ObservedInput { unreachable!() }
 //! # }
 //!
 //! impl MyBackend {
