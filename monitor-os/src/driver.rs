@@ -689,8 +689,8 @@ mod tests {
         ] {
             let (phase, calls) = run_slow_store([(0, input(Event::StartRequested)), (at, answer)]);
             assert_eq!(phase, Some(Phase::Stopped));
-            let failed = ["start by ticket 0", told, "start-failed #1 transient", "released #1"];
-            assert_eq!(calls, failed);
+            let failed = ["End", "start-failed #1 transient", "released #1"];
+            assert_eq!(calls, [&["start by ticket 0", told], &failed[..]].concat());
         }
     }
 
@@ -704,7 +704,8 @@ mod tests {
         ]);
         assert_eq!(phase, Some(Phase::Stopped));
         let ended = ["start-failed #1 transient", "released #1", "0.400s Saved"];
-        assert_eq!(calls, [&["start by ticket 0", "stop by ticket 10"], &ended[..]].concat());
+        let stopped = ["start by ticket 0", "End", "stop by ticket 10"];
+        assert_eq!(calls, [&stopped[..], &ended[..]].concat());
     }
 
     /// Another policy may wait for readiness while the spawn waits for its save.
